@@ -1,0 +1,277 @@
+"""Train the page net: rectified page -> trace mask and lead-name heat map.
+
+    python -m ecgvlm.train.pagenet --records ../shared/data/ptbxl --out runs/pagenet --minutes 40
+
+Pages are rendered and degraded afresh for every batch, rectified with the truth's mesh plus the small errors that the
+digitiser's own rectification makes, and cut into crops. A run resumes from OUT/checkpoint.pt by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ecgvlm.paper.truth import Rendering
+from ecgvlm.record import LEADS
+
+PX_PER_MM = 5.0
+CROP = 320
+PULSE = len(LEADS)  # class 12 of the heat map: a calibration pulse
+CLASSES = len(LEADS) + 1
+FEATURES = (16, 32, 64, 96)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around a residual."""
+
+    def __init__(self, width: int, dilation: int = 1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(x + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
+
+
+def _conv(a: int, b: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(a, b, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)
+    )
+
+
+class PageNet(nn.Module):
+    """A small U-Net on RGB pages at 5 px/mm: [B, 3, H, W] -> trace logits [B, 1, H, W], name logits [B, 13, H/4, W/4]."""
+
+    def __init__(self, features: tuple[int, ...] = FEATURES):
+        super().__init__()
+        a, b, c, d = features
+        self.stem = nn.Sequential(_conv(12, a), _conv(a, a))  # [B, a, H/2, W/2]
+        self.down1 = nn.Sequential(_conv(a, b, 2), Block(b))  # [B, b, H/4, W/4]
+        self.down2 = nn.Sequential(_conv(b, c, 2), Block(c))  # [B, c, H/8, W/8]
+        self.down3 = nn.Sequential(_conv(c, d, 2), Block(d, 2), Block(d, 4))  # [B, d, H/16, W/16]
+        self.side3, self.up3 = nn.Conv2d(d, c, 1), _conv(c, c)
+        self.side2, self.up2 = nn.Conv2d(c, b, 1), _conv(b, b)
+        self.side1, self.up1 = nn.Conv2d(b, a, 1), _conv(a, a)
+        self.names = nn.Sequential(_conv(b, b), nn.Conv2d(b, CLASSES, 1))
+        self.trace = nn.Sequential(nn.Conv2d(a, 4, 3, padding=1), nn.PixelShuffle(2))
+        nn.init.constant_(self.names[1].bias, -4.0)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        s1 = self.stem(F.pixel_unshuffle(x, 2))
+        s2 = self.down1(s1)
+        s3 = self.down2(s2)
+        s4 = self.down3(s3)
+        y = self.up3(s3 + F.interpolate(self.side3(s4), scale_factor=2.0, mode="nearest"))
+        y = self.up2(s2 + F.interpolate(self.side2(y), scale_factor=2.0, mode="nearest"))
+        names = self.names(y)
+        y = self.up1(s1 + F.interpolate(self.side1(y), scale_factor=2.0, mode="nearest"))
+        return self.trace(y), names
+
+
+class _Exported(nn.Module):
+    def __init__(self, net: PageNet):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        trace, names = self.net(x)
+        return torch.sigmoid(trace), torch.sigmoid(names)
+
+
+def export(net: PageNet, path: Path) -> None:
+    """Write the net as ONNX: `page` [1, 3, H, W] in 0..1 -> `trace`, `names` probabilities."""
+    tmp = path.with_suffix(".onnx.tmp")
+    torch.onnx.export(
+        _Exported(net.eval()).to(memory_format=torch.contiguous_format),
+        (torch.zeros(1, 3, 320, 320),),
+        str(tmp),
+        input_names=["page"],
+        output_names=["trace", "names"],
+        dynamic_axes={"page": {2: "h", 3: "w"}, "trace": {2: "h", 3: "w"}, "names": {2: "h4", 3: "w4"}},
+        opset_version=17,
+        dynamo=False,
+    )
+    os.replace(tmp, path)
+
+
+def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Cut `n` crops from the page as the digitiser would see it.
+
+    Yields image [CROP, CROP, 3] uint8, trace mask [CROP, CROP] uint8, names [CLASSES, CROP/4, CROP/4] float32.
+    """
+    truth, cell = page.truth, 5.0 * PX_PER_MM  # cell: px between two nodes of the mesh
+    rows, cols = truth.mesh.shape[:2]
+    height, width = page.image.shape[:2]
+    mask = np.zeros((height, width), np.uint8)
+    # The mask's width is what the eye calls the line: at least two pixels, about 0.45 mm.
+    thick = max(1, round(0.45 * truth.px_per_mm))
+    for trace in truth.traces:
+        points = trace.xy[np.isfinite(trace.xy).all(1)]
+        if len(points) > 1:
+            cv2.polylines(mask, [np.round(points * 16).astype(np.int32)], False, 255, thick, cv2.LINE_AA, 4)
+    marks = [(LEADS.index(t.lead), t.name_box.mean(0)) for t in truth.traces if t.name_box is not None]
+    marks += [(PULSE, box.mean(0)) for box in truth.pulses]
+
+    # The digitiser's own errors: a little turn, scale, shift and bend.
+    angle, zoom = rng.normal(0, 0.004), rng.normal(1, 0.006)
+    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+    flip = rng.random() < 0.03  # upside down: no names are to be found
+    for _ in range(n):
+        # Half of the crops look at a name or a pulse; others anywhere on the paper, margins included.
+        if marks and rng.random() < 0.5:
+            place = marks[rng.integers(len(marks))][1]
+            nearest = np.argmin(((truth.mesh - place) ** 2).sum(2))
+            centre = np.array([nearest % cols, nearest // cols]) * cell + rng.uniform(-0.4, 0.4, 2) * CROP
+        else:
+            centre = rng.uniform(0, 1, 2) * np.array([cols - 1, rows - 1]) * cell
+        grid = np.mgrid[0:CROP, 0:CROP][::-1].astype(np.float32) - (CROP - 1) / 2  # x, y of the crop
+        at = np.tensordot(turn, grid, 1) + centre.astype(np.float32)[:, None, None]
+        xy = _interpolate(truth.mesh, at / cell)
+        image = cv2.remap(page.image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        target = cv2.remap(mask, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR)
+        names = np.zeros((CLASSES, CROP // 4, CROP // 4), np.float32)
+        quarter = xy[2::4, 2::4]
+        for kind, place in marks:
+            distance = ((quarter - place) ** 2).sum(2)
+            j, i = np.unravel_index(np.argmin(distance), distance.shape)
+            step = np.linalg.norm(quarter[min(j + 1, CROP // 4 - 1), i] - quarter[max(j - 1, 0), i])
+            if distance[j, i] > step**2:
+                continue
+            yy, xx = np.mgrid[0 : CROP // 4, 0 : CROP // 4]
+            blob = np.exp(-((yy - j) ** 2 + (xx - i) ** 2) / (2 * 1.5**2))
+            np.maximum(names[kind], blob, out=names[kind])
+        if flip:
+            image, target, names = image[::-1, ::-1], target[::-1, ::-1], np.zeros_like(names)
+        if rng.random() < 0.1:
+            image = np.repeat(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+        yield np.ascontiguousarray(image), np.ascontiguousarray(target), names
+
+
+def _interpolate(mesh: np.ndarray, node: np.ndarray) -> np.ndarray:
+    """Bilinear look-up in the mesh at fractional nodes [2, h, w], extended linearly past its edges -> [h, w, 2]."""
+    rows, cols = mesh.shape[:2]
+    i = np.clip(np.floor(node[0]).astype(int), 0, cols - 2)
+    j = np.clip(np.floor(node[1]).astype(int), 0, rows - 2)
+    a, b = (node[0] - i)[..., None], (node[1] - j)[..., None]
+    m = mesh.astype(np.float32)
+    top = m[j, i] * (1 - a) + m[j, i + 1] * a
+    low = m[j + 1, i] * (1 - a) + m[j + 1, i + 1] * a
+    return (top * (1 - b) + low * b).astype(np.float32)
+
+
+class Pages(torch.utils.data.IterableDataset):
+    """An endless stream of crops; every worker renders its own pages."""
+
+    def __init__(self, records: Path, seed: int, crops_per_page: int = 6):
+        self.records, self.seed, self.crops = records, seed, crops_per_page
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        from ecgvlm.datasets import load_ptbxl
+        from ecgvlm.paper import degrade, random_style, render
+
+        cv2.setNumThreads(1)
+        info = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        records = load_ptbxl(self.records, folds=range(1, 7))
+        pool: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        while True:
+            record = records[rng.integers(len(records))]
+            page = render(record, random_style(rng), rng)
+            page = degrade(page, ("none", "scan", "photo")[rng.choice(3, p=[0.25, 0.3, 0.45])], rng)
+            pool += rectified_crops(page, rng, self.crops)
+            if len(pool) < 48:  # crops of one page must not fill one batch
+                continue
+            rng.shuffle(pool)
+            for _ in range(24):
+                image, mask, names = pool.pop()
+                yield torch.from_numpy(image), torch.from_numpy(mask), torch.from_numpy(names)
+
+
+def losses(net: PageNet, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Trace loss (cross-entropy + Dice) and name loss (CenterNet's focal loss, Zhou et al. 2019)."""
+    image, mask, names = batch
+    x = (image.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        trace, heat = net(x)
+    trace, target = trace[:, 0].float(), mask.float() / 255
+    p = torch.sigmoid(trace)
+    dice = 1 - (2 * (p * target).sum() + 1) / (p.sum() + target.sum() + 1)
+    trace_loss = 4 * F.binary_cross_entropy_with_logits(trace, target) + dice
+    q = torch.sigmoid(heat.float()).clamp(1e-5, 1 - 1e-5)
+    peak = names > 0.999
+    name_loss = -(
+        torch.where(peak, (1 - q) ** 2 * q.log(), (1 - names) ** 4 * q**2 * (1 - q).log()).sum() / max(1, int(peak.sum()))
+    )
+    return trace_loss, name_loss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/pagenet"))
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = args.out / "checkpoint.pt"
+    torch.manual_seed(args.seed)
+    net = PageNet().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
+    step, spent = 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent = state["step"], state["spent"]
+    data = torch.utils.data.DataLoader(
+        Pages(args.records, args.seed + step), batch_size=args.batch, num_workers=args.workers, prefetch_factor=4
+    )
+    average = torch.ones(2)
+    started = last = time.monotonic()
+    with open(args.out / "log.csv", "a", newline="") as log:
+        writer = csv.writer(log)
+        for batch in data:
+            minutes = spent + (time.monotonic() - started) / 60
+            # The schedule is in wall time: warm-up over the first 3%, then cosine to zero.
+            done = min(1.0, minutes / args.minutes)
+            rate = args.rate * min(1.0, done / 0.03 + 0.01) * (0.5 + 0.5 * np.cos(np.pi * done))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            net.train()
+            trace_loss, name_loss = losses(net, batch)
+            optimizer.zero_grad()
+            (trace_loss + 0.3 * name_loss).backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            average = 0.98 * average + 0.02 * torch.stack([trace_loss, name_loss]).detach()
+            if step % 50 == 0:
+                writer.writerow([step, f"{minutes:.2f}", f"{rate:.2e}", *(f"{v:.4f}" for v in average.tolist())])
+                log.flush()
+            if time.monotonic() - last > 120 or done >= 1:
+                state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent": minutes}
+                torch.save(state, checkpoint.with_suffix(".tmp"))
+                os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+                export(net, args.out / "pagenet.onnx")
+                last = time.monotonic()
+            if done >= 1:
+                break
+
+
+if __name__ == "__main__":
+    main()
