@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ecgvlm.record import EcgError, Record, read_wfdb
+from ecgvlm.record import Record, read_wfdb, unreadable
 
 # Statements that name the rhythm itself. BIGU, TRIGU and SVARR leave it open what the basic rhythm is.
 _BASIC_RHYTHMS = frozenset({"SR", "SBRAD", "STACH", "SARRH", "AFIB", "AFLT", "PACE", "SVTAC", "PSVT"})
@@ -17,7 +17,8 @@ _FROM_RHYTHM = {
 }  # fmt: skip
 _FROM_FORM = {"PAC": "PAC", "PVC": "PVC", "LVOLT": "LVOLT", "LPR": "1dAVb"}
 _FROM_SUB_CLASS = {
-    "CRBBB": "RBBB", "CLBBB": "LBBB", "IRBBB": "IRBBB", "LVH": "LVH", "AMI": "AMI", "IMI": "IMI", "LMI": "LMI",
+    "CRBBB": "RBBB", "CLBBB": "LBBB", "IRBBB": "IRBBB", "LVH": "LVH",
+    "AMI": "AMI", "IMI": "IMI", "LMI": "LMI",
 }  # fmt: skip
 _FROM_SUPER_CLASS = {"MI": "MI", "STTC": "STTC", "CD": "CD", "HYP": "HYP"}
 # Lateral infarctions (and injuries) that PTB-XL's sub_class files under the anterior or the inferior ones.
@@ -30,10 +31,10 @@ def ptbxl_labels(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Labels of one PTB-XL record, and the labels that its annotation leaves open.
 
-    levels: SCP statements at "rhythm", "form", "sub_class" and "super_class". scp_codes: all its SCP statements,
-    empty where they were not published with it. Returns (codes that hold, codes that may hold or not); a code in
-    neither is absent. A label is open where its whole level is empty, where only scp_codes would tell the degree
-    of an AV block or the wall of an infarction, and where a statement names neither kind of premature complex.
+    levels: SCP statements at "rhythm", "form", "sub_class" and "super_class". scp_codes: all of them, empty
+    where not published. Returns (codes that hold, codes that may hold or not); a code in neither is absent. A
+    label is open where its whole level is empty, where only scp_codes would tell the degree of an AV block or
+    the wall of an infarction, and where premature complexes are stated without their kind.
     """
     rhythm, form, sub, sup = (frozenset(levels[level]) for level in _LEVELS)
     scp = frozenset(scp_codes)
@@ -53,7 +54,7 @@ def ptbxl_labels(
         found.add("HAVB")
     if ("AVB" in sub and "HAVB" not in found) or "1AVB" in scp:
         found.add("1dAVb")
-    # Left posterior block shares the sub_class; it is rare enough (10%) to read the sub_class as the anterior one.
+    # The left posterior block shares the sub_class, but is a tenth of it only.
     if "LAFB" in scp or (not scp and "LAFB/LPFB" in sub):
         found.add("LAFB")
     if scp & _LATERAL_STATEMENTS:
@@ -78,11 +79,11 @@ def ptbxl_labels(
 def load_ptbxl(root: str | Path, folds: Collection[int] | None = None, fs: int = 100) -> list[Record]:
     """PTB-XL (Wagner et al. 2020), the published folder or the project's part of it (`labels.csv`).
 
-    folds: the strat_folds wanted, None for all. fs: 100 or 500 Hz; of the project's part, which holds only some
-    records at 500 Hz, those are returned. Record.meta: ecg_id and strat_fold (int), the four level strings
-    (rhythm, form, sub_class, super_class; ";" between statements), scp_codes (dict of likelihoods in percent, empty
-    where not published) and unknown (codes the annotation leaves open, see `ptbxl_labels`).
-    Raises EcgError naming the file that is missing or damaged.
+    folds: the strat_folds wanted, None for all. fs: 100 or 500 Hz; the project's part holds only some records
+    at 500 Hz, and those are returned. Record.meta: ecg_id and strat_fold (int), the strings rhythm, form,
+    sub_class and super_class (";" between statements), scp_codes (likelihoods in percent, empty where not
+    published) and unknown (codes that the annotation leaves open, see `ptbxl_labels`). Raises EcgError naming
+    the file that is missing or damaged.
     """
     root = Path(root)
     if fs not in (100, 500):
@@ -107,7 +108,7 @@ def load_ptbxl(root: str | Path, folds: Collection[int] | None = None, fs: int =
             patient, sex = str(int(float(row["patient_id"]))), {"0": "M", "1": "F"}.get(row["sex"])
             report = row["report"] or None
         except (KeyError, ValueError, TypeError, SyntaxError, AttributeError) as error:
-            raise EcgError("unreadable_file", f"{table}: line {line} is damaged ({error})") from error
+            raise unreadable(table, f"line {line} is damaged ({error})") from error
         if part and fs == 500 and not path.with_suffix(".hea").is_file():
             continue
         found, unknown = ptbxl_labels(levels, scp)
@@ -118,8 +119,9 @@ def load_ptbxl(root: str | Path, folds: Collection[int] | None = None, fs: int =
             "scp_codes": scp,
             "unknown": unknown,
         }
+        record = read_wfdb(path)
         records.append(
-            replace(read_wfdb(path), age=age, sex=sex, labels=found, report=report, patient=patient, meta=meta)
+            replace(record, age=age, sex=sex, labels=found, report=report, patient=patient, meta=meta)
         )
     return records
 
@@ -148,7 +150,7 @@ def _read_statements(path: Path) -> dict[str, dict[str, str]]:
     rows = _read_rows(path)
     needed = {"", "rhythm", "form", "diagnostic_class", "diagnostic_subclass"}
     if not rows or not needed <= rows[0].keys():
-        raise EcgError("unreadable_file", f"{path}: not PTB-XL's table of SCP statements")
+        raise unreadable(path, "not PTB-XL's table of SCP statements")
     return {_plain(row[""]): row for row in rows}
 
 
@@ -157,6 +159,6 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except OSError as error:
-        raise EcgError("unreadable_file", f"{path}: {error.strerror or error}") from error
+        raise unreadable(path, error.strerror or str(error)) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise EcgError("unreadable_file", f"{path}: not a CSV table ({error})") from error
+        raise unreadable(path, f"not a CSV table ({error})") from error

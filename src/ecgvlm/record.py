@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from ecgvlm.labels import CODE15
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _ROWS = {lead.lower(): row for row, lead in enumerate(LEADS)}
+_LEAD_NAME = re.compile(r"(?:MDC_ECG_LEAD_|(?:ECG|LEAD)[ _-]*)*D?(I{1,3}|AV[RLF]|V[1-6])", re.IGNORECASE)
 _MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}  # one unit in mV
 
 
@@ -26,6 +28,11 @@ class EcgError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def unreadable(where: str | Path, cause: str) -> EcgError:
+    """The error for a file that cannot be used, in one line whatever the cause's text looks like."""
+    return EcgError("unreadable_file", " ".join(f"{where}: {cause}".split()))
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Record:
 
 
 def read_record(path: str | Path) -> Record:
-    """Reads one ECG, by what the path looks like.
+    """Reads one ECG; what the path looks like says how.
 
     - `exams_part0.hdf5:17`: row 17 of a CODE-15% file (see `read_code15`)
     - `*.csv`: leads as `ecgvlm digitize` writes them (see `read_csv`)
@@ -70,12 +77,12 @@ def read_record(path: str | Path) -> Record:
     file, _, index = text.rpartition(":")
     if file.lower().endswith((".hdf5", ".h5")):
         if not index.isdecimal():
-            raise EcgError("unreadable_file", f"{text}: what follows the colon must be a row number, such as {file}:0")
+            raise unreadable(text, f"after the colon must stand a row number, as in {file}:0")
         return read_code15(file, int(index))
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in (".hdf5", ".h5"):
-        raise EcgError("unreadable_file", f"{path}: say which row of the file, for instance {path}:0")
+        raise unreadable(path, f"say which row of the file, for instance {path}:0")
     if suffix == ".csv":
         return read_csv(path)
     if suffix == ".dcm" or _starts_as_dicom(path):
@@ -86,12 +93,12 @@ def read_record(path: str | Path) -> Record:
 def read_wfdb(path: str | Path) -> Record:
     """A WFDB record (path without ending): any lead order, lead-name case, gain and voltage unit.
 
-    Age and sex are taken from header comments such as `# Age: 56`. Raises EcgError where the header or a signal
-    file is missing, truncated or damaged, a gain is not positive, or leads are missing that cannot be derived.
+    Age and sex are taken from header comments such as `# Age: 56`. Raises EcgError where the header or a
+    signal file is missing, truncated or damaged, a gain is not positive, or a signal is not a voltage.
     """
     header = Path(f"{path}.hea")
     if not header.is_file():
-        raise EcgError("unreadable_file", f"{header}: no such file (a WFDB record is named without its ending)")
+        raise unreadable(header, "no such file (a WFDB record is named without its ending)")
     import wfdb  # here, not above: it takes longer to import than a page takes to read
 
     try:
@@ -102,16 +109,15 @@ def read_wfdb(path: str | Path) -> Record:
     except FileNotFoundError as error:
         raise EcgError("unreadable_file", f"{error.filename or path}: no such file") from error
     except Exception as error:  # wfdb raises whatever its parsing stumbles on, down to bare Exception
-        raise EcgError("unreadable_file", f"{path}: not a readable WFDB record ({_one_line(error)})") from error
+        raise unreadable(path, f"not a readable WFDB record ({_say(error)})") from error
     scale = []
     for name, unit in zip(record.sig_name, record.units):
         if unit.lower() not in _MV:
-            raise EcgError("unreadable_file", f"{header}: signal {name} is in {unit!r}, not in a unit of voltage")
+            raise unreadable(header, f"signal {name} is in {unit!r}, not in a unit of voltage")
         scale.append(_MV[unit.lower()])
-    comments = dict(
-        line.lower().split(":", 1) for line in record.comments if ":" in line
-    )  # "Age: 56", "Sex: Male"; anything else is ignored
-    comments = {key.strip().lstrip("<").rstrip(">"): value.strip() for key, value in comments.items()}
+    # "Age: 56" in most collections, "<age>: 56" in older ones
+    pairs = [line.lower().partition(":") for line in record.comments]
+    comments = {key.strip(" <>"): value.strip() for key, _, value in pairs}
     return _record(
         record.p_signal.T * np.array(scale)[:, None],
         record.sig_name,
@@ -123,42 +129,45 @@ def read_wfdb(path: str | Path) -> Record:
 
 
 def read_code15(path: str | Path, index: int) -> Record:
-    """Row `index` of a CODE-15% file (Ribeiro et al. 2021, Zenodo 4916206): `tracings` [N, 4096, 12] at 400 Hz.
+    """Row `index` of a CODE-15% file (Zenodo 4916206): `tracings` [N, 4096, 12] at 400 Hz.
 
-    The zeros that pad a tracing at both ends are cut off. CODE-15% is in mV; files of CODE-test's form hold
-    1e-4 V, which a QRS of more than 20 "mV" gives away, and are scaled. Where `exams.csv` lies beside the file, age,
-    sex, patient and the six labels (and NORM where it says normal_ecg) come from it.
+    The zeros that pad a tracing at both ends are cut off. CODE-15% is in mV; files in CODE-test's form hold
+    1e-4 V, which swings larger than a heart's give away, and are scaled to mV. Where `exams.csv` lies beside
+    the file, age, sex, patient and labels (the six, and NORM where it says normal_ecg) come from it.
     """
     path = Path(path)
     if not path.is_file():
-        raise EcgError("unreadable_file", f"{path}: no such file")
+        raise unreadable(path, "no such file")
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
             if "tracings" not in file:
-                raise EcgError("unreadable_file", f"{path}: has no data set 'tracings', so it is not a CODE-15% file")
+                raise unreadable(path, "has no data set 'tracings', so it is not a CODE-15% file")
             tracings = file["tracings"]
             if tracings.ndim != 3 or tracings.shape[2] != 12:
-                raise EcgError("unreadable_file", f"{path}: tracings must be [N, samples, 12], not {tracings.shape}")
+                raise unreadable(path, f"tracings must be [N, samples, 12], not {tracings.shape}")
             if not 0 <= index < len(tracings):
-                raise EcgError("unreadable_file", f"{path}: row {index} asked for, but it has {len(tracings)} rows")
+                raise unreadable(path, f"row {index} asked for, but it has {len(tracings)} rows")
             signal = np.asarray(tracings[index], np.float32).T
             exam = str(int(file["exam_id"][index])) if "exam_id" in file else ""
+            # The unit is the file's, so several rows tell it, and no single patient's voltage or loose
+            # electrode.
+            sample = np.stack([tracings[i] for i in range(0, len(tracings), len(tracings) // 16 + 1)])
     except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise EcgError("unreadable_file", f"{path}: not a readable HDF5 file ({_one_line(error)})") from error
+        raise unreadable(path, f"not a readable HDF5 file ({_say(error)})") from error
     used = np.flatnonzero(np.any(signal != 0, axis=0))
     if not used.size:
-        raise EcgError("unreadable_file", f"{path}: row {index} holds nothing but zeros")
+        raise unreadable(path, f"row {index} holds nothing but zeros")
     signal = signal[:, used[0] : used[-1] + 1]
-    # Median over leads: one lead with an electrode off must not decide the unit.
-    if np.nanmedian(np.nanpercentile(signal, 99.5, axis=1) - np.nanpercentile(signal, 0.5, axis=1)) > 20:
+    low, high = np.nanpercentile(sample, (0.5, 99.5), axis=1)
+    if np.nanmedian(high - low) > 5:  # usual in mV: 0.5 to 4
         signal = signal * np.float32(0.1)
     row = _exam_row(path.with_name("exams.csv"), exam) if exam else {}
     labels = None
     if row:
-        labels = frozenset(code for code in (*CODE15, "normal_ecg") if row.get(code, "").lower() in ("true", "1"))
-        labels = frozenset("NORM" if code == "normal_ecg" else code for code in labels)
+        columns = {"NORM": "normal_ecg"} | {code: code for code in CODE15}
+        labels = frozenset(c for c, column in columns.items() if row.get(column, "").lower() in ("true", "1"))
     return _record(
         signal,
         LEADS,
@@ -173,36 +182,36 @@ def read_code15(path: str | Path, index: int) -> Record:
 
 
 def read_csv(path: str | Path) -> Record:
-    """Leads in mV as `write_csv` and `ecgvlm digitize` write them: `time_s,I,...,V6`, an empty cell where unknown."""
+    """Leads in mV as `write_csv` writes them: header `time_s,I,...,V6`, an empty cell where unknown."""
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise EcgError("unreadable_file", f"{path}: {error.strerror or error}") from error
+        raise unreadable(path, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
-        raise EcgError("unreadable_file", f"{path}: not a text file") from error
+        raise unreadable(path, "not a text file") from error
     names = [name.strip() for name in lines[0].split(",")] if lines else []
     if len(names) < 2 or names[0] != "time_s":
-        raise EcgError("unreadable_file", f"{path}: the first line must be time_s and lead names, as in time_s,I,II")
+        raise unreadable(path, "the first line must be time_s and lead names, as in time_s,I,II")
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
             continue
         cells = line.split(",")
         if len(cells) != len(names):
-            raise EcgError("unreadable_file", f"{path}: line {number} has {len(cells)} cells, not {len(names)}")
+            raise unreadable(path, f"line {number} has {len(cells)} cells, not {len(names)}")
         try:
             rows.append([float(cell) if cell.strip() else np.nan for cell in cells])
         except ValueError as error:
-            raise EcgError("unreadable_file", f"{path}: line {number}: {_one_line(error)}") from error
+            raise unreadable(path, f"line {number}: {_say(error)}") from error
     if len(rows) < 2:
-        raise EcgError("unreadable_file", f"{path}: holds no samples")
+        raise unreadable(path, "holds no samples")
     table = np.array(rows)
     steps = np.diff(table[:, 0])
     step = float(np.median(steps))
     # Times are written with six decimals: at 1000 Hz a step is off by up to 1e-6 s.
     if not (np.isfinite(steps).all() and step > 0 and np.abs(steps - step).max() <= 0.01 * step + 2e-6):
-        raise EcgError("unreadable_file", f"{path}: time_s must rise in equal steps")
+        raise unreadable(path, "time_s must rise in equal steps")
     fs = (len(table) - 1) / (table[-1, 0] - table[0, 0])
     return _record(table[:, 1:].T, names[1:], round(fs, 3), source=str(path))
 
@@ -218,26 +227,24 @@ def write_csv(record: Record, path: str | Path) -> None:
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise EcgError("unreadable_file", f"{path}: cannot be written ({error.strerror or error})") from error
+        raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
 
 
 def read_dicom(path: str | Path) -> Record:
     """The first 12-lead group of a DICOM waveform object (PS3.3 A.34.3/A.34.4); padding values become NaN."""
     path = Path(path)
     if not path.is_file():
-        raise EcgError("unreadable_file", f"{path}: no such file")
+        raise unreadable(path, "no such file")
     import pydicom
 
     try:
         data = pydicom.dcmread(path)
         groups = data.get("WaveformSequence") or []
-        for i, group in enumerate(groups):
-            channels = group.ChannelDefinitionSequence
-            names = [_dicom_lead(channel) for channel in channels]
-            if sum(name is not None for name in names) >= 2:
-                break
-        else:
+        named = [[_dicom_lead(channel) for channel in group.ChannelDefinitionSequence] for group in groups]
+        i = next((i for i, names in enumerate(named) if any(names)), None)
+        if i is None:
             raise ValueError("it holds no ECG waveform")
+        group, names, channels = groups[i], named[i], groups[i].ChannelDefinitionSequence
         signal = data.waveform_array(i).T.astype(np.float64)
         padding = group.get("WaveformPaddingValue")
         if padding is not None:
@@ -256,10 +263,10 @@ def read_dicom(path: str | Path) -> Record:
         age, sex = str(data.get("PatientAge") or ""), str(data.get("PatientSex") or "")
         patient = str(data.get("PatientID") or "")
     except Exception as error:  # pydicom raises whatever a damaged element leads to
-        raise EcgError("unreadable_file", f"{path}: not a readable DICOM ECG ({_one_line(error)})") from error
+        raise unreadable(path, f"not a readable DICOM ECG ({_say(error)})") from error
     return _record(
         signal,
-        [name or "" for name in names],
+        names,
         fs,
         source=str(path),
         age=_age(age[:-1]) if age.endswith("Y") else None,
@@ -268,21 +275,16 @@ def read_dicom(path: str | Path) -> Record:
     )
 
 
-
 def _lead_row(name: str) -> int | None:
     """Row in `LEADS` of a lead called `AVR`, `Lead I`, `MDC_ECG_LEAD_V1`, `ECG DII`, ..., or None."""
-    name = name.strip().lower().replace("mdc_ecg_lead_", "").removeprefix("lead ").removeprefix("ecg ").strip()
-    name = name.strip(" -_()").removeprefix("lead_")
-    return _ROWS.get(name, _ROWS.get(name.removeprefix("d")))
+    match = _LEAD_NAME.fullmatch(name.strip())
+    return _ROWS[match[1].lower()] if match else None
 
 
 def _record(signal: np.ndarray, names: Sequence[str], fs: float, source: str, **known) -> Record:
-    """Sorts named rows into a Record, deriving limb leads where two of I, II, III are there.
-
-    Other leads that are missing stay NaN; fewer than one lead, or none with a number in it, is an error.
-    """
+    """Named rows as a Record: sorted, limb leads derived from any two of I, II, III, NaN where missing."""
     if not 50 <= fs <= 5000:
-        raise EcgError("unreadable_file", f"{source}: a sampling rate of {fs:g} Hz cannot be an ECG's")
+        raise unreadable(source, f"a sampling rate of {fs:g} Hz cannot be an ECG's")
     leads = np.full((12, signal.shape[1]), np.nan, np.float32)
     given = set()
     for name, row in zip(names, signal):
@@ -290,11 +292,11 @@ def _record(signal: np.ndarray, names: Sequence[str], fs: float, source: str, **
         if i is None:
             continue
         if i in given:
-            raise EcgError("unreadable_file", f"{source}: lead {LEADS[i]} is there twice")
+            raise unreadable(source, f"lead {LEADS[i]} is there twice")
         leads[i] = row
         given.add(i)
     if not np.isfinite(leads).any():
-        raise EcgError("unreadable_file", f"{source}: holds none of the leads {', '.join(LEADS)}")
+        raise unreadable(source, f"holds none of the leads {', '.join(LEADS)}")
     leads[~np.isfinite(leads)] = np.nan
     if 0 not in given and {1, 2} <= given:
         leads[0] = leads[1] - leads[2]
@@ -321,12 +323,12 @@ def _exam_row(table: Path, exam: str) -> dict[str, str]:
         return next((row for row in csv.DictReader(file) if row.get("exam_id") == exam), {})
 
 
-def _dicom_lead(channel) -> str | None:
-    """Lead name of a DICOM channel: from the meaning of its source code (`Lead aVR`), else from its label."""
+def _dicom_lead(channel) -> str:
+    """Lead of a DICOM channel, by the meaning of its source code (`Lead aVR`) or its label, else ""."""
     sources = channel.get("ChannelSourceSequence")
     names = [str(sources[0].get("CodeMeaning", ""))] if sources else []
     names.append(str(channel.get("ChannelLabel", "")))
-    return next((LEADS[row] for name in names if (row := _lead_row(name.split(" (")[0])) is not None), None)
+    return next((LEADS[row] for name in names if (row := _lead_row(name.split(" (")[0])) is not None), "")
 
 
 def _starts_as_dicom(path: Path) -> bool:
@@ -349,5 +351,5 @@ def _sex(text: str) -> str | None:
     return {"m": "M", "f": "F", "w": "F"}.get(text.strip().lower()[:1])
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _say(error: Exception) -> str:
+    return str(error) or type(error).__name__
