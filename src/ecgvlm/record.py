@@ -102,9 +102,7 @@ def read_wfdb(path: str | Path) -> Record:
     import wfdb  # here, not above: it takes longer to import than a page takes to read
 
     try:
-        gains = wfdb.rdheader(str(path)).adc_gain
-        if not gains or any(not np.isfinite(gain) or gain <= 0 for gain in gains):
-            raise ValueError("a signal's gain is not a positive number")
+        _check_gains(header.read_text(encoding="utf-8"))
         record = wfdb.rdrecord(str(path))
     except FileNotFoundError as error:
         raise EcgError("unreadable_file", f"{error.filename or path}: no such file") from error
@@ -273,6 +271,17 @@ def read_dicom(path: str | Path) -> Record:
         sex=_sex(sex),
         patient=patient,
     )
+
+
+def _check_gains(header: str) -> None:
+    """ValueError where a signal of a WFDB header is uncalibrated: wfdb would take 200 units for 1 mV then."""
+    lines = [line for line in header.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines or "/" in lines[0].split()[0]:  # a record of several segments names no signals itself
+        return
+    for line in lines[1:]:
+        match = re.match(r"\S+\s+\S+\s+([^\s(/]+)", line)
+        if match is None or not float(match[1]) > 0:
+            raise ValueError("a signal has no gain above zero, so its millivolts are unknown")
 
 
 def _lead_row(name: str) -> int | None:
