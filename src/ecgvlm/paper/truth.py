@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,8 +14,9 @@ class TraceTruth:
 
     lead: name as in `LEADS`. rhythm: True for the extra full-width strip at the bottom.
     t: [n] seconds of the record at each point. mv: [n] mV. xy: [n, 2] pixel position of each point (x right, y down;
-    the centre of the top left pixel is (0, 0)). box: [4, 2] px corners (tl, tr, br, bl) of the area the strip
-    occupies. name_box: [4, 2] px corners of its printed lead name, or None where no name is printed.
+    the centre of the top left pixel is (0, 0)); mv and xy are NaN where nothing is printed. box: [4, 2] px corners
+    (tl, tr, br, bl) of the area the strip occupies. name_box: [4, 2] px corners of its printed lead name, or None where
+    no name is printed. inverted: True for -aVR of Cabrera's order; mv is the lead's own, the print upside down.
     """
 
     lead: str
@@ -24,6 +26,7 @@ class TraceTruth:
     xy: np.ndarray
     box: np.ndarray
     name_box: np.ndarray | None
+    inverted: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class PageTruth:
     """Truth of one page picture.
 
     mesh: [rows, cols, 2] px position of the paper's points every 5 mm, mesh[j, i] = where (5 i mm, 5 j mm) lies, after
-    every warp. px_per_mm is the rendering's nominal scale (before any warp). pulses: [k, 4, 2] px boxes of calibration pulses.
+    every warp; where a grid is printed its thick lines run through these points. px_per_mm is the rendering's nominal
+    scale (before any warp). pulses: [k, 4, 2] px boxes of calibration pulses. order: "standard" or "cabrera".
     """
 
     layout: str
@@ -41,6 +45,24 @@ class PageTruth:
     mesh: np.ndarray
     traces: tuple[TraceTruth, ...]
     pulses: np.ndarray
+    order: str = "standard"
+
+    def warped(self, move: Callable[[np.ndarray], np.ndarray]) -> PageTruth:
+        """The same truth after a warp. move: [n, 2] px before -> [n, 2] px after; called once, for all points."""
+        parts = [self.mesh, self.pulses]
+        for trace in self.traces:
+            parts += [trace.xy, trace.box] + ([] if trace.name_box is None else [trace.name_box])
+        moved = move(np.concatenate([np.reshape(part, (-1, 2)) for part in parts]))
+        ends = np.cumsum([part.size // 2 for part in parts])[:-1]
+        new = iter(piece.reshape(part.shape) for piece, part in zip(np.split(moved, ends), parts))
+        mesh, pulses = next(new), next(new)
+        traces = tuple(
+            replace(
+                trace, xy=next(new), box=next(new), name_box=None if trace.name_box is None else next(new)
+            )
+            for trace in self.traces
+        )
+        return replace(self, mesh=mesh, pulses=pulses, traces=traces)
 
 
 @dataclass(frozen=True)

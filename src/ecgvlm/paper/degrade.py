@@ -1,0 +1,431 @@
+"""Makes a clean page look scanned or photographed, and moves its truth along.
+
+A page is written on and worn first (stamps, handwriting, creases), then warped once, then lit, blurred, made noisy and
+compressed. The warp is known analytically from paper to picture, so the truth moves exactly; only the picture's
+inverse map is solved on a coarse grid (error below 0.05 px).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from ecgvlm.paper.text import text_mask
+from ecgvlm.paper.truth import Rendering
+from ecgvlm.record import EcgError
+
+KINDS = ("none", "scan", "photo")
+_NODE = 16  # px between the nodes at which a photo's inverse map is solved
+Move = Callable[[np.ndarray], np.ndarray]
+
+
+def degrade(rendering: Rendering, kind: str, rng: np.random.Generator | int = 0) -> Rendering:
+    """The page as a "scan", as a "photo", or with "none" as it is. rng: a generator or a seed.
+
+    Raises EcgError for another kind.
+    """
+    if kind not in KINDS:
+        raise EcgError("unsupported_format", f"degradation {kind!r} is unknown; choose from {', '.join(KINDS)}")
+    rng = np.random.default_rng(rng)
+    return {"none": lambda page, _: page, "scan": scan, "photo": photo}[kind](rendering, rng)
+
+
+def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
+    """A flat-bed or fax scan: skew up to 3 degrees, feed and resolution change, wear, bleaching, streaks, JPEG."""
+    image = _wear(rendering.image, rng)
+    angle = np.deg2rad(np.clip(rng.normal(0, 1.0), -3, 3))
+    size = rng.uniform(0.8, 1.12) if rng.random() < 0.6 else 1.0
+    # The feed of a scanner, or of the recorder itself, is off by up to a percent.
+    scale = size * (1 + rng.normal(0, 0.003, 2))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag(scale)
+    h, w = image.shape[:2]
+    new_w, new_h = round(w * scale[0]), round(h * scale[1])
+    if rng.random() < 0.4:  # the scanner's bed around the page
+        new_w, new_h = round(new_w * rng.uniform(1.0, 1.06)), round(new_h * rng.uniform(1.0, 1.06))
+    shift = np.array([new_w, new_h]) / 2 - linear @ np.array([w, h]) / 2 + rng.normal(0, 0.003, 2) * w
+    paper = np.median(image[::16, ::16].reshape(-1, 3), axis=0)
+    bed = np.clip(paper + rng.normal(0, 3), 0, 255) if rng.random() < 0.8 else np.full(3, rng.uniform(20, 245))
+    if size < 0.95:
+        image = cv2.GaussianBlur(image, (0, 0), 0.35 / size)
+    matrix = np.column_stack([linear, shift])
+    image = cv2.warpAffine(image, matrix, (new_w, new_h), flags=cv2.INTER_LINEAR, borderValue=bed.tolist())
+    truth = rendering.truth.warped(lambda points: points @ linear.T + shift)
+
+    if rng.random() < 0.35:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9))
+    image = _bleach(image, rng)
+    if rng.random() < 0.25:
+        image = _streaks(image, rng)
+    image = _noise(image, rng, rng.uniform(0.5, 5))
+    look = rng.random()
+    if look < 0.18:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    elif look < 0.26:
+        image = _two_tone(image, rng)
+    if rng.random() < 0.8:
+        image = _jpeg(image, int(rng.integers(35, 95)))
+    return Rendering(image, truth)
+
+
+def photo(rendering: Rendering, rng: np.random.Generator) -> Rendering:
+    """A hand-held phone photo: tilt up to 25 degrees, curl, table around, uneven light, shadow, glare, blur, noise."""
+    image = _wear(rendering.image, rng)
+    h, w = image.shape[:2]
+    move, out_w, out_h = _camera(w, h, rendering.truth.px_per_mm, rng)
+    inverse = _inverted(move, w, h, out_w, out_h)
+    zoom = out_w / w
+    if zoom < 0.9:
+        image = cv2.GaussianBlur(image, (0, 0), 0.35 / zoom)
+    table = _table(out_w, out_h, inverse, w, h, rng)
+    x, y = (cv2.resize(inverse[..., c], None, fx=_NODE, fy=_NODE)[:out_h, :out_w] for c in (0, 1))
+    # cv2.resize puts the nodes at the middle of their 16 px cells, as _inverted does.
+    image = cv2.remap(image, x, y, cv2.INTER_LINEAR, dst=table, borderMode=cv2.BORDER_TRANSPARENT)
+    truth = rendering.truth.warped(move)
+
+    image = _blur(image, rng)
+    image = _light(image, rng)
+    if rng.random() < 0.2:
+        image = _moire(image, rng)
+    image = _noise(image, rng, rng.uniform(1, 9))
+    image = _jpeg(image, int(rng.integers(45, 95)))
+    return Rendering(image, truth)
+
+
+# --- geometry -----------------------------------------------------------------------------------------------------
+
+
+def _camera(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> tuple[Move, int, int]:
+    """A pinhole camera above a bent sheet: the move from page px to picture px, and the picture's size.
+
+    The sheet is a cylinder z(s) bent without stretching: two cosine waves of some millimetres along one direction.
+    """
+    diagonal = float(np.hypot(w, h))
+    tilt = np.deg2rad(min(25.0, abs(rng.normal(0, 10))))
+    around = rng.uniform(0, 2 * np.pi)
+    roll = np.deg2rad(rng.normal(0, 2.5))
+    bend = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.25)
+    waves = [
+        (rng.uniform(0, 9) * px_per_mm * (rng.random() < 0.7), rng.uniform(0.4, 1.0), rng.uniform(0, 2 * np.pi)),
+        (rng.uniform(0, 1.5) * px_per_mm * (rng.random() < 0.5), rng.uniform(1.0, 2.5), rng.uniform(0, 2 * np.pi)),
+    ]
+    along = np.array([np.cos(bend), np.sin(bend)])
+    across = np.array([-along[1], along[0]])
+    # Table of the bent profile over the arc length s: height z, and ground x with dx = sqrt(ds^2 - dz^2).
+    s = np.linspace(-0.75 * diagonal, 0.75 * diagonal, 2049)
+    z = sum(a * np.cos(2 * np.pi * f * s / diagonal + p) for a, f, p in waves) + np.zeros_like(s)
+    steep = np.gradient(z, s)
+    flat = np.sqrt(np.maximum(1 - steep**2, 0.25))
+    ground = np.concatenate([[0], np.cumsum((flat[1:] + flat[:-1]) / 2) * (s[1] - s[0])])
+    ground -= ground[len(s) // 2]
+
+    axis = np.array([np.cos(around), np.sin(around), 0.0]) * tilt
+    rotation = cv2.Rodrigues(np.array([0, 0, roll]))[0] @ cv2.Rodrigues(axis)[0]
+    distance = diagonal * rng.uniform(1.1, 2.0)
+    centre = np.array([w, h]) / 2
+
+    def seen(points: np.ndarray) -> np.ndarray:
+        p = np.asarray(points, float) - centre
+        u, v = p @ along, p @ across
+        gx, gz = np.interp(u, s, ground), np.interp(u, s, z)
+        gx = np.where(np.isnan(u), np.nan, gx)
+        body = (gx[:, None] * along + v[:, None] * across) @ rotation[:, :2].T + gz[:, None] * rotation[:, 2]
+        return body[:, :2] / (1 - body[:, 2:] / distance)
+
+    edge = np.linspace(0, 1, 9)
+    rim = np.concatenate(
+        [np.stack([edge * w, edge * 0], 1), np.stack([edge * w, edge * 0 + h], 1),
+         np.stack([edge * 0, edge * h], 1), np.stack([edge * 0 + w, edge * h], 1)]
+    )  # fmt: skip
+    rim = seen(rim)
+    low, high = rim.min(0), rim.max(0)
+    # Margins of table around the page; a negative one cuts a little of the paper's edge off.
+    margin = rng.uniform(-0.01, 0.10, 4) if rng.random() < 0.8 else rng.uniform(0.05, 0.3, 4)
+    extent = high - low
+    low, high = low - margin[:2] * extent, high + margin[2:] * extent
+    zoom = w / (high - low)[0] * rng.uniform(0.9, 1.2)
+    out_w, out_h = np.round((high - low) * zoom).astype(int)
+    return lambda points: (seen(points) - low) * zoom, int(out_w), int(out_h)
+
+
+def _inverted(move: Move, w: int, h: int, out_w: int, out_h: int) -> np.ndarray:
+    """Picture px -> page px at the nodes, [rows, cols, 2] float32; nodes sit in the middle of 16 px cells.
+
+    Iterates p <- A^-1(target - (move(p) - A(p))) from the homography A through the page's corners, which is close.
+    """
+    corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
+    back = cv2.getPerspectiveTransform(move(corners).astype(np.float32), corners)
+
+    def home(points: np.ndarray) -> np.ndarray:
+        return cv2.perspectiveTransform(points[None], back)[0]
+
+    x = np.arange(-(-out_w // _NODE)) * _NODE + (_NODE - 1) / 2
+    y = np.arange(-(-out_h // _NODE)) * _NODE + (_NODE - 1) / 2
+    target = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    page = home(target)
+    for _ in range(6):
+        page = page + home(target) - home(move(page))
+    return page.reshape(len(y), len(x), 2).astype(np.float32)
+
+
+# --- on the paper ---------------------------------------------------------------------------------------------------
+
+
+def _wear(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Handwriting, stamps and creases on a copy of the page."""
+    image = image.copy()
+    if rng.random() < 0.3:
+        for _ in range(rng.integers(1, 4)):
+            _handwriting(image, rng)
+    if rng.random() < 0.15:
+        _rubber_stamp(image, rng)
+    if rng.random() < 0.3:
+        for _ in range(rng.integers(1, 4)):
+            _crease(image, rng)
+    return image
+
+
+_PENS = ((25, 35, 130), (30, 30, 35), (20, 60, 160), (170, 30, 40), (20, 100, 50))
+_WORDS = ["seen", "reviewed", "AF?", "sinus", "NSR", "ok", "repeat", "in", "4/52", "old", "ECG", "same", "PR?", "ST+", "bed", "4", "TnI", "Dr.", "12:40", "chest", "pain"]
+
+
+def _ink(image: np.ndarray, mask: np.ndarray, x: int, y: int, colour: tuple[int, int, int], cover: float) -> None:
+    """Multiply the ink of a mask into the page at (x, y), cut at the page's edges."""
+    h, w = image.shape[:2]
+    x0, y0, x1, y1 = max(0, x), max(0, y), min(w, x + mask.shape[1]), min(h, y + mask.shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return
+    part = image[y0:y1, x0:x1]
+    share = mask[y0 - y : y1 - y, x0 - x : x1 - x, None].astype(np.float32) * (cover / 255)
+    part[...] = part * (1 - share * (1 - np.array(colour, np.float32) / 255))
+
+
+def _handwriting(image: np.ndarray, rng: np.random.Generator) -> None:
+    """A word, a circle, an arrow or an underline with a pen, anywhere."""
+    h, w = image.shape[:2]
+    side = int(w * rng.uniform(0.04, 0.16))
+    mask = np.zeros((side, side * 2), np.uint8)
+    pen = max(1, round(w * rng.uniform(0.0008, 0.002)))
+    kind = rng.random()
+    if kind < 0.45:
+        word, _, _ = text_mask(str(rng.choice(_WORDS)), "hershey-script", float(round(side * rng.uniform(0.3, 0.6))))
+        word = word[: side - 4, : 2 * side - 4]
+        mask[2 : 2 + word.shape[0], 2 : 2 + word.shape[1]] = word
+        mask = cv2.dilate(mask, np.ones((2, 2), np.uint8)) if pen > 1 else mask
+        slant = rng.normal(-0.15, 0.15)
+        matrix = np.array([[1, slant, -slant * side / 2], [rng.normal(0, 0.1), 1, 0]])
+        mask = cv2.warpAffine(mask, matrix, (2 * side, side))
+    else:
+        if kind < 0.65:
+            turn = np.linspace(0, rng.uniform(5.5, 8), 50)
+            shrink = 1 + 0.15 * np.sin(turn + rng.uniform(0, 6)) - 0.01 * turn
+            points = np.stack([side + side * 0.8 * shrink * np.cos(turn), side / 2 + side * 0.4 * shrink * np.sin(turn)], 1)
+        else:
+            knots = rng.uniform(0.1, 0.9, (int(rng.integers(2, 7)), 2)) * [2 * side, side]
+            knots = knots[np.argsort(knots[:, 0])] if kind < 0.85 else knots
+            t = np.linspace(0, len(knots) - 1, 60)
+            points = np.stack([np.interp(t, np.arange(len(knots)), knots[:, c]) for c in (0, 1)], 1)
+            points = cv2.GaussianBlur(points, (1, 9), 2.5)
+        cv2.polylines(mask, [np.round(points * 16).astype(np.int32)], False, 255, pen, cv2.LINE_AA, 4)
+    x, y = int(rng.uniform(-0.05, 0.95) * w), int(rng.uniform(0, 0.95) * h)
+    _ink(image, mask, x, y, _PENS[rng.integers(len(_PENS))], rng.uniform(0.6, 0.95))
+
+
+def _rubber_stamp(image: np.ndarray, rng: np.random.Generator) -> None:
+    h, w = image.shape[:2]
+    side = int(w * rng.uniform(0.08, 0.16))
+    mask = np.zeros((side, side), np.uint8)
+    middle, pen = side // 2, max(2, side // 40)
+    words = rng.choice(["CARDIOLOGY", "COPY", "RECEIVED", "ARCHIVE", "EMERGENCY", "REVIEWED"], 2)
+    if rng.random() < 0.5:
+        cv2.circle(mask, (middle, middle), int(side * 0.45), 255, pen, cv2.LINE_AA)
+        cv2.circle(mask, (middle, middle), int(side * 0.33), 255, max(1, pen // 2), cv2.LINE_AA)
+    else:
+        cv2.rectangle(mask, (pen, int(side * 0.28)), (side - pen, int(side * 0.72)), 255, pen, cv2.LINE_AA)
+    for i, word in enumerate(words):
+        ink, _, _ = text_mask(str(word), "hershey-duplex", float(max(6, round(side * 0.12))))
+        ink = ink[:, : side - 4]
+        y, x = middle - ink.shape[0] - 2 + i * (ink.shape[0] + 6), (side - ink.shape[1]) // 2
+        mask[y : y + ink.shape[0], x : x + ink.shape[1]] = ink
+    turn = cv2.getRotationMatrix2D((middle, middle), rng.uniform(-25, 25), 1.0)
+    patchy = cv2.resize(rng.uniform(0.3, 1.0, (6, 6)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    mask = (cv2.warpAffine(mask, turn, (side, side)) * np.clip(patchy, 0, 1)).astype(np.uint8)
+    colour = ((170, 40, 60), (50, 60, 160), (90, 40, 120))[rng.integers(3)]
+    _ink(image, mask, int(rng.uniform(0, 0.85) * w), int(rng.uniform(0, 0.85) * h), colour, rng.uniform(0.4, 0.8))
+
+
+def _crease(image: np.ndarray, rng: np.random.Generator) -> None:
+    """A fold: a fine line, broken ink along it, light on one side and shade on the other."""
+    h, w = image.shape[:2]
+    upright = rng.random() < 0.6
+    length, across = (h, w) if upright else (w, h)
+    at = rng.uniform(0.05, 0.95) * across
+    slope = rng.normal(0, 0.03) * across
+    wide = int(rng.uniform(3, 12))
+    profile = np.arange(-wide, wide + 1) / wide
+    shade = rng.uniform(4, 26) * np.sign(profile) * np.exp(-3 * np.abs(profile)) * rng.choice([-1, 1])
+    shade += rng.choice([-1, 1]) * rng.uniform(0, 45) * np.exp(-((profile * wide / 0.8) ** 2))
+    step = 32
+    for start in range(0, length, step):
+        middle = int(at + slope * (start / length - 0.5) + rng.normal(0, 0.6))
+        lo, hi = max(0, middle - wide), min(across, middle + wide + 1)
+        if lo >= hi:
+            continue
+        add = shade[lo - middle + wide : hi - middle + wide]
+        end = min(start + step, length)
+        part = image[start:end, lo:hi] if upright else image[lo:hi, start:end]
+        part[...] = np.clip(part + (add[None, :, None] if upright else add[:, None, None]), 0, 255)
+
+
+# --- light, lens and file -----------------------------------------------------------------------------------------
+
+
+def _field(image: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Multiply by a smooth field given small: low [h, w, 3] float, 1.0 leaves a pixel as it is."""
+    small = np.clip(low * 128, 0, 255).astype(np.float32)
+    big = cv2.resize(np.clip(np.round(small), 0, 255).astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(image, big, scale=1 / 128)
+
+
+def _bleach(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Faded or yellowed print, contrast off: one tone curve a channel."""
+    x = np.arange(256) / 255
+    fade = rng.uniform(0, 0.35) if rng.random() < 0.4 else 0.0
+    gamma = np.exp(rng.normal(0, 0.15))
+    gain = rng.uniform(0.96, 1.12)
+    white = 1 - (rng.uniform(0, 0.1, 3) * [0.2, 0.5, 1.0] if rng.random() < 0.35 else 0.0) - rng.uniform(0, 0.04)
+    curve = np.clip((fade + (1 - fade) * x**gamma)[:, None] * gain, 0, 1) * white
+    return cv2.LUT(image, np.round(curve * 255).astype(np.uint8)[None])
+
+
+def _streaks(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lines along the feed from dirt on the scanner's glass or dead dots of the print head."""
+    image = image.copy()
+    h, w = image.shape[:2]
+    upright = rng.random() < 0.6
+    for _ in range(rng.integers(1, 6)):
+        at, wide = int(rng.integers(0, w if upright else h)), int(rng.integers(1, 4))
+        part = image[:, at : at + wide] if upright else image[at : at + wide]
+        part[...] = np.clip(part.astype(np.int16) + int(rng.uniform(-60, 70)), 0, 255)
+    return image
+
+
+def _two_tone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Almost one bit, as a fax or a copier makes it: the grid may go, the trace stays."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if grey[::16, ::16].mean() < 110:
+        return image
+    level = rng.uniform(120, 190)
+    soft = rng.uniform(2, 20)
+    curve = 255 / (1 + np.exp(-np.clip((np.arange(256) - level) / soft, -30, 30)))
+    return cv2.cvtColor(cv2.LUT(grey, curve.astype(np.uint8)), cv2.COLOR_GRAY2RGB)
+
+
+def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Out of focus, or a short straight movement of the hand; scaled to the picture's size."""
+    kind, size = rng.random(), image.shape[1] / 1600
+    if kind < 0.45:
+        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.1) * size)
+    if kind < 0.65:
+        length = rng.uniform(1.5, 4.0) * size
+        turn = rng.uniform(0, np.pi)
+        reach = int(np.ceil(length / 2)) + 1
+        kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+        step = np.array([np.cos(turn), np.sin(turn)]) * length / 2
+        ends = np.round((np.array([-step, step]) + reach) * 16).astype(np.int32)
+        cv2.polylines(kernel, [ends], False, 1.0, 1, cv2.LINE_8, 4)
+        return cv2.filter2D(image, -1, kernel / kernel.sum())
+    return image
+
+
+def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Uneven light, its colour, a soft shadow and a glare."""
+    h, w = 72, 96
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32) / [[[h]], [[w]]]
+    turn = rng.uniform(0, 2 * np.pi)
+    low = 1 + rng.uniform(0, 0.45) * ((x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn))
+    centre = rng.uniform(0.2, 0.8, 2)
+    low = low - rng.uniform(0, 0.35) * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2)
+    if rng.random() < 0.5:
+        # A hand or a phone: an edge or a blob with a soft rim.
+        shadow = np.zeros((h, w), np.float32)
+        if rng.random() < 0.6:
+            turn, at = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3)
+            shadow[(x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn) > at] = 1
+        else:
+            middle = (int(rng.uniform(0, w)), int(rng.uniform(0, h)))
+            axes = (int(rng.uniform(10, 40)), int(rng.uniform(10, 40)))
+            cv2.ellipse(shadow, middle, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
+        low = low * (1 - rng.uniform(0.15, 0.5) * cv2.GaussianBlur(shadow, (0, 0), rng.uniform(0.8, 6)))
+    white = np.array([1.0, 1.0, 1.0]) + rng.uniform(-1, 1) * np.array([0.1, 0.01, -0.14]) + rng.normal(0, 0.015, 3)
+    low = low[..., None] * (white * rng.uniform(0.72, 1.02))
+    image = _field(image, low)
+    if rng.random() < 0.2:
+        glare = np.zeros((h, w), np.float32)
+        middle = (int(rng.uniform(0, w)), int(rng.uniform(0, h)))
+        cv2.ellipse(glare, middle, (int(rng.uniform(2, 12)), int(rng.uniform(2, 8))), rng.uniform(0, 180), 0, 360, 1.0, -1)
+        glare = cv2.GaussianBlur(glare, (0, 0), rng.uniform(3, 9)) * rng.uniform(50, 190)
+        big = cv2.resize(glare.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        image = cv2.add(image, cv2.cvtColor(big, cv2.COLOR_GRAY2RGB))
+    return image
+
+
+def _moire(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Faint waves, as when a screen is photographed: cos(ax + by), different a channel."""
+    h, w = image.shape[:2]
+    period, turn = rng.uniform(4, 40), rng.uniform(0, np.pi)
+    a, b = 2 * np.pi / period * np.cos(turn), 2 * np.pi / period * np.sin(turn)
+    x, y = np.arange(w, dtype=np.float32) * a, np.arange(h, dtype=np.float32) * b + rng.uniform(0, 6)
+    wave = np.outer(np.cos(y), np.cos(x)) - np.outer(np.sin(y), np.sin(x))
+    level = cv2.convertScaleAbs(wave + 1, alpha=rng.uniform(1.5, 8))
+    tint = cv2.merge([level, cv2.convertScaleAbs(level, alpha=0.7), cv2.convertScaleAbs(level, alpha=1.2)])
+    return cv2.subtract(image, tint)
+
+
+@lru_cache(maxsize=1)
+def _grain() -> np.ndarray:
+    """A tile of normal noise about 128, sd 24, half of it blurred as JPEG and demosaicing leave it: [2048, 2816, 3]."""
+    rng = np.random.default_rng(7)
+    fine = rng.standard_normal((2048, 2816, 3), np.float32)
+    fine = 0.6 * fine + 1.6 * cv2.GaussianBlur(fine, (0, 0), 1.0)
+    return np.clip(128 + 24 / fine.std() * fine, 0, 255).astype(np.uint8)
+
+
+def _noise(image: np.ndarray, rng: np.random.Generator, sd: float) -> np.ndarray:
+    """Sensor noise of standard deviation `sd` grey levels, cut from a random place of a fixed tile."""
+    tile = _grain()
+    h, w = image.shape[:2]
+    y, x = int(rng.integers(0, max(1, tile.shape[0] - h))), int(rng.integers(0, max(1, tile.shape[1] - w)))
+    piece = tile[y : y + h, x : x + w]
+    if piece.shape != image.shape:
+        piece = cv2.copyMakeBorder(piece, 0, h - piece.shape[0], 0, w - piece.shape[1], cv2.BORDER_REFLECT)
+    return cv2.addWeighted(image, 1.0, piece, sd / 24, -128 * sd / 24)
+
+
+def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    # OpenCV takes the channels for BGR: swapped before and after so that JPEG's luma is the right one.
+    data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def _table(
+    out_w: int, out_h: int, inverse: np.ndarray, w: int, h: int, rng: np.random.Generator
+) -> np.ndarray:
+    """What lies under the page: wood, cloth, a plain desk or a dark one, with the page's soft shadow, [H, W, 3]."""
+    colour = np.array(
+        ((150, 110, 75), (95, 65, 45), (190, 165, 130), (120, 122, 126), (45, 47, 52), (205, 208, 212), (60, 85, 110))[
+            rng.integers(7)
+        ],
+        np.float32,
+    ) * rng.uniform(0.8, 1.15)
+    grain = rng.normal(0, 1, (int(rng.integers(4, 60)), int(rng.integers(4, 60)))).astype(np.float32)
+    grain = cv2.resize(grain, (out_w // 4 + 1, out_h // 4 + 1), interpolation=cv2.INTER_CUBIC)
+    x, y = cv2.resize(inverse[..., 0], grain.shape[::-1]), cv2.resize(inverse[..., 1], grain.shape[::-1])
+    under = ((x > 0) & (x < w) & (y > 0) & (y < h)).astype(np.float32)
+    offset = np.float32([[1, 0, rng.uniform(-4, 4)], [0, 1, rng.uniform(-4, 4)]])
+    shadow = cv2.GaussianBlur(cv2.warpAffine(under, offset, grain.shape[::-1]), (0, 0), rng.uniform(1, 5))
+    small = (colour + grain[..., None] * rng.uniform(1, 14)) * (1 - rng.uniform(0.1, 0.6) * shadow[..., None])
+    return cv2.resize(np.clip(small, 0, 255).astype(np.uint8), (out_w, out_h), interpolation=cv2.INTER_LINEAR)

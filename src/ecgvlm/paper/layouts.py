@@ -1,0 +1,81 @@
+"""Which lead is printed where and when: the page layouts of 12-lead electrocardiographs, without any millimetres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecgvlm.record import LEADS, EcgError
+
+# Cabrera's order turns the frontal plane anticlockwise from aVL to III; aVR is printed inverted, as -aVR.
+CABRERA = ("aVL", "I", "aVR", "II", "aVF", "III", *LEADS[6:])
+ORDERS = {"standard": LEADS, "cabrera": CABRERA}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One lead in one row. start and end: seconds since the beginning of the row (each column prints its own window)."""
+
+    lead: str
+    row: int
+    column: int
+    start: float
+    end: float
+    rhythm: bool = False
+    inverted: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`columns` columns of 12 / columns leads each, read column by column, then `rhythm` full-width rhythm strips."""
+
+    name: str
+    columns: int
+    rhythm: int = 0
+
+    @property
+    def rows(self) -> int:
+        return 12 // self.columns + self.rhythm
+
+    def strips(
+        self, seconds: float, order: str = "standard", rhythm_leads: tuple[str, ...] = ("II", "V1", "V5")
+    ) -> tuple[Strip, ...]:
+        """The strips of a page whose rows are `seconds` long: consecutive windows, one a column, rhythm strips last."""
+        leads = ORDERS[order]
+        per_column = 12 // self.columns
+        window = seconds / self.columns
+        strips = [
+            Strip(
+                lead,
+                row=i % per_column,
+                column=i // per_column,
+                start=i // per_column * window,
+                end=(i // per_column + 1) * window,
+                inverted=order == "cabrera" and lead == "aVR",
+            )
+            for i, lead in enumerate(leads)
+        ]
+        strips += [
+            Strip(lead, row=per_column + i, column=0, start=0.0, end=seconds, rhythm=True)
+            for i, lead in enumerate(rhythm_leads[: self.rhythm])
+        ]
+        return tuple(strips)
+
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        Layout("3x4", 4),
+        Layout("3x4+1R", 4, 1),
+        Layout("3x4+3R", 4, 3),
+        Layout("6x2", 2),
+        Layout("6x2+1R", 2, 1),
+        Layout("12x1", 1),
+    )
+}
+
+
+def layout(name: str) -> Layout:
+    """The layout called `name`. Raises EcgError where there is none."""
+    if name not in LAYOUTS:
+        raise EcgError("unsupported_format", f"layout {name!r} is unknown; choose from {', '.join(LAYOUTS)}")
+    return LAYOUTS[name]
