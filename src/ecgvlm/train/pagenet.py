@@ -179,7 +179,9 @@ class Pages(torch.utils.data.IterableDataset):
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         from ecgvlm.datasets import load_ptbxl
-        from ecgvlm.paper import degrade, random_style, render
+        from ecgvlm.paper.degrade import degrade
+        from ecgvlm.paper.render import render
+        from ecgvlm.paper.style import random_style
 
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
@@ -230,6 +232,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = args.out / "checkpoint.pt"
     torch.manual_seed(args.seed)
+    torch.set_num_threads(1)  # the other core renders
     net = PageNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
     step, spent = 0, 0.0
