@@ -1,0 +1,33 @@
+# make demo: read the example pages with the shipped model.  make test: lint-free quick tests.
+# Both build .venv themselves, are safe to repeat and quick the second time.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint bench reproduce clean
+
+demo: .venv/base.stamp
+	$(BIN)/ecgvlm read examples/*.png examples/*.jpg
+
+test: .venv/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv || $(PYTHON) -m virtualenv .venv || { rm -rf .venv; \
+	  echo "Could not make a virtual environment: install Python's venv (Debian: apt install python3-venv)." >&2; exit 1; }
+
+.venv/base.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable .
+	touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable ".[dev,train,bench,serve]"
+	touch $@ .venv/base.stamp
+
+clean:
+	rm -rf .venv runs
