@@ -1,1 +1,1 @@
-"""Printed ECG pages: layouts, styles, rendering and degrading, with the exact truth of what was printed where."""
+"""Printed ECG pages: layouts, styles, rendering and degrading, with the exact truth of what is where."""

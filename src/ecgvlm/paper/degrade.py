@@ -1,8 +1,8 @@
 """Makes a clean page look scanned or photographed, and moves its truth along.
 
-A page is written on and worn first (stamps, handwriting, creases), then warped once, then lit, blurred, made noisy and
-compressed. The warp is known analytically from paper to picture, so the truth moves exactly; only the picture's
-inverse map is solved on a coarse grid (error below 0.05 px).
+A page is written on and worn first (stamps, handwriting, creases), then warped once, then lit, blurred, made
+noisy and compressed. The warp is known analytically from paper to picture, so the truth moves exactly; only
+the picture's inverse map is solved on a coarse grid (error below 0.05 px).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ecgvlm.record import EcgError
 KINDS = ("none", "scan", "photo")
 _NODE = 16  # px between the nodes at which a photo's inverse map is solved
 Move = Callable[[np.ndarray], np.ndarray]
+Colour = tuple[int, int, int]
 
 
 def degrade(rendering: Rendering, kind: str, rng: np.random.Generator | int = 0) -> Rendering:
@@ -28,13 +29,14 @@ def degrade(rendering: Rendering, kind: str, rng: np.random.Generator | int = 0)
     Raises EcgError for another kind.
     """
     if kind not in KINDS:
-        raise EcgError("unsupported_format", f"degradation {kind!r} is unknown; choose from {', '.join(KINDS)}")
+        known = ", ".join(KINDS)
+        raise EcgError("unsupported_format", f"degradation {kind!r} is unknown; choose from {known}")
     rng = np.random.default_rng(rng)
     return {"none": lambda page, _: page, "scan": scan, "photo": photo}[kind](rendering, rng)
 
 
 def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
-    """A flat-bed or fax scan: skew up to 3 degrees, feed and resolution change, wear, bleaching, streaks, JPEG."""
+    """A flat-bed or fax scan: skew to 3 degrees, new resolution, wear, bleaching, streaks, noise, JPEG."""
     image = _wear(rendering.image, rng)
     angle = np.deg2rad(np.clip(rng.normal(0, 1.0), -3, 3))
     size = rng.uniform(0.8, 1.12) if rng.random() < 0.6 else 1.0
@@ -48,7 +50,9 @@ def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
         new_w, new_h = round(new_w * rng.uniform(1.0, 1.06)), round(new_h * rng.uniform(1.0, 1.06))
     shift = np.array([new_w, new_h]) / 2 - linear @ np.array([w, h]) / 2 + rng.normal(0, 0.003, 2) * w
     paper = np.median(image[::16, ::16].reshape(-1, 3), axis=0)
-    bed = np.clip(paper + rng.normal(0, 3), 0, 255) if rng.random() < 0.8 else np.full(3, rng.uniform(20, 245))
+    bed = np.clip(paper + rng.normal(0, 3), 0, 255)
+    if rng.random() < 0.2:
+        bed = np.full(3, rng.uniform(20, 245))
     if size < 0.95:
         image = cv2.GaussianBlur(image, (0, 0), 0.35 / size)
     matrix = np.column_stack([linear, shift])
@@ -72,7 +76,7 @@ def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
 
 
 def photo(rendering: Rendering, rng: np.random.Generator) -> Rendering:
-    """A hand-held phone photo: tilt up to 25 degrees, curl, table around, uneven light, shadow, glare, blur, noise."""
+    """A hand-held phone photo: tilt to 25 degrees, curl, table, uneven light, shadow, glare, blur, noise."""
     image = _wear(rendering.image, rng)
     h, w = image.shape[:2]
     move, out_w, out_h = _camera(w, h, rendering.truth.px_per_mm, rng)
@@ -90,27 +94,28 @@ def photo(rendering: Rendering, rng: np.random.Generator) -> Rendering:
     image = _light(image, rng)
     if rng.random() < 0.2:
         image = _moire(image, rng)
-    image = _noise(image, rng, rng.uniform(1, 9))
+    image = _noise(image, rng, float(np.exp(rng.uniform(np.log(1), np.log(9)))))
     image = _jpeg(image, int(rng.integers(45, 95)))
     return Rendering(image, truth)
 
 
-# --- geometry -----------------------------------------------------------------------------------------------------
+# --- geometry ---
 
 
 def _camera(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> tuple[Move, int, int]:
     """A pinhole camera above a bent sheet: the move from page px to picture px, and the picture's size.
 
-    The sheet is a cylinder z(s) bent without stretching: two cosine waves of some millimetres along one direction.
+    The sheet is a cylinder z(s) bent without stretching: two cosine waves of some millimetres in one
+    direction.
     """
     diagonal = float(np.hypot(w, h))
     tilt = np.deg2rad(min(25.0, abs(rng.normal(0, 10))))
     around = rng.uniform(0, 2 * np.pi)
     roll = np.deg2rad(rng.normal(0, 2.5))
     bend = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.25)
-    waves = [
-        (rng.uniform(0, 9) * px_per_mm * (rng.random() < 0.7), rng.uniform(0.4, 1.0), rng.uniform(0, 2 * np.pi)),
-        (rng.uniform(0, 1.5) * px_per_mm * (rng.random() < 0.5), rng.uniform(1.0, 2.5), rng.uniform(0, 2 * np.pi)),
+    waves = [  # amplitude px, periods along the diagonal, phase
+        (rng.uniform(0, 9) * px_per_mm * (rng.random() < 0.7), rng.uniform(0.4, 1.0), rng.uniform(0, 6.28)),
+        (rng.uniform(0, 1.5) * px_per_mm * (rng.random() < 0.5), rng.uniform(1.0, 2.5), rng.uniform(0, 6.28)),
     ]
     along = np.array([np.cos(bend), np.sin(bend)])
     across = np.array([-along[1], along[0]])
@@ -143,10 +148,10 @@ def _camera(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> tuple
     rim = seen(rim)
     low, high = rim.min(0), rim.max(0)
     # Margins of table around the page; a negative one cuts a little of the paper's edge off.
-    margin = rng.uniform(-0.01, 0.10, 4) if rng.random() < 0.8 else rng.uniform(0.05, 0.3, 4)
+    margin = rng.uniform(-0.01, 0.08, 4) if rng.random() < 0.8 else rng.uniform(0.05, 0.2, 4)
     extent = high - low
+    zoom = w / extent[0] * rng.uniform(0.85, 1.1)
     low, high = low - margin[:2] * extent, high + margin[2:] * extent
-    zoom = w / (high - low)[0] * rng.uniform(0.9, 1.2)
     out_w, out_h = np.round((high - low) * zoom).astype(int)
     return lambda points: (seen(points) - low) * zoom, int(out_w), int(out_h)
 
@@ -154,7 +159,7 @@ def _camera(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> tuple
 def _inverted(move: Move, w: int, h: int, out_w: int, out_h: int) -> np.ndarray:
     """Picture px -> page px at the nodes, [rows, cols, 2] float32; nodes sit in the middle of 16 px cells.
 
-    Iterates p <- A^-1(target - (move(p) - A(p))) from the homography A through the page's corners, which is close.
+    Newton's iteration with the derivative of the homography through the page's corners, which is close.
     """
     corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
     back = cv2.getPerspectiveTransform(move(corners).astype(np.float32), corners)
@@ -171,7 +176,7 @@ def _inverted(move: Move, w: int, h: int, out_w: int, out_h: int) -> np.ndarray:
     return page.reshape(len(y), len(x), 2).astype(np.float32)
 
 
-# --- on the paper ---------------------------------------------------------------------------------------------------
+# --- on the paper ---
 
 
 def _wear(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -189,10 +194,24 @@ def _wear(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 _PENS = ((25, 35, 130), (30, 30, 35), (20, 60, 160), (170, 30, 40), (20, 100, 50))
-_WORDS = ["seen", "reviewed", "AF?", "sinus", "NSR", "ok", "repeat", "in", "4/52", "old", "ECG", "same", "PR?", "ST+", "bed", "4", "TnI", "Dr.", "12:40", "chest", "pain"]
+_WORDS = (
+    "seen",
+    "AF?",
+    "sinus",
+    "NSR",
+    "ok",
+    "repeat",
+    "4/52",
+    "old ECG",
+    "PR?",
+    "ST+",
+    "TnI",
+    "Dr.",
+    "12:40",
+)
 
 
-def _ink(image: np.ndarray, mask: np.ndarray, x: int, y: int, colour: tuple[int, int, int], cover: float) -> None:
+def _ink(image: np.ndarray, mask: np.ndarray, x: int, y: int, colour: Colour, cover: float) -> None:
     """Multiply the ink of a mask into the page at (x, y), cut at the page's edges."""
     h, w = image.shape[:2]
     x0, y0, x1, y1 = max(0, x), max(0, y), min(w, x + mask.shape[1]), min(h, y + mask.shape[0])
@@ -207,11 +226,12 @@ def _handwriting(image: np.ndarray, rng: np.random.Generator) -> None:
     """A word, a circle, an arrow or an underline with a pen, anywhere."""
     h, w = image.shape[:2]
     side = int(w * rng.uniform(0.04, 0.16))
-    mask = np.zeros((side, side * 2), np.uint8)
+    mask: np.ndarray = np.zeros((side, side * 2), np.uint8)
     pen = max(1, round(w * rng.uniform(0.0008, 0.002)))
     kind = rng.random()
     if kind < 0.45:
-        word, _, _ = text_mask(str(rng.choice(_WORDS)), "hershey-script", float(round(side * rng.uniform(0.3, 0.6))))
+        size = float(round(side * rng.uniform(0.3, 0.6)))
+        word, _, _ = text_mask(str(rng.choice(_WORDS)), "hershey-script", size)
         word = word[: side - 4, : 2 * side - 4]
         mask[2 : 2 + word.shape[0], 2 : 2 + word.shape[1]] = word
         mask = cv2.dilate(mask, np.ones((2, 2), np.uint8)) if pen > 1 else mask
@@ -222,13 +242,13 @@ def _handwriting(image: np.ndarray, rng: np.random.Generator) -> None:
         if kind < 0.65:
             turn = np.linspace(0, rng.uniform(5.5, 8), 50)
             shrink = 1 + 0.15 * np.sin(turn + rng.uniform(0, 6)) - 0.01 * turn
-            points = np.stack([side + side * 0.8 * shrink * np.cos(turn), side / 2 + side * 0.4 * shrink * np.sin(turn)], 1)
+            points = np.stack([1 + 0.8 * shrink * np.cos(turn), 0.5 + 0.4 * shrink * np.sin(turn)], 1) * side
         else:
             knots = rng.uniform(0.1, 0.9, (int(rng.integers(2, 7)), 2)) * [2 * side, side]
             knots = knots[np.argsort(knots[:, 0])] if kind < 0.85 else knots
             t = np.linspace(0, len(knots) - 1, 60)
-            points = np.stack([np.interp(t, np.arange(len(knots)), knots[:, c]) for c in (0, 1)], 1)
-            points = cv2.GaussianBlur(points, (1, 9), 2.5)
+            corners = np.stack([np.interp(t, np.arange(len(knots)), knots[:, c]) for c in (0, 1)], 1)
+            points = np.asarray(cv2.GaussianBlur(corners, (1, 9), 2.5))
         cv2.polylines(mask, [np.round(points * 16).astype(np.int32)], False, 255, pen, cv2.LINE_AA, 4)
     x, y = int(rng.uniform(-0.05, 0.95) * w), int(rng.uniform(0, 0.95) * h)
     _ink(image, mask, x, y, _PENS[rng.integers(len(_PENS))], rng.uniform(0.6, 0.95))
@@ -251,10 +271,11 @@ def _rubber_stamp(image: np.ndarray, rng: np.random.Generator) -> None:
         y, x = middle - ink.shape[0] - 2 + i * (ink.shape[0] + 6), (side - ink.shape[1]) // 2
         mask[y : y + ink.shape[0], x : x + ink.shape[1]] = ink
     turn = cv2.getRotationMatrix2D((middle, middle), rng.uniform(-25, 25), 1.0)
-    patchy = cv2.resize(rng.uniform(0.3, 1.0, (6, 6)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-    mask = (cv2.warpAffine(mask, turn, (side, side)) * np.clip(patchy, 0, 1)).astype(np.uint8)
+    patchy = cv2.resize(rng.uniform(0.3, 1.0, (6, 6)), (side, side), interpolation=cv2.INTER_LINEAR)
+    mask = (cv2.warpAffine(mask, turn, (side, side)) * patchy).astype(np.uint8)
     colour = ((170, 40, 60), (50, 60, 160), (90, 40, 120))[rng.integers(3)]
-    _ink(image, mask, int(rng.uniform(0, 0.85) * w), int(rng.uniform(0, 0.85) * h), colour, rng.uniform(0.4, 0.8))
+    x, y = int(rng.uniform(0, 0.85) * w), int(rng.uniform(0, 0.85) * h)
+    _ink(image, mask, x, y, colour, rng.uniform(0.4, 0.8))
 
 
 def _crease(image: np.ndarray, rng: np.random.Generator) -> None:
@@ -280,14 +301,13 @@ def _crease(image: np.ndarray, rng: np.random.Generator) -> None:
         part[...] = np.clip(part + (add[None, :, None] if upright else add[:, None, None]), 0, 255)
 
 
-# --- light, lens and file -----------------------------------------------------------------------------------------
+# --- light, lens and file ---
 
 
 def _field(image: np.ndarray, low: np.ndarray) -> np.ndarray:
     """Multiply by a smooth field given small: low [h, w, 3] float, 1.0 leaves a pixel as it is."""
-    small = np.clip(low * 128, 0, 255).astype(np.float32)
-    big = cv2.resize(np.clip(np.round(small), 0, 255).astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return cv2.multiply(image, big, scale=1 / 128)
+    small = np.clip(np.round(low * 128), 0, 255).astype(np.uint8)
+    return cv2.multiply(image, cv2.resize(small, image.shape[1::-1]), scale=1 / 128)
 
 
 def _bleach(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -296,7 +316,8 @@ def _bleach(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     fade = rng.uniform(0, 0.35) if rng.random() < 0.4 else 0.0
     gamma = np.exp(rng.normal(0, 0.15))
     gain = rng.uniform(0.96, 1.12)
-    white = 1 - (rng.uniform(0, 0.1, 3) * [0.2, 0.5, 1.0] if rng.random() < 0.35 else 0.0) - rng.uniform(0, 0.04)
+    yellow = rng.uniform(0, 0.1, 3) * [0.2, 0.5, 1.0] if rng.random() < 0.35 else np.zeros(3)
+    white = 1 - yellow - rng.uniform(0, 0.04)
     curve = np.clip((fade + (1 - fade) * x**gamma)[:, None] * gain, 0, 1) * white
     return cv2.LUT(image, np.round(curve * 255).astype(np.uint8)[None])
 
@@ -359,14 +380,15 @@ def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             middle = (int(rng.uniform(0, w)), int(rng.uniform(0, h)))
             axes = (int(rng.uniform(10, 40)), int(rng.uniform(10, 40)))
             cv2.ellipse(shadow, middle, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
-        low = low * (1 - rng.uniform(0.15, 0.5) * cv2.GaussianBlur(shadow, (0, 0), rng.uniform(0.8, 6)))
-    white = np.array([1.0, 1.0, 1.0]) + rng.uniform(-1, 1) * np.array([0.1, 0.01, -0.14]) + rng.normal(0, 0.015, 3)
-    low = low[..., None] * (white * rng.uniform(0.72, 1.02))
+        low = low * (1 - rng.uniform(0.1, 0.42) * cv2.GaussianBlur(shadow, (0, 0), rng.uniform(1.5, 8)))
+    warm = np.clip(rng.normal(0.2, 0.5), -1, 1) * np.array([0.08, 0.01, -0.12])
+    low = low[..., None] * (1 + warm + rng.normal(0, 0.012, 3)) * rng.uniform(0.72, 1.02)
     image = _field(image, low)
     if rng.random() < 0.2:
         glare = np.zeros((h, w), np.float32)
         middle = (int(rng.uniform(0, w)), int(rng.uniform(0, h)))
-        cv2.ellipse(glare, middle, (int(rng.uniform(2, 12)), int(rng.uniform(2, 8))), rng.uniform(0, 180), 0, 360, 1.0, -1)
+        axes = (int(rng.uniform(2, 12)), int(rng.uniform(2, 8)))
+        cv2.ellipse(glare, middle, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
         glare = cv2.GaussianBlur(glare, (0, 0), rng.uniform(3, 9)) * rng.uniform(50, 190)
         big = cv2.resize(glare.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         image = cv2.add(image, cv2.cvtColor(big, cv2.COLOR_GRAY2RGB))
@@ -387,11 +409,11 @@ def _moire(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _grain() -> np.ndarray:
-    """A tile of normal noise about 128, sd 24, half of it blurred as JPEG and demosaicing leave it: [2048, 2816, 3]."""
-    rng = np.random.default_rng(7)
-    fine = rng.standard_normal((2048, 2816, 3), np.float32)
+    """Normal noise about 128, sd 24, partly blurred as demosaicing leaves it: [1800, 2600, 3] uint8."""
+    fine = np.random.default_rng(7).standard_normal((900, 1300, 3), np.float32)
     fine = 0.6 * fine + 1.6 * cv2.GaussianBlur(fine, (0, 0), 1.0)
-    return np.clip(128 + 24 / fine.std() * fine, 0, 255).astype(np.uint8)
+    small = np.clip(128 + 24 / fine.std() * fine, 0, 255).astype(np.uint8)
+    return np.tile(small, (2, 2, 1))
 
 
 def _noise(image: np.ndarray, rng: np.random.Generator, sd: float) -> np.ndarray:
@@ -406,26 +428,34 @@ def _noise(image: np.ndarray, rng: np.random.Generator, sd: float) -> np.ndarray
 
 
 def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    # OpenCV takes the channels for BGR: swapped before and after so that JPEG's luma is the right one.
-    data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    # OpenCV takes what it is given for BGR: swapped, so that JPEG's luma is the right one.
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+
+
+_TABLES = (
+    (150, 110, 75),
+    (95, 65, 45),
+    (190, 165, 130),
+    (120, 122, 126),
+    (45, 47, 52),
+    (205, 208, 212),
+    (60, 85, 110),
+)
 
 
 def _table(
     out_w: int, out_h: int, inverse: np.ndarray, w: int, h: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """What lies under the page: wood, cloth, a plain desk or a dark one, with the page's soft shadow, [H, W, 3]."""
-    colour = np.array(
-        ((150, 110, 75), (95, 65, 45), (190, 165, 130), (120, 122, 126), (45, 47, 52), (205, 208, 212), (60, 85, 110))[
-            rng.integers(7)
-        ],
-        np.float32,
-    ) * rng.uniform(0.8, 1.15)
-    grain = rng.normal(0, 1, (int(rng.integers(4, 60)), int(rng.integers(4, 60)))).astype(np.float32)
-    grain = cv2.resize(grain, (out_w // 4 + 1, out_h // 4 + 1), interpolation=cv2.INTER_CUBIC)
-    x, y = cv2.resize(inverse[..., 0], grain.shape[::-1]), cv2.resize(inverse[..., 1], grain.shape[::-1])
+    """What lies under the page: wood, cloth, a light or dark desk, with the page's soft shadow, [H, W, 3]."""
+    colour = np.array(_TABLES[rng.integers(len(_TABLES))], np.float32) * rng.uniform(0.8, 1.15)
+    size = (out_w // 4 + 1, out_h // 4 + 1)
+    rough = rng.normal(0, 1, (int(rng.integers(4, 60)), int(rng.integers(4, 60)))).astype(np.float32)
+    grain = cv2.resize(rough, size, interpolation=cv2.INTER_CUBIC)
+    x, y = cv2.resize(inverse[..., 0], size), cv2.resize(inverse[..., 1], size)
     under = ((x > 0) & (x < w) & (y > 0) & (y < h)).astype(np.float32)
-    offset = np.float32([[1, 0, rng.uniform(-4, 4)], [0, 1, rng.uniform(-4, 4)]])
-    shadow = cv2.GaussianBlur(cv2.warpAffine(under, offset, grain.shape[::-1]), (0, 0), rng.uniform(1, 5))
+    offset = np.array([[1, 0, rng.uniform(-4, 4)], [0, 1, rng.uniform(-4, 4)]])
+    shadow = cv2.GaussianBlur(cv2.warpAffine(under, offset, size), (0, 0), rng.uniform(1, 5))
     small = (colour + grain[..., None] * rng.uniform(1, 14)) * (1 - rng.uniform(0.1, 0.6) * shadow[..., None])
     return cv2.resize(np.clip(small, 0, 255).astype(np.uint8), (out_w, out_h), interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Which lead is printed where and when: the page layouts of 12-lead electrocardiographs, without any millimetres."""
+"""Which lead is printed where and when: layouts of 12-lead pages, without any millimetres."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ORDERS = {"standard": LEADS, "cabrera": CABRERA}
 
 @dataclass(frozen=True)
 class Strip:
-    """One lead in one row. start and end: seconds since the beginning of the row (each column prints its own window)."""
+    """One lead in one row. start and end: seconds since the row began; each column prints its own window."""
 
     lead: str
     row: int
@@ -26,7 +26,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Layout:
-    """`columns` columns of 12 / columns leads each, read column by column, then `rhythm` full-width rhythm strips."""
+    """`columns` columns of 12 / columns leads, read column by column, then `rhythm` full-width strips."""
 
     name: str
     columns: int
@@ -39,7 +39,7 @@ class Layout:
     def strips(
         self, seconds: float, order: str = "standard", rhythm_leads: tuple[str, ...] = ("II", "V1", "V5")
     ) -> tuple[Strip, ...]:
-        """The strips of a page whose rows are `seconds` long: consecutive windows, one a column, rhythm strips last."""
+        """The strips of a page whose rows last `seconds`: consecutive windows, one a column, rhythm last."""
         leads = ORDERS[order]
         per_column = 12 // self.columns
         window = seconds / self.columns

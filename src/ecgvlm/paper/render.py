@@ -1,7 +1,7 @@
 """Draws a record as a page picture together with its exact truth.
 
-Lengths are millimetres until the last step. The picture is built from three single-channel coverage masks (grid,
-print, trace) and one colour ramp each, so a page of 1,600 px takes some tens of milliseconds.
+Lengths are millimetres until the last step. The picture is built from three single-channel coverage masks
+(grid, print, trace) and one colour ramp each, so a page of 1,600 px takes some tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ecgvlm.paper.text import HEADERS, Rule, facts, text_mask
 from ecgvlm.paper.truth import PageTruth, Rendering, TraceTruth
 from ecgvlm.record import LEADS, EcgError, Record
 
-_FINE = 4  # traces are drawn this many times larger, then averaged down: 17 grey levels, line widths in quarter pixels
+_FINE = 4  # traces are drawn this many times larger, then averaged down: line widths in quarter pixels
 _SHIFT = 6  # binary places of cv2's fixed-point coordinates
 _POINTS_PER_PX = 1.25
 _SMALLEST, _LARGEST = 200, 8000  # px of a page side
@@ -28,18 +28,20 @@ _SMALLEST, _LARGEST = 200, 8000  # px of a page side
 def render(record: Record, style: PageStyle, rng: np.random.Generator | int = 0) -> Rendering:
     """Print `record` on a page that looks like `style`.
 
-    rng: a generator or a seed; it draws the made-up patient of the header only, so the ECG depends on record and style.
-    Gaps (NaN) of the record break the line. The rows hold at most the record's own duration.
+    rng: a generator or a seed; it draws the made-up patient of the header only, so the ECG depends on record
+    and style. Gaps (NaN) of the record break the line. The rows hold at most the record's own duration.
     Raises EcgError where the record or the page cannot be drawn.
     """
     rng = np.random.default_rng(rng)
     scale = style.px_per_mm
     width, height = round(style.width * scale), round(style.height * scale)
     if not (min(width, height) >= _SMALLEST and max(width, height) <= _LARGEST):
-        raise EcgError("unsupported_format", f"page of {width} x {height} px: sides must be {_SMALLEST} to {_LARGEST} px")
+        sides = f"sides must be {_SMALLEST} to {_LARGEST} px"
+        raise EcgError("unsupported_format", f"page of {width} x {height} px: {sides}")
     seconds = min(style.seconds, record.seconds)
     if seconds <= 0:
-        raise EcgError("unsupported_format", f"{record.source or 'record'}: no room for one second of ECG on this page")
+        source = record.source or "record"
+        raise EcgError("unsupported_format", f"{source}: no room for one second of ECG on this page")
     start = style.start * max(0.0, record.seconds - seconds)
     step, fine = _resampled(record, style.mm_per_s * scale * _POINTS_PER_PX)
 
@@ -74,8 +76,8 @@ def render(record: Record, style: PageStyle, rng: np.random.Generator | int = 0)
 def _resampled(record: Record, rate: float) -> tuple[float, np.ndarray]:
     """The record at about `rate` points per second: seconds per point, [12, m] mV.
 
-    Slower records are interpolated band-limited (polyphase FIR through the samples), faster ones are thinned to points
-    of their own. Gaps stay gaps.
+    Slower records are interpolated band-limited (polyphase FIR through the samples), faster ones are thinned
+    to points of their own. Gaps stay gaps.
     """
     signal = np.asarray(record.signal, np.float32)
     up = math.ceil(rate / record.fs - 0.2)
@@ -97,7 +99,7 @@ def _resampled(record: Record, rate: float) -> tuple[float, np.ndarray]:
 
 
 class _Page:
-    """The ink of one page. mm of the page -> px: a point at x mm lies at x * px_per_mm - 0.5 (pixel centres are whole)."""
+    """The ink of one page. A point at x mm lies at x * px_per_mm - 0.5 px: centres of pixels are whole."""
 
     def __init__(self, style: PageStyle, width: int, height: int):
         self.style = style
@@ -107,7 +109,7 @@ class _Page:
 
     def px(self, x, y) -> np.ndarray:
         """mm -> [..., 2] px."""
-        return np.stack(np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float)), -1) * self.scale - 0.5
+        return np.stack(np.broadcast_arrays(x, y), -1) * self.scale - 0.5
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
         return self.px([x0, x1, x1, x0], [y0, y0, y1, y1])
@@ -127,7 +129,8 @@ class _Page:
 
     def strip(self, strip: Strip, fine: np.ndarray, step: float, start: float) -> TraceTruth:
         style = self.style
-        first, last = math.ceil((start + strip.start) / step - 1e-6), math.floor((start + strip.end) / step + 1e-6)
+        first = math.ceil((start + strip.start) / step - 1e-6)
+        last = math.floor((start + strip.end) / step + 1e-6)
         index = np.arange(first, min(last + 1, fine.shape[1]))
         t = index * step
         mv = fine[LEADS.index(strip.lead), index]

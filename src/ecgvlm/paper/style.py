@@ -1,4 +1,4 @@
-"""How a page looks: paper, grid, ink, fonts and places in millimetres; presets by device and random variety."""
+"""How a page looks: paper, grid, ink, fonts, places in millimetres; presets by device, random variety."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ NAME_ROOM = 9.0  # mm that lead names need left of a row
 class PageStyle:
     """One page's look. Lengths in mm from the top left corner of the paper, colours RGB 0..255.
 
-    layout, order, rhythm: see `layouts`. start: where the printed window begins, as a fraction of the time by which the
-    record is longer than the page.
-    left, right: from the paper's edges to the ends of the rows; header, footer: the same above and below them.
-    gap: blank mm between columns (their times stay consecutive). offset: row zero lines, mm below the row's middle.
-    grid: "line", "dot" (a dot each mm, each half mm along the thick lines) or "none"; grid_at: the page point of one
-    crossing of thick lines; grid_box: left, top, right, bottom of the gridded area, None the whole paper; snap: grid lines
-    on whole pixels, as plotting software draws them. frame: width of a line around grid_box, 0 none.
-    separators: "line" (over the height of the leads), "tick" (short, at each strip's start) or "none".
-    pulses: "left", "right" or "none"; pulse_mm: width of the calibration pulse's top.
-    name_at: lower left corner of a lead name relative to its strip's start on the zero line (x right, y up); names wider
-    than -x when x is negative shift left, so that they end before the trace. name_size, text_scale: em in mm, and a
-    factor on header texts.
+    layout, order, rhythm: see `layouts`. start: where the printed window begins, as a fraction of the time by
+    which the record is longer than the page. left, right: from the paper's edges to the ends of the rows;
+    header, footer: the same above and below them. gap: blank mm between columns (their times stay
+    consecutive). offset: row zero lines, mm below the row's middle. grid: "line", "dot" (a dot each mm, each
+    half mm along the thick lines) or "none"; grid_at: the page point of one crossing of thick lines;
+    grid_box: left, top, right, bottom of the gridded area, None the whole paper; snap: grid lines on whole
+    pixels, as plotting software draws them. frame: width of a line around grid_box, 0 none. separators:
+    "line" (over the height of the leads), "tick" (short, at each strip's start) or "none". pulses: "left",
+    "right" or "none"; pulse_mm: width of the calibration pulse's top. name_at: lower left corner of a lead
+    name relative to its strip's start on the zero line (x right, y up); names wider than -x when x is
+    negative shift left, so that they end before the trace. name_size, text_scale: em in mm, and a factor on
+    header texts.
     """
 
     layout: str = "3x4+1R"
@@ -89,7 +89,8 @@ class PageStyle:
 def page_style(name: str = "classic", **changes) -> PageStyle:
     """The preset called `name` with some fields changed. Raises EcgError where there is no such preset."""
     if name not in STYLES:
-        raise EcgError("unsupported_format", f"page style {name!r} is unknown; choose from {', '.join(STYLES)}")
+        known = ", ".join(STYLES)
+        raise EcgError("unsupported_format", f"page style {name!r} is unknown; choose from {known}")
     return replace(STYLES[name], **changes)
 
 
@@ -104,50 +105,57 @@ STYLES: dict[str, PageStyle] = {
     # EDAN SE-3 as printed to a file: measured on the pages of Khan & Hussain (doi 10.17632/gwbz3fsgp8).
     "edan": PageStyle(
         px_per_mm=5.7, width=280.7, height=199.5, left=19.4, right=11.0, header=39.8, footer=7.2,
-        grid="dot", grid_at=(3.6, 0.9), grid_box=(8.8, 36.2, 275.8, 192.2),
-        minor=(206, 206, 206), major=(186, 182, 182), minor_mm=0.2, major_mm=0.2, frame=0.5, trace_mm=0.4,
-        separators="line", pulse_mm=2.2, font=available(*_TIMES), name_at=(0.0, 1.2), name_size=4.3, template="edan",
+        grid="dot", grid_at=(3.6, 0.9), grid_box=(8.8, 36.2, 275.8, 192.2), minor=(206, 206, 206),
+        major=(186, 182, 182), minor_mm=0.2, major_mm=0.2, frame=0.5, trace_mm=0.4,
+        separators="line", pulse_mm=2.2, font=available(*_TIMES), name_at=(0.0, 1.2), name_size=4.3,
+        template="edan",
     ),
     "ge": PageStyle(
-        width=279.4, height=215.9, left=16.0, right=12.0, header=40.0, footer=10.0, grid_box=(0.0, 38.0, 279.4, 210.0),
-        paper=(255, 252, 250), minor=(248, 210, 205), major=(232, 140, 135), separators="tick", pulses="right",
-        font=available(*_SANS), name_at=(1.0, 6.5), name_size=3.8, template="ge", trace_mm=0.28,
+        width=279.4, height=215.9, left=16.0, right=12.0, header=40.0, footer=10.0, grid_box=(0.0,
+        38.0, 279.4, 210.0), paper=(255, 252, 250), minor=(248, 210, 205), major=(232, 140, 135),
+        separators="tick", pulses="right", font=available(*_SANS), name_at=(1.0, 6.5),
+        name_size=3.8, template="ge", trace_mm=0.28,
     ),
     "philips": PageStyle(
-        width=279.4, height=215.9, left=17.0, right=10.0, header=42.0, footer=12.0,
-        paper=(255, 253, 248), minor=(252, 222, 200), major=(240, 170, 130), separators="tick", pulses="right",
-        font=available(*_BOLD), name_at=(1.5, 8.0), name_size=3.6, template="philips", trace_mm=0.25,
+        width=279.4, height=215.9, left=17.0, right=10.0, header=42.0, footer=12.0, paper=(255, 253,
+        248), minor=(252, 222, 200), major=(240, 170, 130), separators="tick", pulses="right",
+        font=available(*_BOLD), name_at=(1.5, 8.0), name_size=3.6, template="philips",
+        trace_mm=0.25,
     ),
     "schiller": PageStyle(
-        layout="6x2+1R", left=24.0, right=10.0, header=20.0, footer=10.0, minor=(255, 214, 214), major=(250, 150, 150),
-        font=available(*_NARROW), name_at=(-2.0, 1.0), name_size=4.0, template="schiller", trace_mm=0.22, gap=8.0,
+        layout="6x2+1R", left=24.0, right=10.0, header=20.0, footer=10.0, minor=(255, 214, 214),
+        major=(250, 150, 150), font=available(*_NARROW), name_at=(-2.0, 1.0), name_size=4.0,
+        template="schiller", trace_mm=0.22, gap=8.0,
     ),
     "mortara": PageStyle(
         layout="3x4+3R", width=279.4, height=215.9, left=20.0, right=9.0, header=30.0, footer=12.0,
         rhythm=("V1", "II", "V5"), minor=(250, 205, 215), major=(236, 140, 160), separators="tick",
         font=available(*_SANS), name_at=(1.0, 5.0), name_size=4.0, template="mortara", trace_mm=0.3,
     ),
-    # PULSE-ECG's ecg-image-kit: letter paper at 200 dpi, pink line grid over all of it, Times or DejaVu lead names.
+    # ecg-image-kit, which made ECGBench's synthetic pages: letter paper at 200 dpi, grid over all of it, lead
+    # names 7 mm below the zero line, rows set from the bottom in sixths of the page.
     "kit": PageStyle(
-        px_per_mm=2200 / 279.4, width=279.4, height=215.9, left=18.0, right=11.0, header=55.0, footer=20.0,
-        grid_at=(0.0, 0.0), minor=(245, 210, 215), major=(235, 150, 160), minor_mm=0.13, major_mm=0.25, snap=True,
-        font=available(*_TIMES), name_at=(0.0, 8.0), name_size=4.4, template="none", trace_mm=0.25,
+        px_per_mm=2200 / 279.4, width=279.4, height=215.9, left=18.0, right=11.0, header=72.0,
+        footer=0.0, grid_at=(0.0, 0.9), minor=(254, 237, 248), major=(255, 203, 221), minor_mm=0.18,
+        major_mm=0.18, snap=True, font=available("DejaVuSans", *_SANS), name_at=(0.0, -7.0),
+        name_size=3.9, template="none", trace_mm=0.27,
     ),
     # The PyPI package ecg-plot: two columns, blue trace, red grid.
     "plot": PageStyle(
-        layout="6x2", left=6.0, right=6.0, width=270.0, header=14.0, footer=4.0, gap=8.0, height=200.0,
-        grid_at=(1.0, 3.0), minor=(255, 205, 205), major=(255, 120, 120), minor_mm=0.17, major_mm=0.17, snap=True,
-        trace=(0, 0, 178), trace_mm=0.2, pulses="none", font=available("DejaVuSans", *_SANS), name_at=(1.0, 6.0),
-        name_size=3.6, template="none",
+        layout="6x2", left=6.0, right=6.0, width=270.0, header=14.0, footer=4.0, gap=8.0,
+        height=200.0, grid_at=(1.0, 3.0), minor=(255, 205, 205), major=(255, 120, 120),
+        minor_mm=0.17, major_mm=0.17, snap=True, trace=(0, 0, 178), trace_mm=0.2, pulses="none",
+        font=available("DejaVuSans", *_SANS), name_at=(1.0, 6.0), name_size=3.6, template="none",
     ),
     "mono": PageStyle(
-        paper=(252, 252, 250), minor=(222, 222, 222), major=(178, 178, 178), font="hershey-simplex", name_at=(1.0, 5.0),
-        separators="tick", template="title",
+        paper=(252, 252, 250), minor=(222, 222, 222), major=(178, 178, 178), font="hershey-simplex",
+        name_at=(1.0, 5.0), separators="tick", template="title",
     ),
     "plain": PageStyle(grid="none", template="report", font=available(*_SANS), name_at=(-2.0, 2.0)),
     "dark": PageStyle(
-        paper=(12, 16, 20), minor=(28, 36, 42), major=(46, 58, 66), trace=(120, 240, 130), ink=(215, 220, 225),
-        snap=True, pulses="none", template="scale", font=available("DejaVuSans", *_SANS), name_at=(1.0, 6.0),
+        paper=(12, 16, 20), minor=(28, 36, 42), major=(46, 58, 66), trace=(120, 240, 130), ink=(215,
+        220, 225), snap=True, pulses="none", template="scale", font=available("DejaVuSans", *_SANS),
+        name_at=(1.0, 6.0),
     ),
 }  # fmt: skip
 
@@ -162,11 +170,17 @@ _GRIDS: tuple[tuple[Colour, Colour], ...] = (
     ((226, 226, 226), (180, 180, 180)),  # grey
     ((205, 205, 205), (120, 120, 120)),  # dark grey
     ((240, 214, 232), (214, 150, 196)),  # magenta
+    ((150, 107, 101), (109, 50, 47)),  # ecg-image-kit's brown
+    ((254, 223, 219), (255, 0, 0)),  # and red
 )
+_RHYTHMS = (("V1", "II", "V5"), ("III", "II", "V1"), ("V1", "II", "V6"), ("V5", "II", "V1"))
+_TEMPLATES = ("ge", "report", "scale", "title", "none")
 _FAMILY_WEIGHTS = {
-    "classic": 2, "edan": 3, "ge": 3, "philips": 2, "schiller": 1.5, "mortara": 1.5, "kit": 3, "plot": 1, "mono": 1,
-    "plain": 1, "dark": 0.5,
+    "classic": 2, "edan": 3, "ge": 3, "philips": 2, "schiller": 1.5, "mortara": 1.5, "kit": 3, "plot": 1,
+    "mono": 1, "plain": 1, "dark": 0.5,
 }  # fmt: skip
+# Of 10, 5 and 20 mm/mV, by the height of the rows: tall waves on low rows would cover their neighbours.
+_GAIN_ODDS = {"low": (0.5, 0.5, 0.0), "mid": (0.85, 0.15, 0.0), "high": (0.84, 0.06, 0.1)}
 _LAYOUT_WEIGHTS = {"3x4": 2.0, "3x4+1R": 5.0, "3x4+3R": 1.5, "6x2": 1.5, "6x2+1R": 1.5, "12x1": 1.5}
 
 
@@ -176,16 +190,21 @@ def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 
 def _tint(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
-    r, g, b = np.clip(np.array(colour) + rng.normal(0, spread) + rng.normal(0, spread / 3, 3), 0, 255).astype(int)
+    shift = rng.normal(0, spread) + rng.normal(0, spread / 3, 3)
+    r, g, b = np.clip(np.array(colour) + shift, 0, 255).astype(int)
     return int(r), int(g), int(b)
 
 
 def random_style(
-    rng: np.random.Generator, layout: str | None = None, width_px: int | None = None, family: str | None = None
+    rng: np.random.Generator,
+    layout: str | None = None,
+    width_px: int | None = None,
+    family: str | None = None,
 ) -> PageStyle:
     """A page as some device might print it: a preset's look with its sizes, colours, fonts and places varied.
 
-    layout, family: fixed instead of drawn. width_px: the picture's width, drawn from 1100 to 2300 px where None.
+    layout, family: fixed instead of drawn. width_px: the picture's width, drawn from 1100 to 2300 px where
+    None.
     """
     base = STYLES[family or _pick(rng, _FAMILY_WEIGHTS)]
     u = rng.uniform
@@ -199,12 +218,16 @@ def random_style(
     elif rng.random() < 0.15:
         height *= u(0.8, 1.0)
     speed = 50.0 if rng.random() < 0.12 else 25.0
-    pulses = str(rng.choice(["left", "none", "right"], p=[0.6, 0.25, 0.15])) if rng.random() < 0.5 else base.pulses
+    pulses = base.pulses
+    if rng.random() < 0.5:
+        pulses = str(rng.choice(["left", "none", "right"], p=[0.6, 0.25, 0.15]))
     place = rng.random()
     if place < 0.35:
         name_at = base.name_at
-    elif place < 0.70:
+    elif place < 0.64:
         name_at = (float(u(0, 3)), float(u(3, 9)))
+    elif place < 0.72:
+        name_at = (float(u(0, 3)), float(u(-9, -5)))
     elif place < 0.88:
         name_at = (float(u(0, 2)), float(u(0.4, 2.5)))
     else:
@@ -213,13 +236,18 @@ def random_style(
     need = 10 * 25.0 + gap * (columns - 1)
     before = (10.0 if pulses == "left" else 1.0) + (NAME_ROOM if name_at[0] < 0 else 0.0)
     after = 9.0 if pulses == "right" else 1.0
-    spare = max(0.0, width - need - before - after)
+    width = max(width, need + before + after)
+    spare = width - need - before - after
     share = u(0.2, 0.7)
     header = base.header * u(0.8, 1.15)
     footer = base.footer * u(0.8, 1.3)
-    # Rows of 12x1 pages are narrow: their headers are small.
-    header = min(header, height - footer - rows * 12.0) if rows > 7 else header
-    gain = float(rng.choice([10.0, 5.0, 20.0], p=[0.5, 0.5, 0.0] if rows > 7 else [0.84, 0.08, 0.08]))
+    if name != base.layout:
+        # A device's header that suits its own few rows is too tall for many: each row keeps at least 12 mm.
+        header = min(header, 0.3 * height, max(4.0, height - footer - rows * 12.0))
+        footer = max(footer, 6.0)
+    pitch = (height - header - footer) / rows
+    odds = _GAIN_ODDS["low" if pitch < 18 else "high" if pitch > 30 else "mid"]
+    gain = float(rng.choice([10.0, 5.0, 20.0], p=odds))
     minor, major = (base.minor, base.major) if rng.random() < 0.5 else _GRIDS[rng.integers(len(_GRIDS))]
     dark = sum(base.paper) < 200
     if dark:
@@ -237,12 +265,12 @@ def random_style(
     if box is not None or rng.random() < 0.25:
         inset = u(0, 9)
         box = (inset, header - u(0, 4), width - inset * u(0.5, 1), height - footer + u(0, 3))
-    template = base.template if rng.random() < 0.6 else str(rng.choice(["ge", "report", "scale", "title", "none"]))
+    template = base.template if rng.random() < 0.6 else str(rng.choice(_TEMPLATES))
     if header < 22 and template in ("edan", "ge", "philips"):
         template = "report"
     rhythm = ("II", "V1", "V5")
     if rng.random() < 0.35:
-        rhythm = (("V1", "II", "V5"), ("III", "II", "V1"), ("V1", "II", "V6"), ("V5", "II", "V1"))[rng.integers(4)]
+        rhythm = _RHYTHMS[rng.integers(len(_RHYTHMS))]
     return replace(
         base,
         layout=name,
@@ -259,7 +287,7 @@ def random_style(
         header=header,
         footer=footer,
         gap=gap,
-        offset=float(u(-0.1, 0.15)) * (height - header - footer) / rows,
+        offset=float(u(-0.1, 0.15)) * pitch,
         paper=base.paper if dark else _tint(rng, base.paper, 2.5),
         grid=grid,
         grid_at=(float(u(0, 5)), float(u(0, 5))),
