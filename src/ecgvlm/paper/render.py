@@ -21,6 +21,7 @@ from ecgvlm.record import LEADS, EcgError, Record
 
 _FINE = 4  # traces are drawn this many times larger, then averaged down: line widths in quarter pixels
 _SHIFT = 6  # binary places of cv2's fixed-point coordinates
+_FAR = 20_000  # px; lines beyond are cut there, so that fixed-point numbers do not overflow
 _POINTS_PER_PX = 1.25
 _SMALLEST, _LARGEST = 200, 8000  # px of a page side
 
@@ -120,12 +121,13 @@ class _Page:
 
     def draw(self, px: np.ndarray, mm: float) -> None:
         """A polyline on the fine trace mask, [n, 2] px, NaN breaks it."""
-        thickness = max(2, round(mm * self.scale * _FINE))
-        fixed = ((px + 0.5) * _FINE - 0.5) * (1 << _SHIFT)
+        # OpenCV's anti-aliased lines of odd thickness n are n + 2.7 wide, its thinnest good ones (n = 2) 3.7.
+        thickness = max(2, 2 * round((mm * self.scale * _FINE - 3.7) / 2) + 1)
+        fixed = ((np.clip(px, -_FAR, _FAR) + 0.5) * _FINE - 0.5) * (1 << _SHIFT)
         ink = np.isfinite(fixed).all(1)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], ink, [False]])))
         runs = [np.round(fixed[a:b]).astype(np.int32) for a, b in zip(edges[::2], edges[1::2])]
-        cv2.polylines(self.trace, runs, False, 255, thickness, cv2.LINE_8, _SHIFT)
+        cv2.polylines(self.trace, runs, False, 255, thickness, cv2.LINE_AA, _SHIFT)
 
     def strip(self, strip: Strip, fine: np.ndarray, step: float, start: float) -> TraceTruth:
         style = self.style
@@ -262,7 +264,7 @@ def _profile(n: int, scale: float, at: float, pitch: float, mm: float, snap: boo
     return np.clip(width / 2 + 0.5 - np.abs(centre - line), 0, min(1.0, width))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _grid(style: PageStyle, width: int, height: int) -> np.ndarray:
     """The empty paper with its grid, [H, W, 3] uint8 (shared: copy before drawing)."""
     if style.grid == "none":
