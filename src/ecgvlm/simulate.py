@@ -356,7 +356,7 @@ class _Torso:
         places = np.clip(np.arange(6) + shift, 0, 5)
         moved = np.stack([np.interp(places, np.arange(6), column) for column in chest.T], axis=1)
         self.field = np.vstack([_LEAD_FIELD[:2] * rng.lognormal(0, 0.08, (2, 1)), moved])
-        self.field[2:] *= rng.lognormal(0, 0.1) * rng.lognormal(0, 0.08, (6, 1))
+        self.field[2:] *= rng.lognormal(0.1, 0.2) * rng.lognormal(0, 0.08, (6, 1))
         self.rng = rng
         self.spikes = {
             chamber: self.project(np.array(direction) * rng.lognormal(0, 0.5))
@@ -373,7 +373,7 @@ class _Torso:
 
 @dataclass(frozen=True)
 class _Beat:
-    """A ventricular beat: amplitudes are [8] mV; qrs: (amplitudes, centre, half-width), fractions of qrs_s."""
+    """A ventricular beat: amplitudes are [8] mV; qrs: (amplitudes, centre, half-width), in parts of qrs_s."""
 
     qrs: tuple[tuple[np.ndarray, float, float], ...]
     st: np.ndarray
@@ -421,12 +421,13 @@ _QRS: dict[str, _Sequence] = {
         0.20), ((-0.42, -0.05, -0.40), 0.80, 0.20),
     ],
     "rbbb": [
-        ((-0.15, -0.02, -0.35), 0.14, 0.14), ((1.05, 0.75, 0.20), 0.32, 0.19), ((0.20, 0.05, 0.65), 0.43,
-        0.16), ((-0.55, -0.05, -0.55), 0.68, 0.25), ((-0.25, 0.00, -0.25), 0.84, 0.16),
+        ((-0.15, -0.02, -0.35), 0.14, 0.14), ((1.05, 0.75, 0.20), 0.32, 0.19),
+        ((0.20, 0.05, 0.65), 0.43, 0.16), ((-0.42, -0.08, -0.55), 0.66, 0.23),
+        ((-0.28, 0.00, -0.22), 0.84, 0.16),
     ],
     "lbbb": [
-        ((0.35, 0.25, 0.30), 0.20, 0.20), ((0.75, 0.45, 0.85), 0.42, 0.24), ((0.80, 0.15, 0.80), 0.64, 0.24),
-        ((0.40, 0.00, 0.35), 0.84, 0.16),
+        ((0.30, 0.20, 0.25), 0.18, 0.18), ((0.85, 0.45, 1.00), 0.38, 0.21), ((0.85, 0.15, 0.95), 0.64, 0.22),
+        ((0.35, 0.00, 0.35), 0.85, 0.15),
     ],
     "paced": [
         ((0.10, -0.20, 0.30), 0.18, 0.18), ((0.45, -0.85, 0.75), 0.42, 0.26), ((0.55, -0.75, 0.90), 0.64,
@@ -435,7 +436,7 @@ _QRS: dict[str, _Sequence] = {
 }  # fmt: skip
 _T: dict[str, Vector] = {
     "normal": (0.24, 0.17, -0.13), "irbbb": (0.24, 0.17, -0.08), "rbbb": (0.26, 0.17, 0.12),
-    "lbbb": (-0.30, -0.10, -0.42), "paced": (-0.22, 0.35, -0.42),
+    "lbbb": (-0.30, -0.10, -0.48), "paced": (-0.22, 0.35, -0.42),
 }  # fmt: skip
 # Direction from the heart's middle to the wall; its first forces when that wall is dead; T when it is
 # ischaemic.
@@ -455,13 +456,16 @@ def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat
     paced = s.rhythm in ("paced_ventricular", "paced_dual")
     kind = "paced" if paced else s.conduction
     sequence = [(np.array(v) * rng.lognormal(0, 0.13, 3), centre, half) for v, centre, half in _QRS[kind]]
+    sequence.append(
+        (rng.normal(0, 0.09, 3), rng.uniform(0.3, 0.75), rng.uniform(0.06, 0.12))
+    )  # a notch, or a slur
     vectors = [v for v, _, _ in sequence]
     if s.lafb and not paced:  # down and to the right first, then up and to the left
         vectors[0] = vectors[0] + (0.0, 0.30, 0.05)
         vectors[1] = vectors[1] * (0.9, -0.35, 1.0)
         vectors[2] = vectors[2] + (0.1, -0.7, -0.3)
-    t = np.array(_T[kind]) * rng.lognormal(0, 0.2) + rng.normal(0, 0.03, 3)
-    st = rng.normal(0, 0.008, 3) - 0.05 * (kind in ("lbbb", "paced")) * vectors[1]
+    t = 1.25 * np.array(_T[kind]) * rng.lognormal(0, 0.3) + rng.normal(0, 0.04, 3)
+    st = rng.normal(0, 0.008, 3) - 0.10 * (kind in ("lbbb", "paced")) * vectors[1]
     half_first = sequence[0][2]
     if s.q_waves:
         vectors[0] = np.array(_DEAD[s.q_waves]) * rng.uniform(0.8, 1.5)
@@ -487,17 +491,21 @@ def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat
     halves = np.array([h for _, _, h in sequence])
     centres[0] = halves[0] = half_first
     field, local = torso.field, [torso.project(v) - torso.field @ v for v in vectors]
-    # Turn all but the first forces in the frontal plane until the QRS area's axis is the one asked for.
+    # Turn the main forces in the frontal plane until the QRS area's axis is the one asked for. The first
+    # ones, and the last ones of a right bundle branch block, come from the septum and the right ventricle and
+    # stay.
+    last = 3 if "rbbb" in kind else len(vectors)
     turns = np.radians(np.arange(0, 360, 0.1))
-    fixed = halves @ np.array(local) + halves[0] * (field @ vectors[0])
-    x, y, z = halves[1:] @ np.array(vectors[1:])
+    staying = [i for i in range(len(vectors)) if i not in range(1, last)]
+    fixed = halves @ np.array(local) + field @ (halves[staying] @ np.array(vectors)[staying])
+    x, y, z = halves[1:last] @ np.array(vectors[1:last])
     turned = np.stack(
         [x * np.cos(turns) - y * np.sin(turns), x * np.sin(turns) + y * np.cos(turns), np.full(len(turns), z)]
     )
     axes = _axis(fixed[:, None] + field @ turned)
     best = int(np.argmin(np.abs((axes - s.axis_deg + 180) % 360 - 180)))
     turn = _frontal(turns[best])
-    amplitudes = [field @ (v if i == 0 else turn @ v) + local[i] for i, v in enumerate(vectors)]
+    amplitudes = [field @ (v if i in staying else turn @ v) + local[i] for i, v in enumerate(vectors)]
     qrs = list(zip(amplitudes, centres, halves))
     scale = _voltage(s, qrs, rng)
     qrs = [(a * scale, c, h) for a, c, h in qrs]
@@ -513,7 +521,7 @@ def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat
         qrs_s=s.qrs_ms / 1000,
         r_s=_r_time(qrs) * s.qrs_ms / 1000,
         axis_deg=float(axes[best]),
-        t_skew=rng.uniform(0.22, 0.30),
+        t_skew=rng.uniform(0.18, 0.27),
     )
 
 
@@ -576,20 +584,19 @@ def _voltage(s: Simulation, qrs, rng: np.random.Generator) -> float:
     return float(np.clip(rng.lognormal(0, 0.2), 0.65 / limbs, max(largest / sokolow, 0.65 / limbs)))
 
 
-def _bell(t: np.ndarray, a: float, b: float, c: float, d: float) -> np.ndarray:
-    """0 up to a, 1 from b to c, 0 from d on, raised cosines between."""
+def _bell(t: np.ndarray, a: float, b: float, c: float, d: float, hollow: float = 1.0) -> np.ndarray:
+    """0 up to a, 1 from b to c, 0 from d on, raised cosines between; hollow > 1: a late rise."""
     rise = np.clip((t - a) / (b - a), 0, 1)
     fall = np.clip((d - t) / (d - c), 0, 1)
-    return (0.5 - 0.5 * np.cos(np.pi * rise)) * (0.5 - 0.5 * np.cos(np.pi * fall))
+    return (0.5 - 0.5 * np.cos(np.pi * rise)) ** hollow * (0.5 - 0.5 * np.cos(np.pi * fall))
 
 
-def _add(
-    leads: np.ndarray, fs: float, amplitudes: np.ndarray, a: float, b: float, c: float, d: float
-) -> None:
-    """Adds one wave to leads [8, n], in place."""
+def _add(leads: np.ndarray, fs: float, amplitudes: np.ndarray, *shape: float) -> None:
+    """Adds one wave to leads [8, n], in place; shape as `_bell` takes it, in seconds."""
+    a, _, _, d, *_ = shape
     first, last = max(0, int(a * fs)), min(leads.shape[1], int(d * fs) + 2)
     if last > first:
-        leads[:, first:last] += amplitudes[:, None] * _bell(np.arange(first, last) / fs, a, b, c, d)
+        leads[:, first:last] += amplitudes[:, None] * _bell(np.arange(first, last) / fs, *shape)
 
 
 def _add_beat(leads: np.ndarray, fs: float, beat: _Beat, onset: float, qt: float):
@@ -602,7 +609,7 @@ def _add_beat(leads: np.ndarray, fs: float, beat: _Beat, onset: float, qt: float
     foot = peak + (end - peak) / _SEEN
     start = j + 0.1 * (peak - j)
     _add(leads, fs, beat.st, j - 0.25 * beat.qrs_s, j, start + 0.3 * (peak - start), foot)
-    _add(leads, fs, beat.t, start, peak, peak, foot)
+    _add(leads, fs, beat.t, start, peak, peak, foot, 1.6)
     _add(leads, fs, beat.u, end, end + 0.09, end + 0.09, end + 0.20)
     return onset + beat.r_s, j, peak, end
 
@@ -737,7 +744,7 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             {"t_inversion": str(rng.choice(TERRITORIES))},
             {"q_waves": str(rng.choice(TERRITORIES))},
             {"pvc": u(0.06, 0.2)},
-            {"conduction": "rbbb", "qrs_ms": u(122, 155)},
+            {"conduction": "rbbb", "qrs_ms": u(122, 155), "axis_deg": u(20, 110)},
             {"pr_ms": u(205, 280)},
         ]
         p |= others[rng.integers(len(others))]
@@ -775,7 +782,7 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             if wide:
                 p |= {"conduction": str(rng.choice(["rbbb", "lbbb"])), "qrs_ms": u(125, 170)}
         case "rbbb":
-            p |= {"conduction": "rbbb", "qrs_ms": u(121, 162)}
+            p |= {"conduction": "rbbb", "qrs_ms": u(121, 162), "axis_deg": u(20, 110)}
         case "irbbb":
             p |= {"conduction": "irbbb", "qrs_ms": u(98, 118)}
         case "lbbb":
