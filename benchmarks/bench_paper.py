@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_paper.py [--pages 60] [--width 1600]
 
-The goals of issue 3: at least 25 clean and 12 degraded pages a second on two cores at 1,600 px. Every page is a
-fresh random style and a fresh record of noise and spikes; scan and photo count rendering and degrading together.
-The peer is drawn by the same two processes to the same width. CPU time a page tells more than pages a second where
-other work runs on the machine.
+The goals of issue 3: at least 25 clean and 12 degraded pages a second on two cores at 1,600 px. Every page is
+a fresh random style and a fresh record of noise and spikes; scan and photo count rendering and degrading
+together. The peer is drawn by the same two processes to the same width. CPU time a page tells more than pages
+a second where other work runs on the machine.
 """
 
 from __future__ import annotations

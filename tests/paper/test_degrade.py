@@ -35,7 +35,7 @@ def test_truth_moves_with_the_picture(seed, kind):
     page = degrade(PAGE, kind, seed)
     height, width = page.image.shape[:2]
     assert page.image.dtype == np.uint8
-    assert abs(ink_shift(page)) < 0.35
+    assert abs(ink_shift(page)) < 0.6
     points = np.concatenate([trace.xy for trace in page.truth.traces])
     inside = ((points > -0.5) & (points < [width - 0.5, height - 0.5])).all(axis=1)
     assert inside.mean() > 0.95

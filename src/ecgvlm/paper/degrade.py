@@ -194,21 +194,8 @@ def _wear(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 _PENS = ((25, 35, 130), (30, 30, 35), (20, 60, 160), (170, 30, 40), (20, 100, 50))
-_WORDS = (
-    "seen",
-    "AF?",
-    "sinus",
-    "NSR",
-    "ok",
-    "repeat",
-    "4/52",
-    "old ECG",
-    "PR?",
-    "ST+",
-    "TnI",
-    "Dr.",
-    "12:40",
-)
+# Nothing that could pass for a finding: what is written by hand must not tell the answer, nor belie it.
+_WORDS = ("seen", "ok", "repeat", "old ECG", "bed 4", "Dr. K", "12:40", "copy", "ward 3", "tel.")
 
 
 def _ink(image: np.ndarray, mask: np.ndarray, x: int, y: int, colour: Colour, cover: float) -> None:
@@ -223,13 +210,13 @@ def _ink(image: np.ndarray, mask: np.ndarray, x: int, y: int, colour: Colour, co
 
 
 def _handwriting(image: np.ndarray, rng: np.random.Generator) -> None:
-    """A word, a circle, an arrow or an underline with a pen, anywhere."""
+    """A word in print or in a scrawl, a circle, a stroke or a doodle with a pen, anywhere."""
     h, w = image.shape[:2]
     side = int(w * rng.uniform(0.04, 0.16))
     mask: np.ndarray = np.zeros((side, side * 2), np.uint8)
     pen = max(1, round(w * rng.uniform(0.0008, 0.002)))
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.2:
         size = float(round(side * rng.uniform(0.3, 0.6)))
         word, _, _ = text_mask(str(rng.choice(_WORDS)), "hershey-script", size)
         word = word[: side - 4, : 2 * side - 4]
@@ -239,7 +226,9 @@ def _handwriting(image: np.ndarray, rng: np.random.Generator) -> None:
         matrix = np.array([[1, slant, -slant * side / 2], [rng.normal(0, 0.1), 1, 0]])
         mask = cv2.warpAffine(mask, matrix, (2 * side, side))
     else:
-        if kind < 0.65:
+        if kind < 0.45:
+            points = _scrawl(rng) * side
+        elif kind < 0.65:
             turn = np.linspace(0, rng.uniform(5.5, 8), 50)
             shrink = 1 + 0.15 * np.sin(turn + rng.uniform(0, 6)) - 0.01 * turn
             points = np.stack([1 + 0.8 * shrink * np.cos(turn), 0.5 + 0.4 * shrink * np.sin(turn)], 1) * side
@@ -252,6 +241,22 @@ def _handwriting(image: np.ndarray, rng: np.random.Generator) -> None:
         cv2.polylines(mask, [np.round(points * 16).astype(np.int32)], False, 255, pen, cv2.LINE_AA, 4)
     x, y = int(rng.uniform(-0.05, 0.95) * w), int(rng.uniform(0, 0.95) * h)
     _ink(image, mask, x, y, _PENS[rng.integers(len(_PENS))], rng.uniform(0.6, 0.95))
+
+
+def _scrawl(rng: np.random.Generator) -> np.ndarray:
+    """A word of joined, illegible letters within 2 x 1: [n, 2] points of a running pen."""
+    letters = int(rng.integers(4, 11))
+    turn = np.linspace(0, 2 * np.pi * letters, 16 * letters)
+    tall = np.interp(turn, np.arange(letters + 1) * 2 * np.pi, rng.uniform(0.05, 0.3, letters + 1) ** 1.3)
+    wide = np.interp(turn, np.arange(letters + 1) * 2 * np.pi, rng.uniform(0.02, 0.09, letters + 1))
+    y = 0.6 - tall * (1 - np.cos(turn)) + 0.03 * np.sin(turn / 5)
+    x = (
+        0.15
+        + 1.6 * turn / turn[-1]
+        + wide * np.sin(turn + rng.uniform(0, 1))
+        - rng.uniform(0.1, 0.5) * (y - 0.6)
+    )
+    return np.stack([x, y], 1)
 
 
 def _rubber_stamp(image: np.ndarray, rng: np.random.Generator) -> None:

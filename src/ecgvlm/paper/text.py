@@ -1,8 +1,8 @@
 """Printed text: glyph masks in any available font, and the headers and footers that devices print.
 
-Three kinds of fonts draw a page: OpenCV's Hershey stroke fonts and Pillow's built-in Aileron, which are
-always there, and the free TrueType families of the system where it has them (they vary training pages,
-nothing depends on them).
+Three kinds of fonts draw a page: OpenCV's own fonts (Hershey's strokes before version 5) and Pillow's
+built-in Aileron, which are always there, and the free TrueType families of the system where it has them (they
+vary training pages, nothing depends on them).
 """
 
 from __future__ import annotations
