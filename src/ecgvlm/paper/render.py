@@ -246,7 +246,7 @@ def _stamp(page: np.ndarray, mask: np.ndarray, x: int, y: int) -> None:
 
 def _blend(image: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
     """Paint `colour` on the [H, W, 3] image where the [H, W] mask has ink, in place."""
-    at = np.flatnonzero(mask)
+    at = np.flatnonzero(mask != 0)
     flat = image.reshape(-1, 3)
     cover = mask.reshape(-1)[at].astype(np.uint16)[:, None]
     old = flat[at]

@@ -106,7 +106,7 @@ STYLES: dict[str, PageStyle] = {
     "edan": PageStyle(
         px_per_mm=5.7, width=280.7, height=199.5, left=19.4, right=11.0, header=39.8, footer=7.2,
         grid="dot", grid_at=(3.6, 0.9), grid_box=(8.8, 36.2, 275.8, 192.2), minor=(206, 206, 206),
-        major=(186, 182, 182), minor_mm=0.2, major_mm=0.2, frame=0.5, trace_mm=0.4,
+        major=(186, 182, 182), minor_mm=0.2, major_mm=0.2, frame=0.35, trace_mm=0.4,
         separators="line", pulse_mm=2.2, font=available(*_TIMES), name_at=(0.0, 1.2), name_size=4.3,
         template="edan",
     ),
