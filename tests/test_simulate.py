@@ -324,7 +324,8 @@ def test_labels_of_conditions():
     for condition, label in {
         "normal": "NORM", "bradycardia": "SB", "tachycardia": "ST", "sinus_arrhythmia": "SARRH", "af": "AF",
         "flutter": "AFLT", "av_block_1": "1dAVb", "wenckebach": "HAVB", "mobitz": "HAVB",
-        "av_block_3": "HAVB", "rbbb": "RBBB", "irbbb": "IRBBB", "lbbb": "LBBB", "lafb": "LAFB", "pvc": "PVC", "bigeminy": "PVC",
+        "av_block_3": "HAVB", "rbbb": "RBBB", "irbbb": "IRBBB", "lbbb": "LBBB", "lafb": "LAFB",
+        "pvc": "PVC", "bigeminy": "PVC",
         "pac": "PAC", "paced_dual": "PACE", "lvh": "LVH", "stemi_anterior": "AMI", "old_mi_inferior": "IMI",
         "stemi_lateral": "LMI", "t_inversion": "STTC", "low_voltage": "LVOLT",
     }.items():  # fmt: skip
@@ -336,7 +337,8 @@ def test_labels_of_conditions():
     "bad",
     [
         {"rhythm": "waltz"}, {"conduction": "both"}, {"q_waves": "septal"}, {"rate_bpm": 500.0},
-        {"qrs_ms": 20.0}, {"av_ratio": 0}, {"qt_ms": 900.0, "rate_bpm": 90.0}, {"qt_ms": 120.0}, {"rate_bpm": float("nan")},
+        {"qrs_ms": 20.0}, {"av_ratio": 0}, {"qt_ms": 900.0, "rate_bpm": 90.0},
+        {"qt_ms": 120.0}, {"rate_bpm": float("nan")},
     ],
 )  # fmt: skip
 def test_impossible_hearts_are_refused(bad):
