@@ -1,4 +1,4 @@
-"""Every kind of picture file gives the same upright RGB page; unusable ones are refused with code and advice."""
+"""Every kind of picture file gives the same upright RGB page; unusable ones are refused with advice."""
 
 import io
 import struct

@@ -111,10 +111,11 @@ def _decode(data: bytes, name: str, max_pixels: int, long_side: int) -> np.ndarr
             limit = f"{max_pixels / 1e6:.0f} million pixels and {MAX_SIDE:,} px a side are allowed"
             raise _too_large(name, f"{width:,} x {height:,} px, and {limit}")
         try:
-            # libjpeg leaves out whole octaves of detail while it decodes: cheap for a phone's 48 million pixels.
+            # libjpeg leaves out whole octaves of detail while it decodes: phone photos come cheap.
             picture.draft(None, (long_side, long_side))
             ImageOps.exif_transpose(picture, in_place=True)
-            whole = picture.convert("L") if picture.mode == "1" else picture
+            plain = {"1": "L", "P": "RGBA"}.get(picture.mode)
+            whole = picture.convert(plain) if plain else picture
             if (times := max(whole.size) // long_side) > 1 and whole.mode in ("L", "RGB", "RGBA", "CMYK"):
                 whole = whole.reduce(times)
             return _rgb(whole)
