@@ -1,0 +1,280 @@
+"""Find the paper grid of a picture: where every millimetre of the paper lies, through tilt, perspective and curl.
+
+The grid is treated as a two-dimensional carrier, as in fringe profilometry (Takeda & Mutoh 1983). A windowed Fourier
+transform of each tile of the picture gives the two lattice vectors there; the phases of neighbouring tiles are joined
+to positions on the paper, and a homography with a low-order polynomial is fitted to them, so that holes (glare, text, a
+table around the page) do not matter.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import fft as sp_fft
+
+WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
+TILE, STEP = 128, 64  # px there
+# mm that the longer side of the picture may show: from a closely cropped page to a page on a table.
+_SPAN = (180.0, 560.0)
+# Harmonics of the 5-mm period and what they weigh; the fifth is the 1-mm period.
+_HARMONICS = np.array([1, 2, 3, 4, 5])
+_WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
+_CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
+_MIN_TILES = 8
+
+
+@dataclass(frozen=True)
+class PaperMap:
+    """Where the paper lies in a picture.
+
+    homography: [3, 3], mm -> px. bend: [15, 2] coefficients in px of the quartic in (mm - centre) / reach that is added.
+    box: x0, y0, x1, y1 mm of the part of the paper that was seen. fit: 0..1, how well the grid fits (0: no grid seen).
+    """
+
+    homography: np.ndarray
+    bend: np.ndarray
+    centre: np.ndarray
+    reach: float
+    box: tuple[float, float, float, float]
+    fit: float
+
+    def to_px(self, mm: np.ndarray) -> np.ndarray:
+        """[..., 2] mm on the paper -> [..., 2] px of the picture."""
+        flat = np.asarray(mm, np.float64).reshape(-1, 2)
+        h = np.c_[flat, np.ones(len(flat))] @ self.homography.T
+        px = h[:, :2] / h[:, 2:] + _quartic((flat - self.centre) / self.reach) @ self.bend
+        return px.reshape(np.shape(mm))
+
+    def scale(self) -> float:
+        """px per mm at the middle of the page."""
+        x0, y0, x1, y1 = self.box
+        middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+        ends = self.to_px(middle + np.array([[-20.0, 0], [20, 0], [0, -20], [0, 20]]))
+        return float((np.linalg.norm(ends[1] - ends[0]) + np.linalg.norm(ends[3] - ends[2])) / 80)
+
+
+def _quartic(p: np.ndarray) -> np.ndarray:
+    """[n, 2] -> [n, 15]: all products of powers up to four."""
+    x, y = p[:, 0], p[:, 1]
+    return np.stack([x**i * y**j for i in range(5) for j in range(5 - i)], 1)
+
+
+def find_grid(image: np.ndarray) -> PaperMap | None:
+    """The paper's map, or None where no grid is to be seen. image: [H, W, 3] uint8 RGB."""
+    longer = max(image.shape[:2])
+    shrink = min(1.0, WORK_WIDTH / longer)
+    work = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else image
+    tiles = _tiles(_carrier(work))
+    seed = _seed(tiles, max(work.shape[:2]))
+    if seed is None:
+        return None
+    px, mm, strength = _follow(tiles, *seed)
+    if len(px) < _MIN_TILES:
+        return None
+    return _fitted(px / shrink, mm, strength, image.shape)
+
+
+def _carrier(work: np.ndarray) -> np.ndarray:
+    """[h, w] float32: the grid as a faint pattern around 0, with traces, text and light flattened."""
+    grey = work.min(2) if _coloured(work) else cv2.cvtColor(work, cv2.COLOR_RGB2GRAY)
+    grey = grey.astype(np.float32)
+    local = cv2.blur(grey, (41, 41))
+    detail = grey - local
+    spread = np.sqrt(np.maximum(cv2.blur(np.minimum(detail**2, 900.0), (81, 81)), 0.0)) + 1.5
+    # Traces are far darker than the grid: what lies beyond the grid's own depth is cut.
+    return np.clip(detail / spread, -1.2, 1.2)
+
+
+def _coloured(work: np.ndarray) -> bool:
+    small = cv2.resize(work, (200, 150), interpolation=cv2.INTER_AREA).astype(np.int16)
+    return float((small.max(2) - small.min(2)).mean()) > 6
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """spectra: [n, TILE, TILE] complex64 of Hann-windowed tiles, frequency 0 in the middle, phases those at the tile's
+    centre. whitened: their magnitudes over the local mean. at: [n, 2] centres in px. shape: tiles in y and in x."""
+
+    spectra: np.ndarray
+    whitened: np.ndarray
+    at: np.ndarray
+    shape: tuple[int, int]
+
+
+def _tiles(carrier: np.ndarray) -> _Tiles:
+    h, w = carrier.shape
+    carrier = np.pad(carrier, ((0, max(0, TILE - h)), (0, max(0, TILE - w))))
+    views = np.lib.stride_tricks.sliding_window_view(carrier, (TILE, TILE))[::STEP, ::STEP]
+    ny, nx = views.shape[:2]
+    window = np.outer(np.hanning(TILE), np.hanning(TILE)).astype(np.float32)
+    spectra = np.empty((ny * nx, TILE, TILE), np.complex64)
+    whitened = np.empty((ny * nx, TILE, TILE), np.float32)
+    # (-1)^k moves the phases' origin from a tile's corner to its middle.
+    sign = (-1.0) ** np.add.outer(np.arange(TILE), np.arange(TILE))
+    for k, tile in enumerate(views.reshape(-1, TILE, TILE)):
+        spectra[k] = np.fft.fftshift(sp_fft.fft2(tile * window) * sign)
+        magnitude = np.abs(spectra[k])
+        whitened[k] = magnitude / (cv2.blur(magnitude, (15, 15)) + 0.01 * magnitude.max() + 1e-3)
+    ys, xs = np.divmod(np.arange(ny * nx), nx)
+    return _Tiles(spectra, whitened, np.stack([xs, ys], 1) * STEP + TILE / 2.0, (ny, nx))
+
+
+def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
+    """A tile to start from, the 1-mm frequency vectors there [2, 2] (cycles per px) and the harmonic to follow.
+
+    The harmonic is 5 where 1-mm lines (or dots) are seen, else 1: then only 5-mm lines are.
+    """
+    periods = np.geomspace(5 * longer / _SPAN[1], 5 * longer / _SPAN[0], 100)
+    angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
+    ny, nx = tiles.shape
+    planes = tiles.whitened.reshape(ny, nx, TILE, TILE)
+    best, found = 0.0, None
+    for rows in np.array_split(np.arange(ny), min(3, ny)):
+        for cols in np.array_split(np.arange(nx), min(3, nx)):
+            # Traces, text and edges make no comb; the mean over a ninth of the page keeps what they all share.
+            plane = np.minimum(planes[np.ix_(rows, cols)], 8.0).mean((0, 1))
+            both = np.sqrt(_comb(plane, periods, angles) * _comb(plane, periods, angles + np.pi / 2))
+            score = float(both.max() / (np.median(both) + 1e-6))
+            if score > best:
+                a, p = np.unravel_index(np.argmax(both), both.shape)
+                best, found = score, (rows, cols, angles[a], periods[p])
+    if found is None or best < 1.8:
+        return None
+    rows, cols, angle, period = found
+    vectors = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / period * 5.0
+    members = [int(r * nx + c) for r in rows for c in cols]
+    strengths = {
+        harmonic: [min(_peak(tiles, k, v * harmonic / 5.0, 2)[0] for v in vectors) for k in members]
+        for harmonic in (5, 1)
+    }
+    fine, coarse = (np.sort(strengths[h])[-3:].mean() for h in (5, 1))
+    harmonic = 5 if fine > max(_CLEAR, 0.7 * coarse) else 1
+    return members[int(np.argmax(strengths[harmonic]))], vectors, harmonic
+
+
+def _comb(plane: np.ndarray, periods: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Score [angles, periods] of a 5-mm period in px along a direction, from the harmonics in a whitened spectrum."""
+    f = _HARMONICS[None, None] / periods[None, :, None]  # cycles per px
+    x = TILE / 2 + TILE * f * np.cos(angles)[:, None, None]
+    y = TILE / 2 + TILE * f * np.sin(angles)[:, None, None]
+    flat = (len(angles), -1)
+    value = cv2.remap(plane, x.reshape(flat).astype(np.float32), y.reshape(flat).astype(np.float32), cv2.INTER_LINEAR)
+    usable = f < 0.47
+    return (value.reshape(x.shape) * usable * _WEIGHTS).sum(2) / _WEIGHTS.sum()
+
+
+def _peak(tiles: _Tiles, k: int, f: np.ndarray, reach: int = 2) -> tuple[float, np.ndarray, float]:
+    """The spectrum's peak near frequency f: strength, frequency refined, phase there in cycles. Strength 0: none."""
+    x0, y0 = np.round(TILE / 2 + f * TILE).astype(int)
+    if not (reach < x0 < TILE - reach - 1 and reach < y0 < TILE - reach - 1):
+        return 0.0, f, 0.0
+    patch = tiles.whitened[k, y0 - reach : y0 + reach + 1, x0 - reach : x0 + reach + 1]
+    j, i = np.unravel_index(np.argmax(patch), patch.shape)
+    y, x = y0 - reach + int(j), x0 - reach + int(i)
+    level = np.log(np.abs(tiles.spectra[k, y - 1 : y + 2, x - 1 : x + 2]) + 1e-9)
+    dx, dy = _top(level[1]), _top(level[:, 1])
+    # A Hann window's main lobe has one phase (after the shift to the centre), so that of the nearest bin will do.
+    phase = float(np.angle(tiles.spectra[k, y, x]) / (2 * np.pi))
+    return float(patch[j, i]), (np.array([x + dx, y + dy]) - TILE / 2) / TILE, phase
+
+
+def _top(three: np.ndarray) -> float:
+    a, b, c = three
+    bottom = a - 2 * b + c
+    return float(np.clip(0.5 * (a - c) / bottom, -0.5, 0.5)) if bottom < -1e-9 else 0.0
+
+
+def _follow(tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From tile to tile, the clearest first: centres [n, 2] px, where they lie on the paper [n, 2] mm, strengths [n]."""
+    ny, nx = tiles.shape
+    cell = 5.0 / harmonic  # mm of the period followed
+    known: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}  # tile -> vectors (cycles per px), mm, strength
+    queue: list[tuple[float, int, int]] = [(0.0, seed, -1)]
+    while queue:
+        _, k, source = heapq.heappop(queue)
+        if k in known:
+            continue
+        near = vectors / cell if source < 0 else known[source][0]
+        peaks = [_peak(tiles, k, f) for f in near]
+        strength = min(peak[0] for peak in peaks)
+        found = np.array([peak[1] for peak in peaks])
+        change = np.linalg.norm(found - near, axis=1) / np.linalg.norm(near, axis=1)
+        if strength < 0.7 * _CLEAR or (source >= 0 and change.max() > (0.08 if harmonic == 5 else 0.2)):
+            continue
+        phase = np.array([peak[2] for peak in peaks])
+        if source < 0:
+            mm = phase * cell
+        else:
+            step = tiles.at[k] - tiles.at[source]
+            cycles = known[source][1] / cell + (found + near) @ step / 2
+            mm = (cycles + (phase - cycles + 0.5) % 1.0 - 0.5) * cell
+            if np.abs(mm / cell - cycles).max() > 0.3:
+                continue
+        known[k] = (found, mm, strength)
+        y, x = divmod(k, nx)
+        for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+            if 0 <= y + dy < ny and 0 <= x + dx < nx:
+                heapq.heappush(queue, (-strength, (y + dy) * nx + x + dx, k))
+    tiles_found = list(known)
+    return (
+        tiles.at[tiles_found] - 0.5,
+        np.array([known[k][1] for k in tiles_found]).reshape(-1, 2),
+        np.array([known[k][2] for k in tiles_found]),
+    )
+
+
+def _fitted(px: np.ndarray, mm: np.ndarray, strength: np.ndarray, shape: tuple[int, ...]) -> PaperMap | None:
+    """Fit the map mm -> px to points of the grid, outliers weighted down."""
+    centre = (mm.min(0) + mm.max(0)) / 2
+    reach = float(max(20.0, np.ptp(mm, axis=0).max() / 2))
+    weight = np.ones(len(mm))
+    terms = _quartic((mm - centre) / reach)
+    # Bending is paid for, the more the higher its order, and the linear terms are the homography's.
+    order = np.array([i + j for i in range(5) for j in range(5 - i)])
+    bend = np.zeros((15, 2))
+    for _ in range(6):
+        homography = _homography(mm, px - terms @ bend, weight)
+        if homography is None:
+            return None
+        rest = px - _project(homography, mm)
+        if len(px) >= 24:
+            cost = np.where(order < 2, 1e6, 0.02 * len(px) / 15 * order)
+            normal = terms.T @ (terms * weight[:, None]) + np.diag(cost)
+            bend = np.linalg.solve(normal, terms.T @ (rest * weight[:, None]))
+        off = np.linalg.norm(rest - terms @ bend, axis=1)
+        scale = max(0.5, 1.5 * float(np.median(off)))
+        weight = 1 / (1 + (off / scale) ** 2) ** 2
+    extent = np.ptp(px, axis=0).max() / np.ptp(mm, axis=0).max()
+    good = off < 0.5 * extent  # half a millimetre
+    if good.sum() < _MIN_TILES:
+        return None
+    box = (*mm[good].min(0), *mm[good].max(0))
+    fit = float(good.mean() * min(1.0, good.sum() * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
+    return PaperMap(homography, bend, centre, reach, box, fit)
+
+
+def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    h = np.c_[points, np.ones(len(points))] @ homography.T
+    return h[:, :2] / h[:, 2:]
+
+
+def _homography(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+    """Weighted direct linear transform a -> b, both normalised (Hartley 1997)."""
+    ta, tb = _normaliser(a), _normaliser(b)
+    p, q = _project(ta, a), _project(tb, b)
+    w = np.sqrt(weight)[:, None]
+    one, zero = np.ones((len(p), 1)), np.zeros((len(p), 3))
+    x = np.hstack([p, one, zero, -q[:, :1] * p, -q[:, :1]]) * w
+    y = np.hstack([zero, p, one, -q[:, 1:] * p, -q[:, 1:]]) * w
+    _, _, v = np.linalg.svd(np.vstack([x, y]), full_matrices=False)
+    h = np.linalg.inv(tb) @ v[-1].reshape(3, 3) @ ta
+    return h / h[2, 2] if abs(h[2, 2]) > 1e-12 else None
+
+
+def _normaliser(p: np.ndarray) -> np.ndarray:
+    middle = p.mean(0)
+    s = 1 / (np.sqrt(((p - middle) ** 2).sum(1).mean() / 2) + 1e-9)
+    return np.array([[s, 0, -s * middle[0]], [0, s, -s * middle[1]], [0, 0, 1]])
