@@ -247,6 +247,10 @@ class _Rhythm:
     flutter_hz: float = 0.0
 
 
+# Brings the median R and S of healthy simulated hearts to those of PTB-XL's training folds, V1..V6.
+_CHEST = np.array([0.85, 1.2, 1.05, 1.0, 0.95, 0.95])[:, None]
+# The atria lie farther from the chest electrodes than the ventricles, for which Dower's matrix holds.
+_ATRIAL = np.array([1, 1, 0.7, 0.5, 0.5, 0.45, 0.45, 0.5])
 _LEAD_IN = 3.0  # seconds simulated before the record begins, and half of it after its end
 
 
@@ -356,7 +360,7 @@ class _Torso:
         places = np.clip(np.arange(6) + shift, 0, 5)
         moved = np.stack([np.interp(places, np.arange(6), column) for column in chest.T], axis=1)
         self.field = np.vstack([_LEAD_FIELD[:2] * rng.lognormal(0, 0.08, (2, 1)), moved])
-        self.field[2:] *= rng.lognormal(0.1, 0.2) * rng.lognormal(0, 0.08, (6, 1))
+        self.field[2:] *= _CHEST * rng.lognormal(0.1, 0.2) * rng.lognormal(0, 0.08, (6, 1))
         self.rng = rng
         self.spikes = {
             chamber: self.project(np.array(direction) * rng.lognormal(0, 0.5))
@@ -396,14 +400,14 @@ class _PWave:
 def _p_wave(torso: _Torso, rng: np.random.Generator, ectopic: bool = False) -> _PWave:
     """Right atrium (forward, down), then left atrium (leftward, back); ectopic: from elsewhere."""
     length = rng.uniform(0.080, 0.118)
-    right, left = np.array([0.03, 0.09, -0.06]), np.array([0.09, 0.06, 0.05])
+    right, left = np.array([0.05, 0.07, -0.06]), np.array([0.12, 0.05, 0.05])
     if ectopic:
         turn = rng.normal(0, 0.07, 3)
         right, left = right * 0.5 + turn, left * 0.6 + turn
     size = rng.lognormal(0, 0.25)
     parts = []
     for vector, centre, half in ((right, 0.36, 0.36), (left, 0.62, 0.38)):
-        amplitudes = size * torso.project(vector * rng.lognormal(0, 0.15))
+        amplitudes = size * torso.project(vector * rng.lognormal(0, 0.15)) * _ATRIAL
         parts.append((amplitudes, length * (centre - half / _SEEN), length * (centre + half / _SEEN)))
     return _PWave(tuple(parts), 0.5 * length)
 
@@ -413,21 +417,21 @@ _Sequence = list[tuple[Vector, float, float]]
 _QRS: dict[str, _Sequence] = {
     # septum, apex and free walls, posterobasal wall, outflow tract
     "normal": [
-        ((-0.15, -0.02, -0.33), 0.20, 0.20), ((1.10, 0.80, 0.20), 0.47, 0.27), ((0.20, 0.05, 0.80), 0.64,
-        0.24), ((-0.22, -0.22, 0.10), 0.84, 0.16),
+        ((-0.08, 0.00, -0.22), 0.20, 0.20), ((1.05, 0.80, 0.12), 0.47, 0.27),
+        ((0.20, 0.05, 0.74), 0.64, 0.24), ((-0.10, -0.08, 0.10), 0.84, 0.16),
     ],
     "irbbb": [
-        ((-0.15, -0.02, -0.33), 0.17, 0.17), ((1.10, 0.80, 0.20), 0.40, 0.23), ((0.20, 0.05, 0.80), 0.55,
-        0.20), ((-0.42, -0.05, -0.40), 0.80, 0.20),
+        ((-0.10, 0.00, -0.25), 0.17, 0.17), ((1.05, 0.80, 0.12), 0.40, 0.23),
+        ((0.20, 0.05, 0.55), 0.55, 0.20), ((-0.40, -0.05, -0.40), 0.80, 0.20),
     ],
     "rbbb": [
-        ((-0.15, -0.02, -0.35), 0.14, 0.14), ((1.05, 0.75, 0.20), 0.32, 0.19),
-        ((0.20, 0.05, 0.65), 0.43, 0.16), ((-0.42, -0.08, -0.55), 0.66, 0.23),
-        ((-0.28, 0.00, -0.22), 0.84, 0.16),
+        ((-0.12, 0.00, -0.30), 0.14, 0.14), ((1.00, 0.75, 0.05), 0.32, 0.19),
+        ((0.20, 0.05, 0.30), 0.43, 0.16), ((-0.42, -0.08, -0.55), 0.66, 0.23),
+        ((-0.25, 0.00, -0.25), 0.84, 0.16),
     ],
     "lbbb": [
-        ((0.30, 0.20, 0.25), 0.18, 0.18), ((0.85, 0.45, 1.00), 0.38, 0.21), ((0.85, 0.15, 0.95), 0.64, 0.22),
-        ((0.35, 0.00, 0.35), 0.85, 0.15),
+        ((0.20, 0.10, 0.30), 0.18, 0.18), ((0.65, 0.35, 1.35), 0.38, 0.21), ((0.65, 0.15, 1.25), 0.64, 0.22),
+        ((0.30, 0.00, 0.35), 0.85, 0.15),
     ],
     "paced": [
         ((0.10, -0.20, 0.30), 0.18, 0.18), ((0.45, -0.85, 0.75), 0.42, 0.26), ((0.55, -0.75, 0.90), 0.64,
@@ -435,8 +439,8 @@ _QRS: dict[str, _Sequence] = {
     ],
 }  # fmt: skip
 _T: dict[str, Vector] = {
-    "normal": (0.24, 0.17, -0.13), "irbbb": (0.24, 0.17, -0.08), "rbbb": (0.26, 0.17, 0.12),
-    "lbbb": (-0.30, -0.10, -0.48), "paced": (-0.22, 0.35, -0.42),
+    "normal": (0.32, 0.15, -0.20), "irbbb": (0.30, 0.15, -0.12), "rbbb": (0.30, 0.15, 0.14),
+    "lbbb": (-0.16, 0.02, -0.36), "paced": (-0.18, 0.32, -0.38),
 }  # fmt: skip
 # Direction from the heart's middle to the wall; its first forces when that wall is dead; T when it is
 # ischaemic.
@@ -455,17 +459,24 @@ _INFARCT_LABEL = {"anterior": "AMI", "inferior": "IMI", "lateral": "LMI"}
 def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat:
     paced = s.rhythm in ("paced_ventricular", "paced_dual")
     kind = "paced" if paced else s.conduction
-    sequence = [(np.array(v) * rng.lognormal(0, 0.13, 3), centre, half) for v, centre, half in _QRS[kind]]
+    sequence = [(np.array(v) * rng.lognormal(0, 0.22, 3), centre, half) for v, centre, half in _QRS[kind]]
     sequence.append(
         (rng.normal(0, 0.09, 3), rng.uniform(0.3, 0.75), rng.uniform(0.06, 0.12))
     )  # a notch, or a slur
     vectors = [v for v, _, _ in sequence]
+    vectors[0] = vectors[0] * rng.lognormal(0, 0.35)  # septal r and q vary most in health
+    vectors[2] = vectors[2] + (0.0, 0.0, rng.normal(0, 0.2))
     if s.lafb and not paced:  # down and to the right first, then up and to the left
         vectors[0] = vectors[0] + (0.0, 0.30, 0.05)
         vectors[1] = vectors[1] * (0.9, -0.35, 1.0)
         vectors[2] = vectors[2] + (0.1, -0.7, -0.3)
-    t = 1.25 * np.array(_T[kind]) * rng.lognormal(0, 0.3) + rng.normal(0, 0.04, 3)
-    st = rng.normal(0, 0.008, 3) - 0.10 * (kind in ("lbbb", "paced")) * vectors[1]
+        vectors[3] = vectors[3] + (-0.25, -0.25, 0.05)
+    t = np.array(_T[kind]) * rng.lognormal(0, 0.3) + rng.normal(0, 0.04, 3)
+    st = (0.03, 0.01, -0.05) * rng.lognormal(0, 0.5, 3) + rng.normal(
+        0, 0.01, 3
+    )  # raised a little over the front
+    if kind in ("lbbb", "paced"):
+        st = st - rng.uniform(0.08, 0.16) * vectors[1]
     half_first = sequence[0][2]
     if s.q_waves:
         vectors[0] = np.array(_DEAD[s.q_waves]) * rng.uniform(0.8, 1.5)
@@ -663,10 +674,12 @@ def _noise(noise: Noise, rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
             size = noise.wander_mv * rng.normal(0, 0.4, (9, 1))
             out += size * np.sin(2 * np.pi * hz * rng.uniform(0.8, 1.2) * t + rng.uniform(0, 6.3, (9, 1)))
     if noise.muscle_mv:
-        white = rng.normal(size=out.shape)
-        rough = white - 0.7 * np.roll(white, 1, axis=1)  # muscle: little below 20 Hz
+        white = rng.normal(size=(9, len(t) + 4))
+        # Muscle has little below 20 Hz, and the amplifier lets little through at the upper end.
+        rough = white[:, 1:] - 0.7 * white[:, :-1]
+        rough = rough[:, 1:-1] + 0.6 * (rough[:, 2:] + rough[:, :-2])
         burst = 1 + 0.6 * np.sin(2 * np.pi * rng.uniform(0.1, 0.5) * t + rng.uniform(0, 6.3, (9, 1)))
-        out += noise.muscle_mv * rng.uniform(0.5, 1.4, (9, 1)) * burst * rough / 1.22
+        out += noise.muscle_mv * rng.uniform(0.5, 1.4, (9, 1)) * burst * rough[:, 1:] / rough.std()
     return out
 
 
@@ -734,7 +747,7 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             mains_mv=u(0.002, 0.02) if rng.random() < 0.25 else 0.0,
             mains_hz=float(rng.choice([50.0, 60.0])),
             wander_mv=u(0, 0.12),
-            muscle_mv=float(np.clip(rng.lognormal(np.log(0.006), 0.7), 0.001, 0.03)),
+            muscle_mv=float(np.clip(rng.lognormal(np.log(0.004), 0.8), 0.001, 0.03)),
         ),
     }
     if not healthy and rng.random() < 0.2:
