@@ -229,6 +229,12 @@ def test_right_bundle_branch_block():
     )
 
 
+def test_incomplete_right_bundle_branch_block():
+    """The same R' in V1, in a QRS of normal width."""
+    heart = Simulation(conduction="irbbb", qrs_ms=108, axis_deg=60)
+    usually(lambda b: b[6, 84:104].max() > 0.1, heart)
+
+
 def test_left_bundle_branch_block():
     """V1 negative throughout, I and V6 positive without q, T against the QRS."""
     heart = Simulation(conduction="lbbb", qrs_ms=150, axis_deg=0)

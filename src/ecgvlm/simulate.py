@@ -422,11 +422,11 @@ _QRS: dict[str, _Sequence] = {
     ],
     "irbbb": [
         ((-0.10, 0.00, -0.25), 0.17, 0.17), ((1.05, 0.80, 0.12), 0.40, 0.23),
-        ((0.20, 0.05, 0.55), 0.55, 0.20), ((-0.40, -0.05, -0.40), 0.80, 0.20),
+        ((0.20, 0.05, 0.55), 0.55, 0.20), ((-0.28, -0.02, -0.28), 0.80, 0.20),
     ],
     "rbbb": [
-        ((-0.12, 0.00, -0.30), 0.14, 0.14), ((1.00, 0.75, 0.05), 0.32, 0.19),
-        ((0.20, 0.05, 0.30), 0.43, 0.16), ((-0.42, -0.08, -0.55), 0.66, 0.23),
+        ((-0.12, 0.00, -0.30), 0.14, 0.14), ((0.80, 0.65, -0.05), 0.32, 0.19),
+        ((0.10, 0.05, 0.10), 0.43, 0.16), ((-0.42, -0.08, -0.55), 0.66, 0.23),
         ((-0.25, 0.00, -0.25), 0.84, 0.16),
     ],
     "lbbb": [
@@ -832,7 +832,7 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
         case "stemi_anterior" | "stemi_inferior" | "stemi_lateral":
             p |= {"st_elevation": wall, "q_waves": wall if rng.random() < 0.3 else None}
         case "old_mi_anterior" | "old_mi_inferior" | "old_mi_lateral":
-            p |= {"q_waves": wall}
+            p |= {"q_waves": wall, "axis_deg": u(-45, 95) if wall == "lateral" else u(-45, 50)}
         case "t_inversion":
             p |= {"t_inversion": str(rng.choice(TERRITORIES))}
         case "low_voltage":
