@@ -1,4 +1,4 @@
-"""Readers: what is written is read back, whatever its order, unit or rate; a bad file is one line of error."""
+"""Readers: what is written is read back, whatever its order, unit or rate; a bad file gets one line."""
 
 from pathlib import Path
 
@@ -177,6 +177,17 @@ def test_code15_unit_is_the_files_not_the_rows(tmp_path):
     rows[3] *= 8
     write_code15(tmp_path / "p.hdf5", rows, (0, 0), with_exams=False)
     np.testing.assert_allclose(read_code15(tmp_path / "p.hdf5", 3).signal, rows[3], rtol=1e-5, atol=1e-6)
+
+
+def test_code15_damaged_exams_table(tmp_path):
+    write_code15(tmp_path / "p.hdf5", twelve_leads(4096)[None], (0, 0))
+    table = tmp_path / "exams.csv"
+    table.write_bytes(b"exam_id,age\n\xff\xfe,3\n")
+    with pytest.raises(EcgError) as error:
+        read_code15(tmp_path / "p.hdf5", 0)
+    one_line(error, "exams.csv")
+    table.write_text("exam_id,age,is_male\n1000\n")
+    assert read_code15(tmp_path / "p.hdf5", 0).age is None
 
 
 def test_code15_bad_files(tmp_path):

@@ -106,6 +106,13 @@ def test_seed_decides_everything():
     assert not np.array_equal(one, other)
 
 
+@pytest.mark.parametrize("seconds", [0.5, 2.5, 30.0])
+def test_any_length(seconds):
+    record, truth = simulate(Simulation(rate_bpm=30), 0, seconds=seconds)
+    assert record.seconds == seconds
+    assert len(truth.beats) == pytest.approx(seconds / 2, abs=1)
+
+
 def rr(truth):
     return np.diff(truth.r_peak)
 

@@ -149,8 +149,7 @@ def read_code15(path: str | Path, index: int) -> Record:
                 raise unreadable(path, f"row {index} asked for, but it has {len(tracings)} rows")
             signal = np.asarray(tracings[index], np.float32).T
             exam = str(int(file["exam_id"][index])) if "exam_id" in file else ""
-            # The unit is the file's, so several rows tell it, and no single patient's voltage or loose
-            # electrode.
+            # The unit is the file's, so several rows tell it: one patient's voltage or loose electrode cannot.
             sample = np.stack([tracings[i] for i in range(0, len(tracings), len(tracings) // 16 + 1)])
     except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise unreadable(path, f"not a readable HDF5 file ({_say(error)})") from error
@@ -252,7 +251,7 @@ def read_dicom(path: str | Path) -> Record:
         scale = []
         for channel in channels:
             units = channel.get("ChannelSensitivityUnitsSequence")
-            unit = str(units[0].CodeValue).lower() if units else "uv"  # the template's default unit
+            unit = str(units[0].CodeValue).lower() if units else "raw"
             if unit not in _MV:
                 raise ValueError(f"a channel is in {unit!r}, not in a unit of voltage")
             scale.append(_MV[unit])
@@ -328,8 +327,12 @@ def _exam_row(table: Path, exam: str) -> dict[str, str]:
         return {}
     import csv
 
-    with table.open(newline="", encoding="utf-8") as file:
-        return next((row for row in csv.DictReader(file) if row.get("exam_id") == exam), {})
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            row = next((row for row in csv.DictReader(file, restval="") if row.get("exam_id") == exam), {})
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(table, f"not a readable CSV table ({_say(error)})") from error
+    return row
 
 
 def _dicom_lead(channel) -> str:

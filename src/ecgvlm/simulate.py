@@ -200,7 +200,8 @@ def simulate(
     leads += _FROM_ELECTRODES @ _noise(simulation.noise, rng, t)
 
     rows = [row for row in rows if row[0] >= 0 and row[3] <= seconds]
-    qrs_onset, r_peak, offset, t_peak, t_offset = np.array([(row[0], *row[2:]) for row in rows]).T
+    times = np.array([(row[0], *row[2:]) for row in rows]).reshape(-1, 5)  # no row in a short, slow strip
+    qrs_onset, r_peak, offset, t_peak, t_offset = times.T
     late = t_offset > seconds
     p_onset = np.array([p for p, _ in rhythm.p])
     inside = (p_onset >= 0) & (p_onset < seconds)
