@@ -1,0 +1,5 @@
+"""From a picture to twelve leads in mV: the grid, the rectified page, its layout and its traces."""
+
+from ecgvlm.digitize.page import Digitizer, Page, Strip
+
+__all__ = ["Digitizer", "Page", "Strip"]

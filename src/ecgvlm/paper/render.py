@@ -175,12 +175,13 @@ class _Page:
         columns = style.layout_.columns
         end = style.left + seconds * style.mm_per_s + style.gap * (columns - 1)
         names = NAME_ROOM if style.name_at[0] < 0 else 0.0
-        x = style.left - 1.5 - names - style.pulse_mm - 2 * foot if style.pulses == "left" else end + 0.3
+        top_width = style.pulse_mm * style.mm_per_s / 25.0
+        x = style.left - 1.5 - names - top_width - 2 * foot if style.pulses == "left" else end + 0.3
         boxes = []
         for row in range(style.layout_.rows):
             y = self.zero(row)
             top = y - style.mm_per_mv
-            a, b = x + foot, x + foot + style.pulse_mm
+            a, b = x + foot, x + foot + top_width
             self.draw(self.px([x, a, a, b, b, b + foot], [y, y, top, top, y, y]), style.trace_mm)
             boxes.append(self.box(a, top, b, y))
         return np.array(boxes)

@@ -1,0 +1,272 @@
+"""Which lead stands where on a rectified page: every known layout is laid over the names that the page net saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, Seen
+from ecgvlm.paper.layouts import LAYOUTS, ORDERS
+from ecgvlm.record import LEADS
+
+_NEAR = 3.0 * PX_PER_MM  # a name this close to where the layout expects it counts
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One strip on the rectified page: x0 and x1 its ends, y where its name's row lies (px). sign: -1 for -aVR."""
+
+    lead: str
+    rhythm: bool
+    row: int
+    column: int
+    x0: float
+    x1: float
+    y: float
+    sign: float = 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """layout: name of `LAYOUTS`. score: mean probability of the twelve names where they are expected."""
+
+    layout: str
+    order: str
+    strips: tuple[Placed, ...]
+    score: float
+    named: int
+
+
+@dataclass(frozen=True)
+class _Fit:
+    columns: int
+    order: str
+    x0: float
+    dx: float
+    y0: float
+    dy: float
+    score: float
+    named: int
+
+
+def find_layout(seen: Seen) -> Found | None:
+    """The layout that explains the names best, with its strips' ends from the trace; None where fewer than six names fit."""
+    marks = [mark for mark in seen.marks() if mark.kind != PULSE]
+    fits = [
+        fit
+        for columns in (4, 2, 1)
+        for order in ORDERS
+        if (fit := _place(marks, columns, order)) is not None
+    ]
+    if not fits:
+        return None
+    best = max(fits, key=lambda fit: fit.score)
+    if best.named < 6:
+        return None
+    return _with_strips(best, seen, marks)
+
+
+def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
+    """Lay 12 / columns rows by columns of names over the marks, by consensus of pairs of marks."""
+    leads = ORDERS[order]
+    per_column = 12 // columns
+    cells = [(i % per_column, i // per_column, LEADS.index(lead)) for i, lead in enumerate(leads)]
+    cell_of = {kind: (row, column) for row, column, kind in cells}
+    # x: the columns' names are dx apart; y: rows dy apart. Both are found by voting of pairs.
+    pitch = _pitch([(cell_of[m.kind][0], m.y, m.p) for m in marks], least=7.0 * PX_PER_MM, rows=per_column)
+    if pitch is None:
+        return None
+    y0, dy = pitch
+    rowed = [m for m in marks if abs(m.y - y0 - dy * cell_of[m.kind][0]) < _NEAR]
+    if columns == 1:
+        x0, dx = _mode([(m.x, m.p) for m in rowed]), 0.0
+    else:
+        spread = _pitch([(cell_of[m.kind][1], m.x, m.p) for m in rowed], least=25.0 * PX_PER_MM, rows=columns)
+        if spread is None:
+            return None
+        x0, dx = spread
+    total, named = 0.0, 0
+    for row, column, kind in cells:
+        near = [
+            m.p
+            for m in rowed
+            if m.kind == kind and abs(m.x - x0 - dx * column) < _NEAR and abs(m.y - y0 - dy * row) < _NEAR
+        ]
+        total += max(near, default=0.0)
+        named += bool(near)
+    return _Fit(columns, order, x0, dx, y0, dy, total / 12, named)
+
+
+def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:
+    """Fit position = start + pitch * index to (index, position, weight) by the best pair, then least squares."""
+    best, found = 0.0, None
+    index = np.array([p[0] for p in points], float)
+    place = np.array([p[1] for p in points])
+    weight = np.array([p[2] for p in points])
+    for a in range(len(points)):
+        for b in range(len(points)):
+            if index[b] <= index[a]:
+                continue
+            pitch = (place[b] - place[a]) / (index[b] - index[a])
+            if pitch < least:
+                continue
+            off = np.abs(place - place[a] - pitch * (index - index[a]))
+            near = off < _NEAR
+            # Each index votes with its clearest mark, so that one crowded row does not decide.
+            votes = 0.0
+            for i in range(rows):
+                here = near & (index == i)
+                votes += np.sort(weight[here] * (1 - off[here] / _NEAR / 2))[-4:].sum() if here.any() else 0.0
+            if votes > best:
+                best, found = votes, near
+    if found is None:
+        return None
+    if len(set(index[found])) < 2:
+        return None
+    slope, start = np.polyfit(index[found], place[found], 1, w=weight[found])
+    return float(start), float(slope)
+
+
+def _mode(points: list[tuple[float, float]]) -> float:
+    if not points:
+        return 0.0
+    x, w = np.array([p[0] for p in points]), np.array([p[1] for p in points])
+    votes = [(w * (np.abs(x - c) < _NEAR)).sum() for c in x]
+    centre = x[int(np.argmax(votes))]
+    near = np.abs(x - centre) < _NEAR
+    return float(np.average(x[near], weights=w[near]))
+
+
+def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
+    per_column = 12 // fit.columns
+    height, width = seen.trace.shape
+    ink = seen.trace > 0.5
+    name_ys = [fit.y0 + fit.dy * row for row in range(per_column)]
+    lines = _baselines(ink, name_ys, fit.dy)
+    offset = float(np.median(np.array(lines) - np.array(name_ys)))
+    # Below the last row: rhythm strips, as long as a row of ink follows.
+    rhythm_leads: list[str] = []
+    ys = list(lines)
+    while len(rhythm_leads) < 3:
+        expected = name_ys[-1] + fit.dy * (len(rhythm_leads) + 1)
+        near = [
+            m for m in marks if abs(m.x - fit.x0) < 1.5 * _NEAR and abs(m.y - expected) < max(_NEAR, 0.35 * abs(fit.dy))
+        ]
+        y = _baselines(ink, [max((m for m in near), key=lambda m: m.p).y if near else expected], fit.dy, offset)[0]
+        half = 0.3 * abs(fit.dy)
+        band = ink[max(0, int(y - half)) : max(1, min(height, int(y + half)))]
+        if y + half * 0.2 > height or band.size == 0 or band.any(0).sum() < 100 * PX_PER_MM:
+            break
+        lead = LEADS[max(near, key=lambda m: m.p).kind] if near else "II"
+        rhythm_leads.append(lead)
+        ys.append(y)
+    if len(rhythm_leads) == 2:
+        rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
+    if fit.columns == 1:
+        rhythm_leads, ys = [], ys[:per_column]
+    elif fit.columns == 2:
+        rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
+    left, right = _ends(ink, ys, abs(fit.dy), fit)
+    bounds = _bounds(ink, ys[:per_column], abs(fit.dy), left, right, fit.columns)
+    strips = []
+    for i, lead in enumerate(ORDERS[fit.order]):
+        row, column = i % per_column, i // per_column
+        x0, x1 = bounds[column]
+        sign = -1.0 if fit.order == "cabrera" and lead == "aVR" else 1.0
+        strips.append(Placed(lead, False, row, column, x0, x1, ys[row], sign))
+    for i, lead in enumerate(rhythm_leads):
+        strips.append(Placed(lead, True, per_column + i, 0, left, right, ys[per_column + i]))
+    base = {4: "3x4", 2: "6x2", 1: "12x1"}[fit.columns]
+    name = base + (f"+{len(rhythm_leads)}R" if rhythm_leads else "")
+    assert name in LAYOUTS
+    return Found(name, fit.order, tuple(strips), fit.score, fit.named)
+
+
+def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float | None = None) -> list[float]:
+    """Where the traces of the rows run: the y with most ink within half a row of each name, all rows shifted alike."""
+    profile = ink.sum(1).astype(float)
+    kernel = np.hanning(int(2.4 * PX_PER_MM) | 1)
+    profile = np.convolve(profile, kernel / kernel.sum(), "same")
+    reach = int(0.62 * abs(dy))
+    lags = np.arange(-reach, reach + 1)
+    sums = np.zeros(len(lags))
+    for y in name_ys:
+        at = np.clip(np.round(y + lags).astype(int), 0, len(profile) - 1)
+        sums += profile[at] / (profile[at].max() + 1e-6)
+    # Names stand above or on the trace more often than below it.
+    sums *= np.exp(-((lags - 0.15 * abs(dy)) ** 2) / (2 * (0.45 * abs(dy)) ** 2))
+    common = float(lags[int(np.argmax(sums))]) if offset is None else offset
+    found = []
+    for y in name_ys:
+        near = np.arange(int(y + common - 0.2 * abs(dy)), int(y + common + 0.2 * abs(dy)) + 1)
+        near = near[(near >= 0) & (near < len(profile))]
+        found.append(float(near[int(np.argmax(profile[near]))]) if len(near) else y + common)
+    return found
+
+
+def _ends(ink: np.ndarray, ys: list[float], dy: float, fit: _Fit) -> tuple[float, float]:
+    """First and last column of ink: the median over the rows, so that a stray mark moves nothing."""
+    firsts, lasts = [], []
+    for y in ys:
+        band = ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1]
+        columns = np.flatnonzero(_solid(band.any(0)))
+        if len(columns):
+            firsts.append(columns[0])
+            lasts.append(columns[-1])
+    if not firsts:
+        return 0.0, float(ink.shape[1] - 1)
+    return float(np.median(firsts)), float(np.median(lasts)) + 1
+
+
+def _solid(columns: np.ndarray) -> np.ndarray:
+    """Columns that belong to runs of at least 4 mm, gaps up to 1.6 mm closed."""
+    closed = _closed(columns, int(1.6 * PX_PER_MM))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], closed.astype(np.int8), [0]])))
+    keep = np.zeros_like(columns, bool)
+    for a, b in zip(edges[::2], edges[1::2]):
+        if b - a >= 4 * PX_PER_MM:
+            keep[a:b] = columns[a:b]
+    return keep
+
+
+def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
+    out = columns.copy()
+    at = np.flatnonzero(columns)
+    for a, b in zip(at, at[1:]):
+        if 1 < b - a <= gap + 1:
+            out[a:b] = True
+    return out
+
+
+def _bounds(
+    ink: np.ndarray, ys: list[float], dy: float, left: float, right: float, columns: int
+) -> list[tuple[float, float]]:
+    """Ends of every column of strips: equal parts of the row, around the gaps between them where there are any."""
+    if columns == 1:
+        return [(left, right)]
+    bands = np.stack([
+        ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1].any(0) for y in ys
+    ])  # fmt: skip
+    inked = bands.mean(0)
+    width = (right - left) / columns
+    gaps = []
+    for i in range(1, columns):
+        expected = left + i * width
+        a, b = int(max(0, expected - 6 * PX_PER_MM)), int(min(len(inked), expected + 6 * PX_PER_MM))
+        empty = np.flatnonzero(inked[a:b] < 0.34)
+        if not len(empty):
+            gaps.append((expected, 0.0))
+            continue
+        runs = np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1)
+        run = max(runs, key=len)
+        if len(run) < 0.8 * PX_PER_MM:
+            gaps.append((expected, 0.0))
+        else:
+            gaps.append((a + (run[0] + run[-1]) / 2 + 0.5, float(len(run))))
+    gap = float(np.median([size for _, size in gaps]))
+    if gap == 0.0:
+        return [(left + i * width, left + (i + 1) * width) for i in range(columns)]
+    window = (right - left - gap * (columns - 1)) / columns
+    starts = [left + i * (window + gap) for i in range(columns)]
+    return [(x, x + window) for x in starts]

@@ -1,0 +1,240 @@
+"""`Digitizer`: picture in, `Page` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from ecgvlm.digitize.grid import PaperMap, find_grid
+from ecgvlm.digitize.layout import Found, find_layout
+from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, PageNet, Seen
+from ecgvlm.digitize.trace import follow
+from ecgvlm.record import LEADS, EcgError
+
+_MARGIN = 32.0  # mm around the seen grid that the rectified page shows
+_LONGEST = 420.0  # mm of a page's side
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One lead as printed: from x0 to x1 mm of the rectified page, zero at y mm, from t0 s on.
+
+    curve: [n, 2] mm, the trace on the rectified page (NaN in gaps). mv: [n] at the curve's points. sure: mean
+    probability of ink along it.
+    """
+
+    lead: str
+    rhythm: bool
+    x0: float
+    x1: float
+    y: float
+    t0: float
+    t1: float
+    curve: np.ndarray
+    mv: np.ndarray
+    sure: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that has been digitised.
+
+    image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from. quality: 0..1.
+    turns: quarter turns clockwise that set the picture upright.
+    """
+
+    image: np.ndarray
+    layout: str
+    order: str
+    mm_per_s: float
+    mm_per_mv: float
+    px_per_mm: float
+    quality: float
+    strips: tuple[Strip, ...]
+    turns: int
+    origin: tuple[float, float]
+    paper: PaperMap
+    picture: tuple[int, int]
+
+    @property
+    def seconds(self) -> float:
+        return max(strip.t1 for strip in self.strips)
+
+    def leads(self, fs: float) -> np.ndarray:
+        """[12, n] float32 mV on one time axis from the row's beginning; NaN where a lead is not printed then."""
+        n = round(self.seconds * fs)
+        time = (np.arange(n) + 0.5) / fs
+        out = np.full((12, n), np.nan, np.float32)
+        # Rhythm strips first: where a lead is printed twice, its own strip has the last word.
+        for strip in sorted(self.strips, key=lambda s: not s.rhythm):
+            known = np.isfinite(strip.mv)
+            if known.sum() < 2:
+                continue
+            x = (np.arange(len(strip.mv)) + 0.5) / len(strip.mv)
+            at = strip.t0 + x * (strip.t1 - strip.t0)
+            inside = (time >= strip.t0) & (time < strip.t1)
+            values = np.interp(time[inside], at[known], strip.mv[known])
+            step = at[1] - at[0]
+            nearest = np.clip(((time[inside] - strip.t0) / step).astype(int), 0, len(known) - 1)
+            values[~known[nearest]] = np.nan
+            row = out[LEADS.index(strip.lead)]
+            if strip.rhythm or not np.isfinite(row).any():
+                row[inside] = values
+            else:
+                # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level.
+                shift = np.nanmedian(row[inside] - values)
+                row[inside] = np.where(np.isfinite(values), values + np.nan_to_num(shift), row[inside])
+        return out
+
+    def to_source(self, mm: np.ndarray) -> np.ndarray:
+        """[..., 2] mm of the rectified page -> px of the picture as it was given."""
+        px = self.paper.to_px(np.asarray(mm, float) + self.origin)
+        h, w = self.picture
+        for _ in range(self.turns % 4):
+            # One turn clockwise took (x, y) to (h - 1 - y, x); go back.
+            px = np.stack([px[..., 1], h - 1 - px[..., 0]], -1)
+        return px
+
+
+class Digitizer:
+    """Digitises pages; holds the page net. threads: of ONNX Runtime."""
+
+    def __init__(self, threads: int = 2):
+        self.threads = threads
+
+    @cached_property
+    def net(self) -> PageNet:
+        return PageNet(self.threads)
+
+    def __call__(self, image: np.ndarray) -> Page:
+        """image: [H, W, 3] uint8 RGB. Raises EcgError not_an_ecg where no 12-lead page is found."""
+        paper = find_grid(image)
+        if paper is None:
+            raise EcgError("not_an_ecg", "no ECG paper found in this picture; photograph the whole page, flat and sharp")
+        rectified, origin = rectify(image, paper)
+        seen = self.net(rectified)
+        found = find_layout(seen)
+        if found is None:
+            raise EcgError("not_an_ecg", "no twelve named leads found on this page")
+        return _page(rectified, origin, paper, seen, found, image.shape[:2])
+
+
+def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float, float]]:
+    """The paper at `PX_PER_MM`, sides multiples of 16 px; and the mm of the paper at its top left pixel."""
+    h, w = image.shape[:2]
+    x0, y0, x1, y1 = paper.box
+    cell = 5.0
+    xs = np.arange(x0 - _MARGIN, x1 + _MARGIN + cell, cell)[: int(_LONGEST / cell)]
+    ys = np.arange(y0 - _MARGIN, y1 + _MARGIN + cell, cell)[: int(_LONGEST / cell)]
+    nodes = np.stack(np.meshgrid(xs, ys), -1)
+    mesh = paper.to_px(nodes)
+    inside = (mesh[..., 0] > -1) & (mesh[..., 0] < w) & (mesh[..., 1] > -1) & (mesh[..., 1] < h)
+    rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if len(rows) < 4 or len(cols) < 4:
+        raise EcgError("not_an_ecg", "no ECG paper found in this picture")
+    mesh = mesh[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    step = round(cell * PX_PER_MM)
+    shrink = min(1.0, PX_PER_MM / paper.scale() * 1.25)
+    if shrink < 0.8:  # finer pictures are averaged down first, against aliasing
+        image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        mesh = (mesh + 0.5) * shrink - 0.5
+    dense = cv2.resize(mesh.astype(np.float32), None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+    half = step // 2  # where cv2.resize puts the first node
+    height = (mesh.shape[0] - 1) * step // 16 * 16
+    width = (mesh.shape[1] - 1) * step // 16 * 16
+    dense = np.ascontiguousarray(dense[half : half + height, half : half + width])
+    page = cv2.remap(image, dense, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return page, (float(xs[cols[0]]), float(ys[rows[0]]))
+
+
+def _page(
+    image: np.ndarray, origin: tuple[float, float], paper: PaperMap, seen: Seen, found: Found, picture: tuple[int, int]
+) -> Page:
+    speed, gain = _speed_and_gain(image, seen)
+    ys = sorted({placed.y for placed in found.strips})
+    pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else 20 * PX_PER_MM
+    strips = []
+    for placed, (curve, sure) in zip(found.strips, follow(seen.trace, found.strips, pitch)):
+        x = (np.ceil(placed.x0) + np.arange(len(curve))) / PX_PER_MM
+        zero = float(np.nanmedian(curve)) if np.isfinite(curve).any() else placed.y
+        mv = placed.sign * (zero - curve) / PX_PER_MM / gain
+        left = min(p.x0 for p in found.strips)
+        columns = sorted({p.x0 for p in found.strips if not p.rhythm})
+        t0 = 0.0
+        if not placed.rhythm:
+            # Columns are consecutive windows; what lies between them on the paper is no time.
+            index = columns.index(placed.x0)
+            t0 = index * (placed.x1 - placed.x0) / PX_PER_MM / speed
+        t1 = t0 + (placed.x1 - placed.x0) / PX_PER_MM / speed
+        del left
+        strips.append(
+            Strip(
+                lead=placed.lead,
+                rhythm=placed.rhythm,
+                x0=placed.x0 / PX_PER_MM,
+                x1=placed.x1 / PX_PER_MM,
+                y=zero / PX_PER_MM,
+                t0=t0,
+                t1=t1,
+                curve=np.stack([x, curve / PX_PER_MM], 1),
+                mv=mv.astype(np.float32),
+                sure=float(np.mean(sure)),
+            )
+        )
+    quality = float(np.mean([s.sure for s in strips])) * min(1.0, found.named / 10) * min(1.0, 0.5 + 0.5 * paper.fit)
+    return Page(
+        image=image,
+        layout=found.layout,
+        order=found.order,
+        mm_per_s=speed,
+        mm_per_mv=gain,
+        px_per_mm=paper.scale(),
+        quality=quality,
+        strips=tuple(strips),
+        turns=0,
+        origin=origin,
+        paper=paper,
+        picture=(picture[0], picture[1]),
+    )
+
+
+def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
+    """Paper speed and gain from the calibration pulses: 1 mV high and 200 ms wide. 25 mm/s and 10 mm/mV without pulses."""
+    pulses = [mark for mark in seen.marks(0.3) if mark.kind == PULSE]
+    if not pulses:
+        return 25.0, 10.0
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    dark = np.abs(cv2.blur(grey, (61, 61)) - grey)
+    dark = cv2.GaussianBlur(dark, (0, 0), 0.8)
+    votes: dict[tuple[float, float], float] = {}
+    for pulse in pulses:
+        for gain in (5.0, 10.0, 20.0):
+            for width in (2.2, 2.5, 3.3, 5.0, 10.0):
+                value = _outline(dark, pulse.x, pulse.y, width * PX_PER_MM, gain * PX_PER_MM)
+                votes[gain, width] = votes.get((gain, width), 0.0) + value * pulse.p
+    gain, width = max(votes, key=lambda key: votes[key])
+    return (50.0 if width == 10.0 else 25.0), gain
+
+
+def _outline(dark: np.ndarray, x: float, y: float, width: float, height: float) -> float:
+    """How clearly the picture shows a pulse's top and sides there: their ink less that just beside them."""
+    best = -np.inf
+    h, w = dark.shape
+    for dy in range(-6, 7, 1):
+        for dx in range(-4, 5, 2):
+            a, b = int(round(x + dx - width / 2)), int(round(x + dx + width / 2))
+            top, foot = int(round(y + dy - height / 2)), int(round(y + dy + height / 2))
+            if a < 3 or b >= w - 3 or top < 3 or foot >= h - 3:
+                continue
+            rail = np.minimum(dark[top, a : b + 1], 60).mean()
+            sides = min(np.minimum(dark[top:foot, a], 60).mean(), np.minimum(dark[top:foot, b], 60).mean())
+            inner = np.minimum(dark[top + 3 : foot - 2, a + 3 : b - 2], 60)
+            beyond = np.minimum(dark[top - 3, a : b + 1], 60).mean()
+            value = min(rail, sides) - 0.5 * beyond - (0.5 * inner.mean() if inner.size else 0.0)
+            best = max(best, float(value))
+    return best if np.isfinite(best) else 0.0
+
+

@@ -1,0 +1,58 @@
+"""The page net: trace mask and lead names of a rectified page. Trained by `ecgvlm.train.pagenet`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import cv2
+import numpy as np
+
+from ecgvlm.record import LEADS
+
+PX_PER_MM = 5.0
+PULSE = len(LEADS)  # class of a calibration pulse in the heat map; those before it are the leads
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A lead name or a calibration pulse: class, centre in px of the rectified page, probability."""
+
+    kind: int
+    x: float
+    y: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """trace: [H, W] probability of trace ink. names: [13, H/4, W/4] probabilities of names' centres."""
+
+    trace: np.ndarray
+    names: np.ndarray
+
+    def marks(self, least: float = 0.12) -> list[Mark]:
+        """Peaks of the heat map, at least 2 mm apart within a class."""
+        found = []
+        for kind, plane in enumerate(self.names):
+            peaks = (plane >= cv2.dilate(plane, np.ones((5, 5), np.uint8))) & (plane >= least)
+            found += [Mark(kind, 4.0 * x + 2, 4.0 * y + 2, float(plane[y, x])) for y, x in zip(*np.nonzero(peaks))]
+        return found
+
+
+class PageNet:
+    """ONNX Runtime session of the shipped net."""
+
+    def __init__(self, threads: int = 2):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        model = files("ecgvlm").joinpath("data/pagenet.onnx").read_bytes()
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, page: np.ndarray) -> Seen:
+        """page: [H, W, 3] uint8 RGB at `PX_PER_MM`, H and W multiples of 16."""
+        x = cv2.dnn.blobFromImage(page, 1 / 255.0)  # [1, 3, H, W] float32
+        trace, names = self._session.run(None, {"page": x})
+        return Seen(trace[0, 0], names[0])
