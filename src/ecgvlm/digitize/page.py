@@ -23,7 +23,7 @@ class Strip:
     """One lead as printed: from x0 to x1 mm of the rectified page, zero at y mm, from t0 s on.
 
     curve: [n, 2] mm, the trace on the rectified page (NaN in gaps). mv: [n] at the curve's points. sure: mean
-    probability of ink along it.
+    probability of ink along it. t: [n] s of the curve's points, on the page's time axis.
     """
 
     lead: str
@@ -33,6 +33,7 @@ class Strip:
     y: float
     t0: float
     t1: float
+    t: np.ndarray
     curve: np.ndarray
     mv: np.ndarray
     sure: float
@@ -73,12 +74,9 @@ class Page:
             known = np.isfinite(strip.mv)
             if known.sum() < 2:
                 continue
-            x = (np.arange(len(strip.mv)) + 0.5) / len(strip.mv)
-            at = strip.t0 + x * (strip.t1 - strip.t0)
             inside = (time >= strip.t0) & (time < strip.t1)
-            values = np.interp(time[inside], at[known], strip.mv[known])
-            step = at[1] - at[0]
-            nearest = np.clip(((time[inside] - strip.t0) / step).astype(int), 0, len(known) - 1)
+            values = np.interp(time[inside], strip.t[known], strip.mv[known])
+            nearest = np.searchsorted(strip.t, time[inside]).clip(0, len(known) - 1)
             values[~known[nearest]] = np.nan
             row = out[LEADS.index(strip.lead)]
             if strip.rhythm or not np.isfinite(row).any():
@@ -161,15 +159,8 @@ def _page(
         x = (np.ceil(placed.x0) + np.arange(len(curve))) / PX_PER_MM
         zero = float(np.nanmedian(curve)) if np.isfinite(curve).any() else placed.y
         mv = placed.sign * (zero - curve) / PX_PER_MM / gain
-        left = min(p.x0 for p in found.strips)
-        columns = sorted({p.x0 for p in found.strips if not p.rhythm})
-        t0 = 0.0
-        if not placed.rhythm:
-            # Columns are consecutive windows; what lies between them on the paper is no time.
-            index = columns.index(placed.x0)
-            t0 = index * (placed.x1 - placed.x0) / PX_PER_MM / speed
+        t0 = placed.column * (placed.x1 - placed.x0) / PX_PER_MM / speed  # what lies between columns is no time
         t1 = t0 + (placed.x1 - placed.x0) / PX_PER_MM / speed
-        del left
         strips.append(
             Strip(
                 lead=placed.lead,
@@ -179,6 +170,7 @@ def _page(
                 y=zero / PX_PER_MM,
                 t0=t0,
                 t1=t1,
+                t=t0 + (x - placed.x0 / PX_PER_MM) / speed,
                 curve=np.stack([x, curve / PX_PER_MM], 1),
                 mv=mv.astype(np.float32),
                 sure=float(np.mean(sure)),

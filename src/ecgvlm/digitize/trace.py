@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.ndimage import minimum_filter1d
 
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
@@ -82,9 +82,9 @@ def _line_width(trace: np.ndarray) -> float:
 def _refined(columns: np.ndarray, path: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
     """Sub-pixel curve from the ink around the path.
 
-    A pen of width w that follows y(x) leaves ink from the minimum of y over the pen's breadth less w/2 to its maximum
-    plus w/2. The dilation of the upper edge is the opening of y, the erosion of the lower one its closing: y lies
-    between them, on the opening at an upward tip and on the closing at a downward one.
+    A pen of some breadth leaves ink from the least to the greatest y that the curve has under it. On slopes the
+    middle of the ink is the curve; at a tip, where the curve turns under the pen, it is the ink's end less half a
+    line's width.
     """
     height, n = columns.shape
     x = np.arange(n)
@@ -110,15 +110,15 @@ def _refined(columns: np.ndarray, path: np.ndarray, width: float) -> tuple[np.nd
     if known.sum() < 2:
         return np.full(n, np.nan), sure
     filled_top, filled_bottom = (np.interp(x, x[known], edge[known]) for edge in (top, bottom))
-    level = np.minimum(width, filled_bottom - filled_top)
-    breadth = max(1, round(width)) | 1
-    upper, lower = filled_top + level / 2, filled_bottom - level / 2
-    opening = maximum_filter1d(upper, breadth)
-    closing = minimum_filter1d(lower, breadth)
-    middle = (opening + closing) / 2
-    around = (np.convolve(np.pad(middle, 4, "edge"), np.ones(9) / 9, "valid"))
-    tall = np.abs(opening - closing) > 0.75
-    curve = np.where(tall, np.where(middle < around, np.minimum(opening, closing), np.maximum(opening, closing)), middle)
+    curve = (filled_top + filled_bottom) / 2
+    half = np.minimum(width, filled_bottom - filled_top) / 2
+    for edge, sign in ((filled_top + half, 1.0), (half - filled_bottom, -1.0)):
+        # sign * curve - edge: how far the middle of the ink lies from the tip's side of it.
+        tip = (edge <= minimum_filter1d(edge, 5)) & (sign * curve - edge > 0.75)
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], tip.astype(np.int8), [0]])))
+        for first, last in zip(edges[::2], edges[1::2]):
+            at = (first + last - 1) // 2
+            curve[at] = sign * edge[at]
     curve[~known] = np.nan
     gaps = _short_gaps(~known, int(2.5 * PX_PER_MM))
     curve[gaps] = np.interp(x[gaps], x[known], curve[known])
