@@ -52,7 +52,7 @@ class _Fit:
 
 def find_layout(seen: Seen) -> Found | None:
     """The layout that explains the names best, with its strips' ends from the trace; None where fewer than six names fit."""
-    marks = [mark for mark in seen.marks() if mark.kind != PULSE]
+    marks = [mark for mark in seen.marks() if mark.kind < PULSE]
     fits = [
         fit
         for columns in (4, 2, 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ecgvlm.digitize.grid import PaperMap, find_grid
 from ecgvlm.digitize.layout import Found, find_layout
-from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, PageNet, Seen
+from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, PageNet, Seen
 from ecgvlm.digitize.trace import follow
 from ecgvlm.record import LEADS, EcgError
 
@@ -194,7 +194,24 @@ def _page(
 
 
 def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
-    """Paper speed and gain from the calibration pulses: 1 mV high and 200 ms wide. 25 mm/s and 10 mm/mV without pulses."""
+    """Paper speed in mm/s and gain in mm/mV: as the page says in words, else from its calibration pulses.
+
+    A pulse is 1 mV high. A page that says nothing and has no pulses is taken for 25 mm/s and 10 mm/mV, as nearly all are.
+    """
+    notes: dict[str, float] = {}
+    for mark in seen.marks(0.3):
+        if mark.kind > PULSE:
+            note = NOTES[mark.kind - PULSE - 1]
+            notes[note] = max(notes.get(note, 0.0), mark.p)
+    speed, gain = (max((n for n in notes if n.endswith(unit)), key=notes.get, default=None) for unit in ("/s", "/mV"))
+    pulse_speed, pulse_gain = _pulse_scale(image, seen)
+    return (
+        float(speed.split()[0]) if speed else pulse_speed,
+        float(gain.split()[0]) if gain else pulse_gain,
+    )
+
+
+def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[float, float]:
     pulses = [mark for mark in seen.marks(0.3) if mark.kind == PULSE]
     if not pulses:
         return 25.0, 10.0

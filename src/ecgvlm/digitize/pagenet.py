@@ -11,12 +11,15 @@ import numpy as np
 from ecgvlm.record import LEADS
 
 PX_PER_MM = 5.0
-PULSE = len(LEADS)  # class of a calibration pulse in the heat map; those before it are the leads
+# Classes of the heat map: the leads' names, a calibration pulse, and what a page says of its scale.
+PULSE = len(LEADS)
+NOTES = ("25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV")
+CLASSES = len(LEADS) + 1 + len(NOTES)
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A lead name or a calibration pulse: class, centre in px of the rectified page, probability."""
+    """A lead name, a calibration pulse or a note of the scale: class, centre in px of the rectified page, probability."""
 
     kind: int
     x: float
@@ -26,7 +29,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Seen:
-    """trace: [H, W] probability of trace ink. names: [13, H/4, W/4] probabilities of names' centres."""
+    """trace: [H, W] probability of trace ink. names: [CLASSES, H/4, W/4] probabilities of names' centres."""
 
     trace: np.ndarray
     names: np.ndarray

@@ -7,6 +7,7 @@ Lengths are millimetres until the last step. The picture is built from three sin
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 
 import cv2
@@ -19,6 +20,7 @@ from ecgvlm.paper.text import HEADERS, Rule, facts, text_mask
 from ecgvlm.paper.truth import PageTruth, Rendering, TraceTruth
 from ecgvlm.record import LEADS, EcgError, Record
 
+_SCALE_NOTE = re.compile(r"\b(25|50|5|10|20) ?(mm/s|mm/mV)")
 _FINE = 4  # traces are drawn this many times larger, then averaged down: line widths in quarter pixels
 _SHIFT = 6  # binary places of cv2's fixed-point coordinates
 _FAR = 20_000  # px; lines beyond are cut there, so that fixed-point numbers do not overflow
@@ -70,6 +72,8 @@ def render(record: Record, style: PageStyle, rng: np.random.Generator | int = 0)
         mesh=_mesh(style),
         traces=traces,
         pulses=pulses,
+        notes=tuple(page.notes),
+        note_boxes=np.array(page.note_boxes).reshape(-1, 4, 2),
     )
     return Rendering(image, truth)
 
@@ -105,6 +109,8 @@ class _Page:
     def __init__(self, style: PageStyle, width: int, height: int):
         self.style = style
         self.scale = style.px_per_mm
+        self.notes: list[str] = []
+        self.note_boxes: list[np.ndarray] = []
         self.print = np.zeros((height, width), np.uint8)
         self.trace = np.zeros((height * _FINE, width * _FINE), np.uint8)
 
@@ -218,7 +224,16 @@ class _Page:
         mask, dx, dy = text_mask(string, self.style.font, _size(size * self.scale))
         if align == "right":
             dx -= mask.shape[1]
-        _stamp(self.print, mask, round(x * self.scale) + dx, round(y * self.scale) + dy)
+        left, top = round(x * self.scale) + dx, round(y * self.scale) + dy
+        _stamp(self.print, mask, left, top)
+        for note in _SCALE_NOTE.finditer(string):
+            to_end, alone = (
+                text_mask(part, self.style.font, _size(size * self.scale))[0].shape[1]
+                for part in (string[: note.end()], note.group())
+            )
+            a, b, h = left + to_end - alone, left + to_end, mask.shape[0]
+            self.notes.append(f"{note[1]} {note[2]}")
+            self.note_boxes.append(np.array([[a, top], [b, top], [b, top + h], [a, top + h]]) - 0.5)
 
 
 def _size(px: float) -> float:

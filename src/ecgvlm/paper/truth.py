@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class PageTruth:
     mesh: [rows, cols, 2] px position of the paper's points every 5 mm, mesh[j, i] = where (5 i mm, 5 j mm)
     lies, after every warp; where a grid is printed its thick lines run through these points. px_per_mm is the
     rendering's nominal scale (before any warp). pulses: [k, 4, 2] px boxes of calibration pulses. order:
-    "standard" or "cabrera".
+    "standard" or "cabrera". notes: what the page says of its scale ("25 mm/s", "10 mm/mV"), note_boxes: [m, 4, 2] px
+    where.
     """
 
     layout: str
@@ -48,23 +49,25 @@ class PageTruth:
     traces: tuple[TraceTruth, ...]
     pulses: np.ndarray
     order: str = "standard"
+    notes: tuple[str, ...] = ()
+    note_boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4, 2)))
 
     def warped(self, move: Callable[[np.ndarray], np.ndarray]) -> PageTruth:
         """The same truth after a warp. move: [n, 2] px before -> [n, 2] px after; called once for all."""
-        parts = [self.mesh, self.pulses]
+        parts = [self.mesh, self.pulses, self.note_boxes]
         for trace in self.traces:
             parts += [trace.xy, trace.box] + ([] if trace.name_box is None else [trace.name_box])
         moved = move(np.concatenate([np.reshape(part, (-1, 2)) for part in parts]))
         ends = np.cumsum([part.size // 2 for part in parts])[:-1]
         new = iter(piece.reshape(part.shape) for piece, part in zip(np.split(moved, ends), parts))
-        mesh, pulses = next(new), next(new)
+        mesh, pulses, note_boxes = next(new), next(new), next(new)
         traces = tuple(
             replace(
                 trace, xy=next(new), box=next(new), name_box=None if trace.name_box is None else next(new)
             )
             for trace in self.traces
         )
-        return replace(self, mesh=mesh, pulses=pulses, traces=traces)
+        return replace(self, mesh=mesh, pulses=pulses, traces=traces, note_boxes=note_boxes)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -21,13 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ecgvlm.digitize.pagenet import CLASSES, NOTES, PULSE, PX_PER_MM
 from ecgvlm.paper.truth import Rendering
 from ecgvlm.record import LEADS
 
-PX_PER_MM = 5.0
 CROP = 320
-PULSE = len(LEADS)  # class 12 of the heat map: a calibration pulse
-CLASSES = len(LEADS) + 1
 FEATURES = (16, 32, 64, 96)
 
 
@@ -52,7 +51,7 @@ def _conv(a: int, b: int, stride: int = 1) -> nn.Sequential:
 
 
 class PageNet(nn.Module):
-    """A small U-Net on RGB pages at 5 px/mm: [B, 3, H, W] -> trace logits [B, 1, H, W], name logits [B, 13, H/4, W/4]."""
+    """A small U-Net on RGB pages at 5 px/mm: [B, 3, H, W] -> trace logits [B, 1, H, W], name logits [B, CLASSES, H/4, W/4]."""
 
     def __init__(self, features: tuple[int, ...] = FEATURES):
         super().__init__()
@@ -120,6 +119,7 @@ def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterat
             curves.append(_located(truth.mesh, points) * cell)
     marks = [(LEADS.index(t.lead), t.name_box.mean(0)) for t in truth.traces if t.name_box is not None]
     marks += [(PULSE, box.mean(0)) for box in truth.pulses]
+    marks += [(PULSE + 1 + NOTES.index(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)]
 
     # The digitiser's own errors: a little turn, scale, shift and bend.
     angle, zoom = rng.normal(0, 0.004), rng.normal(1, 0.006)
@@ -281,7 +281,7 @@ def main() -> None:
             minutes = spent + (time.monotonic() - started) / 60
             # The schedule is in wall time: warm-up over the first 3%, then cosine to zero.
             done = min(1.0, minutes / args.minutes)
-            rate = args.rate * min(1.0, done / 0.03 + 0.01) * (0.5 + 0.5 * np.cos(np.pi * done))
+            rate = args.rate * min(1.0, done / 0.03 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * done))
             for group in optimizer.param_groups:
                 group["lr"] = rate
             net.train()
