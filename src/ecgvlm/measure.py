@@ -1,0 +1,491 @@
+"""Beats, rate, intervals, axis and the median beat, from whatever part of twelve leads is printed.
+
+Definitions follow AHA/ACCF/HRS 2007/2009 (Kligfield et al., Surawicz et al., Rautaharju et al.): intervals are global,
+from the earliest onset to the latest end over all leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ecgvlm.model.evidence import LeadWaves
+from ecgvlm.record import LEADS
+
+FS = 250.0  # Hz, of all work in here
+BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
+BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
+_BEFORE, _AFTER = 0.48, 0.72  # s around R that delineation looks at
+_GAP = 0.06  # s: a gap shorter than this is a flaw of the trace, not the end of a strip
+_P_SCORE = 0.5  # from here on a P wave is believed
+# Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
+_LIMB = np.radians([0.0, 60.0, 120.0, -150.0, -30.0, 90.0])
+_LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What can be measured on one page. Intervals in ms, None where unknown; `reasons` then says why.
+
+    beats: [b] R times in s. premature: [b] bool. rr_ms: mean RR interval. rr_variation: standard deviation of the RR
+    intervals divided by their mean, without those next to premature beats; rr_variation_raw: of all. p_score: evidence
+    for P waves bound to the QRS, 0..1. p_onset, qrs_onset, j_point, t_end: s relative to R in the median beat.
+    median_beat: [12, 100] float32 mV at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where
+    the lead is not printed or holds no complete beat. waves: of each lead, None where it has no median beat. reasons:
+    measurement -> no_p_wave, not_printed, too_short or unclear.
+    """
+
+    beats: np.ndarray
+    premature: np.ndarray
+    rr_ms: float | None
+    rr_variation: float | None
+    rr_variation_raw: float | None
+    heart_rate_bpm: float | None
+    pr_ms: float | None
+    qrs_ms: float | None
+    qt_ms: float | None
+    qtc_ms: float | None
+    qtc_fridericia_ms: float | None
+    axis_deg: float | None
+    p_score: float
+    p_onset: float | None
+    qrs_onset: float | None
+    j_point: float | None
+    t_end: float | None
+    median_beat: np.ndarray
+    waves: Mapping[str, LeadWaves | None]
+    reasons: Mapping[str, str]
+
+    def to_dict(self) -> dict:
+        """The contract's `measurements`, and what else a reader of JSON may want."""
+        names = ("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_deg", "qtc_fridericia_ms")
+        values = {name: getattr(self, name) for name in names}
+        rounded = {name: None if value is None else round(value, 1) for name, value in values.items()}
+        variation = None if self.rr_variation is None else round(self.rr_variation, 3)
+        return {**rounded, "rr_variation": variation, "beats": len(self.beats), "reasons": dict(self.reasons)}
+
+
+def measure(leads: np.ndarray, fs: float) -> Measurements:
+    """Measure one page. leads: [12, n] mV in the order of `LEADS`, NaN where not printed; fs in Hz.
+
+    Each stretch of a lead may have its own offset. Raises ValueError for another shape.
+    """
+    if leads.ndim != 2 or leads.shape[0] != 12:
+        raise ValueError(f"leads must be [12, n], not {leads.shape}")
+    x, printed = _resample(leads, fs)
+    reasons: dict[str, str] = {}
+    empty = not printed.any()
+    slope = ndimage.gaussian_filter1d(x, 0.010 * FS, axis=1, order=1) * FS  # [12, n] mV/s
+    energy = _energy(slope, printed)
+    beats = np.zeros(0, int) if empty else _find_beats(energy)
+    beats = _align(beats, slope, printed)
+    windows, inside = _windows(x, printed, beats)  # [b, 12, w]
+    similar = _similar(windows, inside)
+    premature = _premature(beats, similar)
+    basic = similar & ~premature
+    if basic.sum() < min(2, len(beats)):
+        basic = similar
+    median = _median(windows, basic)  # [12, w]
+
+    rr = np.diff(beats) / FS
+    rate = rr_ms = variation = raw = None
+    if len(rr):
+        rr_ms = float(1000 * rr.mean())
+        rate = 60000 / rr_ms
+        if len(rr) >= 2:
+            raw = float(rr.std() / rr.mean())
+            kept = rr[~(premature[1:] | premature[:-1])]
+            variation = float(kept.std() / kept.mean()) if len(kept) >= 2 else raw
+    else:
+        reasons["heart_rate_bpm"] = "not_printed" if empty else "too_short"
+
+    marks = _delineate(median, rr_ms)
+    level = _level(median, marks.qrs_onset)
+    median = median - level[:, None]
+    p_onset, p_score = _find_p(median, windows, basic, marks.qrs_onset, rr_ms)
+    unknown = "not_printed" if empty else "too_short" if not len(beats) else "unclear"
+    ms = lambda a, b: None if a is None or b is None else float(1000 * (b - a))  # noqa: E731
+    pr, qrs, qt = ms(p_onset, marks.qrs_onset), ms(marks.qrs_onset, marks.j), ms(marks.qrs_onset, marks.t_end)
+    if pr is None:
+        reasons["pr_ms"] = unknown if not len(beats) else "no_p_wave"
+    if qrs is None:
+        reasons["qrs_ms"] = unknown
+    if qt is None:
+        reasons["qt_ms"] = unknown
+    qtc = qtcf = None
+    if qt is not None and rr_ms is not None:
+        qtc, qtcf = qt / np.sqrt(rr_ms / 1000), qt / np.cbrt(rr_ms / 1000)
+    else:
+        reasons["qtc_ms"] = reasons.get("qt_ms", "too_short")
+    axis = _axis(median, marks)
+    if axis is None:
+        limbs = printed[:6].any(axis=1).sum()
+        reasons["axis_deg"] = "not_printed" if limbs < 2 else unknown
+    return Measurements(
+        beats=beats / FS,
+        premature=premature,
+        rr_ms=rr_ms,
+        rr_variation=variation,
+        rr_variation_raw=raw,
+        heart_rate_bpm=rate,
+        pr_ms=pr,
+        qrs_ms=qrs,
+        qt_ms=qt,
+        qtc_ms=qtc,
+        qtc_fridericia_ms=qtcf,
+        axis_deg=axis,
+        p_score=p_score,
+        p_onset=p_onset,
+        qrs_onset=marks.qrs_onset,
+        j_point=marks.j,
+        t_end=marks.t_end,
+        median_beat=_thin(median),
+        waves={lead: _waves(row, marks) for lead, row in zip(LEADS, median)},
+        reasons=reasons,
+    )
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """s relative to R in the median beat."""
+
+    qrs_onset: float | None = None
+    j: float | None = None
+    t_end: float | None = None
+
+
+def _resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
+    """[12, n] mV at FS without NaN (held or interpolated where nothing is printed), and where it is printed."""
+    n = leads.shape[1]
+    times = np.arange(int(n * FS / fs)) * (fs / FS)  # in samples of the input
+    x, printed = np.zeros((12, len(times))), np.zeros((12, len(times)), bool)
+    for row, lead in enumerate(leads):
+        finite = np.flatnonzero(np.isfinite(lead))
+        if finite.size < 0.5 * fs:
+            continue
+        known = np.zeros(n, bool)
+        known[finite] = True
+        steps = np.diff(finite)
+        for i in np.flatnonzero((steps > 1) & (steps <= _GAP * fs)):
+            known[finite[i] : finite[i + 1]] = True
+        full = np.interp(np.arange(n), finite, lead[finite].astype(float))
+        if fs > FS:
+            full = ndimage.gaussian_filter1d(full, 0.4 * fs / FS)
+        x[row] = ndimage.map_coordinates(full - full[0], times[None], order=3, mode="nearest")
+        printed[row] = known[np.minimum(np.round(times).astype(int), n - 1)]
+    return x, printed
+
+
+def _energy(slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """[n]: RMS slope over the leads printed at each time, each against its own steepest slopes."""
+    size = np.abs(slope)
+    used = np.flatnonzero(printed.any(axis=1))
+    total, count = np.zeros(slope.shape[1]), np.zeros(slope.shape[1])
+    scales = np.array([np.percentile(size[row, printed[row]], 97) for row in used])
+    if not used.size:
+        return total
+    # A strip without a beat must not have its noise blown up.
+    scales = np.maximum(scales, 0.3 * np.median(scales)) + 1e-6
+    for row, scale in zip(used, scales):
+        # What a strip's first and last samples do is partly the filter's work.
+        total += printed[row] * np.minimum(size[row] / scale, 3.0) ** 2
+        count += printed[row]
+    return ndimage.gaussian_filter1d(np.sqrt(total / np.maximum(count, 1)), 0.022 * FS)
+
+
+def _peaks(y: np.ndarray, distance: int) -> np.ndarray:
+    """Indices of local maxima at least `distance` apart, the higher ones first served; ascending."""
+    inner = np.flatnonzero((y[1:-1] > y[:-2]) & (y[1:-1] >= y[2:])) + 1
+    free = np.ones(len(y), bool)
+    kept = []
+    for i in inner[np.argsort(-y[inner])]:
+        if free[i]:
+            kept.append(i)
+            free[max(0, i - distance) : i + distance] = False
+    return np.sort(np.array(kept, int))
+
+
+def _find_beats(energy: np.ndarray) -> np.ndarray:
+    """[b] samples of QRS complexes."""
+    peaks = _peaks(energy, int(0.2 * FS))
+    if not len(peaks):
+        return peaks
+    # The usual height of a QRS: the median over windows that hold at least one at 25 bpm.
+    span = int(2.4 * FS)
+    level = np.median(ndimage.maximum_filter1d(energy, span)[span // 2 : -span // 2 or None : span // 4])
+    floor = np.median(energy)
+    strong = peaks[energy[peaks] > floor + 0.35 * (level - floor)]
+    strong = _without_t(strong, energy)
+    if len(strong) > 3:  # look again where a beat seems to be missing
+        usual = np.median(np.diff(strong))
+        added = []
+        for a, b in zip(strong[:-1], strong[1:]):
+            if b - a > 1.6 * usual:
+                weak = [p for p in peaks if a + 0.55 * usual < p < b - 0.45 * usual]
+                if weak:
+                    best = max(weak, key=lambda p: energy[p])
+                    if energy[best] > floor + 0.2 * (level - floor):
+                        added.append(best)
+        strong = np.sort(np.append(strong, added).astype(int))
+    return strong
+
+
+def _without_t(peaks: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Without peaks that follow a much steeper one closely: T waves."""
+    kept: list[int] = []
+    for p in peaks:
+        if kept and p - kept[-1] < 0.38 * FS and energy[p] < 0.55 * energy[kept[-1]]:
+            continue
+        if kept and p - kept[-1] < 0.30 * FS and energy[kept[-1]] < 0.45 * energy[p]:
+            kept[-1] = p
+            continue
+        kept.append(int(p))
+    return np.array(kept, int)
+
+
+def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """Beats moved so that their slopes match those of the typical beat, lead by lead."""
+    if len(beats) < 2:
+        return beats
+    half, reach, n = int(0.08 * FS), int(0.06 * FS), slope.shape[1]
+    shifts = np.zeros(len(beats), int)
+    offsets = np.arange(-half, half + 1)
+    lags = np.arange(-reach, reach + 1)
+    for _ in range(2):
+        at = np.clip(beats[:, None] + shifts[:, None] + offsets, 0, n - 1)
+        parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, 2h+1]
+        with np.errstate(all="ignore"):
+            template = _nanmedian(parts, axis=1)  # [12, 2h+1]
+        wide = np.clip(beats[:, None] + np.arange(-half - reach, half + reach + 1), 0, n - 1)
+        area = np.where(printed[:, wide], slope[:, wide], 0.0)  # [12, b, w]
+        for i in range(len(beats)):
+            views = np.lib.stride_tricks.sliding_window_view(area[:, i], len(offsets), axis=1)  # [12, lags, 2h+1]
+            match = np.einsum("lkt,lt->k", views, np.nan_to_num(template))
+            shifts[i] = lags[np.argmax(match)] if match.max() > 0 else 0
+    return np.clip(beats + shifts, 0, n - 1)
+
+
+def _nanmedian(values: np.ndarray, axis: int) -> np.ndarray:
+    """numpy.nanmedian without its warning for slices that are all NaN, and faster."""
+    ordered = np.sort(values, axis=axis)  # NaN last
+    count = np.isfinite(values).sum(axis=axis, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0), axis)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis)
+    high = np.where(count % 2 == 0, high, low)
+    middle = np.where(count > 0, (low + high) / 2, np.nan)
+    return np.squeeze(middle, axis)
+
+
+def _windows(x: np.ndarray, printed: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[b, 12, w] mV around each beat, NaN where not printed, the level before the QRS taken off."""
+    before, after, n = round(_BEFORE * FS), round(_AFTER * FS), x.shape[1]
+    at = beats[:, None] + np.arange(-before, after)  # [b, w]
+    there = (at >= 0) & (at < n)
+    at = np.clip(at, 0, n - 1)
+    values = x[:, at].transpose(1, 0, 2)
+    known = printed[:, at].transpose(1, 0, 2) & there[:, None]
+    values = np.where(known, values, np.nan)
+    quiet = slice(before - round(0.11 * FS), before - round(0.05 * FS))
+    level = _nanmedian(values[:, :, quiet], axis=2)
+    core = known[:, :, before - round(0.11 * FS) : before + round(0.12 * FS)].all(axis=2)  # [b, 12]
+    values = np.where(core[:, :, None], values - level[:, :, None], np.nan)
+    return values, core
+
+
+def _similar(windows: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """[b] bool: beats shaped like the typical one."""
+    b = len(windows)
+    if b < 3:
+        return np.ones(b, bool)
+    before = round(_BEFORE * FS)
+    core = windows[:, :, before - round(0.10 * FS) : before + round(0.12 * FS)]
+    template = _nanmedian(core, axis=0)[None]
+    both = np.isfinite(core) & np.isfinite(template)
+    a, t = np.where(both, core, 0.0), np.where(both, template, 0.0)
+    a2, t2, at = (a * a).sum((1, 2)), (t * t).sum((1, 2)), (a * t).sum((1, 2))
+    match = at / np.sqrt(a2 * t2 + 1e-12)
+    return (match > 0.75) | (t2 == 0)
+
+
+def _premature(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
+    """[b] bool: early beats, and strangely shaped ones."""
+    early = np.zeros(len(beats), bool)
+    if len(beats) < 4:
+        return early
+    rr = np.diff(beats)
+    usual = np.median(rr)
+    early[1:] = rr < 0.82 * usual
+    later = np.append(rr[1:], usual)
+    early[1:] &= (later > 1.0 * usual) | ~similar[1:]
+    if early.sum() > 0.35 * len(beats):
+        early &= ~similar
+    return early
+
+
+def _median(windows: np.ndarray, basic: np.ndarray) -> np.ndarray:
+    """[12, w] mV: of the basic beats, or of all beats in a lead that shows no basic one."""
+    if not len(windows):
+        return np.full(windows.shape[1:], np.nan)
+    median = _nanmedian(windows[basic], axis=0)
+    missing = ~np.isfinite(median).any(axis=1)
+    median[missing] = _nanmedian(windows[:, missing], axis=0)
+    return median
+
+
+def _at(second: float) -> int:
+    """Column of the median beat."""
+    return round((_BEFORE + second) * FS)
+
+
+def _level(median: np.ndarray, onset: float | None) -> np.ndarray:
+    """[12] mV just before the QRS."""
+    onset = -0.05 if onset is None else onset
+    part = median[:, max(0, _at(onset - 0.024)) : max(1, _at(onset - 0.004))]
+    return np.nan_to_num(_nanmedian(part, axis=1))
+
+
+def _delineate(median: np.ndarray, rr_ms: float | None) -> _Marks:
+    """QRS onset and end from the spatial velocity, T end from a tangent."""
+    rows = np.flatnonzero(np.isfinite(median[:, _at(-0.1) : _at(0.12)]).all(axis=1))
+    if not rows.size:
+        return _Marks()
+    y = median[rows]
+    filled = np.where(np.isfinite(y), y, 0.0)
+    speed = ndimage.gaussian_filter1d(filled, 0.006 * FS, axis=1, order=1) * FS
+    velocity = np.sqrt((speed**2).mean(axis=0))  # [w] mV/s
+    around = slice(_at(-0.08), _at(0.10))
+    peak = float(velocity[around].max())
+    if peak <= 0:
+        return _Marks()
+    quiet = np.sort(velocity[_at(-0.2) : _at(0.3)])
+    noise = float(quiet[: len(quiet) // 5].mean())
+    limit = noise + max(0.06 * (peak - noise), 0.5)
+    onset = _edge(velocity, _at(-0.13), _at(0.0), limit, -1)
+    end = _edge(velocity, _at(0.0), _at(0.18), limit, 1)
+    if onset is None or end is None:
+        return _Marks()
+    start, j = onset / FS - _BEFORE, end / FS - _BEFORE
+    return _Marks(start, j, _t_end(median, start, j, rr_ms))
+
+
+def _edge(velocity: np.ndarray, first: int, last: int, limit: float, step: int) -> int | None:
+    """Outwards from R: the last sample over the limit before 20 ms of quiet."""
+    order = range(last, first, -1) if step < 0 else range(first, last)
+    quiet, edge = 0, None
+    for i in order:
+        if velocity[i] > limit:
+            quiet, edge = 0, i
+        elif edge is not None:
+            quiet += 1
+            if quiet >= round(0.020 * FS):
+                break
+    return edge
+
+
+def _t_end(median: np.ndarray, onset: float, j: float, rr_ms: float | None) -> float | None:
+    """Where the tangent to T's steepest descent meets the baseline, on the leads weighted by their T."""
+    rr = (rr_ms or 1000) / 1000
+    last = min(_AFTER - 0.02, onset + min(0.68, 0.72 * rr + 0.05))
+    first = j + 0.05
+    if last - first < 0.1:
+        return None
+    part = median[:, _at(first) : _at(last)]
+    rows = np.isfinite(part).all(axis=1)
+    if not rows.any():
+        return None
+    level = _nanmedian(median[:, _at(onset - 0.024) : _at(onset - 0.004)], axis=1)[rows]
+    y = ndimage.gaussian_filter1d(part[rows] - np.nan_to_num(level)[:, None], 0.012 * FS, axis=1)
+    power = np.sqrt((y**2).mean(axis=0))
+    tops = _peaks(power, round(0.06 * FS))
+    if not len(tops):
+        return None
+    top = int(max(tops, key=lambda i: power[i]))
+    wave = y[:, top] @ y / max(float(np.linalg.norm(y[:, top])), 1e-9)  # [w] along T's own direction
+    fall = np.gradient(wave)
+    tail = fall[top : top + round(0.2 * FS)]
+    if len(tail) < 5:
+        return None
+    steepest = top + int(np.argmin(tail))
+    if fall[steepest] >= 0:
+        return None
+    end = steepest - wave[steepest] / fall[steepest]
+    seconds = first + end / FS
+    return float(seconds) if j + 0.08 < seconds < _AFTER else None
+
+
+def _find_p(
+    median: np.ndarray, windows: np.ndarray, basic: np.ndarray, onset: float | None, rr_ms: float | None
+) -> tuple[float | None, float]:
+    """P onset (s relative to R, None without a P wave), and the evidence for one (0..1)."""
+    if onset is None:
+        return None, 0.0
+    first, last = _at(max(-_BEFORE, onset - 0.36)), _at(onset - 0.012)
+    part = median[:, first:last]
+    rows = np.isfinite(part).all(axis=1)
+    if not rows.any() or last - first < 20:
+        return None, 0.0
+    y = ndimage.gaussian_filter1d(part[rows], 0.008 * FS, axis=1)
+    y = y - np.median(y[:, -6:], axis=1, keepdims=True)
+    power = np.sqrt((y**2).mean(axis=0))
+    tops = _peaks(power, round(0.05 * FS))
+    if not len(tops):
+        return None, 0.0
+    top = int(max(tops, key=lambda i: power[i]))
+    wave = y[:, top] @ y / max(float(np.linalg.norm(y[:, top])), 1e-9)
+    rise = np.gradient(wave)
+    head = rise[max(0, top - round(0.1 * FS)) : top]
+    if len(head) < 3:
+        return None, 0.0
+    steepest = max(0, top - round(0.1 * FS)) + int(np.argmax(head))
+    base = min(float(wave[max(0, steepest - round(0.06 * FS)) : steepest + 1].min()), wave[steepest])
+    start = steepest - (wave[steepest] - base) / max(rise[steepest], 1e-9)
+    size = float(power[top])
+    score = size / (size + 0.03)
+    p_onset = (first + start) / FS - _BEFORE
+    return (float(p_onset), score) if score >= _P_SCORE else (None, score)
+
+
+def _axis(median: np.ndarray, marks: _Marks) -> float | None:
+    """Mean frontal QRS axis in degrees, from the areas of at least two limb leads."""
+    if marks.qrs_onset is None or marks.j is None:
+        return None
+    part = median[:6, _at(marks.qrs_onset) : _at(marks.j) + 1]
+    rows = np.flatnonzero(np.isfinite(part).all(axis=1))
+    if len(rows) < 2:
+        return None
+    area = part[rows].sum(axis=1)
+    field = _LENGTH[rows, None] * np.stack([np.cos(_LIMB[rows]), np.sin(_LIMB[rows])], axis=1)
+    x, y = np.linalg.lstsq(field, area, rcond=None)[0]
+    return float(np.degrees(np.arctan2(y, x)))
+
+
+def _thin(median: np.ndarray) -> np.ndarray:
+    """[12, 100] float32: the median beat at BEAT_FS."""
+    step = round(FS / BEAT_FS)
+    smooth = (median + np.roll(median, 1, axis=1)) / 2
+    beat = smooth[:, _at(BEAT_START) : _at(BEAT_END) : step].astype(np.float32)
+    beat[~np.isfinite(beat).all(axis=1)] = np.nan
+    return beat
+
+
+def _waves(row: np.ndarray, marks: _Marks) -> LeadWaves | None:
+    """The waves of one lead's median beat, whose level before the QRS is 0."""
+    if marks.qrs_onset is None or marks.j is None:
+        return None
+    qrs = row[_at(marks.qrs_onset) : _at(marks.j) + 1]
+    t_last = marks.t_end if marks.t_end is not None else marks.j + 0.3
+    rest = row[_at(marks.j + 0.06) : _at(t_last)]
+    if not (np.isfinite(qrs).all() and len(rest) > 3 and np.isfinite(rest).all()):
+        return None
+    top = int(np.argmax(qrs))
+    r = max(0.0, float(qrs[top]))
+    if r < 0.03:
+        q, r, s = float(qrs.min()), 0.0, 0.0
+    else:
+        q, s = min(0.0, float(qrs[: top + 1].min())), min(0.0, float(qrs[top:].min()))
+    st = float(rest[0])
+    t = float(rest[np.argmax(np.abs(rest[3:])) + 3])
+    return LeadWaves(st, t, min(q, 0.0), r, s)
