@@ -1,0 +1,406 @@
+"""Which findings a text names, and whether it asserts or denies them.
+
+The words are in `ecgvlm/data/synonyms.toml`. The reach of a denial follows NegEx (Chapman et al. 2001, J
+Biomed Inform 34:301), with one addition: a bare "no" reaches over a list only if the list ends in "or" or
+"nor".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A finding named in a text. `start` and `end` are offsets into the text that `normalise` returns."""
+
+    code: str
+    asserted: bool
+    start: int
+    end: int
+    weak: bool = False
+
+
+@dataclass(frozen=True)
+class _Entry:
+    words: tuple[str, ...]
+    kind: str  # finding, decoy, none, list, before, after, mark, affirm, stop, hedge
+    code: str = ""
+    exact: tuple[str, ...] | None = None  # the spelling a code must have unless it is a whole item
+    item: bool = False
+    weak: bool = False
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The synonyms file: phrases as a tree of words, the code of each spelling, and the wider findings.
+
+    A node of the tree maps the next word to a node, and "" to the entries that end there.
+    """
+
+    tree: dict[str, Any]
+    codes: dict[str, str]
+    is_a: dict[str, tuple[str, ...]]
+    negated: dict[str, str]
+    headers: frozenset[str]
+    refusals: tuple[str, ...]
+    version: str
+
+
+_WORD = re.compile(r"\d+(?:\.\d+)?%|\d+\.\d+|[^\W_]+")
+_BETWEEN = re.compile(r"[^\S\n]{0,3}[\-‐-―°*_/]{0,2}[^\S\n]{0,3}")
+_SENTENCE = re.compile(r"[;\n!?]|\.(?=\s|$|[*\"'_)])")
+_ITEM = re.compile(r"[.,;:!?\n|/()\[\]{}\"“”—–=→>+&]|\s-+\s|^-|-$")
+_JOINS = {"or", "nor", "and", "any", "a", "an", "the", "of"}
+_MARK = re.compile(r"[:=?|(—–→]|\s-+>?\s")
+_FENCE = re.compile(r"```[a-zA-Z]*\n?")
+
+
+def _split(phrase: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(phrase))
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """`synonyms.toml`, read once."""
+    raw = tomllib.loads((resources.files("ecgvlm") / "data" / "synonyms.toml").read_text("utf-8"))
+    entries: list[_Entry] = []
+    codes: dict[str, str] = {}
+    for code, spec in raw["labels"].items():
+        for spelling in spec["codes"]:
+            codes[spelling] = code
+            exact = _split(spelling)
+            entries.append(_Entry(tuple(w.lower() for w in exact), "finding", code, exact=exact))
+        for key in ("names", "items", "weak"):
+            entries += [
+                _Entry(_split(p), "finding", code, item=key == "items", weak=key == "weak")
+                for p in spec.get(key, ())
+            ]
+    entries += [_Entry(_split(p), "decoy") for p in raw["decoys"]["phrases"]]
+    entries += [_Entry(_split(p), "none", item=True) for p in raw["none"]["items"]]
+    for kind, phrases in raw["negation"].items():
+        entries += [_Entry(_split(p), kind) for p in phrases]
+    tree: dict[str, Any] = {}
+    # Where two entries have the same words, findings come before triggers, and names before codes.
+    for entry in sorted(entries, key=lambda e: (e.kind != "finding", e.exact is not None)):
+        node = tree
+        for word in entry.words:
+            node = node.setdefault(word, {})
+        node.setdefault("", []).append(entry)
+    return Vocabulary(
+        tree,
+        codes,
+        {c: tuple(s["is_a"]) for c, s in raw["labels"].items() if "is_a" in s},
+        {c: s["negated"] for c, s in raw["labels"].items() if "negated" in s},
+        frozenset(raw["headers"]["words"]),
+        tuple(raw["refusals"]["starts"]),
+        raw["version"],
+    )
+
+
+def normalise(text: str) -> str:
+    """One spelling of what means the same: digits of any script, quotes, contractions, tick marks."""
+    text = unicodedata.normalize("NFKC", text.replace("º", "°").replace("\ufe0f", ""))
+    if not text.isascii():
+        text = "".join(str(unicodedata.digit(c)) if c.isdigit() and not c.isascii() else c for c in text)
+        text = (
+            text.replace("’", "'")
+            .replace("。", ". ")
+            .replace("，", ", ")
+            .replace("；", "; ")
+            .replace("、", ", ")
+        )
+        text = re.sub(r"[☐✗✘❌🚫]", " xno ", text)
+        text = re.sub(r"[☑☒✓✔✅]", " xyes ", text)
+    text = re.sub(r"\[[xX]\]", " xyes ", text)
+    text = re.sub(r"\[ \]", " xno ", text)
+    text = re.sub(r"n't\b", " not", text)
+    text = re.sub(r"\b([iI])'m\b", r"\1 am", text)
+    return re.sub(r"\b(it|that|there|here)'s\b", r"\1 is", text, flags=re.IGNORECASE)
+
+
+def from_json(text: str) -> str:
+    """A JSON answer as plain lines ("AF: yes"); any other text as it is."""
+    body = _FENCE.sub("", text).strip()
+    start = min((i for i in (body.find("{"), body.find("[")) if i >= 0), default=-1)
+    if start < 0 or body[-1] not in "}]":
+        return text
+    try:
+        value = json.loads(body[start:])
+    except (ValueError, RecursionError):
+        return text
+    lines: list[str] = []
+    headers = vocabulary().headers | {""}
+
+    def walk(value: object, key: str) -> None:
+        if isinstance(value, dict):
+            for k, v in value.items():
+                walk(v, str(k))
+        elif isinstance(value, list):
+            if not value and key.lower() in headers:
+                lines.append("none")
+            for v in value:
+                walk(v, key if isinstance(v, str) and key.lower() not in headers else "")
+        elif value is None or isinstance(value, bool):
+            lines.append(f"{key}: {'yes' if value else 'no'}")
+        elif isinstance(value, int | float):
+            # A probability, or a count: half and more is a yes.
+            lines.append(f"{key}: {'yes' if value >= 0.5 else 'no'}")
+        else:
+            lines.append(f"{key}: {value}" if key else str(value))
+
+    walk(value, "")
+    return body[:start] + "\n" + "\n".join(lines)
+
+
+@dataclass
+class _Event:
+    entry: _Entry
+    first: int  # index of its first word
+    last: int  # one past its last word
+    asserted: bool = True
+
+
+def find_mentions(text: str) -> tuple[list[Mention], bool]:
+    """All findings a text names, in order, and whether it says in words that none applies.
+
+    Mentions inside a question, a refusal or an echoed list of options are left out.
+    """
+    vocab = vocabulary()
+    text = normalise(text)
+    spans = [m.span() for m in _WORD.finditer(text)]
+    if not spans:
+        return [], False
+    raw = [text[a:b] for a, b in spans]
+    words = [w.lower() for w in raw]
+    n = len(words)
+    # seps[i] is what stands before word i; seps[n] what follows the last.
+    edges = [0, *(k for span in spans for k in span), len(text)]
+    seps = [text[a:b] for a, b in zip(edges[::2], edges[1::2])]
+    sentence, starts = [0] * n, [0]
+    for i in range(1, n):
+        if _SENTENCE.search(seps[i]):
+            starts.append(i)
+        sentence[i] = len(starts) - 1
+    dropped = _not_statements(words, seps, starts, vocab)
+
+    events: list[_Event] = []
+    i = 0
+    while i < n:
+        event = _match(vocab, words, raw, seps, i)
+        if event is None:
+            i += 1
+        else:
+            events.append(event)
+            i = event.last
+    says_none = any(e.entry.kind == "none" and not dropped[e.first] for e in events)
+    _polarity(events, words, seps, sentence)
+
+    mentions = []
+    for e in events:
+        if e.entry.kind != "finding" or dropped[e.first]:
+            continue
+        code, asserted = e.entry.code, e.asserted
+        if not asserted and code in vocab.negated:
+            code, asserted = vocab.negated[code], True
+        mentions.append(Mention(code, asserted, spans[e.first][0], spans[e.last - 1][1], e.entry.weak))
+    return mentions, says_none
+
+
+def _not_statements(words: list[str], seps: list[str], starts: list[int], vocab: Vocabulary) -> list[bool]:
+    """Which words belong to a question or a refusal."""
+    dropped = [False] * len(words)
+    for k, begin in enumerate(starts):
+        end = starts[k + 1] if k + 1 < len(starts) else len(words)
+        answered = end < len(words) and words[end] in {"yes", "no"}
+        if "?" in seps[end] and not answered:
+            dropped[begin:end] = [True] * (end - begin)
+            continue
+        part = begin
+        for j in range(begin, end + 1):
+            if j == end or (words[j] in {"but", "however"} and j > begin):
+                said = " ".join(words[part + (words[part] in {"but", "however"}) : j])
+                if said.startswith(vocab.refusals):
+                    dropped[part:j] = [True] * (j - part)
+                part = j
+    return dropped
+
+
+def _match(vocab: Vocabulary, words: list[str], raw: list[str], seps: list[str], i: int) -> _Event | None:
+    """The longest phrase that starts at word i."""
+    node, ends, n = vocab.tree, [], len(words)
+    for last in range(i + 1, n + 1):
+        word = words[last - 1]
+        if last > i + 1 and not _BETWEEN.fullmatch(seps[last - 1]):
+            break
+        if word[-1] == "s" and (stem := node.get(word[:-1])) and "" in stem:
+            ends += [(last, e) for e in stem[""] if e.kind == "finding"]
+        step = node.get(word)
+        if step is None:
+            break
+        node = step
+        ends += [(last, e) for e in node.get("", ())]
+    # Stable: at equal length the order of the tree holds.
+    for last, entry in sorted(ends, key=lambda end: -end[0]):
+        spelled = entry.exact is None or tuple(raw[i:last]) == entry.exact
+        if (spelled and not entry.item) or _is_item(vocab, words, seps, i, last):
+            return _Event(entry, i, last)
+    return None
+
+
+def _is_item(vocab: Vocabulary, words: list[str], seps: list[str], first: int, last: int) -> bool:
+    """Whether words first..last fill a list item, a cell or what follows "Diagnosis:"."""
+    after = seps[last]
+    if last < len(words) and not _ITEM.search(after):
+        return False
+    if first == 0:
+        return True
+    before, previous = seps[first], words[first - 1]
+    if previous in {"is", "as", "are", "be"} and not before.strip():
+        return first >= 2 and words[first - 2] in vocab.headers
+    if previous in {"xyes", "xno", "a", "an"} or (previous.isdigit() and re.match(r"[.)]", before)):
+        return True
+    if not _ITEM.search(before):
+        return False
+    if "(" in before:
+        return False
+    return (
+        previous in vocab.headers if re.search(r"[:=—–→>|]|\s-+\s", before) and "\n" not in before else True
+    )
+
+
+def _polarity(events: list[_Event], words: list[str], seps: list[str], sentence: list[int]) -> None:
+    """Sets `asserted` of each finding."""
+    findings = [k for k, e in enumerate(events) if e.entry.kind == "finding"]
+    chains: list[list[int]] = []
+    for k in findings:
+        if chains and chains[-1][-1] == k - 1 and _joined(events[k - 1], events[k], words, seps, sentence):
+            chains[-1].append(k)
+        else:
+            chains.append([k])
+    used: set[int] = set()
+    for chain in chains:
+        last = events[chain[-1]]
+        verdict, trigger = _said_after(events, chain[-1], last, words, seps, sentence)
+        if verdict is not None:
+            used.add(trigger)
+            # "AF, RBBB and LBBB are absent" speaks of all three, "no AF, RBBB present" of the last.
+            comma = [k for k in chain[1:] if _comma(seps[events[k - 1].last : events[k].first + 1])]
+            reach = chain
+            if comma and (verdict or not _in_words(events, chain, words)):
+                reach = [k for k in chain if k >= comma[-1]]
+            chain = [k for k in chain if k not in reach]
+            if verdict and events[trigger].entry.words[0] not in {"yes", "xyes", "true", "1"}:
+                _deny_before(events, reach, words, seps, sentence, used)  # "no AF is seen" denies
+            else:
+                for k in reach:
+                    events[k].asserted = verdict
+        if chain:
+            _deny_before(events, chain, words, seps, sentence, used)
+
+
+def _in_words(events: list[_Event], chain: list[int], words: list[str]) -> bool:
+    """Whether "and", "or" or "nor" joins the list."""
+    return any(w in {"and", "or", "nor"} for w in words[events[chain[0]].last : events[chain[-1]].first])
+
+
+def _joined(a: _Event, b: _Event, words: list[str], seps: list[str], sentence: list[int]) -> bool:
+    """Whether two findings follow each other in one list: only commas, slashes and joining words between."""
+    if sentence[a.first] != sentence[b.first]:
+        return False
+    return all(words[i] in _JOINS for i in range(a.last, b.first)) and not any(
+        re.search(r"[:=|]|xno|xyes", seps[i]) for i in range(a.last, b.first + 1)
+    )
+
+
+def _said_after(
+    events: list[_Event], k: int, last: _Event, words: list[str], seps: list[str], sentence: list[int]
+) -> tuple[bool | None, int]:
+    """What stands right after a finding: "absent", ": no", "= 0.03"; None where nothing of that kind does."""
+    i, n = last.last, len(words)
+    if i < n and "(" in seps[i] and ")" not in seps[i]:  # skip a spelled-out name in brackets
+        j = next((j for j in range(i + 1, n + 1) if ")" in seps[j]), None)
+        inside = {e.entry.kind for e in events[k + 1 :] if j is not None and e.first < j}
+        if j is not None and not inside & {"mark", "affirm", "after"}:
+            i = j
+            k = max((m for m in range(k, len(events)) if events[m].last <= j), default=k)
+    if i >= n:
+        return None, -1
+    marked = bool(_MARK.search(seps[i]))
+    if marked and re.fullmatch(r"\d+(?:\.\d+)?%?", words[i]) and "\n" not in seps[i]:
+        value = float(words[i].rstrip("%")) / (100 if words[i].endswith("%") else 1)
+        if value <= 1:
+            return (None if value >= 0.5 else False), -1
+    following = next((m for m in range(k + 1, len(events)) if events[m].first >= i), None)
+    if following is None:
+        return None, -1
+    event = events[following]
+    gap = event.first - i
+    auxiliary = all(
+        w in {"is", "are", "was", "were", "can", "be", "seems", "appears", "clearly"}
+        for w in words[i : event.first]
+    )
+    same = sentence[event.first] == sentence[last.first]
+    kind = event.entry.kind
+    if gap <= 2 and auxiliary and same and not _comma(seps[i : event.first + 1]):
+        if kind in {"after", "affirm"}:
+            return kind == "affirm", following
+        if kind == "before" and event.entry.words == ("xno",):
+            return False, following
+    if gap == 0 and marked and "\n" not in seps[i]:
+        if kind in {"mark", "before", "after"} and len(event.entry.words) == 1:
+            follows = seps[event.last] if event.last < n else ""
+            alone = event.last >= n or bool(_ITEM.search(follows))
+            return (False, following) if alone else (None, -1)
+        if kind == "affirm":
+            return True, following
+    return None, -1
+
+
+def _comma(seps: list[str]) -> bool:
+    return any("," in s for s in seps)
+
+
+def _deny_before(
+    events: list[_Event],
+    chain: list[int],
+    words: list[str],
+    seps: list[str],
+    sentence: list[int],
+    used: set[int],
+) -> None:
+    """Applies the nearest denial that stands before a list of findings in its sentence."""
+    head = events[chain[0]]
+    for m in range(chain[0] - 1, -1, -1):
+        event = events[m]
+        kind = event.entry.kind
+        if sentence[event.first] != sentence[head.first] or kind in {"stop", "hedge"}:
+            return
+        if m in used or kind not in {"list", "before"}:
+            continue
+        if event.entry.words[0] in {"no", "not", "xno"} and re.search(r"[,.:]", seps[event.last]):
+            continue  # "No, this is AF": the answer to a question, not a denial of what follows
+        between = seps[event.last : head.first + 1]
+        if _comma(between) and not (
+            kind == "list" and any(e.entry.kind == "finding" for e in events[m : chain[0]])
+        ):
+            return
+        reach = chain
+        tail = range(events[chain[0]].last, events[chain[-1]].first)
+        disjunction = any(words[i] in {"or", "nor"} for i in tail)
+        if kind == "before" and not disjunction:
+            reach = []
+            for k in chain:
+                if reach and _comma(seps[events[reach[-1]].last : events[k].first + 1]):
+                    break
+                reach.append(k)
+        for k in reach:
+            events[k].asserted = False
+        return

@@ -1,0 +1,211 @@
+"""From an answer in words to what it says: the parser PULSE published, and a strict one.
+
+`pulse` follows the published rules to the letter, artefacts included: case-sensitive substrings, "ST
+segment" counts as sinus tachycardia, lower-case "normal" as nothing, an unreadable choice is drawn at
+random. Its figures compare with the published table. `strict` reads whole words, names and synonyms, and
+denials, and never guesses.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ecgvlm.bench.mentions import find_mentions, from_json, normalise, vocabulary
+from ecgvlm.bench.task import Task
+from ecgvlm.record import EcgError
+
+PARSERS = ("pulse", "strict")
+LETTERS = "ABCDEFGH"
+GUESS_SEED = 42
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """labels: what the answer gives, in the task's spelling. parsed: False where nothing could be read from
+    it.
+    """
+
+    labels: frozenset[str]
+    parsed: bool
+
+
+def gold_labels(task: Task, text: str) -> frozenset[str]:
+    """Labels of a gold text by the published rule: a whole-gold word, else every code that occurs in it."""
+    if text in task.whole_gold:
+        return frozenset([text])
+    return frozenset(code for code in task.gold_labels if code in text)
+
+
+def pulse_labels(text: str, labels: Sequence[str]) -> Parsed:
+    """Published rule for close-ended tasks: codes that occur after the last "Answer:", NORM only without
+    ABNORMAL.
+    """
+    text = text.split("Answer:")[-1]
+    found = {code for code in labels if code in text}
+    if "ABNORMAL" in text:
+        found.discard("NORM")
+    return Parsed(frozenset(found), bool(found) or "ABNORMAL" in text)
+
+
+def strict_labels(text: str, labels: Sequence[str]) -> Parsed:
+    """Labels that the text asserts, by whole words, names and synonyms; denials and refusals do not count."""
+    vocab = vocabulary()
+    mentions, says_none = find_mentions(from_json(after_answer(text)))
+    asserted = {m.code for m in mentions if m.asserted and not m.weak}
+    if any(m.weak and m.asserted for m in mentions) and asserted <= {"SR", "SARRH", "NORM"}:
+        asserted |= {m.code for m in mentions if m.weak and m.asserted}
+    wider = {w for code in asserted for w in vocab.is_a.get(code, ())}
+    found = frozenset(code for code in labels if vocab.codes.get(code, code) in asserted | wider)
+    return Parsed(found, bool(mentions) or says_none)
+
+
+_ANSWER = re.compile(r"\banswer\W{0,4}[:：]", re.IGNORECASE)
+
+
+def after_answer(text: str) -> str:
+    """What follows the last "Answer:" (any case, with or without markdown), or the whole text."""
+    last = None
+    for last in _ANSWER.finditer(text):  # noqa: B007
+        pass
+    if last is None or '"' in text[last.start() : last.end()]:  # a JSON key is read as JSON
+        return text
+    return text[last.end() :]
+
+
+def pulse_choice(text: str) -> str | None:
+    """Published rule for one-letter answers; None where the published script draws a random letter."""
+    if len(text) == 1 and text in LETTERS:
+        return text
+    for letter in LETTERS:
+        if f"{letter}." in text:
+            return letter
+    if "The correct option is " in text:
+        following = text.split("The correct option is ")[-1][:1]
+        return following if following and following in LETTERS else None
+    if "Answer:" in text:
+        answer = text.split("Answer:")[-1]
+        return next((letter for letter in LETTERS if letter in answer), None)
+    return None
+
+
+_OPTION_LINE = re.compile(
+    r"(?:^|[\n;,]|\s{2,})\s*\(?([A-H])[.):]\s*(.+?)(?=(?:[\n;,]|\s{2,})\s*\(?[A-H][.):]\s|\n|$)", re.DOTALL
+)
+_STATED = re.compile(
+    r"(?:answer|option|choice)(?:\s+(?:is|would be|should be|must be))?\s*[:：]?"
+    r"\s*[\"'(\[*_]*([A-H])(?![\w'’])",
+    re.IGNORECASE,
+)
+_LEADING = re.compile(r"\s*[\"'(\[*_]*([A-H])[\"')\]*_]*(?:\s*$|[.):,;](?=\s|$|\*)|\n|\s+[-–—]\s|\*)")
+_MARKED = re.compile(r"(?<!\w)(?:\(([A-H])\)|\*\*([A-H])[.)]?\*\*|\[([A-H])\]|([A-H])[.)](?=\s|$|\*))")
+
+
+def strict_choice(text: str, question: str = "", options: str = LETTERS) -> str | None:
+    """The one letter an answer stands for, or None: stated, leading, the only one marked, or by its option's
+    words.
+    """
+    text = normalise(from_json(text)).strip()
+    stated = [m.upper() for m in _STATED.findall(text)]
+    # "answer a question": a lower-case letter counts only as the whole of what follows.
+    stated = [
+        s
+        for s, m in zip(stated, _STATED.finditer(text))
+        if m[1].isupper() or text[m.end() :].strip(" .)*") == ""
+    ]
+    if stated:
+        return stated[-1] if stated[-1] in options else None
+    if len(text) == 1:
+        return text.upper() if text.upper() in options else None
+    if (m := _LEADING.match(text)) and m[1] in options:
+        return m[1]
+    marked = {next(g for g in groups if g) for groups in _MARKED.findall(text)}
+    if marked:
+        letter = marked.pop()
+        return letter if not marked and letter in options else None
+    lower = text.lower()
+    named = [(k, v.strip(" .;\n").lower()) for k, v in _OPTION_LINE.findall(question)]
+    hits = [(k, v) for k, v in named if v and re.search(rf"(?<!\w){re.escape(v)}(?!\w)", lower)]
+    hits = [(k, v) for k, v in hits if not any(v != w and v in w for _, w in hits)]
+    return hits[0][0] if len(hits) == 1 and hits[0][0] in options else None
+
+
+_ONLY = re.compile(r"only answer based on the given options.*", re.IGNORECASE | re.DOTALL)
+
+
+def question_options(question: str) -> list[str]:
+    """Options of an ECG-QA question: the comma list after its last "Options:"."""
+    if "options:" not in question.lower():
+        return []
+    tail = _ONLY.sub("", question[question.lower().rindex("options:") + len("options:") :])
+    return [option for part in tail.split(",") if (option := part.strip().rstrip(".").strip())]
+
+
+def pulse_options(text: str, question: str) -> Parsed:
+    """Published rule for ecgqa: every option that occurs in the text, in any case."""
+    lower = text.lower()
+    found = frozenset(o.lower() for o in question_options(question) if o.lower() in lower)
+    return Parsed(found, bool(found))
+
+
+def strict_options(text: str, question: str) -> Parsed:
+    """Options that occur as whole words; an option inside a longer one that also occurs does not count."""
+    lower = normalise(from_json(after_answer(text))).lower()
+    found: set[str] = set()
+    for option in sorted({o.lower() for o in question_options(question)}, key=len, reverse=True):
+        pattern = rf"(?<!\w){re.escape(option)}(?!\w)"
+        if re.search(pattern, lower):
+            found.add(option)
+            lower = re.sub(pattern, " ", lower)
+    if {"yes", "no"} <= found:  # "No, there is no ... yes": the first word decides
+        first = re.search(r"\b(yes|no)\b", normalise(text).lower())
+        found -= {"yes", "no"} - {first[1] if first else ""}
+    return Parsed(frozenset(found), bool(found))
+
+
+def gold_options(text: str, question: str, parser: str) -> frozenset[str]:
+    """Gold of an ecgqa row as a set of options, read as `parser` reads answers; the gold itself where no
+    option fits.
+
+    Several options may stand in the gold without anything between (the hub's character lists lose the
+    separators).
+    """
+    if parser == "pulse":
+        found = pulse_options(text, question).labels
+    else:
+        rest, pieces = text.lower(), set()
+        for option in sorted({o.lower() for o in question_options(question)}, key=len, reverse=True):
+            if option in rest:
+                pieces.add(option)
+                rest = rest.replace(option, " ")
+        found = frozenset(pieces) if not rest.strip(" ,;.") else strict_options(text, question).labels
+    return found or frozenset([text.strip().lower()])
+
+
+def parse_all(task: Task, parser: str, texts: Sequence[str], questions: Sequence[str]) -> list[Parsed]:
+    """Parses answers in the order of the gold. Choices that `pulse` cannot read are drawn in that order, seed
+    42.
+    """
+    if parser not in PARSERS:
+        raise EcgError("unsupported_format", f"no parser {parser!r}; there are: {', '.join(PARSERS)}")
+    if task.kind == "labels":
+        read: Callable[[str, Sequence[str]], Parsed] = pulse_labels if parser == "pulse" else strict_labels
+        remembered = lru_cache(maxsize=65536)(lambda text: read(text, task.labels))
+        return [remembered(text) for text in texts]
+    if task.kind == "choice":
+        guess = random.Random(GUESS_SEED)
+        parsed = []
+        for text, question in zip(texts, questions):
+            letter = pulse_choice(text) if parser == "pulse" else strict_choice(text, question, task.options)
+            labels = frozenset([letter]) if letter else frozenset()
+            if letter is None and parser == "pulse":
+                labels = frozenset([guess.choice(task.options)])
+            parsed.append(Parsed(labels, letter is not None))
+        return parsed
+    if task.kind == "options":
+        pick = pulse_options if parser == "pulse" else strict_options
+        return [pick(text, question) for text, question in zip(texts, questions)]
+    return [Parsed(frozenset(), bool(text.strip())) for text in texts]
