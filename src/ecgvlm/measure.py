@@ -21,6 +21,7 @@ BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` c
 _BEFORE, _AFTER = 0.48, 0.72  # s around R that delineation looks at
 _GAP = 0.06  # s: a gap shorter than this is a flaw of the trace, not the end of a strip
 _P_SCORE = 0.5  # from here on a P wave is believed
+_SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])  # direction over the leads
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
 _LIMB = np.radians([0.0, 60.0, 120.0, -150.0, -30.0, 90.0])
 _LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
@@ -82,8 +83,8 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     energy = _energy(slope, printed)
     beats = np.zeros(0, int) if empty else _find_beats(energy)
     beats = _align(beats, slope, printed)
-    windows, inside = _windows(x, printed, beats)  # [b, 12, w]
-    similar = _similar(windows, inside)
+    windows = _windows(x, printed, beats)  # [b, 12, w]
+    similar = _similar(windows, beats)
     premature = _premature(beats, similar)
     basic = similar & ~premature
     if basic.sum() < min(2, len(beats)):
@@ -105,7 +106,8 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     marks = _delineate(median, rr_ms)
     level = _level(median, marks.qrs_onset)
     median = median - level[:, None]
-    p_onset, p_score = _find_p(median, windows, basic, marks.qrs_onset, rr_ms)
+    before = np.concatenate([[rr_ms / 1000], rr]) if rr_ms is not None else np.full(len(beats), np.inf)
+    p_onset, p_score = _find_p(windows[basic], before[basic], marks)
     unknown = "not_printed" if empty else "too_short" if not len(beats) else "unclear"
     ms = lambda a, b: None if a is None or b is None else float(1000 * (b - a))  # noqa: E731
     pr, qrs, qt = ms(p_onset, marks.qrs_onset), ms(marks.qrs_onset, marks.j), ms(marks.qrs_onset, marks.t_end)
@@ -279,7 +281,7 @@ def _nanmedian(values: np.ndarray, axis: int) -> np.ndarray:
     return np.squeeze(middle, axis)
 
 
-def _windows(x: np.ndarray, printed: np.ndarray, beats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _windows(x: np.ndarray, printed: np.ndarray, beats: np.ndarray) -> np.ndarray:
     """[b, 12, w] mV around each beat, NaN where not printed, the level before the QRS taken off."""
     before, after, n = round(_BEFORE * FS), round(_AFTER * FS), x.shape[1]
     at = beats[:, None] + np.arange(-before, after)  # [b, w]
@@ -291,23 +293,30 @@ def _windows(x: np.ndarray, printed: np.ndarray, beats: np.ndarray) -> tuple[np.
     quiet = slice(before - round(0.11 * FS), before - round(0.05 * FS))
     level = _nanmedian(values[:, :, quiet], axis=2)
     core = known[:, :, before - round(0.11 * FS) : before + round(0.12 * FS)].all(axis=2)  # [b, 12]
-    values = np.where(core[:, :, None], values - level[:, :, None], np.nan)
-    return values, core
+    return np.where(core[:, :, None], values - level[:, :, None], np.nan)
 
 
-def _similar(windows: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """[b] bool: beats shaped like the typical one."""
+def _similar(windows: np.ndarray, beats: np.ndarray) -> np.ndarray:
+    """[b] bool: beats shaped like the dominant ones printed beside them."""
     b = len(windows)
     if b < 3:
         return np.ones(b, bool)
-    before = round(_BEFORE * FS)
-    core = windows[:, :, before - round(0.10 * FS) : before + round(0.12 * FS)]
-    template = _nanmedian(core, axis=0)[None]
-    both = np.isfinite(core) & np.isfinite(template)
-    a, t = np.where(both, core, 0.0), np.where(both, template, 0.0)
-    a2, t2, at = (a * a).sum((1, 2)), (t * t).sum((1, 2)), (a * t).sum((1, 2))
-    match = at / np.sqrt(a2 * t2 + 1e-12)
-    return (match > 0.75) | (t2 == 0)
+    core = windows[:, :, _at(-0.10) : _at(0.12)].reshape(b, -1)
+    known = np.isfinite(core).astype(float)
+    core = np.where(known > 0, core, 0.0)
+    power = (core * core) @ known.T  # [b, b] of the one, where both are printed
+    alike = (core @ core.T) / np.sqrt(power * power.T + 1e-9)
+    shared = known @ known.T > 0
+    # The dominant shape has the most beats like it; among equals, the one with the longer pause before it.
+    pause = np.diff(beats, prepend=beats[0] - np.median(np.diff(beats))) / np.median(np.diff(beats))
+    score = (shared & (alike > 0.8)).sum(axis=1) + 0.9 * np.clip(pause, 0, 1.5)
+    similar, left = np.zeros(b, bool), np.ones(b, bool)
+    while left.any():
+        seed = int(np.argmax(np.where(left, score, -1.0)))
+        group = (shared[seed] & left) | (np.arange(b) == seed)
+        similar |= group & ((alike[seed] > 0.8) | (np.arange(b) == seed))
+        left &= ~group
+    return similar
 
 
 def _premature(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
@@ -417,35 +426,75 @@ def _t_end(median: np.ndarray, onset: float, j: float, rr_ms: float | None) -> f
 
 
 def _find_p(
-    median: np.ndarray, windows: np.ndarray, basic: np.ndarray, onset: float | None, rr_ms: float | None
+    windows: np.ndarray, rr_before: np.ndarray, marks: _Marks
 ) -> tuple[float | None, float]:
-    """P onset (s relative to R, None without a P wave), and the evidence for one (0..1)."""
-    if onset is None:
+    """P onset (s relative to R, None without a P wave), and the evidence for one (0..1).
+
+    windows: [b, 12, w] of basic beats; rr_before: [b] s. A P wave is a bump that stands at the same distance before
+    every QRS: its mean over the beats is large against what differs between them, as it is not in fibrillation.
+    """
+    if marks.qrs_onset is None or not len(windows):
         return None, 0.0
-    first, last = _at(max(-_BEFORE, onset - 0.36)), _at(onset - 0.012)
-    part = median[:, first:last]
-    rows = np.isfinite(part).all(axis=1)
-    if not rows.any() or last - first < 20:
+    onset, t_end = marks.qrs_onset, marks.t_end if marks.t_end is not None else marks.j + 0.25
+    grid = np.arange(windows.shape[2]) / FS - _BEFORE
+    # Only what lies between the T wave before and the QRS, held constant beyond so that the filters ring at neither.
+    clear = np.maximum(t_end - rr_before, -0.44)  # [b]
+    between = (grid >= clear[:, None]) & (grid < onset - 0.008)
+    usable = np.isfinite(windows) & between[:, None]
+    held = _hold(np.where(usable, windows, np.nan))
+    bumps = ndimage.gaussian_filter1d(held, 0.018 * FS, axis=2) - ndimage.gaussian_filter1d(held, 0.05 * FS, axis=2)
+    usable &= (grid >= clear[:, None] + 0.015)[:, None] & (grid < onset - 0.03)
+    count = usable.sum(axis=0)  # [12, w]
+    mean = np.where(usable, bumps, 0.0).sum(axis=0) / np.maximum(count, 1)
+    spread = (np.where(usable, bumps - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count - 1, 1)
+    known = count >= 2
+    if not known.any():
         return None, 0.0
-    y = ndimage.gaussian_filter1d(part[rows], 0.008 * FS, axis=1)
-    y = y - np.median(y[:, -6:], axis=1, keepdims=True)
-    power = np.sqrt((y**2).mean(axis=0))
-    tops = _peaks(power, round(0.05 * FS))
+    signal = np.where(known, count * mean**2, 0.0).sum(axis=0)
+    noise = np.where(known, spread, 0.0).sum(axis=0)
+    usual = ndimage.uniform_filter1d(noise, round(0.06 * FS))
+    ratio = signal / (usual + known.sum(axis=0) * 0.003**2 + 1e-9)  # [w]
+    size = np.sqrt(np.where(known, mean**2, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    # Sinus P waves point down and left; the end of an upright T wave bends the other way.
+    toward = np.where(known, mean, 0.0).T @ _SINUS_P
+    sign = np.where(toward < 0, 0.5, 1.0)
+    tops = _peaks(ratio * sign, round(0.05 * FS))
+    tops = tops[size[tops] > 0.004]
     if not len(tops):
         return None, 0.0
-    top = int(max(tops, key=lambda i: power[i]))
-    wave = y[:, top] @ y / max(float(np.linalg.norm(y[:, top])), 1e-9)
+    top = int(max(tops, key=lambda i: ratio[i] * sign[i]))
+    evidence = float(ratio[top] * sign[top])
+    score = evidence / (evidence + 8.0)
+    rows = known[:, top]
+    first = max(0, top - round(0.12 * FS))
+    part = _nanmedian(windows, axis=0)[rows, first : _at(onset - 0.012)]
+    part = ndimage.gaussian_filter1d(np.where(np.isfinite(part), part, 0.0), 0.008 * FS, axis=1)
+    wave = mean[rows, top] @ part / max(float(np.linalg.norm(mean[rows, top])), 1e-9)
+    peak = top - first
+    near = slice(max(0, peak - round(0.02 * FS)), peak + round(0.02 * FS) + 1)
+    peak = near.start + int(np.argmax(wave[near]))
     rise = np.gradient(wave)
-    head = rise[max(0, top - round(0.1 * FS)) : top]
-    if len(head) < 3:
-        return None, 0.0
-    steepest = max(0, top - round(0.1 * FS)) + int(np.argmax(head))
-    base = min(float(wave[max(0, steepest - round(0.06 * FS)) : steepest + 1].min()), wave[steepest])
-    start = steepest - (wave[steepest] - base) / max(rise[steepest], 1e-9)
-    size = float(power[top])
-    score = size / (size + 0.03)
-    p_onset = (first + start) / FS - _BEFORE
+    start = max(0, peak - round(0.08 * FS))
+    if peak - start < 3:
+        return None, score
+    steepest = start + int(np.argmax(rise[start:peak]))
+    base = float(wave[max(0, steepest - round(0.06 * FS)) : steepest + 1].min())
+    p_onset = (first + steepest - (wave[steepest] - base) / max(float(rise[steepest]), 1e-9)) / FS - _BEFORE
     return (float(p_onset), score) if score >= _P_SCORE else (None, score)
+
+
+def _hold(values: np.ndarray) -> np.ndarray:
+    """[b, 12, w] with NaN at both ends of a row replaced by the mean of the 20 ms beside them (0 in empty rows)."""
+    finite = np.isfinite(values)
+    w, few = values.shape[2], round(0.02 * FS)
+    first, last = finite.argmax(axis=2)[..., None], w - 1 - finite[..., ::-1].argmax(axis=2)[..., None]
+    at = np.arange(w)
+    filled = np.where(finite, values, 0.0)
+    totals = np.cumsum(filled, axis=2)
+    take = lambda i: np.take_along_axis(totals, np.clip(i, 0, w - 1), 2)  # noqa: E731
+    head = (take(first + few - 1) - take(first) + np.take_along_axis(filled, first, 2)) / few
+    tail = (take(last) - take(last - few)) / few
+    return np.where(at < first, head, np.where(at > last, tail, filled))
 
 
 def _axis(median: np.ndarray, marks: _Marks) -> float | None:
