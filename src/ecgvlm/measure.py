@@ -19,6 +19,7 @@ FS = 250.0  # Hz, of all work in here
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
 _BEFORE, _AFTER = 0.48, 0.72  # s around R that delineation looks at
+_BEND = 0.014
 _GAP = 0.06  # s: a gap shorter than this is a flaw of the trace, not the end of a strip
 _P_SCORE = 0.5  # from here on a P wave is believed
 _SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])  # direction over the leads
@@ -79,8 +80,11 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     x, printed = _resample(leads, fs)
     reasons: dict[str, str] = {}
     empty = not printed.any()
-    slope = ndimage.gaussian_filter1d(x, 0.010 * FS, axis=1, order=1) * FS  # [12, n] mV/s
-    energy = _energy(slope, printed)
+    # A median over 28 ms takes off pacing spikes, which are steeper than any QRS.
+    smooth = ndimage.median_filter(x, (1, 7), mode="nearest")
+    slope = ndimage.gaussian_filter1d(smooth, 0.010 * FS, axis=1, order=1) * FS  # [12, n] mV/s
+    # QRS complexes bend more sharply than P and T waves of any size.
+    energy = _energy(ndimage.gaussian_filter1d(smooth, _BEND * FS, axis=1, order=2), printed)
     beats = np.zeros(0, int) if empty else _find_beats(energy)
     beats = _align(beats, slope, printed)
     windows = _windows(x, printed, beats)  # [b, 12, w]
@@ -181,19 +185,19 @@ def _resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
     return x, printed
 
 
-def _energy(slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
-    """[n]: RMS slope over the leads printed at each time, each against its own steepest slopes."""
-    size = np.abs(slope)
+def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """[n]: RMS bend over the leads printed at each time, each against its own sharpest bends."""
+    size = np.abs(bend)
     used = np.flatnonzero(printed.any(axis=1))
-    total, count = np.zeros(slope.shape[1]), np.zeros(slope.shape[1])
-    scales = np.array([np.percentile(size[row, printed[row]], 97) for row in used])
+    total, count = np.zeros(bend.shape[1]), np.zeros(bend.shape[1])
+    scales = np.array([np.percentile(size[row, printed[row]], 99) for row in used])
     if not used.size:
         return total
     # A strip without a beat must not have its noise blown up.
     scales = np.maximum(scales, 0.3 * np.median(scales)) + 1e-6
     for row, scale in zip(used, scales):
         # What a strip's first and last samples do is partly the filter's work.
-        total += printed[row] * np.minimum(size[row] / scale, 3.0) ** 2
+        total += printed[row] * np.minimum(size[row] / scale, 1.5) ** 2
         count += printed[row]
     return ndimage.gaussian_filter1d(np.sqrt(total / np.maximum(count, 1)), 0.022 * FS)
 
@@ -307,9 +311,10 @@ def _similar(windows: np.ndarray, beats: np.ndarray) -> np.ndarray:
     power = (core * core) @ known.T  # [b, b] of the one, where both are printed
     alike = (core @ core.T) / np.sqrt(power * power.T + 1e-9)
     shared = known @ known.T > 0
-    # The dominant shape has the most beats like it; among equals, the one with the longer pause before it.
-    pause = np.diff(beats, prepend=beats[0] - np.median(np.diff(beats))) / np.median(np.diff(beats))
-    score = (shared & (alike > 0.8)).sum(axis=1) + 0.9 * np.clip(pause, 0, 1.5)
+    # The dominant shape has the most beats like it, unless these come early.
+    same = shared & (alike > 0.8)
+    pause = np.append(1.0, np.diff(beats) / np.diff(beats).mean())
+    score = same.sum(axis=1) * np.clip(same @ pause / np.maximum(same.sum(axis=1), 1), 0.5, 1.5)
     similar, left = np.zeros(b, bool), np.ones(b, bool)
     while left.any():
         seed = int(np.argmax(np.where(left, score, -1.0)))
@@ -436,6 +441,7 @@ def _find_p(
     if marks.qrs_onset is None or not len(windows):
         return None, 0.0
     onset, t_end = marks.qrs_onset, marks.t_end if marks.t_end is not None else marks.j + 0.25
+    windows = windows[:, :, : _at(onset)]
     grid = np.arange(windows.shape[2]) / FS - _BEFORE
     # Only what lies between the T wave before and the QRS, held constant beyond so that the filters ring at neither.
     clear = np.maximum(t_end - rr_before, -0.44)  # [b]
