@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import fft as sp_fft
 
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
-TILE, STEP = 128, 64  # px there
+TILE, STEP = 128, 96  # px there
 # mm that the longer side of the picture may show: from a closely cropped page to a page on a table.
 _SPAN = (180.0, 560.0)
 # Harmonics of the 5-mm period and what they weigh; the fifth is the 1-mm period.
 _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
+_STANDS_OUT = 0.5
 _MIN_TILES = 8
 
 
@@ -112,11 +112,13 @@ def _tiles(carrier: np.ndarray) -> _Tiles:
     window = np.outer(np.hanning(TILE), np.hanning(TILE)).astype(np.float32)
     spectra = np.empty((ny * nx, TILE, TILE), np.complex64)
     whitened = np.empty((ny * nx, TILE, TILE), np.float32)
-    # (-1)^k moves the phases' origin from a tile's corner to its middle.
-    sign = (-1.0) ** np.add.outer(np.arange(TILE), np.arange(TILE))
+    # (-1)^k in space puts frequency 0 in the middle, in frequency the phases' origin in the middle of the tile.
+    sign = (1 - 2 * (np.add.outer(np.arange(TILE), np.arange(TILE)) % 2)).astype(np.float32)
+    window *= sign
     for k, tile in enumerate(views.reshape(-1, TILE, TILE)):
-        spectra[k] = np.fft.fftshift(sp_fft.fft2(tile * window) * sign)
-        magnitude = np.abs(spectra[k])
+        planes = cv2.dft(tile * window, flags=cv2.DFT_COMPLEX_OUTPUT) * sign[..., None]
+        spectra[k] = planes.view(np.complex64)[..., 0]
+        magnitude = cv2.magnitude(planes[..., 0], planes[..., 1])
         whitened[k] = magnitude / (cv2.blur(magnitude, (15, 15)) + 0.01 * magnitude.max() + 1e-3)
     ys, xs = np.divmod(np.arange(ny * nx), nx)
     return _Tiles(spectra, whitened, np.stack([xs, ys], 1) * STEP + TILE / 2.0, (ny, nx))
@@ -137,11 +139,11 @@ def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
             # Traces, text and edges make no comb; the mean over a ninth of the page keeps what they all share.
             plane = np.minimum(planes[np.ix_(rows, cols)], 8.0).mean((0, 1))
             both = np.sqrt(_comb(plane, periods, angles) * _comb(plane, periods, angles + np.pi / 2))
-            score = float(both.max() / (np.median(both) + 1e-6))
+            score = float(both.max())
             if score > best:
                 a, p = np.unravel_index(np.argmax(both), both.shape)
                 best, found = score, (rows, cols, angles[a], periods[p])
-    if found is None or best < 1.8:
+    if found is None or best < _STANDS_OUT:
         return None
     rows, cols, angle, period = found
     vectors = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / period * 5.0
@@ -156,14 +158,19 @@ def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
 
 
 def _comb(plane: np.ndarray, periods: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Score [angles, periods] of a 5-mm period in px along a direction, from the harmonics in a whitened spectrum."""
-    f = _HARMONICS[None, None] / periods[None, :, None]  # cycles per px
+    """Score [angles, periods] of a 5-mm period in px along a direction, from the harmonics in a whitened spectrum.
+
+    What lies half-way between the harmonics counts against a period: there are the odd harmonics of its double.
+    """
+    orders = np.concatenate([_HARMONICS, _HARMONICS - 0.5])
+    f = orders[None, None] / periods[None, :, None]  # cycles per px
     x = TILE / 2 + TILE * f * np.cos(angles)[:, None, None]
     y = TILE / 2 + TILE * f * np.sin(angles)[:, None, None]
     flat = (len(angles), -1)
     value = cv2.remap(plane, x.reshape(flat).astype(np.float32), y.reshape(flat).astype(np.float32), cv2.INTER_LINEAR)
-    usable = f < 0.47
-    return (value.reshape(x.shape) * usable * _WEIGHTS).sum(2) / _WEIGHTS.sum()
+    weights = np.concatenate([_WEIGHTS, -0.8 * _WEIGHTS])
+    score = (value.reshape(x.shape) * (f < 0.47) * weights).sum(2) / _WEIGHTS.sum()
+    return np.maximum(score, 0.0)
 
 
 def _peak(tiles: _Tiles, k: int, f: np.ndarray, reach: int = 2) -> tuple[float, np.ndarray, float]:

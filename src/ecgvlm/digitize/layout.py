@@ -100,28 +100,23 @@ def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
 
 def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:
     """Fit position = start + pitch * index to (index, position, weight) by the best pair, then least squares."""
-    best, found = 0.0, None
+    points = sorted(points, key=lambda p: -p[2])[:30]
+    if len(points) < 2:
+        return None
     index = np.array([p[0] for p in points], float)
     place = np.array([p[1] for p in points])
     weight = np.array([p[2] for p in points])
-    for a in range(len(points)):
-        for b in range(len(points)):
-            if index[b] <= index[a]:
-                continue
-            pitch = (place[b] - place[a]) / (index[b] - index[a])
-            if pitch < least:
-                continue
-            off = np.abs(place - place[a] - pitch * (index - index[a]))
-            near = off < _NEAR
-            # Each index votes with its clearest mark, so that one crowded row does not decide.
-            votes = 0.0
-            for i in range(rows):
-                here = near & (index == i)
-                votes += np.sort(weight[here] * (1 - off[here] / _NEAR / 2))[-4:].sum() if here.any() else 0.0
-            if votes > best:
-                best, found = votes, near
-    if found is None:
+    # Every pair of marks proposes a start and a pitch; all marks near to where those expect them vote.
+    a, b = np.nonzero(index[None] > index[:, None])
+    pitch = (place[b] - place[a]) / (index[b] - index[a])
+    start = place[a] - pitch * index[a]
+    start, pitch = start[pitch >= least], pitch[pitch >= least]
+    if not len(pitch):
         return None
+    off = np.abs(place - start[:, None] - pitch[:, None] * index)
+    votes = np.where(off < _NEAR, weight * (1 - off / _NEAR / 2), 0.0) @ (index[:, None] == np.arange(rows))
+    # No index counts for more than a few marks, so that one crowded row does not decide.
+    found = off[int(np.argmax(np.minimum(votes, 3.0).sum(1)))] < _NEAR
     if len(set(index[found])) < 2:
         return None
     slope, start = np.polyfit(index[found], place[found], 1, w=weight[found])
@@ -167,7 +162,7 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
         rhythm_leads, ys = [], ys[:per_column]
     elif fit.columns == 2:
         rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
-    left, right = _ends(ink, ys, abs(fit.dy), fit)
+    left, right = _ends(ink, ys[:per_column], abs(fit.dy))
     bounds = _bounds(ink, ys[:per_column], abs(fit.dy), left, right, fit.columns)
     strips = []
     for i, lead in enumerate(ORDERS[fit.order]):
@@ -176,7 +171,10 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
         sign = -1.0 if fit.order == "cabrera" and lead == "aVR" else 1.0
         strips.append(Placed(lead, False, row, column, x0, x1, ys[row], sign))
     for i, lead in enumerate(rhythm_leads):
-        strips.append(Placed(lead, True, per_column + i, 0, left, right, ys[per_column + i]))
+        y = ys[per_column + i]
+        # Columns may stand apart; a rhythm strip runs through, and is then shorter.
+        _, end = _ends(ink, [y], abs(fit.dy))
+        strips.append(Placed(lead, True, per_column + i, 0, left, min(right, max(end, left + 20 * PX_PER_MM)), y))
     base = {4: "3x4", 2: "6x2", 1: "12x1"}[fit.columns]
     name = base + (f"+{len(rhythm_leads)}R" if rhythm_leads else "")
     assert name in LAYOUTS
@@ -191,11 +189,15 @@ def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float |
     reach = int(0.62 * abs(dy))
     lags = np.arange(-reach, reach + 1)
     sums = np.zeros(len(lags))
+    reference = float(np.median([profile[max(0, int(y) - reach) : int(y) + reach + 1].max(initial=1e-6) for y in name_ys]))
     for y in name_ys:
         at = np.clip(np.round(y + lags).astype(int), 0, len(profile) - 1)
-        sums += profile[at] / (profile[at].max() + 1e-6)
-    # Names stand above or on the trace more often than below it.
-    sums *= np.exp(-((lags - 0.15 * abs(dy)) ** 2) / (2 * (0.45 * abs(dy)) ** 2))
+        # Every row must have its ink there: a shift by one row would leave the last one empty.
+        sums += np.minimum(profile[at] / reference, 1.0)
+    # Nor is there ink above the first row. Names stand above or on the trace more often than below it.
+    above = np.clip(np.round(name_ys[0] - abs(dy) + lags).astype(int), 0, len(profile) - 1)
+    sums -= np.where(name_ys[0] - abs(dy) + lags > 0, np.minimum(profile[above] / reference, 1.0), 0.0)
+    sums -= 0.6 * ((lags / abs(dy) - 0.15) / 0.6) ** 2
     common = float(lags[int(np.argmax(sums))]) if offset is None else offset
     found = []
     for y in name_ys:
@@ -205,7 +207,7 @@ def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float |
     return found
 
 
-def _ends(ink: np.ndarray, ys: list[float], dy: float, fit: _Fit) -> tuple[float, float]:
+def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
     """First and last column of ink: the median over the rows, so that a stray mark moves nothing."""
     firsts, lasts = [], []
     for y in ys:

@@ -16,6 +16,8 @@ from ecgvlm.record import LEADS, EcgError
 
 _MARGIN = 32.0  # mm around the seen grid that the rectified page shows
 _LONGEST = 420.0  # mm of a page's side
+_SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
+_ROW_MM = 250.0  # 10 s at 25 mm/s
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,17 @@ class Page:
         return px
 
 
+@dataclass(frozen=True)
+class _View:
+    """A rectified page with what the net and the layout search saw on it."""
+
+    image: np.ndarray
+    origin: tuple[float, float]
+    paper: PaperMap
+    seen: Seen
+    found: Found | None
+
+
 class Digitizer:
     """Digitises pages; holds the page net. threads: of ONNX Runtime."""
 
@@ -109,19 +122,51 @@ class Digitizer:
 
     def __call__(self, image: np.ndarray) -> Page:
         """image: [H, W, 3] uint8 RGB. Raises EcgError not_an_ecg where no 12-lead page is found."""
+        view = None
         paper = find_grid(image)
-        if paper is None:
-            raise EcgError("not_an_ecg", "no ECG paper found in this picture; photograph the whole page, flat and sharp")
-        rectified, origin = rectify(image, paper)
+        if paper is not None:
+            view = self._view(image, paper)
+        if view is None or view.found is None:
+            view = self._without_grid(image) or view
+        if view is None or view.found is None:
+            raise EcgError(
+                "not_an_ecg", "no twelve named leads found; show the whole ECG page, flat, sharp and upright"
+            )
+        return _page(view, image.shape[:2])
+
+    def _view(self, image: np.ndarray, paper: PaperMap) -> _View | None:
+        try:
+            rectified, origin = rectify(image, paper)
+        except ValueError:
+            return None
         seen = self.net(rectified)
-        found = find_layout(seen)
-        if found is None:
-            raise EcgError("not_an_ecg", "no twelve named leads found on this page")
-        return _page(rectified, origin, paper, seen, found, image.shape[:2])
+        return _View(rectified, origin, paper, seen, find_layout(seen))
+
+    def _without_grid(self, image: np.ndarray) -> _View | None:
+        """Paper without a grid: the skew from the lines of print, the scale from the rows, which last 10 s at 25 mm/s."""
+        angle = _skew(image)
+        best: _View | None = None
+        for span in _SPANS:
+            view = self._view(image, _flat(image, max(image.shape[:2]) / span, angle))
+            if view and view.found and (best is None or best.found is None or view.found.score > best.found.score):
+                best = view
+        if best is None or best.found is None:
+            return None
+        strips = [strip for strip in best.found.strips if not strip.rhythm]
+        columns = sorted({(strip.x0, strip.x1) for strip in strips})
+        printed = sum(x1 - x0 for x0, x1 in columns) / PX_PER_MM
+        zoom = printed / _ROW_MM
+        if not 0.7 < zoom < 1.4:
+            return best
+        again = self._view(image, _flat(image, best.paper.scale() * zoom, angle))
+        return again if again and again.found and again.found.score > 0.8 * best.found.score else best
 
 
 def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float, float]]:
-    """The paper at `PX_PER_MM`, sides multiples of 16 px; and the mm of the paper at its top left pixel."""
+    """The paper at `PX_PER_MM`, sides multiples of 16 px, and the mm of the paper at its top left pixel.
+
+    Raises ValueError where the map shows no part of the picture.
+    """
     h, w = image.shape[:2]
     x0, y0, x1, y1 = paper.box
     cell = 5.0
@@ -130,9 +175,10 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
     nodes = np.stack(np.meshgrid(xs, ys), -1)
     mesh = paper.to_px(nodes)
     inside = (mesh[..., 0] > -1) & (mesh[..., 0] < w) & (mesh[..., 1] > -1) & (mesh[..., 1] < h)
+    inside = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # the picture's very edge too
     rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if len(rows) < 4 or len(cols) < 4:
-        raise EcgError("not_an_ecg", "no ECG paper found in this picture")
+        raise ValueError("the paper lies outside the picture")
     mesh = mesh[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     step = round(cell * PX_PER_MM)
     shrink = min(1.0, PX_PER_MM / paper.scale() * 1.25)
@@ -148,9 +194,36 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
     return page, (float(xs[cols[0]]), float(ys[rows[0]]))
 
 
-def _page(
-    image: np.ndarray, origin: tuple[float, float], paper: PaperMap, seen: Seen, found: Found, picture: tuple[int, int]
-) -> Page:
+def _flat(image: np.ndarray, scale: float, angle: float) -> PaperMap:
+    """A flat page that fills the picture: px per mm, and the angle of its rows in radians."""
+    h, w = image.shape[:2]
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    centre = np.array([w, h]) / scale / 2
+    homography = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    homography[:2, 2] = np.array([w / 2, h / 2]) - homography[:2, :2] @ centre
+    box = (_MARGIN, _MARGIN, w / scale - _MARGIN, h / scale - _MARGIN)
+    return PaperMap(homography, np.zeros((15, 2)), centre, float(max(centre)), box, 0.0)
+
+
+def _skew(image: np.ndarray) -> float:
+    """Angle in radians, within 6 degrees, at which the lines of print make the sharpest horizontal profile."""
+    small = cv2.resize(image, None, fx=(f := 700 / max(image.shape[:2])), fy=f, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    dark = np.maximum(cv2.blur(grey, (31, 31)) - grey - 8, 0)
+    h, w = dark.shape
+    best, found = -1.0, 0.0
+    for degrees in np.arange(-6.0, 6.01, 0.25):
+        turn = cv2.getRotationMatrix2D((w / 2, h / 2), float(degrees), 1.0)
+        profile = cv2.warpAffine(dark, turn, (w, h)).sum(1)
+        sharp = float((np.diff(profile) ** 2).sum())
+        if sharp > best:
+            best, found = sharp, float(np.deg2rad(degrees))
+    return found
+
+
+def _page(view: _View, picture: tuple[int, int]) -> Page:
+    image, origin, paper, seen, found = view.image, view.origin, view.paper, view.seen, view.found
+    assert found is not None
     speed, gain = _speed_and_gain(image, seen)
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else 20 * PX_PER_MM
@@ -204,6 +277,8 @@ def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
             note = NOTES[mark.kind - PULSE - 1]
             notes[note] = max(notes.get(note, 0.0), mark.p)
     speed, gain = (max((n for n in notes if n.endswith(unit)), key=notes.get, default=None) for unit in ("/s", "/mV"))
+    if speed and gain:
+        return float(speed.split()[0]), float(gain.split()[0])
     pulse_speed, pulse_gain = _pulse_scale(image, seen)
     return (
         float(speed.split()[0]) if speed else pulse_speed,
@@ -212,38 +287,35 @@ def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
 
 
 def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[float, float]:
-    pulses = [mark for mark in seen.marks(0.3) if mark.kind == PULSE]
+    pulses = sorted((m for m in seen.marks(0.3) if m.kind == PULSE), key=lambda m: -m.p)[:4]
     if not pulses:
         return 25.0, 10.0
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    dark = np.abs(cv2.blur(grey, (61, 61)) - grey)
-    dark = cv2.GaussianBlur(dark, (0, 0), 0.8)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    dark = np.minimum(cv2.absdiff(cv2.blur(grey, (61, 61)), grey), 60).astype(np.float32)
     votes: dict[tuple[float, float], float] = {}
     for pulse in pulses:
         for gain in (5.0, 10.0, 20.0):
             for width in (2.2, 2.5, 3.3, 5.0, 10.0):
-                value = _outline(dark, pulse.x, pulse.y, width * PX_PER_MM, gain * PX_PER_MM)
-                votes[gain, width] = votes.get((gain, width), 0.0) + value * pulse.p
+                clear = _outline(dark, pulse.x, pulse.y, round(width * PX_PER_MM), round(gain * PX_PER_MM))
+                votes[gain, width] = votes.get((gain, width), 0.0) + clear * pulse.p
     gain, width = max(votes, key=lambda key: votes[key])
     return (50.0 if width == 10.0 else 25.0), gain
 
 
-def _outline(dark: np.ndarray, x: float, y: float, width: float, height: float) -> float:
-    """How clearly the picture shows a pulse's top and sides there: their ink less that just beside them."""
-    best = -np.inf
-    h, w = dark.shape
-    for dy in range(-6, 7, 1):
-        for dx in range(-4, 5, 2):
-            a, b = int(round(x + dx - width / 2)), int(round(x + dx + width / 2))
-            top, foot = int(round(y + dy - height / 2)), int(round(y + dy + height / 2))
-            if a < 3 or b >= w - 3 or top < 3 or foot >= h - 3:
-                continue
-            rail = np.minimum(dark[top, a : b + 1], 60).mean()
-            sides = min(np.minimum(dark[top:foot, a], 60).mean(), np.minimum(dark[top:foot, b], 60).mean())
-            inner = np.minimum(dark[top + 3 : foot - 2, a + 3 : b - 2], 60)
-            beyond = np.minimum(dark[top - 3, a : b + 1], 60).mean()
-            value = min(rail, sides) - 0.5 * beyond - (0.5 * inner.mean() if inner.size else 0.0)
-            best = max(best, float(value))
-    return best if np.isfinite(best) else 0.0
-
-
+def _outline(dark: np.ndarray, x: float, y: float, width: int, height: int) -> float:
+    """How clearly the picture shows a pulse's top and sides there: their ink less that inside and above."""
+    edge = 3
+    template = np.zeros((height + edge, width + 1 + 2 * edge), np.float32)
+    template[:edge] = -0.5
+    template[2 * edge :, 2 * edge : -2 * edge] = -0.5
+    outline = np.zeros_like(template)
+    outline[edge, edge:-edge] = 1
+    outline[edge:, edge] = outline[edge:, -edge - 1] = 1
+    template = np.where(outline > 0, 0, template)
+    template /= max(1e-6, -2 * template.sum())
+    template += outline / outline.sum()
+    left, top = round(x - template.shape[1] / 2) - 5, round(y - height / 2) - edge - 7
+    window = dark[max(0, top) : top + template.shape[0] + 14, max(0, left) : left + template.shape[1] + 10]
+    if window.shape[0] < template.shape[0] or window.shape[1] < template.shape[1]:
+        return 0.0
+    return float(cv2.matchTemplate(window, template, cv2.TM_CCORR).max())

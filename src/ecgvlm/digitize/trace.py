@@ -23,49 +23,54 @@ def follow(trace: np.ndarray, strips: Sequence[Placed], pitch: float) -> list[tu
     the step, so that steep deflections are cheap enough and leaps to a neighbour's trace are not). pitch: px between rows.
     """
     width = min(_line_width(trace), 5.0)
-    curves: list[tuple[np.ndarray, np.ndarray]] = []
     lengths = [int(np.floor(strip.x1)) - int(np.ceil(strip.x0)) for strip in strips]
-    for strip, path in zip(strips, _paths(trace, strips, lengths, pitch)):
-        x0 = int(np.ceil(strip.x0))
-        columns = trace[:, x0 : x0 + len(path)]
-        curves.append(_refined(columns, path, width))
+    curves: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.zeros(0))] * len(strips)
+    # Strips of about one length go together, one column a step.
+    order = sorted(range(len(strips)), key=lambda k: lengths[k])
+    while order:
+        group = [k for k in order if lengths[k] <= 1.1 * lengths[order[0]] + 8]
+        order = order[len(group) :]
+        for k, path in zip(group, _paths(trace, [strips[k] for k in group], [lengths[k] for k in group], pitch)):
+            x0 = int(np.ceil(strips[k].x0))
+            curves[k] = _refined(trace[:, x0 : x0 + len(path)], path, width)
     return curves
 
 
 def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitch: float) -> list[np.ndarray]:
-    """Viterbi over all strips at once, one column a step: list of [columns] y in px."""
+    """Viterbi over strips of about one length: list of [columns] y in px."""
     height = trace.shape[0]
     reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * pitch, 12 * PX_PER_MM)))
     rows, longest = 2 * reach + 1, max(lengths)
-    cost = np.full((len(strips), longest, rows), -np.log(_FLOOR), np.float32)
-    tops = []
     away = _AWAY_COST * np.abs(np.arange(rows) - reach, dtype=np.float32)
+    # [columns, strips, rows], so that a step reads one block
+    cost = np.full((longest, len(strips), rows), -np.log(_FLOOR), np.float32)
+    tops = []
     for k, (strip, length) in enumerate(zip(strips, lengths)):
         top, x0 = round(strip.y) - reach, int(np.ceil(strip.x0))
         tops.append(top)
         a, b = max(0, top), min(height, top + rows)
         block = trace[a:b, x0 : x0 + length]
-        cost[k, : block.shape[1], a - top : b - top] = -np.log(np.maximum(block.T, _FLOOR))
+        cost[: block.shape[1], k, a - top : b - top] = -np.log(np.maximum(block.T, _FLOOR))
     cost += away
     ramp = (_STEP_COST * np.arange(rows)).astype(np.float32)
     sums = np.empty_like(cost)
-    best = cost[:, 0]
-    sums[:, 0] = best
+    best = sums[0] = cost[0]
     for x in range(1, longest):
         # The cheapest way to each row with a cost linear in the distance: one sweep down, one sweep up.
-        down = np.minimum.accumulate(best - ramp, 1) + ramp
-        up = np.minimum.accumulate((best + ramp)[:, ::-1], 1)[:, ::-1] - ramp
-        best = np.minimum(down, up) + cost[:, x]
-        sums[:, x] = best
+        down = np.minimum.accumulate(best - ramp, 1)
+        down += ramp
+        up = np.minimum.accumulate((best + ramp)[:, ::-1], 1)[:, ::-1]
+        up -= ramp
+        np.minimum(down, up, out=down)
+        best = np.add(down, cost[x], out=sums[x])
     paths = []
-    place = np.arange(rows)
+    place = np.arange(rows, dtype=np.float32)
     for k, length in enumerate(lengths):
         path = np.empty(length, int)
-        y = int(np.argmin(sums[k, length - 1]))
-        for x in range(length - 1, -1, -1):
-            if x < length - 1:
-                y = int(np.argmin(sums[k, x] + _STEP_COST * np.abs(place - y)))
-            path[x] = y
+        y = int(np.argmin(sums[length - 1, k]))
+        path[-1] = y
+        for x in range(length - 2, -1, -1):
+            y = path[x] = int(np.argmin(sums[x, k] + _STEP_COST * np.abs(place - y)))
         paths.append(path + tops[k])
     return paths
 
@@ -86,26 +91,25 @@ def _refined(columns: np.ndarray, path: np.ndarray, width: float) -> tuple[np.nd
     middle of the ink is the curve; at a tip, where the curve turns under the pen, it is the ink's end less half a
     line's width.
     """
-    height, n = columns.shape
-    x = np.arange(n)
-    sure = columns[np.clip(path, 0, height - 1), x]
-    top, bottom = np.empty(n), np.empty(n)
-    for i in range(n):
-        column = columns[:, i]
-        y = int(np.clip(path[i], 0, height - 1))
-        near = column[max(0, y - 2) : y + 3]
-        y = max(0, y - 2) + int(np.argmax(near))
-        if column[y] < 0.5:
-            top[i] = bottom[i] = np.nan
-            continue
-        a = b = y
-        while a > 0 and column[a - 1] >= 0.5:
-            a -= 1
-        while b < height - 1 and column[b + 1] >= 0.5:
-            b += 1
-        # Where between two pixels the probability passes one half.
-        top[i] = a - (column[a] - 0.5) / max(column[a] - column[a - 1], 1e-3) if a > 0 else a
-        bottom[i] = b + (column[b] - 0.5) / max(column[b] - column[b + 1], 1e-3) if b < height - 1 else b
+    n = columns.shape[1]
+    # Only the rows about the path matter.
+    low = max(0, int(path.min()) - 60)
+    block = np.pad(columns[low : int(path.max()) + 60], ((1, 1), (0, 0)))  # ends in paper, whatever the page does
+    x, y = np.arange(n), np.clip(path - low + 1, 1, block.shape[0] - 2)
+    sure = block[y, x]
+    near = np.arange(-2, 3)[:, None] + y
+    y = np.clip(near, 1, block.shape[0] - 2)[np.argmax(block[np.clip(near, 1, block.shape[0] - 2), x], 0), x]
+    ink = block >= 0.5
+    row = np.arange(block.shape[0], dtype=np.int32)[:, None]
+    above = np.maximum.accumulate(np.where(ink, 0, row), 0)[y, x]  # last paper above, first paper below
+    below = np.minimum.accumulate(np.where(ink, block.shape[0] - 1, row)[::-1], 0)[::-1][y, x]
+    # Where between two pixels the probability passes one half.
+    inner, outer = block[above + 1, x], block[above, x]
+    top = above + 1 - (inner - 0.5) / np.maximum(inner - outer, 1e-3)
+    inner, outer = block[below - 1, x], block[below, x]
+    bottom = below - 1 + (inner - 0.5) / np.maximum(inner - outer, 1e-3)
+    inked = ink[y, x]
+    top, bottom = np.where(inked, top + low - 1, np.nan), np.where(inked, bottom + low - 1, np.nan)
     known = np.isfinite(top)
     if known.sum() < 2:
         return np.full(n, np.nan), sure

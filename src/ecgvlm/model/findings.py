@@ -1,0 +1,104 @@
+"""The findings encoder at run time: digitised leads and measurements -> calibrated label probabilities. No torch."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import numpy as np
+
+from ecgvlm.digitize import Page
+from ecgvlm.labels import LABELS
+from ecgvlm.measure import Measurements
+from ecgvlm.model.evidence import LAYOUTS, MEASUREMENTS, WAVES, Evidence, settle
+from ecgvlm.record import LEADS
+
+FS = 100.0  # Hz of the strips that the encoder sees
+SAMPLES = 1000  # ten seconds
+BEAT = 100  # samples of the median beat, at 125 Hz
+NUMBERS = 13 + len(LEADS) * len(WAVES)
+
+
+def strips(leads: np.ndarray) -> np.ndarray:
+    """[12, n] mV at `FS` Hz -> [12, SAMPLES] float32, each lead around its median, NaN where not printed."""
+    out = np.full((12, SAMPLES), np.nan, np.float32)
+    n = min(SAMPLES, leads.shape[1])
+    out[:, :n] = leads[:, :n]
+    printed = np.isfinite(out).any(1)
+    out[printed] -= np.nanmedian(out[printed], axis=1, keepdims=True)
+    return out
+
+
+def numbers(m: Measurements) -> np.ndarray:
+    """[NUMBERS] float32: the measurements scaled to about one, NaN where unknown."""
+
+    def scaled(value: float | None, by: float) -> float:
+        return np.nan if value is None else value / by
+
+    axis = np.nan if m.axis_deg is None else np.deg2rad(m.axis_deg)
+    base = [
+        scaled(m.heart_rate_bpm, 100),
+        scaled(m.rr_variation, 0.1),
+        scaled(m.rr_variation_raw, 0.1),
+        scaled(m.pr_ms, 200),
+        scaled(m.qrs_ms, 100),
+        scaled(m.qt_ms, 400),
+        scaled(m.qtc_ms, 400),
+        np.sin(axis),
+        np.cos(axis),
+        m.p_score,
+        float(m.premature.mean()) if len(m.premature) else np.nan,
+        float(m.premature.any()) if len(m.premature) else np.nan,
+        len(m.beats) / 10,
+    ]
+    waves = [np.nan if (w := m.waves[lead]) is None else getattr(w, wave) for lead in LEADS for wave in WAVES]
+    return np.array(base + waves, np.float32)
+
+
+class FindingsModel:
+    """ONNX Runtime session of the shipped encoder with its calibration and thresholds."""
+
+    def __init__(self, threads: int = 2):
+        import onnxruntime
+
+        data = files("ecgvlm").joinpath("data")
+        card = json.loads(data.joinpath("encoder.json").read_text())
+        self.name: str = card["name"]
+        if tuple(card["labels"]) != LABELS:
+            raise ValueError("encoder.json belongs to another vocabulary")
+        self._slope = np.array(card["slope"])
+        self._offset = np.array(card["offset"])
+        self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            data.joinpath("encoder.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def probabilities(self, leads: np.ndarray, measurements: Measurements) -> dict[str, float]:
+        """Calibrated probabilities of `LABELS`. leads: [12, n] mV at `FS` Hz."""
+        inputs = {
+            "leads": strips(leads)[None],
+            "beat": measurements.median_beat[None].astype(np.float32),
+            "numbers": numbers(measurements)[None],
+        }
+        (logits,) = self._session.run(None, inputs)
+        p = 1 / (1 + np.exp(-(self._slope * logits[0] + self._offset)))
+        return {label: float(value) for label, value in zip(LABELS, p)}
+
+    def __call__(self, page: Page, measurements: Measurements) -> Evidence:
+        """All that an answer about this page may state."""
+        probabilities = settle(self.probabilities(page.leads(FS), measurements), self.thresholds)
+        return Evidence(
+            probabilities=probabilities,
+            thresholds=self.thresholds,
+            measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
+            reasons=measurements.reasons,
+            leads=measurements.waves,
+            rr_variation=measurements.rr_variation,
+            layout=page.layout if page.layout in LAYOUTS else "other",
+            cabrera=page.order == "cabrera",
+            mm_per_s=page.mm_per_s,
+            mm_per_mv=page.mm_per_mv,
+            quality=page.quality,
+        )
