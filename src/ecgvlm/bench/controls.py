@@ -1,0 +1,70 @@
+"""Pages that cannot be read right: a model that scores as well on them as on the true ones reads nothing."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from ecgvlm.bench.gold import Item
+from ecgvlm.record import EcgError
+
+CONTROLS = ("none", "blank", "shuffled", "noise")
+
+
+def control_images(items: Sequence[Item], control: str, seed: int = 0) -> Callable[[Item], bytes | None]:
+    """The picture to show for each row.
+
+    blank: white, as large as the row's own. noise: grey noise of that size. shuffled: the page of another
+    patient (another row where the gold names no patients). Raises EcgError where there is no other
+    patient.
+    """
+    if control == "none":
+        return Item.image_bytes
+    if control == "shuffled":
+        other = _others(items, seed)
+        return lambda item: other[item.id].image_bytes()
+    if control not in CONTROLS:
+        raise EcgError("unsupported_format", f"no control {control!r}; there are: {', '.join(CONTROLS)}")
+
+    def replaced(item: Item) -> bytes | None:
+        data = item.image_bytes()
+        if data is None:
+            return None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        if image is None:
+            raise EcgError("unreadable_file", f"row {item.id}: the image cannot be decoded")
+        return _page(8 * image.shape[0], 8 * image.shape[1], control, seed)
+
+    return replaced
+
+
+@lru_cache(maxsize=16)
+def _page(height: int, width: int, control: str, seed: int) -> bytes:
+    if control == "blank":
+        page = np.full((height, width), 255, np.uint8)
+    else:
+        page = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    return cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+
+
+def _others(items: Sequence[Item], seed: int) -> dict[str, Item]:
+    """For each row, one of another patient: rows are shuffled and shifted by more than the largest patient
+    has.
+    """
+
+    def who(item: Item) -> str:
+        return item.patient or f"row {item.id}"
+
+    people = sorted({who(i) for i in items})
+    random.Random(seed).shuffle(people)
+    rank = {p: k for k, p in enumerate(people)}
+    ordered = sorted(items, key=lambda i: (rank[who(i)], i.id))
+    largest = max(Counter(map(who, items)).values())
+    if 2 * largest > len(ordered):
+        raise EcgError("unsupported_format", "too few patients to show each row the page of another")
+    return {item.id: ordered[(k + largest) % len(ordered)] for k, item in enumerate(ordered)}

@@ -1,0 +1,244 @@
+"""Resuming, retries, budget, rate, order, a killed run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+from servers import PNG, serving
+
+from ecgvlm.bench.backends import Failure, Reply, make_backend
+from ecgvlm.bench.controls import control_images
+from ecgvlm.bench.gold import Item, load_gold, load_predictions
+from ecgvlm.bench.runner import Limits, Price, Progress, price_of, run_task
+from ecgvlm.bench.score import score
+from ecgvlm.bench.task import load_task
+from ecgvlm.record import EcgError
+
+TASK = load_task("code15-test")
+QUICK = Limits(workers=4, attempts=3, longest_wait=0.01)
+
+
+class Fake:
+    """Answers with the question's last word; `plan` maps a question to failures raised first."""
+
+    name, model = "fake", "fake-1"
+
+    def __init__(self, plan=None):
+        self.parameters = {"temperature": 0}
+        self.plan = {q: list(f) for q, f in (plan or {}).items()}
+        self.asked = []
+        self.lock = threading.Lock()
+
+    def ask(self, ask):
+        with self.lock:
+            self.asked.append(ask)
+            failures = self.plan.get(ask.prompt)
+            error = failures.pop(0) if failures else None
+        if error:
+            raise error
+        return Reply(ask.prompt.split()[-1], None, 1000, 100)
+
+
+def rows(n, patients=False):
+    labels = ["AF", "NORM", "SB", "RBBB"]
+    return [
+        Item(
+            str(i),
+            (f"{i} {labels[i % 4]}",),
+            (labels[i % 4],),
+            PNG + bytes([i % 256]),
+            str(i // 2) if patients else "",
+        )
+        for i in range(n)
+    ]
+
+
+def test_answers_in_gold_order_and_resume(tmp_path):
+    backend = Fake({"3 RBBB": [Failure("bad_request", "no")]})
+    done = run_task(TASK, rows(10), backend, tmp_path, QUICK)
+    assert (done.done, done.failures, done.cached) == (10, 1, 0)
+    lines = [json.loads(x) for x in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert [x["id"] for x in lines] == [str(i) for i in range(10)]
+    assert "bad_request" in lines[3]["error"]
+    predictions = load_predictions(tmp_path / "predictions.jsonl")
+    s = score(TASK, load_gold(tmp_path / "gold.json"), predictions, replicates=10)
+    assert (s.n, s.failures, s.missing) == (9, 1, 1)
+    assert s.figures["f1"] == 1
+
+    again = Fake()
+    done = run_task(TASK, rows(10), again, tmp_path, QUICK)
+    assert [a.prompt for a in again.asked] == ["3 RBBB"]
+    assert (done.cached, done.failures) == (9, 0)
+
+
+def test_changed_words_picture_or_parameters_are_asked_anew(tmp_path):
+    items = rows(2)
+    run_task(TASK, items, Fake(), tmp_path, QUICK)
+    changed = [
+        Item("0", ("other AF",), ("AF",), items[0].image),
+        Item("1", items[1].turns, ("NORM",), PNG + b"new"),
+    ]
+    backend = Fake()
+    run_task(TASK, changed, backend, tmp_path, QUICK)
+    assert len(backend.asked) == 2
+    warmer = Fake()
+    warmer.parameters = {"temperature": 1}
+    with pytest.raises(EcgError, match="another run"):
+        run_task(TASK, items, warmer, tmp_path, QUICK)
+
+
+def test_equal_requests_are_sent_once(tmp_path):
+    items = [Item(str(i), ("same AF",), ("AF",), PNG) for i in range(20)]
+    backend = Fake()
+    done = run_task(TASK, items, backend, tmp_path, QUICK)
+    assert len(backend.asked) == 1
+    assert done.done == 20
+    assert len(load_predictions(tmp_path / "predictions.jsonl").answers) == 20
+
+
+def test_retries_are_bounded(tmp_path):
+    plan = {"0 AF": [Failure("server", "down")] * 2, "1 NORM": [Failure("server", "down")] * 9}
+    backend = Fake(plan)
+    done = run_task(TASK, rows(2), backend, tmp_path, QUICK)
+    assert [a.prompt for a in backend.asked].count("0 AF") == 3
+    assert [a.prompt for a in backend.asked].count("1 NORM") == 3
+    assert done.failures == 1
+
+
+def test_retry_after_is_kept(tmp_path):
+    with serving("openai", faults=[(429, {"Retry-After": "0.4"})]) as server:
+        backend = make_backend("openai-compatible", TASK, [], "m", server.url)
+        done = run_task(TASK, rows(1), backend, tmp_path, Limits(workers=1))
+    assert done.failures == 0
+    assert 0.4 <= server.times[1] - server.times[0] < 2
+
+
+def test_a_wrong_key_ends_the_run(tmp_path):
+    backend = Fake(
+        {f"{i} {'AF' if i % 4 == 0 else ''}".strip(): [] for i in range(1)}
+        | {"0 AF": [Failure("auth", "key")]}
+    )
+    with pytest.raises(EcgError, match="auth"):
+        run_task(TASK, rows(40), backend, tmp_path, Limits(workers=1))
+    assert len(backend.asked) < 10
+
+
+def test_budget(tmp_path):
+    price = Price(10.0, 10.0)  # 1.1 cents an answer
+    limits = Limits(workers=4, max_cost=0.1)
+    done = run_task(TASK, rows(40), Fake(), tmp_path, limits, price=price)
+    assert 0 < done.cost <= 0.1
+    assert done.failures > 0
+    assert "budget" in (tmp_path / "predictions.jsonl").read_text()
+    with pytest.raises(EcgError, match="no price"):
+        run_task(TASK, rows(1), Fake(), tmp_path / "x", limits)
+
+
+def test_prices():
+    assert price_of("gpt-4o-mini-2024-07-18").input < price_of("gpt-4o-2024-08-06").input
+    assert price_of("unheard-of") is None
+    assert Price(2.0, 8.0).of(1_000_000, 500_000) == 6.0
+
+
+def test_rate(tmp_path):
+    began = time.monotonic()
+    run_task(TASK, rows(10), Fake(), tmp_path, Limits(workers=8, rate=50))
+    assert time.monotonic() - began >= 9 / 50
+
+
+def test_scores_do_not_depend_on_workers_or_order(tmp_path):
+    items = rows(40, patients=True)
+    results = []
+    for k, (workers, order) in enumerate([(1, items), (8, items), (3, items[::-1])]):
+        out = tmp_path / str(k)
+        run_task(TASK, order, make_backend("trivial", TASK, items, "random"), out, Limits(workers=workers))
+        results.append(score(TASK, items, load_predictions(out / "predictions.jsonl"), replicates=50))
+    assert results[0] == results[1] == results[2]
+
+
+def test_two_turns(tmp_path):
+    items = [Item("0", ("first one", "then two"), ("a", "b"), PNG)]
+    backend = Fake()
+    run_task(load_task("arena"), items, backend, tmp_path, QUICK)
+    assert [a.history for a in backend.asked] == [(), (("first one", "one"),)]
+    row = json.loads((tmp_path / "predictions.jsonl").read_text())
+    assert row["turns"] == ["one", "two"]
+    run_task(load_task("arena"), items, backend, tmp_path, QUICK)
+    assert len(backend.asked) == 2
+
+
+def test_progress():
+    p = Progress(total=10, done=4, cached=2)
+    p.started -= 6
+    assert p.eta == pytest.approx(18, abs=0.1)
+    assert Progress(total=3).eta is None
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_runner import Fake, Limits, TASK, rows, run_task
+from pathlib import Path
+class Slow(Fake):
+    def ask(self, ask):
+        time.sleep(0.02)
+        print("answered", flush=True)
+        return super().ask(ask)
+run_task(TASK, rows(200), Slow(), Path({out!r}), Limits(workers=2))
+"""
+
+
+def test_kill_9_loses_only_what_is_in_flight(tmp_path):
+    script = textwrap.dedent(KILLED).format(tests=os.path.dirname(__file__), out=str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    for _ in range(30):
+        assert process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    answered = 30 + process.stdout.read().count(b"answered")
+    process.wait()
+    with (tmp_path / "answers.jsonl").open("ab") as file:
+        file.write(b'{"key": "cut sho')  # a line the kill cut short
+    backend = Fake()
+    done = run_task(TASK, rows(200), backend, tmp_path, QUICK)
+    assert done.cached >= answered - 2 * 2
+    assert len(backend.asked) == 200 - done.cached
+    assert len(load_predictions(tmp_path / "predictions.jsonl").answers) == 200
+
+
+def test_a_lost_index_is_rebuilt(tmp_path):
+    run_task(TASK, rows(5), Fake(), tmp_path, QUICK)
+    for file in tmp_path.glob("answers.sqlite*"):
+        file.unlink()
+    backend = Fake()
+    run_task(TASK, rows(5), backend, tmp_path, QUICK)
+    assert not backend.asked
+
+
+def page(value):
+    return cv2.imencode(".png", np.full((160, 240), value, np.uint8))[1].tobytes()
+
+
+def test_controls():
+    items = [Item(str(i), ("q",), ("AF",), page(40 + i), str(i // 2)) for i in range(10)]
+    shuffled = control_images(items, "shuffled", seed=3)
+    for item in items:
+        shown = next(i for i in items if i.image == shuffled(item))
+        assert shown.patient != item.patient
+    blank = cv2.imdecode(np.frombuffer(control_images(items, "blank")(items[0]), np.uint8), 0)
+    assert blank.shape == (160, 240)
+    assert blank.min() > 250
+    noise = cv2.imdecode(np.frombuffer(control_images(items, "noise")(items[0]), np.uint8), 0)
+    assert noise.std() > 30
+    assert control_images(items, "none")(items[0]) == items[0].image
+    with pytest.raises(EcgError):
+        control_images(items, "upside-down")
+    with pytest.raises(EcgError, match="too few"):
+        control_images(items[:2], "shuffled")
