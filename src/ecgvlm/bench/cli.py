@@ -96,5 +96,107 @@ def score(
         )
 
 
+
+@app.command()
+def run(
+    task: TaskName,
+    backend: Annotated[str, typer.Option(help="openai, openai-compatible, anthropic, gemini, transformers, ...")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; called again, it asks only what is missing.")],
+    gold: Annotated[Path | None, typer.Option(help="ECGBench JSON; without it the hub is asked.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images (beside the gold if not given).")] = None,
+    model: Annotated[str | None, typer.Option(help="Model name, or folder of a local one.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Server, where it is not the vendor's own.")] = None,
+    control: Annotated[str, typer.Option(help="none, blank, shuffled or noise pages instead.")] = "none",
+    workers: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 4,
+    rate: Annotated[float | None, typer.Option(help="Requests a second, at most.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="US dollars, at most.")] = None,
+    price_input: Annotated[float | None, typer.Option(help="Dollars per million input tokens.")] = None,
+    price_output: Annotated[float | None, typer.Option(help="Dollars per million output tokens.")] = None,
+    attempts: Annotated[int, typer.Option(min=1, help="Tries of a request.")] = 5,
+    timeout: Annotated[float, typer.Option(help="Seconds a request may take.")] = 120.0,
+    limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of controls and of the random system.")] = 0,
+) -> None:
+    """Asks a system a task's questions; prints its scores. Keys come from the environment."""
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    from ecgvlm.bench.backends import make_backend
+    from ecgvlm.bench.controls import control_images
+    from ecgvlm.bench.gold import load_gold, load_hub
+    from ecgvlm.bench.runner import Limits, Price, Progress, price_of, run_task
+    from ecgvlm.bench.task import load_task
+
+    try:
+        loaded = load_task(task)
+        items = (load_gold(gold, images) if gold else load_hub(loaded))[:limit]
+        system = make_backend(backend, loaded, items, model, base_url, timeout, seed)
+        price = price_of(system.model)
+        if price_input is not None and price_output is not None:
+            price = Price(price_input, price_output)
+        shown = control_images(items, control, seed)
+        text = "{task.completed}/{task.total} answers, {task.fields[note]}"
+        with Bar(BarColumn(), TextColumn(text), console=Console(stderr=True)) as bar:
+            line = bar.add_task("", total=len(items), note="")
+
+            def report(p: Progress) -> None:
+                left = "" if p.eta is None else f", {p.eta:.0f} s to go"
+                bar.update(line, completed=p.done, note=f"{p.failures} failures, ${p.cost:.4f}{left}")
+
+            limits = Limits(workers, rate, max_cost, attempts)
+            done = run_task(loaded, items, system, out, limits, shown, price, control, report)
+    except EcgError as error:
+        raise _fail(error) from None
+    typer.echo(f"{done.done} rows: {done.cached} from earlier, {done.failures} failed, ${done.cost:.4f}")
+    if done.failures < done.done:
+        score(task, out / "gold.json", out / "predictions.jsonl")
+
+
+@app.command()
+def table(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    parser: Annotated[str, typer.Option(help="pulse or strict.")] = "pulse",
+    out: Annotated[Path | None, typer.Option("-o", help="Folder for table.md, table.csv and table.html.")] = None,
+    replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
+) -> None:
+    """Prints the leaderboard: runs beside the published rows."""
+    from ecgvlm.bench.runner import write_text
+    from ecgvlm.bench.table import find_runs, leaderboard, to_csv, to_html, to_markdown
+
+    try:
+        rows = leaderboard(find_runs(folders), parser, replicates)
+    except EcgError as error:
+        raise _fail(error) from None
+    typer.echo(to_markdown(rows), nl=False)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in (("md", to_markdown(rows)), ("csv", to_csv(rows)), ("html", to_html(rows))):
+            write_text(out / f"table.{name}", text)
+
+
+@app.command()
+def build(
+    task: TaskName,
+    records: Annotated[Path, typer.Option(help="Folder of PTB-XL, CODE-15% or CinC records.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the gold and the pages.")],
+    pages: Annotated[str, typer.Option(help="Page kinds, separated by commas.")] = "clean,scan,photo",
+    folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many records, drawn by seed.")] = None,
+    layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of styles, damage and prompts.")] = 0,
+) -> None:
+    """Makes a task from records: pages rendered with a seed, and the gold."""
+    from ecgvlm.bench.build import build_task
+    from ecgvlm.bench.task import load_task
+
+    try:
+        wanted = [int(f) for f in folds.split(",")] if folds else None
+        loaded = load_task(task)
+        n = build_task(loaded, records, out, pages.split(","), seed, wanted, limit, layout)
+    except EcgError as error:
+        raise _fail(error) from None
+    typer.echo(f"{n} rows in {out / loaded.name}.json")
+
+
 if __name__ == "__main__":
     app()

@@ -1,0 +1,226 @@
+"""The leaderboard: measured rows with intervals beside published ones, and which differences are significant."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
+from ecgvlm.bench.score import Score, compare, score
+from ecgvlm.bench.task import Task, load_task
+from ecgvlm.record import EcgError
+
+FIGURES = {
+    "labels": ("f1", "auc", "auroc", "hl", "anls"),
+    "choice": ("accuracy",),
+    "options": ("accuracy",),
+    "report": ("facts_f1", "judge"),
+    "chat": ("facts_f1", "judge"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that `bench run` wrote."""
+
+    folder: Path
+    task: Task
+    backend: str
+    model: str
+    control: str
+    gold: list[Item]
+    predictions: Predictions
+
+    @property
+    def system(self) -> str:
+        name = self.model if self.model.startswith(self.backend) else f"{self.backend}: {self.model}"
+        return name if self.control == "none" else f"{name} ({self.control} pages)"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. figures: x 100, name -> (value, low, high); low and high are None in published rows.
+
+    better_than: what the system is significantly better than on the task's first figure (paired bootstrap, p < 0.05).
+    """
+
+    task: str
+    system: str
+    source: str
+    figures: dict[str, tuple[float, float | None, float | None]]
+    n: int | None = None
+    unparsed: int | None = None
+    failures: int | None = None
+    missing: int | None = None
+    better_than: tuple[str, ...] = ()
+
+
+def load_run(folder: Path) -> Run:
+    """Reads a run's folder. Raises EcgError where it is none."""
+    try:
+        run = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise EcgError("unreadable_file", f"{folder}: not the folder of a run ({error})") from None
+    return Run(
+        folder, load_task(run["task"]), run["backend"], run["model"], run["control"],
+        load_gold(folder / "gold.json"), load_predictions(folder / "predictions.jsonl"),
+    )  # fmt: skip
+
+
+def find_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs in these folders, at any depth, by path. Raises EcgError where there is none."""
+    runs = [load_run(p.parent) for f in folders for p in sorted(f.rglob("run.json"))]
+    if not runs:
+        raise EcgError("unreadable_file", f"no run (run.json) in {', '.join(map(str, folders))}")
+    return runs
+
+
+def published_rows(tasks: Sequence[str]) -> list[Row]:
+    """Published figures of these tasks (x 100, without intervals)."""
+    text = (resources.files("ecgvlm.bench") / "published.csv").read_text("utf-8")
+    rows = []
+    for line in csv.DictReader(io.StringIO(text)):
+        if line["task"] in tasks:
+            names = ("f1", "auc", "hl", "accuracy", "judge")
+            figures = {k: (float(line[k]), None, None) for k in names if line[k]}
+            rows.append(Row(line["task"], line["system"], f"published, {line['source']}", figures))
+    return rows
+
+
+def leaderboard(runs: Sequence[Run], parser: str = "pulse", replicates: int = 1000, seed: int = 0) -> list[Row]:
+    """Published rows, then measured ones, of every task that a run is on."""
+    tasks = list(dict.fromkeys(run.task.name for run in runs))
+    rows: list[Row] = []
+    for name in tasks:
+        rows += published_rows([name])
+        here = [run for run in runs if run.task.name == name]
+        scores = {id(run): score(run.task, run.gold, run.predictions, parser, replicates, seed) for run in here}
+        for run in here:
+            rows.append(_measured(run, scores[id(run)], _better(run, here, parser, replicates, seed)))
+    return rows
+
+
+def _measured(run: Run, s: Score, better: tuple[str, ...]) -> Row:
+    figures = {
+        name: (100 * s.figures[name], *(100 * x for x in s.ci95.get(name, (float("nan"),) * 2)))
+        for name in FIGURES[run.task.kind]
+        if name in s.figures and s.figures[name] == s.figures[name]
+    }
+    for path, name in (("facts.json", "facts_f1"), ("judge.json", "judge")):
+        if (run.folder / path).is_file() and name in FIGURES[run.task.kind]:
+            judged = json.loads((run.folder / path).read_text("utf-8"))
+            low, high = judged["ci95"][name]
+            figures[name] = (100 * judged[name], 100 * low, 100 * high)
+    return Row(run.task.name, run.system, "measured", figures, s.n, s.unparsed, s.failures, s.missing, better)
+
+
+def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed: int) -> tuple[str, ...]:
+    """Runs on the same gold that this one beats significantly. HL is better when lower; it is not used here."""
+    if run.task.kind not in {"labels", "choice", "options"}:
+        return ()
+    figure = FIGURES[run.task.kind][0]
+    mine = {i.id: i.golds for i in run.gold}
+    beaten = []
+    for other in others:
+        if other is run or not {i.id: i.golds for i in other.gold}.items() & mine.items():
+            continue
+        both = compare(run.task, run.gold, run.predictions, other.predictions, parser, replicates, seed)
+        d = next((d for d in both if d.figure == figure), None)
+        if d is not None and d.significant and d.value > 0:
+            beaten.append(other.system)
+    return tuple(beaten)
+
+
+def columns(rows: Sequence[Row]) -> list[str]:
+    """Figures that any of the rows has, in the order of `FIGURES`."""
+    order = ("f1", "auc", "auroc", "hl", "anls", "accuracy", "facts_f1", "judge")
+    return [name for name in order if any(name in row.figures for row in rows)]
+
+
+def _cell(row: Row, name: str) -> str:
+    if name not in row.figures:
+        return ""
+    value, low, high = row.figures[name]
+    return f"{value:.1f}" if low is None or high is None or low != low else f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+_COUNTS = ("n", "unparsed", "failures", "missing")
+
+
+def _grid(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    names = columns(rows)
+    head = ["system", "source", *names, *_COUNTS, "significantly better than"]
+    body = [
+        [
+            row.system, row.source, *(_cell(row, n) for n in names),
+            *("" if (v := getattr(row, c)) is None else str(v) for c in _COUNTS), ", ".join(row.better_than),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    return head, body
+
+
+def _by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    tasks: dict[str, list[Row]] = {}
+    for row in rows:
+        tasks.setdefault(row.task, []).append(row)
+    return tasks
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """One Markdown table a task; figures x 100, with 95% intervals."""
+    parts = []
+    for task, group in _by_task(rows).items():
+        head, body = _grid(group)
+        escaped = [[cell.replace("|", "\\|") for cell in line] for line in body]
+        lines = [f"### {task}", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+        parts.append("\n".join(lines + ["| " + " | ".join(line) + " |" for line in escaped]))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """One line a row; values and interval ends in columns of their own."""
+    names = columns(rows)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ends = [end for n in names for end in (n, f"{n}_low", f"{n}_high")]
+    writer.writerow(["task", "system", "source", *ends, *_COUNTS, "better_than"])
+    for row in rows:
+        values: list[Any] = []
+        for n in names:
+            triple = row.figures.get(n, (None, None, None))
+            values += ["" if v is None or v != v else round(v, 3) for v in triple]
+        counts = ["" if (v := getattr(row, c)) is None else v for c in _COUNTS]
+        writer.writerow([row.task, row.system, row.source, *values, *counts, "; ".join(row.better_than)])
+    return out.getvalue()
+
+
+def to_html(rows: Sequence[Row]) -> str:
+    """A page that needs nothing else."""
+    parts = []
+    for task, group in _by_task(rows).items():
+        head, body = _grid(group)
+        lines = "".join(
+            f"<tr class={'published' if line[1] != 'measured' else 'measured'}>"
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in line)
+            + "</tr>"
+            for line in body
+        )
+        heads = "".join(f"<th>{html.escape(h)}</th>" for h in head)
+        parts.append(f"<h2>{html.escape(task)}</h2><table><tr>{heads}</tr>{lines}</table>")
+    return PAGE.format(title="ECGBench", body="".join(parts))
+
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; color: #222 }}
+table {{ border-collapse: collapse; margin: 1em 0 }} th, td {{ padding: .25em .7em; text-align: left; border-bottom: 1px solid #ddd }}
+.published td {{ color: #777 }} figure {{ display: inline-block; margin: .5em }} figcaption {{ font-size: 13px; color: #555 }}
+</style><h1>{title}</h1>{body}</html>
+"""
