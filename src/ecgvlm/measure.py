@@ -107,9 +107,11 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     else:
         reasons["heart_rate_bpm"] = "not_printed" if empty else "too_short"
 
-    marks = _delineate(median, rr_ms)
-    level = _level(median, marks.qrs_onset)
-    median = median - level[:, None]
+    follows = np.append(rr, np.inf)[basic] if len(beats) else np.zeros(0)
+    marks = _delineate(median, float(np.median(follows)) if len(follows) else np.inf)
+    if marks.qrs_onset is not None:
+        windows = windows - _level(windows, marks.qrs_onset)
+        median = _median(windows, basic)
     before = np.concatenate([[rr_ms / 1000], rr]) if rr_ms is not None else np.full(len(beats), np.inf)
     p_onset, p_score = _find_p(windows[basic], before[basic], marks)
     unknown = "not_printed" if empty else "too_short" if not len(beats) else "unclear"
@@ -182,7 +184,22 @@ def _resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
             full = ndimage.gaussian_filter1d(full, 0.4 * fs / FS)
         x[row] = ndimage.map_coordinates(full - full[0], times[None], order=3, mode="nearest")
         printed[row] = known[np.minimum(np.round(times).astype(int), n - 1)]
+        _extend(x[row], printed[row])
     return x, printed
+
+
+def _extend(lead: np.ndarray, printed: np.ndarray) -> None:
+    """Goes on straight for 60 ms beyond each strip's ends, in place, so that no end looks like a sharp bend."""
+    few, far = round(0.03 * FS), round(0.06 * FS)
+    steps = np.diff(np.concatenate([[0], printed.astype(np.int8), [0]]))
+    for first, stop in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0)):
+        if stop - first > 2 * few:
+            head, tail = lead[first : first + few], lead[stop - few : stop]
+            before, after = min(far, first), min(far, len(lead) - stop)
+            slope = (head[few // 2 :].mean() - head[: few // 2].mean()) / (few / 2)
+            lead[first - before : first] = head[0] - slope * np.arange(before, 0, -1)
+            slope = (tail[few // 2 :].mean() - tail[: few // 2].mean()) / (few / 2)
+            lead[stop : stop + after] = tail[-1] + slope * np.arange(1, after + 1)
 
 
 def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
@@ -194,7 +211,7 @@ def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
     if not used.size:
         return total
     # A strip without a beat must not have its noise blown up.
-    scales = np.maximum(scales, 0.3 * np.median(scales)) + 1e-6
+    scales = np.maximum(scales, 0.5 * np.median(scales)) + 1e-6
     for row, scale in zip(used, scales):
         # What a strip's first and last samples do is partly the filter's work.
         total += printed[row] * np.minimum(size[row] / scale, 1.5) ** 2
@@ -256,6 +273,10 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     """Beats moved so that their slopes match those of the typical beat, lead by lead."""
     if len(beats) < 2:
         return beats
+    # Leads printed with nearly all beats bind the columns of a page together.
+    common = printed[:, beats].mean(axis=1) > 0.8
+    if common.any():
+        slope, printed = slope[common], printed[common]
     half, reach, n = int(0.08 * FS), int(0.06 * FS), slope.shape[1]
     shifts = np.zeros(len(beats), int)
     offsets = np.arange(-half, half + 1)
@@ -354,15 +375,14 @@ def _at(second: float) -> int:
     return round((_BEFORE + second) * FS)
 
 
-def _level(median: np.ndarray, onset: float | None) -> np.ndarray:
-    """[12] mV just before the QRS."""
-    onset = -0.05 if onset is None else onset
-    part = median[:, max(0, _at(onset - 0.024)) : max(1, _at(onset - 0.004))]
-    return np.nan_to_num(_nanmedian(part, axis=1))
+def _level(windows: np.ndarray, onset: float) -> np.ndarray:
+    """[..., 1] mV just before the QRS."""
+    part = windows[..., max(0, _at(onset - 0.036)) : max(1, _at(onset - 0.008))]
+    return np.nan_to_num(_nanmedian(part, axis=-1))[..., None]
 
 
-def _delineate(median: np.ndarray, rr_ms: float | None) -> _Marks:
-    """QRS onset and end from the spatial velocity, T end from a tangent."""
+def _delineate(median: np.ndarray, rr: float) -> _Marks:
+    """QRS onset and end from the spatial velocity, T end from a tangent. rr: s to the next beat."""
     rows = np.flatnonzero(np.isfinite(median[:, _at(-0.1) : _at(0.12)]).all(axis=1))
     if not rows.size:
         return _Marks()
@@ -382,7 +402,7 @@ def _delineate(median: np.ndarray, rr_ms: float | None) -> _Marks:
     if onset is None or end is None:
         return _Marks()
     start, j = onset / FS - _BEFORE, end / FS - _BEFORE
-    return _Marks(start, j, _t_end(median, start, j, rr_ms))
+    return _Marks(start, j, _t_end(median, start, j, rr))
 
 
 def _edge(velocity: np.ndarray, first: int, last: int, limit: float, step: int) -> int | None:
@@ -399,10 +419,9 @@ def _edge(velocity: np.ndarray, first: int, last: int, limit: float, step: int) 
     return edge
 
 
-def _t_end(median: np.ndarray, onset: float, j: float, rr_ms: float | None) -> float | None:
+def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | None:
     """Where the tangent to T's steepest descent meets the baseline, on the leads weighted by their T."""
-    rr = (rr_ms or 1000) / 1000
-    last = min(_AFTER - 0.02, onset + min(0.68, 0.72 * rr + 0.05))
+    last = min(_AFTER - 0.02, onset + min(0.68, 0.72 * rr + 0.05), rr - 0.12)
     first = j + 0.05
     if last - first < 0.1:
         return None
