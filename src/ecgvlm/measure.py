@@ -85,7 +85,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     slope = ndimage.gaussian_filter1d(smooth, 0.010 * FS, axis=1, order=1) * FS  # [12, n] mV/s
     # QRS complexes bend more sharply than P and T waves of any size.
     energy = _energy(ndimage.gaussian_filter1d(smooth, _BEND * FS, axis=1, order=2), printed)
-    beats = np.zeros(0, int) if empty else _find_beats(energy)
+    beats = np.zeros(0, int) if empty else _find_beats(energy, _energy(slope, printed))
     beats = _align(beats, slope, printed)
     windows = _windows(x, printed, beats)  # [b, 12, w]
     similar = _similar(windows, beats)
@@ -231,8 +231,8 @@ def _peaks(y: np.ndarray, distance: int) -> np.ndarray:
     return np.sort(np.array(kept, int))
 
 
-def _find_beats(energy: np.ndarray) -> np.ndarray:
-    """[b] samples of QRS complexes."""
+def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
+    """[b] samples of QRS complexes. energy, steepness: [n] of bends and of slopes, see `_energy`."""
     peaks = _peaks(energy, int(0.2 * FS))
     if not len(peaks):
         return peaks
@@ -240,20 +240,28 @@ def _find_beats(energy: np.ndarray) -> np.ndarray:
     span = int(2.4 * FS)
     level = np.median(ndimage.maximum_filter1d(energy, span)[span // 2 : -span // 2 or None : span // 4])
     floor = np.median(energy)
-    strong = peaks[energy[peaks] > floor + 0.35 * (level - floor)]
-    strong = _without_t(strong, energy)
-    if len(strong) > 3:  # look again where a beat seems to be missing
-        usual = np.median(np.diff(strong))
-        added = []
-        for a, b in zip(strong[:-1], strong[1:]):
-            if b - a > 1.6 * usual:
-                weak = [p for p in peaks if a + 0.55 * usual < p < b - 0.45 * usual]
-                if weak:
-                    best = max(weak, key=lambda p: energy[p])
-                    if energy[best] > floor + 0.2 * (level - floor):
-                        added.append(best)
-        strong = np.sort(np.append(strong, added).astype(int))
-    return strong
+    beats = peaks[energy[peaks] > floor + 0.35 * (level - floor)]
+    beats = _without_t(beats, energy)
+    if len(beats) < 2:
+        return beats
+    # What else is steep around here: T waves, flutter waves. A weak beat must be steeper than these.
+    sure = beats[energy[beats] > 0.6 * np.median(energy[beats])]
+    other = _highest(steepness, sure + round(0.14 * FS), sure + round(0.42 * FS))
+    nearest = np.argsort(np.abs(sure[None] - peaks[:, None]), axis=1)[:, :3]
+    around = np.median(other[nearest], axis=1)  # [p]
+    steep = _highest(steepness, peaks - round(0.08 * FS), peaks + round(0.08 * FS))
+    usual = np.median(_highest(steepness, sure - round(0.08 * FS), sure + round(0.08 * FS)))
+    wide = (steep > 1.5 * around) & (steep > 0.4 * usual)
+    gaps = np.abs(peaks[:, None] - beats[None])
+    after = peaks[:, None] - beats[None]
+    far = (gaps.min(axis=1) > 0.3 * FS) & (np.where(after > 0, after, 9999).min(axis=1) > 0.36 * FS)
+    added = [int(p) for p in peaks[wide & far]]
+    return np.sort(np.concatenate([beats, np.array(added, int)]))
+
+
+def _highest(y: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """[k] maxima of y over stretches, 0 where one lies outside."""
+    return np.array([y[max(0, a) : max(0, b)].max(initial=0.0) for a, b in zip(first, last)])
 
 
 def _without_t(peaks: np.ndarray, energy: np.ndarray) -> np.ndarray:
