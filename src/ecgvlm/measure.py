@@ -203,7 +203,10 @@ def _extend(lead: np.ndarray, printed: np.ndarray) -> None:
 
 
 def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
-    """[n]: RMS bend over the leads printed at each time, each against its own sharpest bends."""
+    """[n]: mean bend over the leads printed at each time, each against its own sharpest bends.
+
+    The mean and not the RMS, so that a jump in one lead weighs less than a beat in all of them.
+    """
     size = np.abs(bend)
     used = np.flatnonzero(printed.any(axis=1))
     total, count = np.zeros(bend.shape[1]), np.zeros(bend.shape[1])
@@ -213,10 +216,9 @@ def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
     # A strip without a beat must not have its noise blown up.
     scales = np.maximum(scales, 0.5 * np.median(scales)) + 1e-6
     for row, scale in zip(used, scales):
-        # What a strip's first and last samples do is partly the filter's work.
-        total += printed[row] * np.minimum(size[row] / scale, 1.5) ** 2
+        total += printed[row] * np.minimum(size[row] / scale, 1.5)
         count += printed[row]
-    return ndimage.gaussian_filter1d(np.sqrt(total / np.maximum(count, 1)), 0.022 * FS)
+    return ndimage.gaussian_filter1d(total / np.maximum(count, 1), 0.022 * FS)
 
 
 def _peaks(y: np.ndarray, distance: int) -> np.ndarray:
