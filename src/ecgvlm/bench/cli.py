@@ -153,6 +153,38 @@ def run(
 
 
 @app.command()
+def judge(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run on a report or chat task.")],
+    model: Annotated[str | None, typer.Option(help="Judge model; without it only facts are compared.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server of the judge.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 4,
+    replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
+) -> None:
+    """Judges reports: by facts (ours, asks no one) and, with --model, by a language model."""
+    from ecgvlm.bench.facts import judge_reports
+    from ecgvlm.bench.runner import Limits, write_text
+    from ecgvlm.bench.table import load_run
+
+    try:
+        run = load_run(folder)
+        facts = judge_reports(run.gold, run.predictions, replicates)
+        write_text(folder / "facts.json", json.dumps(facts, indent=1) + "\n")
+        shown = {k: v for k, v in facts.items() if k != "rows"}
+        if model is not None:
+            from ecgvlm.bench.judge import judge_with_model
+
+            limits = Limits(workers=workers)
+            marks = judge_with_model(
+                run.task, run.gold, run.predictions, model, folder, base_url, limits, replicates
+            )
+            write_text(folder / "judge.json", json.dumps(marks, indent=1) + "\n")
+            shown = {"facts": shown, "model": marks}
+    except EcgError as error:
+        raise _fail(error) from None
+    typer.echo(json.dumps(shown, indent=1))
+
+
+@app.command()
 def table(
     folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     parser: Annotated[str, typer.Option(help="pulse or strict.")] = "pulse",

@@ -234,40 +234,51 @@ def _ask_all(
             raise
 
 
-def _request(
-    backend: Backend, ask: Ask, limits: Limits, pace: _Pace, stop: threading.Event
+def with_retries(
+    call: Callable[[], dict[str, Any]], limits: Limits, stop: threading.Event | None = None
 ) -> dict[str, Any]:
-    """One request with its retries, as a row to keep."""
+    """What `call` returns, or a row with "error" once its failures are final or its attempts spent.
+
+    Between tries it waits as long as the server asked, else exponentially longer, with jitter either way.
+    """
+    stop = stop or threading.Event()
 
     def pause(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         after = error.after if isinstance(error, Failure) else None
-        if after is not None:  # as asked, and a little more so that workers do not come back all at once
+        if after is not None:  # a little more than asked, so that workers do not come back all at once
             return min(after * random.uniform(1.0, 1.1), limits.longest_wait)
         return min(random.uniform(0.5, 1.0) * 2 ** (state.attempt_number - 1), limits.longest_wait)
 
-    began = time.monotonic()
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_any(
-            tenacity.stop_after_attempt(limits.attempts),
-            tenacity.stop_when_event_set(stop),  # type: ignore[arg-type]
-        ),
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(limits.attempts), tenacity.stop_when_event_set(stop)),
         wait=pause,
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, Failure) and e.retryable),
-        sleep=lambda seconds: stop.wait(seconds),
+        sleep=stop.wait,
         reraise=True,
     )
     try:
-        for attempt in retrying:
-            with attempt:
-                pace.wait(stop)
-                reply: Reply = backend.ask(ask)
+        return retrying(call)
     except Failure as error:
         attempts = retrying.statistics.get("attempt_number", 1)
         return {"error": str(error), "kind": error.kind, "fatal": error.fatal, "attempts": attempts}
     except EcgError as error:
         return {"error": f"{error.code}: {error.message}", "kind": error.code}
-    row: dict[str, Any] = {"text": reply.text, "seconds": round(time.monotonic() - began, 3)}
+
+
+def _request(backend: Backend, ask: Ask, limits: Limits, pace: _Pace, stop: threading.Event) -> dict[str, Any]:
+    """One request with its retries, as a row to keep."""
+    began = time.monotonic()
+
+    def once() -> dict[str, Any]:
+        pace.wait(stop)
+        return _row(backend.ask(ask), time.monotonic() - began)
+
+    return with_retries(once, limits, stop)
+
+
+def _row(reply: Reply, seconds: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"text": reply.text, "seconds": round(seconds, 3)}
     if reply.scores is not None:
         row["scores"] = reply.scores
     if reply.input_tokens or reply.output_tokens:

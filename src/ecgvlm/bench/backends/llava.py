@@ -1,0 +1,174 @@
+"""Checkpoints in LLaVA's original naming (PULSE-7B, LLaVA-Med), rewritten for transformers key for key."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ecgvlm.record import EcgError
+
+# The conversation that LLaVA's Vicuna models, PULSE-7B among them, were trained on ("llava_v1").
+VICUNA = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions."
+)
+CHAT_TEMPLATE = (
+    VICUNA + "{% for message in messages %}{{ ' USER: ' if message['role'] == 'user' else ' ASSISTANT: ' }}"
+    "{% for part in message['content'] %}{{ '<image>\n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "{{ '</s>' if message['role'] == 'assistant' else '' }}{% endfor %}"
+    "{{ ' ASSISTANT:' if add_generation_prompt else '' }}"
+)
+IMAGE_TOKEN = "<image>"
+
+
+def new_key(old: str, vision_prefix: str) -> str | None:
+    """The name transformers gives to a tensor of an original LLaVA checkpoint; None for buffers it does not keep.
+
+    Raises EcgError for a name that belongs to no known part.
+    """
+    if old.endswith(("position_ids", "rotary_emb.inv_freq")):
+        return None
+    tower = "model.vision_tower.vision_tower.vision_model."
+    if old.startswith(tower):
+        return vision_prefix + old.removeprefix(tower)
+    if old.startswith("model.mm_projector."):
+        layer, kind = old.removeprefix("model.mm_projector.").split(".")
+        if layer in {"0", "2"}:  # 1 is the GELU between
+            return f"model.multi_modal_projector.linear_{1 if layer == '0' else 2}.{kind}"
+    if old in {"model.image_newline", "lm_head.weight"}:
+        return old
+    if old.startswith(("model.embed_tokens.", "model.layers.", "model.norm.")):
+        return "model.language_model." + old.removeprefix("model.")
+    raise EcgError("unsupported_format", f"tensor {old!r} belongs to no part of LLaVA that is known here")
+
+
+def convert_llava(source: Path, out: Path) -> Path:
+    """Writes the checkpoint in `source` to `out` as transformers loads it; returns `out`. Done once: a finished one is kept.
+
+    One row is added to both embedding tables for the image token, which the original replaces before the lookup. Raises
+    EcgError where a tensor is unknown, missing or of another shape.
+    """
+    if (out / "config.json").is_file():
+        return out
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    raw = json.loads((source / "config.json").read_text("utf-8"))
+    model_class, config = _config(raw)
+    with torch.device("meta"):
+        shapes = {k: tuple(v.shape) for k, v in model_class(config).state_dict().items()}
+    vision_prefix = next(k for k in shapes if k.endswith("embeddings.class_embedding"))
+    vision_prefix = vision_prefix.removesuffix("embeddings.class_embedding")
+    beside = out.with_name(out.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    where: dict[str, str] = {}
+
+    def save(shard: dict[str, torch.Tensor], number: int) -> None:
+        name = f"model-{number:05d}.safetensors"
+        for key, tensor in shard.items():
+            if key not in shapes or tuple(tensor.shape) != shapes[key]:
+                raise EcgError(
+                    "unsupported_format", f"{source}: {key} is {tuple(tensor.shape)}, the model wants {shapes.get(key)}"
+                )
+            where[key] = name
+        save_file({k: v.contiguous() for k, v in shard.items()}, beside / name, metadata={"format": "pt"})
+
+    count = 0
+    for tensors in _shards(source):
+        shard = {}
+        for old, tensor in tensors.items():
+            key = new_key(old, vision_prefix)
+            if key is None:
+                continue
+            if key.endswith("embed_tokens.weight") or key == "lm_head.weight":
+                tensor = torch.cat([tensor, tensor.mean(0, keepdim=True)])
+            shard[key] = tensor
+        if shard:
+            count += 1
+            save(shard, count)
+    if not any(k.startswith(vision_prefix) for k in where):  # a frozen tower is not saved with the model
+        tower = transformers.CLIPVisionModel.from_pretrained(raw["mm_vision_tower"]).state_dict()
+        shard = {vision_prefix + k.removeprefix("vision_model."): v for k, v in tower.items() if "position_ids" not in k}
+        save(shard, count + 1)
+    missing = sorted(k for k in shapes.keys() - where.keys() if not k.endswith("position_ids"))
+    if missing:
+        raise EcgError("unsupported_format", f"{source}: {len(missing)} tensors are missing, {missing[0]} first")
+    (beside / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    _processor(source, raw, config).save_pretrained(beside)
+    config.save_pretrained(beside)
+    beside.rename(out)
+    return out
+
+
+def _config(raw: dict[str, Any]) -> tuple[Any, Any]:
+    """Model class and configuration for an original LLaVA `config.json`."""
+    import transformers as tr
+
+    text_classes = {"llava_llama": tr.LlamaConfig, "llava": tr.LlamaConfig, "llava_mistral": tr.MistralConfig}
+    if raw.get("model_type") not in text_classes:
+        raise EcgError("unsupported_format", f"model type {raw.get('model_type')!r} is not LLaVA's original naming")
+    if raw.get("mm_projector_type") != "mlp2x_gelu":
+        raise EcgError("unsupported_format", f"projector {raw.get('mm_projector_type')!r} is not supported")
+    names = (
+        "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act", "bos_token_id",
+        "eos_token_id", "pad_token_id", "tie_word_embeddings", "sliding_window",
+    )  # fmt: skip
+    text = text_classes[raw["model_type"]](**{k: raw[k] for k in names if k in raw})
+    image_token = text.vocab_size
+    text.vocab_size += 1
+    vision = tr.AutoConfig.from_pretrained(raw["mm_vision_tower"])
+    common: dict[str, Any] = {
+        "vision_config": getattr(vision, "vision_config", vision),
+        "text_config": text,
+        "image_token_index": image_token,
+        "vision_feature_layer": raw.get("mm_vision_select_layer", -2),
+        "vision_feature_select_strategy": "default",
+        "tie_word_embeddings": False,
+    }
+    if raw.get("image_aspect_ratio") == "anyres":
+        config = tr.LlavaNextConfig(**common, image_grid_pinpoints=raw["image_grid_pinpoints"])
+        return tr.LlavaNextForConditionalGeneration, config
+    return tr.LlavaForConditionalGeneration, tr.LlavaConfig(**common)
+
+
+def _processor(source: Path, raw: dict[str, Any], config: Any) -> Any:
+    import transformers as tr
+
+    tokenizer = tr.AutoTokenizer.from_pretrained(source)
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
+    if (token := tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)) != config.image_token_index:
+        raise EcgError(
+            "unsupported_format", f"{source}: {IMAGE_TOKEN} became token {token}, not {config.image_token_index}"
+        )
+    tokenizer.padding_side = "left"
+    side = config.vision_config.image_size
+    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+    common = {
+        "tokenizer": tokenizer, "patch_size": config.vision_config.patch_size, "chat_template": CHAT_TEMPLATE,
+        "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1,
+    }  # fmt: skip
+    if config.model_type == "llava_next":
+        images = tr.LlavaNextImageProcessorPil(**size, image_grid_pinpoints=config.image_grid_pinpoints)
+        return tr.LlavaNextProcessor(images, **common)
+    return tr.LlavaProcessor(tr.CLIPImageProcessorPil(**size), **common)
+
+
+def _shards(source: Path) -> Iterator[dict[str, Any]]:
+    """The tensors of each weight file. Raises EcgError where there is none."""
+    if files := sorted(source.glob("*.safetensors")):
+        from safetensors.torch import load_file
+
+        yield from map(load_file, files)
+    elif files := sorted(source.glob("pytorch_model*.bin")):
+        import torch
+
+        for file in files:
+            yield torch.load(file, map_location="cpu", weights_only=True)
+    else:
+        raise EcgError("unreadable_file", f"{source}: no weights (*.safetensors or pytorch_model*.bin)")

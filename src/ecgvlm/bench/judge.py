@@ -1,0 +1,142 @@
+"""A language model as judge of reports, on the published three axes of 0 to 10, through an OpenAI-compatible endpoint.
+
+The wording is ours: PULSE's axes (diagnosis, waveform, rhythm; in the arena accuracy, completeness, instruction), not its
+prompt, and another judge model than its GPT-4o gives other figures. Name the judge with every figure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from ecgvlm.bench import metrics
+from ecgvlm.bench.backends.base import Failure, api_key, sdk_failure
+from ecgvlm.bench.gold import Item, Predictions
+from ecgvlm.bench.runner import Limits, with_retries
+from ecgvlm.bench.store import AnswerStore
+from ecgvlm.bench.task import Task
+from ecgvlm.record import EcgError
+
+_MEANING = {
+    "diagnosis": "Are the diagnoses of the reference (conduction, ischaemia, infarction, hypertrophy, normality) stated?",
+    "waveform": "Is the morphology right: P wave, QRS complex, ST segment, T wave, PR and QT intervals?",
+    "rhythm": "Is the rhythm of the reference named, and no other?",
+    "accuracy": "Is what the answer says about the ECG true by the reference?",
+    "completeness": "Does the answer cover what the reference covers?",
+    "instruction": "Does the answer do what the question asked for?",
+}
+
+
+class Mark(pydantic.BaseModel):
+    """A mark of 0 (wrong or missing) to 10 (all right), and why."""
+
+    score: int = pydantic.Field(ge=0, le=10)
+    explanation: str
+
+
+def marks_model(axes: Sequence[str]) -> type[pydantic.BaseModel]:
+    """The structured output asked for: one `Mark` for each axis."""
+    fields: dict[str, Any] = {axis: (Mark, ...) for axis in axes}
+    return pydantic.create_model("Marks", **fields)
+
+
+def judge_prompt(task: Task, item: Item, answer: str) -> str:
+    """What the judge is asked about one answer."""
+    axes = "\n".join(f"- {axis}: {_MEANING[axis]}" for axis in task.axes)
+    questions = "\n".join(item.turns)
+    reference = "\n".join(item.golds)
+    return (
+        "You compare an answer about an ECG with the reference of a cardiologist. Give each aspect a whole number from 0 "
+        "(wrong or missing) to 10 (as in the reference) and one sentence why. Judge only what the reference speaks of; "
+        f"length is no merit.\n{axes}\n\nQuestion:\n{questions}\n\nReference:\n{reference}\n\nAnswer:\n{answer}"
+    )
+
+
+def judge_with_model(
+    task: Task,
+    gold: Sequence[Item],
+    predictions: Predictions,
+    model: str,
+    out: Path,
+    base_url: str | None = None,
+    limits: Limits = Limits(),
+    replicates: int = 1000,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Marks every answer; kept one by one in `out/judge/`, so a second call asks only for what is missing or failed.
+
+    Returns JSON values: the mean of each axis and "judge" (mean of all axes), as fractions of 1, with 95% intervals by
+    patient; failures are counted apart. Raises EcgError where the task is not judged or nothing could be.
+    """
+    import openai
+
+    if not task.axes:
+        raise EcgError("unsupported_format", f"task {task.name} is scored, not judged")
+    key = api_key("OPENAI_API_KEY", "OPENAI_COMPATIBLE_API_KEY", required=base_url is None)
+    client = openai.OpenAI(
+        api_key=key, base_url=base_url or os.environ.get("OPENAI_BASE_URL"), timeout=120.0, max_retries=0
+    )
+    wanted = marks_model(task.axes)
+    schema = {"name": "marks", "schema": wanted.model_json_schema(), "strict": True}
+
+    def ask(prompt: str) -> dict[str, Any]:
+        try:
+            reply = client.chat.completions.create(
+                model=model,
+                temperature=0,
+                messages=[{"role": "user", "content": prompt}],
+                response_format={"type": "json_schema", "json_schema": schema},  # type: ignore[arg-type, misc]
+            )
+            text = reply.choices[0].message.content or ""
+        except (openai.OpenAIError, ValueError) as error:
+            raise sdk_failure(openai, error, key) from None
+        try:
+            return wanted.model_validate_json(text).model_dump()
+        except pydantic.ValidationError as error:
+            # Servers without structured output may miss the form once and keep it the next time.
+            raise Failure("server", f"the judge's reply does not fit: {error.error_count()} errors") from None
+
+    rows = [item for item in gold if item.id in predictions.answers]
+    prompts = [judge_prompt(task, item, predictions.answers[item.id].text) for item in rows]
+    keys = [hashlib.sha256(json.dumps([model, task.axes, p]).encode()).hexdigest() for p in prompts]
+    store = AnswerStore(out / "judge")
+    try:
+        kept = [store.get(k) for k in keys]
+        todo = [i for i, row in enumerate(kept) if row is None]
+        with ThreadPoolExecutor(limits.workers) as pool:
+            answers = pool.map(lambda i: with_retries(lambda: {"marks": ask(prompts[i])}, limits), todo)
+            for done, (i, row) in enumerate(zip(todo, answers), 1):
+                store.add(keys[i], {"id": rows[i].id} | row)
+                kept[i] = row
+                report(len(rows) - len(todo) + done, len(rows))
+    finally:
+        store.close()
+    judged = [(item, row["marks"]) for item, row in zip(rows, kept) if row is not None and "marks" in row]
+    if not judged:
+        raise EcgError("unsupported_format", f"the judge {model} marked none of {len(rows)} answers")
+    marks = np.array([[m[axis]["score"] / 10 for axis in task.axes] for _, m in judged])
+    statistics = np.concatenate([marks, np.ones((len(marks), 1))], axis=1)
+
+    def finish(summed: np.ndarray) -> dict[str, np.ndarray]:
+        means = summed[:, :-1] / summed[:, -1:]
+        return {"judge": means.mean(1)} | {axis: means[:, k] for k, axis in enumerate(task.axes)}
+
+    group = metrics.clusters([item.patient for item, _ in judged])
+    once = finish(statistics.sum(0, keepdims=True))
+    drawn = metrics.bootstrap(group, statistics, finish, replicates, seed)
+    return {
+        "judge_model": model,
+        "n": len(judged),
+        "failures": len(rows) - len(judged),
+        **{k: float(v[0]) for k, v in once.items()},
+        "ci95": {k: list(metrics.interval(v)) for k, v in drawn.items()},
+    }

@@ -1,0 +1,151 @@
+"""PULSE's mapping on a tiny random checkpoint in LLaVA's original naming, and generation through the backend."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from ecgvlm.bench.backends import Ask, make_backend
+from ecgvlm.bench.backends.llava import convert_llava, new_key
+from ecgvlm.bench.task import load_task
+from ecgvlm.record import EcgError
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+HIDDEN, WORDS = 32, 60
+
+
+def original_names(layers, vision_layers, newline):
+    """The tensors of an original LLaVA checkpoint and of transformers' model, pair by pair, written out."""
+    pairs = {
+        "model.embed_tokens.weight": "model.language_model.embed_tokens.weight",
+        "model.norm.weight": "model.language_model.norm.weight",
+        "lm_head.weight": "lm_head.weight",
+        "model.mm_projector.0.weight": "model.multi_modal_projector.linear_1.weight",
+        "model.mm_projector.0.bias": "model.multi_modal_projector.linear_1.bias",
+        "model.mm_projector.2.weight": "model.multi_modal_projector.linear_2.weight",
+        "model.mm_projector.2.bias": "model.multi_modal_projector.linear_2.bias",
+    }
+    if newline:
+        pairs["model.image_newline"] = "model.image_newline"
+    parts = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj"]
+    for n in range(layers):
+        for part in [*parts, "mlp.down_proj", "input_layernorm", "post_attention_layernorm"]:
+            pairs[f"model.layers.{n}.{part}.weight"] = f"model.language_model.layers.{n}.{part}.weight"
+    tower = "model.vision_tower.vision_tower.vision_model."
+    vision = ["embeddings.class_embedding", "embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"]
+    for name in ("pre_layrnorm", "post_layernorm"):
+        vision += [f"{name}.weight", f"{name}.bias"]
+    for n in range(vision_layers):
+        for part in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2"):
+            vision += [f"encoder.layers.{n}.{part}.weight", f"encoder.layers.{n}.{part}.bias"]
+    return pairs | {tower + v: v for v in vision}
+
+
+def write_tokenizer(folder):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocab = {"<unk>": 0, "<s>": 1, "</s>": 2} | {f"w{i}": i for i in range(3, WORDS)}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<unk>"
+    )
+    fast.save_pretrained(folder)
+
+
+@pytest.fixture(params=["anyres", "pad"])
+def checkpoint(request, tmp_path):
+    """(folder in the original naming, the same model in transformers' own)."""
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    (tmp_path / "clip").mkdir()
+    vision.save_pretrained(tmp_path / "clip")
+    text = transformers.LlamaConfig(
+        vocab_size=WORDS + 1, hidden_size=HIDDEN, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False,
+    )  # fmt: skip
+    common = {"vision_config": vision, "text_config": text, "image_token_index": WORDS, "vision_feature_layer": -2}
+    pinpoints = [[28, 56], [56, 28], [56, 56]]
+    if request.param == "anyres":
+        config = transformers.LlavaNextConfig(**common, image_grid_pinpoints=pinpoints, tie_word_embeddings=False)
+        reference = transformers.LlavaNextForConditionalGeneration(config)
+    else:
+        reference = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(**common, tie_word_embeddings=False))
+    with torch.no_grad():
+        for p in reference.parameters():
+            p.copy_(torch.randn_like(p) * 0.3)
+    weights = reference.eval().state_dict()
+    prefix = next(k for k in weights if k.endswith("embeddings.class_embedding")).removesuffix("embeddings.class_embedding")
+    source = tmp_path / "original"
+    source.mkdir()
+    old = {}
+    for name, new in original_names(2, 3, request.param == "anyres").items():
+        tensor = weights[new if new in weights else prefix + new]
+        old[name] = (tensor[:WORDS] if tensor.shape[0] == WORDS + 1 and tensor.dim() == 2 else tensor).clone()
+    names = sorted(old)
+    save_file({k: old[k] for k in names[::2]}, source / "model-00001-of-00002.safetensors")
+    save_file({k: old[k] for k in names[1::2]}, source / "model-00002-of-00002.safetensors")
+    raw = {
+        "model_type": "llava_llama", "architectures": ["LlavaLlamaForCausalLM"], "mm_projector_type": "mlp2x_gelu",
+        "mm_vision_tower": str(tmp_path / "clip"), "mm_vision_select_layer": -2, "mm_vision_select_feature": "patch",
+        "image_aspect_ratio": request.param, "image_grid_pinpoints": pinpoints, "vocab_size": WORDS, "hidden_size": HIDDEN,
+        "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False,
+    }  # fmt: skip
+    (source / "config.json").write_text(json.dumps(raw))
+    write_tokenizer(source)
+    return source, reference
+
+
+def test_every_tensor_arrives(checkpoint, tmp_path):
+    source, reference = checkpoint
+    out = convert_llava(source, tmp_path / "converted")
+    model = transformers.AutoModelForImageTextToText.from_pretrained(out).eval()
+    assert type(model) is type(reference)
+    wanted = reference.state_dict()
+    for key, tensor in model.state_dict().items():
+        rows = WORDS if tensor.shape[:1] == (WORDS + 1,) and tensor.dim() == 2 else None
+        torch.testing.assert_close(tensor[:rows], wanted[key][:rows], msg=key)
+    processor = transformers.AutoProcessor.from_pretrained(out)
+    picture = np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8)
+    inputs = processor(text=["<image> w5 w6 w7"], images=[picture], return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**inputs).logits[..., :WORDS]
+        torch.testing.assert_close(logits, reference(**inputs).logits[..., :WORDS])
+        black = processor(text=["<image> w5 w6 w7"], images=[0 * picture], return_tensors="pt")
+        assert not torch.allclose(model(**black).logits[..., :WORDS], logits), "the picture must matter"
+
+
+def test_generation_through_the_backend(checkpoint, tmp_path, monkeypatch):
+    source, _ = checkpoint
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    backend = make_backend("pulse", load_task("code15-test"), [], str(source))
+    picture = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8))[1].tobytes()
+    one = backend.ask(Ask("w5 w6", picture, max_tokens=6))
+    assert one.input_tokens > 10
+    assert one.text
+    assert one == backend.ask(Ask("w5 w6", picture, max_tokens=6))
+    assert backend.ask(Ask("w7", picture, (("w5 w6", one.text),), max_tokens=6)).input_tokens > one.input_tokens
+
+
+def test_a_missing_tensor_is_named(checkpoint, tmp_path):
+    source, _ = checkpoint
+    (source / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(EcgError, match="missing"):
+        convert_llava(source, tmp_path / "converted")
+    assert not (tmp_path / "converted").exists()
+
+
+def test_unknown_tensors_are_refused():
+    with pytest.raises(EcgError, match="no part"):
+        new_key("model.resampler.weight", "model.vision_tower.")
+    assert new_key("model.layers.0.self_attn.rotary_emb.inv_freq", "v.") is None
+    with pytest.raises(EcgError, match="needs --model"):
+        make_backend("transformers", load_task("code15-test"), [])
