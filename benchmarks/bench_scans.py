@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_scans.py [--scans ../shared/data/scans] [--pages 240]
 
-Every page goes the whole way: picture, digitiser, measurements. A rate counts as right within 5 bpm or 5% of
-the reference, whichever is more; a page that cannot be digitised or measured counts as wrong. The reference is
-benchmarks/data/scans_heart_rate.csv: the printed rate, read by eye and again by a digit matcher, and the rate
-counted by eye where the device erred (`counted_bpm`). The share against the printed rates alone is given too.
-Goal of issue 3: 95%. Writes benchmarks/results/scans.json.
+Every page goes the whole way: picture, digitiser, measurements. A rate counts as right within 5 bpm or 5%
+of the reference, whichever is more; a page that cannot be digitised or measured counts as wrong. The
+reference is benchmarks/data/scans_heart_rate.csv: the printed rate, read by eye and again by a digit matcher,
+and the rate counted by eye where the device erred (`counted_bpm`). The share against the printed rates alone
+is given too. Goal of issue 3: 95%. Writes benchmarks/results/scans.json.
 """
 
 from __future__ import annotations
