@@ -29,7 +29,10 @@ def test_facts_of_a_report():
 @pytest.mark.parametrize(
     ("text", "values"),
     [
-        ("Rate 75, PR 0.16 s, QRS 0.09 s, QT/QTc 380/410 ms", {"heart_rate_bpm": 75, "pr_ms": 160, "qrs_ms": 90}),
+        (
+            "Rate 75, PR 0.16 s, QRS 0.09 s, QT/QTc 380/410 ms",
+            {"heart_rate_bpm": 75, "pr_ms": 160, "qrs_ms": 90},
+        ),
         ("heart rate of approximately 110 beats per minute", {"heart_rate_bpm": 110}),
         ("The QT interval is 400 ms (QTc 440 ms)", {"qt_ms": 400, "qtc_ms": 440}),
         ("corrected QT interval: 450 ms", {"qtc_ms": 450}),
@@ -115,8 +118,13 @@ def test_judge_is_cached_retried_and_resumed(tmp_path):
 
 def test_a_judge_that_keeps_no_form_is_an_error(tmp_path):
     items, predictions = reports(2)
-    with serving("openai", answer='{"diagnosis": 11}') as server, pytest.raises(EcgError, match="marked none"):
-        judge_with_model(TASK, items, predictions, "m", tmp_path, server.url, Limits(attempts=2, longest_wait=0.01))
+    with (
+        serving("openai", answer='{"diagnosis": 11}') as server,
+        pytest.raises(EcgError, match="marked none"),
+    ):
+        judge_with_model(
+            TASK, items, predictions, "m", tmp_path, server.url, Limits(attempts=2, longest_wait=0.01)
+        )
     with pytest.raises(EcgError, match="not judged"):
         judge_with_model(load_task("ptb-test"), items, predictions, "m", tmp_path, server.url)
 

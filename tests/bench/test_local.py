@@ -30,16 +30,36 @@ def original_names(layers, vision_layers, newline):
     }
     if newline:
         pairs["model.image_newline"] = "model.image_newline"
-    parts = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj"]
+    parts = [
+        "self_attn.q_proj",
+        "self_attn.k_proj",
+        "self_attn.v_proj",
+        "self_attn.o_proj",
+        "mlp.gate_proj",
+        "mlp.up_proj",
+    ]
     for n in range(layers):
         for part in [*parts, "mlp.down_proj", "input_layernorm", "post_attention_layernorm"]:
             pairs[f"model.layers.{n}.{part}.weight"] = f"model.language_model.layers.{n}.{part}.weight"
     tower = "model.vision_tower.vision_tower.vision_model."
-    vision = ["embeddings.class_embedding", "embeddings.patch_embedding.weight", "embeddings.position_embedding.weight"]
+    vision = [
+        "embeddings.class_embedding",
+        "embeddings.patch_embedding.weight",
+        "embeddings.position_embedding.weight",
+    ]
     for name in ("pre_layrnorm", "post_layernorm"):
         vision += [f"{name}.weight", f"{name}.bias"]
     for n in range(vision_layers):
-        for part in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2"):
+        for part in (
+            "self_attn.q_proj",
+            "self_attn.k_proj",
+            "self_attn.v_proj",
+            "self_attn.out_proj",
+            "layer_norm1",
+            "layer_norm2",
+            "mlp.fc1",
+            "mlp.fc2",
+        ):
             vision += [f"encoder.layers.{n}.{part}.weight", f"encoder.layers.{n}.{part}.bias"]
     return pairs | {tower + v: v for v in vision}
 
@@ -63,7 +83,12 @@ def checkpoint(request, tmp_path):
 
     torch.manual_seed(0)
     vision = transformers.CLIPVisionConfig(
-        hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=28, patch_size=14
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
     )
     (tmp_path / "clip").mkdir()
     vision.save_pretrained(tmp_path / "clip")
@@ -71,18 +96,29 @@ def checkpoint(request, tmp_path):
         vocab_size=WORDS + 1, hidden_size=HIDDEN, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False,
     )  # fmt: skip
-    common = {"vision_config": vision, "text_config": text, "image_token_index": WORDS, "vision_feature_layer": -2}
+    common = {
+        "vision_config": vision,
+        "text_config": text,
+        "image_token_index": WORDS,
+        "vision_feature_layer": -2,
+    }
     pinpoints = [[28, 56], [56, 28], [56, 56]]
     if request.param == "anyres":
-        config = transformers.LlavaNextConfig(**common, image_grid_pinpoints=pinpoints, tie_word_embeddings=False)
+        config = transformers.LlavaNextConfig(
+            **common, image_grid_pinpoints=pinpoints, tie_word_embeddings=False
+        )
         reference = transformers.LlavaNextForConditionalGeneration(config)
     else:
-        reference = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(**common, tie_word_embeddings=False))
+        reference = transformers.LlavaForConditionalGeneration(
+            transformers.LlavaConfig(**common, tie_word_embeddings=False)
+        )
     with torch.no_grad():
         for p in reference.parameters():
             p.copy_(torch.randn_like(p) * 0.3)
     weights = reference.eval().state_dict()
-    prefix = next(k for k in weights if k.endswith("embeddings.class_embedding")).removesuffix("embeddings.class_embedding")
+    prefix = next(k for k in weights if k.endswith("embeddings.class_embedding")).removesuffix(
+        "embeddings.class_embedding"
+    )
     source = tmp_path / "original"
     source.mkdir()
     old = {}
@@ -127,12 +163,16 @@ def test_generation_through_the_backend(checkpoint, tmp_path, monkeypatch):
     source, _ = checkpoint
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     backend = make_backend("pulse", load_task("code15-test"), [], str(source))
-    picture = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8))[1].tobytes()
+    picture = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8))[
+        1
+    ].tobytes()
     one = backend.ask(Ask("w5 w6", picture, max_tokens=6))
     assert one.input_tokens > 10
     assert one.text
     assert one == backend.ask(Ask("w5 w6", picture, max_tokens=6))
-    assert backend.ask(Ask("w7", picture, (("w5 w6", one.text),), max_tokens=6)).input_tokens > one.input_tokens
+    assert (
+        backend.ask(Ask("w7", picture, (("w5 w6", one.text),), max_tokens=6)).input_tokens > one.input_tokens
+    )
 
 
 def test_a_missing_tensor_is_named(checkpoint, tmp_path):

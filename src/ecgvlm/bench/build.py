@@ -1,4 +1,6 @@
-"""Makes a task's pages and gold from records, so that anyone with PTB-XL, CODE-15% or CinC records can run it."""
+"""Makes a task's pages and gold from records, so that anyone with PTB-XL, CODE-15% or CinC records can run
+it.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,11 @@ _SNOMED = {
 }  # fmt: skip
 
 
-def find_records(root: Path, folds: Collection[int] | None = None, fs: int = 100) -> Iterator[tuple[str, Record]]:
-    """(id, record) of a folder: PTB-XL (whole or the project's part), CODE-15%, or WFDB files with CinC headers.
+def find_records(
+    root: Path, folds: Collection[int] | None = None, fs: int = 100
+) -> Iterator[tuple[str, Record]]:
+    """(id, record) of a folder: PTB-XL (whole or the project's part), CODE-15%, or WFDB files with CinC
+    headers.
 
     folds: PTB-XL's strat_folds wanted. Raises EcgError where the folder holds none of these.
     """
@@ -63,7 +68,9 @@ def _code15(root: Path) -> Iterator[tuple[str, Record]]:
             row = exams.get(exam)
             if row is None:
                 continue
-            found = {c for c in CODE15 if row[c] == "True"} | ({"NORM"} if row["normal_ecg"] == "True" else set())
+            found = {c for c in CODE15 if row[c] == "True"} | (
+                {"NORM"} if row["normal_ecg"] == "True" else set()
+            )
             record = read_code15(path, index)
             yield exam, replace(record, labels=frozenset(found), patient=row["patient_id"])
 
@@ -81,7 +88,16 @@ def _list_codes(codes: Sequence[str], names: dict[str, str]) -> str:
     return "; ".join(f"{c}({names[c]})" for c in codes)
 
 
-_CPSC = {"AF": "AF", "1dAVb": "I-AVB", "LBBB": "LBBB", "RBBB": "RBBB", "PAC": "PAC", "PVC": "PVC", "STD": "STD", "STE": "STE"}
+_CPSC = {
+    "AF": "AF",
+    "1dAVb": "I-AVB",
+    "LBBB": "LBBB",
+    "RBBB": "RBBB",
+    "PAC": "PAC",
+    "PVC": "PVC",
+    "STD": "STD",
+    "STE": "STE",
+}
 
 
 def _code15_gold(record: Record) -> str | None:
@@ -126,13 +142,15 @@ def build_task(
     folds: Collection[int] | None = None,
     limit: int | None = None,
     layout: str | None = None,
+    licence: str = "",
     width_px: int = 1600,
 ) -> int:
     """Writes `out/<task>.json` and `out/images/`; returns the number of rows.
 
-    Each record becomes one page of each kind asked for. Style, layout and damage of a page depend on the seed and the
-    record's id only, so any subset is rendered alike. A record whose labels leave the gold open is left out. limit:
-    records, drawn by seed. Raises EcgError where the task cannot be made from records.
+    Each record becomes one page of each kind asked for. Style, layout and damage of a page depend on the
+    seed and the record's id only, so any subset is rendered alike. A record whose labels leave the gold
+    open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
+    are shown to others only where it is open. Raises EcgError where the task cannot be made from records.
     """
     from ecgvlm.paper.degrade import degrade
     from ecgvlm.paper.render import render
@@ -163,7 +181,7 @@ def build_task(
             prompt = task.prompts[int(rng.integers(len(task.prompts)))]
             rows.append({
                 "id": f"{key}-{kind}", "image": name, "patient": record.patient or key, "age": record.age,
-                "sex": record.sex, "page": kind, "layout": rendering.truth.layout,
+                "sex": record.sex, "page": kind, "layout": rendering.truth.layout, "licence": licence,
                 "conversations": [
                     {"from": "human", "value": f"<image>\n{prompt}"}, {"from": "gpt", "value": gold},
                 ],

@@ -96,14 +96,17 @@ def score(
         )
 
 
-
 @app.command()
 def run(
     task: TaskName,
-    backend: Annotated[str, typer.Option(help="openai, openai-compatible, anthropic, gemini, transformers, ...")],
+    backend: Annotated[
+        str, typer.Option(help="openai, openai-compatible, anthropic, gemini, transformers, ...")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the run; called again, it asks only what is missing.")],
     gold: Annotated[Path | None, typer.Option(help="ECGBench JSON; without it the hub is asked.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the images (beside the gold if not given).")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images (beside the gold if not given).")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model name, or folder of a local one.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Server, where it is not the vendor's own.")] = None,
     control: Annotated[str, typer.Option(help="none, blank, shuffled or noise pages instead.")] = "none",
@@ -155,7 +158,9 @@ def run(
 @app.command()
 def judge(
     folder: Annotated[Path, typer.Argument(help="Folder of a run on a report or chat task.")],
-    model: Annotated[str | None, typer.Option(help="Judge model; without it only facts are compared.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Judge model; without it only facts are compared.")
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server of the judge.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 4,
     replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
@@ -188,7 +193,9 @@ def judge(
 def table(
     folders: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
     parser: Annotated[str, typer.Option(help="pulse or strict.")] = "pulse",
-    out: Annotated[Path | None, typer.Option("-o", help="Folder for table.md, table.csv and table.html.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", help="Folder for table.md, table.csv and table.html.")
+    ] = None,
     replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
 ) -> None:
     """Prints the leaderboard: runs beside the published rows."""
@@ -207,6 +214,26 @@ def table(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    parser: Annotated[str, typer.Option(help="pulse or strict.")] = "pulse",
+    out: Annotated[Path | None, typer.Option("-o", help="File to write (report.html in the folder).")] = None,
+    replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
+) -> None:
+    """Writes one HTML page about a run; it opens offline."""
+    from ecgvlm.bench.report import report_page
+    from ecgvlm.bench.runner import write_text
+    from ecgvlm.bench.table import load_run
+
+    path = out or folder / "report.html"
+    try:
+        write_text(path, report_page(load_run(folder), parser, replicates))
+    except EcgError as error:
+        raise _fail(error) from None
+    typer.echo(str(path))
+
+
+@app.command()
 def build(
     task: TaskName,
     records: Annotated[Path, typer.Option(help="Folder of PTB-XL, CODE-15% or CinC records.")],
@@ -215,6 +242,9 @@ def build(
     folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many records, drawn by seed.")] = None,
     layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,
+    licence: Annotated[
+        str, typer.Option(help="Licence of the records (PTB-XL, CODE-15%: 'CC BY 4.0').")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Seed of styles, damage and prompts.")] = 0,
 ) -> None:
     """Makes a task from records: pages rendered with a seed, and the gold."""
@@ -224,7 +254,7 @@ def build(
     try:
         wanted = [int(f) for f in folds.split(",")] if folds else None
         loaded = load_task(task)
-        n = build_task(loaded, records, out, pages.split(","), seed, wanted, limit, layout)
+        n = build_task(loaded, records, out, pages.split(","), seed, wanted, limit, layout, licence)
     except EcgError as error:
         raise _fail(error) from None
     typer.echo(f"{n} rows in {out / loaded.name}.json")

@@ -1,8 +1,9 @@
-"""Our own report judge: facts of a report against facts of the gold. It asks no one and is not the published judge.
+"""Our own report judge: facts of a report against facts of the gold. It asks no one and is not the published
+judge.
 
-A report is taken apart into statements: findings it asserts or denies (rhythm among them) and intervals with their
-values. Precision and recall are over asserted findings, the rhythm and the intervals; a statement that the gold says
-the opposite of is a contradiction.
+A report is taken apart into statements: findings it asserts or denies (rhythm among them) and intervals
+with their values. Precision and recall are over asserted findings, the rhythm and the intervals; a
+statement that the gold says the opposite of is a contradiction.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _QUANTITIES: dict[str, tuple[str, float, float]] = {
 }
 _VALUE = r"(?:\s*(?:\([^)\d]*\)|of|is|was|at|approximately|about|around|duration|interval|deviation|[:=~≈]|,|measures?))*\s*"
 _PATTERNS = {
-    name: re.compile(rf"\b(?:{words})\b{_VALUE}(-?\d+(?:\.\d+)?)\s*(ms|msec|s|sec|seconds|bpm|/min|beats|°|degrees)?", re.IGNORECASE)
+    name: re.compile(
+        rf"\b(?:{words})\b{_VALUE}(-?\d+(?:\.\d+)?)\s*(ms|msec|s|sec|seconds|bpm|/min|beats|°|degrees)?",
+        re.IGNORECASE,
+    )
     for name, (words, _, _) in _QUANTITIES.items()
 }
 _RATE_ALONE = re.compile(r"\b(\d{2,3})\s*(?:bpm|/min|beats per minute|beats/min)", re.IGNORECASE)
@@ -54,8 +58,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One report against its gold. stated, right: facts stated, and those of them the gold states too. wanted: facts
-    of the gold. found: those of them stated. contradictions: codes and quantities the two disagree on.
+    """One report against its gold. stated, right: facts stated, and those of them the gold states too.
+    wanted: facts of the gold. found: those of them stated. contradictions: codes and quantities the two
+    disagree on.
     """
 
     stated: int
@@ -66,12 +71,16 @@ class Verdict:
 
 
 def extract_facts(text: str) -> Facts:
-    """The facts of a report. A code both asserted and denied counts as asserted; NORM and ABNORMAL are findings."""
+    """The facts of a report. A code both asserted and denied counts as asserted; NORM and ABNORMAL are
+    findings.
+    """
     mentions, _ = find_mentions(text)
     said = {m.code for m in mentions if m.asserted and not m.weak}
     said |= {"SR" for m in mentions if m.asserted and m.weak}
     denied = frozenset(m.code for m in mentions if not m.asserted) - said
-    return Facts(frozenset(said - set(RHYTHMS)), denied, frozenset(said & set(RHYTHMS)), _values(normalise(text)))
+    return Facts(
+        frozenset(said - set(RHYTHMS)), denied, frozenset(said & set(RHYTHMS)), _values(normalise(text))
+    )
 
 
 def _values(text: str) -> dict[str, float]:
@@ -92,10 +101,10 @@ def _values(text: str) -> dict[str, float]:
 def judge_facts(text: str, gold: str) -> Verdict:
     """Compares a report's facts with the gold's.
 
-    A finding is right where the gold asserts it; a rhythm where the gold names the same or both are sinus rhythms of
-    which one is unspecific; a value where it lies within the tolerance. A contradiction: asserted here and denied there
-    or the reverse, normal against abnormal, another rhythm, a value outside the tolerance. What the gold does not
-    speak of is neither.
+    A finding is right where the gold asserts it; a rhythm where the gold names the same or both are sinus
+    rhythms of which one is unspecific; a value where it lies within the tolerance. A contradiction:
+    asserted here and denied there or the reverse, normal against abnormal, another rhythm, a value outside
+    the tolerance. What the gold does not speak of is neither.
     """
     mine, theirs = extract_facts(text), extract_facts(gold)
     right = len(mine.asserted & theirs.asserted)
@@ -135,7 +144,8 @@ def _same_rhythm(a: frozenset[str], b: frozenset[str]) -> bool:
 def judge_reports(
     gold: Sequence[Item], predictions: Predictions, replicates: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Precision, recall and F1 of facts over all reports, contradictions a report, with 95% intervals by patient.
+    """Precision, recall and F1 of facts over all reports, contradictions a report, with 95% intervals by
+    patient.
 
     Figures are of pooled facts (micro). Returns JSON values; "rows" holds each report's verdict.
     """

@@ -1,7 +1,9 @@
-"""A language model as judge of reports, on the published three axes of 0 to 10, through an OpenAI-compatible endpoint.
+"""A language model as judge of reports, on the published three axes of 0 to 10, through an OpenAI-compatible
+endpoint.
 
-The wording is ours: PULSE's axes (diagnosis, waveform, rhythm; in the arena accuracy, completeness, instruction), not its
-prompt, and another judge model than its GPT-4o gives other figures. Name the judge with every figure.
+The wording is ours: PULSE's axes (diagnosis, waveform, rhythm; in the arena accuracy, completeness,
+instruction), not its prompt, and another judge model than its GPT-4o gives other figures. Name the judge
+with every figure.
 """
 
 from __future__ import annotations
@@ -72,10 +74,12 @@ def judge_with_model(
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Marks every answer; kept one by one in `out/judge/`, so a second call asks only for what is missing or failed.
+    """Marks every answer; kept one by one in `out/judge/`, so a second call asks only for what is missing or
+    failed.
 
-    Returns JSON values: the mean of each axis and "judge" (mean of all axes), as fractions of 1, with 95% intervals by
-    patient; failures are counted apart. Raises EcgError where the task is not judged or nothing could be.
+    Returns JSON values: the mean of each axis and "judge" (mean of all axes), as fractions of 1, with 95%
+    intervals by patient; failures are counted apart. Raises EcgError where the task is not judged or
+    nothing could be.
     """
     import openai
 

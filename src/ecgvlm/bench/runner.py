@@ -251,7 +251,9 @@ def with_retries(
         return min(random.uniform(0.5, 1.0) * 2 ** (state.attempt_number - 1), limits.longest_wait)
 
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(limits.attempts), tenacity.stop_when_event_set(stop)),
+        stop=tenacity.stop_any(
+            tenacity.stop_after_attempt(limits.attempts), tenacity.stop_when_event_set(stop)
+        ),
         wait=pause,
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, Failure) and e.retryable),
         sleep=stop.wait,
@@ -266,7 +268,9 @@ def with_retries(
         return {"error": f"{error.code}: {error.message}", "kind": error.code}
 
 
-def _request(backend: Backend, ask: Ask, limits: Limits, pace: _Pace, stop: threading.Event) -> dict[str, Any]:
+def _request(
+    backend: Backend, ask: Ask, limits: Limits, pace: _Pace, stop: threading.Event
+) -> dict[str, Any]:
     """One request with its retries, as a row to keep."""
     began = time.monotonic()
 
@@ -316,7 +320,7 @@ def _write_run(task: Task, items: Sequence[Item], backend: Backend, out: Path, c
         {"id": i.id, "patient": i.patient, **i.meta, "conversations": [
             turn for q, a in zip(i.turns, i.golds)
             for turn in ({"from": "human", "value": q}, {"from": "gpt", "value": a})
-        ]} | ({"image": str(i.image)} if isinstance(i.image, Path) else {})
+        ]} | ({"image": os.path.relpath(i.image, out)} if isinstance(i.image, Path) else {})
         for i in items
     ]  # fmt: skip
     write_text(path, json.dumps(run, indent=1) + "\n")

@@ -46,9 +46,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. figures: x 100, name -> (value, low, high); low and high are None in published rows.
+    """One line of a table. figures: x 100, name -> (value, low, high); low and high are None in published
+    rows.
 
-    better_than: what the system is significantly better than on the task's first figure (paired bootstrap, p < 0.05).
+    better_than: what the system is significantly better than on the task's first figure (paired bootstrap,
+    p < 0.05).
     """
 
     task: str
@@ -94,14 +96,18 @@ def published_rows(tasks: Sequence[str]) -> list[Row]:
     return rows
 
 
-def leaderboard(runs: Sequence[Run], parser: str = "pulse", replicates: int = 1000, seed: int = 0) -> list[Row]:
+def leaderboard(
+    runs: Sequence[Run], parser: str = "pulse", replicates: int = 1000, seed: int = 0
+) -> list[Row]:
     """Published rows, then measured ones, of every task that a run is on."""
     tasks = list(dict.fromkeys(run.task.name for run in runs))
     rows: list[Row] = []
     for name in tasks:
         rows += published_rows([name])
         here = [run for run in runs if run.task.name == name]
-        scores = {id(run): score(run.task, run.gold, run.predictions, parser, replicates, seed) for run in here}
+        scores = {
+            id(run): score(run.task, run.gold, run.predictions, parser, replicates, seed) for run in here
+        }
         for run in here:
             rows.append(_measured(run, scores[id(run)], _better(run, here, parser, replicates, seed)))
     return rows
@@ -148,7 +154,11 @@ def _cell(row: Row, name: str) -> str:
     if name not in row.figures:
         return ""
     value, low, high = row.figures[name]
-    return f"{value:.1f}" if low is None or high is None or low != low else f"{value:.1f} [{low:.1f}, {high:.1f}]"
+    return (
+        f"{value:.1f}"
+        if low is None or high is None or low != low
+        else f"{value:.1f} [{low:.1f}, {high:.1f}]"
+    )
 
 
 _COUNTS = ("n", "unparsed", "failures", "missing")

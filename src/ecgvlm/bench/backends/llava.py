@@ -25,7 +25,8 @@ IMAGE_TOKEN = "<image>"
 
 
 def new_key(old: str, vision_prefix: str) -> str | None:
-    """The name transformers gives to a tensor of an original LLaVA checkpoint; None for buffers it does not keep.
+    """The name transformers gives to a tensor of an original LLaVA checkpoint; None for buffers it does not
+    keep.
 
     Raises EcgError for a name that belongs to no known part.
     """
@@ -46,10 +47,11 @@ def new_key(old: str, vision_prefix: str) -> str | None:
 
 
 def convert_llava(source: Path, out: Path) -> Path:
-    """Writes the checkpoint in `source` to `out` as transformers loads it; returns `out`. Done once: a finished one is kept.
+    """Writes the checkpoint in `source` to `out` as transformers loads it; returns `out`. Done once: a
+    finished one is kept.
 
-    One row is added to both embedding tables for the image token, which the original replaces before the lookup. Raises
-    EcgError where a tensor is unknown, missing or of another shape.
+    One row is added to both embedding tables for the image token, which the original replaces before the
+    lookup. Raises EcgError where a tensor is unknown, missing or of another shape.
     """
     if (out / "config.json").is_file():
         return out
@@ -73,7 +75,8 @@ def convert_llava(source: Path, out: Path) -> Path:
         for key, tensor in shard.items():
             if key not in shapes or tuple(tensor.shape) != shapes[key]:
                 raise EcgError(
-                    "unsupported_format", f"{source}: {key} is {tuple(tensor.shape)}, the model wants {shapes.get(key)}"
+                    "unsupported_format",
+                    f"{source}: {key} is {tuple(tensor.shape)}, the model wants {shapes.get(key)}",
                 )
             where[key] = name
         save_file({k: v.contiguous() for k, v in shard.items()}, beside / name, metadata={"format": "pt"})
@@ -93,11 +96,17 @@ def convert_llava(source: Path, out: Path) -> Path:
             save(shard, count)
     if not any(k.startswith(vision_prefix) for k in where):  # a frozen tower is not saved with the model
         tower = transformers.CLIPVisionModel.from_pretrained(raw["mm_vision_tower"]).state_dict()
-        shard = {vision_prefix + k.removeprefix("vision_model."): v for k, v in tower.items() if "position_ids" not in k}
+        shard = {
+            vision_prefix + k.removeprefix("vision_model."): v
+            for k, v in tower.items()
+            if "position_ids" not in k
+        }
         save(shard, count + 1)
     missing = sorted(k for k in shapes.keys() - where.keys() if not k.endswith("position_ids"))
     if missing:
-        raise EcgError("unsupported_format", f"{source}: {len(missing)} tensors are missing, {missing[0]} first")
+        raise EcgError(
+            "unsupported_format", f"{source}: {len(missing)} tensors are missing, {missing[0]} first"
+        )
     (beside / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
     _processor(source, raw, config).save_pretrained(beside)
     config.save_pretrained(beside)
@@ -111,7 +120,9 @@ def _config(raw: dict[str, Any]) -> tuple[Any, Any]:
 
     text_classes = {"llava_llama": tr.LlamaConfig, "llava": tr.LlamaConfig, "llava_mistral": tr.MistralConfig}
     if raw.get("model_type") not in text_classes:
-        raise EcgError("unsupported_format", f"model type {raw.get('model_type')!r} is not LLaVA's original naming")
+        raise EcgError(
+            "unsupported_format", f"model type {raw.get('model_type')!r} is not LLaVA's original naming"
+        )
     if raw.get("mm_projector_type") != "mlp2x_gelu":
         raise EcgError("unsupported_format", f"projector {raw.get('mm_projector_type')!r} is not supported")
     names = (
@@ -144,7 +155,8 @@ def _processor(source: Path, raw: dict[str, Any], config: Any) -> Any:
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     if (token := tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)) != config.image_token_index:
         raise EcgError(
-            "unsupported_format", f"{source}: {IMAGE_TOKEN} became token {token}, not {config.image_token_index}"
+            "unsupported_format",
+            f"{source}: {IMAGE_TOKEN} became token {token}, not {config.image_token_index}",
         )
     tokenizer.padding_side = "left"
     side = config.vision_config.image_size

@@ -13,12 +13,14 @@ from ecgvlm.record import EcgError
 
 
 class Transformers:
-    """`ecgvlm bench run --task code15 --backend transformers --model HuggingFaceTB/SmolVLM-256M-Instruct --out DIR`
+    """`ecgvlm bench run --task code15 --backend transformers --model HuggingFaceTB/SmolVLM-256M-Instruct
+    --out DIR`
 
-    Any image-text-to-text model with a chat template: SmolVLM, Qwen2-VL (Qwen/Qwen2-VL-7B-Instruct), LLaVA-NeXT
-    (llava-hf/llava-v1.6-vicuna-7b-hf), MiniCPM-V 2.6 (openbmb/MiniCPM-V-2_6, whose own code asks questions). LLaVA-Med
-    (microsoft/llava-med-v1.5-mistral-7b) is rewritten from LLaVA's original naming first. Decoding is greedy, one question
-    at a time, so an answer depends on nothing but its own question and picture.
+    Any image-text-to-text model with a chat template: SmolVLM, Qwen2-VL (Qwen/Qwen2-VL-7B-Instruct),
+    LLaVA-NeXT (llava-hf/llava-v1.6-vicuna-7b-hf), MiniCPM-V 2.6 (openbmb/MiniCPM-V-2_6, whose own code
+    asks questions). LLaVA-Med (microsoft/llava-med-v1.5-mistral-7b) is rewritten from LLaVA's original
+    naming first. Decoding is greedy, one question at a time, so an answer depends on nothing but its own
+    question and picture.
     """
 
     name = "transformers"
@@ -39,7 +41,9 @@ class Transformers:
         try:
             config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=_own_code(model))
             if _own_code(model):
-                self._net = transformers.AutoModel.from_pretrained(source, dtype=dtype, trust_remote_code=True)
+                self._net = transformers.AutoModel.from_pretrained(
+                    source, dtype=dtype, trust_remote_code=True
+                )
                 self._processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=True)
             else:
                 self._net = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=dtype)
@@ -88,13 +92,18 @@ class Transformers:
             if answer is not None:
                 messages.append({"role": "assistant", "content": [answer]})
         answer = self._net.chat(
-            image=None, msgs=messages, tokenizer=self._processor, sampling=False, max_new_tokens=ask.max_tokens
+            image=None,
+            msgs=messages,
+            tokenizer=self._processor,
+            sampling=False,
+            max_new_tokens=ask.max_tokens,
         )
         return Reply(str(answer))
 
 
 class Pulse(Transformers):
-    """`ecgvlm bench run --task code15 --backend pulse --out DIR` (PULSE-7B; `--model` names another checkpoint or a folder)
+    """`ecgvlm bench run --task code15 --backend pulse --out DIR` (PULSE-7B; `--model` names another
+    checkpoint or a folder)
 
     The published weights are in LLaVA's original naming; they are rewritten once, beside the other caches.
     """
