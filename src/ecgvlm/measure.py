@@ -6,6 +6,7 @@ from the earliest onset to the latest end over all leads.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -85,10 +86,20 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     slope = ndimage.gaussian_filter1d(smooth, 0.010 * FS, axis=1, order=1) * FS  # [12, n] mV/s
     # QRS complexes bend more sharply than P and T waves of any size.
     energy = _energy(ndimage.gaussian_filter1d(smooth, _BEND * FS, axis=1, order=2), printed)
-    beats = np.zeros(0, int) if empty else _find_beats(energy, _energy(slope, printed))
-    beats = _align(beats, slope, printed)
+    steepness = _energy(slope, printed)
+    beats = _align(_find_beats(energy, steepness), slope, printed)
     windows = _windows(x, printed, beats)  # [b, 12, w]
     similar = _similar(windows, beats)
+    kept = np.ones(len(beats), bool)
+    hidden = _hidden(beats, similar, energy)
+    if len(hidden):
+        places = np.sort(np.append(beats, hidden))
+        beats = _align(places, slope, printed)
+        windows = _windows(x, printed, beats)
+        similar = _similar(windows, beats)
+        kept = similar | ~np.isin(places, hidden)
+    kept &= _believable(beats, similar, steepness)
+    beats, windows, similar = beats[kept], windows[kept], similar[kept]
     premature = _premature(beats, similar)
     basic = similar & ~premature
     if basic.sum() < min(2, len(beats)):
@@ -353,6 +364,41 @@ def _similar(windows: np.ndarray, beats: np.ndarray) -> np.ndarray:
         similar |= group & ((alike[seed] > 0.8) | (np.arange(b) == seed))
         left &= ~group
     return similar
+
+
+def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """[k] samples of what may be weak beats: one in the middle of each pause twice as long as usual."""
+    if similar.sum() < 4:
+        return np.zeros(0, int)
+    usual, least = np.median(np.diff(beats[similar])), 0.15 * np.median(energy[beats])
+    found = []
+    for a, b in itertools.pairwise(beats):
+        middle = range(round(a + 0.4 * (b - a)), round(b - 0.4 * (b - a)))
+        if 1.6 * usual < b - a < 2.4 * usual and energy[middle].max() > least:
+            found.append(middle[int(np.argmax(energy[middle]))])
+    return np.array(found, int)
+
+
+def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -> np.ndarray:
+    """[b] bool: False for strange shapes inside an otherwise regular interval: jumps of the baseline, T waves.
+
+    A premature beat shifts the rhythm, so it does not lie in such an interval; interpolated ones are kept where they
+    are many and steep.
+    """
+    sure = np.flatnonzero(similar)
+    kept = np.ones(len(beats), bool)
+    if len(sure) < 3:
+        return kept
+    between = np.diff(beats[sure])
+    usual = np.median(between)
+    inside = np.zeros(len(beats), bool)
+    for a, b, length in zip(sure, sure[1:], between):
+        inside[a + 1 : b] = abs(length - usual) < 0.2 * usual
+    near = round(0.08 * FS)
+    steep = _highest(steepness, beats - near, beats + near)
+    few = inside.sum() <= max(2, 0.15 * len(beats))
+    kept[inside & (few | (steep < 0.6 * np.median(steep[sure])))] = False
+    return kept
 
 
 def _premature(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
