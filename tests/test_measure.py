@@ -1,0 +1,286 @@
+"""What is measured on simulated hearts is what they were made of, in every layout."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgvlm.measure import BEAT_FS, measure
+from ecgvlm.model.evidence import REASONS
+from ecgvlm.paper.layouts import LAYOUTS, layout
+from ecgvlm.record import LEADS
+from ecgvlm.simulate import CONDITIONS, Noise, Simulation, random_simulation, simulate
+
+CONTRACT = ("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_deg")
+
+
+def printed(record, name="3x4+1R", seed=0, noise_mv=0.02):
+    """[12, n] mV as a page of this layout holds them: NaN elsewhere, each strip with a zero of its own."""
+    rng = np.random.default_rng(seed)
+    leads = np.full(record.signal.shape, np.nan)
+    for strip in sorted(layout(name).strips(record.seconds), key=lambda strip: not strip.rhythm):
+        part = slice(round(strip.start * record.fs), round(strip.end * record.fs))
+        row = LEADS.index(strip.lead)
+        leads[row, part] = record.signal[row, part] + rng.normal(0, 0.3)
+    return leads + rng.normal(0, noise_mv, leads.shape)
+
+
+def beats_agree(found, truth, seconds):
+    """Whether every beat clear of the margins was found, and nothing else."""
+    inside = truth[(truth > 0.25) & (truth < seconds - 0.25)]
+    near = [np.abs(found - t).min() < 0.12 for t in inside]
+    clear = found[(found > 0.25) & (found < seconds - 0.25)]
+    return all(near) and all(np.abs(truth - t).min() < 0.12 for t in clear)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_intervals_in_every_layout(name):
+    asked = Simulation(rate_bpm=70, pr_ms=170, qrs_ms=94, qt_ms=380, axis_deg=50)
+    record, truth = simulate(asked, seed=3)
+    found = measure(printed(record, name), record.fs)
+    assert beats_agree(found.beats, truth.r_peak, record.seconds)
+    assert found.heart_rate_bpm == pytest.approx(truth.rate_bpm, abs=1)
+    assert found.pr_ms == pytest.approx(170, abs=16)
+    assert found.qrs_ms == pytest.approx(94, abs=14)
+    assert found.qt_ms == pytest.approx(380, abs=20)
+    assert found.axis_deg == pytest.approx(truth.axis_deg, abs=8)
+    assert found.qtc_ms == pytest.approx(found.qt_ms / np.sqrt(found.rr_ms / 1000))
+    assert found.qtc_fridericia_ms == pytest.approx(found.qt_ms / np.cbrt(found.rr_ms / 1000))
+    assert found.reasons == {}
+
+
+@pytest.mark.parametrize("name", ["12x1", "3x4+1R", "6x2"])
+def test_intervals_follow_what_was_asked(name):
+    """Over forty healthy hearts: nearly every rate right, intervals true in the middle and rarely far off."""
+    rng = np.random.default_rng(0)
+    errors: dict[str, list[float]] = {key: [] for key in ("rate", "pr", "qrs", "qt", "axis")}
+    for seed in range(40):
+        pr, qrs, axis = rng.uniform(125, 220), rng.uniform(80, 115), rng.uniform(-20, 90)
+        asked = Simulation(rate_bpm=rng.uniform(45, 120), pr_ms=pr, qrs_ms=qrs, axis_deg=axis)
+        record, truth = simulate(asked, seed)
+        found = measure(printed(record, name, seed), record.fs)
+        errors["rate"].append(found.heart_rate_bpm / truth.rate_bpm - 1)
+        errors["pr"].append(np.nan if found.pr_ms is None else found.pr_ms - pr)
+        errors["qrs"].append(found.qrs_ms - qrs)
+        errors["qt"].append(found.qt_ms - truth.qt_ms)
+        errors["axis"].append((found.axis_deg - truth.axis_deg + 180) % 360 - 180)
+    assert np.mean(np.abs(errors["rate"]) < 0.05) >= 0.95
+    assert np.mean(np.isfinite(errors["pr"])) >= 0.9
+    for key, usual, rare in (("pr", 8, 40), ("qrs", 8, 30), ("qt", 10, 40), ("axis", 5, 25)):
+        known = np.abs([error for error in errors[key] if np.isfinite(error)])
+        assert np.median(known) < usual, key
+        assert np.quantile(known, 0.9) < rare, key
+
+
+@pytest.mark.parametrize("rate", [30, 45, 100, 150, 190])
+def test_rates_from_slow_to_fast(rate):
+    record, truth = simulate(
+        Simulation(rate_bpm=rate, pr_ms=120, qt_ms=min(400, 0.62 * 60_000 / rate)), seed=5
+    )
+    found = measure(printed(record), record.fs)
+    assert beats_agree(found.beats, truth.r_peak, record.seconds)
+    assert found.heart_rate_bpm == pytest.approx(truth.rate_bpm, rel=0.03)
+
+
+@pytest.mark.parametrize("fs", [100.0, 250.0, 400.0, 1000.0])
+def test_sampling_rate_makes_no_difference(fs):
+    record, _ = simulate(Simulation(rate_bpm=75, pr_ms=160, qrs_ms=96, qt_ms=390), seed=8, fs=fs)
+    found = measure(printed(record, "12x1", noise_mv=0.01), fs)
+    assert found.heart_rate_bpm == pytest.approx(75, abs=2)
+    assert found.pr_ms == pytest.approx(160, abs=18)
+    assert found.qrs_ms == pytest.approx(96, abs=16)
+    assert found.qt_ms == pytest.approx(390, abs=20)
+
+
+@pytest.mark.parametrize("name", ["12x1", "3x4+1R", "6x2+1R"])
+def test_fibrillation_is_irregular_and_has_no_pr(name):
+    """Of ten hearts each: PR is withheld in fibrillation, with the reason, and given in sinus rhythm."""
+    given_pr = {"af": 0, "sinus": 0}
+    variation = {"af": [], "sinus": []}
+    for rhythm in given_pr:
+        for seed in range(10):
+            record, _ = simulate(Simulation(rhythm=rhythm, rate_bpm=85), seed)
+            found = measure(printed(record, name, seed), record.fs)
+            given_pr[rhythm] += found.pr_ms is not None
+            variation[rhythm].append(found.rr_variation)
+            if found.pr_ms is None:
+                assert found.reasons["pr_ms"] == "no_p_wave"
+                assert found.p_onset is None
+    assert given_pr["af"] <= 2
+    assert given_pr["sinus"] >= 9
+    assert np.median(variation["af"]) > 0.1 > 0.05 > np.median(variation["sinus"])
+
+
+def test_wide_and_long_are_told_from_normal():
+    def median(name, **asked):
+        values = []
+        for seed in range(6):
+            record, _ = simulate(Simulation(**asked), seed)
+            values.append(getattr(measure(printed(record, seed=seed), record.fs), name))
+        return np.median([value for value in values if value is not None])
+
+    assert median("qrs_ms", qrs_ms=90) < 105
+    assert median("qrs_ms", conduction="rbbb", qrs_ms=140, qt_ms=420) > 120
+    assert median("qrs_ms", conduction="lbbb", qrs_ms=150, qt_ms=430) > 120
+    assert median("pr_ms", pr_ms=160) < 185
+    assert median("pr_ms", pr_ms=260, rate_bpm=60) > 235
+    assert median("axis_deg", axis_deg=-60) < -40
+    assert median("axis_deg", axis_deg=100) > 80
+
+
+def test_premature_beats_are_marked_and_left_out_of_the_intervals():
+    asked = Simulation(rate_bpm=65, pvc=0.2, qrs_ms=90, qt_ms=390)
+    record, truth = simulate(asked, seed=11)
+    found = measure(printed(record, "12x1"), record.fs)
+    early = truth.r_peak[[kind == "pvc" for kind in truth.beats]]
+    assert early.size
+    assert beats_agree(found.beats, truth.r_peak, record.seconds)
+    marked = found.beats[found.premature]
+    for t in early[(early > 0.3) & (early < 9.7)]:
+        assert np.abs(marked - t).min() < 0.12
+    assert found.qrs_ms < 115
+    assert found.rr_variation < found.rr_variation_raw
+
+
+def test_waves_of_each_lead():
+    """The median beat's amplitudes are the signal's own, in the leads where they can be read off."""
+    record, truth = simulate(Simulation(rate_bpm=60, qt_ms=400, noise=Noise()), seed=2)
+    found = measure(record.signal, record.fs)
+    at = (truth.r_peak[3] * record.fs).astype(int)
+    for lead, signal in zip(LEADS, record.signal):
+        level = np.median(signal[round((truth.qrs_onset[3] - 0.02) * record.fs) :][:8])
+        beat = signal[at - 40 : at + 40] - level
+        waves = found.waves[lead]
+        assert waves.r >= 0 >= max(waves.q, waves.s)
+        assert waves.r == pytest.approx(
+            max(float(beat.max()), 0), abs=0.15 + 0.15 * float(np.abs(beat).max())
+        )
+        assert min(waves.q, waves.s) == pytest.approx(
+            min(beat.min(), 0), abs=0.15 + 0.15 * float(np.abs(beat).max())
+        )
+    assert found.median_beat.shape == (12, round(0.8 * BEAT_FS))
+    assert np.isfinite(found.median_beat).all()
+
+
+def test_st_elevation_shows_in_its_leads():
+    record, _ = simulate(Simulation(st_elevation="inferior", rate_bpm=70), seed=4)
+    waves = measure(printed(record), record.fs).waves
+    assert min(waves[lead].st for lead in ("II", "III", "aVF")) > 0.05
+    assert waves["aVL"].st < 0
+
+
+def test_marks_are_in_order():
+    record, _ = simulate(Simulation(), seed=1)
+    found = measure(printed(record), record.fs)
+    assert found.p_onset < found.qrs_onset < 0 < found.j_point < found.t_end
+    assert found.pr_ms == pytest.approx(1000 * (found.qrs_onset - found.p_onset))
+
+
+def test_only_some_leads_printed():
+    record, truth = simulate(Simulation(rate_bpm=80), seed=6)
+    leads = np.full(record.signal.shape, np.nan)
+    leads[LEADS.index("V2")] = record.signal[LEADS.index("V2")]
+    found = measure(leads, record.fs)
+    assert found.heart_rate_bpm == pytest.approx(truth.rate_bpm, abs=2)
+    assert found.axis_deg is None
+    assert found.reasons["axis_deg"] == "not_printed"
+    assert [lead for lead, waves in found.waves.items() if waves is not None] == ["V2"]
+    assert np.isfinite(found.median_beat).any(axis=1).sum() == 1
+
+
+def test_flaws_of_the_trace_are_bridged():
+    record, truth = simulate(Simulation(rate_bpm=75), seed=9)
+    leads = printed(record, "12x1")
+    rng = np.random.default_rng(0)
+    for start in rng.integers(0, leads.shape[1] - 10, 25):
+        leads[:, start : start + 10] = np.nan
+    found = measure(leads, record.fs)
+    assert beats_agree(found.beats, truth.r_peak, record.seconds)
+
+
+@pytest.mark.parametrize("leads", [
+    np.full((12, 5000), np.nan),
+    np.zeros((12, 5000)),
+    np.zeros((12, 0)),
+    np.zeros((12, 30)),
+    np.where(np.arange(5000) % 2, 1e3, -1e3) * np.ones((12, 1)),
+    np.random.default_rng(0).normal(0, 1, (12, 5000)),
+], ids=["blank", "flat", "empty", "short", "saturated", "noise"])  # fmt: skip
+def test_what_is_no_ecg_is_said_to_be_unknown_and_never_fails(leads):
+    found = measure(leads, 500.0)
+    table = found.to_dict()
+    json.dumps(table)
+    for name in CONTRACT:
+        assert table[name] is not None or found.reasons[name] in REASONS
+    if not np.nan_to_num(leads).any():
+        assert len(found.beats) == 0
+        assert all(table[name] is None for name in CONTRACT)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    condition=st.sampled_from(CONDITIONS),
+    seed=st.integers(0, 1000),
+    name=st.sampled_from(sorted(LAYOUTS)),
+    seconds=st.sampled_from([2.5, 5.0, 10.0]),
+)
+def test_any_heart_gives_sane_numbers(condition, seed, name, seconds):
+    record, _ = simulate(random_simulation(np.random.default_rng(seed), condition), seed, seconds=seconds)
+    leads = printed(record, name, seed)
+    kept = leads.copy()
+    found = measure(leads, record.fs)
+    np.testing.assert_array_equal(leads, kept)  # the caller's array is left alone
+    table = found.to_dict()
+    json.dumps(table, allow_nan=False)
+    for key, low, high in (
+        ("heart_rate_bpm", 15, 320), ("pr_ms", 60, 500), ("qrs_ms", 30, 330), ("qt_ms", 150, 800),
+        ("axis_deg", -180, 180),
+    ):  # fmt: skip
+        assert (table[key] is None) == (key in found.reasons)
+        assert table[key] is None or low <= table[key] <= high
+    assert (np.diff(found.beats) > 0.15).all()
+    assert found.premature.shape == found.beats.shape
+    assert set(found.waves) == set(LEADS)
+
+
+def test_wrong_shape_is_refused():
+    with pytest.raises(ValueError, match=r"\[12, n\]"):
+        measure(np.zeros((3, 100)), 500.0)
+
+
+def test_measuring_is_quick_and_light():
+    record, _ = simulate(Simulation(), seed=1)
+    leads = printed(record)
+    measure(leads, record.fs)
+    began = time.process_time()
+    for _ in range(5):
+        measure(leads, record.fs)
+    assert (time.process_time() - began) / 5 < 0.08  # 10 ms on a quiet machine
+    code = "import sys, ecgvlm.measure; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "pandas", "neurokit2", "matplotlib", "sklearn"} & set(loaded)
+
+
+@pytest.mark.real_data
+def test_labels_of_real_records_are_told_by_the_numbers(shared_data):
+    """Fold 6: each labelled group lies where its definition says."""
+    from ecgvlm.datasets import load_ptbxl
+
+    records = load_ptbxl(shared_data / "ptbxl", folds=[6])
+    values: dict[str, list] = {"SB": [], "ST": [], "NORM": [], "AF": []}
+    for record in records:
+        for label in values:
+            if label in record.labels and len(values[label]) < 12:
+                values[label].append(measure(printed(record, seed=record.meta["ecg_id"]), record.fs))
+    assert all(found.heart_rate_bpm < 62 for found in values["SB"])
+    assert all(found.heart_rate_bpm > 95 for found in values["ST"])
+    assert np.mean([found.pr_ms is not None for found in values["NORM"]]) > 0.85
+    assert np.mean([found.pr_ms is not None for found in values["AF"]]) < 0.35
+    assert 75 < np.median([found.qrs_ms for found in values["NORM"]]) < 105
