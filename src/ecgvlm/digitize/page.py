@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -17,6 +17,7 @@ from ecgvlm.record import LEADS, EcgError
 _MARGIN = 32.0  # mm around the seen grid that the rectified page shows
 _LONGEST = 420.0  # mm of a page's side
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
+_SAME_LEAD = 0.85  # likeness from which on a rhythm strip is taken for a lead
 _ROW_MM = 250.0  # 10 s at 25 mm/s
 
 
@@ -227,28 +228,26 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
     speed, gain = _speed_and_gain(image, seen)
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else 20 * PX_PER_MM
-    strips = []
-    for placed, (curve, sure) in zip(found.strips, follow(seen.trace, found.strips, pitch)):
-        x = (np.ceil(placed.x0) + np.arange(len(curve))) / PX_PER_MM
-        zero = float(np.nanmedian(curve)) if np.isfinite(curve).any() else placed.y
-        mv = placed.sign * (zero - curve) / PX_PER_MM / gain
-        t0 = placed.column * (placed.x1 - placed.x0) / PX_PER_MM / speed  # what lies between columns is no time
-        t1 = t0 + (placed.x1 - placed.x0) / PX_PER_MM / speed
-        strips.append(
-            Strip(
-                lead=placed.lead,
-                rhythm=placed.rhythm,
-                x0=placed.x0 / PX_PER_MM,
-                x1=placed.x1 / PX_PER_MM,
-                y=zero / PX_PER_MM,
-                t0=t0,
-                t1=t1,
-                t=t0 + (x - placed.x0 / PX_PER_MM) / speed,
-                curve=np.stack([x, curve / PX_PER_MM], 1),
-                mv=mv.astype(np.float32),
-                sure=float(np.mean(sure)),
-            )
+    strips: list[Strip] = []
+    for placed, (curve, sure) in zip(found.strips, follow(seen.trace, image, found.strips, pitch)):
+        x, y = curve.T / PX_PER_MM
+        x0, x1 = placed.x0 / PX_PER_MM, placed.x1 / PX_PER_MM
+        zero = float(np.nanmedian(y)) if np.isfinite(y).any() else placed.y / PX_PER_MM
+        t0 = placed.column * (x1 - x0) / speed  # what lies between columns is no time
+        strip = Strip(
+            lead=placed.lead,
+            rhythm=placed.rhythm,
+            x0=x0,
+            x1=x1,
+            y=zero,
+            t0=t0,
+            t1=t0 + (x1 - x0) / speed,
+            t=t0 + (x - x0) / speed,
+            curve=np.stack([x, y], 1),
+            mv=(placed.sign * (zero - y) / gain).astype(np.float32),
+            sure=sure,
         )
+        strips.append(_named_by_shape(strip, strips) if placed.rhythm else strip)
     quality = float(np.mean([s.sure for s in strips])) * min(1.0, found.named / 10) * min(1.0, 0.5 + 0.5 * paper.fit)
     return Page(
         image=image,
@@ -264,6 +263,28 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
         paper=paper,
         picture=(picture[0], picture[1]),
     )
+
+
+def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
+    """A rhythm strip repeats one of the twelve leads: where one matches it, that is its name, whatever was read."""
+    best, name = _SAME_LEAD, rhythm.lead
+    known = np.isfinite(rhythm.mv)
+    if known.sum() < 2:
+        return rhythm
+    for strip in strips:
+        own = np.isfinite(strip.mv)
+        if strip.rhythm or own.sum() < 50:
+            continue
+        t = np.arange(strip.t0 + 0.05, strip.t1 - 0.05, 0.008)
+        a = np.interp(t, strip.t[own], strip.mv[own])
+        for shift in (-0.016, -0.008, 0.0, 0.008, 0.016):
+            b = np.interp(t + shift, rhythm.t[known], rhythm.mv[known])
+            size = np.sqrt(np.var(a) * np.var(b)) + 1e-9
+            # Same shape at the same size: leads often look alike but for their size.
+            match = float(np.mean((a - a.mean()) * (b - b.mean())) / max(size, np.var(a), np.var(b)))
+            if match > best:
+                best, name = match, strip.lead
+    return replace(rhythm, lead=name)
 
 
 def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:

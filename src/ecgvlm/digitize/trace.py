@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from scipy.ndimage import minimum_filter1d
 
@@ -14,17 +15,23 @@ _REACH_MM = 34.0  # a trace may leave its row this far
 _STEP_COST = 0.035  # of the path, per px up or down between two columns
 _AWAY_COST = 0.0009  # per px that the path lies away from the row
 _FLOOR = 0.02
+_ONE_LINE = 2.4  # px of ink across one line of the mask, at most
+_STEEP = 3.0  # px a column, from where on rows tell more than columns
 
 
-def follow(trace: np.ndarray, strips: Sequence[Placed], pitch: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The curve of every strip: [(y in px at each column from ceil(x0) on, probability of ink there)], y NaN in gaps.
+def follow(
+    trace: np.ndarray, page: np.ndarray, strips: Sequence[Placed], pitch: float
+) -> list[tuple[np.ndarray, float]]:
+    """The curve of every strip: [n, 2] px, x increasing, y NaN in gaps; and the mean probability of ink along it.
 
-    trace: [H, W] probability of ink. Each strip's path is the cheapest from end to end (Viterbi with a cost linear in
+    trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. Each strip's path is the cheapest from end to end (Viterbi with a cost linear in
     the step, so that steep deflections are cheap enough and leaps to a neighbour's trace are not). pitch: px between rows.
     """
     width = min(_line_width(trace), 5.0)
     lengths = [int(np.floor(strip.x1)) - int(np.ceil(strip.x0)) for strip in strips]
-    curves: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.zeros(0))] * len(strips)
+    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+    contrast = cv2.absdiff(cv2.blur(grey, (41, 41)), grey)
+    curves: list[tuple[np.ndarray, float]] = [(np.zeros((0, 2)), 0.0)] * len(strips)
     # Strips of about one length go together, one column a step.
     order = sorted(range(len(strips)), key=lambda k: lengths[k])
     while order:
@@ -32,7 +39,9 @@ def follow(trace: np.ndarray, strips: Sequence[Placed], pitch: float) -> list[tu
         order = order[len(group) :]
         for k, path in zip(group, _paths(trace, [strips[k] for k in group], [lengths[k] for k in group], pitch)):
             x0 = int(np.ceil(strips[k].x0))
-            curves[k] = _refined(trace[:, x0 : x0 + len(path)], path, width)
+            part = slice(x0, x0 + len(path))
+            curve, sure = _refined(trace[:, part], contrast[:, part], path, width)
+            curves[k] = (_with_slopes(trace[:, part], contrast[:, part], curve) + [x0, 0], float(sure.mean()))
     return curves
 
 
@@ -84,7 +93,9 @@ def _line_width(trace: np.ndarray) -> float:
     return float(np.percentile(heights, 20)) if len(heights) else 2.0
 
 
-def _refined(columns: np.ndarray, path: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+def _refined(
+    columns: np.ndarray, contrast: np.ndarray, path: np.ndarray, width: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Sub-pixel curve from the ink around the path.
 
     A pen of some breadth leaves ink from the least to the greatest y that the curve has under it. On slopes the
@@ -111,10 +122,19 @@ def _refined(columns: np.ndarray, path: np.ndarray, width: float) -> tuple[np.nd
     inked = ink[y, x]
     top, bottom = np.where(inked, top + low - 1, np.nan), np.where(inked, bottom + low - 1, np.nan)
     known = np.isfinite(top)
+    # On level stretches the print itself tells more than the net's mask: the centre of its contrast.
+    middle = np.round((top + bottom) / 2)
+    level = known & (bottom - top < width + 2.5)
+    rows = np.arange(-3, 4)[:, None] + np.where(level, middle, 0).astype(int)
+    print_ = contrast[np.clip(rows, 0, contrast.shape[0] - 1), x].astype(np.float32)
+    print_ = np.maximum(print_ - 0.4 * print_.max(0), 0) + 1e-6
+    centre = (print_ * rows).sum(0) / print_.sum(0)
     if known.sum() < 2:
         return np.full(n, np.nan), sure
     filled_top, filled_bottom = (np.interp(x, x[known], edge[known]) for edge in (top, bottom))
     curve = (filled_top + filled_bottom) / 2
+    near = level & (np.abs(centre - curve) < 1.0)
+    curve[near] = centre[near]
     half = np.minimum(width, filled_bottom - filled_top) / 2
     for edge, sign in ((filled_top + half, 1.0), (half - filled_bottom, -1.0)):
         # sign * curve - edge: how far the middle of the ink lies from the tip's side of it.
@@ -127,6 +147,56 @@ def _refined(columns: np.ndarray, path: np.ndarray, width: float) -> tuple[np.nd
     gaps = _short_gaps(~known, int(2.5 * PX_PER_MM))
     curve[gaps] = np.interp(x[gaps], x[known], curve[known])
     return curve, sure
+
+
+def _with_slopes(columns: np.ndarray, contrast: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """The curve as points [n, 2], with the steep stretches measured row by row instead of column by column.
+
+    Where a QRS crosses several rows from one column to the next, the centre of the print in each row tells where.
+    """
+    n = len(curve)
+    height = columns.shape[0]
+    rise = np.diff(curve)
+    steep = np.abs(rise) > _STEEP
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.where(steep, np.sign(rise), 0), [0]])))
+    xs, ys = [np.arange(n, dtype=float)], [curve]
+    inner = np.zeros(n, bool)
+    for first, last in zip(edges[:-1], edges[1:]):
+        if not steep[first]:
+            continue
+        # Rows between the ends of this flank, short of its tips, where the other flank joins.
+        a, b = curve[first], curve[last]
+        low, high = (a, b) if a < b else (b, a)
+        rows = np.arange(int(np.ceil(low + 2)), int(np.floor(high - 2)) + 1)
+        rows = rows[(rows >= 0) & (rows < height)]
+        if len(rows) < 2:
+            continue
+        flank = slice(first, last + 1)
+        order = np.argsort(curve[flank])
+        about = np.interp(rows, curve[flank][order], np.arange(first, last + 1)[order])
+        near = np.round(about).astype(int) + np.arange(-4, 5)[:, None]  # [9, rows]
+        seen = columns[rows, np.clip(near, 0, n - 1)] >= 0.4
+        # Only the run of ink at the middle; another flank lies beyond paper.
+        left = np.minimum.accumulate(seen[4::-1], 0)[::-1]
+        run = np.concatenate([left[:-1], np.minimum.accumulate(seen[4:], 0)])
+        mass = (columns[rows, np.clip(near, 0, n - 1)] * run).sum(0)
+        print_ = contrast[rows, np.clip(near, 0, n - 1)].astype(np.float32) * run
+        total = print_.sum(0)
+        good = (mass > 0) & (mass < _ONE_LINE) & (total > 0)  # towards a tip the flanks melt into one
+        if good.sum() < 2:
+            continue
+        across = (print_ * near).sum(0)[good] / total[good]
+        down = rows[good].astype(float)
+        if a > b:
+            across, down = across[::-1], down[::-1]
+        inside = (across > first - 0.5) & (across < last + 0.5)
+        xs.append(np.maximum.accumulate(across[inside]))
+        ys.append(down[inside])
+        inner[first + 1 : last] = True
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    keep = np.concatenate([~inner, np.ones(len(x) - n, bool)])
+    order = np.argsort(x[keep], kind="stable")
+    return np.stack([x[keep][order], y[keep][order]], 1)
 
 
 def _short_gaps(missing: np.ndarray, most: int) -> np.ndarray:

@@ -121,39 +121,45 @@ def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterat
     marks += [(PULSE, box.mean(0)) for box in truth.pulses]
     marks += [(PULSE + 1 + NOTES.index(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)]
 
+    kinds = [kind for kind, _ in marks]
+    places = _located(truth.mesh, np.array([place for _, place in marks]).reshape(-1, 2)) * cell
+
     # The digitiser's own errors: a little turn, scale, shift and bend.
     angle, zoom = rng.normal(0, 0.004), rng.normal(1, 0.006)
     turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+    grid = np.mgrid[0:CROP, 0:CROP][::-1].astype(np.float32) - (CROP - 1) / 2  # x, y of the crop
+    turned = np.tensordot(turn, grid, 1)
     flip = rng.random() < 0.03  # upside down: no names are to be found
     for _ in range(n):
         # Half of the crops look at a name or a pulse; others anywhere on the paper, margins included.
-        if marks and rng.random() < 0.5:
-            place = marks[rng.integers(len(marks))][1]
-            nearest = np.argmin(((truth.mesh - place) ** 2).sum(2))
-            centre = np.array([nearest % cols, nearest // cols]) * cell + rng.uniform(-0.4, 0.4, 2) * CROP
+        if kinds and rng.random() < 0.5:
+            centre = places[rng.integers(len(kinds))] + rng.uniform(-0.4, 0.4, 2) * CROP
         else:
             centre = rng.uniform(0, 1, 2) * np.array([cols - 1, rows - 1]) * cell
-        grid = np.mgrid[0:CROP, 0:CROP][::-1].astype(np.float32) - (CROP - 1) / 2  # x, y of the crop
-        at = np.tensordot(turn, grid, 1) + centre.astype(np.float32)[:, None, None]
-        xy = _interpolate(truth.mesh, at / cell)
+        xy = _interpolate(truth.mesh, (turned + centre.astype(np.float32)[:, None, None]) / cell)
         image = cv2.remap(page.image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         target = _drawn(curves, turn, centre)
-        names = np.zeros((CLASSES, CROP // 4, CROP // 4), np.float32)
-        quarter = xy[2::4, 2::4]
-        for kind, place in marks:
-            distance = ((quarter - place) ** 2).sum(2)
-            j, i = np.unravel_index(np.argmin(distance), distance.shape)
-            step = np.linalg.norm(quarter[min(j + 1, CROP // 4 - 1), i] - quarter[max(j - 1, 0), i])
-            if distance[j, i] > step**2:
-                continue
-            yy, xx = np.mgrid[0 : CROP // 4, 0 : CROP // 4]
-            blob = np.exp(-((yy - j) ** 2 + (xx - i) ** 2) / (2 * 1.5**2))
-            np.maximum(names[kind], blob, out=names[kind])
+        names = _blobs(kinds, ((places - centre) @ np.linalg.inv(turn).T + (CROP - 1) / 2 - 2) / 4)
         if flip:
             image, target, names = image[::-1, ::-1], target[::-1, ::-1], np.zeros_like(names)
         if rng.random() < 0.1:
             image = np.repeat(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
         yield np.ascontiguousarray(image), np.ascontiguousarray(target), names
+
+
+def _blobs(kinds: list[int], at: np.ndarray) -> np.ndarray:
+    """The heat map [CLASSES, CROP/4, CROP/4] with a Gaussian of 1.5 cells at every mark; at: [n, 2] x, y in cells."""
+    side = CROP // 4
+    names = np.zeros((CLASSES, side, side), np.float32)
+    for kind, (x, y) in zip(kinds, at):
+        i, j = round(float(x)), round(float(y))
+        if not (0 <= i < side and 0 <= j < side):
+            continue
+        rows, cols = np.arange(max(0, j - 5), min(side, j + 6)), np.arange(max(0, i - 5), min(side, i + 6))
+        blob = np.exp(-((rows[:, None] - j) ** 2 + (cols - i) ** 2) / (2 * 1.5**2))
+        part = names[kind, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        np.maximum(part, blob, out=part)
+    return names
 
 
 def _located(mesh: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -203,7 +209,7 @@ def _interpolate(mesh: np.ndarray, node: np.ndarray) -> np.ndarray:
 class Pages(torch.utils.data.IterableDataset):
     """An endless stream of crops; every worker renders its own pages."""
 
-    def __init__(self, records: Path, seed: int, crops_per_page: int = 6):
+    def __init__(self, records: Path, seed: int, crops_per_page: int = 8):
         self.records, self.seed, self.crops = records, seed, crops_per_page
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:

@@ -1,0 +1,267 @@
+"""The `ecgvlm` command. Heavy imports stay inside the commands: a page is read within seconds from a cold start."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    import click
+
+    from ecgvlm.reader import Answer
+
+# Sub-commands with a Typer app of their own, imported when they are called.
+SUBCOMMANDS = {
+    "bench": ("ecgvlm.bench.cli", "Run, score and compare systems on ECGBench."),
+    "instruct": ("ecgvlm.instruct.cli", "Build instruction data from labelled records."),
+}
+
+
+class _Group(TyperGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *SUBCOMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUBCOMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, summary = SUBCOMMANDS[cmd_name]
+        command = typer.main.get_command(importlib.import_module(module).app)
+        command.help = command.help or summary
+        return command
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reads pictures of 12-lead ECGs and answers questions about them. Not a medical device.",
+)
+
+
+class Layout(str, Enum):
+    three_by_four = "3x4"
+    three_by_four_rhythm = "3x4+1R"
+    three_by_four_three = "3x4+3R"
+    six_by_two = "6x2"
+    six_by_two_rhythm = "6x2+1R"
+    twelve_by_one = "12x1"
+
+
+class Speed(str, Enum):
+    slow = "25"
+    fast = "50"
+
+
+class Gain(str, Enum):
+    half = "5"
+    standard = "10"
+    double = "20"
+
+
+class Degrade(str, Enum):
+    none = "none"
+    scan = "scan"
+    photo = "photo"
+
+
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+
+
+@app.command()
+def read(
+    images: Annotated[list[Path], typer.Argument(help="Pictures (or PDF pages) of 12-lead ECGs.", show_default=False)],
+    question: Annotated[str | None, typer.Option("--question", "-q", help="What to ask about each page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(help="Draw what was found on the page; a folder where there are several images."),
+    ] = None,
+) -> None:
+    """Read ECG pages: rhythm, NORMAL or ABNORMAL, findings, measurements, report, or an answer to a question."""
+    if overlay is not None and len(images) > 1:
+        overlay.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for answer in _answers(images, question, progress=not as_json):
+        failed |= answer.error is not None
+        if as_json:
+            print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
+        else:
+            _show(answer, asked=question is not None)
+        if overlay is not None and answer.error is None:
+            from ecgvlm.overlay import draw_overlay
+            from ecgvlm.image import load_image, write_image
+
+            target = overlay if len(images) == 1 else overlay / (Path(answer.image).stem + ".overlay.png")
+            write_image(target, draw_overlay(load_image(answer.image), answer))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _answers(images: list[Path], question: str | None, progress: bool) -> Iterator[Answer]:
+    """Answers in the order of the images; several are read at a time, one on each core."""
+    from ecgvlm.reader import Reader
+
+    workers = min(len(images), os.cpu_count() or 1)
+    if workers == 1:
+        yield Reader().read(images[0], question)
+        return
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    own = threading.local()
+
+    def one(image: Path) -> Answer:
+        if not hasattr(own, "reader"):
+            own.reader = Reader(threads=1)
+        return own.reader.read(image, question)
+
+    with ThreadPoolExecutor(workers) as pool:
+        answers = _ordered(pool, one, images, 4 * workers)
+        if progress and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import track
+
+            answers = track(answers, "Reading", len(images), console=Console(stderr=True))
+        yield from answers
+
+
+def _ordered(pool, function, items, ahead: int) -> Iterator:
+    """Like pool.map, but holds no more than `ahead` results, however long the list."""
+    from collections import deque
+
+    waiting: deque = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _show(answer: Answer, asked: bool) -> None:
+    from rich.console import Console, Group
+    from rich.markup import escape
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    from ecgvlm.labels import NAMES
+
+    console = Console()
+    if answer.error is not None:
+        Console(stderr=True).print(f"[red]{escape(answer.image)}[/red]: {escape(answer.error.message)}")
+        return
+    assert answer.evidence and answer.page
+    facts = answer.to_dict()
+    findings = Table(box=None, padding=(0, 1), show_header=False)
+    likely = sorted(facts["labels"].items(), key=lambda item: -item[1])
+    for label, p in likely:
+        if label in facts["findings"] or p >= 0.2:
+            mark = "●" if label in facts["findings"] else "○"
+            findings.add_row(mark, NAMES[label], f"{p:.0%}", "━" * max(1, round(20 * p)))
+    units = {"heart_rate_bpm": ("heart rate", "bpm"), "pr_ms": ("PR", "ms"), "qrs_ms": ("QRS", "ms"),
+             "qt_ms": ("QT", "ms"), "qtc_ms": ("QTc", "ms"), "axis_deg": ("axis", "°")}  # fmt: skip
+    numbers = "   ".join(
+        f"{name} {'–' if facts['measurements'][key] is None else f'{facts["measurements"][key]:.0f} {unit}'}"
+        for key, (name, unit) in units.items()
+    )
+    page = facts["page"]
+    foot = (
+        f"{page['layout']} page at {page['mm_per_s']:g} mm/s and {page['mm_per_mv']:g} mm/mV, quality "
+        f"{page['quality']:.0%}, {facts['seconds']:.2f} s. Not a medical device."
+    )
+    lines = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
+    if not asked:
+        lines += [Text(), Text(answer.report)]
+    console.print(Panel(Group(*lines, Text(), Text(foot, style="dim")), title=escape(answer.image), width=min(console.width, 110)))
+
+
+@app.command()
+def digitize(
+    image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
+) -> None:
+    """Turn the traces on a page into twelve leads in mV."""
+    from ecgvlm.digitize import Digitizer
+    from ecgvlm.image import load_image
+    from ecgvlm.record import Record, write_csv
+
+    page = Digitizer()(load_image(image))
+    fs = 500.0
+    write_csv(Record(page.leads(fs), fs, source=str(image)), output)
+    print(f"{output}: {page.layout} page, {page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV, quality {page.quality:.0%}")
+
+
+@app.command()
+def render(
+    record: Annotated[str, typer.Argument(help="WFDB record (no ending), CODE-15 file.hdf5:INDEX, DICOM or CSV.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG (or JPEG) to write.")],
+    layout: Annotated[Layout, typer.Option(help="How the leads stand on the page.")] = Layout.three_by_four_rhythm,
+    speed: Annotated[Speed, typer.Option(help="Paper speed in mm/s.")] = Speed.slow,
+    gain: Annotated[Gain, typer.Option(help="Gain in mm/mV.")] = Gain.standard,
+    degrade: Annotated[Degrade, typer.Option(help="Make it look scanned or photographed.")] = Degrade.none,
+    style: Annotated[str, typer.Option(help="Look of the page: classic, edan, ge, philips, schiller ...")] = "classic",
+    seed: Seed = 0,
+) -> None:
+    """Print a record as an ECG page."""
+    import numpy as np
+
+    from ecgvlm.image import write_image
+    from ecgvlm.paper.degrade import degrade as degraded
+    from ecgvlm.paper.render import render as rendered
+    from ecgvlm.paper.style import page_style
+    from ecgvlm.record import read_record
+
+    look = page_style(style, layout=layout.value, mm_per_s=float(speed.value), mm_per_mv=float(gain.value))
+    rng = np.random.default_rng(seed)
+    page = degraded(rendered(read_record(record), look, rng), degrade.value, rng)
+    write_image(output, page.image)
+
+
+@app.command()
+def simulate(
+    condition: Annotated[str, typer.Argument(help="sinus, af, flutter, rbbb, lbbb, pvc ... (wrong names list all)")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write, as `digitize` writes it.")],
+    seed: Seed = 0,
+) -> None:
+    """Simulate a 10-s 12-lead ECG with a condition."""
+    import numpy as np
+
+    from ecgvlm.record import EcgError, write_csv
+    from ecgvlm.simulate import CONDITIONS, random_simulation
+    from ecgvlm.simulate import simulate as simulated
+
+    if condition not in CONDITIONS:
+        raise EcgError("unsupported_format", f"condition {condition!r} is unknown; choose from {', '.join(CONDITIONS)}")
+    record, _ = simulated(random_simulation(np.random.default_rng(seed), condition), seed)
+    write_csv(record, output)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"ecgvlm: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def main() -> None:
+    from ecgvlm.record import EcgError
+
+    try:
+        app()
+    except EcgError as error:
+        _fail(error.message)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The way through: picture in, `Answer` out. ONNX Runtime only; no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ecgvlm.digitize import Digitizer, Page
+from ecgvlm.image import load_image
+from ecgvlm.measure import Measurements, measure
+from ecgvlm.model.evidence import Evidence
+from ecgvlm.model.findings import FindingsModel
+from ecgvlm.model.language import Language, shipped
+from ecgvlm.record import EcgError
+
+QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
+REPORT = "Please write a clinical report based on this ECG image."
+FS = 500.0  # Hz, of the digitised leads that are measured
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one page says. `error` is None where the page could be read; the fields from `answer` on are then filled."""
+
+    image: str
+    question: str
+    seconds: float
+    error: EcgError | None = None
+    answer: str = ""
+    report: str = ""
+    evidence: Evidence | None = None
+    measurements: Measurements | None = None
+    page: Page | None = None
+    model: str = ""
+
+    def to_dict(self) -> dict:
+        """The contract's JSON object."""
+        head = {"image": self.image, "ok": self.error is None, "question": self.question}
+        if self.error is not None:
+            return {**head, "error": {"code": self.error.code, "message": self.error.message}}
+        assert self.evidence and self.measurements and self.page
+        return {
+            **head,
+            "answer": self.answer,
+            "report": self.report,
+            "labels": {label: round(p, 4) for label, p in self.evidence.probabilities.items()},
+            "thresholds": {label: round(p, 4) for label, p in self.evidence.thresholds.items()},
+            "findings": list(self.evidence.findings),
+            "measurements": self.measurements.to_dict(),
+            "page": {
+                "layout": self.page.layout,
+                "px_per_mm": round(self.page.px_per_mm, 2),
+                "mm_per_s": self.page.mm_per_s,
+                "mm_per_mv": self.page.mm_per_mv,
+                "quality": round(self.page.quality, 3),
+            },
+            "model": self.model,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Reader:
+    """Reads pages with the shipped model. threads: of ONNX Runtime, for each of its nets."""
+
+    def __init__(self, threads: int = 2):
+        self.threads = threads
+
+    @cached_property
+    def digitizer(self) -> Digitizer:
+        return Digitizer(threads=self.threads)
+
+    @cached_property
+    def findings(self) -> FindingsModel:
+        return FindingsModel(threads=self.threads)
+
+    @cached_property
+    def language(self) -> Language:
+        return shipped(self.threads)
+
+    def read(self, source: str | Path | bytes, question: str | None = None, name: str | None = None) -> Answer:
+        """Read one picture (path or bytes of a file) and answer a question about it.
+
+        question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture. A picture that
+        cannot be read gives an Answer with its error; nothing is raised for it.
+        """
+        start = time.perf_counter()
+        asked = question or QUESTION
+        label = name or (str(source) if not isinstance(source, bytes) else "upload")
+        try:
+            page = self.digitizer(load_image(source))
+        except EcgError as error:
+            return Answer(label, asked, time.perf_counter() - start, error=error)
+        measurements = measure(page.leads(FS), FS)
+        evidence = self.findings(page, measurements)
+        report = self.language.answer(evidence, REPORT)
+        answer = report if question == REPORT else self.language.answer(evidence, asked)
+        return Answer(
+            image=label,
+            question=asked,
+            seconds=time.perf_counter() - start,
+            answer=answer,
+            report=report,
+            evidence=evidence,
+            measurements=measurements,
+            page=page,
+            model=self.findings.name,
+        )
+
+    def ask(self, answer: Answer, question: str) -> str:
+        """Answer a further question about a page that has been read."""
+        if answer.evidence is None:
+            raise ValueError("this page could not be read; there is nothing to ask about")
+        return self.language.answer(answer.evidence, question)
+
+
+def read(source: str | Path | bytes, question: str | None = None, threads: int = 2) -> Mapping:
+    """Read one picture and return the contract's JSON object as a dict; see `Reader` for many pictures."""
+    return Reader(threads).read(source, question).to_dict()

@@ -1,0 +1,98 @@
+"""The digitiser on simulated pages, judged by the renderer's truth."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pages import NOT_ECGS, page
+
+from ecgvlm.digitize import Digitizer
+from ecgvlm.digitize.grid import find_grid
+from ecgvlm.record import LEADS, EcgError
+
+
+@pytest.fixture(scope="module")
+def digitizer():
+    return Digitizer(threads=1)
+
+
+def snr_db(truth, strip) -> float:
+    """Signal over error in dB of one strip, offset removed, after the best shift within 30 ms (as in the 2024 challenge)."""
+    known = np.isfinite(strip.mv)
+    t = truth.t - truth.t[0]
+    grid = np.arange(0.02, t[-1] - 0.02, 1 / 500)
+    reference = np.interp(grid, t, truth.mv)
+    best = -np.inf
+    for shift in np.arange(-0.03, 0.0301, 0.002):
+        seen = np.interp(grid + shift, strip.t[known] - strip.t0, strip.mv[known])
+        error = (reference - reference.mean()) - (seen - seen.mean())
+        best = max(best, 10 * np.log10(np.var(reference) / np.mean(error**2)))
+    return best
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"), [("none", 18.0), ("scan", 14.0), ("photo", 11.0)]
+)
+def test_twelve_leads_come_back(digitizer, kind, least):
+    rendering = page(kind)
+    found = digitizer(rendering.image)
+    assert found.layout == "3x4+1R"
+    strips = {(s.lead, s.rhythm): s for s in found.strips}
+    values = [snr_db(truth, strips[truth.lead, truth.rhythm]) for truth in rendering.truth.traces]
+    assert np.median(values) > least
+
+
+@pytest.mark.parametrize("layout", ["3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1"])
+def test_layouts_are_told_apart(digitizer, layout):
+    found = digitizer(page(layout=layout).image)
+    assert found.layout == layout
+    assert {s.lead for s in found.strips} == set(LEADS)
+    printed = np.isfinite(found.leads(100.0))
+    assert printed.any(1).all()
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(25.0, 5.0), (50.0, 10.0), (25.0, 20.0)])
+def test_speed_and_gain_are_read(digitizer, speed, gain):
+    found = digitizer(page(mm_per_s=speed, mm_per_mv=gain).image)
+    assert (found.mm_per_s, found.mm_per_mv) == (speed, gain)
+
+
+def test_cabrera_order_and_its_inverted_avr(digitizer):
+    rendering = page(order="cabrera")
+    found = digitizer(rendering.image)
+    assert found.order == "cabrera"
+    truth = next(t for t in rendering.truth.traces if t.lead == "aVR")
+    strip = next(s for s in found.strips if s.lead == "aVR")
+    known = np.isfinite(strip.mv)
+    reference = np.interp(strip.t[known] - strip.t0, truth.t - truth.t[0], truth.mv)
+    assert np.corrcoef(reference, strip.mv[known])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", sorted(NOT_ECGS))
+def test_other_pictures_are_refused(digitizer, name):
+    with pytest.raises(EcgError) as caught:
+        digitizer(NOT_ECGS[name]())
+    assert caught.value.code == "not_an_ecg"
+
+
+def test_points_go_back_to_the_picture(digitizer):
+    rendering = page("photo")
+    found = digitizer(rendering.image)
+    truth = next(t for t in rendering.truth.traces if t.lead == "V2")
+    strip = next(s for s in found.strips if s.lead == "V2")
+    back = found.to_source(strip.curve[np.isfinite(strip.curve).all(1)])
+    distance = [np.linalg.norm(truth.xy - point, axis=1).min() for point in back[::5]]
+    assert np.median(distance) < 1.5
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 1000), kind=st.sampled_from(["none", "scan", "photo"]))
+def test_grid_maps_millimetres(seed, kind):
+    """The map found agrees with the truth's mesh up to a shift and a turn of the paper."""
+    rendering = page(kind, seed=seed)
+    paper = find_grid(rendering.image)
+    assert paper is not None
+    mesh = rendering.truth.mesh
+    rows, cols = mesh.shape[:2]
+    across = np.linalg.norm(mesh[rows // 2, cols // 2 + 4] - mesh[rows // 2, cols // 2 - 4]) / 40
+    assert paper.scale() == pytest.approx(across, rel=0.06)
