@@ -20,6 +20,7 @@ FS = 250.0  # Hz, of all work in here
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
 _BEFORE, _AFTER = 0.48, 0.72  # s around R that delineation looks at
+_ALIKE = 0.72  # similarity of beats of one origin
 _BEND = 0.014
 _GAP = 0.06  # s: a gap shorter than this is a flaw of the trace, not the end of a strip
 _P_SCORE = 0.5  # from here on a P wave is believed
@@ -264,7 +265,7 @@ def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     around = np.median(other[nearest], axis=1)  # [p]
     steep = _highest(steepness, peaks - round(0.08 * FS), peaks + round(0.08 * FS))
     usual = np.median(_highest(steepness, sure - round(0.08 * FS), sure + round(0.08 * FS)))
-    wide = (steep > 1.5 * around) & (steep > 0.4 * usual)
+    wide = (steep > 1.5 * around) & (steep > 0.25 * usual)
     gaps = np.abs(peaks[:, None] - beats[None])
     after = peaks[:, None] - beats[None]
     far = (gaps.min(axis=1) > 0.3 * FS) & (np.where(after > 0, after, 9999).min(axis=1) > 0.36 * FS)
@@ -351,17 +352,17 @@ def _similar(windows: np.ndarray, beats: np.ndarray) -> np.ndarray:
     known = np.isfinite(core).astype(float)
     core = np.where(known > 0, core, 0.0)
     power = (core * core) @ known.T  # [b, b] of the one, where both are printed
-    alike = (core @ core.T) / np.sqrt(power * power.T + 1e-9)
+    alike = 2 * (core @ core.T) / (power + power.T + 1e-9)  # 1 for the same shape at the same height
     shared = known @ known.T > 0
     # The dominant shape has the most beats like it, unless these come early.
-    same = shared & (alike > 0.8)
+    same = shared & (alike > _ALIKE)
     pause = np.append(1.0, np.diff(beats) / np.diff(beats).mean())
     score = same.sum(axis=1) * np.clip(same @ pause / np.maximum(same.sum(axis=1), 1), 0.5, 1.5)
     similar, left = np.zeros(b, bool), np.ones(b, bool)
     while left.any():
         seed = int(np.argmax(np.where(left, score, -1.0)))
         group = (shared[seed] & left) | (np.arange(b) == seed)
-        similar |= group & ((alike[seed] > 0.8) | (np.arange(b) == seed))
+        similar |= group & ((alike[seed] > _ALIKE) | (np.arange(b) == seed))
         left &= ~group
     return similar
 
@@ -370,7 +371,7 @@ def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.nd
     """[k] samples of what may be weak beats: one in the middle of each pause twice as long as usual."""
     if similar.sum() < 4:
         return np.zeros(0, int)
-    usual, least = np.median(np.diff(beats[similar])), 0.15 * np.median(energy[beats])
+    usual, least = np.median(np.diff(beats)), 0.15 * np.median(energy[beats[similar]])
     found = []
     for a, b in itertools.pairwise(beats):
         middle = range(round(a + 0.4 * (b - a)), round(b - 0.4 * (b - a)))
@@ -380,10 +381,9 @@ def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.nd
 
 
 def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """[b] bool: False for strange shapes inside an otherwise regular interval: jumps of the baseline, T waves.
+    """[b] bool: False for strange shapes that the basic rhythm has no room for: jumps of the baseline, T waves.
 
-    A premature beat shifts the rhythm, so it does not lie in such an interval; interpolated ones are kept where they
-    are many and steep.
+    Premature beats take a beat's place or shift the rhythm; interpolated ones are kept where they are many and steep.
     """
     sure = np.flatnonzero(similar)
     kept = np.ones(len(beats), bool)
@@ -391,13 +391,18 @@ def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -
         return kept
     between = np.diff(beats[sure])
     usual = np.median(between)
-    inside = np.zeros(len(beats), bool)
+    surplus = np.zeros(len(beats), bool)
     for a, b, length in zip(sure, sure[1:], between):
-        inside[a + 1 : b] = abs(length - usual) < 0.2 * usual
+        places = round(length / usual)
+        strange = np.arange(a + 1, b)
+        if places > 0 and abs(length - places * usual) < 0.2 * usual and len(strange) >= places:
+            phase = (beats[strange] - beats[a]) * places / length
+            best = np.argsort(np.abs(phase - np.round(phase)) + (np.round(phase) % places == 0))
+            surplus[strange[best[places - 1 :]]] = True
     near = round(0.08 * FS)
     steep = _highest(steepness, beats - near, beats + near)
-    few = inside.sum() <= max(2, 0.15 * len(beats))
-    kept[inside & (few | (steep < 0.6 * np.median(steep[sure])))] = False
+    few = surplus.sum() <= max(2, 0.15 * len(beats))
+    kept[surplus & (few | (steep < 0.6 * np.median(steep[sure])))] = False
     return kept
 
 
