@@ -16,7 +16,9 @@ CODES = ["1dAVb", "RBBB", "LBBB", "SB", "ST", "AF"]
 
 
 def write_files(folder: Path) -> tuple[Path, Path]:
-    """Gold and answers of 50,000 patients; every answer is a different text, so nothing is parsed from memory."""
+    """Gold and answers of 50,000 patients; every answer is a different text, so nothing is parsed from
+    memory.
+    """
     rng = random.Random(0)
     gold, answers = [], []
     for i in range(ANSWERS):

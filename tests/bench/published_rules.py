@@ -1,4 +1,6 @@
-"""A second, plain implementation of the scoring rules PULSE published, written from their description only."""
+"""A second, plain implementation of the scoring rules PULSE published, written from their description
+only.
+"""
 
 import random
 

@@ -100,7 +100,7 @@ def marks(prompt):
 
 def test_judge_is_cached_retried_and_resumed(tmp_path):
     items, predictions = reports(6)
-    faults = [(429, {"Retry-After": "0"}), "not json", (400, {})]
+    faults = [(429, {"Retry-After": "0"}), "not json", (400, {}), (400, {})]
     limits = Limits(workers=1, attempts=3, longest_wait=0.01)
     with serving("openai", answer=marks, faults=faults) as server:
         first = judge_with_model(TASK, items, predictions, "judge-1", tmp_path, server.url, limits, 100)

@@ -1,4 +1,6 @@
-"""PULSE's mapping on a tiny random checkpoint in LLaVA's original naming, and generation through the backend."""
+"""PULSE's mapping on a tiny random checkpoint in LLaVA's original naming, and generation through the
+backend.
+"""
 
 import json
 

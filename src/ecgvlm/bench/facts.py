@@ -31,7 +31,11 @@ _QUANTITIES: dict[str, tuple[str, float, float]] = {
     "qt_ms": (r"qt interval|qt|qt zeit", 30, 0.07),
     "axis_deg": (r"(?:qrs |electrical |cardiac )?axis|lagetyp", 20, 0.0),
 }
-_VALUE = r"(?:\s*(?:\([^)\d]*\)|of|is|was|at|approximately|about|around|duration|interval|deviation|[:=~≈]|,|measures?))*\s*"
+_FILLER = (
+    r"\([^)\d]*\)|of|is|was|at|approximately|about|around|duration|interval|deviation|[:=~≈]|,|measures?"
+)
+_VALUE = rf"(?:\s*(?:{_FILLER}))*\s*"
+_UNIT = r"(ms|msec|s|sec|seconds|bpm|/min|beats|°|degrees)"
 _PATTERNS = {
     name: re.compile(
         rf"\b(?:{words})\b{_VALUE}(-?\d+(?:\.\d+)?)\s*(ms|msec|s|sec|seconds|bpm|/min|beats|°|degrees)?",
@@ -93,8 +97,8 @@ def _values(text: str) -> dict[str, float]:
             low, high = _PLAUSIBLE[name]
             if low <= value <= high:
                 values.setdefault(name, value)
-    if "heart_rate_bpm" not in values and (match := _RATE_ALONE.search(text)):
-        values["heart_rate_bpm"] = float(match[1])
+    if "heart_rate_bpm" not in values and (alone := _RATE_ALONE.search(text)):
+        values["heart_rate_bpm"] = float(alone[1])
     return values
 
 
@@ -162,8 +166,11 @@ def judge_reports(
             precision, recall = right / stated, found / wanted
             f1 = np.where(right > 0, 2 * precision * recall / (precision + recall), 0.0)
             return {
-                "facts_precision": precision, "facts_recall": recall, "facts_f1": f1, "contradictions": contradictions / n,
-            }  # fmt: skip
+                "facts_precision": precision,
+                "facts_recall": recall,
+                "facts_f1": f1,
+                "contradictions": contradictions / n,
+            }
 
     group = metrics.clusters([item.patient for item in rows])
     once = {k: float(v[0]) for k, v in finish(statistics.sum(0, keepdims=True)).items()}

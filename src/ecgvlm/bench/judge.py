@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydantic
@@ -22,13 +22,13 @@ import pydantic
 from ecgvlm.bench import metrics
 from ecgvlm.bench.backends.base import Failure, api_key, sdk_failure
 from ecgvlm.bench.gold import Item, Predictions
-from ecgvlm.bench.runner import Limits, with_retries
+from ecgvlm.bench.runner import DEFAULT, Limits, with_retries
 from ecgvlm.bench.store import AnswerStore
 from ecgvlm.bench.task import Task
 from ecgvlm.record import EcgError
 
 _MEANING = {
-    "diagnosis": "Are the diagnoses of the reference (conduction, ischaemia, infarction, hypertrophy, normality) stated?",
+    "diagnosis": "Are the reference's diagnoses stated (conduction, ischaemia, infarction, hypertrophy, normal)?",
     "waveform": "Is the morphology right: P wave, QRS complex, ST segment, T wave, PR and QT intervals?",
     "rhythm": "Is the rhythm of the reference named, and no other?",
     "accuracy": "Is what the answer says about the ECG true by the reference?",
@@ -40,7 +40,7 @@ _MEANING = {
 class Mark(pydantic.BaseModel):
     """A mark of 0 (wrong or missing) to 10 (all right), and why."""
 
-    score: int = pydantic.Field(ge=0, le=10)
+    score: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]  # an enumeration: every server's grammar can hold it
     explanation: str
 
 
@@ -56,9 +56,11 @@ def judge_prompt(task: Task, item: Item, answer: str) -> str:
     questions = "\n".join(item.turns)
     reference = "\n".join(item.golds)
     return (
-        "You compare an answer about an ECG with the reference of a cardiologist. Give each aspect a whole number from 0 "
-        "(wrong or missing) to 10 (as in the reference) and one sentence why. Judge only what the reference speaks of; "
-        f"length is no merit.\n{axes}\n\nQuestion:\n{questions}\n\nReference:\n{reference}\n\nAnswer:\n{answer}"
+        "You compare an answer about an ECG with the reference of a cardiologist. Give each aspect a whole number "
+        "from 0 (wrong or missing) to 10 (as in the reference) and one sentence why. Judge only what the reference "
+        "speaks of; length is no merit. Reply in JSON only, for each aspect an object with the fields score and "
+        "explanation.\n"
+        f"{axes}\n\nQuestion:\n{questions}\n\nReference:\n{reference}\n\nAnswer:\n{answer}"
     )
 
 
@@ -69,7 +71,7 @@ def judge_with_model(
     model: str,
     out: Path,
     base_url: str | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT,
     replicates: int = 1000,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
@@ -90,15 +92,28 @@ def judge_with_model(
         api_key=key, base_url=base_url or os.environ.get("OPENAI_BASE_URL"), timeout=120.0, max_retries=0
     )
     wanted = marks_model(task.axes)
-    schema = {"name": "marks", "schema": wanted.model_json_schema(), "strict": True}
+    schema = wanted.model_json_schema()
+    # llama-cpp-python's server knows the older of the two forms only.
+    forms: list[dict[str, Any]] = [
+        {"type": "json_schema", "json_schema": {"name": "marks", "schema": schema, "strict": True}},
+        {"type": "json_object", "schema": schema},
+    ]
 
     def ask(prompt: str) -> dict[str, Any]:
+        try:
+            return ask_in(prompt, forms[0])
+        except Failure as error:
+            if error.kind != "bad_request" and "response_format" not in error.message:
+                raise
+            return ask_in(prompt, forms[1])
+
+    def ask_in(prompt: str, form: dict[str, Any]) -> dict[str, Any]:
         try:
             reply = client.chat.completions.create(
                 model=model,
                 temperature=0,
                 messages=[{"role": "user", "content": prompt}],
-                response_format={"type": "json_schema", "json_schema": schema},  # type: ignore[arg-type, misc]
+                response_format=form,  # type: ignore[call-overload]
             )
             text = reply.choices[0].message.content or ""
         except (openai.OpenAIError, ValueError) as error:

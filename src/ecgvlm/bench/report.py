@@ -28,8 +28,9 @@ def report_page(
     s = score(run.task, run.gold, run.predictions, parser, replicates, seed)
     data = prepare(run.task, run.gold, run.predictions, parser)
     parts = [
-        f"<p>{html.escape(run.system)}, {s.n} answers of {s.patients} patients, read by the parser <code>{parser}</code>. "
-        f"{s.unparsed} unparsed, {s.failures} failed, {s.missing} missing. Intervals: 95%, bootstrap by patient.</p>",
+        f"<p>{html.escape(run.system)}, {s.n} answers of {s.patients} patients, read by the parser "
+        f"<code>{parser}</code>. {s.unparsed} unparsed, {s.failures} failed, {s.missing} missing. "
+        "Intervals: 95%, bootstrap by patient.</p>",
         _figures(s),
     ]
     if s.calibration:
@@ -73,10 +74,9 @@ def _plot(
 
     marks = [f'<rect x="{margin}" y="10" width="{side}" height="{side}" fill="none" stroke="#999"/>']
     for k in range(0, 11, 2):
-        u = margin + side * k / 10
-        v = 10 + side * (1 - k / 10)
-        marks.append(f'<text x="{u}" y="{side + 26}" text-anchor="middle">{k / 10:g}</text>')
-        marks.append(f'<text x="{margin - 6}" y="{v + 4}" text-anchor="end">{k / 10:g}</text>')
+        across, down = margin + side * k / 10, 10 + side * (1 - k / 10)
+        marks.append(f'<text x="{across}" y="{side + 26}" text-anchor="middle">{k / 10:g}</text>')
+        marks.append(f'<text x="{margin - 6}" y="{down + 4}" text-anchor="end">{k / 10:g}</text>')
     if diagonal:
         marks.append(
             f'<polyline points="{at(0, 0)} {at(1, 1)}" fill="none" stroke="#bbb" stroke-dasharray="4"/>'

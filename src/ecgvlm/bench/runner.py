@@ -41,6 +41,9 @@ class Limits:
     longest_wait: float = LONGEST_WAIT
 
 
+DEFAULT = Limits()
+
+
 @dataclass(frozen=True)
 class Price:
     """US dollars per million tokens."""
@@ -103,7 +106,7 @@ def run_task(
     items: Sequence[Item],
     backend: Backend,
     out: Path,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT,
     images: Callable[[Item], bytes | None] = Item.image_bytes,
     price: Price | None = None,
     control: str = "none",
@@ -178,6 +181,7 @@ def _ask_all(
                 history = [*history, (ask.prompt, kept["text"])]
             else:
                 progress.cached += 1
+                assert kept is not None  # a row has at least one turn
                 settle(item, _answer(kept, history))
                 return
             if key in same:
@@ -250,13 +254,16 @@ def with_retries(
             return min(after * random.uniform(1.0, 1.1), limits.longest_wait)
         return min(random.uniform(0.5, 1.0) * 2 ** (state.attempt_number - 1), limits.longest_wait)
 
+    def sleep(seconds: float) -> None:
+        stop.wait(seconds)
+
     retrying = tenacity.Retrying(
         stop=tenacity.stop_any(
             tenacity.stop_after_attempt(limits.attempts), tenacity.stop_when_event_set(stop)
         ),
         wait=pause,
         retry=tenacity.retry_if_exception(lambda e: isinstance(e, Failure) and e.retryable),
-        sleep=stop.wait,
+        sleep=sleep,
         reraise=True,
     )
     try:

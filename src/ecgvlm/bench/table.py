@@ -1,4 +1,6 @@
-"""The leaderboard: measured rows with intervals beside published ones, and which differences are significant."""
+"""The leaderboard: measured rows with intervals beside published ones, and which differences are
+significant.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import csv
 import html
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -24,6 +27,8 @@ FIGURES = {
     "report": ("facts_f1", "judge"),
     "chat": ("facts_f1", "judge"),
 }
+
+Figures = dict[str, tuple[float, float | None, float | None]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Row:
     task: str
     system: str
     source: str
-    figures: dict[str, tuple[float, float | None, float | None]]
+    figures: Figures
     n: int | None = None
     unparsed: int | None = None
     failures: int | None = None
@@ -91,7 +96,7 @@ def published_rows(tasks: Sequence[str]) -> list[Row]:
     for line in csv.DictReader(io.StringIO(text)):
         if line["task"] in tasks:
             names = ("f1", "auc", "hl", "accuracy", "judge")
-            figures = {k: (float(line[k]), None, None) for k in names if line[k]}
+            figures: Figures = {k: (float(line[k]), None, None) for k in names if line[k]}
             rows.append(Row(line["task"], line["system"], f"published, {line['source']}", figures))
     return rows
 
@@ -114,11 +119,12 @@ def leaderboard(
 
 
 def _measured(run: Run, s: Score, better: tuple[str, ...]) -> Row:
-    figures = {
-        name: (100 * s.figures[name], *(100 * x for x in s.ci95.get(name, (float("nan"),) * 2)))
-        for name in FIGURES[run.task.kind]
-        if name in s.figures and s.figures[name] == s.figures[name]
-    }
+    figures: Figures = {}
+    for name in FIGURES[run.task.kind]:
+        value = s.figures.get(name, math.nan)
+        if not math.isnan(value):
+            low, high = s.ci95.get(name, (math.nan, math.nan))
+            figures[name] = (100 * value, 100 * low, 100 * high)
     for path, name in (("facts.json", "facts_f1"), ("judge.json", "judge")):
         if (run.folder / path).is_file() and name in FIGURES[run.task.kind]:
             judged = json.loads((run.folder / path).read_text("utf-8"))
@@ -128,7 +134,9 @@ def _measured(run: Run, s: Score, better: tuple[str, ...]) -> Row:
 
 
 def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed: int) -> tuple[str, ...]:
-    """Runs on the same gold that this one beats significantly. HL is better when lower; it is not used here."""
+    """Runs on the same gold that this one beats significantly. HL is better when lower; it is not used
+    here.
+    """
     if run.task.kind not in {"labels", "choice", "options"}:
         return ()
     figure = FIGURES[run.task.kind][0]
@@ -230,7 +238,10 @@ def to_html(rows: Sequence[Row]) -> str:
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; color: #222 }}
-table {{ border-collapse: collapse; margin: 1em 0 }} th, td {{ padding: .25em .7em; text-align: left; border-bottom: 1px solid #ddd }}
-.published td {{ color: #777 }} figure {{ display: inline-block; margin: .5em }} figcaption {{ font-size: 13px; color: #555 }}
+table {{ border-collapse: collapse; margin: 1em 0 }}
+th, td {{ padding: .25em .7em; text-align: left; border-bottom: 1px solid #ddd }}
+.published td {{ color: #777 }}
+figure {{ display: inline-block; margin: .5em; max-width: 500px; vertical-align: top }}
+figcaption {{ font-size: 13px; color: #555 }}
 </style><h1>{title}</h1>{body}</html>
 """

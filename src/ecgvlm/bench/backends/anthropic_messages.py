@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, cast
 
 from ecgvlm.bench.backends.base import EXAM_PREAMBLE, Ask, Failure, Reply, api_key, media_type, sdk_failure
 
 
 class Anthropic:
-    """`ANTHROPIC_API_KEY=... ecgvlm bench run --task code15 --backend anthropic --model claude-... --out DIR`"""
+    """`ANTHROPIC_API_KEY=... ecgvlm bench run --task code15 --backend anthropic --model claude-... --out
+    DIR`
+    """
 
     name = "anthropic"
 
@@ -41,7 +43,7 @@ class Anthropic:
         try:
             out = self._client.messages.create(
                 model=self.model,
-                messages=messages,  # type: ignore[arg-type]
+                messages=cast(Any, messages),
                 max_tokens=ask.max_tokens,
                 extra_body=self.parameters,  # this SDK has no argument for the temperature any more
             )

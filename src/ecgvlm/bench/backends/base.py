@@ -57,7 +57,9 @@ class Failure(Exception):
 
 
 class Backend(Protocol):
-    """name and model say who answers; parameters are all else that an answer depends on (they key the cache)."""
+    """name and model say who answers; parameters are all else that an answer depends on (they key the
+    cache).
+    """
 
     name: str
     model: str
@@ -127,7 +129,9 @@ def http_failure(status: int, message: str, after: str | None = None) -> Failure
 
 
 def sdk_failure(sdk: Any, error: Exception, key: str) -> Failure:
-    """The failure behind an exception of the openai or anthropic SDK (both have the same exception classes)."""
+    """The failure behind an exception of the openai or anthropic SDK (both have the same exception
+    classes).
+    """
     message = scrub(str(error), key)
     if isinstance(error, sdk.APIStatusError):
         return http_failure(error.status_code, message, error.response.headers.get("retry-after"))

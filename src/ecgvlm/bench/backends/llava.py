@@ -12,11 +12,12 @@ from ecgvlm.record import EcgError
 
 # The conversation that LLaVA's Vicuna models, PULSE-7B among them, were trained on ("llava_v1").
 VICUNA = (
-    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-    "and polite answers to the user's questions."
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
 )
 CHAT_TEMPLATE = (
-    VICUNA + "{% for message in messages %}{{ ' USER: ' if message['role'] == 'user' else ' ASSISTANT: ' }}"
+    VICUNA + "{% for message in messages %}"
+    "{{ ' USER: ' if message['role'] == 'user' else ' ASSISTANT: ' }}"
     "{% for part in message['content'] %}{{ '<image>\n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
     "{{ '</s>' if message['role'] == 'assistant' else '' }}{% endfor %}"
     "{{ ' ASSISTANT:' if add_generation_prompt else '' }}"
@@ -160,8 +161,8 @@ def _processor(source: Path, raw: dict[str, Any], config: Any) -> Any:
         )
     tokenizer.padding_side = "left"
     side = config.vision_config.image_size
-    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
-    common = {
+    size: dict[str, Any] = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+    common: dict[str, Any] = {
         "tokenizer": tokenizer, "patch_size": config.vision_config.patch_size, "chat_template": CHAT_TEMPLATE,
         "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1,
     }  # fmt: skip

@@ -61,13 +61,10 @@ class OpenAICompatible:
             messages.append({"role": "user", "content": content})
             if k < len(ask.history):
                 messages.append({"role": "assistant", "content": ask.history[k][1]})
+        request: dict[str, Any] = {"model": self.model, "messages": messages, **self.parameters}
+        request[self._token_limit] = ask.max_tokens
         try:
-            out = self._client.chat.completions.create(
-                model=self.model,
-                messages=messages,  # type: ignore[arg-type]
-                **self.parameters,
-                **{self._token_limit: ask.max_tokens},  # type: ignore[arg-type]
-            )
+            out = self._client.chat.completions.create(**request)
         except (self._sdk.OpenAIError, ValueError) as error:
             raise sdk_failure(self._sdk, error, self._key) from None
         try:
