@@ -1,7 +1,7 @@
 """Beats, rate, intervals, axis and the median beat, from whatever part of twelve leads is printed.
 
-Definitions follow AHA/ACCF/HRS 2007/2009 (Kligfield et al., Surawicz et al., Rautaharju et al.): intervals are global,
-from the earliest onset to the latest end over all leads.
+Definitions follow the AHA/ACCF/HRS recommendations (Kligfield et al. 2007; Surawicz et al. and Rautaharju et
+al. 2009): intervals are global, from the earliest onset to the latest end over all leads.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
 _BEFORE, _AFTER = 0.48, 0.72  # s around R that delineation looks at
 _ALIKE = 0.72  # similarity of beats of one origin
-_BEND = 0.014
+_BEND = 0.014  # s: width of the curve whose bends are looked at
 _GAP = 0.06  # s: a gap shorter than this is a flaw of the trace, not the end of a strip
-_P_SCORE = 0.5  # from here on a P wave is believed
-_SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])  # direction over the leads
+_P_SCORE = 0.47  # from here on a P wave is believed
+# A sinus P wave's usual size and sign in each lead.
+_SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
 _LIMB = np.radians([0.0, 60.0, 120.0, -150.0, -30.0, 90.0])
 _LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
@@ -34,12 +35,13 @@ _LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
 class Measurements:
     """What can be measured on one page. Intervals in ms, None where unknown; `reasons` then says why.
 
-    beats: [b] R times in s. premature: [b] bool. rr_ms: mean RR interval. rr_variation: standard deviation of the RR
-    intervals divided by their mean, without those next to premature beats; rr_variation_raw: of all. p_score: evidence
-    for P waves bound to the QRS, 0..1. p_onset, qrs_onset, j_point, t_end: s relative to R in the median beat.
-    median_beat: [12, 100] float32 mV at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where
-    the lead is not printed or holds no complete beat. waves: of each lead, None where it has no median beat. reasons:
-    measurement -> no_p_wave, not_printed, too_short or unclear.
+    beats: [b] R times in s. premature: [b] bool. rr_ms: mean RR interval. rr_variation: standard deviation of
+    the RR intervals divided by their mean, without those next to premature beats, None below three beats;
+    rr_variation_raw: of all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, qrs_onset,
+    j_point, t_end: s relative to R in the median beat. median_beat: [12, 100] float32 mV at 125 Hz from -0.3 s
+    around R, against the level before the QRS; a row is NaN where the lead is not printed or holds no complete
+    beat. waves: of each lead, None where it has no median beat. reasons: measurement -> "no_p_wave",
+    "not_printed", "too_short" or "unclear".
     """
 
     beats: np.ndarray
@@ -80,8 +82,79 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     if leads.ndim != 2 or leads.shape[0] != 12:
         raise ValueError(f"leads must be [12, n], not {leads.shape}")
     x, printed = _resample(leads, fs)
-    reasons: dict[str, str] = {}
-    empty = not printed.any()
+    beats, windows, similar = _read_beats(x, printed)
+    premature = _premature(beats, similar)
+    basic = similar & ~premature
+    if basic.sum() < min(2, len(beats)):
+        basic = similar
+    median = _median(windows, basic)  # [12, w]
+    rr = np.diff(beats) / FS
+    rr_s = float(rr.mean()) if len(rr) else None
+    raw = float(rr.std() / rr.mean()) if len(rr) >= 2 else None
+    steady = rr[~(premature[1:] | premature[:-1])]
+    follows = np.append(rr, np.inf)[basic] if len(beats) else np.array([np.inf])
+    marks = _delineate(median, float(np.median(follows)))
+    p_onset, p_score = None, 0.0
+    if marks is not None:
+        windows = windows - _level(windows, marks.qrs_onset)
+        median = _median(windows, basic)
+        before = np.append(rr_s or np.inf, rr)
+        p_onset, p_score = _find_p(windows[basic], before[basic], marks)
+
+    found: dict[str, float | None] = dict.fromkeys(
+        ("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "qtc_fridericia_ms", "axis_deg")
+    )
+    found["heart_rate_bpm"] = None if rr_s is None else 60 / rr_s
+    if marks is not None:
+        found["qrs_ms"] = 1000 * (marks.j - marks.qrs_onset)
+        found["axis_deg"] = _axis(median, marks)
+        found["pr_ms"] = None if p_onset is None else 1000 * (marks.qrs_onset - p_onset)
+        if marks.t_end is not None:
+            qt = found["qt_ms"] = 1000 * (marks.t_end - marks.qrs_onset)
+            if rr_s is not None:
+                found["qtc_ms"], found["qtc_fridericia_ms"] = qt / rr_s**0.5, qt / rr_s ** (1 / 3)
+    return Measurements(
+        beats=beats / FS,
+        premature=premature,
+        rr_ms=None if rr_s is None else 1000 * rr_s,
+        rr_variation=float(steady.std() / steady.mean()) if len(steady) >= 2 else raw,
+        rr_variation_raw=raw,
+        p_score=p_score,
+        p_onset=p_onset,
+        qrs_onset=None if marks is None else marks.qrs_onset,
+        j_point=None if marks is None else marks.j,
+        t_end=None if marks is None else marks.t_end,
+        median_beat=_thin(median),
+        waves={lead: _waves(row, marks) for lead, row in zip(LEADS, median)},
+        reasons=_reasons(found, printed, len(beats)),
+        **found,
+    )
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """s relative to R in the median beat."""
+
+    qrs_onset: float
+    j: float
+    t_end: float | None
+
+
+def _reasons(found: Mapping[str, float | None], printed: np.ndarray, beats: int) -> dict[str, str]:
+    """Why each measurement that is None could not be had."""
+    reasons = {}
+    for name in (name for name, value in found.items() if value is None):
+        if not printed.any() or (name == "axis_deg" and printed[:6].any(axis=1).sum() < 2):
+            reasons[name] = "not_printed"
+        elif beats < (2 if name in ("heart_rate_bpm", "qtc_ms", "qtc_fridericia_ms") else 1):
+            reasons[name] = "too_short"
+        else:
+            reasons[name] = "no_p_wave" if name == "pr_ms" and found["qrs_ms"] is not None else "unclear"
+    return reasons
+
+
+def _read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[b] samples of R, [b, 12, w] mV around each (see `_windows`), [b] bool: of the dominant shape."""
     # A median over 28 ms takes off pacing spikes, which are steeper than any QRS.
     smooth = ndimage.median_filter(x, (1, 7), mode="nearest")
     slope = ndimage.gaussian_filter1d(smooth, 0.010 * FS, axis=1, order=1) * FS  # [12, n] mV/s
@@ -89,7 +162,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     energy = _energy(ndimage.gaussian_filter1d(smooth, _BEND * FS, axis=1, order=2), printed)
     steepness = _energy(slope, printed)
     beats = _align(_find_beats(energy, steepness), slope, printed)
-    windows = _windows(x, printed, beats)  # [b, 12, w]
+    windows = _windows(x, printed, beats)
     similar = _similar(windows, beats)
     kept = np.ones(len(beats), bool)
     hidden = _hidden(beats, similar, energy)
@@ -100,85 +173,11 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
         similar = _similar(windows, beats)
         kept = similar | ~np.isin(places, hidden)
     kept &= _believable(beats, similar, steepness)
-    beats, windows, similar = beats[kept], windows[kept], similar[kept]
-    premature = _premature(beats, similar)
-    basic = similar & ~premature
-    if basic.sum() < min(2, len(beats)):
-        basic = similar
-    median = _median(windows, basic)  # [12, w]
-
-    rr = np.diff(beats) / FS
-    rate = rr_ms = variation = raw = None
-    if len(rr):
-        rr_ms = float(1000 * rr.mean())
-        rate = 60000 / rr_ms
-        if len(rr) >= 2:
-            raw = float(rr.std() / rr.mean())
-            kept = rr[~(premature[1:] | premature[:-1])]
-            variation = float(kept.std() / kept.mean()) if len(kept) >= 2 else raw
-    else:
-        reasons["heart_rate_bpm"] = "not_printed" if empty else "too_short"
-
-    follows = np.append(rr, np.inf)[basic] if len(beats) else np.zeros(0)
-    marks = _delineate(median, float(np.median(follows)) if len(follows) else np.inf)
-    if marks.qrs_onset is not None:
-        windows = windows - _level(windows, marks.qrs_onset)
-        median = _median(windows, basic)
-    before = np.concatenate([[rr_ms / 1000], rr]) if rr_ms is not None else np.full(len(beats), np.inf)
-    p_onset, p_score = _find_p(windows[basic], before[basic], marks)
-    unknown = "not_printed" if empty else "too_short" if not len(beats) else "unclear"
-    ms = lambda a, b: None if a is None or b is None else float(1000 * (b - a))  # noqa: E731
-    pr, qrs, qt = ms(p_onset, marks.qrs_onset), ms(marks.qrs_onset, marks.j), ms(marks.qrs_onset, marks.t_end)
-    if pr is None:
-        reasons["pr_ms"] = unknown if not len(beats) else "no_p_wave"
-    if qrs is None:
-        reasons["qrs_ms"] = unknown
-    if qt is None:
-        reasons["qt_ms"] = unknown
-    qtc = qtcf = None
-    if qt is not None and rr_ms is not None:
-        qtc, qtcf = qt / np.sqrt(rr_ms / 1000), qt / np.cbrt(rr_ms / 1000)
-    else:
-        reasons["qtc_ms"] = reasons.get("qt_ms", "too_short")
-    axis = _axis(median, marks)
-    if axis is None:
-        limbs = printed[:6].any(axis=1).sum()
-        reasons["axis_deg"] = "not_printed" if limbs < 2 else unknown
-    return Measurements(
-        beats=beats / FS,
-        premature=premature,
-        rr_ms=rr_ms,
-        rr_variation=variation,
-        rr_variation_raw=raw,
-        heart_rate_bpm=rate,
-        pr_ms=pr,
-        qrs_ms=qrs,
-        qt_ms=qt,
-        qtc_ms=qtc,
-        qtc_fridericia_ms=qtcf,
-        axis_deg=axis,
-        p_score=p_score,
-        p_onset=p_onset,
-        qrs_onset=marks.qrs_onset,
-        j_point=marks.j,
-        t_end=marks.t_end,
-        median_beat=_thin(median),
-        waves={lead: _waves(row, marks) for lead, row in zip(LEADS, median)},
-        reasons=reasons,
-    )
-
-
-@dataclass(frozen=True)
-class _Marks:
-    """s relative to R in the median beat."""
-
-    qrs_onset: float | None = None
-    j: float | None = None
-    t_end: float | None = None
+    return beats[kept], windows[kept], similar[kept]
 
 
 def _resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
-    """[12, n] mV at FS without NaN (held or interpolated where nothing is printed), and where it is printed."""
+    """[12, n] mV at FS without NaN, interpolated where nothing is printed, and [12, n] bool: printed."""
     n = leads.shape[1]
     times = np.arange(int(n * FS / fs)) * (fs / FS)  # in samples of the input
     x, printed = np.zeros((12, len(times))), np.zeros((12, len(times)), bool)
@@ -201,13 +200,13 @@ def _resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _extend(lead: np.ndarray, printed: np.ndarray) -> None:
-    """Goes on straight for 60 ms beyond each strip's ends, in place, so that no end looks like a sharp bend."""
+    """Goes on straight for 60 ms beyond each strip's ends, in place: no end shall look like a sharp bend."""
     few, far = round(0.03 * FS), round(0.06 * FS)
     steps = np.diff(np.concatenate([[0], printed.astype(np.int8), [0]]))
     for first, stop in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0)):
         if stop - first > 2 * few:
             head, tail = lead[first : first + few], lead[stop - few : stop]
-            before, after = min(far, first), min(far, len(lead) - stop)
+            before, after = min(far, int(first)), min(far, len(lead) - int(stop))
             slope = (head[few // 2 :].mean() - head[: few // 2].mean()) / (few / 2)
             lead[first - before : first] = head[0] - slope * np.arange(before, 0, -1)
             slope = (tail[few // 2 :].mean() - tail[: few // 2].mean()) / (few / 2)
@@ -252,7 +251,9 @@ def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
         return peaks
     # The usual height of a QRS: the median over windows that hold at least one at 25 bpm.
     span = int(2.4 * FS)
-    level = np.median(ndimage.maximum_filter1d(energy, span)[span // 2 : -span // 2 or None : span // 4])
+    highest = ndimage.maximum_filter1d(energy, span)
+    inner = highest[span // 2 : -span // 2 : span // 4]
+    level = np.median(inner) if len(inner) else highest.max()
     floor = np.median(energy)
     beats = peaks[energy[peaks] > floor + 0.35 * (level - floor)]
     beats = _without_t(beats, energy)
@@ -266,11 +267,9 @@ def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     steep = _highest(steepness, peaks - round(0.08 * FS), peaks + round(0.08 * FS))
     usual = np.median(_highest(steepness, sure - round(0.08 * FS), sure + round(0.08 * FS)))
     wide = (steep > 1.5 * around) & (steep > 0.25 * usual)
-    gaps = np.abs(peaks[:, None] - beats[None])
-    after = peaks[:, None] - beats[None]
-    far = (gaps.min(axis=1) > 0.3 * FS) & (np.where(after > 0, after, 9999).min(axis=1) > 0.36 * FS)
-    added = [int(p) for p in peaks[wide & far]]
-    return np.sort(np.concatenate([beats, np.array(added, int)]))
+    after = peaks[:, None] - beats[None]  # [p, b]
+    far = ((after < -0.3 * FS) | (after > 0.36 * FS)).all(axis=1)
+    return np.sort(np.append(beats, peaks[wide & far]))
 
 
 def _highest(y: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -306,13 +305,12 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     for _ in range(2):
         at = np.clip(beats[:, None] + shifts[:, None] + offsets, 0, n - 1)
         parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, 2h+1]
-        with np.errstate(all="ignore"):
-            template = _nanmedian(parts, axis=1)  # [12, 2h+1]
+        template = np.nan_to_num(_nanmedian(parts, axis=1))  # [12, 2h+1]
         wide = np.clip(beats[:, None] + np.arange(-half - reach, half + reach + 1), 0, n - 1)
         area = np.where(printed[:, wide], slope[:, wide], 0.0)  # [12, b, w]
         for i in range(len(beats)):
-            views = np.lib.stride_tricks.sliding_window_view(area[:, i], len(offsets), axis=1)  # [12, lags, 2h+1]
-            match = np.einsum("lkt,lt->k", views, np.nan_to_num(template))
+            views = np.lib.stride_tricks.sliding_window_view(area[:, i], len(offsets), axis=1)
+            match = np.einsum("lkt,lt->k", views, template)  # [lags]
             shifts[i] = lags[np.argmax(match)] if match.max() > 0 else 0
     return np.clip(beats + shifts, 0, n - 1)
 
@@ -330,17 +328,14 @@ def _nanmedian(values: np.ndarray, axis: int) -> np.ndarray:
 
 def _windows(x: np.ndarray, printed: np.ndarray, beats: np.ndarray) -> np.ndarray:
     """[b, 12, w] mV around each beat, NaN where not printed, the level before the QRS taken off."""
-    before, after, n = round(_BEFORE * FS), round(_AFTER * FS), x.shape[1]
-    at = beats[:, None] + np.arange(-before, after)  # [b, w]
+    n = x.shape[1]
+    at = beats[:, None] + np.arange(-round(_BEFORE * FS), round(_AFTER * FS))  # [b, w]
     there = (at >= 0) & (at < n)
     at = np.clip(at, 0, n - 1)
-    values = x[:, at].transpose(1, 0, 2)
     known = printed[:, at].transpose(1, 0, 2) & there[:, None]
-    values = np.where(known, values, np.nan)
-    quiet = slice(before - round(0.11 * FS), before - round(0.05 * FS))
-    level = _nanmedian(values[:, :, quiet], axis=2)
-    core = known[:, :, before - round(0.11 * FS) : before + round(0.12 * FS)].all(axis=2)  # [b, 12]
-    return np.where(core[:, :, None], values - level[:, :, None], np.nan)
+    known &= known[:, :, _at(-0.11) : _at(0.12)].all(axis=2)[:, :, None]  # a QRS that is cut off is of no use
+    values = np.where(known, x[:, at].transpose(1, 0, 2), np.nan)
+    return values - _nanmedian(values[:, :, _at(-0.11) : _at(-0.05)], axis=2)[:, :, None]
 
 
 def _similar(windows: np.ndarray, beats: np.ndarray) -> np.ndarray:
@@ -381,9 +376,9 @@ def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.nd
 
 
 def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """[b] bool: False for strange shapes that the basic rhythm has no room for: jumps of the baseline, T waves.
+    """[b] bool: False for strange shapes that the rhythm has no room for: jumps of the baseline, T waves.
 
-    Premature beats take a beat's place or shift the rhythm; interpolated ones are kept where they are many and steep.
+    Premature beats take a beat's place or shift the rhythm; interpolated ones are kept where many and steep.
     """
     sure = np.flatnonzero(similar)
     kept = np.ones(len(beats), bool)
@@ -407,7 +402,7 @@ def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -
 
 
 def _premature(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
-    """[b] bool: early beats, and strangely shaped ones."""
+    """[b] bool: beats that come early, unless the rhythm is so irregular that this says nothing."""
     early = np.zeros(len(beats), bool)
     if len(beats) < 4:
         return early
@@ -415,7 +410,7 @@ def _premature(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
     usual = np.median(rr)
     early[1:] = rr < 0.82 * usual
     later = np.append(rr[1:], usual)
-    early[1:] &= (later > 1.0 * usual) | ~similar[1:]
+    early[1:] &= (later > usual) | ~similar[1:]
     if early.sum() > 0.35 * len(beats):
         early &= ~similar
     return early
@@ -442,26 +437,25 @@ def _level(windows: np.ndarray, onset: float) -> np.ndarray:
     return np.nan_to_num(_nanmedian(part, axis=-1))[..., None]
 
 
-def _delineate(median: np.ndarray, rr: float) -> _Marks:
+def _delineate(median: np.ndarray, rr: float) -> _Marks | None:
     """QRS onset and end from the spatial velocity, T end from a tangent. rr: s to the next beat."""
     rows = np.flatnonzero(np.isfinite(median[:, _at(-0.1) : _at(0.12)]).all(axis=1))
     if not rows.size:
-        return _Marks()
+        return None
     y = median[rows]
     filled = np.where(np.isfinite(y), y, 0.0)
     speed = ndimage.gaussian_filter1d(filled, 0.006 * FS, axis=1, order=1) * FS
     velocity = np.sqrt((speed**2).mean(axis=0))  # [w] mV/s
-    around = slice(_at(-0.08), _at(0.10))
-    peak = float(velocity[around].max())
+    peak = float(velocity[_at(-0.08) : _at(0.10)].max())
     if peak <= 0:
-        return _Marks()
+        return None
     quiet = np.sort(velocity[_at(-0.2) : _at(0.3)])
     noise = float(quiet[: len(quiet) // 5].mean())
     limit = noise + max(0.06 * (peak - noise), 0.5)
     onset = _edge(velocity, _at(-0.13), _at(0.0), limit, -1)
     end = _edge(velocity, _at(0.0), _at(0.18), limit, 1)
     if onset is None or end is None:
-        return _Marks()
+        return None
     start, j = onset / FS - _BEFORE, end / FS - _BEFORE
     return _Marks(start, j, _t_end(median, start, j, rr))
 
@@ -510,25 +504,22 @@ def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | Non
     return float(seconds) if j + 0.08 < seconds < _AFTER else None
 
 
-def _find_p(
-    windows: np.ndarray, rr_before: np.ndarray, marks: _Marks
-) -> tuple[float | None, float]:
+def _find_p(windows: np.ndarray, rr_before: np.ndarray, marks: _Marks) -> tuple[float | None, float]:
     """P onset (s relative to R, None without a P wave), and the evidence for one (0..1).
 
-    windows: [b, 12, w] of basic beats; rr_before: [b] s. A P wave is a bump that stands at the same distance before
-    every QRS: its mean over the beats is large against what differs between them, as it is not in fibrillation.
+    windows: [b, 12, w] mV of basic beats; rr_before: [b] s. A P wave is a bump at the same distance before
+    every QRS: its mean over the beats is large against what differs between them, unlike in fibrillation.
     """
-    if marks.qrs_onset is None or not len(windows):
-        return None, 0.0
-    onset, t_end = marks.qrs_onset, marks.t_end if marks.t_end is not None else marks.j + 0.25
+    onset, t_end = marks.qrs_onset, marks.j + 0.25 if marks.t_end is None else marks.t_end
     windows = windows[:, :, : _at(onset)]
     grid = np.arange(windows.shape[2]) / FS - _BEFORE
-    # Only what lies between the T wave before and the QRS, held constant beyond so that the filters ring at neither.
+    # Only what lies between the T wave before and the QRS, held constant beyond: the filters ring at neither.
     clear = np.maximum(t_end - rr_before, -0.44)  # [b]
     between = (grid >= clear[:, None]) & (grid < onset - 0.008)
     usable = np.isfinite(windows) & between[:, None]
     held = _hold(np.where(usable, windows, np.nan))
-    bumps = ndimage.gaussian_filter1d(held, 0.018 * FS, axis=2) - ndimage.gaussian_filter1d(held, 0.05 * FS, axis=2)
+    bumps = ndimage.gaussian_filter1d(held, 0.018 * FS, axis=2)
+    bumps -= ndimage.gaussian_filter1d(held, 0.05 * FS, axis=2)
     usable &= (grid >= clear[:, None] + 0.015)[:, None] & (grid < onset - 0.03)
     count = usable.sum(axis=0)  # [12, w]
     mean = np.where(usable, bumps, 0.0).sum(axis=0) / np.maximum(count, 1)
@@ -542,51 +533,58 @@ def _find_p(
     ratio = signal / (usual + known.sum(axis=0) * 0.003**2 + 1e-9)  # [w]
     size = np.sqrt(np.where(known, mean**2, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     # Sinus P waves point down and left; the end of an upright T wave bends the other way.
-    toward = np.where(known, mean, 0.0).T @ _SINUS_P
-    sign = np.where(toward < 0, 0.5, 1.0)
-    tops = _peaks(ratio * sign, round(0.05 * FS))
+    ratio *= np.where(np.where(known, mean, 0.0).T @ _SINUS_P < 0, 0.5, 1.0)
+    tops = _peaks(ratio, round(0.05 * FS))
     tops = tops[size[tops] > 0.004]
     if not len(tops):
         return None, 0.0
-    top = int(max(tops, key=lambda i: ratio[i] * sign[i]))
-    evidence = float(ratio[top] * sign[top])
-    score = evidence / (evidence + 8.0)
+    top = int(tops[np.argmax(ratio[tops])])
+    score = float(ratio[top] / (ratio[top] + 8.0))
+    if score < _P_SCORE:
+        return None, score
     rows = known[:, top]
+    return _p_start(_nanmedian(windows[:, rows], axis=0), mean[rows, top], top, _at(onset - 0.012)), score
+
+
+def _p_start(beat: np.ndarray, direction: np.ndarray, top: int, last: int) -> float | None:
+    """Where the tangent to P's steepest rise leaves the level before, in s relative to R.
+
+    beat: [k, w] mV of the leads that show P; direction: [k] its size in each; top, last: columns of P's
+    middle and of the QRS.
+    """
     first = max(0, top - round(0.12 * FS))
-    part = _nanmedian(windows, axis=0)[rows, first : _at(onset - 0.012)]
-    part = ndimage.gaussian_filter1d(np.where(np.isfinite(part), part, 0.0), 0.008 * FS, axis=1)
-    wave = mean[rows, top] @ part / max(float(np.linalg.norm(mean[rows, top])), 1e-9)
-    peak = top - first
-    near = slice(max(0, peak - round(0.02 * FS)), peak + round(0.02 * FS) + 1)
-    peak = near.start + int(np.argmax(wave[near]))
-    rise = np.gradient(wave)
+    part = ndimage.gaussian_filter1d(np.nan_to_num(beat[:, first:last]), 0.008 * FS, axis=1)
+    wave = direction @ part / max(float(np.linalg.norm(direction)), 1e-9)
+    near = max(0, top - first - round(0.02 * FS))
+    peak = near + int(np.argmax(wave[near : top - first + round(0.02 * FS) + 1]))
     start = max(0, peak - round(0.08 * FS))
     if peak - start < 3:
-        return None, score
+        return None
+    rise = np.gradient(wave)
     steepest = start + int(np.argmax(rise[start:peak]))
     base = float(wave[max(0, steepest - round(0.06 * FS)) : steepest + 1].min())
-    p_onset = (first + steepest - (wave[steepest] - base) / max(float(rise[steepest]), 1e-9)) / FS - _BEFORE
-    return (float(p_onset), score) if score >= _P_SCORE else (None, score)
+    return float((first + steepest - (wave[steepest] - base) / max(rise[steepest], 1e-9)) / FS - _BEFORE)
 
 
 def _hold(values: np.ndarray) -> np.ndarray:
-    """[b, 12, w] with NaN at both ends of a row replaced by the mean of the 20 ms beside them (0 in empty rows)."""
+    """[b, 12, w] with NaN at both ends of a row replaced by the mean of the 20 ms beside, 0 in empty rows."""
     finite = np.isfinite(values)
     w, few = values.shape[2], round(0.02 * FS)
     first, last = finite.argmax(axis=2)[..., None], w - 1 - finite[..., ::-1].argmax(axis=2)[..., None]
     at = np.arange(w)
     filled = np.where(finite, values, 0.0)
     totals = np.cumsum(filled, axis=2)
-    take = lambda i: np.take_along_axis(totals, np.clip(i, 0, w - 1), 2)  # noqa: E731
-    head = (take(first + few - 1) - take(first) + np.take_along_axis(filled, first, 2)) / few
-    tail = (take(last) - take(last - few)) / few
+
+    def total(i: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(totals, np.clip(i, 0, w - 1), axis=2)
+
+    head = (total(first + few - 1) - total(first) + np.take_along_axis(filled, first, axis=2)) / few
+    tail = (total(last) - total(last - few)) / few
     return np.where(at < first, head, np.where(at > last, tail, filled))
 
 
 def _axis(median: np.ndarray, marks: _Marks) -> float | None:
     """Mean frontal QRS axis in degrees, from the areas of at least two limb leads."""
-    if marks.qrs_onset is None or marks.j is None:
-        return None
     part = median[:6, _at(marks.qrs_onset) : _at(marks.j) + 1]
     rows = np.flatnonzero(np.isfinite(part).all(axis=1))
     if len(rows) < 2:
@@ -600,15 +598,15 @@ def _axis(median: np.ndarray, marks: _Marks) -> float | None:
 def _thin(median: np.ndarray) -> np.ndarray:
     """[12, 100] float32: the median beat at BEAT_FS."""
     step = round(FS / BEAT_FS)
-    smooth = (median + np.roll(median, 1, axis=1)) / 2
+    smooth = median / 2 + (np.roll(median, 1, axis=1) + np.roll(median, -1, axis=1)) / 4
     beat = smooth[:, _at(BEAT_START) : _at(BEAT_END) : step].astype(np.float32)
     beat[~np.isfinite(beat).all(axis=1)] = np.nan
     return beat
 
 
-def _waves(row: np.ndarray, marks: _Marks) -> LeadWaves | None:
+def _waves(row: np.ndarray, marks: _Marks | None) -> LeadWaves | None:
     """The waves of one lead's median beat, whose level before the QRS is 0."""
-    if marks.qrs_onset is None or marks.j is None:
+    if marks is None:
         return None
     qrs = row[_at(marks.qrs_onset) : _at(marks.j) + 1]
     t_last = marks.t_end if marks.t_end is not None else marks.j + 0.3
