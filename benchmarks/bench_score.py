@@ -59,7 +59,7 @@ def main() -> None:
             seconds = time.perf_counter() - began
             name = parsers[-1] if parsers else "both"
             print(
-                f"{name:6}  {ANSWERS:,} answers, {REPLICATES:,} bootstraps: {seconds:.1f} s (goal {GOAL:.0f} s)"
+                f"{name:6}  {ANSWERS:,} answers, {REPLICATES:,} bootstraps: {seconds:.1f} s (goal {GOAL:.0f})"
             )
 
 

@@ -137,7 +137,8 @@ def reply_openai(text, finish):
 def reply_anthropic(text, finish):
     reason = {"filter": "refusal", "blocked": "refusal", "length": "max_tokens", "stop": "end_turn"}[finish]
     return {
-        "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": reason, "stop_sequence": None,
+        "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": reason,
+        "stop_sequence": None,
         "content": [{"type": "text", "text": text}], "usage": {"input_tokens": 1000, "output_tokens": 10},
     }  # fmt: skip
 

@@ -57,7 +57,8 @@ def test_answer_and_request(name):
     [
         ((429, {"Retry-After": "7"}), "rate_limit"), ((500, {}), "server"), ((503, {}), "server"),
         ((401, {}), "auth"), ((404, {}), "not_found"), ((400, {}), "bad_request"),
-        ("truncated", "connection"), ("not json", "connection"), ("filter", "content_filter"), ("blocked", "content_filter"),
+        ("truncated", "connection"), ("not json", "connection"), ("filter", "content_filter"),
+        ("blocked", "content_filter"),
     ],
     ids=str,
 )  # fmt: skip

@@ -13,8 +13,9 @@ from ecgvlm.bench.task import load_task
 from ecgvlm.record import EcgError
 
 REPORT = (
-    "Sinus bradycardia at 52 bpm. PR interval 212 ms, consistent with first-degree AV block. QRS duration: 96 ms, "
-    "QTc 0.43 s. Axis -20°. Right bundle branch block. No evidence of acute ischemia or atrial fibrillation."
+    "Sinus bradycardia at 52 bpm. PR interval 212 ms, consistent with first-degree AV block. "
+    "QRS duration: 96 ms, QTc 0.43 s. Axis -20°. Right bundle branch block. "
+    "No evidence of acute ischemia or atrial fibrillation."
 )
 
 

@@ -95,8 +95,9 @@ def checkpoint(request, tmp_path):
     (tmp_path / "clip").mkdir()
     vision.save_pretrained(tmp_path / "clip")
     text = transformers.LlamaConfig(
-        vocab_size=WORDS + 1, hidden_size=HIDDEN, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False,
+        vocab_size=WORDS + 1, hidden_size=HIDDEN, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        tie_word_embeddings=False,
     )  # fmt: skip
     common = {
         "vision_config": vision,
@@ -131,9 +132,12 @@ def checkpoint(request, tmp_path):
     save_file({k: old[k] for k in names[::2]}, source / "model-00001-of-00002.safetensors")
     save_file({k: old[k] for k in names[1::2]}, source / "model-00002-of-00002.safetensors")
     raw = {
-        "model_type": "llava_llama", "architectures": ["LlavaLlamaForCausalLM"], "mm_projector_type": "mlp2x_gelu",
-        "mm_vision_tower": str(tmp_path / "clip"), "mm_vision_select_layer": -2, "mm_vision_select_feature": "patch",
-        "image_aspect_ratio": request.param, "image_grid_pinpoints": pinpoints, "vocab_size": WORDS, "hidden_size": HIDDEN,
+        "model_type": "llava_llama", "architectures": ["LlavaLlamaForCausalLM"],
+        "mm_projector_type": "mlp2x_gelu",
+        "mm_vision_tower": str(tmp_path / "clip"), "mm_vision_select_layer": -2,
+        "mm_vision_select_feature": "patch",
+        "image_aspect_ratio": request.param, "image_grid_pinpoints": pinpoints, "vocab_size": WORDS,
+        "hidden_size": HIDDEN,
         "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False,
     }  # fmt: skip

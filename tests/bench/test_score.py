@@ -125,8 +125,8 @@ def test_intervals_match_a_naive_bootstrap_by_patient():
     s = score(TASK, *system(golds, answers, patients), "pulse", replicates=2000)
     assert s.patients == 30
     for k, name in enumerate(("f1", "auc", "hl")):
-        low, high = naive_bootstrap(golds, answers, patients, k, 600, rng)
-        assert s.ci95[name] == pytest.approx((low, high), abs=0.02)
+        low, high = naive_bootstrap(golds, answers, patients, k, 120, rng)
+        assert s.ci95[name] == pytest.approx((low, high), abs=0.04)
         assert s.ci95[name][0] <= s.figures[name] <= s.ci95[name][1]
 
 
@@ -246,13 +246,25 @@ def test_gold_ids(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("{", "line 2"), ('{"text": "AF"}', "no field"), ('{"id": 1}', "no field"), ('{"id": 1, "text": 5}', "text")]
+    ("line", "message"),
+    [
+        ("{", "line 2"),
+        ('{"text": "AF"}', "no field"),
+        ('{"id": 1}', "no field"),
+        ('{"id": 1, "text": 5}', "text"),
+    ],
 )  # fmt: skip
 def test_bad_answers_are_named(tmp_path, line, message):
     path = tmp_path / "pred.jsonl"
     path.write_text('{"id": 0, "text": "AF"}\n' + line)
     with pytest.raises(EcgError, match=message):
         load_predictions(path)
+
+
+def test_line_separators_inside_an_answer(tmp_path):
+    path = tmp_path / "pred.jsonl"
+    path.write_text('\ufeff{"id": 0, "text": "AF\u2028\u0085SB"}\n\n', encoding="utf-8")
+    assert load_predictions(path).answers["0"].text == "AF\u2028\u0085SB"
 
 
 def test_command(tmp_path):

@@ -16,7 +16,8 @@ from ecgvlm.bench.task import load_task, task_names
 from ecgvlm.record import EcgError
 
 ROWS = {
-    "code15-test": 1400, "ptb-test": 2082, "cpsc-test": 2061, "csn-test-no-cot": 1611, "g12-test-no-cot": 2026,
+    "code15-test": 1400, "ptb-test": 2082, "cpsc-test": 2061, "csn-test-no-cot": 1611,
+    "g12-test-no-cot": 2026,
     "mmmu-ecg": 200, "ecgqa-test": 1317, "ptb-test-report": 500, "arena": 50,
 }  # fmt: skip
 
@@ -61,8 +62,8 @@ def write_records(folder):
         beat = np.exp(-(((t % 0.8) - 0.4) ** 2) / 0.0005)
         signal = np.outer(beat, np.linspace(0.5, 1.5, 12))
         wfdb.wrsamp(
-            f"A{k}", fs=100, units=["mV"] * 12, sig_name=leads, p_signal=signal, fmt=["16"] * 12, write_dir=str(folder),
-            comments=[f"Dx: {code}"],
+            f"A{k}", fs=100, units=["mV"] * 12, sig_name=leads, p_signal=signal, fmt=["16"] * 12,
+            write_dir=str(folder), comments=[f"Dx: {code}"],
         )  # fmt: skip
 
 
@@ -191,31 +192,39 @@ def test_table_marks_significance_and_escapes(tmp_path):
         find_runs([tmp_path / "a" / "nowhere"])
 
 
-def test_hub_rows(tmp_path):
+def test_hub_rows(tmp_path, monkeypatch):
     """A folder laid out like the hub's data set, read by `datasets` itself."""
     datasets = pytest.importorskip("datasets")
     from PIL import Image
 
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     picture = tmp_path / "page.png"
     Image.new("RGB", (30, 20), "white").save(picture)
     turns = datasets.List(
         {"from": datasets.Value("string"), "value": datasets.List(datasets.Value("string"))}
     )
     features = datasets.Features({
-        "id": datasets.Value("string"), "image_path": datasets.Value("string"), "image": datasets.Image(), "conversations": turns,
+        "id": datasets.Value("string"), "image_path": datasets.Value("string"), "image": datasets.Image(),
+        "conversations": turns,
     })  # fmt: skip
     conversation = [
         {"from": "human", "value": list("<image>\nRhythm? Options: AF, SR")},
         {"from": "gpt", "value": list("AF")},
     ]
-    row = {"id": "q1", "image_path": "x/page.png", "image": str(picture), "conversations": conversation}
+    row = {
+        "id": "q1",
+        "image_path": "x/page.png",
+        "image": {"path": "page.png", "bytes": picture.read_bytes()},
+        "conversations": conversation,
+    }
     repo = tmp_path / "repo"
     (repo / "ecgqa-test").mkdir(parents=True)
     datasets.Dataset.from_list([row], features=features).to_parquet(
         repo / "ecgqa-test" / "test-00000-of-00001.parquet"
     )
     (repo / "README.md").write_text(
-        "---\nconfigs:\n- config_name: ecgqa-test\n  data_files:\n  - split: test\n    path: ecgqa-test/test-*\n---\n"
+        "---\nconfigs:\n- config_name: ecgqa-test\n  data_files:\n"
+        "  - split: test\n    path: ecgqa-test/test-*\n---\n"
     )
     [item] = load_hub(load_task("ecgqa-test"), str(repo))
     assert (item.question, item.gold) == ("Rhythm? Options: AF, SR", "AF")

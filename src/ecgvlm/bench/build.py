@@ -20,7 +20,7 @@ from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
 from ecgvlm.record import EcgError, Record
 
 PAGES = ("clean", "scan", "photo")
-# SNOMED CT codes of the CinC 2020/2021 headers (github.com/physionetchallenges/evaluation-2021, dx_mapping_scored.csv).
+# SNOMED CT codes of the CinC 2020/2021 headers (physionetchallenges/evaluation-2021, dx_mapping_scored.csv).
 _SNOMED = {
     "426783006": "SR", "164889003": "AF", "164890007": "AFLT", "270492004": "1dAVb", "164909002": "LBBB",
     "733534002": "LBBB", "59118001": "RBBB", "713427006": "RBBB", "713426002": "IRBBB", "426177001": "SB",

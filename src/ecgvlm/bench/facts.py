@@ -22,7 +22,7 @@ from ecgvlm.bench.mentions import find_mentions, normalise
 RHYTHMS = ("SR", "SB", "ST", "SARRH", "AF", "AFLT", "PACE", "SVT", "VT")
 # Rhythms that may hold together: a sinus bradycardia is a sinus rhythm.
 _SINUS = frozenset({"SR", "SB", "ST", "SARRH"})
-# name: (words, absolute tolerance, relative tolerance). Rate in beats per minute, intervals in ms, axis in degrees.
+# name: (words, absolute tolerance, relative tolerance). Rate in bpm, intervals in ms, axis in degrees.
 _QUANTITIES: dict[str, tuple[str, float, float]] = {
     "heart_rate_bpm": (r"heart rate|ventricular rate|rate|hr|frequenz|herzfrequenz", 5, 0.05),
     "pr_ms": (r"pr interval|pr|pq interval|pq|pq zeit", 20, 0.1),
@@ -45,8 +45,8 @@ _PATTERNS = {
 }
 _RATE_ALONE = re.compile(r"\b(\d{2,3})\s*(?:bpm|/min|beats per minute|beats/min)", re.IGNORECASE)
 _PLAUSIBLE = {
-    "heart_rate_bpm": (20, 350), "pr_ms": (60, 600), "qrs_ms": (40, 300), "qt_ms": (150, 800), "qtc_ms": (200, 800),
-    "axis_deg": (-180, 270),
+    "heart_rate_bpm": (20, 350), "pr_ms": (60, 600), "qrs_ms": (40, 300), "qt_ms": (150, 800),
+    "qtc_ms": (200, 800), "axis_deg": (-180, 270),
 }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def load_gold(path: Path | str, images: Path | str | None = None) -> list[Item]:
     """
     path = Path(path)
     try:
-        rows = json.loads(path.read_text("utf-8"))
+        rows = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
     except ValueError as error:
@@ -172,7 +172,8 @@ def load_predictions(path: Path | str) -> Predictions:
     failed: set[str] = set()
     duplicates = 0
     try:
-        lines: Sequence[str] = path.read_text("utf-8").splitlines()
+        # Not splitlines: answers may hold U+2028 and other separators that JSON leaves alone.
+        lines: Sequence[str] = path.read_text("utf-8-sig").split("\n")
     except OSError as error:
         raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

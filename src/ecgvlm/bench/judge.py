@@ -28,7 +28,7 @@ from ecgvlm.bench.task import Task
 from ecgvlm.record import EcgError
 
 _MEANING = {
-    "diagnosis": "Are the reference's diagnoses stated (conduction, ischaemia, infarction, hypertrophy, normal)?",
+    "diagnosis": "Are the reference's diagnoses stated (conduction, ischaemia, infarct, hypertrophy)?",
     "waveform": "Is the morphology right: P wave, QRS complex, ST segment, T wave, PR and QT intervals?",
     "rhythm": "Is the rhythm of the reference named, and no other?",
     "accuracy": "Is what the answer says about the ECG true by the reference?",
@@ -56,10 +56,10 @@ def judge_prompt(task: Task, item: Item, answer: str) -> str:
     questions = "\n".join(item.turns)
     reference = "\n".join(item.golds)
     return (
-        "You compare an answer about an ECG with the reference of a cardiologist. Give each aspect a whole number "
-        "from 0 (wrong or missing) to 10 (as in the reference) and one sentence why. Judge only what the reference "
-        "speaks of; length is no merit. Reply in JSON only, for each aspect an object with the fields score and "
-        "explanation.\n"
+        "You compare an answer about an ECG with a cardiologist's reference. Give each aspect a whole number "
+        "from 0 (wrong or missing) to 10 (as in the reference) and one sentence why. Judge only what the "
+        "reference speaks of; length is no merit. Reply in JSON only, for each aspect an object with the fields score "
+        "and explanation.\n"
         f"{axes}\n\nQuestion:\n{questions}\n\nReference:\n{reference}\n\nAnswer:\n{answer}"
     )
 

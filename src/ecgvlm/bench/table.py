@@ -237,7 +237,8 @@ def to_html(rows: Sequence[Row]) -> str:
 
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; color: #222 }}
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 75em;
+  padding: 0 1em; color: #222 }}
 table {{ border-collapse: collapse; margin: 1em 0 }}
 th, td {{ padding: .25em .7em; text-align: left; border-bottom: 1px solid #ddd }}
 .published td {{ color: #777 }}

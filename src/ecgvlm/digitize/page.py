@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from ecgvlm.digitize.grid import PaperMap, find_grid
 from ecgvlm.digitize.layout import Found, find_layout
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, PageNet, Seen
 from ecgvlm.digitize.trace import follow
+from ecgvlm.measure import measure
 from ecgvlm.record import LEADS, EcgError
 
 _MARGIN = 32.0  # mm around the seen grid that the rectified page shows
@@ -69,26 +71,7 @@ class Page:
 
     def leads(self, fs: float) -> np.ndarray:
         """[12, n] float32 mV on one time axis from the row's beginning; NaN where a lead is not printed then."""
-        n = round(self.seconds * fs)
-        time = (np.arange(n) + 0.5) / fs
-        out = np.full((12, n), np.nan, np.float32)
-        # Rhythm strips first: where a lead is printed twice, its own strip has the last word.
-        for strip in sorted(self.strips, key=lambda s: not s.rhythm):
-            known = np.isfinite(strip.mv)
-            if known.sum() < 2:
-                continue
-            inside = (time >= strip.t0) & (time < strip.t1)
-            values = np.interp(time[inside], strip.t[known], strip.mv[known])
-            nearest = np.searchsorted(strip.t, time[inside]).clip(0, len(known) - 1)
-            values[~known[nearest]] = np.nan
-            row = out[LEADS.index(strip.lead)]
-            if strip.rhythm or not np.isfinite(row).any():
-                row[inside] = values
-            else:
-                # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level.
-                shift = np.nanmedian(row[inside] - values)
-                row[inside] = np.where(np.isfinite(values), values + np.nan_to_num(shift), row[inside])
-        return out
+        return _leads(self.strips, fs)
 
     def to_source(self, mm: np.ndarray) -> np.ndarray:
         """[..., 2] mm of the rectified page -> px of the picture as it was given."""
@@ -225,7 +208,7 @@ def _skew(image: np.ndarray) -> float:
 def _page(view: _View, picture: tuple[int, int]) -> Page:
     image, origin, paper, seen, found = view.image, view.origin, view.paper, view.seen, view.found
     assert found is not None
-    speed, gain = _speed_and_gain(image, seen)
+    speed, (fast, gain) = 25.0, _speed_and_gain(image, seen)
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else 20 * PX_PER_MM
     strips: list[Strip] = []
@@ -248,6 +231,9 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
             sure=sure,
         )
         strips.append(_named_by_shape(strip, strips) if placed.rhythm else strip)
+    if fast + _beats_look_fast(strips) > 0:
+        speed = 50.0
+        strips = [replace(s, t=s.t / 2, t0=s.t0 / 2, t1=s.t1 / 2) for s in strips]
     quality = float(np.mean([s.sure for s in strips])) * min(1.0, found.named / 10) * min(1.0, 0.5 + 0.5 * paper.fit)
     return Page(
         image=image,
@@ -287,30 +273,72 @@ def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
     return replace(rhythm, lead=name)
 
 
-def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
-    """Paper speed in mm/s and gain in mm/mV: as the page says in words, else from its calibration pulses.
+def _leads(strips: Sequence[Strip], fs: float) -> np.ndarray:
+    """Strips -> [12, n] mV, see `Page.leads`."""
+    n = round(max(strip.t1 for strip in strips) * fs)
+    time = (np.arange(n) + 0.5) / fs
+    out = np.full((12, n), np.nan, np.float32)
+    # Rhythm strips first: where a lead is printed twice, its own strip has the last word.
+    for strip in sorted(strips, key=lambda s: not s.rhythm):
+        known = np.isfinite(strip.mv)
+        if known.sum() < 2:
+            continue
+        inside = (time >= strip.t0) & (time < strip.t1)
+        values = np.interp(time[inside], strip.t[known], strip.mv[known])
+        nearest = np.searchsorted(strip.t, time[inside]).clip(0, len(known) - 1)
+        values[~known[nearest]] = np.nan
+        row = out[LEADS.index(strip.lead)]
+        if strip.rhythm or not np.isfinite(row).any():
+            row[inside] = values
+        else:
+            # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level.
+            shift = np.nan_to_num(np.nanmedian(row[inside] - values)) if np.isfinite(row[inside] - values).any() else 0.0
+            row[inside] = np.where(np.isfinite(values), values + shift, row[inside])
+    return out
 
-    A pulse is 1 mV high. A page that says nothing and has no pulses is taken for 25 mm/s and 10 mm/mV, as nearly all are.
+
+def _beats_look_fast(strips: Sequence[Strip]) -> float:
+    """Log-odds that strips read at 25 mm/s were printed at 50: their hearts would be slow, wide and long.
+
+    Likelihoods of rate, QRS and Bazett's QTc with adults' means and spreads (Mason et al. 2007, widened).
     """
-    notes: dict[str, float] = {}
-    for mark in seen.marks(0.3):
+    m = measure(_leads(strips, 500.0), 500.0)
+    odds = 0.0
+    for value, scale, mean, spread in (
+        (m.heart_rate_bpm, 2.0, 74.0, 22.0), (m.qrs_ms, 0.5, 96.0, 20.0), (m.qtc_ms, 0.5**0.5, 420.0, 40.0),
+    ):  # fmt: skip
+        if value is not None:
+            part = ((value - mean) ** 2 - (value * scale - mean) ** 2) / (2 * spread**2)
+            odds += float(np.clip(part, -2.5, 2.5))  # one odd measurement must not decide alone
+    return odds
+
+
+def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
+    """Log-odds of 50 against 25 mm/s, and the gain in mm/mV: from what the page says and from its calibration pulses.
+
+    One page in eight is at 50 mm/s. A pulse is 1 mV high, and 10 mm wide at 50 mm/s only. Without any sign the gain is
+    taken for 10 mm/mV.
+    """
+    said = dict.fromkeys(NOTES, 0.0)
+    for mark in seen.marks(0.12):
         if mark.kind > PULSE:
             note = NOTES[mark.kind - PULSE - 1]
-            notes[note] = max(notes.get(note, 0.0), mark.p)
-    speed, gain = (max((n for n in notes if n.endswith(unit)), key=notes.get, default=None) for unit in ("/s", "/mV"))
-    if speed and gain:
-        return float(speed.split()[0]), float(gain.split()[0])
-    pulse_speed, pulse_gain = _pulse_scale(image, seen)
-    return (
-        float(speed.split()[0]) if speed else pulse_speed,
-        float(gain.split()[0]) if gain else pulse_gain,
-    )
+            said[note] = max(said[note], mark.p)
+    fast = np.log(1 / 7) + 2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1))
+    wide, pulse_gain, clear = _pulse_scale(image, seen)
+    gains = {5.0: said["5 mm/mV"], 10.0: said["10 mm/mV"], 20.0: said["20 mm/mV"]}
+    if pulse_gain is not None:
+        gains[pulse_gain] += clear
+        fast += 4.0 if wide else 0.0
+    gain = max(gains, key=lambda g: gains[g] + (0.1 if g == 10.0 else 0.0))
+    return float(fast), gain
 
 
-def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[float, float]:
+def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[bool, float | None, float]:
+    """Whether the calibration pulses are 10 mm wide, how many mm high they are (None: no pulses), and how sure that is."""
     pulses = sorted((m for m in seen.marks(0.3) if m.kind == PULSE), key=lambda m: -m.p)[:4]
     if not pulses:
-        return 25.0, 10.0
+        return False, None, 0.0
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     dark = np.minimum(cv2.absdiff(cv2.blur(grey, (61, 61)), grey), 60).astype(np.float32)
     votes: dict[tuple[float, float], float] = {}
@@ -320,7 +348,7 @@ def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[float, float]:
                 clear = _outline(dark, pulse.x, pulse.y, round(width * PX_PER_MM), round(gain * PX_PER_MM))
                 votes[gain, width] = votes.get((gain, width), 0.0) + clear * pulse.p
     gain, width = max(votes, key=lambda key: votes[key])
-    return (50.0 if width == 10.0 else 25.0), gain
+    return width == 10.0, gain, float(np.mean([m.p for m in pulses]))
 
 
 def _outline(dark: np.ndarray, x: float, y: float, width: int, height: int) -> float:

@@ -12,7 +12,8 @@ from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
 
 _REACH_MM = 34.0  # a trace may leave its row this far
-_STEP_COST = 0.035  # of the path, per px up or down between two columns
+# Cost of the path, per px up or down between two columns: along the ink of a steep deflection little, over paper more.
+_STEP_COST, _LEAP_COST = 0.02, 0.11
 _AWAY_COST = 0.0009  # per px that the path lies away from the row
 _FLOOR = 0.02
 _ONE_LINE = 2.4  # px of ink across one line of the mask, at most
@@ -24,8 +25,8 @@ def follow(
 ) -> list[tuple[np.ndarray, float]]:
     """The curve of every strip: [n, 2] px, x increasing, y NaN in gaps; and the mean probability of ink along it.
 
-    trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. Each strip's path is the cheapest from end to end (Viterbi with a cost linear in
-    the step, so that steep deflections are cheap enough and leaps to a neighbour's trace are not). pitch: px between rows.
+    trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. Each strip's path is the cheapest from end to end (Viterbi; steps along ink are cheap,
+    so that steep deflections are followed, and leaps over paper to a neighbour's trace are not). pitch: px between rows.
     """
     width = min(_line_width(trace), 5.0)
     lengths = [int(np.floor(strip.x1)) - int(np.ceil(strip.x0)) for strip in strips]
@@ -60,26 +61,27 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
         a, b = max(0, top), min(height, top + rows)
         block = trace[a:b, x0 : x0 + length]
         cost[: block.shape[1], k, a - top : b - top] = -np.log(np.maximum(block.T, _FLOOR))
+    # climb[x, k, y]: what it costs to come down from the top of the window to y in column x
+    climb = np.cumsum(_STEP_COST + _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0), axis=2, dtype=np.float32)
     cost += away
-    ramp = (_STEP_COST * np.arange(rows)).astype(np.float32)
     sums = np.empty_like(cost)
     best = sums[0] = cost[0]
     for x in range(1, longest):
-        # The cheapest way to each row with a cost linear in the distance: one sweep down, one sweep up.
-        down = np.minimum.accumulate(best - ramp, 1)
-        down += ramp
-        up = np.minimum.accumulate((best + ramp)[:, ::-1], 1)[:, ::-1]
-        up -= ramp
+        # The cheapest way to each row: one sweep down, one sweep up.
+        down = np.minimum.accumulate(best - climb[x], 1)
+        down += climb[x]
+        up = np.minimum.accumulate((best + climb[x])[:, ::-1], 1)[:, ::-1]
+        up -= climb[x]
         np.minimum(down, up, out=down)
         best = np.add(down, cost[x], out=sums[x])
     paths = []
-    place = np.arange(rows, dtype=np.float32)
     for k, length in enumerate(lengths):
         path = np.empty(length, int)
         y = int(np.argmin(sums[length - 1, k]))
         path[-1] = y
         for x in range(length - 2, -1, -1):
-            y = path[x] = int(np.argmin(sums[x, k] + _STEP_COST * np.abs(place - y)))
+            way = climb[x + 1, k]
+            y = path[x] = int(np.argmin(sums[x, k] + np.abs(way - way[y])))
         paths.append(path + tops[k])
     return paths
 

@@ -14,6 +14,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -131,9 +132,12 @@ def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterat
     turned = np.tensordot(turn, grid, 1)
     flip = rng.random() < 0.03  # upside down: no names are to be found
     for _ in range(n):
-        # Half of the crops look at a name or a pulse; others anywhere on the paper, margins included.
-        if kinds and rng.random() < 0.5:
-            centre = places[rng.integers(len(kinds))] + rng.uniform(-0.4, 0.4, 2) * CROP
+        # Most crops look at a name, a pulse or a note; others anywhere on the paper, margins included.
+        look = rng.random()
+        if kinds and look < 0.6:
+            notes = [k for k, kind in enumerate(kinds) if kind > PULSE]
+            pick = notes[rng.integers(len(notes))] if notes and look < 0.25 else rng.integers(len(kinds))
+            centre = places[pick] + rng.uniform(-0.4, 0.4, 2) * CROP
         else:
             centre = rng.uniform(0, 1, 2) * np.array([cols - 1, rows - 1]) * cell
         xy = _interpolate(truth.mesh, (turned + centre.astype(np.float32)[:, None, None]) / cell)
@@ -225,7 +229,11 @@ class Pages(torch.utils.data.IterableDataset):
         pool: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         while True:
             record = records[rng.integers(len(records))]
-            page = render(record, random_style(rng), rng)
+            style = random_style(rng)
+            if rng.random() < 0.5:  # rare scales are shown often, or the net learns that all pages say 25 and 10
+                scale = {"mm_per_s": float(rng.choice([25, 50])), "mm_per_mv": float(rng.choice([5, 10, 20]))}
+                style = replace(style, **scale)
+            page = render(record, style, rng)
             page = degrade(page, ("none", "scan", "photo")[rng.choice(3, p=[0.25, 0.3, 0.45])], rng)
             pool += rectified_crops(page, rng, self.crops)
             if len(pool) < 48:  # crops of one page must not fill one batch

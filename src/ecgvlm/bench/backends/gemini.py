@@ -58,7 +58,7 @@ class Gemini:
             headers = getattr(error.response, "headers", None) or {}
             raise http_failure(error.code, scrub(str(error), self._key), headers.get("retry-after")) from None
         except Exception as error:
-            # Errors of the SDK's HTTP library come through; which library that is depends on the SDK's version.
+            # Errors of the SDK's HTTP library come through; which one that is depends on its version.
             if not isinstance(error, ValueError) and type(error).__module__.split(".")[0] not in _TRANSPORTS:
                 raise
             kind = "timeout" if "Timeout" in type(error).__name__ else "connection"

@@ -18,7 +18,8 @@ VICUNA = (
 CHAT_TEMPLATE = (
     VICUNA + "{% for message in messages %}"
     "{{ ' USER: ' if message['role'] == 'user' else ' ASSISTANT: ' }}"
-    "{% for part in message['content'] %}{{ '<image>\n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "{% for part in message['content'] %}"
+    "{{ '<image>\n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
     "{{ '</s>' if message['role'] == 'assistant' else '' }}{% endfor %}"
     "{{ ' ASSISTANT:' if add_generation_prompt else '' }}"
 )
@@ -128,8 +129,8 @@ def _config(raw: dict[str, Any]) -> tuple[Any, Any]:
         raise EcgError("unsupported_format", f"projector {raw.get('mm_projector_type')!r} is not supported")
     names = (
         "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-        "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act", "bos_token_id",
-        "eos_token_id", "pad_token_id", "tie_word_embeddings", "sliding_window",
+        "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act",
+        "bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "sliding_window",
     )  # fmt: skip
     text = text_classes[raw["model_type"]](**{k: raw[k] for k in names if k in raw})
     image_token = text.vocab_size

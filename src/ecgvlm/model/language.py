@@ -1,0 +1,67 @@
+"""The language half of the model: a page's evidence and a question -> the answer in words (ONNX Runtime, no torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from ecgvlm.model.evidence import WIDTH, Evidence, encode
+
+SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
+PAD, ASK, ANSWER, END = range(len(SPECIAL))
+QUESTION_TOKENS = 400  # of a longer question only the end is read, where the request usually stands
+
+
+class Language:
+    """The decoder. folder: where language.onnx and tokenizer.json lie, by default the package's own."""
+
+    def __init__(self, folder: Path, threads: int = 1):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(folder / "language.onnx", options, providers=["CPUExecutionProvider"])
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        layers, _, heads, _, width = self._session.get_inputs()[2].shape
+        self._empty = np.zeros((layers, 2, heads, 0, width), np.float32)
+        self._page: tuple[Evidence, np.ndarray] | None = None
+
+    def answer(self, evidence: Evidence, question: str, max_tokens: int = 400) -> str:
+        """The answer, decoded greedily: the same evidence and question always give the same words."""
+        return "".join(self.stream(evidence, question, max_tokens))
+
+    def stream(self, evidence: Evidence, question: str, max_tokens: int = 400) -> Iterator[str]:
+        """The answer piece by piece, as it is decoded."""
+        nothing = np.zeros((0, WIDTH), np.int64)
+        words = [ASK, *self._tokenizer.encode(question).ids[-QUESTION_TOKENS:], ANSWER]
+        past, said, text = self._prefix(evidence), [], ""
+        for _ in range(max_tokens):
+            logits, past = self._session.run(None, {"features": nothing, "words": np.array(words), "past": past})
+            word = int(logits.argmax())
+            if word == END:
+                return
+            said.append(word)
+            words = [word]
+            longer = self._tokenizer.decode(said).removeprefix(" ")
+            if not longer.endswith("\N{REPLACEMENT CHARACTER}"):  # a character whose bytes are still to come
+                yield longer[len(text) :]
+                text = longer
+
+    def _prefix(self, evidence: Evidence) -> np.ndarray:
+        """The page's keys and values; kept, so that the next question about the same page starts at once."""
+        if self._page is None or self._page[0] is not evidence:
+            inputs = {"features": encode(evidence), "words": np.zeros(0, np.int64), "past": self._empty}
+            self._page = (evidence, self._session.run(None, inputs)[1])
+        return self._page[1]
+
+
+@lru_cache
+def shipped(threads: int = 1) -> Language:
+    """The decoder that comes with the package."""
+    with as_file(files("ecgvlm") / "data") as folder:
+        return Language(folder, threads)
