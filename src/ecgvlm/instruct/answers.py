@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ecgvlm.labels import NAMES
 from ecgvlm.model.evidence import (
+    CAUTIONS,
     HEDGE,
     POOR_QUALITY,
     Evidence,
@@ -314,10 +315,16 @@ def _sections(evidence: Evidence) -> list[tuple[str, str]]:
     return sections
 
 
+def problems(evidence: Evidence) -> str:
+    """What is odd about the page or the recording."""
+    return _caution(evidence) or "I see no problem with this page."
+
+
 def _caution(evidence: Evidence) -> str:
-    if evidence.quality >= POOR_QUALITY:
-        return ""
-    return f"The page is hard to read (quality {round(100 * evidence.quality)}%), so this reading is uncertain."
+    parts = []
+    if evidence.quality < POOR_QUALITY:
+        parts.append(f"The page is hard to read (quality {round(100 * evidence.quality)}%), so this reading is uncertain.")
+    return " ".join(parts + [f"Caution: {CAUTIONS[caution]}." for caution in evidence.cautions])
 
 
 def report(evidence: Evidence) -> str:

@@ -316,6 +316,7 @@ _ASKED: dict[str, Callable[[Asker, Evidence], _Asked]] = {
     "quality": _whole("quality", answers.quality),
     "printed": _whole("printed", answers.printed),
     "cabrera": _whole("cabrera", answers.cabrera),
+    "problems": _whole("problems", answers.problems),
     "unchanged": _whole("unchanged", answers.unchanged),
     "outside": _outside,
     "unanswerable": _unanswerable,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from ecgvlm.labels import LABELS
-from ecgvlm.model.evidence import LAYOUTS, MEASUREMENTS, REASONS, Evidence, LeadWaves, settle
+from ecgvlm.model.evidence import CAUTIONS, LAYOUTS, MEASUREMENTS, REASONS, Evidence, LeadWaves, settle
 from ecgvlm.record import LEADS
 
 _RANGES = {
@@ -60,6 +60,7 @@ def sample(rng: Random, label_sets: Sequence[frozenset[str]] = ()) -> Evidence:
         reasons["pr_ms"] = "no_p_wave"
 
     unprinted = rng.choice((0.0, 0.0, 0.0, 0.1, 0.5))
+    odd = rng.choice((0.0, 0.1, 0.3))
     deviation = rng.choice((0.02, 0.06, 0.2))
     return Evidence(
         probabilities=probabilities,
@@ -73,6 +74,7 @@ def sample(rng: Random, label_sets: Sequence[frozenset[str]] = ()) -> Evidence:
         mm_per_s=rng.choice((25.0, 25.0, 50.0, 12.5)),
         mm_per_mv=rng.choice((10.0, 10.0, 5.0, 20.0)),
         quality=rng.choice((rng.random(), rng.uniform(0.7, 1))),
+        cautions=tuple(caution for caution in CAUTIONS if rng.random() < odd),
     )
 
 

@@ -28,6 +28,16 @@ MEASUREMENTS: dict[str, tuple[float, float]] = {
 }
 REASONS = ("no_p_wave", "not_printed", "too_short", "unclear")
 LAYOUTS = ("3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1", "other")
+# What is odd about a page, in the words of the answers.
+CAUTIONS = {
+    "limb_leads": "the limb electrodes seem to be swapped",
+    "mirrored": "the page seems to be mirrored",
+    "scale": "the calibration pulse does not fit the speed or gain that is printed",
+    "cut_off": "leads are missing or cut off",
+    "child": "it may be a child's ECG, but the limits used here are an adult's",
+    "unlike": "the page is unlike those that I learned from",
+    "unsure": "the findings are a close call, so have a specialist read it",
+}
 SIGNS = ("STE", "STD", "TINV", "QWAVE")
 WAVES = ("st", "t", "q", "r", "s")
 HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
@@ -58,7 +68,8 @@ class Evidence:
     as found. measurements: each of `MEASUREMENTS`, None where it cannot be known; reasons then says why, by one of
     `REASONS` ("unclear" where it says nothing). rr_variation: standard deviation of the RR intervals divided by their
     mean, None where fewer than three beats are printed. leads: the waves of each lead, None where it is not printed.
-    mm_per_s, mm_per_mv, layout (one of `LAYOUTS`), cabrera and quality (0..1) describe the page.
+    mm_per_s, mm_per_mv, layout (one of `LAYOUTS`), cabrera and quality (0..1) describe the page; cautions are of
+    `CAUTIONS`, in their order.
     """
 
     probabilities: Mapping[str, float]
@@ -72,6 +83,7 @@ class Evidence:
     mm_per_s: float = 25.0
     mm_per_mv: float = 10.0
     quality: float = 1.0
+    cautions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, wanted, given in (
@@ -86,6 +98,8 @@ class Evidence:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {self.layout!r}")
         if unknown := set(self.reasons.values()) - set(REASONS):
             raise ValueError(f"reasons must be of {', '.join(REASONS)}, not {', '.join(unknown)}")
+        if list(self.cautions) != [caution for caution in CAUTIONS if caution in self.cautions]:
+            raise ValueError(f"cautions must be of {', '.join(CAUTIONS)}, in this order, not {', '.join(self.cautions)}")
 
     def margin(self, label: str) -> float:
         """logit(probability) - logit(threshold), clipped to +-6; the label is found where it is >= 0."""
@@ -229,13 +243,14 @@ def _features() -> tuple[str, ...]:
     names += [f"layout={x}" for x in LAYOUTS] + ["cabrera=yes", "cabrera=no", "quality=poor", "quality=good"]
     names += [f"quality{place}={d}" for place in range(3) for d in digits]
     names += [f"{unit}{place}={d}" for unit in ("speed", "gain") for place in range(4) for d in (*digits, ".")]
+    names += [f"caution={x}" for x in (*CAUTIONS, "none")]
     return ("", *names)  # 0 fills up the sets
 
 
 FEATURES = _features()
 _IDS = {name: i for i, name in enumerate(FEATURES)}
 WIDTH = 32  # most features of one token
-TOKENS = len(LABELS) + len(SIGNS) + 4 * len(MEASUREMENTS) + 1 + len(LEADS) + 4
+TOKENS = len(LABELS) + len(SIGNS) + 4 * len(MEASUREMENTS) + 1 + len(LEADS) + 5
 
 
 def say_scale(value: float) -> str:
@@ -298,6 +313,7 @@ def tokens(evidence: Evidence) -> list[list[str]]:
     rows.append([f"quality={poor}", *(f"quality{place}={d}" for place, d in enumerate(quality))])
     for unit, scale in (("speed", evidence.mm_per_s), ("gain", evidence.mm_per_mv)):
         rows.append([f"{unit}{place}={d}" for place, d in enumerate(say_scale(scale))])
+    rows.append([f"caution={x}" for x in evidence.cautions or ("none",)])
     return rows
 
 
