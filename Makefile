@@ -1,4 +1,4 @@
-# make demo: read the example pages with the shipped model.  make test: lint-free quick tests.
+# make demo: read the example pages with the shipped model.  make test: the quick tests.
 # Both build .venv themselves, are safe to repeat and quick the second time.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,7 +26,7 @@ lint: .venv/dev.stamp
 	touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable ".[dev,train,bench,serve]"
+	$(PIP) --editable ".[dev,train,bench,serve,batch]"
 	touch $@ .venv/base.stamp
 
 clean:
