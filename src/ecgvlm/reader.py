@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.image import load_image
 from ecgvlm.measure import Measurements, measure
@@ -80,17 +82,19 @@ class Reader:
     def language(self) -> Language:
         return shipped(self.threads)
 
-    def read(self, source: str | Path | bytes, question: str | None = None, name: str | None = None) -> Answer:
-        """Read one picture (path or bytes of a file) and answer a question about it.
+    def read(
+        self, source: str | Path | bytes | np.ndarray, question: str | None = None, name: str | None = None
+    ) -> Answer:
+        """Read one picture (path, bytes of a file, or what `load_image` gives) and answer a question about it.
 
-        question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture. A picture that
-        cannot be read gives an Answer with its error; nothing is raised for it.
+        question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture. A picture
+        that cannot be read gives an Answer with its error; nothing is raised for it.
         """
         start = time.perf_counter()
         asked = question or QUESTION
-        label = name or (str(source) if not isinstance(source, bytes) else "upload")
+        label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
-            page = self.digitizer(load_image(source))
+            page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source))
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         measurements = measure(page.leads(FS), FS)
