@@ -1,4 +1,4 @@
-"""The language half of the model: a page's evidence and a question -> the answer in words (ONNX Runtime, no torch)."""
+"""The language half of the model: a page's evidence and a question -> the answer in words. No torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Language:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(folder / "language.onnx", options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            folder / "language.onnx", options, providers=["CPUExecutionProvider"]
+        )
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         layers, _, heads, _, width = self._session.get_inputs()[2].shape
         self._empty = np.zeros((layers, 2, heads, 0, width), np.float32)
@@ -41,7 +43,9 @@ class Language:
         words = [ASK, *self._tokenizer.encode(question).ids[-QUESTION_TOKENS:], ANSWER]
         past, said, text = self._prefix(evidence), [], ""
         for _ in range(max_tokens):
-            logits, past = self._session.run(None, {"features": nothing, "words": np.array(words), "past": past})
+            logits, past = self._session.run(
+                None, {"features": nothing, "words": np.array(words), "past": past}
+            )
             word = int(logits.argmax())
             if word == END:
                 return
@@ -54,10 +58,11 @@ class Language:
 
     def _prefix(self, evidence: Evidence) -> np.ndarray:
         """The page's keys and values; kept, so that the next question about the same page starts at once."""
-        if self._page is None or self._page[0] is not evidence:
+        page = self._page  # threads share a decoder: another one may put its own page here meanwhile
+        if page is None or page[0] is not evidence:
             inputs = {"features": encode(evidence), "words": np.zeros(0, np.int64), "past": self._empty}
-            self._page = (evidence, self._session.run(None, inputs)[1])
-        return self._page[1]
+            page = self._page = (evidence, self._session.run(None, inputs)[1])
+        return page[1]
 
 
 @lru_cache
