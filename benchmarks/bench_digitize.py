@@ -2,8 +2,9 @@
 
     python benchmarks/bench_digitize.py --records ../shared/data/ptbxl --fold 8 --pages 171
 
-SNR as in the PhysioNet 2024 challenge (Reyna et al.): of each printed lead against the record that was printed, offset
-removed, after the best shift in time. A page that is refused counts with 0 dB and as a wrong layout.
+SNR as in the PhysioNet 2024 challenge (Reyna et al.): of each printed lead against the record that was
+printed, offset removed, after the best shift in time. A page that is refused counts with 0 dB and as a wrong
+layout.
 """
 
 from __future__ import annotations
@@ -61,12 +62,24 @@ def one(job: tuple[Record, str, int]) -> dict:
     style = random_style(rng)
     page = degrade(render(record, style, rng), kind, rng)
     truth = page.truth
-    row = {"record": record.meta["ecg_id"], "kind": kind, "seed": seed, "grid": style.grid, "layout": truth.layout}
+    row = {
+        "record": record.meta["ecg_id"],
+        "kind": kind,
+        "seed": seed,
+        "grid": style.grid,
+        "layout": truth.layout,
+    }
     start = time.perf_counter()
     try:
         found = _digitizer()(page.image)
     except EcgError as error:
-        return {**row, "refused": error.message, "snr": [0.0] * len(truth.traces), "names": False, "layout_right": False}
+        return {
+            **row,
+            "refused": error.message,
+            "snr": [0.0] * len(truth.traces),
+            "names": False,
+            "layout_right": False,
+        }
     seconds = time.perf_counter() - start
     strips = {(s.lead, s.rhythm): s for s in found.strips}
     values = []
@@ -95,7 +108,9 @@ def one(job: tuple[Record, str, int]) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--fold", type=int, default=7)
     parser.add_argument("--pages", type=int, default=40, help="of each kind")
@@ -124,7 +139,9 @@ def main() -> None:
             "layout_and_names_right": round(np.mean([row["names"] for row in part]), 4),
             "speed_and_gain_right": round(np.mean([row.get("scale_right", False) for row in part]), 4),
             "refused": round(np.mean(["refused" in row for row in part]), 4),
-            "seconds_median": round(float(np.median([row["seconds"] for row in part if "seconds" in row])), 3),
+            "seconds_median": round(
+                float(np.median([row["seconds"] for row in part if "seconds" in row])), 3
+            ),
         }
         print(kind, result[kind])
     if args.out:

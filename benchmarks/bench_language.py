@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_language.py --each 60
 
-Writes benchmarks/results/language.json. Every page is random (seeded apart from training); every answer is compared
-with the one that the evidence gives. "seen" and "unseen" tell wordings that training used from those kept out of it.
+Writes benchmarks/results/language.json. Every page is random (seeded apart from training); every answer is
+compared with the one that the evidence gives. "seen" and "unseen" tell wordings that training used from those
+kept out of it.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ def share(values: list[bool]) -> dict[str, float]:
     return {"share": round(sum(values) / len(values), 4), "n": len(values)}
 
 
-def by_kind(language: Language, label_sets: list[frozenset[str]], each: int, unseen: bool, misses: list[dict]) -> dict:
-    """Exact answers by question kind, numbers that equal the evidence's, and refusals where nothing can be known."""
+def by_kind(
+    language: Language, label_sets: list[frozenset[str]], each: int, unseen: bool, misses: list[dict]
+) -> dict:
+    """Exact answers by question kind, numbers that equal the evidence's, refusals where nothing is known."""
     rng = Random(f"bench {unseen}")
     asker = Asker(rng, unseen)
     exact: dict[str, list[bool]] = {}
@@ -58,7 +61,9 @@ def by_kind(language: Language, label_sets: list[frozenset[str]], each: int, uns
             if kind in ("outside", "unanswerable"):
                 refusals.append(said.startswith("I cannot tell"))
             if said != qa.answer:
-                misses.append({"kind": kind, "unseen": unseen, "question": qa.question, "want": qa.answer, "said": said})
+                misses.append(
+                    {"kind": kind, "unseen": unseen, "question": qa.question, "want": qa.answer, "said": said}
+                )
     flat = [ok for kind in exact.values() for ok in kind]
     return {
         "exact": share(flat),
@@ -70,7 +75,7 @@ def by_kind(language: Language, label_sets: list[frozenset[str]], each: int, uns
 
 
 def agreement(language: Language, label_sets: list[frozenset[str]], pages: int) -> dict:
-    """Findings stated against the evidence's, in the forms that users and ECGBench ask for, label by label."""
+    """Findings stated against the evidence's, in the forms that users and ECGBench ask for, by label."""
     rng = Random("agreement")
     code15, verdicts, plain, ordered, injected = [], [], [], [], []
     for _ in range(pages):
@@ -81,8 +86,9 @@ def agreement(language: Language, label_sets: list[frozenset[str]], pages: int) 
                 rng.shuffle(listed)
             options = [(code, f"{shown}({name})") for code, (shown, name) in listed]
             question = (
-                "Please examine the ECG, identify all fitting options from the provided list, and enumerate them using "
-                f"semicolon: {', '.join(text for _, text in options)}. Only answer based on the given options without "
+                "Please examine the ECG, identify all fitting options from the provided list, "
+                f"and enumerate them using semicolon: {', '.join(text for _, text in options)}. "
+                "Only answer based on the given options without "
                 "any explanation."
             )
             into.append(language.answer(evidence, question) == answers.close(evidence, options, "; "))
@@ -112,7 +118,9 @@ def speed(language: Language, label_sets: list[frozenset[str]], runs: int = 40) 
     for _ in range(runs):
         evidence = sample(rng, label_sets)
         begun = time.perf_counter()
-        pieces = len(list(language.stream(evidence, "Please write a clinical report based on this ECG image.")))
+        pieces = len(
+            list(language.stream(evidence, "Please write a clinical report based on this ECG image."))
+        )
         reports.append(1000 * (time.perf_counter() - begun))
         tokens.append(reports[-1] / (pieces + 1))
         lengths.append(pieces)
@@ -124,7 +132,9 @@ def speed(language: Language, label_sets: list[frozenset[str]], runs: int = 40) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=Path(str(files("ecgvlm") / "data")))
     parser.add_argument("--records", type=Path, default=Path("../shared/data/ptbxl"))
     parser.add_argument("--each", type=int, default=60, help="questions a kind")

@@ -1,6 +1,6 @@
 """Make the example pages: simulated ECGs, no patient's.
 
-    python examples/make.py
+python examples/make.py
 """
 
 from pathlib import Path

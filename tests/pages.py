@@ -39,7 +39,16 @@ def text_document() -> np.ndarray:
     picture = blank()
     for row in range(24):
         line = "The quick brown fox jumps over the lazy dog and V1 of the contract, part II."
-        cv2.putText(picture, line[row % 7 :], (80, 80 + 42 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (30, 30, 30), 2, cv2.LINE_AA)
+        cv2.putText(
+            picture,
+            line[row % 7 :],
+            (80, 80 + 42 * row),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.9,
+            (30, 30, 30),
+            2,
+            cv2.LINE_AA,
+        )
     return picture
 
 
@@ -51,7 +60,9 @@ def stock_chart() -> np.ndarray:
         cv2.line(picture, (x, 50), (x, 1000), (225, 225, 225), 1)
     for y in range(50, 1000, 75):
         cv2.line(picture, (100, y), (1600, y), (225, 225, 225), 1)
-        cv2.putText(picture, f"{(1000 - y) / 10:.1f}", (20, y), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (60, 60, 60), 1)
+        cv2.putText(
+            picture, f"{(1000 - y) / 10:.1f}", (20, y), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (60, 60, 60), 1
+        )
     price = 500 + np.cumsum(rng.normal(0, 9, 1450))
     points = np.stack([np.arange(100, 1550), np.clip(price, 60, 990)], 1)
     cv2.polylines(picture, [points.astype(np.int32)], False, (20, 90, 200), 2, cv2.LINE_AA)
@@ -61,7 +72,9 @@ def stock_chart() -> np.ndarray:
 def photograph() -> np.ndarray:
     """Something furry: blobs and texture, no page."""
     rng = np.random.default_rng(5)
-    picture = cv2.resize(rng.integers(40, 220, (14, 20, 3), dtype=np.uint8), (1600, 1100), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.resize(
+        rng.integers(40, 220, (14, 20, 3), dtype=np.uint8), (1600, 1100), interpolation=cv2.INTER_CUBIC
+    )
     fur = rng.normal(0, 18, (1100, 1600, 1))
     return np.clip(picture + cv2.GaussianBlur(fur, (0, 0), 1.2)[..., None], 0, 255).astype(np.uint8)
 
@@ -71,7 +84,7 @@ def chest_film() -> np.ndarray:
     y, x = np.mgrid[0:1400, 0:1200].astype(np.float32)
     grey = np.full((1400, 1200), 200, np.float32)
     for centre in (380, 820):
-        grey -= 140 * np.exp(-(((x - centre) / 190) ** 2 + ((y - 650) / 380) ** 2) ** 2)
+        grey -= 140 * np.exp(-((((x - centre) / 190) ** 2 + ((y - 650) / 380) ** 2) ** 2))
     grey += 18 * np.sin(y / 28 + ((x - 600) / 300) ** 2)
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2)
 
@@ -86,5 +99,6 @@ def single_lead() -> np.ndarray:
 
 
 NOT_ECGS = {
-    f.__name__: f for f in (blank, empty_grid, text_document, stock_chart, photograph, chest_film, single_lead)
+    f.__name__: f
+    for f in (blank, empty_grid, text_document, stock_chart, photograph, chest_film, single_lead)
 }

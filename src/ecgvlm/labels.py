@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# code -> name in words. NORM: nothing abnormal. SR and SB and ST: the sinus rhythms. The first seven are CODE-15%'s.
+# code -> name in words. NORM: nothing abnormal. SR and SB and ST: the sinus rhythms. The first seven are
+# CODE-15%'s.
 NAMES: dict[str, str] = {
     "NORM": "normal ECG",
     "1dAVb": "first-degree AV block",

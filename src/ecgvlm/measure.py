@@ -38,9 +38,9 @@ class Measurements:
     beats: [b] R times in s. premature: [b] bool. rr_ms: mean RR interval. rr_variation: standard deviation of
     the RR intervals divided by their mean, without those next to premature beats, None below three beats;
     rr_variation_raw: of all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, qrs_onset,
-    j_point, t_end: s relative to R in the median beat. median_beat: [12, 100] float32 mV at 125 Hz from -0.3 s
-    around R, against the level before the QRS; a row is NaN where the lead is not printed or holds no complete
-    beat. waves: of each lead, None where it has no median beat. reasons: measurement -> "no_p_wave",
+    j_point, t_end: s relative to R in the median beat. median_beat: [12, 100] float32 mV at 125 Hz from -0.3
+    s around R, against the level before the QRS; a row is NaN where the lead is not printed or holds no
+    complete beat. waves: of each lead, None where it has no median beat. reasons: measurement -> "no_p_wave",
     "not_printed", "too_short" or "unclear".
     """
 

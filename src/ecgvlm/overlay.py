@@ -15,73 +15,81 @@ from ecgvlm.reader import Answer
 
 _TRACE, _LEAD, _BEAT = (220, 30, 30), (30, 110, 220), (0, 140, 60)
 _INTERVALS = {"P": (150, 80, 200), "QRS": (230, 140, 0), "T": (0, 150, 160)}
-_NODE_MM = 10.0  # between the nodes of the grid that `Overlay` gives
+_STEP = 5.0  # mm between the nodes of the mesh
 
 
 @dataclass(frozen=True)
 class Lead:
-    """A printed lead. outline: [n, 2] px. label: [2] px, where its name fits. t0, t1: s on the page."""
+    """A printed lead. outline: [n, 2] px. label: [2] px, where its name fits. t0, t1: s. y: mm of 0 mV."""
 
     lead: str
     rhythm: bool
-    outline: np.ndarray
-    label: np.ndarray
     t0: float
     t1: float
+    x0: float
+    y: float
+    outline: np.ndarray
+    label: np.ndarray
 
 
 @dataclass(frozen=True)
 class Trace:
-    """An unbroken piece of a lead's trace. points: [n, 2] px, n > 1."""
+    """A lead's trace. lines: its unbroken pieces, each [n, 2] px with n > 1."""
 
     lead: str
-    points: np.ndarray
+    rhythm: bool
+    lines: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
 class Beat:
-    """An R peak in one lead. beat: its number in `Measurements.beats`; point: [2] px; t: s."""
+    """An R peak in one lead. t: s. at: [2] px."""
 
     lead: str
-    beat: int
-    premature: bool
+    rhythm: bool
     t: float
-    point: np.ndarray
+    premature: bool
+    at: np.ndarray
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A measured interval of one beat in one lead. outline: [n, 2] px.
+    """A measured interval of one beat in one lead. t: s of the beat. outline: [n, 2] px.
 
-    kind: "P" (P onset to QRS onset), "QRS" or "T" (J point to T end).
+    name: "P" (P onset to QRS onset), "QRS" or "T" (J point to T end).
     """
 
-    kind: str
     lead: str
-    beat: int
-    ms: float
+    rhythm: bool
+    t: float
+    name: str
     outline: np.ndarray
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The paper. nodes: [rows, columns, 2] px, `step_mm` apart. px_to_mm: [3, 3] homography fitted to them."""
+class Mesh:
+    """The printed grid. points: [rows * columns, 2] px of its 5-mm lines' crossings, row by row.
 
-    step_mm: float
-    nodes: np.ndarray
-    px_to_mm: np.ndarray
+    x0, y0: mm of the first one on the rectified page. step: mm between two.
+    """
+
+    x0: float
+    y0: float
+    step: float
+    columns: int
+    rows: int
+    points: np.ndarray
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """All layers of one page. picture: height and width in px of the picture that they belong to."""
+    """All layers of one page."""
 
-    picture: tuple[int, int]
+    mesh: Mesh
     leads: tuple[Lead, ...]
     traces: tuple[Trace, ...]
     beats: tuple[Beat, ...]
     intervals: tuple[Interval, ...]
-    grid: Grid
 
     def to_dict(self) -> dict:
         """The layers as JSON holds them, px to a tenth."""
@@ -107,19 +115,18 @@ def find_overlay(answer: Answer) -> Overlay:
         low, high = strip.curve[known, 1].min() - 1.5, strip.curve[known, 1].max() + 1.5
         label = page.to_source(np.array([strip.x0 + 0.8, low - 0.8]))
         outline = _band(page, strip.x0, strip.x1, low, high)
-        leads.append(Lead(strip.lead, strip.rhythm, outline, label, strip.t0, strip.t1))
-        for run in np.split(np.arange(len(known)), np.flatnonzero(~known)):
-            points = strip.curve[run[known[run]]]
-            if len(points) > 1:
-                traces.append(Trace(strip.lead, page.to_source(points)))
-        for number, (beat, premature) in enumerate(zip(measured.beats, measured.premature)):
+        leads.append(Lead(strip.lead, strip.rhythm, strip.t0, strip.t1, strip.x0, strip.y, outline, label))
+        runs = (run[known[run]] for run in np.split(np.arange(len(known)), np.flatnonzero(~known)))
+        lines = tuple(page.to_source(strip.curve[run]) for run in runs if len(run) > 1)
+        traces.append(Trace(strip.lead, strip.rhythm, lines))
+        for beat, premature in zip(measured.beats, measured.premature):
             if strip.t0 <= beat < strip.t1:
-                at = strip.x0 + (beat - strip.t0) * page.mm_per_s
-                top = float(np.interp(at, strip.curve[known, 0], strip.curve[known, 1]))
-                point = page.to_source(np.array([at, top]))
-                beats.append(Beat(strip.lead, number, bool(premature), float(beat), point))
+                x = strip.x0 + (beat - strip.t0) * page.mm_per_s
+                top = float(np.interp(x, strip.curve[known, 0], strip.curve[known, 1]))
+                at = page.to_source(np.array([x, top]))
+                beats.append(Beat(strip.lead, strip.rhythm, float(beat), bool(premature), at))
         intervals += _intervals(page, measured, strip, low, high)
-    return Overlay(page.picture, tuple(leads), tuple(traces), tuple(beats), tuple(intervals), _grid(page))
+    return Overlay(_mesh(page), tuple(leads), tuple(traces), tuple(beats), tuple(intervals))
 
 
 def draw_overlay(image: np.ndarray, answer: Answer) -> np.ndarray:
@@ -130,7 +137,7 @@ def draw_overlay(image: np.ndarray, answer: Answer) -> np.ndarray:
     unit = max(1, round(answer.page.px_per_mm / 4))
     layer = out.copy()
     for interval in overlay.intervals:  # translucent bands behind everything else
-        cv2.fillPoly(layer, [np.round(interval.outline).astype(np.int32)], _INTERVALS[interval.kind])
+        cv2.fillPoly(layer, [np.round(interval.outline).astype(np.int32)], _INTERVALS[interval.name])
     cv2.addWeighted(layer, 0.25, out, 0.75, 0, dst=out)
     for lead in overlay.leads:
         _line(out, lead.outline, _LEAD, unit, closed=True)
@@ -139,9 +146,10 @@ def draw_overlay(image: np.ndarray, answer: Answer) -> np.ndarray:
             0.13 * answer.page.px_per_mm, _LEAD, unit, cv2.LINE_AA,
         )  # fmt: skip
     for trace in overlay.traces:
-        _line(out, trace.points, _TRACE, unit)
+        for line in trace.lines:
+            _line(out, line, _TRACE, unit)
     for beat in overlay.beats:
-        cv2.circle(out, _whole(beat.point), 2 * unit + 1, _BEAT, -1, cv2.LINE_AA)
+        cv2.circle(out, _whole(beat.at), 2 * unit + 1, _BEAT, -1, cv2.LINE_AA)
     return out
 
 
@@ -154,15 +162,15 @@ def _intervals(
         "QRS": (measured.qrs_onset, measured.j_point),
         "T": (measured.j_point, measured.t_end),
     }
-    for number, (beat, premature) in enumerate(zip(measured.beats, measured.premature)):
-        for kind, (start, end) in spans.items():
+    for beat, premature in zip(measured.beats, measured.premature):
+        for name, (start, end) in spans.items():
             if start is None or end is None or premature:
                 continue
             a, b = (np.clip(beat + at, strip.t0, strip.t1) for at in (start, end))
             if b - a < 0.01:
                 continue
             x0, x1 = (strip.x0 + (at - strip.t0) * page.mm_per_s for at in (a, b))
-            yield Interval(kind, strip.lead, number, 1000 * (end - start), _band(page, x0, x1, low, high))
+            yield Interval(strip.lead, strip.rhythm, float(beat), name, _band(page, x0, x1, low, high))
 
 
 def _band(page: Page, x0: float, x1: float, low: float, high: float) -> np.ndarray:
@@ -173,20 +181,21 @@ def _band(page: Page, x0: float, x1: float, low: float, high: float) -> np.ndarr
     return page.to_source(np.concatenate(points))
 
 
-def _grid(page: Page) -> Grid:
-    x0, y0, x1, y1 = page.paper.box
-    xs, ys = np.arange(x0, x1 + _NODE_MM, _NODE_MM), np.arange(y0, y1 + _NODE_MM, _NODE_MM)
-    paper = np.stack(np.meshgrid(xs, ys), -1) - page.origin
-    nodes = page.to_source(paper)
-    px_to_mm, _ = cv2.findHomography(nodes.reshape(-1, 2), paper.reshape(-1, 2))
-    return Grid(_NODE_MM, nodes, px_to_mm)
+def _mesh(page: Page) -> Mesh:
+    """The 5-mm lines around the strips, with a margin."""
+    curves = np.concatenate([strip.curve for strip in page.strips])
+    low = np.floor((np.nanmin(curves, 0) + page.origin) / _STEP - 2) * _STEP - page.origin
+    high = np.nanmax(curves, 0) + 2 * _STEP
+    xs, ys = (np.arange(a, b + _STEP, _STEP) for a, b in zip(low, high))
+    points = page.to_source(np.stack(np.meshgrid(xs, ys), -1)).reshape(-1, 2)
+    return Mesh(float(low[0]), float(low[1]), _STEP, len(xs), len(ys), points)
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, np.ndarray):  # px, but for the homography, whose last row is tiny
-        return (value if value.shape == (3, 3) else value.round(1)).tolist()
+    if isinstance(value, np.ndarray):
+        return value.round(1).tolist()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return round(float(value), 4) if isinstance(value, float) else value

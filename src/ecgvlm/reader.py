@@ -15,7 +15,7 @@ from ecgvlm.image import load_image
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.model.evidence import Evidence
 from ecgvlm.model.findings import FindingsModel
-from ecgvlm.model.language import Language, shipped
+from ecgvlm.model.language import Language
 from ecgvlm.record import EcgError
 
 QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
@@ -25,7 +25,7 @@ FS = 500.0  # Hz, of the digitised leads that are measured
 
 @dataclass(frozen=True)
 class Answer:
-    """What one page says. `error` is None where the page could be read; the fields from `answer` on are then filled."""
+    """What one page says. Where `error` is None, the fields from `answer` on are filled."""
 
     image: str
     question: str
@@ -43,7 +43,9 @@ class Answer:
         head = {"image": self.image, "ok": self.error is None, "question": self.question}
         if self.error is not None:
             return {**head, "error": {"code": self.error.code, "message": self.error.message}}
-        assert self.evidence and self.measurements and self.page
+        assert self.evidence
+        assert self.measurements
+        assert self.page
         return {
             **head,
             "answer": self.answer,
@@ -64,11 +66,23 @@ class Answer:
         }
 
 
-class Reader:
-    """Reads pages with the shipped model. threads: of ONNX Runtime, for each of its nets."""
+@dataclass(frozen=True)
+class Seen:
+    """What the eyes of the model make of one picture; words come after."""
 
-    def __init__(self, threads: int = 2):
+    page: Page
+    measurements: Measurements
+    evidence: Evidence
+
+
+class Reader:
+    """Reads pages. threads: of ONNX Runtime, for each of its nets. model: a folder as `ecgvlm export` writes it, by
+    default the model that comes with the package.
+    """
+
+    def __init__(self, threads: int = 2, model: Path | None = None):
         self.threads = threads
+        self.folder = model
 
     @cached_property
     def digitizer(self) -> Digitizer:
@@ -76,16 +90,16 @@ class Reader:
 
     @cached_property
     def findings(self) -> FindingsModel:
-        return FindingsModel(threads=self.threads)
+        return FindingsModel(self.folder, self.threads)
 
     @cached_property
     def language(self) -> Language:
-        return shipped(self.threads)
+        return Language(self.folder, self.threads)
 
     def read(
         self, source: str | Path | bytes | np.ndarray, question: str | None = None, name: str | None = None
     ) -> Answer:
-        """Read one picture (path, bytes of a file, or what `load_image` gives) and answer a question about it.
+        """Read one picture (path, bytes, or what `load_image` gives) and answer a question about it.
 
         question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture. A picture
         that cannot be read gives an Answer with its error; nothing is raised for it.
@@ -94,7 +108,7 @@ class Reader:
         asked = question or QUESTION
         label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
-            page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source))
+            page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         measurements = measure(page.leads(FS), FS)
@@ -107,11 +121,17 @@ class Reader:
             seconds=time.perf_counter() - start,
             answer=answer,
             report=report,
-            evidence=evidence,
-            measurements=measurements,
-            page=page,
+            evidence=seen.evidence,
+            measurements=seen.measurements,
+            page=seen.page,
             model=self.findings.name,
         )
+
+    def look(self, source: str | Path | bytes) -> Seen:
+        """Digitise and measure one picture and judge its findings. Raises EcgError where it cannot be read."""
+        page = self.digitizer(load_image(source))
+        measurements = measure(page.leads(FS), FS)
+        return Seen(page, measurements, self.findings(page, measurements))
 
     def ask(self, answer: Answer, question: str) -> str:
         """Answer a further question about a page that has been read."""

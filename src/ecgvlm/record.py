@@ -29,6 +29,9 @@ class EcgError(Exception):
         self.code = code
         self.message = message
 
+    def __reduce__(self) -> tuple:  # as exceptions of several arguments must, to come out of another process
+        return type(self), (self.code, self.message)
+
 
 def unreadable(where: str | Path, cause: str) -> EcgError:
     """The error for a file that cannot be used, in one line whatever the cause's text looks like."""
@@ -149,7 +152,8 @@ def read_code15(path: str | Path, index: int) -> Record:
                 raise unreadable(path, f"row {index} asked for, but it has {len(tracings)} rows")
             signal = np.asarray(tracings[index], np.float32).T
             exam = str(int(file["exam_id"][index])) if "exam_id" in file else ""
-            # The unit is the file's, so several rows tell it: one patient's voltage or loose electrode cannot.
+            # The unit is the file's, so several rows tell it: one patient's voltage or loose electrode
+            # cannot.
             sample = np.stack([tracings[i] for i in range(0, len(tracings), len(tracings) // 16 + 1)])
     except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise unreadable(path, f"not a readable HDF5 file ({_say(error)})") from error

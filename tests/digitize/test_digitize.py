@@ -17,7 +17,7 @@ def digitizer():
 
 
 def snr_db(truth, strip) -> float:
-    """Signal over error in dB of one strip, offset removed, after the best shift within 30 ms (as in the 2024 challenge)."""
+    """Signal over error in dB of one strip, offset removed, after the best shift within 30 ms."""
     known = np.isfinite(strip.mv)
     t = truth.t - truth.t[0]
     grid = np.arange(0.02, t[-1] - 0.02, 1 / 500)
@@ -30,9 +30,7 @@ def snr_db(truth, strip) -> float:
     return best
 
 
-@pytest.mark.parametrize(
-    ("kind", "least"), [("none", 18.0), ("scan", 14.0), ("photo", 11.0)]
-)
+@pytest.mark.parametrize(("kind", "least"), [("none", 18.0), ("scan", 14.0), ("photo", 11.0)])
 def test_twelve_leads_come_back(digitizer, kind, least):
     rendering = page(kind)
     found = digitizer(rendering.image)

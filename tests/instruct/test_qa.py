@@ -23,7 +23,14 @@ def holding(*labels: str, **changes) -> Evidence:
         evidence,
         probabilities={label: 0.97 if label in labels else 0.03 for label in LABELS},
         thresholds=dict.fromkeys(LABELS, 0.5),
-        measurements={"heart_rate_bpm": 72.4, "pr_ms": 162.0, "qrs_ms": 88.0, "qt_ms": 380.0, "qtc_ms": 412.0, "axis_deg": -7.0},
+        measurements={
+            "heart_rate_bpm": 72.4,
+            "pr_ms": 162.0,
+            "qrs_ms": 88.0,
+            "qt_ms": 380.0,
+            "qtc_ms": 412.0,
+            "axis_deg": -7.0,
+        },
         quality=0.93,
         rr_variation=0.01,
     )
@@ -48,7 +55,8 @@ def test_no_text_names_a_finding_that_the_evidence_does_not_hold(seed):
         told = re.sub(r"No [^.]*\.", "", text).lower()
         for label in set(LABELS) - set(evidence.findings) - {"NORM"}:
             name = NAMES[label].lower()
-            # A name inside a longer one ("right bundle branch block" in "incomplete right ...") is not a statement.
+            # A name inside a longer one ("right bundle branch block" in "incomplete right ...") is not a
+            # statement.
             longer = [NAMES[x].lower() for x in evidence.findings if name in NAMES[x].lower() and x != label]
             for other in longer:
                 told = told.replace(other, "")
@@ -70,7 +78,10 @@ def test_numbers_in_a_report_are_the_measurements(seed):
 def test_the_verdict_names_rhythm_and_findings():
     assert answers.verdict(holding("NORM", "SR")) == "NORMAL - Sinus Rhythm"
     assert answers.verdict(holding("AF")) == "ABNORMAL - Atrial Fibrillation"
-    assert answers.verdict(holding("SR", "CD", "RBBB")) == "ABNORMAL - Sinus Rhythm with Right Bundle Branch Block"
+    assert (
+        answers.verdict(holding("SR", "CD", "RBBB"))
+        == "ABNORMAL - Sinus Rhythm with Right Bundle Branch Block"
+    )
     assert answers.verdict(holding("SR", "CD")) == "ABNORMAL - Sinus Rhythm with Conduction Disturbance"
 
 
@@ -82,21 +93,35 @@ def test_the_verdict_holds_no_code_that_the_pulse_parser_would_take_for_a_findin
 
 def test_an_interval_that_is_not_known_is_given_with_its_reason():
     evidence = holding("AF")
-    evidence = replace(evidence, measurements={**evidence.measurements, "pr_ms": None}, reasons={"pr_ms": "no_p_wave"})
-    assert answers.measurement(evidence, "pr_ms") == "The PR interval cannot be measured: no P wave can be made out."
+    evidence = replace(
+        evidence, measurements={**evidence.measurements, "pr_ms": None}, reasons={"pr_ms": "no_p_wave"}
+    )
+    assert (
+        answers.measurement(evidence, "pr_ms")
+        == "The PR interval cannot be measured: no P wave can be made out."
+    )
     assert "PR not measurable" in answers.report(evidence)
 
 
 def test_a_weak_finding_is_worded_with_care():
     weak = holding(probabilities={label: 0.55 if label == "AF" else 0.03 for label in LABELS})
-    assert answers.finding(weak, "AF") == "Yes, probably: there are signs of atrial fibrillation (probability 55%)."
+    assert (
+        answers.finding(weak, "AF")
+        == "Yes, probably: there are signs of atrial fibrillation (probability 55%)."
+    )
     assert "Probable atrial fibrillation" in answers.report(weak)
-    assert answers.finding(weak, "LVH") == "No, there is no evidence of left ventricular hypertrophy (probability 3%)."
+    assert (
+        answers.finding(weak, "LVH")
+        == "No, there is no evidence of left ventricular hypertrophy (probability 3%)."
+    )
 
 
 def test_close_ended_answers_join_the_fitting_options_and_fall_back_as_the_gold_does():
     options = [(code, f"{shown}({name})") for code, (shown, name) in CLOSED_LISTS["code15"].items()]
-    assert answers.close(holding("AF", "RBBB"), options, "; ") == "RBBB(right bundle branch block); AF(atrial fibrillation)"
+    assert (
+        answers.close(holding("AF", "RBBB"), options, "; ")
+        == "RBBB(right bundle branch block); AF(atrial fibrillation)"
+    )
     assert answers.close(holding("NORM", "SR"), options, "; ") == "NORM"
     assert answers.close(holding("LVH", "SR"), options, "; ") == "ABNORMAL"
 
@@ -146,8 +171,13 @@ def test_the_same_seed_asks_the_same():
 def test_leads_are_listed_in_order():
     evidence = holding("SR")
     leads = {lead: replace(next(x for x in evidence.leads.values() if x), t=-0.2, st=0.0) for lead in LEADS}
-    assert answers.leads_list(replace(evidence, leads=leads), "TINV").startswith("T wave inversion in I, II, III, aVL,")
+    assert answers.leads_list(replace(evidence, leads=leads), "TINV").startswith(
+        "T wave inversion in I, II, III, aVL,"
+    )
     assert answers.leads_list(replace(evidence, leads=leads), "STE") == "No lead shows ST elevation."
     leads["V3"] = None
     assert answers.printed(replace(evidence, leads=leads)) == "Not printed: V3."
-    assert answers.lead_sign(replace(evidence, leads=leads), "STE", "V3") == "I cannot tell: lead V3 is not printed."
+    assert (
+        answers.lead_sign(replace(evidence, leads=leads), "STE", "V3")
+        == "I cannot tell: lead V3 is not printed."
+    )

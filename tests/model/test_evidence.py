@@ -39,7 +39,9 @@ def test_findings_follow_the_thresholds():
     assert evidence.findings == ("AF",)
 
 
-@given(st.lists(probability, min_size=25, max_size=25), st.lists(st.floats(0.01, 0.99), min_size=25, max_size=25))
+@given(
+    st.lists(probability, min_size=25, max_size=25), st.lists(st.floats(0.01, 0.99), min_size=25, max_size=25)
+)
 def test_settled_probabilities_hold_no_contradiction(values, limits):
     thresholds = dict(zip(LABELS, limits))
     settled = settle(dict(zip(LABELS, values)), thresholds)
@@ -75,7 +77,8 @@ def test_signs_of_single_leads():
 
 
 @pytest.mark.parametrize(
-    "change", [{"probabilities": {"AF": 1.0}}, {"layout": "5x5"}, {"reasons": {"pr_ms": "lazy"}}, {"leads": {}}]
+    "change",
+    [{"probabilities": {"AF": 1.0}}, {"layout": "5x5"}, {"reasons": {"pr_ms": "lazy"}}, {"leads": {}}],
 )
 def test_evidence_that_is_not_complete_is_refused(change):
     with pytest.raises(ValueError, match="must"):

@@ -27,7 +27,7 @@ def tiny(tmp_path_factory) -> tuple[training.Decoder, Language, Path]:
 
 
 def test_the_exported_graph_with_its_cache_says_what_the_trained_one_does(tiny):
-    model, language, folder = tiny
+    model, language, _ = tiny
     evidence = sample(Random(4))
     tokenizer = language._tokenizer
     words = [ASK, *tokenizer.encode("What is the rhythm?").ids, ANSWER]
@@ -39,7 +39,9 @@ def test_the_exported_graph_with_its_cache_says_what_the_trained_one_does(tiny):
             break
     said = words[words.index(ANSWER) + 1 :]
     said = said[: said.index(END)] if END in said else said
-    assert language.answer(evidence, "What is the rhythm?", max_tokens=12) == tokenizer.decode(said).removeprefix(" ")
+    assert language.answer(evidence, "What is the rhythm?", max_tokens=12) == tokenizer.decode(
+        said
+    ).removeprefix(" ")
 
 
 def test_the_cached_page_changes_nothing(tiny):
@@ -47,14 +49,22 @@ def test_the_cached_page_changes_nothing(tiny):
     a, b = sample(Random(1)), sample(Random(2))
     first = language.answer(a, "Write a report.", 30)
     language.answer(b, "Write a report.", 30)
-    assert language.answer(a, "Write a report.", 30) == first == "".join(language.stream(replace(a), "Write a report.", 30))
+    assert (
+        language.answer(a, "Write a report.", 30)
+        == first
+        == "".join(language.stream(replace(a), "Write a report.", 30))
+    )
 
 
 def test_each_row_is_masked_by_its_own_question(tiny):
-    """The loss over a batch of rows of different length is the mean over all their answers' tokens, row by row."""
+    """The loss over a batch of rows of different length is the mean over all their answers' tokens."""
     model = tiny[0]
     features = torch.from_numpy(encode(sample(Random(0))))[None]
-    rows = [[ASK, 9, 10, 11, 12, 13, ANSWER, 20, 21, END], [ASK, 9, ANSWER, 30, 31, 32, END], [ASK, 9, ANSWER, END]]
+    rows = [
+        [ASK, 9, 10, 11, 12, 13, ANSWER, 20, 21, END],
+        [ASK, 9, ANSWER, 30, 31, 32, END],
+        [ASK, 9, ANSWER, END],
+    ]
     starts = [row.index(ANSWER) + 1 for row in rows]
     padded = torch.tensor([row + [PAD] * (14 - len(row)) for row in rows])
     with torch.no_grad():
@@ -62,7 +72,9 @@ def test_each_row_is_masked_by_its_own_question(tiny):
         alone = [model.loss(features, torch.tensor([row]), torch.tensor([s])) for row, s in zip(rows, starts)]
     tokens = [len(row) - s for row, s in zip(rows, starts)]
     assert tokens == [3, 4, 1]
-    assert together.item() == pytest.approx(sum(x.item() * n for x, n in zip(alone, tokens)) / sum(tokens), abs=1e-4)
+    assert together.item() == pytest.approx(
+        sum(x.item() * n for x, n in zip(alone, tokens)) / sum(tokens), abs=1e-4
+    )
 
 
 def test_an_answer_sees_the_whole_page_but_no_other_question(tiny):

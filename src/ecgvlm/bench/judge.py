@@ -58,8 +58,8 @@ def judge_prompt(task: Task, item: Item, answer: str) -> str:
     return (
         "You compare an answer about an ECG with a cardiologist's reference. Give each aspect a whole number "
         "from 0 (wrong or missing) to 10 (as in the reference) and one sentence why. Judge only what the "
-        "reference speaks of; length is no merit. Reply in JSON only, for each aspect an object with the fields score "
-        "and explanation.\n"
+        "reference speaks of; length is no merit. Reply in JSON only, for each aspect an object with the "
+        "fields score and explanation.\n"
         f"{axes}\n\nQuestion:\n{questions}\n\nReference:\n{reference}\n\nAnswer:\n{answer}"
     )
 

@@ -1,9 +1,9 @@
-"""Find the paper grid of a picture: where every millimetre of the paper lies, through tilt, perspective and curl.
+"""Find the paper grid of a picture: where every millimetre lies, through tilt, perspective and curl.
 
-The grid is treated as a two-dimensional carrier, as in fringe profilometry (Takeda & Mutoh 1983). A windowed Fourier
-transform of each tile of the picture gives the two lattice vectors there; the phases of neighbouring tiles are joined
-to positions on the paper, and a homography with a low-order polynomial is fitted to them, so that holes (glare, text, a
-table around the page) do not matter.
+The grid is treated as a two-dimensional carrier, as in fringe profilometry (Takeda & Mutoh 1983). A windowed
+Fourier transform of each tile of the picture gives the two lattice vectors there; the phases of neighbouring
+tiles are joined to positions on the paper, and a homography with a low-order polynomial is fitted to them, so
+that holes (glare, text, a table around the page) do not matter.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ _MIN_TILES = 8
 class PaperMap:
     """Where the paper lies in a picture.
 
-    homography: [3, 3], mm -> px. bend: [15, 2] coefficients in px of the quartic in (mm - centre) / reach that is added.
-    box: x0, y0, x1, y1 mm of the part of the paper that was seen. fit: 0..1, how well the grid fits (0: no grid seen).
+    homography: [3, 3], mm -> px. bend: [15, 2] coefficients in px of the quartic in (mm - centre) / reach
+    that is added. box: x0, y0, x1, y1 mm of the part of the paper that was seen. fit: 0..1, how well the grid
+    fits (0: no grid seen).
     """
 
     homography: np.ndarray
@@ -66,7 +67,9 @@ def find_grid(image: np.ndarray) -> PaperMap | None:
     """The paper's map, or None where no grid is to be seen. image: [H, W, 3] uint8 RGB."""
     longer = max(image.shape[:2])
     shrink = min(1.0, WORK_WIDTH / longer)
-    work = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else image
+    work = (
+        cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else image
+    )
     tiles = _tiles(_carrier(work))
     seed = _seed(tiles, max(work.shape[:2]))
     if seed is None:
@@ -95,8 +98,12 @@ def _coloured(work: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class _Tiles:
-    """spectra: [n, TILE, TILE] complex64 of Hann-windowed tiles, frequency 0 in the middle, phases those at the tile's
-    centre. whitened: their magnitudes over the local mean. at: [n, 2] centres in px. shape: tiles in y and in x."""
+    """The picture cut up.
+
+    spectra: [n, TILE, TILE] complex64 of Hann-windowed tiles, frequency 0 in the middle, phases those at the
+    tile's centre. whitened: their magnitudes over the local mean. at: [n, 2] centres in px. shape: tiles in y
+    and in x.
+    """
 
     spectra: np.ndarray
     whitened: np.ndarray
@@ -112,7 +119,8 @@ def _tiles(carrier: np.ndarray) -> _Tiles:
     window = np.outer(np.hanning(TILE), np.hanning(TILE)).astype(np.float32)
     spectra = np.empty((ny * nx, TILE, TILE), np.complex64)
     whitened = np.empty((ny * nx, TILE, TILE), np.float32)
-    # (-1)^k in space puts frequency 0 in the middle, in frequency the phases' origin in the middle of the tile.
+    # (-1)^k in space puts frequency 0 in the middle, in frequency the phases' origin in the middle of the
+    # tile.
     sign = (1 - 2 * (np.add.outer(np.arange(TILE), np.arange(TILE)) % 2)).astype(np.float32)
     window *= sign
     for k, tile in enumerate(views.reshape(-1, TILE, TILE)):
@@ -125,7 +133,7 @@ def _tiles(carrier: np.ndarray) -> _Tiles:
 
 
 def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
-    """A tile to start from, the 1-mm frequency vectors there [2, 2] (cycles per px) and the harmonic to follow.
+    """A tile to start from, its 1-mm frequency vectors [2, 2] (cycles per px) and the harmonic to follow.
 
     The harmonic is 5 where 1-mm lines (or dots) are seen, else 1: then only 5-mm lines are.
     """
@@ -136,7 +144,8 @@ def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
     best, found = 0.0, None
     for rows in np.array_split(np.arange(ny), min(3, ny)):
         for cols in np.array_split(np.arange(nx), min(3, nx)):
-            # Traces, text and edges make no comb; the mean over a ninth of the page keeps what they all share.
+            # Traces, text and edges make no comb; the mean over a ninth of the page keeps what they all
+            # share.
             plane = np.minimum(planes[np.ix_(rows, cols)], 8.0).mean((0, 1))
             both = np.sqrt(_comb(plane, periods, angles) * _comb(plane, periods, angles + np.pi / 2))
             score = float(both.max())
@@ -158,23 +167,26 @@ def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
 
 
 def _comb(plane: np.ndarray, periods: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Score [angles, periods] of a 5-mm period in px along a direction, from the harmonics in a whitened spectrum.
+    """Score [angles, periods] of a 5-mm period in px along a direction, from a whitened spectrum's harmonics.
 
-    What lies half-way between the harmonics counts against a period: there are the odd harmonics of its double.
+    What lies half-way between the harmonics counts against a period: there are the odd harmonics of its
+    double.
     """
     orders = np.concatenate([_HARMONICS, _HARMONICS - 0.5])
     f = orders[None, None] / periods[None, :, None]  # cycles per px
     x = TILE / 2 + TILE * f * np.cos(angles)[:, None, None]
     y = TILE / 2 + TILE * f * np.sin(angles)[:, None, None]
     flat = (len(angles), -1)
-    value = cv2.remap(plane, x.reshape(flat).astype(np.float32), y.reshape(flat).astype(np.float32), cv2.INTER_LINEAR)
+    value = cv2.remap(
+        plane, x.reshape(flat).astype(np.float32), y.reshape(flat).astype(np.float32), cv2.INTER_LINEAR
+    )
     weights = np.concatenate([_WEIGHTS, -0.8 * _WEIGHTS])
     score = (value.reshape(x.shape) * (f < 0.47) * weights).sum(2) / _WEIGHTS.sum()
     return np.maximum(score, 0.0)
 
 
 def _peak(tiles: _Tiles, k: int, f: np.ndarray, reach: int = 2) -> tuple[float, np.ndarray, float]:
-    """The spectrum's peak near frequency f: strength, frequency refined, phase there in cycles. Strength 0: none."""
+    """The spectrum's peak near frequency f: strength (0: none), frequency refined, phase there in cycles."""
     x0, y0 = np.round(TILE / 2 + f * TILE).astype(int)
     if not (reach < x0 < TILE - reach - 1 and reach < y0 < TILE - reach - 1):
         return 0.0, f, 0.0
@@ -183,7 +195,8 @@ def _peak(tiles: _Tiles, k: int, f: np.ndarray, reach: int = 2) -> tuple[float, 
     y, x = y0 - reach + int(j), x0 - reach + int(i)
     level = np.log(np.abs(tiles.spectra[k, y - 1 : y + 2, x - 1 : x + 2]) + 1e-9)
     dx, dy = _top(level[1]), _top(level[:, 1])
-    # A Hann window's main lobe has one phase (after the shift to the centre), so that of the nearest bin will do.
+    # A Hann window's main lobe has one phase (after the shift to the centre), so that of the nearest bin will
+    # do.
     phase = float(np.angle(tiles.spectra[k, y, x]) / (2 * np.pi))
     return float(patch[j, i]), (np.array([x + dx, y + dy]) - TILE / 2) / TILE, phase
 
@@ -194,11 +207,15 @@ def _top(three: np.ndarray) -> float:
     return float(np.clip(0.5 * (a - c) / bottom, -0.5, 0.5)) if bottom < -1e-9 else 0.0
 
 
-def _follow(tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """From tile to tile, the clearest first: centres [n, 2] px, where they lie on the paper [n, 2] mm, strengths [n]."""
+def _follow(
+    tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From tile to tile, the clearest first: centres [n, 2] px, [n, 2] mm on the paper, strengths [n]."""
     ny, nx = tiles.shape
     cell = 5.0 / harmonic  # mm of the period followed
-    known: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}  # tile -> vectors (cycles per px), mm, strength
+    known: dict[
+        int, tuple[np.ndarray, np.ndarray, float]
+    ] = {}  # tile -> vectors (cycles per px), mm, strength
     queue: list[tuple[float, int, int]] = [(0.0, seed, -1)]
     while queue:
         _, k, source = heapq.heappop(queue)
@@ -242,6 +259,7 @@ def _fitted(px: np.ndarray, mm: np.ndarray, strength: np.ndarray, shape: tuple[i
     # Bending is paid for, the more the higher its order, and the linear terms are the homography's.
     order = np.array([i + j for i in range(5) for j in range(5 - i)])
     bend = np.zeros((15, 2))
+    homography: np.ndarray | None = None
     for _ in range(6):
         homography = _homography(mm, px - terms @ bend, weight)
         if homography is None:
@@ -254,12 +272,16 @@ def _fitted(px: np.ndarray, mm: np.ndarray, strength: np.ndarray, shape: tuple[i
         off = np.linalg.norm(rest - terms @ bend, axis=1)
         scale = max(0.5, 1.5 * float(np.median(off)))
         weight = 1 / (1 + (off / scale) ** 2) ** 2
+    assert homography is not None
     extent = np.ptp(px, axis=0).max() / np.ptp(mm, axis=0).max()
     good = off < 0.5 * extent  # half a millimetre
     if good.sum() < _MIN_TILES:
         return None
     box = (*mm[good].min(0), *mm[good].max(0))
-    fit = float(good.mean() * min(1.0, good.sum() * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
+    fit = float(
+        good.mean()
+        * min(1.0, good.sum() * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2])))
+    )
     return PaperMap(homography, bend, centre, reach, box, fit)
 
 

@@ -1,8 +1,9 @@
-"""Which lead stands where on a rectified page: every known layout is laid over the names that the page net saw."""
+"""Which lead stands where on a rectified page: known layouts are laid over the names that the net saw."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,11 +12,12 @@ from ecgvlm.paper.layouts import LAYOUTS, ORDERS
 from ecgvlm.record import LEADS
 
 _NEAR = 3.0 * PX_PER_MM  # a name this close to where the layout expects it counts
+_SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One strip on the rectified page: x0 and x1 its ends, y where its name's row lies (px). sign: -1 for -aVR."""
+    """One strip on the rectified page: x0 and x1 its ends, y where its row lies (px). sign: -1 for -aVR."""
 
     lead: str
     rhythm: bool
@@ -51,13 +53,10 @@ class _Fit:
 
 
 def find_layout(seen: Seen) -> Found | None:
-    """The layout that explains the names best, with its strips' ends from the trace; None where fewer than six names fit."""
+    """The layout that explains the names best, its strips' ends from the trace; None where not six fit."""
     marks = [mark for mark in seen.marks() if mark.kind < PULSE]
     fits = [
-        fit
-        for columns in (4, 2, 1)
-        for order in ORDERS
-        if (fit := _place(marks, columns, order)) is not None
+        fit for columns in (4, 2, 1) for order in ORDERS if (fit := _place(marks, columns, order)) is not None
     ]
     if not fits:
         return None
@@ -99,7 +98,7 @@ def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
 
 
 def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:
-    """Fit position = start + pitch * index to (index, position, weight) by the best pair, then least squares."""
+    """Fit position = start + pitch * index to (index, position, weight): best pair, then least squares."""
     points = sorted(points, key=lambda p: -p[2])[:30]
     if len(points) < 2:
         return None
@@ -133,9 +132,10 @@ def _mode(points: list[tuple[float, float]]) -> float:
     return float(np.average(x[near], weights=w[near]))
 
 
-def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
+def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
+    """The layout with its strips; None where they would lie outside the picture or be too short to read."""
     per_column = 12 // fit.columns
-    height, width = seen.trace.shape
+    height = seen.trace.shape[0]
     ink = seen.trace > 0.5
     name_ys = [fit.y0 + fit.dy * row for row in range(per_column)]
     lines = _baselines(ink, name_ys, fit.dy)
@@ -146,9 +146,11 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
     while len(rhythm_leads) < 3:
         expected = name_ys[-1] + fit.dy * (len(rhythm_leads) + 1)
         near = [
-            m for m in marks if abs(m.x - fit.x0) < 1.5 * _NEAR and abs(m.y - expected) < max(_NEAR, 0.35 * abs(fit.dy))
+            m
+            for m in marks
+            if abs(m.x - fit.x0) < 1.5 * _NEAR and abs(m.y - expected) < max(_NEAR, 0.35 * abs(fit.dy))
         ]
-        y = _baselines(ink, [max((m for m in near), key=lambda m: m.p).y if near else expected], fit.dy, offset)[0]
+        y = _baselines(ink, [max(near, key=lambda m: m.p).y if near else expected], fit.dy, offset)[0]
         half = 0.3 * abs(fit.dy)
         band = ink[max(0, int(y - half)) : max(1, min(height, int(y + half)))]
         if y + half * 0.2 > height or band.size == 0 or band.any(0).sum() < 100 * PX_PER_MM:
@@ -164,6 +166,8 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
         rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
     left, right = _ends(ink, ys[:per_column], abs(fit.dy))
     bounds = _bounds(ink, ys[:per_column], abs(fit.dy), left, right, fit.columns)
+    if not all(0 <= y < height for y in ys) or min(x1 - x0 for x0, x1 in bounds) < _SHORTEST:
+        return None
     strips = []
     for i, lead in enumerate(ORDERS[fit.order]):
         row, column = i % per_column, i // per_column
@@ -174,7 +178,9 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
         y = ys[per_column + i]
         # Columns may stand apart; a rhythm strip runs through, and is then shorter.
         _, end = _ends(ink, [y], abs(fit.dy))
-        strips.append(Placed(lead, True, per_column + i, 0, left, min(right, max(end, left + 20 * PX_PER_MM)), y))
+        strips.append(
+            Placed(lead, True, per_column + i, 0, left, min(right, max(end, left + 20 * PX_PER_MM)), y)
+        )
     base = {4: "3x4", 2: "6x2", 1: "12x1"}[fit.columns]
     name = base + (f"+{len(rhythm_leads)}R" if rhythm_leads else "")
     assert name in LAYOUTS
@@ -182,14 +188,16 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found:
 
 
 def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float | None = None) -> list[float]:
-    """Where the traces of the rows run: the y with most ink within half a row of each name, all rows shifted alike."""
+    """Where the rows' traces run: the y with most ink within half a row of each name, all shifted alike."""
     profile = ink.sum(1).astype(float)
     kernel = np.hanning(int(2.4 * PX_PER_MM) | 1)
     profile = np.convolve(profile, kernel / kernel.sum(), "same")
     reach = int(0.62 * abs(dy))
     lags = np.arange(-reach, reach + 1)
     sums = np.zeros(len(lags))
-    reference = float(np.median([profile[max(0, int(y) - reach) : int(y) + reach + 1].max(initial=1e-6) for y in name_ys]))
+    reference = float(
+        np.median([profile[max(0, int(y) - reach) : int(y) + reach + 1].max(initial=1e-6) for y in name_ys])
+    )
     for y in name_ys:
         at = np.clip(np.round(y + lags).astype(int), 0, len(profile) - 1)
         # Every row must have its ink there: a shift by one row would leave the last one empty.
@@ -212,7 +220,7 @@ def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
     firsts, lasts = [], []
     for y in ys:
         band = ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1]
-        columns = np.flatnonzero(_solid(band.any(0)))
+        columns = np.flatnonzero(_solid(np.any(band, axis=0)))
         if len(columns):
             firsts.append(columns[0])
             lasts.append(columns[-1])
@@ -235,7 +243,7 @@ def _solid(columns: np.ndarray) -> np.ndarray:
 def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
     out = columns.copy()
     at = np.flatnonzero(columns)
-    for a, b in zip(at, at[1:]):
+    for a, b in pairwise(at):
         if 1 < b - a <= gap + 1:
             out[a:b] = True
     return out
@@ -244,7 +252,7 @@ def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
 def _bounds(
     ink: np.ndarray, ys: list[float], dy: float, left: float, right: float, columns: int
 ) -> list[tuple[float, float]]:
-    """Ends of every column of strips: equal parts of the row, around the gaps between them where there are any."""
+    """Ends of every column of strips: equal parts of the row, around the gaps between them if any."""
     if columns == 1:
         return [(left, right)]
     bands = np.stack([

@@ -48,8 +48,8 @@ class Strip:
 class Page:
     """A page that has been digitised.
 
-    image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from. quality: 0..1.
-    turns: quarter turns clockwise that set the picture upright.
+    image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
+    quality: 0..1. turns: quarter turns clockwise that set the picture upright.
     """
 
     image: np.ndarray
@@ -70,13 +70,13 @@ class Page:
         return max(strip.t1 for strip in self.strips)
 
     def leads(self, fs: float) -> np.ndarray:
-        """[12, n] float32 mV on one time axis from the row's beginning; NaN where a lead is not printed then."""
+        """[12, n] float32 mV on one time axis from the row's beginning; NaN where a lead is not printed."""
         return _leads(self.strips, fs)
 
     def to_source(self, mm: np.ndarray) -> np.ndarray:
         """[..., 2] mm of the rectified page -> px of the picture as it was given."""
         px = self.paper.to_px(np.asarray(mm, float) + self.origin)
-        h, w = self.picture
+        h, _ = self.picture
         for _ in range(self.turns % 4):
             # One turn clockwise took (x, y) to (h - 1 - y, x); go back.
             px = np.stack([px[..., 1], h - 1 - px[..., 0]], -1)
@@ -127,12 +127,16 @@ class Digitizer:
         return _View(rectified, origin, paper, seen, find_layout(seen))
 
     def _without_grid(self, image: np.ndarray) -> _View | None:
-        """Paper without a grid: the skew from the lines of print, the scale from the rows, which last 10 s at 25 mm/s."""
+        """Paper without a grid: the skew from the lines of print, the scale from rows of 10 s at 25 mm/s."""
         angle = _skew(image)
         best: _View | None = None
         for span in _SPANS:
             view = self._view(image, _flat(image, max(image.shape[:2]) / span, angle))
-            if view and view.found and (best is None or best.found is None or view.found.score > best.found.score):
+            if (
+                view
+                and view.found
+                and (best is None or best.found is None or view.found.score > best.found.score)
+            ):
                 best = view
         if best is None or best.found is None:
             return None
@@ -174,7 +178,8 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
     height = (mesh.shape[0] - 1) * step // 16 * 16
     width = (mesh.shape[1] - 1) * step // 16 * 16
     dense = np.ascontiguousarray(dense[half : half + height, half : half + width])
-    page = cv2.remap(image, dense, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    across, down = cv2.split(dense)
+    page = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return page, (float(xs[cols[0]]), float(ys[rows[0]]))
 
 
@@ -190,7 +195,7 @@ def _flat(image: np.ndarray, scale: float, angle: float) -> PaperMap:
 
 
 def _skew(image: np.ndarray) -> float:
-    """Angle in radians, within 6 degrees, at which the lines of print make the sharpest horizontal profile."""
+    """Angle in radians, within 6 degrees, at which lines of print make the sharpest horizontal profile."""
     small = cv2.resize(image, None, fx=(f := 700 / max(image.shape[:2])), fy=f, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     dark = np.maximum(cv2.blur(grey, (31, 31)) - grey - 8, 0)
@@ -234,7 +239,11 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
     if fast + _beats_look_fast(strips) > 0:
         speed = 50.0
         strips = [replace(s, t=s.t / 2, t0=s.t0 / 2, t1=s.t1 / 2) for s in strips]
-    quality = float(np.mean([s.sure for s in strips])) * min(1.0, found.named / 10) * min(1.0, 0.5 + 0.5 * paper.fit)
+    quality = (
+        float(np.mean([s.sure for s in strips]))
+        * min(1.0, found.named / 10)
+        * min(1.0, 0.5 + 0.5 * paper.fit)
+    )
     return Page(
         image=image,
         layout=found.layout,
@@ -252,7 +261,7 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
 
 
 def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
-    """A rhythm strip repeats one of the twelve leads: where one matches it, that is its name, whatever was read."""
+    """A rhythm strip repeats one of the twelve leads: one that matches gives its name, whatever was read."""
     best, name = _SAME_LEAD, rhythm.lead
     known = np.isfinite(rhythm.mv)
     if known.sum() < 2:
@@ -292,7 +301,11 @@ def _leads(strips: Sequence[Strip], fs: float) -> np.ndarray:
             row[inside] = values
         else:
             # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level.
-            shift = np.nan_to_num(np.nanmedian(row[inside] - values)) if np.isfinite(row[inside] - values).any() else 0.0
+            shift = (
+                np.nan_to_num(np.nanmedian(row[inside] - values))
+                if np.isfinite(row[inside] - values).any()
+                else 0.0
+            )
             row[inside] = np.where(np.isfinite(values), values + shift, row[inside])
     return out
 
@@ -314,10 +327,10 @@ def _beats_look_fast(strips: Sequence[Strip]) -> float:
 
 
 def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
-    """Log-odds of 50 against 25 mm/s, and the gain in mm/mV: from what the page says and from its calibration pulses.
+    """Log-odds of 50 against 25 mm/s, and the gain in mm/mV: from what the page says and from its pulses.
 
-    One page in eight is at 50 mm/s. A pulse is 1 mV high, and 10 mm wide at 50 mm/s only. Without any sign the gain is
-    taken for 10 mm/mV.
+    One page in eight is at 50 mm/s. A pulse is 1 mV high, and 10 mm wide at 50 mm/s only. Without any sign
+    the gain is taken for 10 mm/mV.
     """
     said = dict.fromkeys(NOTES, 0.0)
     for mark in seen.marks(0.12):
@@ -335,7 +348,7 @@ def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
 
 
 def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[bool, float | None, float]:
-    """Whether the calibration pulses are 10 mm wide, how many mm high they are (None: no pulses), and how sure that is."""
+    """Whether calibration pulses are 10 mm wide, their height in mm (None: no pulses), how sure that is."""
     pulses = sorted((m for m in seen.marks(0.3) if m.kind == PULSE), key=lambda m: -m.p)[:4]
     if not pulses:
         return False, None, 0.0

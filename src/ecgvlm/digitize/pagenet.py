@@ -19,7 +19,7 @@ CLASSES = len(LEADS) + 1 + len(NOTES)
 
 @dataclass(frozen=True)
 class Mark:
-    """A lead name, a calibration pulse or a note of the scale: class, centre in px of the rectified page, probability."""
+    """A lead name, calibration pulse or note of the scale: class, centre in px of the page, probability."""
 
     kind: int
     x: float
@@ -39,7 +39,9 @@ class Seen:
         found = []
         for kind, plane in enumerate(self.names):
             peaks = (plane >= cv2.dilate(plane, np.ones((5, 5), np.uint8))) & (plane >= least)
-            found += [Mark(kind, 4.0 * x + 2, 4.0 * y + 2, float(plane[y, x])) for y, x in zip(*np.nonzero(peaks))]
+            found += [
+                Mark(kind, 4.0 * x + 2, 4.0 * y + 2, float(plane[y, x])) for y, x in zip(*np.nonzero(peaks))
+            ]
         return found
 
 

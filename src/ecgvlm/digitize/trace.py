@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
 
 _REACH_MM = 34.0  # a trace may leave its row this far
-# Cost of the path, per px up or down between two columns: along the ink of a steep deflection little, over paper more.
+# Cost of the path, per px up or down between two columns: along the ink of a steep deflection little, over
+# paper more.
 _STEP_COST, _LEAP_COST = 0.02, 0.11
 _AWAY_COST = 0.0009  # per px that the path lies away from the row
 _FLOOR = 0.02
@@ -23,10 +25,11 @@ _STEEP = 3.0  # px a column, from where on rows tell more than columns
 def follow(
     trace: np.ndarray, page: np.ndarray, strips: Sequence[Placed], pitch: float
 ) -> list[tuple[np.ndarray, float]]:
-    """The curve of every strip: [n, 2] px, x increasing, y NaN in gaps; and the mean probability of ink along it.
+    """The curve of every strip, [n, 2] px, x increasing, y NaN in gaps; the mean probability of ink there.
 
-    trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. Each strip's path is the cheapest from end to end (Viterbi; steps along ink are cheap,
-    so that steep deflections are followed, and leaps over paper to a neighbour's trace are not). pitch: px between rows.
+    trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. Each strip's path is the
+    cheapest from end to end (Viterbi; steps along ink are cheap, so that steep deflections are followed, and
+    leaps over paper to a neighbour's trace are not). pitch: px between rows.
     """
     width = min(_line_width(trace), 5.0)
     lengths = [int(np.floor(strip.x1)) - int(np.ceil(strip.x0)) for strip in strips]
@@ -38,11 +41,15 @@ def follow(
     while order:
         group = [k for k in order if lengths[k] <= 1.1 * lengths[order[0]] + 8]
         order = order[len(group) :]
-        for k, path in zip(group, _paths(trace, [strips[k] for k in group], [lengths[k] for k in group], pitch)):
+        for k, path in zip(
+            group, _paths(trace, [strips[k] for k in group], [lengths[k] for k in group], pitch)
+        ):
             x0 = int(np.ceil(strips[k].x0))
             part = slice(x0, x0 + len(path))
             curve, sure = _refined(trace[:, part], contrast[:, part], path, width)
-            curves[k] = (_with_slopes(trace[:, part], contrast[:, part], curve) + [x0, 0], float(sure.mean()))
+            points = _with_slopes(trace[:, part], contrast[:, part], curve)
+            points[:, 0] += x0
+            curves[k] = (points, float(sure.mean()))
     return curves
 
 
@@ -62,7 +69,9 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
         block = trace[a:b, x0 : x0 + length]
         cost[: block.shape[1], k, a - top : b - top] = -np.log(np.maximum(block.T, _FLOOR))
     # climb[x, k, y]: what it costs to come down from the top of the window to y in column x
-    climb = np.cumsum(_STEP_COST + _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0), axis=2, dtype=np.float32)
+    climb = np.cumsum(
+        _STEP_COST + _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0), axis=2, dtype=np.float32
+    )
     cost += away
     sums = np.empty_like(cost)
     best = sums[0] = cost[0]
@@ -100,14 +109,16 @@ def _refined(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sub-pixel curve from the ink around the path.
 
-    A pen of some breadth leaves ink from the least to the greatest y that the curve has under it. On slopes the
-    middle of the ink is the curve; at a tip, where the curve turns under the pen, it is the ink's end less half a
-    line's width.
+    A pen of some breadth leaves ink from the least to the greatest y that the curve has under it. On slopes
+    the middle of the ink is the curve; at a tip, where the curve turns under the pen, it is the ink's end
+    less half a line's width.
     """
     n = columns.shape[1]
     # Only the rows about the path matter.
     low = max(0, int(path.min()) - 60)
-    block = np.pad(columns[low : int(path.max()) + 60], ((1, 1), (0, 0)))  # ends in paper, whatever the page does
+    block = np.pad(
+        columns[low : int(path.max()) + 60], ((1, 1), (0, 0))
+    )  # ends in paper, whatever the page does
     x, y = np.arange(n), np.clip(path - low + 1, 1, block.shape[0] - 2)
     sure = block[y, x]
     near = np.arange(-2, 3)[:, None] + y
@@ -154,7 +165,8 @@ def _refined(
 def _with_slopes(columns: np.ndarray, contrast: np.ndarray, curve: np.ndarray) -> np.ndarray:
     """The curve as points [n, 2], with the steep stretches measured row by row instead of column by column.
 
-    Where a QRS crosses several rows from one column to the next, the centre of the print in each row tells where.
+    Where a QRS crosses several rows from one column to the next, the centre of the print in each row tells
+    where.
     """
     n = len(curve)
     height = columns.shape[0]
@@ -163,7 +175,7 @@ def _with_slopes(columns: np.ndarray, contrast: np.ndarray, curve: np.ndarray) -
     edges = np.flatnonzero(np.diff(np.concatenate([[0], np.where(steep, np.sign(rise), 0), [0]])))
     xs, ys = [np.arange(n, dtype=float)], [curve]
     inner = np.zeros(n, bool)
-    for first, last in zip(edges[:-1], edges[1:]):
+    for first, last in pairwise(edges):
         if not steep[first]:
             continue
         # Rows between the ends of this flank, short of its tips, where the other flank joins.

@@ -1,7 +1,7 @@
 """What the evidence answers, in words: the one place where the decoder's wording comes from.
 
-Every function is pure and states nothing but what its `Evidence` holds, so the decoder's targets, the rows of an
-instruction data set and the tests of agreement all say the same.
+Every function is pure and states nothing but what its `Evidence` holds, so the decoder's targets, the rows of
+an instruction data set and the tests of agreement all say the same.
 """
 
 from __future__ import annotations
@@ -51,7 +51,13 @@ MEASURED = {
     "axis_deg": "axis",
 }
 _UNITS = {"heart_rate_bpm": "bpm", "axis_deg": "degrees"}
-_HIGH = {"heart_rate_bpm": "fast", "pr_ms": "prolonged", "qrs_ms": "wide", "qtc_ms": "prolonged", "axis_deg": "deviated to the right"}
+_HIGH = {
+    "heart_rate_bpm": "fast",
+    "pr_ms": "prolonged",
+    "qrs_ms": "wide",
+    "qtc_ms": "prolonged",
+    "axis_deg": "deviated to the right",
+}
 _LOW = {"heart_rate_bpm": "slow", "pr_ms": "short", "qtc_ms": "short", "axis_deg": "deviated to the left"}
 _REASONS = {
     "no_p_wave": "no P wave can be made out",
@@ -69,8 +75,13 @@ _LAYOUTS = {
     "12x1": "12x1: twelve rows, one for each lead",
 }
 OUTSIDE = "I cannot tell that from this ECG: it is not among the findings that I can judge."
-UNANSWERABLE = "I cannot tell that from this ECG. Ask me about its rhythm, intervals, findings, leads or the page."
-HELLO = "I read pages of 12-lead ECGs. Ask me about the rhythm, intervals, findings, leads or the page, or for a report."
+UNANSWERABLE = (
+    "I cannot tell that from this ECG. Ask me about its rhythm, intervals, findings, leads or the page."
+)
+HELLO = (
+    "I read pages of 12-lead ECGs. "
+    "Ask me about the rhythm, intervals, findings, leads or the page, or for a report."
+)
 
 
 def title(label: str) -> str:
@@ -149,12 +160,16 @@ def limit(evidence: Evidence, name: str, side: str) -> str:
 
 
 def _place(evidence: Evidence, name: str) -> str:
-    return {"low": _LOW.get(name, "short"), "high": _HIGH.get(name, "prolonged"), "normal": "normal"}[evidence.limit(name)]
+    return {"low": _LOW.get(name, "short"), "high": _HIGH.get(name, "prolonged"), "normal": "normal"}[
+        evidence.limit(name)
+    ]
 
 
 def within(evidence: Evidence, name: str) -> str:
     value = _value(evidence, name)
-    return f"The {MEASURED[name]} of {value} is {_place(evidence, name)}." if value else _missing(evidence, name)
+    return (
+        f"The {MEASURED[name]} of {value} is {_place(evidence, name)}." if value else _missing(evidence, name)
+    )
 
 
 def rhythm(evidence: Evidence) -> str:
@@ -204,7 +219,11 @@ def lead_sign(evidence: Evidence, sign: str, lead: str) -> str:
     yes = evidence.sign(sign, lead)
     start = "Yes" if yes else "No"
     if sign == "QWAVE":
-        return f"{start}, there is a Q wave of {say_mm(abs(waves.q))} mm in {lead}." if yes else f"No, there is no significant Q wave in {lead}."
+        return (
+            f"{start}, there is a Q wave of {say_mm(abs(waves.q))} mm in {lead}."
+            if yes
+            else f"No, there is no significant Q wave in {lead}."
+        )
     if sign == "TINV":
         return f"{start}, the T wave in {lead} measures {say_mm(waves.t, signed=True)} mm."
     return f"{start}, the ST level in {lead} is {say_mm(waves.st, signed=True)} mm."
@@ -245,7 +264,8 @@ def layout(evidence: Evidence) -> str:
 
 
 def scale(evidence: Evidence) -> str:
-    return f"The page is printed at {say_scale(evidence.mm_per_s)} mm/s and {say_scale(evidence.mm_per_mv)} mm/mV."
+    speed, gain = say_scale(evidence.mm_per_s), say_scale(evidence.mm_per_mv)
+    return f"The page is printed at {speed} mm/s and {gain} mm/mV."
 
 
 def quality(evidence: Evidence) -> str:
@@ -308,7 +328,11 @@ def _sections(evidence: Evidence) -> list[tuple[str, str]]:
     sections = [("Rhythm", _sentence(_rhythm(evidence)))]
     if specific(evidence, GROUPS["ectopy"]):
         sections.append(("Ectopy", group(evidence, "ectopy")))
-    sections += [("Axis", _axis(evidence)), ("Intervals", _intervals(evidence)), ("Conduction", group(evidence, "conduction"))]
+    sections += [
+        ("Axis", _axis(evidence)),
+        ("Intervals", _intervals(evidence)),
+        ("Conduction", group(evidence, "conduction")),
+    ]
     voltage = f" {_sentence(_hedged(evidence, 'LVOLT'))}" if "LVOLT" in evidence.findings else ""
     sections.append(("Hypertrophy", group(evidence, "hypertrophy") + voltage))
     sections += [("Infarction", _infarction(evidence)), ("ST-T", _repolarization(evidence))]
@@ -323,12 +347,15 @@ def problems(evidence: Evidence) -> str:
 def _caution(evidence: Evidence) -> str:
     parts = []
     if evidence.quality < POOR_QUALITY:
-        parts.append(f"The page is hard to read (quality {round(100 * evidence.quality)}%), so this reading is uncertain.")
+        parts.append(
+            f"The page is hard to read (quality {round(100 * evidence.quality)}%), "
+            "so this reading is uncertain."
+        )
     return " ".join(parts + [f"Caution: {CAUTIONS[caution]}." for caution in evidence.cautions])
 
 
 def report(evidence: Evidence) -> str:
-    """The clinical report in sentences: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion."""
+    """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion."""
     parts = [_caution(evidence)] if _caution(evidence) else []
     parts += [text for _, text in _sections(evidence)]
     return " ".join([*parts, f"Conclusion: {verdict(evidence)}."])
@@ -352,4 +379,3 @@ def close(evidence: Evidence, options: list[tuple[str, str]], separator: str) ->
 
 def holds(evidence: Evidence, code: str) -> bool:
     return code in evidence.findings if code in NAMES else evidence.shows(code)
-

@@ -23,13 +23,15 @@ CLOSED_LISTS: dict[str, dict[str, tuple[str, str]]] = {
         "ST": ("ST", "sinus tachycardia"), "AF": ("AF", "atrial fibrillation"),
     },
     "ptb-xl": {
-        "NORM": ("NORM", "normal ECG"), "MI": ("MI", "myocardial infarction"), "STTC": ("STTC", "ST/T change"),
-        "CD": ("CD", "conduction disturbance"), "HYP": ("HYP", "hypertrophy"),
+        "NORM": ("NORM", "normal ECG"), "MI": ("MI", "myocardial infarction"),
+        "STTC": ("STTC", "ST/T change"), "CD": ("CD", "conduction disturbance"),
+        "HYP": ("HYP", "hypertrophy"),
     },
     "cpsc": {
         "NORM": ("NORM", "normal"), "AF": ("AF", "atrial fibrillation"),
-        "1dAVb": ("I-AVB", "first-degree atrioventricular block"), "LBBB": ("LBBB", "left bundle branch block"),
-        "RBBB": ("RBBB", "right bundle branch block"), "PAC": ("PAC", "premature atrial contraction"),
+        "1dAVb": ("I-AVB", "first-degree atrioventricular block"),
+        "LBBB": ("LBBB", "left bundle branch block"), "RBBB": ("RBBB", "right bundle branch block"),
+        "PAC": ("PAC", "premature atrial contraction"),
         "PVC": ("PVC", "premature ventricular contraction"), "STD": ("STD", "ST-segment depression"),
         "STE": ("STE", "ST-segment elevated"),
     },
@@ -50,9 +52,11 @@ class QA:
 
 @lru_cache
 def prompts() -> dict:
-    """The versioned data files: how people ask (`questions.toml`) and what they call things (`names.toml`)."""
+    """The versioned data files: how people ask (`questions.toml`), what they call things (`names.toml`)."""
     folder = files("ecgvlm.instruct") / "data"
-    return {name: tomllib.loads((folder / f"{name}.toml").read_text("utf-8")) for name in ("questions", "names")}
+    return {
+        name: tomllib.loads((folder / f"{name}.toml").read_text("utf-8")) for name in ("questions", "names")
+    }
 
 
 def expand(template: str, rng: Random) -> str:
@@ -71,7 +75,7 @@ class Asker:
         self.names = prompts()["names"]
 
     def ask(self, evidence: Evidence, kind: str | None = None, noisy: bool = True) -> QA:
-        """One question of a kind (any by default) about the page; noisy adds greetings, typos and odd case."""
+        """One question of a kind (any by default) on the page; noisy adds greetings, typos and odd case."""
         kind = kind or self.rng.choice(KINDS)
         text, options, answer = _ASKED[kind](self, evidence)
         if noisy:
@@ -95,7 +99,10 @@ class Asker:
         rng = self.rng
         noise = prompts()["questions"]["noise"]
         if rng.random() < 0.25:
-            text = expand(rng.choice(noise["before"][:3] if plain else self._allowed(noise["before"])), rng) + text
+            text = (
+                expand(rng.choice(noise["before"][:3] if plain else self._allowed(noise["before"])), rng)
+                + text
+            )
         if rng.random() < 0.2:
             text += expand(rng.choice(noise["after"][:1] if plain else self._allowed(noise["after"])), rng)
         text = text.replace("{age}", str(rng.randint(1, 99)))
@@ -156,14 +163,22 @@ def _measurement(asker: Asker, evidence: Evidence) -> _Asked:
     name = asker.rng.choice(tuple(MEASUREMENTS))
     number = f"{asker.rng.randint(20, 300)}{asker.rng.choice(('', ' ms' if name.endswith('_ms') else ''))}"
     text = asker.template("ask", "measurement").replace("{number}", number)
-    return text.replace("{measure}", asker.name("measurements", name)), "", answers.measurement(evidence, name)
+    return (
+        text.replace("{measure}", asker.name("measurements", name)),
+        "",
+        answers.measurement(evidence, name),
+    )
 
 
 def _limit(asker: Asker, evidence: Evidence) -> _Asked:
     side = asker.rng.choice(("low", "high"))
     name = asker.rng.choice(tuple(asker.names[side]))
     text = asker.template("ask", "limit").replace("{extreme}", asker.name(side, name))
-    return text.replace("{measure}", asker.name("measurements", name)), "", answers.limit(evidence, name, side)
+    return (
+        text.replace("{measure}", asker.name("measurements", name)),
+        "",
+        answers.limit(evidence, name, side),
+    )
 
 
 def _within(asker: Asker, evidence: Evidence) -> _Asked:
@@ -180,7 +195,11 @@ def _group(asker: Asker, evidence: Evidence) -> _Asked:
 
 def _lead_sign(asker: Asker, evidence: Evidence) -> _Asked:
     sign, lead = asker.rng.choice(SIGNS), asker.rng.choice(LEADS)
-    text = asker.template("ask", "lead_sign").replace("{sign}", asker.name("signs", sign)).replace("{lead}", lead)
+    text = (
+        asker.template("ask", "lead_sign")
+        .replace("{sign}", asker.name("signs", sign))
+        .replace("{lead}", lead)
+    )
     return text, "", answers.lead_sign(evidence, sign, lead)
 
 
@@ -192,7 +211,11 @@ def _leads_list(asker: Asker, evidence: Evidence) -> _Asked:
 
 def _lead_amount(asker: Asker, evidence: Evidence) -> _Asked:
     wave, lead = asker.rng.choice(WAVES), asker.rng.choice(LEADS)
-    text = asker.template("ask", "lead_amount").replace("{wave}", asker.name("waves", wave)).replace("{lead}", lead)
+    text = (
+        asker.template("ask", "lead_amount")
+        .replace("{wave}", asker.name("waves", wave))
+        .replace("{lead}", lead)
+    )
     return text, "", answers.lead_amount(evidence, wave, lead)
 
 
@@ -283,14 +306,20 @@ def _choice(asker: Asker, evidence: Evidence) -> _Asked:
 
 def _pick(asker: Asker, evidence: Evidence) -> _Asked:
     rng = asker.rng
-    options = rng.choice((["yes", "no"], ["no", "yes"], ["yes", "no", "not sure"], ["Yes", "No"], ["YES", "NO"]))
+    options = rng.choice(
+        (["yes", "no"], ["no", "yes"], ["yes", "no", "not sure"], ["Yes", "No"], ["YES", "NO"])
+    )
     text = asker.template("pick").replace("{options}", _OPTIONS)
     listing = rng.choice((", ", "/", " or ")).join(options)
     yes, no = sorted(options[:2], key=str.lower, reverse=True)
     if len(options) == 3 and rng.random() < 0.3:
         return text.replace("{name}", asker.name("outside")), listing, options[2]
     label = _label(evidence, rng)
-    return text.replace("{name}", asker.name("labels", label)), listing, yes if label in evidence.findings else no
+    return (
+        text.replace("{name}", asker.name("labels", label)),
+        listing,
+        yes if label in evidence.findings else no,
+    )
 
 
 _ASKED: dict[str, Callable[[Asker, Evidence], _Asked]] = {

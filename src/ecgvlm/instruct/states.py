@@ -1,4 +1,4 @@
-"""Random evidence: realistic, adversarial and contradictory pages for training and testing the language half."""
+"""Random evidence: realistic, adversarial, contradictory pages to train and test the language half."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _RANGES = {
     "qtc_ms": (250, 700), "axis_deg": (-180, 180),
 }  # fmt: skip
 _USUAL = {
-    "heart_rate_bpm": (75, 18), "pr_ms": (165, 30), "qrs_ms": (98, 20), "qt_ms": (390, 40), "qtc_ms": (425, 30),
-    "axis_deg": (35, 40),
+    "heart_rate_bpm": (75, 18), "pr_ms": (165, 30), "qrs_ms": (98, 20), "qt_ms": (390, 40),
+    "qtc_ms": (425, 30), "axis_deg": (35, 40),
 }  # fmt: skip
 
 
 def sample(rng: Random, label_sets: Sequence[frozenset[str]] = ()) -> Evidence:
-    """One random page. label_sets: label combinations of real records; half of the pages then have one of them."""
+    """One random page. label_sets: label combinations of real records, which half of the pages then have."""
     kind = rng.random()
     if label_sets and kind < 0.5:
         found = set(rng.choice(label_sets))

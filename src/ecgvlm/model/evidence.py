@@ -1,8 +1,9 @@
 """What a page holds, as the language model sees it: findings, measurements, leads and page, one token each.
 
-The vision half fills in an `Evidence`; `encode` turns it into the decoder's visual prefix. A visual token is a set of
-features ("label=AF", "decided=yes", "p0=9", ...), each with a learned embedding; the token is their sum. Numbers stand
-in the features digit by digit, as `say_*` writes them, so that the decoder can copy them exactly.
+The vision half fills in an `Evidence`; `encode` turns it into the decoder's visual prefix. A visual token is
+a set of features ("label=AF", "decided=yes", "p0=9", ...), each with a learned embedding; the token is their
+sum. Numbers stand in the features digit by digit, as `say_*` writes them, so that the decoder can copy them
+exactly.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from ecgvlm.labels import LABELS
 from ecgvlm.record import LEADS
 
-# name -> (key of `Evidence.measurements`, lower and upper limit of normal). Limits: AHA/ACCF/HRS recommendations
-# (Surawicz et al. 2009, QRS and axis; Rautaharju et al. 2009, QTc: the women's limit, as the sex is not printed).
+# name -> (key of `Evidence.measurements`, lower and upper limit of normal). Limits: AHA/ACCF/HRS
+# recommendations (Surawicz et al. 2009, QRS and axis; Rautaharju et al. 2009, QTc: the women's limit, as the
+# sex is not printed).
 MEASUREMENTS: dict[str, tuple[float, float]] = {
     "heart_rate_bpm": (60, 100),
     "pr_ms": (120, 200),
@@ -64,12 +66,12 @@ class LeadWaves:
 class Evidence:
     """Everything that an answer may state.
 
-    probabilities, thresholds: calibrated probability of each of `LABELS`, and the probability from which on it counts
-    as found. measurements: each of `MEASUREMENTS`, None where it cannot be known; reasons then says why, by one of
-    `REASONS` ("unclear" where it says nothing). rr_variation: standard deviation of the RR intervals divided by their
-    mean, None where fewer than three beats are printed. leads: the waves of each lead, None where it is not printed.
-    mm_per_s, mm_per_mv, layout (one of `LAYOUTS`), cabrera and quality (0..1) describe the page; cautions are of
-    `CAUTIONS`, in their order.
+    probabilities, thresholds: calibrated probability of each of `LABELS`, and the probability from which on
+    it counts as found. measurements: each of `MEASUREMENTS`, None where it cannot be known; reasons then says
+    why, by one of `REASONS` ("unclear" where it says nothing). rr_variation: standard deviation of the RR
+    intervals divided by their mean, None where fewer than three beats are printed. leads: the waves of each
+    lead, None where it is not printed. mm_per_s, mm_per_mv, layout (one of `LAYOUTS`), cabrera and quality
+    (0..1) describe the page; cautions are of `CAUTIONS`, in their order.
     """
 
     probabilities: Mapping[str, float]
@@ -99,7 +101,9 @@ class Evidence:
         if unknown := set(self.reasons.values()) - set(REASONS):
             raise ValueError(f"reasons must be of {', '.join(REASONS)}, not {', '.join(unknown)}")
         if list(self.cautions) != [caution for caution in CAUTIONS if caution in self.cautions]:
-            raise ValueError(f"cautions must be of {', '.join(CAUTIONS)}, in this order, not {', '.join(self.cautions)}")
+            raise ValueError(
+                f"cautions must be of {', '.join(CAUTIONS)}, in this order, not {', '.join(self.cautions)}"
+            )
 
     def margin(self, label: str) -> float:
         """logit(probability) - logit(threshold), clipped to +-6; the label is found where it is >= 0."""
@@ -132,8 +136,8 @@ class Evidence:
     def sign(self, sign: str, lead: str) -> bool:
         """Whether a printed lead shows one of `SIGNS`.
 
-        ST elevation: 0.1 mV, 0.2 mV in V2 and V3; depression: 0.05 mV (fourth universal definition of myocardial
-        infarction, 2018). T inversion: 0.1 mV. Q wave: 0.1 mV deep and a quarter of R.
+        ST elevation: 0.1 mV, 0.2 mV in V2 and V3; depression: 0.05 mV (fourth universal definition of
+        myocardial infarction, 2018). T inversion: 0.1 mV. Q wave: 0.1 mV deep and a quarter of R.
         """
         waves = self.leads[lead]
         if waves is None:
@@ -196,15 +200,16 @@ _PARENTS = {
     "HYP": ("LVH",),
 }
 _NOT_NORMAL = (
-    "AF", "AFLT", "PACE", "HAVB", "RBBB", "LBBB", "LAFB", "LVH", "AMI", "IMI", "LMI", "STTC", "MI", "CD", "HYP",
+    "AF", "AFLT", "PACE", "HAVB", "RBBB", "LBBB", "LAFB", "LVH", "AMI", "IMI", "LMI", "STTC", "MI", "CD",
+    "HYP",
 )  # fmt: skip
 
 
 def settle(probabilities: Mapping[str, float], thresholds: Mapping[str, float]) -> dict[str, float]:
     """Probabilities without contradictions: of labels that exclude each other only the clearest stays found.
 
-    The others move to just below their thresholds, and a superclass (MI, CD, HYP) to its threshold where one of its
-    kinds is found, so that `labels`, `findings` and words agree.
+    The others move to just below their thresholds, and a superclass (MI, CD, HYP) to its threshold where one
+    of its kinds is found, so that `labels`, `findings` and words agree.
     """
     settled = dict(probabilities)
 
@@ -233,7 +238,9 @@ def _features() -> tuple[str, ...]:
     names += [f"margin={k}" for k in range(-12, 12)]
     names += [f"p{place}={d}" for place in (0, 1) for d in digits] + ["p=under", "p=over"]
     for name in MEASUREMENTS:
-        names += [f"{name}[{place}]" for place in range(4)] + [f"{name}:{x}" for x in ("low", "normal", "high")]
+        names += [f"{name}[{place}]" for place in range(4)] + [
+            f"{name}:{x}" for x in ("low", "normal", "high")
+        ]
     names += [f"digit={d}" for d in (*digits, "-", "end")] + [f"reason={x}" for x in REASONS]
     names += [f"rr={x}" for x in ("regular", "slightly irregular", "irregular", "unknown")]
     names += [f"lead={x}" for x in LEADS] + ["printed=no"] + [f"lead:{x}" for x in SIGNS]
@@ -242,7 +249,9 @@ def _features() -> tuple[str, ...]:
         names += [f"{wave}{place}={d}" for place in range(3) for d in digits] + [f"{wave}=-", f"{wave}=+"]
     names += [f"layout={x}" for x in LAYOUTS] + ["cabrera=yes", "cabrera=no", "quality=poor", "quality=good"]
     names += [f"quality{place}={d}" for place in range(3) for d in digits]
-    names += [f"{unit}{place}={d}" for unit in ("speed", "gain") for place in range(4) for d in (*digits, ".")]
+    names += [
+        f"{unit}{place}={d}" for unit in ("speed", "gain") for place in range(4) for d in (*digits, ".")
+    ]
     names += [f"caution={x}" for x in (*CAUTIONS, "none")]
     return ("", *names)  # 0 fills up the sets
 
@@ -277,7 +286,11 @@ def tokens(evidence: Evidence) -> list[list[str]]:
     chains["missing"] = tuple(lead for lead in LEADS if evidence.leads[lead] is None)
     follows = {(sign, a): b for sign, leads in chains.items() for a, b in zip(("", *leads), (*leads, "end"))}
     for sign in SIGNS:
-        row = [f"sign={sign}", f"decided={'yes' if evidence.shows(sign) else 'no'}", f"{sign}>{follows[sign, '']}"]
+        row = [
+            f"sign={sign}",
+            f"decided={'yes' if evidence.shows(sign) else 'no'}",
+            f"{sign}>{follows[sign, '']}",
+        ]
         rows.append(row)
     for name in MEASUREMENTS:
         value = evidence.measurements[name]

@@ -1,9 +1,10 @@
-"""The findings encoder at run time: digitised leads and measurements -> calibrated label probabilities. No torch."""
+"""The findings encoder at run time: leads and measurements -> calibrated label probabilities. No torch."""
 
 from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -56,12 +57,15 @@ def numbers(m: Measurements) -> np.ndarray:
 
 
 class FindingsModel:
-    """ONNX Runtime session of the shipped encoder with its calibration and thresholds."""
+    """ONNX Runtime session of the encoder with its calibration and thresholds.
 
-    def __init__(self, threads: int = 2):
+    folder: where encoder.onnx and encoder.json lie, by default the package's own.
+    """
+
+    def __init__(self, folder: Path | None = None, threads: int = 2):
         import onnxruntime
 
-        data = files("ecgvlm").joinpath("data")
+        data = folder or files("ecgvlm").joinpath("data")
         card = json.loads(data.joinpath("encoder.json").read_text())
         self.name: str = card["name"]
         if tuple(card["labels"]) != LABELS:

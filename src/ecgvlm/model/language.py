@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +62,3 @@ class Language:
             inputs = {"features": encode(evidence), "words": np.zeros(0, np.int64), "past": self._empty}
             page = self._page = (evidence, self._session.run(None, inputs)[1])
         return page[1]
-
-
-@lru_cache
-def shipped(threads: int = 1) -> Language:
-    """The decoder that comes with the package."""
-    with as_file(files("ecgvlm") / "data") as folder:
-        return Language(folder, threads)

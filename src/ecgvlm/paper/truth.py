@@ -37,8 +37,8 @@ class PageTruth:
     mesh: [rows, cols, 2] px position of the paper's points every 5 mm, mesh[j, i] = where (5 i mm, 5 j mm)
     lies, after every warp; where a grid is printed its thick lines run through these points. px_per_mm is the
     rendering's nominal scale (before any warp). pulses: [k, 4, 2] px boxes of calibration pulses. order:
-    "standard" or "cabrera". notes: what the page says of its scale ("25 mm/s", "10 mm/mV"), note_boxes: [m, 4, 2] px
-    where.
+    "standard" or "cabrera". notes: what the page says of its scale ("25 mm/s", "10 mm/mV"), note_boxes: [m,
+    4, 2] px where.
     """
 
     layout: str

@@ -1,1 +1,1 @@
-"""Training: the nets that ship with the package, and fine-tuning of larger ones. Needs the `train` extra (torch)."""
+"""Training: the nets that ship with the package, and fine-tuning of larger ones. Needs the `train` extra."""

@@ -2,9 +2,9 @@
 
     python -m ecgvlm.train.encoder --pool runs/pool --out runs/encoder --members 5 --epochs 60
 
-The pool holds observations (`ecgvlm.train.pool`): what the digitiser reads off rendered pages of folds 1 to 7, and
-off simulated rare conditions. Folds 1 to 6 train; fold 7 sets calibration and thresholds. Members differ by seed
-and are averaged in one ONNX file.
+The pool holds observations (`ecgvlm.train.pool`): what the digitiser reads off rendered pages of folds 1 to
+7, and off simulated rare conditions. Folds 1 to 6 train; fold 7 sets calibration and thresholds. Members
+differ by seed and are averaged in one ONNX file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +26,9 @@ from torch import nn
 
 from ecgvlm.labels import LABELS
 from ecgvlm.model.findings import BEAT, NUMBERS, SAMPLES
+
+if TYPE_CHECKING:
+    from _csv import Writer
 
 WIDTHS = (48, 64, 96, 128, 160)
 
@@ -52,14 +57,14 @@ def _tower(widths: tuple[int, ...], kernel: int, stride: int) -> nn.Sequential:
         nn.BatchNorm1d(widths[0]),
         nn.ReLU(),
     ]
-    return nn.Sequential(*stem, *(Residual(a, b) for a, b in zip(widths, widths[1:])))
+    return nn.Sequential(*stem, *(Residual(a, b) for a, b in pairwise(widths)))
 
 
 class Encoder(nn.Module):
-    """leads [B, 12, SAMPLES], beat [B, 12, BEAT] in mV with NaN where not printed, numbers [B, NUMBERS] -> logits [B, labels].
+    """leads [B, 12, SAMPLES], beat [B, 12, BEAT] in mV, numbers [B, NUMBERS] -> logits [B, labels].
 
-    Every label has a query of its own that attends to the strip's and the beat's tokens; its finding token and the
-    measured numbers give its logit.
+    Every label has a query of its own that attends to the strip's and the beat's tokens; its finding token
+    and the measured numbers give its logit.
     """
 
     def __init__(self, width: int = 128, drop: float = 0.3):
@@ -89,15 +94,20 @@ class Encoder(nn.Module):
         weights = torch.softmax(self.query @ self.key(tokens).transpose(1, 2) / tokens.shape[2] ** 0.5, 2)
         finding = weights @ self.value(tokens)  # [B, L, D]
         page = tokens.amax(1, keepdim=True).expand_as(finding)
-        known = self.numbers(torch.cat([torch.nan_to_num(numbers), torch.isnan(numbers).to(numbers.dtype)], 1))
+        known = self.numbers(
+            torch.cat([torch.nan_to_num(numbers), torch.isnan(numbers).to(numbers.dtype)], 1)
+        )
         features = torch.cat([finding, page, known[:, None].expand_as(finding)], 2)
         return (self.drop(features) * self.head).sum(2) + self.bias
 
 
 @dataclass
 class Pool:
-    """Observations, stacked: leads [n, 12, SAMPLES], beat [n, 12, BEAT], numbers [n, NUMBERS], target [n, labels] (1, 0,
-    -1 unknown), fold [n] (0: simulated), name and kind [n]."""
+    """Observations, stacked.
+
+    leads [n, 12, SAMPLES], beat [n, 12, BEAT], numbers [n, NUMBERS], target [n, labels] (1, 0, -1 unknown),
+    fold [n] (0: simulated), name and kind [n].
+    """
 
     leads: np.ndarray
     beat: np.ndarray
@@ -116,8 +126,10 @@ class Pool:
         return Pool(**{key: getattr(self, key)[mask] for key in self.__dataclass_fields__})
 
 
-def augment(leads: torch.Tensor, beat: torch.Tensor, numbers: torch.Tensor, rng: np.random.Generator) -> tuple:
-    """Variations that leave the numbers true: gain, a little noise and blur, pieces of trace and numbers missing."""
+def augment(
+    leads: torch.Tensor, beat: torch.Tensor, numbers: torch.Tensor, rng: np.random.Generator
+) -> tuple:
+    """Variations that leave the numbers true: gain, a little noise and blur, missing pieces and numbers."""
     n = len(leads)
 
     def chosen(p: float, *shape: int) -> torch.Tensor:
@@ -145,8 +157,10 @@ def augment(leads: torch.Tensor, beat: torch.Tensor, numbers: torch.Tensor, rng:
     return leads, beat, numbers
 
 
-def train_member(pool: Pool, seed: int, epochs: int, rate: float, log: csv.writer | None, batch: int = 64) -> Encoder:
-    """One encoder. An epoch sees as many observations as there are records; weights are averaged over the last steps."""
+def train_member(
+    pool: Pool, seed: int, epochs: int, rate: float, log: Writer | None, batch: int = 64
+) -> Encoder:
+    """One encoder. An epoch sees one observation a record; weights are averaged over the last steps."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = Encoder()
@@ -170,21 +184,29 @@ def train_member(pool: Pool, seed: int, epochs: int, rate: float, log: csv.write
     order = rng.choice(len(odds), (steps, batch), p=odds)
     for step in range(steps):
         i = order[step]
-        views = [torch.from_numpy(view[i].astype(np.float32)) for view in (pool.leads, pool.beat, pool.numbers)]
-        leads, beat, numbers = augment(*views, rng)
+        views = [
+            torch.from_numpy(view[i].astype(np.float32)) for view in (pool.leads, pool.beat, pool.numbers)
+        ]
+        leads, beat, numbers = augment(views[0], views[1], views[2], rng)
         y = target[i]
         known = (y >= 0).float()
         y = y.clamp(0, 1)
         if rng.random() < 0.3:  # mixup (Zhang et al. 2018) of the waves; the numbers of the stronger part
             share, other = float(rng.beta(0.3, 0.3)), torch.from_numpy(rng.permutation(batch))
-            leads = torch.where(leads.isnan(), leads[other], share * leads + (1 - share) * leads[other].nan_to_num())
-            beat = torch.where(beat.isnan(), beat[other], share * beat + (1 - share) * beat[other].nan_to_num())
+            leads = torch.where(
+                leads.isnan(), leads[other], share * leads + (1 - share) * leads[other].nan_to_num()
+            )
+            beat = torch.where(
+                beat.isnan(), beat[other], share * beat + (1 - share) * beat[other].nan_to_num()
+            )
             numbers = numbers if share >= 0.5 else numbers[other]
             y, known = share * y + (1 - share) * y[other], known * known[other]
         net.train()
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(leads, beat, numbers)
-        loss = (F.binary_cross_entropy_with_logits(logits.float(), y, reduction="none") * known).sum() / known.sum()
+        loss = (
+            F.binary_cross_entropy_with_logits(logits.float(), y, reduction="none") * known
+        ).sum() / known.sum()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -193,7 +215,9 @@ def train_member(pool: Pool, seed: int, epochs: int, rate: float, log: csv.write
         average.update_parameters(net)
         if log and step % 50 == 0:
             log.writerow([seed, step, f"{loss.item():.4f}"])
-    return average.module.eval()
+    trained = average.module.eval()
+    assert isinstance(trained, Encoder)
+    return trained
 
 
 class Ensemble(nn.Module):
@@ -212,20 +236,28 @@ def logits_of(net: nn.Module, pool: Pool) -> np.ndarray:
     out = []
     for start in range(0, len(pool.fold), 128):
         part = slice(start, start + 128)
-        out.append(net(*(torch.from_numpy(v[part].astype(np.float32)) for v in (pool.leads, pool.beat, pool.numbers))))
+        out.append(
+            net(
+                *(torch.from_numpy(v[part].astype(np.float32)) for v in (pool.leads, pool.beat, pool.numbers))
+            )
+        )
     return torch.cat(out).numpy()
 
 
 def calibrate(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per label: slope and offset of Platt's scaling, and the threshold with the best expected F1.
 
-    One slope serves all labels (fold 7 holds few positives of most), the offset is each label's own. The threshold is
-    chosen on the calibrated probabilities' expected F1 (sum of p over the found, Lipton et al. 2014), which needs no gold and so
-    does not follow the chance of a few positives.
+    One slope serves all labels (fold 7 holds few positives of most), the offset is each label's own. The
+    threshold is chosen on the calibrated probabilities' expected F1 (sum of p over the found, Lipton et al.
+    2014), which needs no gold and so does not follow the chance of a few positives.
     """
     known = target >= 0
     slope, offset = torch.ones(1, requires_grad=True), torch.zeros(len(LABELS), requires_grad=True)
-    x, y, w = torch.from_numpy(logits), torch.from_numpy((target == 1).astype(np.float32)), torch.from_numpy(known)
+    x, y, w = (
+        torch.from_numpy(logits),
+        torch.from_numpy((target == 1).astype(np.float32)),
+        torch.from_numpy(known),
+    )
     optimizer = torch.optim.LBFGS([slope, offset], max_iter=200)
 
     def closure() -> torch.Tensor:
@@ -258,14 +290,18 @@ def export(net: nn.Module, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pool", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--name", default="ecgvlm-small@0.1")
-    parser.add_argument("--hold-out", default="7,8", help="folds that are not trained on; the first calibrates")
+    parser.add_argument(
+        "--hold-out", default="7,8", help="folds that are not trained on; the first calibrates"
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     pool = Pool.load(args.pool)
@@ -319,7 +355,9 @@ def summary(
         if 0 < y.sum() < len(y):
             auroc, f1 = roc_auc_score(y, p[known, k]), f1_score(y, p[known, k] >= thresholds[k])
             table.append((label, auroc, f1))
-            rows.append(f"{label:6s} n={int(y.sum()):5d} AUROC {auroc:.3f} F1 {f1:.3f} threshold {thresholds[k]:.2f}")
+            rows.append(
+                f"{label:6s} n={int(y.sum()):5d} AUROC {auroc:.3f} F1 {f1:.3f} threshold {thresholds[k]:.2f}"
+            )
     seven = [row for row in table if row[0] in ("NORM", "1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")]
     rows.append(f"seven: AUROC {np.mean([r[1] for r in seven]):.4f} F1 {np.mean([r[2] for r in seven]):.4f}")
     rows.append(f"all: AUROC {np.mean([r[1] for r in table]):.4f} F1 {np.mean([r[2] for r in table]):.4f}")

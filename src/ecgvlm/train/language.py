@@ -1,11 +1,11 @@
 """Train the language decoder: evidence of random pages -> answers to questions of every kind.
 
-    OMP_NUM_THREADS=1 python -m ecgvlm.train.language --out runs/language --records ../shared/data/ptbxl --minutes 60
-    python -m ecgvlm.train.language --out runs/language --export src/ecgvlm/data
+    OMP_NUM_THREADS=1 python -m ecgvlm.train.language --out runs/language --records ../shared/data/ptbxl
+    --minutes 60 python -m ecgvlm.train.language --out runs/language --export src/ecgvlm/data
 
-Pages and questions are drawn afresh for every step, seeded by the step's number, so that a run that was killed goes on
-from OUT/checkpoint.pt exactly as it would have. One page answers several questions: its prefix is encoded once, and
-each question attends to it and to itself.
+Pages and questions are drawn afresh for every step, seeded by the step's number, so that a run that was
+killed goes on from OUT/checkpoint.pt exactly as it would have. One page answers several questions: its prefix
+is encoded once, and each question attends to it and to itself.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class Layer(nn.Module):
         past: tuple[torch.Tensor, torch.Tensor] | None,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         b, t, d = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)  # [B, h, T, d]
+        q, k, v = (
+            self.qkv(self.norm1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        )  # [B, h, T, d]
         q, k = _rotate(q, *rope), _rotate(k, *rope)
         if past is not None:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)  # [B, h, past + T, d]
@@ -98,22 +100,27 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
 class Decoder(nn.Module):
     """Visual tokens (sets of features) and text tokens -> the next text token."""
 
+    rates: torch.Tensor
+
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
         self.features = nn.EmbeddingBag(len(FEATURES), config.dim, mode="sum", padding_idx=0)
         self.words = nn.Embedding(config.vocabulary, config.dim)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        layers = [Layer(config) for _ in range(config.layers)]
+        self.layers = nn.ModuleList(layers)
         self.norm = Norm(config.dim)
         half = config.dim // config.heads // 2
         self.register_buffer("rates", config.rope_base ** -(torch.arange(half) / half), persistent=False)
         for weight in self.parameters():
             if weight.ndim == 2:
-                nn.init.normal_(weight, std=0.02 if weight.shape[0] == config.vocabulary else weight.shape[1] ** -0.5)
+                nn.init.normal_(
+                    weight, std=0.02 if weight.shape[0] == config.vocabulary else weight.shape[1] ** -0.5
+                )
         nn.init.normal_(self.features.weight, std=0.3)
         with torch.no_grad():
             self.features.weight[0] = 0
-        for layer in self.layers:
+        for layer in layers:
             nn.init.zeros_(layer.out.weight)
             nn.init.zeros_(layer.down.weight)
 
@@ -134,7 +141,7 @@ class Decoder(nn.Module):
         return self.norm(x), cache
 
     def forward(self, features: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """features [B, E, WIDTH], rows [B * n, T] -> hidden states [B * n, T, D]; n questions about each page."""
+        """features [B, E, WIDTH], rows [B * n, T] -> hidden states [B * n, T, D]: n questions a page."""
         _, cache = self.run(self.visual(features), 0, None, None)
         n, e, t = len(rows) // len(features), features.shape[1], rows.shape[1]
         cache = [(k.repeat_interleave(n, 0), v.repeat_interleave(n, 0)) for k, v in cache]
@@ -160,7 +167,10 @@ EVERY = 50  # steps between checkpoints
 
 
 def batch(
-    tokenizer: Tokenizer, group: tuple[Sequence[str], int, int], rng: Random, label_sets: Sequence[frozenset[str]]
+    tokenizer: Tokenizer,
+    group: tuple[Sequence[str], int, int],
+    rng: Random,
+    label_sets: Sequence[frozenset[str]],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """One group's features [B, E, WIDTH], rows [B * n, T] padded at the end, and answer starts [B * n]."""
     kinds, pages, n = group
@@ -170,7 +180,9 @@ def batch(
         features.append(encode(evidence))
         for i in range(n):
             # Reports alternate; of the lists the close-ended ones are most, as they are in ECGBench.
-            kind = kinds[i % 2] if kinds is LONG else rng.choice(("close", *kinds) if kinds is LISTS else kinds)
+            kind = (
+                kinds[i % 2] if kinds is LONG else rng.choice(("close", *kinds) if kinds is LISTS else kinds)
+            )
             qa = asker.ask(evidence, kind)
             question = [ASK, *tokenizer.encode(qa.question).ids, ANSWER]
             rows.append([*question, *tokenizer.encode(qa.answer).ids, END])
@@ -182,7 +194,7 @@ def batch(
 
 
 def train_tokenizer(label_sets: Sequence[frozenset[str]], size: int, texts: int = 30_000) -> Tokenizer:
-    """Byte-level BPE on questions and answers; digits and marks are tokens of their own, so that they can be copied."""
+    """Byte-level BPE on questions and answers; digits and marks are tokens of their own, to be copied."""
 
     def corpus() -> Iterator[str]:
         rng = Random("tokenizer")
@@ -240,9 +252,10 @@ def train(
     resume: bool = False,
     groups: Sequence[tuple[Sequence[str], int, int]] = GROUPS,
 ) -> Decoder:
-    """Trains for steps, or as many minutes of wall time at most, whichever ends first; the learning rate falls to 0.
+    """Trains for steps or minutes of wall time, whichever end first; the learning rate falls to 0.
 
-    With minutes the share done is the larger of both shares, so that the learning rate always reaches its end.
+    With minutes the share done is the larger of both shares, so that the learning rate always reaches its
+    end.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
@@ -311,8 +324,10 @@ class _Exported(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, features: torch.Tensor, words: torch.Tensor, past: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """features [E, WIDTH] (E may be 0), words [T] (T may be 0), past [layers, 2, heads, P, d] -> logits, present."""
+    def forward(
+        self, features: torch.Tensor, words: torch.Tensor, past: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """features [E, WIDTH], words [T], past [layers, 2, heads, P, d] -> logits, present; E, T from 0."""
         model = self.model
         e, p = features.shape[0], past.shape[3]
         bags = F.embedding(features, model.features.weight).sum(1)  # [E, D]; the filling feature is all zeros
@@ -356,14 +371,20 @@ def load(folder: Path) -> Decoder:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--records", type=Path, help="PTB-XL; label combinations of its folds 1 to 6 make pages")
+    parser.add_argument(
+        "--records", type=Path, help="PTB-XL; label combinations of its folds 1 to 6 make pages"
+    )
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
-    parser.add_argument("--export", type=Path, metavar="FOLDER", help="only write the run's decoder as ONNX there")
+    parser.add_argument(
+        "--export", type=Path, metavar="FOLDER", help="only write the run's decoder as ONNX there"
+    )
     args = parser.parse_args()
     if args.export:
         export(load(args.out), args.export / "language.onnx")

@@ -2,8 +2,9 @@
 
     python -m ecgvlm.train.pagenet --records ../shared/data/ptbxl --out runs/pagenet --minutes 40
 
-Pages are rendered and degraded afresh for every batch, rectified with the truth's mesh plus the small errors that the
-digitiser's own rectification makes, and cut into crops. A run resumes from OUT/checkpoint.pt by itself.
+Pages are rendered and degraded afresh for every batch, rectified with the truth's mesh plus the small errors
+that the digitiser's own rectification makes, and cut into crops. A run resumes from OUT/checkpoint.pt by
+itself.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def _conv(a: int, b: int, stride: int = 1) -> nn.Sequential:
 
 
 class PageNet(nn.Module):
-    """A small U-Net on RGB pages at 5 px/mm: [B, 3, H, W] -> trace logits [B, 1, H, W], name logits [B, CLASSES, H/4, W/4]."""
+    """A small U-Net on RGB pages at 5 px/mm.
+
+    [B, 3, H, W] -> trace logits [B, 1, H, W], name logits [B, CLASSES, H/4, W/4].
+    """
 
     def __init__(self, features: tuple[int, ...] = FEATURES):
         super().__init__()
@@ -64,9 +68,11 @@ class PageNet(nn.Module):
         self.side3, self.up3 = nn.Conv2d(d, c, 1), _conv(c, c)
         self.side2, self.up2 = nn.Conv2d(c, b, 1), _conv(b, b)
         self.side1, self.up1 = nn.Conv2d(b, a, 1), _conv(a, a)
-        self.names = nn.Sequential(_conv(b, b), nn.Conv2d(b, CLASSES, 1))
+        last = nn.Conv2d(b, CLASSES, 1)
+        self.names = nn.Sequential(_conv(b, b), last)
         self.trace = nn.Sequential(nn.Conv2d(a, 4, 3, padding=1), nn.PixelShuffle(2))
-        nn.init.constant_(self.names[1].bias, -4.0)
+        assert last.bias is not None
+        nn.init.constant_(last.bias, -4.0)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         s1 = self.stem(F.pixel_unshuffle(x, 2))
@@ -94,7 +100,7 @@ def export(net: PageNet, path: Path) -> None:
     """Write the net as ONNX: `page` [1, 3, H, W] in 0..1 -> `trace`, `names` probabilities."""
     tmp = path.with_suffix(".onnx.tmp")
     torch.onnx.export(
-        _Exported(net.eval()).to(memory_format=torch.contiguous_format),
+        _Exported(net.eval()).to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
         (torch.zeros(1, 3, 320, 320),),
         str(tmp),
         input_names=["page"],
@@ -106,10 +112,13 @@ def export(net: PageNet, path: Path) -> None:
     os.replace(tmp, path)
 
 
-def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def rectified_crops(
+    page: Rendering, rng: np.random.Generator, n: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Cut `n` crops from the page as the digitiser would see it.
 
-    Yields image [CROP, CROP, 3] uint8, trace mask [CROP, CROP] uint8, names [CLASSES, CROP/4, CROP/4] float32.
+    Yields image [CROP, CROP, 3] uint8, trace mask [CROP, CROP] uint8, names [CLASSES, CROP/4, CROP/4]
+    float32.
     """
     truth, cell = page.truth, 5.0 * PX_PER_MM  # cell: px between two nodes of the mesh
     rows, cols = truth.mesh.shape[:2]
@@ -120,7 +129,9 @@ def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterat
             curves.append(_located(truth.mesh, points) * cell)
     marks = [(LEADS.index(t.lead), t.name_box.mean(0)) for t in truth.traces if t.name_box is not None]
     marks += [(PULSE, box.mean(0)) for box in truth.pulses]
-    marks += [(PULSE + 1 + NOTES.index(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)]
+    marks += [
+        (PULSE + 1 + NOTES.index(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)
+    ]
 
     kinds = [kind for kind, _ in marks]
     places = _located(truth.mesh, np.array([place for _, place in marks]).reshape(-1, 2)) * cell
@@ -141,7 +152,9 @@ def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterat
         else:
             centre = rng.uniform(0, 1, 2) * np.array([cols - 1, rows - 1]) * cell
         xy = _interpolate(truth.mesh, (turned + centre.astype(np.float32)[:, None, None]) / cell)
-        image = cv2.remap(page.image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        image = cv2.remap(
+            page.image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         target = _drawn(curves, turn, centre)
         names = _blobs(kinds, ((places - centre) @ np.linalg.inv(turn).T + (CROP - 1) / 2 - 2) / 4)
         if flip:
@@ -152,7 +165,7 @@ def rectified_crops(page: Rendering, rng: np.random.Generator, n: int) -> Iterat
 
 
 def _blobs(kinds: list[int], at: np.ndarray) -> np.ndarray:
-    """The heat map [CLASSES, CROP/4, CROP/4] with a Gaussian of 1.5 cells at every mark; at: [n, 2] x, y in cells."""
+    """Heat map [CLASSES, CROP/4, CROP/4]: a Gaussian of 1.5 cells at every mark; at: [n, 2] x, y in cells."""
     side = CROP // 4
     names = np.zeros((CLASSES, side, side), np.float32)
     for kind, (x, y) in zip(kinds, at):
@@ -167,15 +180,16 @@ def _blobs(kinds: list[int], at: np.ndarray) -> np.ndarray:
 
 
 def _located(mesh: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Fractional nodes [n, 2] of the mesh at which points [n, 2] px lie: Newton's method from the nearest node."""
+    """Fractional nodes [n, 2] of the mesh at which points [n, 2] px lie, by Newton's method."""
     rows, cols = mesh.shape[:2]
     scale = np.linalg.norm(mesh[rows // 2, cols // 2] - mesh[rows // 2, cols // 2 - 1])
     node = np.array([cols // 2, rows // 2]) + (points - mesh[rows // 2, cols // 2]) / scale
     step = 0.05
+    right, down = np.array([step, 0.0]), np.array([0.0, step])
     for _ in range(8):
         off = _interpolate(mesh, node.T) - points
-        dx = (_interpolate(mesh, (node + [step, 0]).T) - _interpolate(mesh, (node - [step, 0]).T)) / (2 * step)
-        dy = (_interpolate(mesh, (node + [0, step]).T) - _interpolate(mesh, (node - [0, step]).T)) / (2 * step)
+        dx = (_interpolate(mesh, (node + right).T) - _interpolate(mesh, (node - right).T)) / (2 * step)
+        dy = (_interpolate(mesh, (node + down).T) - _interpolate(mesh, (node - down).T)) / (2 * step)
         det = dx[:, 0] * dy[:, 1] - dx[:, 1] * dy[:, 0]
         node = node - np.stack([
             (off[:, 0] * dy[:, 1] - off[:, 1] * dy[:, 0]) / det,
@@ -199,7 +213,7 @@ def _drawn(curves: list[np.ndarray], turn: np.ndarray, centre: np.ndarray) -> np
 
 
 def _interpolate(mesh: np.ndarray, node: np.ndarray) -> np.ndarray:
-    """Bilinear look-up in the mesh at fractional nodes [2, ...], extended linearly past its edges -> [..., 2]."""
+    """Bilinear look-up in the mesh at fractional nodes [2, ...], linear past its edges -> [..., 2]."""
     rows, cols = mesh.shape[:2]
     i = np.clip(np.floor(node[0]).astype(int), 0, cols - 2)
     j = np.clip(np.floor(node[1]).astype(int), 0, rows - 2)
@@ -230,9 +244,9 @@ class Pages(torch.utils.data.IterableDataset):
         while True:
             record = records[rng.integers(len(records))]
             style = random_style(rng)
-            if rng.random() < 0.5:  # rare scales are shown often, or the net learns that all pages say 25 and 10
-                scale = {"mm_per_s": float(rng.choice([25, 50])), "mm_per_mv": float(rng.choice([5, 10, 20]))}
-                style = replace(style, **scale)
+            if rng.random() < 0.5:  # or the net learns that all pages say 25 and 10
+                speed, gain = float(rng.choice([25, 50])), float(rng.choice([5, 10, 20]))
+                style = replace(style, mm_per_s=speed, mm_per_mv=gain)
             page = render(record, style, rng)
             page = degrade(page, ("none", "scan", "photo")[rng.choice(3, p=[0.25, 0.3, 0.45])], rng)
             pool += rectified_crops(page, rng, self.crops)
@@ -257,7 +271,8 @@ def losses(net: PageNet, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch
     q = torch.sigmoid(heat.float()).clamp(1e-5, 1 - 1e-5)
     peak = names > 0.999
     name_loss = -(
-        torch.where(peak, (1 - q) ** 2 * q.log(), (1 - names) ** 4 * q**2 * (1 - q).log()).sum() / max(1, int(peak.sum()))
+        torch.where(peak, (1 - q) ** 2 * q.log(), (1 - names) ** 4 * q**2 * (1 - q).log()).sum()
+        / max(1, int(peak.sum()))
     )
     return trace_loss, name_loss
 
@@ -276,7 +291,7 @@ def main() -> None:
     checkpoint = args.out / "checkpoint.pt"
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)  # the other core renders
-    net = PageNet().to(memory_format=torch.channels_last)
+    net = PageNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
     step, spent = 0, 0.0
     if checkpoint.exists():
@@ -285,7 +300,10 @@ def main() -> None:
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["spent"]
     data = torch.utils.data.DataLoader(
-        Pages(args.records, args.seed + step), batch_size=args.batch, num_workers=args.workers, prefetch_factor=4
+        Pages(args.records, args.seed + step),
+        batch_size=args.batch,
+        num_workers=args.workers,
+        prefetch_factor=4,
     )
     average = torch.ones(2)
     started = last = time.monotonic()
@@ -307,10 +325,17 @@ def main() -> None:
             step += 1
             average = 0.98 * average + 0.02 * torch.stack([trace_loss, name_loss]).detach()
             if step % 50 == 0:
-                writer.writerow([step, f"{minutes:.2f}", f"{rate:.2e}", *(f"{v:.4f}" for v in average.tolist())])
+                writer.writerow(
+                    [step, f"{minutes:.2f}", f"{rate:.2e}", *(f"{v:.4f}" for v in average.tolist())]
+                )
                 log.flush()
             if time.monotonic() - last > 120 or done >= 1:
-                state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent": minutes}
+                state = {
+                    "net": net.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step,
+                    "spent": minutes,
+                }
                 torch.save(state, checkpoint.with_suffix(".tmp"))
                 os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
                 export(net, args.out / "pagenet.onnx")

@@ -1,10 +1,12 @@
 """Observations to train the findings encoder on: what is left of a record once it was printed and digitised.
 
-    python -m ecgvlm.train.pool --records ../shared/data/ptbxl --folds 1-7 --via page --rounds 3 --out runs/pool/page.npz
-    python -m ecgvlm.train.pool --simulate 120 --via mask --rounds 1 --out runs/pool/simulated.npz
+    python -m ecgvlm.train.pool --records ../shared/data/ptbxl --folds 1-7 --via page --rounds 3 --out
+    runs/pool/page.npz python -m ecgvlm.train.pool --simulate 120 --via mask --rounds 1 --out
+    runs/pool/simulated.npz
 
-via page: rendered in a random style, degraded, digitised and measured, exactly as `ecgvlm read` does it. via mask: the
-record itself with what a layout does not print left out, an offset for every strip and noise; some thirty times faster.
+via page: rendered in a random style, degraded, digitised and measured, exactly as `ecgvlm read` does it. via
+mask: the record itself with what a layout does not print left out, an offset for every strip and noise; some
+thirty times faster.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def _digitizer() -> Digitizer:
 
 
 def observe_page(record: Record, kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """strips, median beat and numbers of the record as printed, degraded and digitised; None where that failed."""
+    """strips, median beat and numbers of a record printed, degraded, digitised; None where that failed."""
     rng = np.random.default_rng(seed)
     page = degrade(render(record, random_style(rng), rng), kind, rng)
     try:
@@ -87,7 +89,15 @@ def _one(job: tuple[Record, str, str, int]) -> tuple | None:
     target = [1 if x in record.labels else -1 if x in unknown else 0 for x in LABELS]
     fold = int(record.meta.get("strat_fold", 0))
     name = str(record.meta.get("ecg_id", record.source))
-    return leads.astype(np.float16), beat.astype(np.float16), known, np.int8(target), fold, name, kind
+    return (
+        leads.astype(np.float16),
+        beat.astype(np.float16),
+        known,
+        np.array(target, np.int8),
+        fold,
+        name,
+        kind,
+    )
 
 
 def simulated(each: int, seed: int) -> list[Record]:
@@ -101,7 +111,9 @@ def simulated(each: int, seed: int) -> list[Record]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=Path)
     parser.add_argument("--folds", default="1-7", help="first-last, of PTB-XL")
     parser.add_argument("--simulate", type=int, default=0, help="records of every simulated condition")
