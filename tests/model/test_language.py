@@ -8,7 +8,7 @@ import pytest
 from ecgvlm.instruct import answers
 from ecgvlm.instruct.states import sample
 from ecgvlm.model.evidence import encode
-from ecgvlm.model.language import ANSWER, ASK, END, PAD, Language, shipped
+from ecgvlm.model.language import ANSWER, ASK, END, PAD, Language
 
 torch = pytest.importorskip("torch")
 from ecgvlm.train import language as training  # noqa: E402
@@ -138,14 +138,19 @@ QUESTIONS = {
 }
 
 
+@pytest.fixture(scope="module")
+def shipped():
+    return Language()
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_shipped_decoder_says_what_its_evidence_holds(question):
+def test_the_shipped_decoder_says_what_its_evidence_holds(question, shipped):
     pages = [sample(Random(seed)) for seed in range(1000, 1010)]
-    said = [shipped().answer(page, question) == QUESTIONS[question](page) for page in pages]
+    said = [shipped.answer(page, question) == QUESTIONS[question](page) for page in pages]
     assert sum(said) >= 9
 
 
-def test_the_shipped_decoder_takes_any_text():
+def test_the_shipped_decoder_takes_any_text(shipped):
     page = sample(Random(7))
     for question in ("", " ", "?" * 3000, "\x00\n", "Было ли ФП? 心房颤动?"):
-        assert isinstance(shipped().answer(page, question), str)
+        assert isinstance(shipped.answer(page, question), str)

@@ -20,14 +20,15 @@ QUESTION_TOKENS = 400  # of a longer question only the end is read, where the re
 class Language:
     """The decoder. folder: where language.onnx and tokenizer.json lie, by default the package's own."""
 
-    def __init__(self, folder: Path, threads: int = 1):
+    def __init__(self, folder: Path | None = None, threads: int = 1):
+        data = folder or files("ecgvlm").joinpath("data")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
-            folder / "language.onnx", options, providers=["CPUExecutionProvider"]
+            data.joinpath("language.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
         )
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer = Tokenizer.from_str(data.joinpath("tokenizer.json").read_text("utf-8"))
         layers, _, heads, _, width = self._session.get_inputs()[2].shape
         self._empty = np.zeros((layers, 2, heads, 0, width), np.float32)
         self._page: tuple[Evidence, np.ndarray] | None = None
