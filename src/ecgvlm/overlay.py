@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize import Page, Strip
+from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.measure import Measurements
 from ecgvlm.reader import Answer
 
@@ -184,11 +185,23 @@ def _band(page: Page, x0: float, x1: float, low: float, high: float) -> np.ndarr
 def _mesh(page: Page) -> Mesh:
     """The 5-mm lines around the strips, with a margin."""
     curves = np.concatenate([strip.curve for strip in page.strips])
-    low = np.floor((np.nanmin(curves, 0) + page.origin) / _STEP - 2) * _STEP - page.origin
-    high = np.nanmax(curves, 0) + 2 * _STEP
-    xs, ys = (np.arange(a, b + _STEP, _STEP) for a, b in zip(low, high))
+    low, high = np.nanmin(curves, 0) - 2 * _STEP, np.nanmax(curves, 0) + 2 * _STEP
+    low += (_phase(page) - low) % _STEP
+    xs, ys = (np.arange(a, b, _STEP) for a, b in zip(low, high))
     points = page.to_source(np.stack(np.meshgrid(xs, ys), -1)).reshape(-1, 2)
     return Mesh(float(low[0]), float(low[1]), _STEP, len(xs), len(ys), points)
+
+
+def _phase(page: Page) -> np.ndarray:
+    """[2] mm of a 5-mm line in x and y; `PaperMap` does not know which millimetres are bold."""
+    ink = 255 - page.image.min(2).astype(np.float32)
+    lines = np.clip(ink - cv2.blur(ink, (31, 31)), 0, 40)
+    period = round(_STEP * PX_PER_MM)
+    folded = []
+    for axis in (0, 1):
+        profile = lines.mean(axis)
+        folded.append(profile[: len(profile) // period * period].reshape(-1, period).mean(0))
+    return np.array([fold.argmax() for fold in folded]) / PX_PER_MM
 
 
 def _plain(value: Any) -> Any:
