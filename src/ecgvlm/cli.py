@@ -1,4 +1,4 @@
-"""The `ecgvlm` command. Heavy imports stay inside the commands: a page is read within seconds from a cold start."""
+"""The `ecgvlm` command. Heavy imports stay inside the commands: a page is read within seconds of a cold start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -48,7 +48,7 @@ app = typer.Typer(
 )
 
 
-class Layout(str, Enum):
+class Layout(StrEnum):
     three_by_four = "3x4"
     three_by_four_rhythm = "3x4+1R"
     three_by_four_three = "3x4+3R"
@@ -57,18 +57,18 @@ class Layout(str, Enum):
     twelve_by_one = "12x1"
 
 
-class Speed(str, Enum):
+class Speed(StrEnum):
     slow = "25"
     fast = "50"
 
 
-class Gain(str, Enum):
+class Gain(StrEnum):
     half = "5"
     standard = "10"
     double = "20"
 
 
-class Degrade(str, Enum):
+class Degrade(StrEnum):
     none = "none"
     scan = "scan"
     photo = "photo"
@@ -79,15 +79,19 @@ Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 
 @app.command()
 def read(
-    images: Annotated[list[Path], typer.Argument(help="Pictures (or PDF pages) of 12-lead ECGs.", show_default=False)],
-    question: Annotated[str | None, typer.Option("--question", "-q", help="What to ask about each page.")] = None,
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures (or PDF pages) of 12-lead ECGs.", show_default=False)
+    ],
+    question: Annotated[
+        str | None, typer.Option("--question", "-q", help="What to ask about each page.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
     overlay: Annotated[
         Path | None,
         typer.Option(help="Draw what was found on the page; a folder where there are several images."),
     ] = None,
 ) -> None:
-    """Read ECG pages: rhythm, NORMAL or ABNORMAL, findings, measurements, report, or an answer to a question."""
+    """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     if overlay is not None and len(images) > 1:
         overlay.mkdir(parents=True, exist_ok=True)
     failed = False
@@ -98,8 +102,8 @@ def read(
         else:
             _show(answer, asked=question is not None)
         if overlay is not None and answer.error is None:
-            from ecgvlm.overlay import draw_overlay
             from ecgvlm.image import load_image, write_image
+            from ecgvlm.overlay import draw_overlay
 
             target = overlay if len(images) == 1 else overlay / (Path(answer.image).stem + ".overlay.png")
             write_image(target, draw_overlay(load_image(answer.image), answer))
@@ -161,7 +165,6 @@ def _show(answer: Answer, asked: bool) -> None:
     if answer.error is not None:
         Console(stderr=True).print(f"[red]{escape(answer.image)}[/red]: {escape(answer.error.message)}")
         return
-    assert answer.evidence and answer.page
     facts = answer.to_dict()
     findings = Table(box=None, padding=(0, 1), show_header=False)
     likely = sorted(facts["labels"].items(), key=lambda item: -item[1])
@@ -172,8 +175,9 @@ def _show(answer: Answer, asked: bool) -> None:
     units = {"heart_rate_bpm": ("heart rate", "bpm"), "pr_ms": ("PR", "ms"), "qrs_ms": ("QRS", "ms"),
              "qt_ms": ("QT", "ms"), "qtc_ms": ("QTc", "ms"), "axis_deg": ("axis", "°")}  # fmt: skip
     numbers = "   ".join(
-        f"{name} {'–' if facts['measurements'][key] is None else f'{facts["measurements"][key]:.0f} {unit}'}"
+        f"{name} –" if value is None else f"{name} {value:.0f} {unit}"
         for key, (name, unit) in units.items()
+        for value in [facts["measurements"][key]]
     )
     page = facts["page"]
     foot = (
@@ -183,7 +187,13 @@ def _show(answer: Answer, asked: bool) -> None:
     lines = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
     if not asked:
         lines += [Text(), Text(answer.report)]
-    console.print(Panel(Group(*lines, Text(), Text(foot, style="dim")), title=escape(answer.image), width=min(console.width, 110)))
+    console.print(
+        Panel(
+            Group(*lines, Text(), Text(foot, style="dim")),
+            title=escape(answer.image),
+            width=min(console.width, 110),
+        )
+    )
 
 
 @app.command()
@@ -199,18 +209,25 @@ def digitize(
     page = Digitizer()(load_image(image))
     fs = 500.0
     write_csv(Record(page.leads(fs), fs, source=str(image)), output)
-    print(f"{output}: {page.layout} page, {page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV, quality {page.quality:.0%}")
+    scale = f"{page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV"
+    print(f"{output}: {page.layout} page, {scale}, quality {page.quality:.0%}")
 
 
 @app.command()
 def render(
-    record: Annotated[str, typer.Argument(help="WFDB record (no ending), CODE-15 file.hdf5:INDEX, DICOM or CSV.")],
+    record: Annotated[
+        str, typer.Argument(help="WFDB record (no ending), CODE-15 file.hdf5:INDEX, DICOM or CSV.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG (or JPEG) to write.")],
-    layout: Annotated[Layout, typer.Option(help="How the leads stand on the page.")] = Layout.three_by_four_rhythm,
+    layout: Annotated[
+        Layout, typer.Option(help="How the leads stand on the page.")
+    ] = Layout.three_by_four_rhythm,
     speed: Annotated[Speed, typer.Option(help="Paper speed in mm/s.")] = Speed.slow,
     gain: Annotated[Gain, typer.Option(help="Gain in mm/mV.")] = Gain.standard,
     degrade: Annotated[Degrade, typer.Option(help="Make it look scanned or photographed.")] = Degrade.none,
-    style: Annotated[str, typer.Option(help="Look of the page: classic, edan, ge, philips, schiller ...")] = "classic",
+    style: Annotated[
+        str, typer.Option(help="Look of the page: classic, edan, ge, philips, schiller ...")
+    ] = "classic",
     seed: Seed = 0,
 ) -> None:
     """Print a record as an ECG page."""
@@ -230,7 +247,9 @@ def render(
 
 @app.command()
 def simulate(
-    condition: Annotated[str, typer.Argument(help="sinus, af, flutter, rbbb, lbbb, pvc ... (wrong names list all)")],
+    condition: Annotated[
+        str, typer.Argument(help="sinus, af, flutter, rbbb, lbbb, pvc ... (wrong names list all)")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write, as `digitize` writes it.")],
     seed: Seed = 0,
 ) -> None:
@@ -242,9 +261,76 @@ def simulate(
     from ecgvlm.simulate import simulate as simulated
 
     if condition not in CONDITIONS:
-        raise EcgError("unsupported_format", f"condition {condition!r} is unknown; choose from {', '.join(CONDITIONS)}")
+        raise EcgError(
+            "unsupported_format", f"condition {condition!r} is unknown; choose from {', '.join(CONDITIONS)}"
+        )
     record, _ = simulated(random_simulation(np.random.default_rng(seed), condition), seed)
     write_csv(record, output)
+
+
+@app.command()
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT", help="Folder, glob, ZIP, Parquet file, or fsspec URL of one.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder or URL for the Parquet parts; called again, only what is missing is read.",
+        ),
+    ],
+    question: Annotated[
+        str | None, typer.Option("--question", "-q", help="What to ask about each page.")
+    ] = None,
+    column: Annotated[
+        str, typer.Option(help="Column of a Parquet input with pictures or their paths.")
+    ] = "image",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pages read at once; without it, one a core.", show_default=False),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster: auto, or host:6379; without it, this machine.", show_default=False),
+    ] = None,
+) -> None:
+    """Read thousands to millions of pages into a Parquet table: one row an input, errors too. Resumable."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from ecgvlm.record import EcgError
+
+    try:
+        from ecgvlm.batch import Progress, read_batch
+    except ImportError as error:
+        raise EcgError(
+            "unsupported_format", f"batches need {error.name}: pip install 'ecgvlm[batch]'"
+        ) from error
+
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        TextColumn("{task.completed:,}/{task.total:,} pages, {task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        line = bar.add_task("", total=0, note="starting")
+
+        def report(p: Progress) -> None:
+            note = f"{p.failed:,} not readable, {p.pages_per_second:.1f} a second"
+            bar.update(line, completed=p.done, total=p.total, note=note)
+
+        done = read_batch(source, output, question, column, workers, address, report=report)
+    print(
+        f"{output}: {done.total:,} rows, {done.failed:,} of them not readable; {done.kept:,} from before, "
+        f"{done.done - done.kept:,} read now at {done.pages_per_second:.1f} a second"
+    )
 
 
 def _fail(message: str) -> NoReturn:
