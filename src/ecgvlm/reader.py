@@ -76,7 +76,7 @@ class Seen:
 
 
 class Reader:
-    """Reads pages. threads: of ONNX Runtime, for each of its nets. model: a folder as `ecgvlm export` writes it, by
+    """Reads pages. threads: of ONNX Runtime, for each net. model: a folder as `ecgvlm export` writes it, by
     default the model that comes with the package.
     """
 
@@ -108,13 +108,11 @@ class Reader:
         asked = question or QUESTION
         label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
-            page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
+            seen = self.look(source, name)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
-        measurements = measure(page.leads(FS), FS)
-        evidence = self.findings(page, measurements)
-        report = self.language.answer(evidence, REPORT)
-        answer = report if question == REPORT else self.language.answer(evidence, asked)
+        report = self.language.answer(seen.evidence, REPORT)
+        answer = report if question == REPORT else self.language.answer(seen.evidence, asked)
         return Answer(
             image=label,
             question=asked,
@@ -127,9 +125,9 @@ class Reader:
             model=self.findings.name,
         )
 
-    def look(self, source: str | Path | bytes) -> Seen:
-        """Digitise and measure one picture and judge its findings. Raises EcgError where it cannot be read."""
-        page = self.digitizer(load_image(source))
+    def look(self, source: str | Path | bytes | np.ndarray, name: str | None = None) -> Seen:
+        """Digitise and measure a picture and judge its findings. Raises EcgError where it cannot be read."""
+        page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
         measurements = measure(page.leads(FS), FS)
         return Seen(page, measurements, self.findings(page, measurements))
 
