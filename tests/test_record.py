@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
 
+from ecgvlm.labels import CODE15
 from ecgvlm.record import (
     LEADS,
     EcgError,
@@ -166,8 +167,10 @@ def test_code15_padding_unit_and_exams(tmp_path, scale):
     assert record.fs == 400
     np.testing.assert_allclose(record.signal, rows[1], rtol=1e-5, atol=1e-6)
     assert (record.age, record.sex, record.patient) == (70, "F", "8")
-    assert record.labels == {"RBBB", "AF"}
-    assert read_code15(tmp_path / "p.hdf5", 0).labels == {"NORM"}
+    assert record.labels == {"RBBB", "CD", "AF"}
+    assert {"LVH", "PVC", "MI"} <= record.meta["unknown"]
+    assert not record.meta["unknown"] & {"NORM", *CODE15}
+    assert read_code15(tmp_path / "p.hdf5", 0).labels == {"NORM", "SR"}
     assert read_code15(tmp_path / "p.hdf5", 2).labels is None  # not in exams.csv
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ecgvlm.labels import CODE15
+from ecgvlm.vocabulary import labels_of, left_open, terms
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _ROWS = {lead.lower(): row for row, lead in enumerate(LEADS)}
@@ -129,12 +131,13 @@ def read_wfdb(path: str | Path) -> Record:
     )
 
 
-def read_code15(path: str | Path, index: int) -> Record:
+def read_code15(path: str | Path, index: int, exam: Mapping[str, str] | None = None) -> Record:
     """Row `index` of a CODE-15% file (Zenodo 4916206): `tracings` [N, 4096, 12] at 400 Hz.
 
     The zeros that pad a tracing at both ends are cut off. CODE-15% is in mV; files in CODE-test's form hold
-    1e-4 V, which swings larger than a heart's give away, and are scaled to mV. Where `exams.csv` lies beside
-    the file, age, sex, patient and labels (the six, and NORM where it says normal_ecg) come from it.
+    1e-4 V, which swings larger than a heart's give away, and are scaled to mV. Age, sex, patient and labels
+    come from `exam`, the row's line of `exams.csv`; without it, it is looked up where the table lies beside
+    the file. Record.meta: exam_id (int), and unknown (labels that CODE-15% does not annotate).
     """
     path = Path(path)
     if not path.is_file():
@@ -151,24 +154,21 @@ def read_code15(path: str | Path, index: int) -> Record:
             if not 0 <= index < len(tracings):
                 raise unreadable(path, f"row {index} asked for, but it has {len(tracings)} rows")
             signal = np.asarray(tracings[index], np.float32).T
-            exam = str(int(file["exam_id"][index])) if "exam_id" in file else ""
-            # The unit is the file's, so several rows tell it: one patient's voltage or loose electrode
-            # cannot.
-            sample = np.stack([tracings[i] for i in range(0, len(tracings), len(tracings) // 16 + 1)])
+            number = str(int(file["exam_id"][index])) if "exam_id" in file else ""
+        unit = _code15_unit(path, path.stat().st_mtime_ns)
     except (OSError, RuntimeError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise unreadable(path, f"not a readable HDF5 file ({_say(error)})") from error
     used = np.flatnonzero(np.any(signal != 0, axis=0))
     if not used.size:
         raise unreadable(path, f"row {index} holds nothing but zeros")
-    signal = signal[:, used[0] : used[-1] + 1]
-    low, high = np.nanpercentile(sample, (0.5, 99.5), axis=1)
-    if np.nanmedian(high - low) > 5:  # usual in mV: 0.5 to 4
-        signal = signal * np.float32(0.1)
-    row = _exam_row(path.with_name("exams.csv"), exam) if exam else {}
+    signal = signal[:, used[0] : used[-1] + 1] * np.float32(unit)
+    row = exam if exam is not None else _exam_row(path.with_name("exams.csv"), number) if number else {}
+    meta: dict = {"exam_id": int(number)} if number else {}
     labels = None
     if row:
-        columns = {"NORM": "normal_ecg"} | {code: code for code in CODE15}
-        labels = frozenset(c for c, column in columns.items() if row.get(column, "").lower() in ("true", "1"))
+        said = [t for code, t in terms("CODE-15%").items() if row.get(code, "").lower() in ("true", "1")]
+        labels = labels_of(said)
+        meta["unknown"] = left_open(labels, said, annotated={"NORM", *CODE15})
     return _record(
         signal,
         LEADS,
@@ -178,8 +178,21 @@ def read_code15(path: str | Path, index: int) -> Record:
         sex={"true": "M", "1": "M", "false": "F", "0": "F"}.get(row.get("is_male", "").lower()),
         labels=labels,
         patient=row.get("patient_id", ""),
-        meta={"exam_id": int(exam)} if exam else {},
+        meta=meta,
     )
+
+
+@lru_cache(maxsize=64)
+def _code15_unit(path: Path, changed: int) -> float:
+    """The unit of a file's tracings in mV. It is the file's, so several rows tell it: one patient's voltage
+    or loose electrode cannot. changed: when the file was, so that no other one is meant."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        tracings = file["tracings"]
+        sample = np.stack([tracings[i] for i in range(0, len(tracings), len(tracings) // 16 + 1)])
+    low, high = np.nanpercentile(sample, (0.5, 99.5), axis=1)
+    return 0.1 if np.nanmedian(high - low) > 5 else 1.0  # usual in mV: 0.5 to 4
 
 
 def read_csv(path: str | Path) -> Record:
