@@ -1,0 +1,1 @@
+"""The HTTP server: `create_app` makes the FastAPI application, `ecgvlm serve` runs it."""

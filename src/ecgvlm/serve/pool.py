@@ -1,0 +1,201 @@
+"""Worker processes that the server talks to: bounded in memory and time, replaced when they die."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import resource
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ecgvlm.record import EcgError
+
+# Workers are forked from a small process that has imported what they all need: no threads, no sockets, no requests.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_PRELOAD = ["ecgvlm.serve.work"]
+
+
+class WorkerLost(Exception):
+    """The worker died over a job, or took longer than it may; another one has taken its place."""
+
+
+class Pool:
+    """`count` processes that each hold what `make()` gives and call its methods, one job at a time.
+
+    make: importable function without arguments, called in each process. memory: bytes of address space that a process
+    may use, None for no limit.
+    """
+
+    def __init__(self, make: Callable[[], Any], count: int, memory: int | None = None):
+        self.count = count
+        self._make, self._memory = make, memory
+        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="pool")
+        self._busy: set[_Worker] = set()
+        self._tasks: set[asyncio.Task] = set()
+        self.closed = False
+        self.lost = 0
+
+    async def start(self) -> None:
+        """Starts the processes; returns when all of them are ready. Raises WorkerLost where one cannot start."""
+        _CONTEXT.set_forkserver_preload(_PRELOAD)
+        for worker in await asyncio.gather(*(self._hire() for _ in range(self.count))):
+            self._idle.put_nowait(worker)
+
+    @property
+    def idle(self) -> int:
+        return self._idle.qsize()
+
+    async def run(self, method: str, *args: Any, seconds: float) -> Any:
+        """What a method returns, or raises; WorkerLost where it kills its worker or takes longer than `seconds`."""
+        async for item in self._talk(method, args, seconds):
+            result = item
+        return result
+
+    def stream(self, method: str, *args: Any, seconds: float) -> AsyncIterator[Any]:
+        """What a method yields, as it comes. Leaving the loop stops the method at its next item."""
+        return self._talk(method, args, seconds)
+
+    async def _talk(self, method: str, args: tuple, seconds: float) -> AsyncIterator[Any]:
+        worker = await self._idle.get()
+        self._busy.add(worker)
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue = asyncio.Queue()
+
+        def emit(item: tuple[str, Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed, nobody waits any more
+                loop.call_soon_threadsafe(items.put_nowait, item)
+
+        talk = loop.run_in_executor(self._threads, worker.talk, (method, args), seconds, emit)
+        self._keep(self._return(worker, talk))
+        finished = False
+        try:
+            while True:
+                kind, value = await items.get()
+                if kind == "item":
+                    yield value
+                    continue
+                finished = True
+                if kind == "error":
+                    raise value
+                return
+        finally:
+            if not finished and not talk.done():  # else the worker may be at its next job already
+                worker.cancel()
+
+    async def _return(self, worker: _Worker, talk: asyncio.Future) -> None:
+        """Puts a worker back to the idle ones once its job is over, or another one in its place."""
+        alive = await talk
+        self._busy.discard(worker)
+        while not alive and not self.closed:
+            self.lost += 1
+            try:
+                worker, alive = await self._hire(), True
+            except WorkerLost:
+                await asyncio.sleep(1.0)
+        if not self.closed:
+            self._idle.put_nowait(worker)
+
+    async def _hire(self) -> _Worker:
+        def start() -> _Worker:
+            worker = _Worker(self._make, self._memory)
+            worker.await_ready()
+            return worker
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, start)
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Ends all processes, also those at work."""
+        self.closed = True
+        while not self._idle.empty():
+            self._idle.get_nowait().kill()
+        for worker in list(self._busy):
+            worker.kill()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Worker:
+    """One process, and the pipe to it."""
+
+    def __init__(self, make: Callable[[], Any], memory: int | None):
+        self._pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_work, args=(theirs, make, memory), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def await_ready(self) -> None:
+        try:
+            if self._pipe.poll(120) and self._pipe.recv() == ("ready", None):
+                return
+        except (EOFError, OSError):
+            pass
+        self.kill()
+        raise WorkerLost("a worker process could not start")
+
+    def talk(self, job: tuple, seconds: float, emit: Callable[[tuple[str, Any]], None]) -> bool:
+        """Gives a job and passes on what comes back, whether the worker is still fit for the next. Blocks."""
+        end = time.monotonic() + seconds
+        try:
+            self._pipe.send(job)
+            while self._pipe.poll(max(0.0, end - time.monotonic())):
+                kind, value = self._pipe.recv()
+                emit((kind, value))
+                if kind in ("done", "error"):
+                    return True
+            emit(("error", WorkerLost(f"took longer than {seconds:g} s")))
+        except (EOFError, OSError):
+            emit(("error", WorkerLost("the worker process died")))
+        except Exception as error:  # what came back cannot be unpickled, or the job not be pickled
+            emit(("error", error))
+        self.kill()
+        return False
+
+    def cancel(self) -> None:
+        with contextlib.suppress(OSError):
+            self._pipe.send(None)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _work(pipe: Connection, make: Callable[[], Any], memory: int | None) -> None:
+    """What a worker process does: jobs from the pipe, until it closes."""
+    os.setsid()  # Ctrl+C in the terminal is for the server, which lets its requests finish
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    holder = make()
+    pipe.send(("ready", None))
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        if job is None:  # a job was called off just as it ended
+            continue
+        method, args = job
+        try:
+            result = getattr(holder, method)(*args)
+            for item in result if isinstance(result, Iterator) else (result,):
+                pipe.send(("item", item))
+                if pipe.poll() and pipe.recv() is None:
+                    break
+            pipe.send(("done", None))
+        except EcgError as error:
+            pipe.send(("error", error))
+        except Exception:  # a fault of ours: its traceback is for the server's log
+            pipe.send(("error", RuntimeError(f"in a worker process: {traceback.format_exc()}")))

@@ -1,0 +1,62 @@
+"""A reader that digitises and measures for real, but finds and says what tests want: it needs no trained model."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+
+from ecgvlm.labels import LABELS
+from ecgvlm.model.evidence import LAYOUTS, MEASUREMENTS, Evidence
+from ecgvlm.reader import Reader
+
+WORDS = "Atrial fibrillation at a rate of 92 a minute, no P waves."
+
+
+class FakeFindings:
+    name = "fake@0"
+
+    def __call__(self, page, measurements) -> Evidence:
+        return Evidence(
+            probabilities={label: 0.97 if label == "AF" else 0.02 for label in LABELS},
+            thresholds=dict.fromkeys(LABELS, 0.5),
+            measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
+            reasons=measurements.reasons,
+            leads=measurements.waves,
+            rr_variation=measurements.rr_variation,
+            layout=page.layout if page.layout in LAYOUTS else "other",
+            mm_per_s=page.mm_per_s,
+            mm_per_mv=page.mm_per_mv,
+            quality=page.quality,
+        )
+
+
+class FakeLanguage:
+    """Says `WORDS` one by one, or what the question orders: "die" ends the process, "slow" takes its time."""
+
+    def answer(self, evidence, question):
+        return "".join(self.stream(evidence, question))
+
+    def stream(self, evidence, question):
+        if question == "die":
+            import os
+
+            os._exit(1)
+        for i, word in enumerate(WORDS.split(" ")):
+            if question == "slow":
+                time.sleep(0.2)
+            yield word if i == 0 else f" {word}"
+
+
+class FakeReader(Reader):
+    @cached_property
+    def findings(self):
+        return FakeFindings()
+
+    @cached_property
+    def language(self):
+        return FakeLanguage()
+
+
+def make() -> FakeReader:
+    """For `create_app(reader=fakes.make)`."""
+    return FakeReader(threads=1)
