@@ -11,6 +11,7 @@ import logging
 import os
 import time
 import uuid
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -213,7 +214,9 @@ def list_inputs(source: str, column: str = "image", leave_out: str | None = None
     """Every input under a path, glob or fsspec URL, sorted by file.
 
     Of a folder, at any depth, what ends like a picture (`PICTURES`), `.zip` or `.parquet` counts; what a glob
-    or path names counts whatever its ending. ZIPs and Parquet files stand for the pictures in them. leave_out: a folder not to look into. Raises EcgError where there is nothing.
+    or path names counts whatever its ending. ZIPs and Parquet files stand for the pictures in them.
+
+    leave_out: a folder not to look into. Raises EcgError where there is nothing.
     """
     try:
         fs, path = fsspec.url_to_fs(source)
@@ -283,8 +286,8 @@ def read_batch(
 
     out: folder or fsspec URL; its Parquet parts together are one table, with one row an input. What cannot be
     read is a row with its error. column: of Parquet inputs. workers: processes with a reader and one core
-    each; None for one a core. address: of a Ray cluster ("auto", "host:6379"); None starts Ray on this machine
-    and stops it again. make_reader: called once in each worker. report is called as rows come in.
+    each; None for one a core. address: of a Ray cluster ("auto", "host:6379"); None starts Ray on this
+    machine and stops it again. make_reader: called once in each worker. report is called as rows come in.
 
     Raises EcgError where there is no input, `out` cannot be written or answers another question, the cluster
     does not answer, or no worker gets to work.
@@ -308,8 +311,8 @@ def read_batch(
             return progress
 
         def keep(rows: pa.Table) -> None:
-            new = [i for i, name in enumerate(rows["input"].to_pylist()) if missing.pop(name, None)]
-            rows = rows.take(new)
+            new = [missing.pop(name, None) is not None for name in rows["input"].to_pylist()]
+            rows = rows.filter(pa.array(new, pa.bool_()))
             output.add(rows)
             progress.done += rows.num_rows
             progress.failed += rows["ok"].to_pylist().count(False)
@@ -390,17 +393,18 @@ def _run(
 
     if not units:
         return
-    rows = ray.data.from_items(
-        [{"unit": unit} for unit in units], override_num_blocks=len(units)
-    ).map_batches(
-        _Worker,
-        fn_constructor_args=worker,
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=min(workers, len(units))),
-        num_cpus=1,
-        max_restarts=-1,
-        max_task_retries=2,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # max_task_retries is to get another place in Ray 2.64
+        rows = ray.data.from_items(
+            [{"unit": unit} for unit in units], override_num_blocks=len(units)
+        ).map_batches(
+            _Worker,
+            fn_constructor_args=worker,
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(units))),
+            num_cpus=1,
+            max_task_retries=2,
+        )
     try:
         for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
             keep(table)
@@ -465,7 +469,7 @@ class _Output:
         self.since = time.monotonic()
 
     def inputs(self, question: str) -> dict[str, bool]:
-        """Inputs that have a row, and whether they could be read; EcgError where another question was asked."""
+        """Inputs with a row, and whether they could be read; EcgError where another question was asked."""
         known: dict[str, bool] = {}
         for part in self.fs.glob(f"{self.path}/*.parquet"):
             try:

@@ -1,4 +1,4 @@
-"""The `ecgvlm` command. Heavy imports stay inside the commands: a page is read within seconds of a cold start."""
+"""The `ecgvlm` command. Heavy imports stay inside the commands: a cold start takes a second or two."""
 
 from __future__ import annotations
 
