@@ -1,7 +1,9 @@
 """Every kind of picture file gives the same upright RGB page; unusable ones are refused with advice."""
 
+import base64
 import io
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ecgvlm import image as image_module
-from ecgvlm.image import load_image, write_image
+from ecgvlm.image import MAX_PAGES, load_image, open_pages, write_image
 from ecgvlm.record import EcgError
 
 HEIGHT, WIDTH = 360, 500
@@ -237,13 +239,20 @@ def test_rubbish_is_refused(data):
         load_image(data)
 
 
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
         (b"\xef\xbb\xbf<svg></svg>", "SVG"),
-        (b"\0" * 128 + b"DICM" + b"\0" * 40, "DICOM"),
-        (b"PK\x03\x04" + b"\0" * 60, "Office"),
+        (zipped(("[Content_Types].xml", b"<Types/>"), ("word/document.xml", b"<w/>")), "Office"),
         (b"\xff\x0a" + b"\0" * 60, "JPEG XL"),
         (b"\0\0\0\x18ftypisom" + b"\0" * 60, "films"),
         (b"P6 500 500 255\n" + b"\x80" * 750_000, "PPM"),
@@ -335,3 +344,96 @@ def test_write_errors(tmp_path):
     with pytest.raises(EcgError) as error:
         write_image(tmp_path / "no" / "out.png", page())
     assert "cannot be written" in error.value.message
+
+
+def red() -> Image.Image:
+    return Image.new("RGB", (WIDTH, HEIGHT), "red")
+
+
+def two_pages(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(page()).save(file, kind, save_all=True, append_images=[red()])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PDF"])
+def test_pages_of_a_file(kind):
+    leaves = open_pages(two_pages(kind), "fax")
+    assert [leaf.name for leaf in leaves] == ["fax (page 1)", "fax (page 2)"]
+    first, second = (leaf.load() for leaf in leaves)
+    same(cv2.resize(first, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), 12)
+    assert np.abs(second.astype(int) - (255, 0, 0)).mean() < 2
+
+
+def test_an_animation_is_one_page():
+    assert len(open_pages(two_pages("GIF"))) == 1
+
+
+def test_too_many_pages():
+    file = io.BytesIO()
+    small = Image.new("1", (8, 8))
+    small.save(file, "TIFF", save_all=True, append_images=[small] * MAX_PAGES)
+    with pytest.raises(EcgError, match="pages"):
+        open_pages(file.getvalue())
+
+
+def test_heic():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(page())).save(file, quality=90)
+    same(load_image(file.getvalue()), 5)
+
+
+@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: b"data:image/png;base64," + text])
+def test_base64(wrap):
+    same(load_image(wrap(base64.b64encode(encoded("PNG")))), 0)
+    same(load_image(wrap(base64.encodebytes(encoded("PNG")))), 0)
+
+
+def test_bad_base64():
+    whole = base64.b64encode(encoded("PNG"))
+    refused(whole[:-1], "unreadable_file", "base64")
+    refused(whole[:600] + b"!" + whole[600:], "unreadable_file", "base64")
+    refused(b"data:image/png,abc", "unreadable_file", "base64")
+
+
+def test_zip():
+    archive = zipped(
+        ("a.png", encoded("PNG")),
+        ("scans/b.tif", two_pages("TIFF")),
+        ("__MACOSX/a.png", b"x"),
+        ("c.txt", b"hello"),
+    )
+    leaves = open_pages(archive, "all.zip")
+    assert [leaf.name for leaf in leaves] == [
+        "all.zip/a.png", "all.zip/scans/b.tif (page 1)", "all.zip/scans/b.tif (page 2)", "all.zip/c.txt",
+    ]  # fmt: skip
+    same(leaves[0].load(), 0)
+    assert (leaves[2].load() == (255, 0, 0)).all()
+    with pytest.raises(EcgError) as error:
+        leaves[3].load()
+    assert error.value.code == "unreadable_file"
+    assert "c.txt" in error.value.message
+
+
+def test_bad_zips(monkeypatch):
+    whole = zipped(("a.png", encoded("PNG")))
+    refused(whole[: len(whole) // 2], "unreadable_file", "ZIP")
+    refused(b"PK\x03\x04" + b"\0" * 60, "unreadable_file", "ZIP")
+    refused(zipped(("inner.zip", whole)), "unsupported_format", "inner.zip", "archives in archives")
+    refused(zipped((".DS_Store", b"x")), "unreadable_file", "empty")
+    refused(zipped(*((f"{i}.png", b"") for i in range(MAX_PAGES + 1))), "too_large", "pages")
+    monkeypatch.setattr(image_module, "MAX_UNPACKED", 2_000_000)
+    refused(zipped(*((f"{i}.bmp", encoded("BMP")) for i in range(5))), "too_large", "unpacked")
+
+
+def test_zip_bomb_is_not_unpacked():
+    """Seventy megabytes of zeros in 70 kB are given up after the first 50 MB."""
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("zeros.png", "w") as member,
+    ):
+        for _ in range(70):
+            member.write(b"\0" * 1_000_000)
+    refused(file.getvalue(), "too_large", "zeros.png", "50 MB")

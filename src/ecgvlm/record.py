@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -230,29 +231,37 @@ def read_csv(path: str | Path) -> Record:
     return _record(table[:, 1:].T, names[1:], round(fs, 3), source=str(path))
 
 
-def write_csv(record: Record, path: str | Path) -> None:
-    """Writes time_s and the twelve leads in mV, one sample a line, an empty cell where a lead is NaN."""
-    path = Path(path)
+def csv_text(record: Record) -> str:
+    """time_s and the twelve leads in mV, one sample a line, an empty cell where a lead is NaN."""
     lines = [",".join(("time_s", *LEADS))]
     for i, sample in enumerate(record.signal.T):
         lines.append(",".join((f"{i / record.fs:.6f}", *("" if np.isnan(v) else f"{v:.4f}" for v in sample))))
+    return "\n".join(lines) + "\n"
+
+
+def write_csv(record: Record, path: str | Path) -> None:
+    """Writes a record as `csv_text` gives it."""
+    path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        part.write_text(csv_text(record), encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
 
 
-def read_dicom(path: str | Path) -> Record:
-    """The first 12-lead group of a DICOM waveform object (PS3.3 A.34.3/A.34.4); padding values become NaN."""
-    path = Path(path)
-    if not path.is_file():
+def read_dicom(source: str | Path | bytes, name: str | None = None) -> Record:
+    """The first 12-lead group of a DICOM waveform object (PS3.3 A.34.3/A.34.4); padding values become NaN.
+
+    source: path, or a file's bytes, which messages call name.
+    """
+    path = name or ("waveform" if isinstance(source, bytes) else str(source))
+    if not isinstance(source, bytes) and not Path(source).is_file():
         raise unreadable(path, "no such file")
     import pydicom
 
     try:
-        data = pydicom.dcmread(path)
+        data = pydicom.dcmread(io.BytesIO(source) if isinstance(source, bytes) else source)
         groups = data.get("WaveformSequence") or []
         named = [[_dicom_lead(channel) for channel in group.ChannelDefinitionSequence] for group in groups]
         i = next((i for i, names in enumerate(named) if any(names)), None)
