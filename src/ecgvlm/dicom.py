@@ -6,6 +6,7 @@ Leads as DICOM waveforms.
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -36,7 +37,7 @@ def open_dicom(data: bytes, name: str, max_pixels: int, long_side: int) -> list[
                 return open_pages(document, name, max_pixels, long_side)
             raise EcgError("unsupported_format", f"{name}: a DICOM document that is no PDF is not read")
         if "WaveformSequence" in dataset:
-            return [Leaf(name, lambda: _printed(data, name))]
+            return [Leaf(name, partial(_printed, data, name))]
         if "PixelData" not in dataset:
             raise unreadable(name, "the DICOM file holds neither a picture nor a waveform")
         frames = int(dataset.get("NumberOfFrames") or 1)
@@ -48,10 +49,8 @@ def open_dicom(data: bytes, name: str, max_pixels: int, long_side: int) -> list[
     if frames > MAX_PAGES or rows * columns * max(1, samples // 3) > max_pixels:
         limit = f"{MAX_PAGES} frames and {max_pixels / 1e6:.0f} million pixels are allowed"
         raise EcgError("too_large", f"{name}: {frames} frames of {columns:,} x {rows:,} px, and {limit}")
-    return [
-        Leaf(name if frames == 1 else f"{name} (page {i + 1})", lambda i=i: _frame(dataset, i, name))  # type: ignore[misc]
-        for i in range(frames)
-    ]
+    names = [name] if frames == 1 else [f"{name} (page {i + 1})" for i in range(frames)]
+    return [Leaf(names[i], partial(_frame, dataset, i, name)) for i in range(frames)]
 
 
 def write_dicom(record: Record) -> bytes:

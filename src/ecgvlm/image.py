@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,26 +81,22 @@ def open_pages(
     data = _without_base64(data, name)
     if data[:4] == b"PK\x03\x04":
         return _unpack(data, name, max_pixels, long_side)
-    return [
-        Leaf(leaf.name, lambda leaf=leaf: _fit(leaf.load(), leaf.name, long_side))  # type: ignore[misc]
-        for leaf in _leaves(data, name, max_pixels, long_side)
-    ]
+    leaves = _leaves(data, name, max_pixels, long_side)
+    return [Leaf(leaf.name, partial(_fitted, leaf, long_side)) for leaf in leaves]
 
 
 def _leaves(data: bytes, name: str, max_pixels: int, long_side: int) -> list[Leaf]:
     """The pages of a file that is no archive, of whatever size they are."""
     if b"%PDF-" in data[:1024]:
         count = _pdf_pages(data, name)
-        return [Leaf(_numbered(name, i, count), lambda i=i: _render_pdf(data, name, i)) for i in range(count)]  # type: ignore[misc]
+        return [Leaf(_numbered(name, i, count), partial(_render_pdf, data, name, i)) for i in range(count)]
     if data[128:132] == b"DICM":
         from ecgvlm.dicom import open_dicom
 
         return open_dicom(data, name, max_pixels, long_side)
     count = _tiff_pages(data) if data[:4] in (b"II*\0", b"MM\0*") else 1
-    return [
-        Leaf(_numbered(name, i, count), lambda i=i: _decode(data, name, max_pixels, long_side, i))  # type: ignore[misc]
-        for i in range(count)
-    ]
+    decode = partial(_decode, data, name, max_pixels, long_side)
+    return [Leaf(_numbered(name, i, count), partial(decode, i)) for i in range(count)]
 
 
 def _numbered(name: str, i: int, count: int) -> str:
@@ -113,7 +110,7 @@ def _too_many(name: str) -> EcgError:
 
 
 def _unpack(data: bytes, name: str, max_pixels: int, long_side: int) -> list[Leaf]:
-    """The pages of all files in a ZIP archive, in its order; one that cannot be used is a page that says why."""
+    """The pages of all files in a ZIP archive, in order; one that cannot be used is a page that says why."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         members = [
@@ -142,7 +139,7 @@ def _unpack(data: bytes, name: str, max_pixels: int, long_side: int) -> list[Lea
         except EcgError as error:
             if unpacked > MAX_UNPACKED:
                 raise
-            leaves.append(Leaf(inner, _raising(error)))
+            leaves.append(Leaf(inner, partial(_raise, error)))
         if len(leaves) > MAX_PAGES:
             raise _too_many(name)
     return leaves
@@ -157,11 +154,8 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:200]
 
 
-def _raising(error: EcgError) -> Callable[[], np.ndarray]:
-    def load() -> np.ndarray:
-        raise error
-
-    return load
+def _raise(error: EcgError) -> np.ndarray:
+    raise error
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
@@ -197,13 +191,14 @@ def _without_base64(data: bytes, name: str) -> bytes:
         raise unreadable(name, f"not readable as base64 ({error})") from error
 
 
-def _fit(image: np.ndarray, name: str, long_side: int) -> np.ndarray:
-    """A decoded page within the sides that are allowed."""
+def _fitted(leaf: Leaf, long_side: int) -> np.ndarray:
+    """A page within the sides that are allowed."""
+    image = leaf.load()
     height, width = image.shape[:2]
     if max(height, width) < MIN_SIDE or min(height, width) < MIN_SHORT_SIDE:
         raise EcgError(
             "too_small",
-            f"{name}: {width} x {height} px are too few to read an ECG; scan or photograph the page with at "
+            f"{leaf.name}: {width} x {height} px are too few to read an ECG; scan or photograph the page with at "
             f"least {MIN_SIDE} px, better 1,600, on its long side",
         )
     if max(height, width) > long_side:
@@ -259,7 +254,7 @@ def _tiff_pages(data: bytes) -> int:
         return 1
 
 
-def _decode(data: bytes, name: str, max_pixels: int, long_side: int, page: int = 0) -> np.ndarray:
+def _decode(data: bytes, name: str, max_pixels: int, long_side: int, page: int) -> np.ndarray:
     if _is_heif(data):
         _register_heif(name)
     with warnings.catch_warnings():
