@@ -198,8 +198,8 @@ def _fitted(leaf: Leaf, long_side: int) -> np.ndarray:
     if max(height, width) < MIN_SIDE or min(height, width) < MIN_SHORT_SIDE:
         raise EcgError(
             "too_small",
-            f"{leaf.name}: {width} x {height} px are too few to read an ECG; scan or photograph the page with at "
-            f"least {MIN_SIDE} px, better 1,600, on its long side",
+            f"{leaf.name}: {width} x {height} px are too few to read an ECG; scan or photograph the page "
+            f"with at least {MIN_SIDE} px, better 1,600, on its long side",
         )
     if max(height, width) > long_side:
         scale = long_side / max(height, width)
