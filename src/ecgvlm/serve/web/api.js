@@ -1,0 +1,122 @@
+/** The server's HTTP interface, as docs/serving.md describes it. */
+
+/** An error that the server states, or that the way to it had: `code` of the API, a sentence, seconds to wait or null. */
+export class ApiError extends Error {
+  constructor(code, message, retryAfter = null) {
+    super(message);
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+}
+
+let key = "";
+try {
+  key = sessionStorage.getItem("key") ?? "";
+} catch {
+  // storage may be blocked; the key then lasts until the page is left
+}
+
+export function useKey(value) {
+  key = value.trim();
+  try {
+    sessionStorage.setItem("key", key);
+  } catch {
+    // see above
+  }
+}
+
+const headers = () => (key ? { Authorization: `Bearer ${key}` } : {});
+
+function form(fields) {
+  const data = new FormData();
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) data.append(name, value);
+  return data;
+}
+
+function refused(status, text, retryAfter) {
+  let error;
+  try {
+    error = JSON.parse(text).error;
+  } catch {
+    // not the API's JSON: a proxy's page, say
+  }
+  const message = error?.message ?? `The server answered ${status}.`;
+  return new ApiError(error?.code ?? `http_${status}`, message, retryAfter === null ? null : Number(retryAfter) || 1);
+}
+
+const unreachable = () => new ApiError("unreachable", "The server cannot be reached. Is it still running?");
+
+async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers: headers() });
+  } catch (error) {
+    throw error.name === "AbortError" ? error : unreachable();
+  }
+  if (!response.ok) throw refused(response.status, await response.text(), response.headers.get("Retry-After"));
+  return response;
+}
+
+export async function about() {
+  return (await request("v1/about")).json();
+}
+
+/** Read one page. fields: of the form; progress(fraction uploaded). Resolves to the JSON object of /v1/read. */
+export function read(fields, progress) {
+  // XMLHttpRequest, as fetch does not tell how far an upload is.
+  return new Promise((resolve, reject) => {
+    const http = new XMLHttpRequest();
+    http.open("POST", "v1/read");
+    for (const [name, value] of Object.entries(headers())) http.setRequestHeader(name, value);
+    http.upload.onprogress = (event) => progress(event.loaded / event.total);
+    http.onerror = () => reject(unreachable());
+    http.onload = () => {
+      if (http.status !== 200) {
+        reject(refused(http.status, http.responseText, http.getResponseHeader("Retry-After")));
+        return;
+      }
+      const answer = JSON.parse(http.responseText);
+      if (answer.ok) resolve(answer);
+      else reject(new ApiError(answer.error.code, answer.error.message));
+    };
+    http.send(form(fields));
+  });
+}
+
+/** Ask about a page; said(text) gets every piece as it comes. Resolves to the whole answer. */
+export async function ask(fields, said, signal) {
+  const response = await request("v1/ask", { method: "POST", body: form(fields), signal });
+  let answer = "";
+  for await (const { event, data } of events(response.body)) {
+    if (event === "token") said(data.text);
+    else if (event === "error") throw new ApiError(data.code, data.message);
+    else if (event === "done") answer = data.answer;
+  }
+  return answer;
+}
+
+/** Server-sent events of a stream of bytes: {event, data}, data parsed as JSON. */
+async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value.replaceAll("\r", "");
+    const parts = text.split("\n\n");
+    text = parts.pop();
+    for (const part of parts) {
+      const lines = part.split("\n");
+      const field = (name) => lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trimStart());
+      const data = field("data").join("\n");
+      if (data) yield { event: field("event")[0] ?? "message", data: JSON.parse(data) };
+    }
+  }
+}
+
+/** Fetch a file that the server makes of a page: {blob, name}. */
+export async function file(path, fields) {
+  const response = await request(path, { method: "POST", body: form(fields) });
+  const name = /filename="?([^";]+)/.exec(response.headers.get("Content-Disposition") ?? "");
+  return { blob: await response.blob(), name: name?.[1] };
+}
