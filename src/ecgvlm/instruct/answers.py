@@ -205,10 +205,11 @@ def findings(evidence: Evidence) -> str:
 
 def group(evidence: Evidence, name: str) -> str:
     found = specific(evidence, GROUPS[name])
-    return _sentence(", ".join(_hedged(evidence, label) for label in found)) if found else _NONE[name]
+    return sentence(", ".join(_hedged(evidence, label) for label in found)) if found else _NONE[name]
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text with a capital letter and a full stop."""
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -289,7 +290,8 @@ def unchanged(evidence: Evidence) -> str:
     return f"My reading does not change: {verdict(evidence)}."
 
 
-def _axis(evidence: Evidence) -> str:
+def axis(evidence: Evidence) -> str:
+    """The electrical axis, as reports state it."""
     value = _value(evidence, "axis_deg")
     if not value:
         return "Axis not measurable."
@@ -298,7 +300,8 @@ def _axis(evidence: Evidence) -> str:
     ] + f" ({value})."
 
 
-def _intervals(evidence: Evidence) -> str:
+def intervals(evidence: Evidence) -> str:
+    """PR, QRS, QT and QTc, as reports state them."""
     parts = []
     for name, short in (("pr_ms", "PR"), ("qrs_ms", "QRS"), ("qt_ms", "QT"), ("qtc_ms", "QTc")):
         value = _value(evidence, name)
@@ -311,12 +314,14 @@ def _intervals(evidence: Evidence) -> str:
     return f"{', '.join(parts)}."
 
 
-def _infarction(evidence: Evidence) -> str:
+def infarction(evidence: Evidence) -> str:
+    """Infarctions and the leads with Q waves, as reports state them."""
     leads = evidence.leads_with("QWAVE")
     return group(evidence, "infarction") + (f" Q waves in {', '.join(leads)}." if leads else "")
 
 
-def _repolarization(evidence: Evidence) -> str:
+def repolarization(evidence: Evidence) -> str:
+    """ST-T changes and the leads with them, as reports state them."""
     signs = [leads_list(evidence, sign) for sign in ("STE", "STD", "TINV") if evidence.leads_with(sign)]
     if signs and "STTC" not in evidence.findings:
         return " ".join(["No definite ST-T changes.", *signs])
@@ -325,17 +330,17 @@ def _repolarization(evidence: Evidence) -> str:
 
 def _sections(evidence: Evidence) -> list[tuple[str, str]]:
     """(heading, sentences) in the fixed order of both reports."""
-    sections = [("Rhythm", _sentence(_rhythm(evidence)))]
+    sections = [("Rhythm", sentence(_rhythm(evidence)))]
     if specific(evidence, GROUPS["ectopy"]):
         sections.append(("Ectopy", group(evidence, "ectopy")))
     sections += [
-        ("Axis", _axis(evidence)),
-        ("Intervals", _intervals(evidence)),
+        ("Axis", axis(evidence)),
+        ("Intervals", intervals(evidence)),
         ("Conduction", group(evidence, "conduction")),
     ]
-    voltage = f" {_sentence(_hedged(evidence, 'LVOLT'))}" if "LVOLT" in evidence.findings else ""
+    voltage = f" {sentence(_hedged(evidence, 'LVOLT'))}" if "LVOLT" in evidence.findings else ""
     sections.append(("Hypertrophy", group(evidence, "hypertrophy") + voltage))
-    sections += [("Infarction", _infarction(evidence)), ("ST-T", _repolarization(evidence))]
+    sections += [("Infarction", infarction(evidence)), ("ST-T", repolarization(evidence))]
     return sections
 
 

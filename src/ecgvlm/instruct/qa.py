@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -67,11 +67,16 @@ def expand(template: str, rng: Random) -> str:
 
 
 class Asker:
-    """Draws questions. unseen: only wordings that training never uses, instead of only those it does."""
+    """Draws questions. unseen: only wordings that training never uses, instead of only those it does.
 
-    def __init__(self, rng: Random, unseen: bool = False):
+    omit: labels and signs that no question names, as nobody knows whether they hold. It does not reach the
+    kinds that speak of all findings ("verdict", "findings", "report", ...): ask those where it is empty.
+    """
+
+    def __init__(self, rng: Random, unseen: bool = False, omit: Collection[str] = ()):
         self.rng = rng
         self.unseen = unseen
+        self.omit = frozenset(omit)
         self.names = prompts()["names"]
 
     def ask(self, evidence: Evidence, kind: str | None = None, noisy: bool = True) -> QA:
@@ -144,15 +149,20 @@ def _whole(kind: str, answer: Callable[[Evidence], str]) -> Callable[[Asker, Evi
     return lambda asker, evidence: (asker.template("ask", kind), "", answer(evidence))
 
 
-def _label(evidence: Evidence, rng: Random) -> str:
+def _label(asker: Asker, evidence: Evidence) -> str:
     """A label to ask about: one that was found as often as one that was not."""
-    found = evidence.findings
-    return rng.choice(found) if found and rng.random() < 0.4 else rng.choice(LABELS)
+    rng = asker.rng
+    found = [label for label in evidence.findings if label not in asker.omit]
+    return (
+        rng.choice(found)
+        if found and rng.random() < 0.4
+        else rng.choice([x for x in LABELS if x not in asker.omit])
+    )
 
 
 def _about_label(kind: str, answer: Callable[[Evidence, str], str]) -> Callable[[Asker, Evidence], _Asked]:
     def asked(asker: Asker, evidence: Evidence) -> _Asked:
-        label = _label(evidence, asker.rng)
+        label = _label(asker, evidence)
         name = asker.name("labels", label)
         return asker.template("ask", kind).replace("{name}", name), "", answer(evidence, label)
 
@@ -188,7 +198,9 @@ def _within(asker: Asker, evidence: Evidence) -> _Asked:
 
 
 def _group(asker: Asker, evidence: Evidence) -> _Asked:
-    group = asker.rng.choice(tuple(answers.GROUPS))
+    group = asker.rng.choice(
+        [name for name, labels in answers.GROUPS.items() if not asker.omit & set(labels)]
+    )
     text = asker.template("ask", "group").replace("{group}", asker.name("groups", group))
     return text, "", answers.group(evidence, group)
 
@@ -248,14 +260,19 @@ _FORMS = ("C(N)", "C(N)", "C (N)", "C", "N", "C: N", "C - N")
 
 def _close(asker: Asker, evidence: Evidence) -> _Asked:
     rng, codes = asker.rng, asker.names["codes"]
-    which = rng.choice((*CLOSED_LISTS, "any"))
+    lists = {
+        name: {code: shown for code, shown in codes.items() if code not in asker.omit}
+        for name, codes in CLOSED_LISTS.items()
+    }
+    which = rng.choice((*(name for name, known in lists.items() if len(known) > 2), "any"))
     if which != "any":
-        listed = dict(CLOSED_LISTS[which])
+        listed = lists[which]
         if rng.random() < 0.2:
             for code in rng.sample(tuple(listed), rng.randint(1, len(listed) - 2)):
                 del listed[code]
     else:
-        chosen = rng.sample((*LABELS, "STE", "STD"), rng.randint(2, 9))
+        known = [code for code in (*LABELS, "STE", "STD") if code not in asker.omit]
+        chosen = rng.sample(known, min(rng.randint(2, 9), len(known)))
         listed = {}
         for code in chosen:
             name = _bare(asker, code)
@@ -281,8 +298,9 @@ def _close(asker: Asker, evidence: Evidence) -> _Asked:
 def _choice(asker: Asker, evidence: Evidence) -> _Asked:
     """Four or eight options of one to three findings; the right one has nothing but what was found."""
     rng = asker.rng
-    found = [label for label in evidence.findings if label not in ("CD", "HYP")]
-    absent = [label for label in LABELS if label not in evidence.findings]
+    known = [label for label in LABELS if label not in asker.omit]
+    found = [label for label in evidence.findings if label in known and label not in ("CD", "HYP")]
+    absent = [label for label in known if label not in evidence.findings]
     if not found or len(absent) < 3:
         return _close(asker, evidence)
     count = rng.choice((4, 4, 8))
@@ -291,7 +309,7 @@ def _choice(asker: Asker, evidence: Evidence) -> _Asked:
     choices: list[list[str]] = [right]
     while len(choices) < count:
         wrong = [rng.choice(absent)]
-        wrong += rng.sample([x for x in LABELS if x not in wrong], rng.randrange(size))
+        wrong += rng.sample([x for x in known if x not in wrong], rng.randrange(size))
         rng.shuffle(wrong)
         choices.append(wrong)
     rng.shuffle(choices)
@@ -314,7 +332,7 @@ def _pick(asker: Asker, evidence: Evidence) -> _Asked:
     yes, no = sorted(options[:2], key=str.lower, reverse=True)
     if len(options) == 3 and rng.random() < 0.3:
         return text.replace("{name}", asker.name("outside")), listing, options[2]
-    label = _label(evidence, rng)
+    label = _label(asker, evidence)
     return (
         text.replace("{name}", asker.name("labels", label)),
         listing,

@@ -1,0 +1,371 @@
+"""Makes an instruction data set: records printed as pages, each with questions, in ECGInstruct's form.
+
+Everything random follows from the seed and the record's key, so that any part of a data set is made alike,
+on any number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from ecgvlm.datasets import Entry, find_records, read_labels, read_table
+from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels
+from ecgvlm.instruct.rows import PICTURES, Row
+from ecgvlm.paper.layouts import layout as known_layout
+from ecgvlm.paper.style import PageStyle, random_style
+from ecgvlm.record import EcgError, Record, unreadable
+
+PAGES = ("clean", "scan", "photo")
+FORMATS = ("json", "parquet")
+_SHARD = 1000  # rows of a Parquet file
+# Layouts whose rows have room on a page half as high as wide.
+_WIDE = ("3x4", "3x4+1R", "3x4+1R", "3x4+3R", "6x2", "6x2+1R")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How records become rows.
+
+    kinds: of `KINDS`. count: questions a page. pages: of `PAGES`, each of which every record is printed as.
+    layout: None for all in turn. width: of the picture in px. wide: pages exactly half as high as wide, as
+    SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither stretched). source: of the rows.
+    """
+
+    kinds: tuple[str, ...] = tuple(KINDS)
+    count: int = 6
+    pages: tuple[str, ...] = PAGES
+    layout: str | None = None
+    width: int = 1600
+    wide: bool = False
+    seed: int = 0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for what, given, known in (("kind", self.kinds, tuple(KINDS)), ("page", self.pages, PAGES)):
+            if unknown := set(given) - set(known):
+                raise EcgError(
+                    "unsupported_format", f"no {what} {min(unknown)!r}; choose from {', '.join(known)}"
+                )
+        if self.layout is not None:
+            known_layout(self.layout)
+
+
+@dataclass
+class Summary:
+    """What was built: rows, pictures, rows of each kind, and what was left out, each with its reason."""
+
+    rows: int = 0
+    pictures: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    unlabelled: int = 0
+    contradictory: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """One picture with its rows. name: of the file. data: its bytes."""
+
+    name: str
+    data: bytes
+    rows: tuple[Row, ...]
+
+
+# What became of one record: its pictures, or why there are none ("damaged", "contradictory", "unlabelled").
+_Made = list[_Picture] | tuple[str, str, str]
+
+
+def build(
+    records: str | Path,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    form: str = "json",
+    folds: Collection[int] | None = None,
+    limit: int | None = None,
+    skip_damaged: bool = False,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Writes a data set of the records (see `find_records`; or a CSV table of pictures) to a new folder.
+
+    form "json": `instruct.json` and `images/`; "parquet": `data/train-*.parquet` with the pictures inside, as
+    `datasets.load_dataset(out)` reads them. folds: of PTB-XL. limit: records, drawn by seed. Records without
+    labels, or whose label contradicts the measured heart rate, are left out and counted; the first missing or
+    damaged file raises EcgError unless skip_damaged, which counts them. The folder appears when all is done.
+    """
+    recipe = recipe or Recipe()
+    out, records = Path(out), Path(records)
+    if form not in FORMATS:
+        raise EcgError("unsupported_format", f"no format {form!r}; choose from {', '.join(FORMATS)}")
+    if out.exists():
+        raise EcgError("unsupported_format", f"{out}: exists already; choose another folder")
+    recipe = recipe if recipe.source else replace(recipe, source=records.stem)
+    jobs = _jobs(records, folds, recipe)
+    if limit is not None and limit < len(jobs):
+        jobs = [jobs[i] for i in sorted(Random(recipe.seed).sample(range(len(jobs)), limit))]
+    beside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    summary = Summary()
+    try:
+        writer = _JsonWriter(beside) if form == "json" else _ParquetWriter(beside)
+        for done, made in enumerate(_run(jobs, workers), start=1):
+            if isinstance(made, tuple):
+                _note(made, summary, skip_damaged)
+            else:
+                for picture in made:
+                    writer.add(picture)
+                    summary.pictures += 1
+                    summary.rows += len(picture.rows)
+                    summary.kinds.update(str(row.metadata["kind"]) for row in picture.rows)
+            progress(done, len(jobs))
+        writer.close()
+        if not summary.rows:
+            raise EcgError("unsupported_format", f"{records}: no record has labels that can be asked about")
+        beside.replace(out)
+    except OSError as error:
+        raise unreadable(out, f"cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return summary
+
+
+def _note(made: tuple[str, str, str], summary: Summary, skip_damaged: bool) -> None:
+    why, code, message = made
+    if why == "unlabelled":
+        summary.unlabelled += 1
+    elif why == "contradictory":
+        summary.contradictory.append(message)
+    elif skip_damaged:
+        summary.damaged.append(message)
+    else:
+        raise EcgError(code, message)
+
+
+def _jobs(records: Path, folds: Collection[int] | None, recipe: Recipe) -> list[Callable[[], _Made]]:
+    if records.suffix.lower() == ".csv" and records.is_file():
+        rows = read_table(records)
+        if rows and Path(rows[0].get("file", "")).suffix.lower() in PICTURES:
+            return [
+                partial(_from_picture, records, row, f"{records}: line {i}", recipe)
+                for i, row in enumerate(rows, start=2)
+            ]
+    return [partial(_from_record, entry, recipe) for entry in find_records(records, folds)]
+
+
+def _run(jobs: Sequence[Callable[[], _Made]], workers: int) -> Iterator[_Made]:
+    """The jobs' results in order; only a few of them are held at a time."""
+    if workers <= 1:
+        yield from map(_call, jobs)
+        return
+    with ProcessPoolExecutor(workers, initializer=_single_threaded) as pool:
+        block = 8 * workers
+        for start in range(0, len(jobs), block):
+            yield from pool.map(_call, jobs[start : start + block])
+
+
+def _single_threaded() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _call(job: Callable[[], _Made]) -> _Made:
+    """The job's result; a damaged file is a result too, as errors must pass between processes."""
+    try:
+        return job()
+    except EcgError as error:
+        return "damaged", error.code, error.message
+
+
+def _from_record(entry: Entry, recipe: Recipe) -> _Made:
+    record = entry.load()
+    if record.labels is None:
+        return "unlabelled", "", entry.key
+    known = known_of(record)
+    if wrong := contradiction(known):
+        return "contradictory", "", f"{record.source}: {wrong}"
+    pictures = []
+    for kind in recipe.pages:
+        name, data, known = print_page(record, entry.key, kind, recipe)
+        extra = {"page": kind, "layout": known.evidence.layout, "patient": record.patient or entry.key}
+        rows = _rows(known, f"{entry.key}-{kind}", extra, recipe)
+        pictures.append(_Picture(name, data, rows))
+    return pictures
+
+
+def _from_picture(table: Path, cells: dict[str, str], where: str, recipe: Recipe) -> _Made:
+    if not cells.get("labels", "").strip():
+        return "unlabelled", "", where
+    labels, unknown = read_labels(cells, where)
+    path = table.parent / cells["file"]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from None
+    age = float(cells["age"]) if cells.get("age", "").replace(".", "", 1).isdigit() else None
+    extra = {"page": "own", "layout": "", "patient": cells.get("patient") or cells["file"]}
+    known = known_of_labels(labels, unknown, age)
+    return [_Picture(_file_name(cells["file"]), data, _rows(known, cells["file"], extra, recipe))]
+
+
+def _rows(known: Known, key: str, extra: dict, recipe: Recipe) -> tuple[Row, ...]:
+    rng = Random(f"{recipe.seed}:{key}")
+    labels = sorted(set(known.evidence.findings) - known.open)
+    rows = []
+    for i, qa in enumerate(ask(known, rng, recipe.count, recipe.kinds)):
+        subtask, form, _ = KINDS[qa.kind]
+        metadata = {"subtask": subtask, "type": form, "kind": qa.kind, **extra}
+        metadata |= {"labels": labels, "unknown": sorted(known.open)}
+        rows.append(Row(f"{key}-{i}", None, ((qa.question, qa.answer),), metadata, recipe.source))
+    return tuple(rows)
+
+
+def print_page(record: Record, key: str, kind: str, recipe: Recipe) -> tuple[str, bytes, Known]:
+    """The record printed: file name, bytes of the picture (PNG if clean, else JPEG), and what it shows."""
+    import cv2
+
+    from ecgvlm.paper.degrade import degrade
+    from ecgvlm.paper.render import render
+
+    rng = np.random.default_rng([recipe.seed, PAGES.index(kind), *key.encode()])
+    layout = recipe.layout
+    if recipe.wide and layout is None:
+        layout = str(rng.choice(_WIDE))
+    style = random_style(rng, layout=layout, width_px=recipe.width)
+    page = render(record, _widened(style) if recipe.wide else style, rng)
+    known = known_of(record, page.truth)
+    image = page.image if kind == "clean" else degrade(page, kind, rng).image
+    if recipe.wide:
+        image = fit(image, recipe.width)
+    name = f"{_file_name(key)}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
+    ok, data = cv2.imencode(Path(name).suffix, np.ascontiguousarray(image[..., ::-1]))
+    assert ok
+    return name, data.tobytes(), known
+
+
+def _file_name(key: str) -> str:
+    return key.replace("/", "_").replace("\\", "_")
+
+
+def _widened(style: PageStyle) -> PageStyle:
+    """The style on paper half as high as it is wide."""
+    height = style.width / 2
+    header = min(style.header, 0.18 * height)
+    return replace(
+        style,
+        height=height,
+        header=header,
+        footer=min(style.footer, 8.0),
+        grid_box=None,
+        template=style.template if style.template in ("scale", "title", "none") else "report",
+    )
+
+
+def fit(image: np.ndarray, width: int) -> np.ndarray:
+    """The picture [H, W, 3] on a canvas of its border's colour, scaled to exactly [width / 2, width, 3]."""
+    import cv2
+
+    h, w = image.shape[:2]
+    full = max(w, 2 * h), max((w + 1) // 2, h)
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    left, top = (full[0] - w) // 2, (full[1] - h) // 2
+    canvas = cv2.copyMakeBorder(
+        image, top, full[1] - h - top, left, full[0] - w - left, cv2.BORDER_CONSTANT,
+        value=[int(c) for c in np.median(border, axis=0)],
+    )  # fmt: skip
+    return cv2.resize(canvas, (width, width // 2), interpolation=cv2.INTER_AREA)
+
+
+class _JsonWriter:
+    """`instruct.json`, one row a line, and `images/`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        (folder / "images").mkdir()
+        self.file = (folder / "instruct.json").open("w", encoding="utf-8")
+        self.before = "["
+
+    def add(self, picture: _Picture) -> None:
+        (self.folder / "images" / picture.name).write_bytes(picture.data)
+        for row in picture.rows:
+            line = json.dumps(row.to_dict(f"images/{picture.name}"), ensure_ascii=False)
+            self.file.write(f"{self.before}\n{line}")
+            self.before = ","
+
+    def close(self) -> None:
+        self.file.write(f"{'' if self.before == ',' else '['}\n]\n")
+        self.file.close()
+
+
+class _ParquetWriter:
+    """`data/train-*.parquet`, pictures inside, typed so that `datasets` shows them as pictures."""
+
+    def __init__(self, folder: Path):
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError:
+            raise EcgError("unsupported_format", "Parquet needs: pip install 'ecgvlm[train]'") from None
+        self.pa, self.pq = pa, pq
+        self.folder = folder / "data"
+        self.folder.mkdir()
+        self.rows: list[dict] = []
+        self.shards = 0
+        text, texts = pa.string(), pa.list_(pa.string())
+        metadata = pa.struct(
+            [(name, text) for name in ("subtask", "type", "kind", "page", "layout", "patient")]
+            + [("labels", texts), ("unknown", texts)]
+        )
+        self.schema = pa.schema(
+            [
+                ("id", text),
+                ("image", pa.struct([("bytes", pa.binary()), ("path", text)])),
+                ("conversations", pa.list_(pa.struct([("from", text), ("value", text)]))),
+                ("metadata", metadata),
+                ("source", text),
+            ],
+            metadata={"huggingface": json.dumps({"info": {"features": self._features()}})},
+        )
+
+    @staticmethod
+    def _features() -> dict:
+        text = {"dtype": "string", "_type": "Value"}
+        texts = {"feature": text, "_type": "List"}
+        names = ("subtask", "type", "kind", "page", "layout", "patient")
+        return {
+            "id": text,
+            "image": {"_type": "Image"},
+            "conversations": {"feature": {"from": text, "value": text}, "_type": "List"},
+            "metadata": {**dict.fromkeys(names, text), "labels": texts, "unknown": texts},
+            "source": text,
+        }
+
+    def add(self, picture: _Picture) -> None:
+        image = {"bytes": picture.data, "path": picture.name}
+        self.rows += [row.to_dict(image) for row in picture.rows]
+        while len(self.rows) >= _SHARD:
+            self._write(self.rows[:_SHARD])
+            self.rows = self.rows[_SHARD:]
+
+    def _write(self, rows: list[dict]) -> None:
+        table = self.pa.Table.from_pylist(rows, schema=self.schema)
+        self.pq.write_table(table, self.folder / f"{self.shards:05d}.parquet", row_group_size=100)
+        self.shards += 1
+
+    def close(self) -> None:
+        if self.rows:
+            self._write(self.rows)
+        for i in range(self.shards):
+            name = f"train-{i:05d}-of-{self.shards:05d}.parquet"
+            (self.folder / f"{i:05d}.parquet").rename(self.folder / name)

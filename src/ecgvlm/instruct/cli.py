@@ -1,0 +1,141 @@
+"""`ecgvlm instruct`: build a data set, show one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgvlm.instruct.build import PAGES, Recipe
+from ecgvlm.instruct.records import KINDS
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class Format(StrEnum):
+    json = "json"
+    parquet = "parquet"
+
+
+@app.callback()
+def instruct() -> None:
+    """Instruction data in ECGInstruct's form: build from labelled records, show."""
+
+
+@app.command()
+def build(
+    records: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of PTB-XL, CODE-15%, CinC 2021 or MIMIC-IV-ECG, or a CSV table of your own."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
+    form: Annotated[Format, typer.Option("--format", help="JSON and pictures, or Parquet.")] = Format.json,
+    kinds: Annotated[str, typer.Option(help=f"Kinds of question: {', '.join(KINDS)}.")] = ",".join(KINDS),
+    questions: Annotated[int, typer.Option(min=1, help="Questions a page.")] = Recipe.count,
+    pages: Annotated[str, typer.Option(help="Page kinds, each record as each.")] = ",".join(PAGES),
+    layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,
+    wide: Annotated[bool, typer.Option(help="2:1 pages, for SmolVLM's tiles.")] = False,
+    width: Annotated[
+        int, typer.Option(min=512, help="Width of a picture in px; with --wide 2048 or 1024.")
+    ] = Recipe.width,
+    folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many records, drawn by seed.")] = None,
+    skip_damaged: Annotated[bool, typer.Option(help="Leave missing and damaged files out.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = min(8, os.cpu_count() or 1),
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+) -> None:
+    """Make a data set: each record printed as pages, with questions that its labels and signal answer."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ecgvlm.instruct.build import build as built
+    from ecgvlm.record import EcgError
+
+    if folds and not all(fold.strip().isdecimal() for fold in folds.split(",")):
+        raise EcgError("unsupported_format", f"folds must be numbers, as in 1,2,3, not {folds!r}")
+    chosen = [int(fold) for fold in folds.split(",")] if folds else None
+    recipe = Recipe(tuple(kinds.split(",")), questions, tuple(pages.split(",")), layout, width, wide, seed)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        line = bar.add_task("Building", total=None)
+        summary = built(
+            records, out, recipe, form.value, chosen, limit, skip_damaged, workers,
+            lambda done, total: bar.update(line, completed=done, total=total),
+        )  # fmt: skip
+    for message in summary.damaged:
+        print(f"skipped: {message}", file=sys.stderr)
+    for message in summary.contradictory:
+        print(f"left out: {message}", file=sys.stderr)
+    print(f"{out}: {summary.rows} rows about {summary.pictures} pictures")
+    print("  " + ", ".join(f"{kind} {n}" for kind, n in summary.kinds.most_common()))
+    for n, what in (
+        (len(summary.damaged), "damaged or missing, skipped"),
+        (len(summary.contradictory), "left out, as label and measured heart rate contradict each other"),
+        (summary.unlabelled, "left out, as they have no labels"),
+    ):
+        if n:
+            print(f"  {n} records {what}")
+
+
+@app.command()
+def show(
+    source: Annotated[str, typer.Argument(help="JSON, Parquet, folder, CSV of pictures, or hub name.")],
+    kind: Annotated[str | None, typer.Option(help="Only rows of this kind, subtask or type.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many rows.")] = 5,
+    skip: Annotated[int, typer.Option(min=0, help="Rows to pass over first.")] = 0,
+    images: Annotated[Path | None, typer.Option(help="Where the pictures lie that rows name.")] = None,
+    configuration: Annotated[str | None, typer.Option(help="Of a hub data set, such as code15-test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Of a hub data set.")] = None,
+    skip_damaged: Annotated[bool, typer.Option(help="Leave out rows without a readable picture.")] = False,
+    open_images: Annotated[
+        bool, typer.Option("--open", help="Open the pictures in the usual viewer.")
+    ] = False,
+) -> None:
+    """Look at rows of a data set."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.panel import Panel
+
+    from ecgvlm.instruct.rows import load_rows
+
+    console = Console()
+    skipped: list[str] | None = [] if skip_damaged else None
+    rows = load_rows(source, images, configuration, split, skipped)
+    wanted = (row for row in rows if kind is None or kind in row.metadata.values())
+    shown = 0
+    for row in itertools.islice(wanted, skip, skip + limit):
+        shown += 1
+        lines = []
+        for question, answer in row.turns:
+            lines += [f"[bold]{escape(question)}[/]", "", f"[green]{escape(answer)}[/]", ""]
+        picture = str(row.image or "no picture")
+        if isinstance(row.image, bytes):
+            picture = f"{len(row.image)} bytes"
+        said = {k: ", ".join(v) if isinstance(v, list) else v for k, v in row.metadata.items() if v}
+        notes = ["  ".join(f"{k}: {v}" for k, v in said.items()), f"{row.source}  {picture}".strip()]
+        lines += [f"[dim]{escape(note)}[/]" for note in notes if note]
+        console.print(Panel("\n".join(lines), title=escape(row.id), width=min(console.width, 110)))
+        if open_images and row.image is not None:
+            typer.launch(str(_file(row.image, row.id)))
+    if not shown:
+        console.print("no rows" + (f" of kind {kind}" if kind else ""))
+    for message in skipped or ():
+        print(f"skipped: {message}", file=sys.stderr)
+
+
+def _file(image: Path | bytes, name: str) -> Path:
+    """A file to open: the picture's own, or one in the temporary folder."""
+    if isinstance(image, Path):
+        return image
+    import tempfile
+
+    ending = ".png" if image.startswith(b"\x89PNG") else ".jpg"
+    path = Path(tempfile.gettempdir()) / f"ecgvlm-{name.replace('/', '_')}{ending}"
+    path.write_bytes(image)
+    return path

@@ -1,0 +1,210 @@
+"""Rows of instruction data in ECGInstruct's form, read from files, folders or the hub, one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ecgvlm.bench.gold import item_from_row
+from ecgvlm.datasets import read_labels, read_table
+from ecgvlm.instruct.records import KINDS, ask, known_of_labels
+from ecgvlm.record import EcgError, unreadable
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture with what is asked about it and the answers, turn by turn.
+
+    image: a file, the bytes of one, or None. metadata: subtask and type as in ECGInstruct; rows made by
+    `ecgvlm instruct build` also have kind, page, layout, patient, labels and unknown.
+    """
+
+    id: str
+    image: Path | bytes | None
+    turns: tuple[tuple[str, str], ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def to_dict(self, image: str | dict | None) -> dict[str, Any]:
+        """The row in ECGInstruct's form; image is what stands for the picture."""
+        conversations = []
+        for i, (question, answer) in enumerate(self.turns):
+            conversations.append({"from": "human", "value": question if i else f"<image>\n{question}"})
+            conversations.append({"from": "gpt", "value": answer})
+        return {
+            "id": self.id,
+            "image": image,
+            "conversations": conversations,
+            "metadata": dict(self.metadata),
+            "source": self.source,
+        }
+
+
+def load_rows(
+    source: str | Path,
+    images: str | Path | None = None,
+    configuration: str | None = None,
+    split: str | None = None,
+    skipped: list[str] | None = None,
+    seed: int = 0,
+) -> Iterator[Row]:
+    """The rows of an instruction data set or benchmark, streamed in their order.
+
+    source: a JSON list or JSONL file as ECGInstruct is published, a Parquet file, a folder holding one of
+    these, a folder (or its CSV file) of pictures of one's own (see `read_pictures`), or a hub name such as
+    "PULSE-ECG/ECGInstruct". images: where the pictures lie that rows name, the source's folder if not given.
+    configuration, split: of a hub data set or a folder laid out like one; the first split if not given.
+    skipped: takes the messages of rows whose text or picture is missing or damaged, which are then left out;
+    without it the first one raises EcgError. A picture is opened, but not decoded to its end. seed: of the
+    questions about a picture of one's own that has labels only.
+    """
+    path = Path(source)
+    if path.is_dir():
+        files = (file for kind in ("*.json", "*.jsonl", "*.csv") for file in sorted(path.glob(kind)))
+        path = next(files, path)
+    if path.suffix == ".csv" and path.is_file():
+        yield from read_pictures(path, skipped, seed)
+        return
+    if path.suffix in (".json", ".jsonl"):
+        rows, root = _json(path), path.parent
+    else:
+        rows, root = _arrow(str(source), path, configuration, split), path if path.is_dir() else path.parent
+    root = Path(images) if images is not None else root
+    for number, raw in enumerate(rows):
+        row = _checked(partial(_row, raw, root), f"{source}: row {number}", skipped)
+        if row is not None:
+            yield row
+
+
+def _checked(make: Callable[[], Row], where: str, skipped: list[str] | None) -> Row | None:
+    try:
+        row = make()
+        _check_picture(row.image)
+        return row
+    except EcgError as error:
+        damage = EcgError(error.code, f"{where}: {error.message}")
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        what = f"no field {error}" if isinstance(error, KeyError) else str(error)
+        damage = EcgError("unsupported_format", f"{where}: {what}")
+    if skipped is None:
+        raise damage
+    skipped.append(damage.message)
+    return None
+
+
+def _row(raw: dict[str, Any], root: Path) -> Row:
+    item = item_from_row(raw)
+    image = raw.get("image") if raw.get("image") is not None else raw.get("image_path")
+    if isinstance(image, dict):
+        image = image["bytes"] if image.get("bytes") is not None else image["path"]
+    return Row(
+        item.id,
+        root / image if isinstance(image, str) else image,
+        tuple(zip(item.turns, item.golds)),
+        raw.get("metadata") or {},
+        raw.get("source") or "",
+    )
+
+
+def _check_picture(image: Path | bytes | None) -> None:
+    import io
+
+    from PIL import Image, UnidentifiedImageError
+
+    if image is None or (isinstance(image, Path) and image.suffix.lower() == ".pdf" and image.is_file()):
+        return
+    name = image if isinstance(image, Path) else "picture"
+    try:
+        Image.open(io.BytesIO(image) if isinstance(image, bytes) else image).close()
+    except UnidentifiedImageError:
+        raise unreadable(name, "not a picture") from None
+    except OSError as error:
+        raise unreadable(name, error.strerror or str(error)) from None
+
+
+def _json(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON list (or JSONL file), however long, without holding them all."""
+    decoder, text, start = json.JSONDecoder(), "", 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while True:
+                while start < len(text) and text[start] in "[], \r\n\t":
+                    start += 1
+                try:
+                    row, start = decoder.raw_decode(text, start)
+                except ValueError as error:
+                    more = file.read(1 << 20)
+                    if not more:
+                        if start < len(text):
+                            raise EcgError("unsupported_format", f"{path}: not JSON ({error})") from None
+                        return
+                    text, start = text[start:] + more, 0
+                    continue
+                yield row
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise unreadable(path, "not UTF-8 text") from error
+
+
+def _arrow(source: str, path: Path, configuration: str | None, split: str | None) -> Iterator[dict[str, Any]]:
+    """Rows through `datasets`, streamed, pictures in their original bytes."""
+    try:
+        import datasets
+    except ImportError:
+        raise EcgError(
+            "unsupported_format", "Parquet and the hub need: pip install 'ecgvlm[train]'"
+        ) from None
+    try:
+        if path.suffix == ".parquet":
+            found = datasets.load_dataset("parquet", data_files=source, streaming=True)
+        else:
+            found = datasets.load_dataset(source, configuration, streaming=True)
+        name = split or next(iter(found))
+        rows = found[name]
+        if rows.features and isinstance(rows.features.get("image"), datasets.Image):
+            rows = rows.cast_column("image", datasets.Image(decode=False))
+        yield from rows
+    except KeyError as error:
+        raise EcgError("unsupported_format", f"{source}: no split {error}") from None
+    except EcgError:
+        raise
+    except Exception as error:  # datasets raises whatever file system, hub or Arrow stumble on
+        cause = (str(error) or type(error).__name__).splitlines()[0]
+        raise unreadable(source, f"not a readable data set ({cause})") from error
+
+
+def read_pictures(table: Path, skipped: list[str] | None = None, seed: int = 0) -> Iterator[Row]:
+    """Pictures of one's own: a CSV file with the columns file, and question and answer, or labels.
+
+    file is relative to the table. Where a line has labels (and unknown) instead, as in
+    `ecgvlm.datasets.read_own`, one question about them is drawn; `ecgvlm instruct build` draws more.
+    """
+    for line, cells in enumerate(read_table(table), start=2):
+        where = f"{table}: line {line}"
+        row = _checked(partial(_picture, table, cells, where, seed), where, skipped)
+        if row is not None:
+            yield row
+
+
+def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Row:
+    key = cells.get("id") or cells["file"]
+    image = table.parent / cells["file"]
+    if cells.get("question") and cells.get("answer"):
+        return Row(key, image, ((cells["question"], cells["answer"]),), {}, table.parent.name)
+    labels, unknown = read_labels(cells, where)
+    age = float(cells["age"]) if cells.get("age", "").replace(".", "", 1).isdigit() else None
+    known = known_of_labels(labels, unknown, age)
+    questions = ask(known, Random(f"{seed}:{key}"), 1)
+    if not questions:
+        raise ValueError("neither question and answer nor labels that can be asked about")
+    (qa,) = questions
+    metadata = {"subtask": KINDS[qa.kind][0], "type": KINDS[qa.kind][1], "kind": qa.kind}
+    return Row(key, image, ((qa.question, qa.answer),), metadata, table.parent.name)
