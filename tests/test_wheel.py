@@ -1,0 +1,90 @@
+"""The wheel: what is in it, and that it reads the example pages in a fresh environment without any extra."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in (".png", ".jpg"))
+LARGEST = 100_000_000  # bytes that package indices take
+# Kinds of files that our package has; records, training pools and pictures of pages are of no such kind.
+KINDS = {
+    ".py",
+    ".typed",
+    ".onnx",
+    ".json",
+    ".toml",
+    ".csv",
+    ".txt",
+    ".html",
+    ".css",
+    ".js",
+    ".svg",
+    ".woff2",
+    ".webmanifest",
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT], check=True
+    )
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The folder of programs of an environment that holds the wheel and what it depends on."""
+    folder = tmp_path_factory.mktemp("fresh") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", wheel], check=True)
+    return folder / "bin"
+
+
+def ecgvlm(programs: Path, *words: object) -> subprocess.CompletedProcess:
+    env = {"PATH": os.environ["PATH"], "HOME": str(programs), "LANG": "C"}
+    return subprocess.run(
+        [programs / "ecgvlm", *words], cwd=programs, env=env, capture_output=True, text=True
+    )
+
+
+def test_contents(wheel):
+    assert wheel.stat().st_size < LARGEST
+    with zipfile.ZipFile(wheel) as archive:
+        files = [name for name in archive.namelist() if not name.endswith("/")]
+    assert {name.split("/")[0].split("-")[0] for name in files} == {"ecgvlm"}
+    code = [name for name in files if ".dist-info/" not in name]
+    assert {Path(name).suffix for name in code} <= KINDS
+    assert not [name for name in code if "test" in Path(name).name or "__pycache__" in name]
+    assert {f"ecgvlm/data/{name}" for name in ("pagenet.onnx", "encoder.onnx", "encoder.json")} <= set(code)
+    assert any(name.endswith("licenses/LICENSE") for name in files)
+
+
+def test_reads_the_examples_without_extras(installed):
+    read = ecgvlm(installed, "read", "--json", *EXAMPLES)
+    answers = [json.loads(line) for line in read.stdout.splitlines()]
+    assert (read.returncode, read.stderr) == (0, "")
+    assert [answer["image"] for answer in answers] == [str(path) for path in EXAMPLES]
+    assert all(answer["ok"] and answer["answer"] and answer["report"] for answer in answers)
+    lacks = subprocess.run([installed / "python", "-c", "import torch"], capture_output=True)
+    assert lacks.returncode == 1
+
+
+def test_every_command_says_what_it_needs(installed):
+    """Commands of extras that are not installed end with one line that names the extra."""
+    for words in (["batch", str(ROOT / "examples"), "-o", "out"], ["serve"]):
+        said = ecgvlm(installed, *words)
+        assert said.returncode == 1
+        assert f"ecgvlm[{words[0]}]" in said.stderr
+        assert len(said.stderr.splitlines()) == 1
