@@ -56,7 +56,8 @@ def write_wfdb(record: Record) -> bytes:
     with TemporaryDirectory() as folder, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         wfdb.wrsamp(
             "ecg", fs=record.fs, units=["mV"] * 12, sig_name=list(LEADS), fmt=["16"] * 12, write_dir=folder,
-            adc_gain=[1000.0] * 12, baseline=[0] * 12, p_signal=np.clip(record.signal.T.astype(float), -32, 32),
+            adc_gain=[1000.0] * 12, baseline=[0] * 12,
+            p_signal=np.clip(record.signal.T.astype(float), -32, 32),
         )  # fmt: skip
         for name in ("ecg.hea", "ecg.dat"):
             archive.write(Path(folder) / name, name)
@@ -151,13 +152,13 @@ def _findings(answer: Mapping[str, Any]) -> list[dict]:
 
 
 def pdf_report(answer: Mapping[str, Any], leads: np.ndarray | None = None, fs: float = 500.0) -> bytes:
-    """An answer (the contract's object) as a PDF page of A4; leads: [12, n] mV at fs Hz, drawn if given."""
+    """An answer (the contract's object) as PDF, and on a second page the leads: [12, n] mV at fs Hz."""
     from reportlab.graphics.shapes import Drawing, Rect
     from reportlab.lib import colors
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.styles import getSampleStyleSheet
     from reportlab.lib.units import mm
-    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table
+    from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Table
 
     styles = getSampleStyleSheet()
     text, small, head = styles["BodyText"], styles["Italic"], styles["Heading3"]
@@ -206,7 +207,7 @@ def pdf_report(answer: Mapping[str, Any], leads: np.ndarray | None = None, fs: f
         Paragraph(escape(f"{scale}, quality {page['quality']:.0%}. Model {answer['model']}."), text),
     ]
     if leads is not None:
-        story += [Spacer(1, 4 * mm), Paragraph("Leads as digitised", head), _plot(leads, fs)]
+        story += [PageBreak(), Paragraph("Leads as digitised", head), _plot(leads, fs)]
     file = io.BytesIO()
     document = SimpleDocTemplate(
         file, pagesize=A4, title="ECG reading", author="ecgvlm", leftMargin=18 * mm, rightMargin=18 * mm,
