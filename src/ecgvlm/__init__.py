@@ -1,3 +1,22 @@
-"""ecgvlm reads a picture of a 12-lead ECG and answers questions about it."""
+"""ecgvlm reads a picture of a 12-lead ECG and answers questions about it.
 
+from ecgvlm import read
+read("page.jpg")["answer"]
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecgvlm.reader import read
+
+__all__ = ["read"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`read` is imported when it is first used: importing the package itself costs nothing."""
+    if name == "read":
+        from ecgvlm.reader import read
+
+        return read
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

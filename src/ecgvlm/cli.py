@@ -6,31 +6,33 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    import click
-
+    from ecgvlm.image import Leaf
     from ecgvlm.reader import Answer
 
 # Sub-commands with a Typer app of their own, imported when they are called.
 SUBCOMMANDS = {
     "bench": ("ecgvlm.bench.cli", "Run, score and compare systems on ECGBench."),
     "instruct": ("ecgvlm.instruct.cli", "Build instruction data from labelled records."),
+    "store": ("ecgvlm.serve.cli", "What `ecgvlm serve --store` has kept."),
 }
 
 
 class _Group(TyperGroup):
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *SUBCOMMANDS]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in SUBCOMMANDS:
             return super().get_command(ctx, cmd_name)
         module, summary = SUBCOMMANDS[cmd_name]
@@ -44,7 +46,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Reads pictures of 12-lead ECGs and answers questions about them. Not a medical device.",
 )
 
 
@@ -74,7 +75,24 @@ class Degrade(StrEnum):
     photo = "photo"
 
 
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        import ecgvlm
+
+        print(f"ecgvlm {ecgvlm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ecgvlm_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it and exit.")
+    ] = False,
+) -> None:
+    """Reads pictures of 12-lead ECGs and answers questions about them. Not a medical device."""
 
 
 @app.command()
@@ -92,51 +110,90 @@ def read(
     ] = None,
 ) -> None:
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
-    if overlay is not None and len(images) > 1:
-        overlay.mkdir(parents=True, exist_ok=True)
+    from ecgvlm.record import EcgError
+
+    places = _overlay_places(overlay, images) if overlay is not None else None
     failed = False
-    for answer in _answers(images, question, progress=not as_json):
+    for page, answer in _answers(images, question, progress=not as_json):
         failed |= answer.error is not None
         if as_json:
-            print(json.dumps(answer.to_dict(), ensure_ascii=False), flush=True)
+            print(json.dumps(answer.to_dict()), flush=True)
         else:
             _show(answer, asked=question is not None)
-        if overlay is not None and answer.error is None:
-            from ecgvlm.image import load_image, write_image
+        if places is not None and answer.error is None:
+            from ecgvlm.image import write_image
             from ecgvlm.overlay import draw_overlay
 
-            target = overlay if len(images) == 1 else overlay / (Path(answer.image).stem + ".overlay.png")
-            write_image(target, draw_overlay(load_image(answer.image), answer))
+            try:
+                write_image(places(page.name), draw_overlay(page.load(), answer))
+            except EcgError as error:  # the other images are still to be read
+                failed = True
+                print(f"ecgvlm: {error.message}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
 
-def _answers(images: list[Path], question: str | None, progress: bool) -> Iterator[Answer]:
-    """Answers in the order of the images; several are read at a time, one on each core."""
+def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
+    """Where the overlay of each page goes: no two pages to the same place, and none over a picture."""
+    from ecgvlm.record import unreadable
+
+    folder = overlay.is_dir() or len(images) > 1
+    if folder:
+        try:
+            overlay.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unreadable(overlay, f"cannot be the overlays' folder ({error.strerror})") from error
+    taken = {image.resolve() for image in images}
+
+    def place(page: str) -> Path:
+        wanted = overlay / f"{Path(page).stem}.overlay.png" if folder else overlay
+        numbered = (wanted.with_stem(f"{wanted.stem}-{n}") for n in count(2))
+        free = next(path for path in chain([wanted], numbered) if path.resolve() not in taken)
+        taken.add(free.resolve())
+        return free
+
+    return place
+
+
+def _answers(images: list[Path], question: str | None, progress: bool) -> Iterator[tuple[Leaf, Answer]]:
+    """Every page of every image, in order; several are read at a time, one on each core."""
     from ecgvlm.reader import Reader
 
-    workers = min(len(images), os.cpu_count() or 1)
-    if workers == 1:
-        yield Reader().read(images[0], question)
-        return
+    pages = chain.from_iterable(map(_pages, images))
+    if len(images) == 1:
+        pages = iter(alone := _pages(images[0]))
+        if len(alone) == 1:
+            yield alone[0], Reader().read(alone[0], question)
+            return
     import threading
     from concurrent.futures import ThreadPoolExecutor
 
     own = threading.local()
 
-    def one(image: Path) -> Answer:
+    def one(page: Leaf) -> tuple[Leaf, Answer]:
         if not hasattr(own, "reader"):
             own.reader = Reader(threads=1)
-        return own.reader.read(image, question)
+        return page, own.reader.read(page, question)
 
+    workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
-        answers = _ordered(pool, one, images, 4 * workers)
+        answers: Iterable = _ordered(pool, one, pages, 4 * workers)
         if progress and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import track
 
             answers = track(answers, "Reading", len(images), console=Console(stderr=True))
         yield from answers
+
+
+def _pages(image: Path) -> list[Leaf]:
+    from ecgvlm.image import Leaf, load_image, open_pages
+    from ecgvlm.record import EcgError
+
+    try:
+        return open_pages(image)
+    except EcgError:
+        return [Leaf(str(image), partial(load_image, image))]  # whoever loads it learns why
 
 
 def _ordered(pool, function, items, ahead: int) -> Iterator:
@@ -163,7 +220,9 @@ def _show(answer: Answer, asked: bool) -> None:
 
     console = Console()
     if answer.error is not None:
-        Console(stderr=True).print(f"[red]{escape(answer.image)}[/red]: {escape(answer.error.message)}")
+        why = answer.error.message.removeprefix(f"{answer.image}: ")
+        line = f"[red]{escape(answer.image)}[/red]: {escape(why)}"
+        Console(stderr=True, soft_wrap=True, highlight=False).print(line)
         return
     facts = answer.to_dict()
     findings = Table(box=None, padding=(0, 1), show_header=False)
@@ -201,11 +260,15 @@ def digitize(
     image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
 ) -> None:
-    """Turn the traces on a page into twelve leads in mV."""
+    """Turn the traces on a page (of several, the first) into twelve leads in mV."""
     from ecgvlm.digitize import Digitizer
     from ecgvlm.image import load_image
-    from ecgvlm.record import Record, write_csv
+    from ecgvlm.record import EcgError, Record, write_csv
 
+    if output.resolve() == image.resolve():
+        raise EcgError(
+            "unsupported_format", f"{output}: is the picture itself; name another file for the leads"
+        )
     page = Digitizer()(load_image(image))
     fs = 500.0
     write_csv(Record(page.leads(fs), fs, source=str(image)), output)
@@ -266,6 +329,45 @@ def simulate(
         )
     record, _ = simulated(random_simulation(np.random.default_rng(seed), condition), seed)
     write_csv(record, output)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address; any but this machine's own needs --keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 8000,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of API keys; asks for one in every request.")
+    ] = None,
+    new_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make a key, add its hash to --keys, print it and end.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Keep what is read: sqlite:///FILE or postgresql://...")
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="Delete what is older than so many days.")] = None,
+    redact: Annotated[bool, typer.Option(help="Keep of a page only its leads: no names, no dates.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Pages read at a time; by default one a core.")
+    ] = None,
+) -> None:
+    """Serve the web page and the HTTP API."""
+    from ecgvlm.record import EcgError
+
+    try:
+        from ecgvlm.serve.access import add_key
+        from ecgvlm.serve.run import run
+    except ImportError as error:
+        raise EcgError(
+            "unsupported_format", f'serving needs more packages: pip install "ecgvlm[serve]" ({error})'
+        ) from error
+    if new_key is not None:
+        if keys is None:
+            raise EcgError("unsupported_format", "--new-key needs --keys FILE")
+        print(add_key(keys, new_key))
+        return
+    run(host, port, keys, store, days, redact, workers)
 
 
 @app.command()

@@ -13,7 +13,7 @@ _AROUND_TRACE, _AROUND_ZERO, _LEFT, _RIGHT = 3.0, 9.5, 14.0, 2.0
 
 
 def redact(image: np.ndarray, page: Page) -> np.ndarray:
-    """A copy of the picture [H, W, 3] RGB in which only the block of leads is left, the rest in its usual colour.
+    """A copy of the picture [H, W, 3] RGB in which only the block of leads is left, around it one colour.
 
     All around the block goes, rather than what looks like text: a detector misses some. Writing between and
     across the leads stays.

@@ -1,4 +1,4 @@
-"""A reader that digitises and measures for real, but finds and says what tests want: it needs no trained model."""
+"""A reader that digitises and measures for real, but finds and says what tests want: no trained model."""
 
 from __future__ import annotations
 

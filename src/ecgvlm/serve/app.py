@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -9,208 +10,270 @@ import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import cv2
-import numpy as np
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 
 import ecgvlm
+from ecgvlm.dicom import write_dicom
 from ecgvlm.image import MAX_BYTES
 from ecgvlm.labels import NAMES
 from ecgvlm.model.evidence import MEASUREMENTS
-from ecgvlm.reader import Reader
-from ecgvlm.record import EcgError
-from ecgvlm.serve.service import Service, Settings
-from ecgvlm.serve.work import Picture, Reading, default_reader
+from ecgvlm.reader import FS, Reader
+from ecgvlm.record import EcgError, Record, csv_text
+from ecgvlm.reports import QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
+from ecgvlm.serve import batches, chat, kept
+from ecgvlm.serve.gate import Gate, Limits, Metrics, error_body
+from ecgvlm.serve.schemas import ReadAnswer, ReadRefused, Refused
+from ecgvlm.serve.service import Service, Settings, refused
+from ecgvlm.serve.work import Reading, default_reader, jpeg
 
-_UNITS = {
-    "heart_rate_bpm": ("heart rate", "bpm"),
-    "pr_ms": ("PR", "ms"),
-    "qrs_ms": ("QRS", "ms"),
-    "qt_ms": ("QT", "ms"),
-    "qtc_ms": ("QTc", "ms"),
-    "axis_deg": ("axis", "°"),
-}
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'none'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-}
+# Uploads are in memory already, bounded; a second copy on the disk would outlive a crash.
+MultiPartParser.spool_max_size = 2 * MAX_BYTES
 
-Page = Annotated[int, Form(ge=0, le=999, description="Page of a file with several, from 0.")]
-Question = Annotated[str | None, Form(max_length=2000, description="What to ask about the page.")]
-Image = Annotated[UploadFile, File(description="A picture, PDF, DICOM or ZIP file of the ECG.")]
+PageNumber = Annotated[int, Form(ge=0, le=999, description="Page of a file with several, from 0.")]
+ReadId = Annotated[str | None, Form(max_length=64, description="Of a page read within the last minutes.")]
+MaybeImage = Annotated[UploadFile | None, File(description="Or the page itself.")]
+ERRORS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refused, "description": "No API key, or a wrong one, where keys are asked for."},
+    403: {"model": Refused, "description": "A request that another web site made."},
+    404: {"model": Refused, "description": "There is no such thing, or no longer (code gone)."},
+    408: {"model": Refused, "description": "The request took too long to arrive."},
+    413: {"model": Refused, "description": "The request is too large."},
+    422: {"model": ReadRefused, "description": "The page cannot be read, or the request not be understood."},
+    429: {
+        "model": Refused,
+        "description": "Busy, or over this key's rate; Retry-After says when to come back.",
+    },
+}
 
 
 class ApiError(Exception):
     """An error of the interface. code: for programs; message: a sentence for people."""
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None):
+    def __init__(self, status: int, code: str, message: str):
         super().__init__(message)
-        self.status, self.code, self.message, self.headers = status, code, message, headers
+        self.status, self.code, self.message = status, code, message
 
 
 def create_app(settings: Settings | None = None, reader: Callable[[], Reader] = default_reader) -> FastAPI:
     """The application. reader: importable function that makes the reader of each worker process."""
-    service = Service(settings or Settings(), reader)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.start()
-        yield
-        await service.close()
-
+    settings = settings or Settings()
+    service = Service(settings, reader)
     app = FastAPI(
-        title="ecgvlm", version=ecgvlm.__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        title="ecgvlm",
+        version=ecgvlm.__version__,
         description="Reads pictures of 12-lead ECGs and answers questions about them. Not a medical device.",
-    )  # fmt: skip
+        lifespan=lambda _: _running(service),
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        responses=ERRORS,
+    )
     app.state.service = service
+    metrics = Metrics(lambda: service.readers.idle, lambda: service.readers.lost + service.decoders.lost)
+    limits = Limits(settings.workers + settings.queue, settings.seconds, settings.local)
+    app.add_middleware(Gate, limits=limits, keys=settings.keys, metrics=metrics)
     _handle_errors(app)
-    _add_headers(app)
-    _add_routes(app, service)
+    _add_status(app, service, metrics)
+    _add_reading(app, service, metrics)
+    app.include_router(batches.router(service, metrics))
+    app.include_router(chat.router(service))
+    if settings.store is not None:
+        app.include_router(kept.router(service, settings.store))
     mimetypes.add_type("text/javascript", ".js")
-    web = files("ecgvlm.serve") / "web"
-    app.mount("/", StaticFiles(directory=str(web), html=True), name="web")
+    app.mount("/", StaticFiles(directory=str(files("ecgvlm.serve") / "web"), html=True), name="web")
     return app
 
 
-def _add_routes(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz")
-    def healthz() -> dict:
+@contextlib.asynccontextmanager
+async def _running(service: Service) -> AsyncIterator[None]:
+    await service.start()
+    try:
+        yield
+    finally:
+        await service.close()
+
+
+def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.get("/healthz", tags=["status"])
+    def healthz() -> dict[str, bool]:
+        """Whether the server lives."""
         return {"ok": True}
 
-    @app.get("/readyz")
+    @app.get("/readyz", tags=["status"], responses={503: {"description": "Not yet, or no longer."}})
     def readyz() -> Response:
+        """Whether it can take requests."""
         return JSONResponse({"ok": service.ready}, 200 if service.ready else 503)
 
-    @app.get("/v1/about")
-    def about() -> dict:
-        """What this server can do, for its web page."""
-        measurements = {
-            key: {"name": name, "unit": unit, "low": MEASUREMENTS[key][0], "high": MEASUREMENTS[key][1]}
-            for key, (name, unit) in _UNITS.items()
-        }
+    @app.get("/metrics", tags=["status"], response_class=Response)
+    def prometheus() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/about", tags=["status"])
+    def about() -> dict[str, Any]:
+        """What this server is, for its web page."""
+        measurements = {}
+        for key, (name, unit, *_) in QUANTITIES.items():
+            low, high = MEASUREMENTS[key]
+            limits = {"low": low or None, "high": high} if normal_range(key) else {"low": None, "high": None}
+            measurements[key] = {"name": name, "unit": unit, **limits}
         return {
             "name": "ecgvlm",
             "version": ecgvlm.__version__,
+            "model": service.model,
             "labels": NAMES,
             "measurements": measurements,
             "max_bytes": MAX_BYTES,
-            "keys": False,
-            "store": False,
+            "keys": service.settings.keys is not None,
+            "store": service.store is not None,
         }
 
-    @app.post("/v1/read")
+
+def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.post("/v1/read", tags=["pages"], response_model=ReadAnswer)
     async def read(
-        image: Image,
-        question: Question = None,
-        page: Page = 0,
+        request: Request,
+        image: Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF, HEIC, PDF, DICOM or ZIP.")],
+        question: Annotated[str | None, Form(max_length=2000, description="What to ask.")] = None,
+        page: PageNumber = 0,
         overlay: Annotated[bool, Form(description="Also where everything lies on the page.")] = False,
         preview: Annotated[bool, Form(description="Also the page as a JPEG data URL.")] = False,
     ) -> Response:
         """Read one page."""
         name = image.filename or "upload"
-        picture = await service.decode(await image.read(), name, page)
-        reading = await service.read(picture, name, question)
-        body = {**reading.answer, "pages": picture.pages}
-        if not body["ok"]:
-            return JSONResponse(body, 422)
-        body["id"] = service.remember(reading, "")
+        try:
+            picture, reading, key = await service.read(
+                await image.read(), page, question, name, request.state.owner
+            )
+        except EcgError as error:
+            metrics.pages.labels(error.code).inc()
+            return JSONResponse(refused(error, name, question), 422)
+        metrics.pages.labels("ok").inc()
         height, width = picture.image.shape[:2]
-        body["picture"] = {"width": width, "height": height}
+        body = {
+            **reading.answer,
+            "id": key,
+            "pages": picture.pages,
+            "picture": {"width": width, "height": height},
+        }
         if overlay:
             body["overlay"] = reading.overlay
         if preview:
-            body["preview"] = _data_url(picture)
+            file = await asyncio.to_thread(jpeg, picture.image)
+            body["preview"] = "data:image/jpeg;base64," + base64.b64encode(file).decode()
         return JSONResponse(body)
 
-    @app.post("/v1/ask")
+    @app.post(
+        "/v1/ask", tags=["pages"], response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"example": _event("token", {"text": "Sinus"})}}}},
+    )  # fmt: skip
     async def ask(
-        question: Annotated[str, Form(min_length=1, max_length=2000)],
-        id: Annotated[
-            str | None, Form(description="Of a page that was read within the last minutes.")
-        ] = None,
-        image: Annotated[UploadFile | None, File()] = None,
-        page: Page = 0,
+        request: Request,
+        question: Annotated[str, Form(min_length=1, max_length=2000, examples=["Is there ST elevation?"])],
+        id: ReadId = None,
+        image: MaybeImage = None,
+        page: PageNumber = 0,
     ) -> Response:
         """Answer a question about a page, word by word: server-sent events token, done and error."""
-        reading = await _reading(id, image, page)
-        return StreamingResponse(_events(reading, question), media_type="text/event-stream")
+        reading = await _reading(request, id, image, page)
+        return StreamingResponse(_events(service, reading, question), media_type="text/event-stream")
 
-    async def _reading(key: str | None, image: UploadFile | None, page: int) -> Reading:
+    @app.post("/v1/digitize", tags=["pages"], response_class=Response)
+    async def digitize(
+        request: Request,
+        format: Annotated[Literal["csv", "wfdb", "dicom"], Form()] = "csv",
+        id: ReadId = None,
+        image: MaybeImage = None,
+        page: PageNumber = 0,
+    ) -> Response:
+        """The twelve leads in mV: CSV as `ecgvlm digitize` writes it, a ZIP of a WFDB record, or DICOM."""
+        reading = await _reading(request, id, image, page)
+        assert reading.leads is not None
+        record = Record(reading.leads, FS)
+        make, kind, name = {
+            "csv": (lambda: csv_text(record).encode(), "text/csv", "ecg.csv"),
+            "wfdb": (lambda: write_wfdb(record), "application/zip", "ecg.zip"),
+            "dicom": (lambda: write_dicom(record), "application/dicom", "ecg.dcm"),
+        }[format]
+        return _file(await asyncio.to_thread(make), kind, name)
+
+    @app.post("/v1/report", tags=["pages"], response_class=Response)
+    async def report(
+        request: Request,
+        format: Annotated[Literal["pdf", "fhir", "json"], Form()] = "pdf",
+        id: ReadId = None,
+        image: MaybeImage = None,
+        page: PageNumber = 0,
+    ) -> Response:
+        """The reading as a PDF, a FHIR R4 bundle (DiagnosticReport, Observations), or JSON."""
+        reading = await _reading(request, id, image, page)
+        answer = reading.answer
+        if format == "pdf":
+            return _file(
+                await asyncio.to_thread(pdf_report, answer, reading.leads, FS), "application/pdf", "ecg.pdf"
+            )
+        body = fhir_bundle(answer) if format == "fhir" else answer
+        kind = "application/fhir+json" if format == "fhir" else "application/json"
+        return _file(json.dumps(body, ensure_ascii=False, indent=1).encode(), kind, f"ecg.{format}.json")
+
+    async def _reading(request: Request, key: str | None, image: UploadFile | None, page: int) -> Reading:
+        owner = request.state.owner
         if image is not None:
-            name = image.filename or "upload"
-            reading = await service.read(await service.decode(await image.read(), name, page), name)
-            if reading.evidence is None:
-                raise EcgError(**reading.answer["error"])
-            return reading
+            return (await service.read(await image.read(), page, None, image.filename or "upload", owner))[1]
         if not key:
             raise ApiError(422, "invalid_request", "send an image, or the id of a page that was read")
-        found = service.recall(key, "")
+        found = await service.recall(key, owner)
         if found is None:
             raise ApiError(404, "gone", "this page is no longer in memory; send the image again")
         return found
 
-    async def _events(reading: Reading, question: str) -> AsyncIterator[str]:
-        start, answer = time.perf_counter(), ""
-        try:
-            async for piece in service.ask(reading, question):
+
+async def _events(service: Service, reading: Reading, question: str) -> AsyncIterator[str]:
+    start, answer = time.perf_counter(), ""
+    try:
+        async with contextlib.aclosing(service.ask(reading, question)) as pieces:
+            async for piece in pieces:
                 answer += piece
                 yield _event("token", {"text": piece})
-            yield _event("done", {"answer": answer, "seconds": round(time.perf_counter() - start, 3)})
-        except EcgError as error:
-            yield _event("error", {"code": error.code, "message": error.message})
+        yield _event("done", {"answer": answer, "seconds": round(time.perf_counter() - start, 3)})
+    except EcgError as error:
+        yield _event("error", {"code": error.code, "message": error.message})
 
 
 def _event(name: str, data: Any) -> str:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _data_url(picture: Picture) -> str:
-    bgr = cv2.cvtColor(picture.image, cv2.COLOR_RGB2BGR)
-    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return "data:image/jpeg;base64," + base64.b64encode(np.asarray(jpeg).tobytes()).decode()
-
-
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"ok": False, "error": {"code": code, "message": message}}, status, headers)
+def _file(data: bytes, kind: str, name: str) -> Response:
+    return Response(data, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 def _handle_errors(app: FastAPI) -> None:
+    def answer(status: int, code: str, message: str) -> Response:
+        return JSONResponse(error_body(code, message), status)
+
     @app.exception_handler(ApiError)
     def api(_: Request, error: ApiError) -> Response:
-        return _error(error.status, error.code, error.message, error.headers)
+        return answer(error.status, error.code, error.message)
 
     @app.exception_handler(EcgError)
     def ecg(_: Request, error: EcgError) -> Response:
-        return _error(422, error.code, error.message)
+        return answer(422, error.code, error.message)
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return _error(422, "invalid_request", f"{where}: {first['msg']}")
+        return answer(422, "invalid_request", f"{where}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> Response:
-        return _error(
-            error.status_code, "not_found" if error.status_code == 404 else "http_error", str(error.detail)
-        )
-
-
-def _add_headers(app: FastAPI) -> None:
-    @app.middleware("http")
-    async def headers(request: Request, call_next: Any) -> Response:
-        response = await call_next(request)
-        response.headers.update(_HEADERS)
-        return response
+        codes = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}
+        return answer(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))

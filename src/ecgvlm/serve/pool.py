@@ -9,14 +9,14 @@ import os
 import resource
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
 from ecgvlm.record import EcgError
 
-# Workers are forked from a small process that has imported what they all need: no threads, no sockets, no requests.
+# Workers are forked from a small process that has imported what they need: no threads, sockets or requests.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _PRELOAD = ["ecgvlm.serve.work"]
 
@@ -28,11 +28,11 @@ class WorkerLost(Exception):
 class Pool:
     """`count` processes that each hold what `make()` gives and call its methods, one job at a time.
 
-    make: importable function without arguments, called in each process. memory: bytes of address space that a process
-    may use, None for no limit.
+    make: importable function without arguments, called in each process. memory: bytes of address space that a
+    process may use.
     """
 
-    def __init__(self, make: Callable[[], Any], count: int, memory: int | None = None):
+    def __init__(self, make: Callable[[], Any], count: int, memory: int):
         self.count = count
         self._make, self._memory = make, memory
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
@@ -43,7 +43,7 @@ class Pool:
         self.lost = 0
 
     async def start(self) -> None:
-        """Starts the processes; returns when all of them are ready. Raises WorkerLost where one cannot start."""
+        """Starts the processes; returns when all are ready. Raises WorkerLost where one cannot start."""
         _CONTEXT.set_forkserver_preload(_PRELOAD)
         for worker in await asyncio.gather(*(self._hire() for _ in range(self.count))):
             self._idle.put_nowait(worker)
@@ -53,16 +53,16 @@ class Pool:
         return self._idle.qsize()
 
     async def run(self, method: str, *args: Any, seconds: float) -> Any:
-        """What a method returns, or raises; WorkerLost where it kills its worker or takes longer than `seconds`."""
+        """What a method returns or raises; WorkerLost where its process dies, or it takes too long."""
         async for item in self._talk(method, args, seconds):
             result = item
         return result
 
-    def stream(self, method: str, *args: Any, seconds: float) -> AsyncIterator[Any]:
+    def stream(self, method: str, *args: Any, seconds: float) -> AsyncGenerator[Any]:
         """What a method yields, as it comes. Leaving the loop stops the method at its next item."""
         return self._talk(method, args, seconds)
 
-    async def _talk(self, method: str, args: tuple, seconds: float) -> AsyncIterator[Any]:
+    async def _talk(self, method: str, args: tuple, seconds: float) -> AsyncGenerator[Any]:
         worker = await self._idle.get()
         self._busy.add(worker)
         loop = asyncio.get_running_loop()
@@ -129,7 +129,7 @@ class Pool:
 class _Worker:
     """One process, and the pipe to it."""
 
-    def __init__(self, make: Callable[[], Any], memory: int | None):
+    def __init__(self, make: Callable[[], Any], memory: int):
         self._pipe, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_work, args=(theirs, make, memory), daemon=True)
         self._process.start()
@@ -172,11 +172,10 @@ class _Worker:
         self._pipe.close()
 
 
-def _work(pipe: Connection, make: Callable[[], Any], memory: int | None) -> None:
+def _work(pipe: Connection, make: Callable[[], Any], memory: int) -> None:
     """What a worker process does: jobs from the pipe, until it closes."""
     os.setsid()  # Ctrl+C in the terminal is for the server, which lets its requests finish
-    if memory is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     holder = make()
     pipe.send(("ready", None))

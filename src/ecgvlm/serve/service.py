@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.record import EcgError, unreadable
+from ecgvlm.serve.access import Keys
 from ecgvlm.serve.pool import Pool, WorkerLost
-from ecgvlm.serve.work import Decoder, PageReader, Picture, Reading, default_reader
+from ecgvlm.serve.store import Store
+from ecgvlm.serve.work import NAME, Decoder, PageReader, Picture, Reading, default_reader, jpeg
 
 REMEMBERED_SECONDS = 600.0
 REMEMBERED = 200  # readings, of some 300 kB each
 _DECODER_MEMORY = 2_000_000_000  # bytes of address space
 _READER_MEMORY = 8_000_000_000
+_CLEANING_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a server runs.
 
-    workers: pages that are read at a time, one process each. queue: requests that may wait beyond those. seconds: that
-    decoding, reading or one answer may take.
+    workers: pages that are read at a time, one process each. queue: requests that may wait beyond those.
+    seconds: that decoding, reading or one answer may take, and a request's body to arrive. keys: who may use
+    it, None for everyone who can reach it. local: answer only requests to this machine's own name. store:
+    where reads are kept, None for nowhere; days: for how long, None for ever; redact: without what stands
+    around the leads.
     """
 
     workers: int = os.cpu_count() or 1
     queue: int = 16
     seconds: float = 60.0
+    keys: Keys | None = None
+    local: bool = True
+    store: Store | None = None
+    days: float | None = None
+    redact: bool = False
 
 
 class Service:
@@ -39,64 +53,112 @@ class Service:
 
     def __init__(self, settings: Settings, reader: Callable[[], Reader] = default_reader):
         self.settings = settings
-        self._decoders = Pool(Decoder, settings.workers, _DECODER_MEMORY)
-        self._readers = Pool(partial(PageReader, reader), settings.workers, _READER_MEMORY)
+        self.store = settings.store
+        self.decoders = Pool(Decoder, settings.workers, _DECODER_MEMORY)
+        self.readers = Pool(partial(PageReader, reader), settings.workers, _READER_MEMORY)
         self._remembered: OrderedDict[str, tuple[float, str, Reading]] = OrderedDict()
+        self._cleaning: asyncio.Task | None = None
         self.ready = False
+        self.model = ""
 
     async def start(self) -> None:
-        await self._decoders.start()
-        await self._readers.start()
+        await self.decoders.start()
+        await self.readers.start()
+        self.model = await self.readers.run("name", seconds=self.settings.seconds)
+        if self.store is not None and self.settings.days is not None:
+            self._cleaning = asyncio.create_task(self._clean(self.store, self.settings.days))
         self.ready = True
 
     async def close(self) -> None:
         self.ready = False
-        await self._decoders.close()
-        await self._readers.close()
+        if self._cleaning is not None:
+            self._cleaning.cancel()
+        await self.decoders.close()
+        await self.readers.close()
 
-    async def decode(self, data: bytes, name: str, page: int = 0) -> Picture:
-        """One page of a file, in a process of its own. Raises EcgError, also where that process dies of the file."""
-        try:
-            return await self._decoders.run("decode", data, name, page, seconds=self.settings.seconds)
-        except WorkerLost as error:
-            raise unreadable(name, f"could not be decoded ({error}); save the page as JPEG or PNG") from error
+    async def count(self, data: bytes) -> int:
+        """Pages in a file. Raises EcgError."""
+        return await self._decode("count", data)
 
-    async def read(self, picture: Picture, name: str, question: str | None = None) -> Reading:
-        """Reads a page. One that cannot be read gives a Reading with its error; nothing is raised for it."""
+    async def read(
+        self,
+        data: bytes,
+        page: int = 0,
+        question: str | None = None,
+        name: str = NAME,
+        owner: str = "",
+        kept: str | None = None,
+    ) -> tuple[Picture, Reading, str]:
+        """Reads one page of a file: the picture, what it says, and an id by which it is remembered.
+
+        With a store the reading is in it when this returns; kept is its id there where it has been already.
+        Raises EcgError where the page cannot be decoded or read.
+        """
+        picture: Picture = await self._decode("decode", data, page)
+        keep = self.store is not None and kept is None
         try:
-            return await self._readers.run(
-                "read", picture.image, name, question, seconds=self.settings.seconds
+            reading: Reading = await self.readers.run(
+                "read", picture.image, question, keep and self.settings.redact, seconds=self.settings.seconds
             )
         except WorkerLost as error:
-            return refused(unreadable(name, f"could not be read ({error})"), name, question)
-
-    async def ask(self, reading: Reading, question: str) -> AsyncIterator[str]:
-        """The answer piece by piece. Raises EcgError where there is nothing to ask about, or the process is lost."""
+            raise unreadable(NAME, f"could not be read ({error})") from error
         if reading.evidence is None:
-            raise EcgError(**reading.answer["error"])
-        try:
-            pieces = self._readers.stream("ask", reading.evidence, question, seconds=self.settings.seconds)
-            async for piece in pieces:
-                yield piece
-        except WorkerLost as error:
-            raise unreadable(reading.answer["image"], f"no answer could be given ({error})") from error
+            raise EcgError(reading.answer["error"]["code"], reading.answer["error"]["message"])
+        key = kept or secrets.token_urlsafe(16)
+        if keep and self.store is not None:
+            file = reading.redacted
+            if file is None:
+                file = await asyncio.to_thread(jpeg, picture.image)
+            await asyncio.to_thread(self.store.add, key, owner, file, reading.answer)
+        reading = replace(reading, answer={**reading.answer, "image": name}, redacted=None)
+        self._remember(key, owner, reading)
+        return picture, reading, key
 
-    def remember(self, reading: Reading, owner: str) -> str:
-        """Keeps a reading in memory for some minutes, for its owner alone; its id."""
+    async def _decode(self, method: str, *args: Any) -> Any:
+        """In a process of its own. Raises EcgError, also where that process dies of the file."""
+        try:
+            return await self.decoders.run(method, *args, seconds=self.settings.seconds)
+        except WorkerLost as error:
+            cause = f"could not be decoded ({error}); save the page as JPEG or PNG"
+            raise unreadable(NAME, cause) from error
+
+    async def ask(self, reading: Reading, question: str) -> AsyncGenerator[str]:
+        """The answer piece by piece. Raises EcgError where its process is lost."""
+        pieces = self.readers.stream("ask", reading.evidence, question, seconds=self.settings.seconds)
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+        except WorkerLost as error:
+            raise unreadable(NAME, f"no answer could be given ({error})") from error
+
+    def _remember(self, key: str, owner: str, reading: Reading) -> None:
         now = time.monotonic()
         while self._remembered and (
             len(self._remembered) >= REMEMBERED or next(iter(self._remembered.values()))[0] < now
         ):
             self._remembered.popitem(last=False)
-        key = secrets.token_urlsafe(16)
         self._remembered[key] = (now + REMEMBERED_SECONDS, owner, reading)
-        return key
 
-    def recall(self, key: str, owner: str) -> Reading | None:
+    async def recall(self, key: str, owner: str) -> Reading | None:
+        """A reading made for this owner within the last minutes, or kept in the store."""
         until, whose, reading = self._remembered.get(key, (0.0, "", None))
-        return reading if until > time.monotonic() and whose == owner else None
+        if reading is not None and until > time.monotonic() and whose == owner:
+            return reading
+        file = None if self.store is None else await asyncio.to_thread(self.store.image, key, owner)
+        return None if file is None else (await self.read(file, owner=owner, kept=key))[1]
+
+    def forget(self, key: str, owner: str) -> None:
+        """Forgets a reading now, not only after its minutes."""
+        if self._remembered.get(key, (0.0, "", None))[1] == owner:
+            self._remembered.pop(key, None)
+
+    async def _clean(self, store: Store, days: float) -> None:
+        while True:
+            await asyncio.to_thread(store.forget, days)
+            await asyncio.sleep(_CLEANING_SECONDS)
 
 
-def refused(error: EcgError, name: str, question: str | None = None) -> Reading:
-    """The Reading of a picture that did not come as far as the reader."""
-    return Reading(Answer(name, question or QUESTION, 0.0, error=error).to_dict())
+def refused(error: EcgError, name: str, question: str | None) -> dict:
+    """The contract's object of a page that could not be read."""
+    return Answer(name, question or QUESTION, 0.0, error=error).to_dict()

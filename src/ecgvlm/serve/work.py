@@ -5,63 +5,92 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from ecgvlm.image import load_image
+from ecgvlm.image import open_pages
 from ecgvlm.model.evidence import Evidence
 from ecgvlm.overlay import find_overlay
 from ecgvlm.reader import FS, Reader
+from ecgvlm.record import EcgError
+from ecgvlm.redact import redact
+
+NAME = "page"  # what workers call every file: the names that people give them stay with the HTTP layer
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded page. image: [H, W, 3] uint8 RGB. pages: of its file."""
+
+    image: np.ndarray
+    pages: int = 1
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the server keeps of a page that was read, for further questions and for export.
+    """What the server keeps of a page that was read, for further questions and for files.
 
-    answer: the contract's object. leads: [12, n] float32 mV at `reader.FS` Hz. overlay: as `Overlay.to_dict` gives it.
-    evidence, leads and overlay are None where the page could not be read.
+    answer: the contract's object. leads: [12, n] float32 mV at `reader.FS` Hz. overlay: as `Overlay.to_dict`
+    gives it. redacted: the picture as JPEG without what stands around its leads, where it was asked for.
+    All but the answer are None where the page could not be read.
     """
 
     answer: dict
     evidence: Evidence | None = None
     leads: np.ndarray | None = None
     overlay: dict | None = None
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A decoded page. image: [H, W, 3] uint8 RGB. page: its number in the file, from 0; pages: of the file."""
-
-    image: np.ndarray
-    page: int = 0
-    pages: int = 1
+    redacted: bytes | None = None
 
 
 class Decoder:
     """Turns the bytes of uploaded files into pictures, away from everything that matters."""
 
-    def decode(self, data: bytes, name: str, page: int = 0) -> Picture:
+    def decode(self, data: bytes, page: int = 0) -> Picture:
         """One page of a file. Raises EcgError."""
-        return Picture(load_image(data, name=name))
+        leaves = open_pages(data, NAME)
+        if page >= len(leaves):
+            raise EcgError("unreadable_file", f"{NAME}: there is no page {page + 1}, only {len(leaves)}")
+        return Picture(leaves[page].load(), len(leaves))
+
+    def count(self, data: bytes) -> int:
+        """How many pages a file has. Raises EcgError."""
+        return len(open_pages(data, NAME))
 
 
 class PageReader:
-    """Reads decoded pages and answers questions about them; warm when it is there."""
+    """Reads decoded pages and answers questions about them; warm from the beginning."""
 
     def __init__(self, make: Callable[[], Reader]):
         self.reader = make()
-        _ = self.reader.digitizer.net, self.reader.findings, self.reader.language
+        _ = self.reader.digitizer.net, self.reader.language
+        self.model = self.reader.findings.name
 
-    def read(self, image: np.ndarray, name: str, question: str | None = None) -> Reading:
-        answer = self.reader.read(image, question, name)
+    def name(self) -> str:
+        return self.model
+
+    def read(self, image: np.ndarray, question: str | None, redacted: bool) -> Reading:
+        answer = self.reader.read(image, question, NAME)
         if answer.error is not None:
             return Reading(answer.to_dict())
         assert answer.page is not None
-        overlay = {"evidence": {}} | find_overlay(answer).to_dict()
-        return Reading(answer.to_dict(), answer.evidence, answer.page.leads(FS), overlay)
+        return Reading(
+            answer=answer.to_dict(),
+            evidence=answer.evidence,
+            leads=answer.page.leads(FS),
+            overlay={"evidence": {}} | find_overlay(answer).to_dict(),
+            redacted=jpeg(redact(image, answer.page)) if redacted else None,
+        )
 
     def ask(self, evidence: Evidence, question: str) -> Iterator[str]:
         """The answer to a question about a page that was read, piece by piece."""
         return iter(self.reader.language.stream(evidence, question))
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """[H, W, 3] uint8 RGB as a JPEG file."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return np.asarray(data).tobytes()
 
 
 def default_reader() -> Reader:

@@ -1,0 +1,147 @@
+"""OpenAI's chat completions: existing clients and evaluation harnesses use the model unchanged."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from ecgvlm.record import EcgError
+from ecgvlm.serve.gate import error_body
+from ecgvlm.serve.schemas import ChatRequest
+from ecgvlm.serve.service import Service
+from ecgvlm.serve.work import Reading
+
+
+class _Invalid(Exception):
+    """A request that cannot be understood; says why."""
+
+
+def router(service: Service) -> APIRouter:
+    """Routes /v1/models and /v1/chat/completions."""
+    api = APIRouter(prefix="/v1", tags=["OpenAI"])
+    created = int(time.time())
+
+    @api.get("/models")
+    def models() -> dict[str, Any]:
+        """The one model there is."""
+        entry = {"id": service.model, "object": "model", "created": created, "owned_by": "ecgvlm"}
+        return {"object": "list", "data": [entry]}
+
+    @api.post("/chat/completions")
+    async def completions(request: Request, body: ChatRequest) -> Response:
+        """Answer the last user message about the last image of the conversation.
+
+        Images are `image_url` parts with data: URLs; nothing is fetched from elsewhere. Token counts in
+        `usage` count pieces of text as the model decodes them; an image counts as none.
+        """
+        try:
+            data, question = _page_and_question(body)
+        except _Invalid as error:
+            return JSONResponse(error_body("invalid_request", str(error)), 400)
+        try:
+            _, reading, _ = await service.read(data, owner=request.state.owner)
+        except EcgError as error:
+            return JSONResponse(error_body(error.code, error.message), 422)
+        head = {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": service.model,
+        }
+        if body.stream:
+            usage = bool((body.stream_options or {}).get("include_usage"))
+            return StreamingResponse(
+                _chunks(service, reading, question, head, usage), media_type="text/event-stream"
+            )
+        pieces = [piece async for piece in service.ask(reading, question)]
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": "".join(pieces), "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+        return JSONResponse(
+            {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(question, len(pieces))}
+        )
+
+    return api
+
+
+async def _chunks(
+    service: Service, reading: Reading, question: str, head: dict[str, Any], usage: bool
+) -> AsyncIterator[str]:
+    def chunk(choices: list[dict], **more: Any) -> str:
+        body = {**head, "object": "chat.completion.chunk", "choices": choices, **more}
+        return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+    def delta(finish: str | None = None, **fields: str) -> list[dict]:
+        return [{"index": 0, "delta": fields, "finish_reason": finish, "logprobs": None}]
+
+    yield chunk(delta(role="assistant", content=""))
+    count = 0
+    try:
+        async with aclosing(service.ask(reading, question)) as pieces:
+            async for piece in pieces:
+                count += 1
+                yield chunk(delta(content=piece))
+    except EcgError as error:
+        yield f"data: {json.dumps(error_body(error.code, error.message))}\n\n"
+        return
+    yield chunk(delta("stop"))
+    if usage:
+        yield chunk([], usage=_usage(question, count))
+    yield "data: [DONE]\n\n"
+
+
+def _usage(question: str, completion: int) -> dict[str, int]:
+    prompt = len(question.split())
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _page_and_question(body: ChatRequest) -> tuple[bytes, str]:
+    """The conversation's last image and the text of its last user message."""
+    data, question = None, None
+    for message in body.messages:
+        if message.role != "user":
+            continue
+        parts = message.content
+        if isinstance(parts, str) or parts is None:
+            parts = [{"type": "text", "text": parts or ""}]
+        texts = []
+        for part in parts:
+            kind = part.get("type")
+            if kind == "text":
+                texts.append(str(part.get("text", "")))
+            elif kind == "image_url":
+                data = _image(part.get("image_url"))
+            else:
+                raise _Invalid(
+                    f"content parts of type {str(kind)[:40]!r} are not read; send text and image_url"
+                )
+        question = "\n".join(texts).replace("<image>", "").strip()
+    if data is None:
+        raise _Invalid("the conversation holds no image; send an image_url part with a data: URL")
+    if not question:
+        raise _Invalid("the last user message asks nothing")
+    return data, question[:8000]
+
+
+def _image(part: Any) -> bytes:
+    url = part.get("url") if isinstance(part, dict) else part
+    if not isinstance(url, str) or not url.startswith("data:"):
+        raise _Invalid("image_url must be a data: URL; this server fetches nothing")
+    head, _, text = url.partition(",")
+    if not head.endswith(";base64"):
+        raise _Invalid("a data: URL must be base64")
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise _Invalid(f"the image is not readable as base64 ({error})") from error

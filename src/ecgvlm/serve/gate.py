@@ -1,0 +1,278 @@
+"""What every request passes: keys and rates, bounds on size and time, a bounded queue, headers, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ecgvlm.image import MAX_BYTES
+from ecgvlm.serve.access import Keys
+
+log = logging.getLogger("ecgvlm.serve")
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
+    "worker-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+}
+OPEN_PATHS = ("/v1/about",)  # of those below /v1/, the ones that need no key
+BATCH_PATH = "/v1/batches"
+MAX_BODY = MAX_BYTES * 4 // 3 + 1_000_000  # a file as base64, and what stands around it
+MAX_BATCH_BODY = 4 * MAX_BYTES
+_BODIES = 12  # bodies of the largest size that may be in memory at a time
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """at_once: requests at work or waiting. seconds: for a body to arrive. local: only requests to this
+    machine's own name, so that no web page elsewhere reaches the server through its visitor's browser.
+    """
+
+    at_once: int
+    seconds: float
+    local: bool
+
+
+class Metrics:
+    """What Prometheus may know: counts and times, nothing about pages."""
+
+    def __init__(self, idle: Callable[[], float], lost: Callable[[], float]):
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "ecgvlm_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "ecgvlm_request_seconds", "Time to the answer's end", ["route"], registry=self.registry,
+            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64),
+        )  # fmt: skip
+        self.at_work = Gauge("ecgvlm_requests_at_work", "Requests at work or waiting", registry=self.registry)
+        self.pages = Counter("ecgvlm_pages", "Pages read, by outcome", ["outcome"], registry=self.registry)
+        for name, text, value in (
+            ("ecgvlm_readers_idle", "Reader processes without work", idle),
+            ("ecgvlm_workers_lost", "Worker processes that died or were ended", lost),
+        ):
+            Gauge(name, text, registry=self.registry).set_function(value)
+
+
+class Gate:
+    """ASGI middleware. Requests that make work (POST below /v1/) are admitted only up to a number; their bodies
+    are read here, bounded, and what they started is called off when their client goes away.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, keys: Keys | None, metrics: Metrics):
+        self.app, self.limits, self.keys, self.metrics = app, limits, keys, metrics
+        self.at_work = 0
+        self.bytes = 0
+        self.usual_seconds = 1.0  # of a request at work, a running mean
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        reply = _Reply(send)
+        start = time.perf_counter()
+        scope.setdefault("state", {})["owner"] = ""
+        try:
+            await self._answer(scope, receive, reply)
+        except _Refusal as refusal:
+            if refusal.drain:
+                await _drain(receive, self._most(scope))
+            await reply.refuse(refusal)
+        except ClientDisconnect:
+            reply.gone = True
+        except Exception:
+            log.exception("request %s failed", reply.id)
+            if reply.status is None:
+                await reply.refuse(
+                    _Refusal(500, "internal_error", f"something went wrong (request {reply.id})")
+                )
+        finally:
+            self._note(scope, reply, time.perf_counter() - start)
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
+        headers = Headers(scope=scope)
+        self._check_origin(headers)
+        self._check_key(scope, headers)
+        if scope["method"] != "POST" or not scope["path"].startswith("/v1/"):
+            return await self.app(scope, receive, reply)
+        if self.at_work >= self.limits.at_once or self.bytes >= _BODIES * MAX_BODY:
+            seconds = max(1, math.ceil(self.usual_seconds))
+            raise _Refusal(429, "overloaded", "the server is busy; try again", seconds, drain=True)
+        self.at_work += 1
+        self.metrics.at_work.set(self.at_work)
+        start, size = time.perf_counter(), 0
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                body = await self._body(scope, headers, receive)
+            size = len(body)
+            self.bytes += size
+            await self._until_gone(scope, body, receive, reply)
+        except TimeoutError as error:
+            raise _Refusal(
+                408, "too_slow", f"the request took longer than {self.limits.seconds:g} s"
+            ) from error
+        finally:
+            self.bytes -= size
+            self.at_work -= 1
+            self.metrics.at_work.set(self.at_work)
+            self.usual_seconds += 0.1 * (time.perf_counter() - start - self.usual_seconds)
+
+    def _check_origin(self, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if self.limits.local and host.rsplit(":", 1)[0] not in _LOCAL_HOSTS and host not in _LOCAL_HOSTS:
+            raise _Refusal(403, "forbidden", "this server is for its own machine only")
+        origin = headers.get("origin")
+        if origin is not None and origin.split("://", 1)[-1] != host:
+            raise _Refusal(403, "forbidden", "requests from other web sites are not answered")
+
+    def _check_key(self, scope: Scope, headers: Headers) -> None:
+        path = scope["path"]
+        guarded = path == "/metrics" or (path.startswith("/v1/") and path not in OPEN_PATHS)
+        if self.keys is None or not guarded:
+            return
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        owner = self.keys.owner(key.strip()) if scheme.lower() == "bearer" else None
+        if owner is None:
+            raise _Refusal(401, "unauthorized", "send an API key: Authorization: Bearer KEY", drain=True)
+        scope["state"]["owner"] = owner.name
+        if wait := owner.wait():
+            message = f"this key may make {owner.per_minute} requests a minute"
+            raise _Refusal(429, "rate_limited", message, math.ceil(wait), drain=True)
+
+    def _most(self, scope: Scope) -> int:
+        return MAX_BATCH_BODY if scope["path"] == BATCH_PATH else MAX_BODY
+
+    async def _body(self, scope: Scope, headers: Headers, receive: Receive) -> bytes:
+        most = self._most(scope)
+        too_large = _Refusal(413, "too_large", f"the request is larger than {most / 1e6:.0f} MB", drain=True)
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > most:
+            raise too_large
+        parts, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            more = message.get("more_body", False)
+            if size > most:
+                raise too_large
+        return b"".join(parts)
+
+    async def _until_gone(self, scope: Scope, body: bytes, receive: Receive, reply: _Reply) -> None:
+        """Runs the application until it is done, or its client has gone."""
+        gone = asyncio.ensure_future(_disconnected(receive))
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            if messages:
+                return messages.pop()
+            await asyncio.shield(gone)
+            return {"type": "http.disconnect"}
+
+        work = asyncio.ensure_future(self.app(scope, replay, reply))
+        try:
+            await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not work.done():
+                work.cancel()
+                reply.gone = True
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not reply.gone:
+                raise
+
+    def _note(self, scope: Scope, reply: _Reply, seconds: float) -> None:
+        """One line a request: neither names of files nor ids of readings, which are as good as keys."""
+        route = getattr(scope.get("route"), "path", None) or "other"
+        status = reply.status or 499
+        self.metrics.requests.labels(scope["method"], route, status).inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        owner = scope["state"]["owner"] or "-"
+        log.info("%s %s %s %s %d %.3f s", reply.id, owner, scope["method"], route, status, seconds)
+
+
+class _Refusal(Exception):
+    """A request that is not answered. drain: whether to read its body first, so that the client hears it."""
+
+    def __init__(
+        self, status: int, code: str, message: str, retry_after: int | None = None, drain: bool = False
+    ):
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.retry_after, self.drain = retry_after, drain
+
+
+class _Reply:
+    """`send` with our headers on every response; remembers its status."""
+
+    def __init__(self, send: Send):
+        self._send = send
+        self.status: int | None = None
+        self.id = secrets.token_hex(4)
+        self.gone = False
+
+    async def __call__(self, message: Message) -> None:
+        if self.gone:
+            return
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers.update(HEADERS)
+            headers["X-Request-Id"] = self.id
+            if "cache-control" not in headers:
+                headers["Cache-Control"] = "no-store" if headers.get("content-type", "").startswith(
+                    ("application/json", "text/event-stream")) else "no-cache"  # fmt: skip
+        await self._send(message)
+
+    async def refuse(self, refusal: _Refusal) -> None:
+        body = json.dumps(error_body(refusal.code, refusal.message)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if refusal.retry_after is not None:
+            headers.append((b"retry-after", str(refusal.retry_after).encode()))
+        if refusal.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await self({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self({"type": "http.response.body", "body": body})
+
+
+def error_body(code: str, message: str) -> dict:
+    """The one shape of errors; `type` is what OpenAI's clients look for."""
+    return {"ok": False, "error": {"code": code, "message": message, "type": code}}
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _drain(receive: Receive, most: int) -> None:
+    """Reads what a client still sends, some seconds at most, so that it reads our answer."""
+    try:
+        async with asyncio.timeout(10):
+            while most > 0:
+                message = await receive()
+                most -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        pass

@@ -1,0 +1,129 @@
+"""The shapes of requests and answers, for OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ecgvlm.labels import LABELS
+
+
+class Problem(BaseModel):
+    code: str = Field(examples=["not_an_ecg"])
+    message: str = Field(examples=["no twelve named leads found; show the whole ECG page, flat and sharp"])
+    type: str = Field("", examples=["not_an_ecg"])
+
+
+class Refused(BaseModel):
+    """Any request that fails."""
+
+    ok: Literal[False] = False
+    error: Problem
+
+
+class PageFacts(BaseModel):
+    layout: str = Field(examples=["3x4+1R"])
+    px_per_mm: float = Field(examples=[6.3])
+    mm_per_s: float = Field(examples=[25.0])
+    mm_per_mv: float = Field(examples=[10.0])
+    quality: float = Field(examples=[0.93])
+
+
+class Size(BaseModel):
+    width: int = Field(examples=[1604])
+    height: int = Field(examples=[1134])
+
+
+class ReadAnswer(BaseModel):
+    """What was read, as `ecgvlm read --json` prints it, and how to find it again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    image: str = Field(examples=["page.jpg"])
+    ok: Literal[True] = True
+    question: str = Field(
+        examples=["Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."]
+    )
+    answer: str = Field(examples=["ABNORMAL - Atrial Fibrillation"])
+    report: str = Field(examples=["Atrial fibrillation with a ventricular rate of 92 a minute. ..."])
+    labels: dict[str, float] = Field(examples=[{"NORM": 0.02, "AF": 0.97}])
+    findings: list[str] = Field(examples=[["AF"]])
+    measurements: dict[str, Any] = Field(examples=[{"heart_rate_bpm": 92.0, "pr_ms": None, "qrs_ms": 88.0}])
+    page: PageFacts
+    model: str = Field(examples=["ecgvlm@0.1.0"])
+    seconds: float = Field(examples=[0.4])
+    pages: int = Field(1, description="Pages in the file.")
+    id: str | None = Field(
+        None, description="Finds the page again for ten minutes, or as long as it is stored."
+    )
+    picture: Size | None = None
+    overlay: dict[str, Any] | None = Field(None, description="Vector layers in px of the picture.")
+    preview: str | None = Field(None, description="The picture as a JPEG data URL.")
+
+
+class ReadRefused(BaseModel):
+    """A page that cannot be read."""
+
+    model_config = ConfigDict(extra="allow")
+
+    image: str = Field("", examples=["cat.jpg"])
+    ok: Literal[False] = False
+    question: str = ""
+    error: Problem
+
+
+class Batch(BaseModel):
+    """How far a batch is."""
+
+    id: str = Field(examples=["3q2-7Yd0Qm1"])
+    status: Literal["running", "done", "cancelled", "failed"]
+    total: int = Field(examples=[12])
+    done: int = Field(examples=[5])
+    failed: int = Field(examples=[1])
+
+
+class BatchResults(BaseModel):
+    status: Literal["running", "done", "cancelled", "failed"]
+    results: list[dict[str, Any]] = Field(description="One answer a page, in the order of the files.")
+
+
+class Correction(BaseModel):
+    """What a reader says instead."""
+
+    labels: list[Literal[LABELS]] | None = Field(  # type: ignore[valid-type]
+        None, description="All that the ECG shows.", examples=[["AF", "LVH"]]
+    )
+    report: str | None = Field(None, max_length=4000, examples=["Atrial fibrillation, LVH by voltage."])
+
+
+class Stored(BaseModel):
+    """A read that is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    created: str
+    image_sha256: str
+    model: str
+    answer: dict[str, Any]
+    corrections: list[dict[str, Any]]
+
+
+class ChatMessage(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+
+
+class ChatRequest(BaseModel):
+    """As OpenAI's chat completions; sampling options are accepted and change nothing: decoding is greedy."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = "ecgvlm"
+    messages: list[ChatMessage] = Field(min_length=1, max_length=200)
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+    n: int | None = Field(None, ge=1, le=1, description="One answer a request.")
