@@ -1,0 +1,274 @@
+"""A vision-language model as the training loop sees it: page tokens and rows about the page -> loss of the
+answers.
+
+All rows of a page stand in one sequence behind the page's tokens: each sees the page and itself, at the
+positions it would have alone. The page is then encoded once for all of them, and nothing but the answers
+meets the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ecgvlm.record import EcgError
+from ecgvlm.train.pages import Sample
+from ecgvlm.train.recipe import Adapter, Rates
+
+PARTS = ("vision", "connector", "language")
+Turns = Sequence[tuple[str, str]]  # (question, answer)
+
+
+@dataclass
+class Batch:
+    """pages [B, ...]; of the sequences [B, T]: ids, positions, segments (0 page, k row k, -1 filling) and
+    answers (bool: a token that is to be learned).
+    """
+
+    pages: torch.Tensor
+    ids: torch.Tensor
+    positions: torch.Tensor
+    segments: torch.Tensor
+    answers: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+
+class Chat:
+    """Rows as token ids. render: messages, whether an answer is to follow -> text with `image` where the page
+    stands.
+
+    page: the ids of the text before the page and the page's placeholders.
+    """
+
+    def __init__(
+        self, tokenizer: Any, render: Callable[[list[dict], bool], str], image: str, page: list[int]
+    ):
+        self.tokenizer, self.render, self.image, self.page = tokenizer, render, image, page
+
+    def pieces(self, turns: Turns) -> list[tuple[list[int], bool]]:
+        """A row behind its page: ids of what is asked (False) and of what is answered (True), in turn.
+
+        An answer ends with the mark that ends a turn, so that the model learns to stop.
+        """
+        messages: list[dict] = []
+        done, pieces = "", []
+        for question, answer in turns:
+            words = question.replace(self.image, "")  # a question must not bring a page of its own
+            content = [{"type": "text", "text": words}]
+            messages.append(
+                {"role": "user", "content": content if messages else [{"type": "image"}, *content]}
+            )
+            asked = self.render(messages, True)
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+            whole = self.render(messages, False)
+            if not whole.startswith(asked):
+                raise EcgError(
+                    "unsupported_format", "the chat template's prompt does not begin its conversation"
+                )
+            said = whole[len(asked) :].rstrip()
+            piece = asked[len(done) :]
+            pieces += [
+                (self._ids(piece if done else piece.split(self.image)[1]), False),
+                (self._ids(said), True),
+            ]
+            done = asked + said
+        return pieces
+
+    def prompt(self, turns: Turns) -> list[int]:
+        """Ids of a row behind its page, up to where its last answer begins."""
+        return [i for ids, _ in self.pieces(turns)[:-1] for i in ids]
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def collate(chat: Chat, samples: Sequence[Sample]) -> Batch:
+    """Samples as one batch, each sequence filled up at its end to the longest."""
+    columns: dict[str, list[np.ndarray]] = {"ids": [], "positions": [], "segments": [], "answers": []}
+    for sample in samples:
+        n = len(chat.page)
+        ids, positions, segments, answers = [*chat.page], [*range(n)], [0] * n, [False] * n
+        for k, turns in enumerate(sample.rows, start=1):
+            at = n
+            for piece, answered in chat.pieces(turns):
+                ids += piece
+                positions += range(at, at + len(piece))
+                segments += [k] * len(piece)
+                answers += [answered] * len(piece)
+                at += len(piece)
+        for name, values in (
+            ("ids", ids),
+            ("positions", positions),
+            ("segments", segments),
+            ("answers", answers),
+        ):
+            columns[name].append(np.array(values))
+    longest = max(len(ids) for ids in columns["ids"])
+    filling = {"ids": chat.tokenizer.pad_token_id or 0, "positions": 0, "segments": -1, "answers": False}
+    padded = {
+        name: torch.from_numpy(
+            np.stack([np.pad(row, (0, longest - len(row)), constant_values=filling[name]) for row in rows])
+        )
+        for name, rows in columns.items()
+    }
+    return Batch(torch.from_numpy(np.stack([sample.page for sample in samples])), **padded)
+
+
+def visible(segments: torch.Tensor) -> torch.Tensor:
+    """[B, T] segments -> [B, 1, T, T] bool: whether a token (row) sees another one (column)."""
+    t = segments.shape[1]
+    own = segments[:, :, None] == segments[:, None, :]
+    seen = (own | (segments[:, None, :] == 0)) & (segments[:, None, :] >= 0)
+    earlier = torch.ones(t, t, dtype=torch.bool, device=segments.device).tril()
+    # Filling sees itself: a row that sees nothing would turn the whole batch into NaN.
+    return ((seen & earlier) | torch.eye(t, dtype=torch.bool, device=segments.device))[:, None]
+
+
+class Answering(nn.Module):
+    """A model that answers: pages -> tokens (`look`, of a subclass), tokens and text -> the answers' loss.
+
+    net: a causal language model of transformers, with its vision half inside or not. text_model: the layers
+    that see the tokens. image_id: the id that holds a page token's place.
+    """
+
+    def __init__(self, net: Any, text_model: Any, chat: Chat, image_id: int):
+        super().__init__()
+        self.net = net
+        self.chat, self.image_id = chat, image_id
+        self._text = [text_model]  # in a list: the module is net's already
+
+    def look(self, pages: torch.Tensor) -> torch.Tensor:
+        """Pages [B, ...] -> their tokens [B, P, D]."""
+        raise NotImplementedError
+
+    def embed(self, pages: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Pages [P, ...] and ids [B, T], B a multiple of P -> [B, T, D]; B / P sequences about each page."""
+        words = self._text[0].get_input_embeddings()(ids)
+        tokens = self.look(pages).repeat_interleave(len(ids) // len(pages), 0).to(words.dtype)
+        return words.masked_scatter((ids == self.image_id)[..., None], tokens)
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """The summed cross-entropy of the answers' tokens."""
+        hidden = self._text[0](
+            inputs_embeds=self.embed(batch.pages, batch.ids),
+            attention_mask=visible(batch.segments),
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
+        # The token before foretells a token; an answer always has its question's last one before it.
+        answers = batch.answers[:, 1:]
+        logits = self.net.lm_head(hidden[:, :-1][answers])  # [answer tokens, V]
+        return F.cross_entropy(logits.float(), batch.ids[:, 1:][answers], reduction="sum")
+
+    @torch.no_grad()
+    def answer(self, pages: torch.Tensor, prompts: Sequence[Turns], max_tokens: int) -> list[str]:
+        """Greedy answers to the last question of each row; pages [P, ...], len(prompts) / P rows about each
+        page.
+        """
+        rows = [[*self.chat.page, *self.chat.prompt(turns)] for turns in prompts]
+        longest, filling = max(map(len, rows)), self.chat.tokenizer.pad_token_id or 0
+        ids = torch.tensor([[filling] * (longest - len(row)) + row for row in rows], device=pages.device)
+        mask = torch.tensor(
+            [[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=pages.device
+        )
+        said = self.net.generate(
+            inputs_embeds=self.embed(pages, ids),
+            attention_mask=mask,
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            eos_token_id=self.chat.tokenizer.eos_token_id,
+            pad_token_id=filling,
+        )
+        return [text.strip() for text in self.chat.tokenizer.batch_decode(said, skip_special_tokens=True)]
+
+
+def part_of(name: str) -> str:
+    """The part that a parameter or module belongs to, by its name."""
+    return "vision" if "vision_model" in name else "connector" if "connector" in name else "language"
+
+
+def set_learning(model: Answering, rates: Rates) -> None:
+    """Freezes the parts whose rate is 0."""
+    learning = dict(rates)
+    for name, p in model.named_parameters():
+        p.requires_grad_(learning[part_of(name)] > 0)
+
+
+def add_adapters(model: Answering, rates: Rates, adapter: Adapter) -> None:
+    """Puts LoRA into the linear layers of the learning parts; only these and the connector learn then."""
+    import peft
+
+    learning = dict(rates)
+    targets = [
+        name
+        for name, module in model.net.named_modules()
+        if isinstance(module, nn.Linear)
+        and part_of(name) != "connector"
+        and learning[part_of(name)]
+        and not name.endswith("lm_head")
+    ]
+    outside = {id(p) for p in model.net.parameters()}
+    if targets:
+        config = peft.LoraConfig(
+            r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=targets
+        )
+        model.net = peft.get_peft_model(model.net, config).get_base_model()
+    for name, p in model.named_parameters():
+        if "lora_" not in name:
+            whole = part_of(name) == "connector" or id(p) not in outside
+            p.requires_grad_(whole and learning[part_of(name)] > 0)
+
+
+def merge_adapters(net: nn.Module) -> None:
+    """Adds the adapters to the weights they stand beside and takes them away, in place."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(net.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            parent, _, child = name.rpartition(".")
+            setattr(net.get_submodule(parent), child, module.get_base_layer())
+    if hasattr(net, "peft_config"):
+        del net.peft_config
+
+
+def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float) -> list[dict]:
+    """Optimiser groups, one a part and kind: matrices decay, norms and biases do not. "peak": the group's own
+    rate.
+    """
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            groups.setdefault((part_of(name), p.ndim > 1), []).append(p)
+    return [
+        {
+            "params": params,
+            "peak": dict(rates)[part],
+            "lr": dict(rates)[part],
+            "weight_decay": weight_decay * decays,
+        }
+        for (part, decays), params in sorted(groups.items())
+    ]
+
+
+def check_keys(source: str | Path, info: dict) -> None:
+    """Raises EcgError where a load left a tensor out or did not know one: such a model is not the one that
+    was asked for.
+    """
+    for what, keys in (
+        ("missing", info.get("missing_keys")),
+        ("unexpected", info.get("unexpected_keys")),
+        ("of another shape", info.get("mismatched_keys")),
+    ):
+        if keys:
+            first = sorted(map(str, keys))[0]
+            raise EcgError("unsupported_format", f"{source}: {len(keys)} tensors are {what}, {first} first")

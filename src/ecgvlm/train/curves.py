@@ -1,0 +1,192 @@
+"""What a run has shown so far: CSV and TensorBoard, a progress line, and curves drawn from the CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ecgvlm.record import EcgError, unreadable
+
+STEPS = ("step", "epoch", "loss", "rate", "gradient", "pages_s", "rows_s", "wait_share", "seconds")
+EVALUATIONS = ("step", "loss", "exact", "figure", "seconds")
+
+
+class RunLog:
+    """metrics.csv (a row a step), evaluations.csv, samples.jsonl and TensorBoard events in a run's folder.
+
+    A run that goes on from a step drops what was logged after it.
+    """
+
+    def __init__(self, folder: Path, step: int, total: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._steps = _Table(folder / "metrics.csv", STEPS, step)
+        self._evaluations = _Table(folder / "evaluations.csv", EVALUATIONS, step)
+        self._samples = folder / "samples.jsonl"
+        kept = [line for line in _lines(self._samples) if json.loads(line)["step"] <= step]
+        _replace(self._samples, "".join(line + "\n" for line in kept))
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._progress = _Progress(step, total)
+
+    def step(self, row: dict[str, Any]) -> None:
+        self._steps.add(row)
+        for name in STEPS[2:-1]:
+            self._board.add_scalar(f"train/{name}", row[name], row["step"])
+        self._progress.advance(row)
+
+    def evaluation(self, row: dict[str, Any], samples: Sequence[dict[str, Any]]) -> None:
+        """row: of `EVALUATIONS`; samples: question, gold and answer of some validation rows."""
+        self._evaluations.add(row)
+        for name in EVALUATIONS[1:-1]:
+            self._board.add_scalar(f"valid/{name}", row[name], row["step"])
+        with self._samples.open("a", encoding="utf-8") as file:
+            for sample in samples:
+                file.write(json.dumps({"step": row["step"], **sample}, ensure_ascii=False) + "\n")
+        said = "\n\n".join("  \n".join(f"**{k}** {v}" for k, v in sample.items()) for sample in samples)
+        self._board.add_text("valid/samples", said, row["step"])
+        figures = ", ".join(f"{name} {row[name]:.4f}" for name in EVALUATIONS[1:-1])
+        self._progress.say(f"step {row['step']}: {figures}")
+        for sample in samples[:2]:
+            self._progress.say(f"  gold   {sample['gold']}\n  answer {sample['answer']}")
+
+    def close(self) -> None:
+        self._progress.stop()
+        self._board.close()
+
+
+class _Table:
+    """A CSV table that keeps the rows up to a step and is flushed a row at a time."""
+
+    def __init__(self, path: Path, columns: Sequence[str], step: int):
+        rows = [row for row in _rows(path) if int(row["step"]) <= step] if path.exists() and step else []
+        text = "".join(",".join(row[c] for c in columns) + "\n" for row in rows)
+        _replace(path, ",".join(columns) + "\n" + text)
+        self._columns = columns
+        self._file = path.open("a", newline="")
+        self._writer = csv.writer(self._file)
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._writer.writerow([f"{v:.8g}" if isinstance(v := row[c], float) else v for c in self._columns])
+        self._file.flush()
+
+
+class _Progress:
+    """A bar with the time left on a terminal, a line now and then in a log file."""
+
+    def __init__(self, step: int, total: int):
+        self._total, self._last = total, 0.0
+        self._bar = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, TextColumn("{task.fields[said]}"), console=Console(stderr=True))
+            self._task = self._bar.add_task("", total=total, completed=step, said="")
+            self._bar.start()
+        self._begun, self._from = time.monotonic(), step
+
+    def advance(self, row: dict[str, Any]) -> None:
+        said = f"loss {row['loss']:.4f}, {row['rows_s']:.2f} rows/s, waiting {row['wait_share']:.0%}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=row["step"], said=said)
+        elif time.monotonic() - self._last > 30 or row["step"] == self._total:
+            self._last = time.monotonic()
+            each = (self._last - self._begun) / (row["step"] - self._from)
+            left = each * (self._total - row["step"]) / 60
+            self.say(f"step {row['step']}/{self._total}: {said}, {left:.0f} min left")
+
+    def say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def plot(runs: Sequence[Path], output: Path) -> None:
+    """Draws loss, validation figure, learning rate and speed of runs over their steps. output: .png, .svg or
+    .pdf.
+
+    Raises EcgError where a run has no metrics.csv.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    figure, ((loss, shown), (rate, speed)) = plt.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
+    for run in runs:
+        rows = _rows(run / "metrics.csv")
+        if not rows:
+            raise unreadable(run / "metrics.csv", "no step has been logged")
+        column = {name: np.array([float(row[name]) for row in rows]) for name in STEPS}
+        smooth = _smoothed(column["loss"])
+        line = loss.plot(column["step"], smooth, label=run.name)[0]
+        loss.plot(column["step"], column["loss"], color=line.get_color(), alpha=0.2, linewidth=0.7)
+        rate.plot(column["step"], column["rate"], label=run.name)
+        speed.plot(column["step"], _smoothed(column["rows_s"]), label=run.name)
+        if (run / "evaluations.csv").exists() and (checked := _rows(run / "evaluations.csv")):
+            at = [int(row["step"]) for row in checked]
+            loss.plot(
+                at, [float(row["loss"]) for row in checked], "o--", color=line.get_color(), markersize=3
+            )
+            shown.plot(at, [float(row["figure"]) for row in checked], "o-", markersize=3, label=run.name)
+    titles = ("loss (dashed: validation)", "validation figure", "learning rate", "rows a second")
+    for axes, title in zip((loss, shown, rate, speed), titles):
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    loss.set_yscale("log")
+    beside = output.with_name(f".{output.stem}.part{output.suffix}")
+    try:
+        figure.savefig(beside)
+    except (OSError, ValueError) as error:
+        raise EcgError("unsupported_format", f"{output}: {error}") from None
+    finally:
+        plt.close(figure)
+    os.replace(beside, output)
+
+
+def _smoothed(values, keep: float = 0.9):
+    """Exponential mean without the pull to its start."""
+    out, mean, weight = [], 0.0, 0.0
+    for value in values:
+        mean, weight = keep * mean + (1 - keep) * value, keep * weight + 1 - keep
+        out.append(mean / weight)
+    return out
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The table's whole rows; the last one may be cut short where the run was killed."""
+    try:
+        with path.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if None not in row.values()]
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from None
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    text = path.read_text("utf-8")
+    return text[: text.rfind("\n") + 1].split("\n")[:-1]
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, "utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,535 @@
+"""One training loop for every base, on accelerate: one process or many, DDP or FSDP, resumed exactly.
+
+What a step does depends on the recipe and the step's number only: the order of pages, their looks, the
+learning rate and the dropout. A checkpoint therefore holds weights, optimiser state and the step, and nothing
+random.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.distributed.fsdp import FSDPModule
+
+from ecgvlm.bench.gold import Item, Prediction, Predictions
+from ecgvlm.bench.score import score
+from ecgvlm.bench.task import load_task
+from ecgvlm.record import EcgError
+from ecgvlm.train import checkpoint
+from ecgvlm.train.answering import (
+    Answering,
+    Batch,
+    Chat,
+    add_adapters,
+    collate,
+    parameter_groups,
+    set_learning,
+)
+from ecgvlm.train.curves import RunLog
+from ecgvlm.train.pages import RowPages, Sample, micro_batches
+from ecgvlm.train.recipe import SMOLLM2, Evaluation, Loop, Recipe
+
+
+class Source(Protocol):
+    """Pages to learn from; see `RowPages`."""
+
+    def order(self, epoch: int, batch: int) -> list[list[int]]: ...
+
+    def load(self, epoch: int, index: int) -> Sample: ...
+
+    def __len__(self) -> int: ...
+
+
+class Stopped(EcgError):
+    """The run was asked to end (SIGTERM, SIGINT) and has kept its state."""
+
+
+def finetune(recipe: Recipe, resume: bool = False) -> Path:
+    """Trains as the recipe says; returns the best checkpoint (the last one where there is no validation).
+
+    Raises EcgError where the recipe and what is found do not fit, a checkpoint cannot be written, or the run
+    was asked to stop (`Stopped`); a usable checkpoint then exists, as the message says.
+    """
+    whole = checkpoint.steps_in(recipe.out)
+    if whole and not resume:
+        raise EcgError(
+            "unsupported_format",
+            f"{recipe.out} holds a run already: go on with --resume, or name another folder",
+        )
+    if recipe.loop.threads:
+        torch.set_num_threads(recipe.loop.threads)
+    model, train, valid = load(recipe)
+    return Run(recipe, model, train, valid).go(whole[-1] if whole else None)
+
+
+def load(recipe: Recipe) -> tuple[Answering, Source, Source | None]:
+    """The model with its adapters and frozen parts, and pages for training and validation."""
+    torch.manual_seed(recipe.seed)  # of adapters and new layers
+    data = recipe.data
+    train: Source
+    valid: Source | None = None
+    if recipe.base == SMOLLM2:
+        from ecgvlm.train.smollm2 import EvidencePages, load_smollm2
+
+        assert data.records is not None
+        model: Answering = load_smollm2()
+        train = EvidencePages(data.records, data.folds, data.questions, seed=recipe.seed)
+        valid = EvidencePages(data.records, data.valid_folds, data.questions, seed=recipe.seed, unseen=True)
+    else:
+        from ecgvlm.train.smolvlm import load_smolvlm
+
+        model = load_smolvlm(recipe.base, data.tiles, recipe.method)
+        assert data.train is not None
+        side, looks = model.side, {"tiles": data.tiles, "questions": data.questions, "degraded": data.degrade}
+        train = RowPages(data.train, data.images, side, balance=data.balance, seed=recipe.seed, **looks)
+        if data.valid is not None:
+            valid = RowPages(data.valid, data.images, side, seed=recipe.seed, **looks)
+    prepare(model, recipe)
+    return model, train, valid
+
+
+def prepare(model: Answering, recipe: Recipe) -> None:
+    """Freezes what does not learn, puts in adapters, turns on gradient checkpointing."""
+    if recipe.method == "full":
+        set_learning(model, recipe.rates)
+    else:
+        add_adapters(model, recipe.rates, recipe.adapter)
+    if recipe.loop.checkpoint_gradients:
+        model.net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+class Run:
+    """One run of a recipe."""
+
+    def __init__(self, recipe: Recipe, model: Answering, train: Source, valid: Source | None):
+        self.recipe, self.train, self.valid = recipe, train, valid
+        self.accelerator = _accelerator(recipe.loop)
+        loop, world = recipe.loop, self.accelerator.num_processes
+        if loop.batch % (loop.micro_batch * world):
+            said = f"loop.batch {loop.batch} is no multiple of micro_batch {loop.micro_batch} x {world} processes"
+            raise EcgError("unsupported_format", said)
+        self.accumulation = loop.batch // (loop.micro_batch * world)
+        self.chat = model.chat
+        self.model: Any = self.accelerator.prepare(model)
+        groups = parameter_groups(self.model, recipe.rates, recipe.loop.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
+        self.place: dict[str, Any] = {
+            "step": 0, "seconds": 0.0, "best": None, "figure": None, "stale": 0, "skipped": 0,
+            "pages": len(train), "share": 0.0,
+        }  # fmt: skip
+        self._asked: str | None = None
+
+    @property
+    def main(self) -> bool:
+        return self.accelerator.is_main_process
+
+    def go(self, start: Path | None) -> Path:
+        """Trains to the end, from a checkpoint or the beginning; returns the checkpoint to use."""
+        out, loop = self.recipe.out, self.recipe.loop
+        if start is not None:
+            self._restore(start)
+        if self.main:
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / "recipe.json", describe(self.recipe))
+        log = RunLog(out, self.place["step"], loop.steps) if self.main else None
+        handlers = {s: signal.signal(s, self._ask) for s in (signal.SIGTERM, signal.SIGINT)}
+        begun = time.monotonic() - self.place["seconds"]
+        saved_at = time.monotonic()
+        try:
+            micros = self._micros()
+            while not self._finished():
+                row = self._step(micros, begun, log)
+                step = row["step"]
+                if self.valid is not None and (step % self.recipe.evaluation.every == 0 or self._finished()):
+                    self._evaluate(log)
+                now = time.monotonic()
+                due = self._anywhere(self._asked is not None, now - saved_at > 60 * self.recipe.keep.minutes)
+                if (
+                    any(due)
+                    or step % self.recipe.keep.steps == 0
+                    or self._finished()
+                    or self.place["best"] == self._name()
+                ):
+                    self._save()
+                    saved_at = time.monotonic()
+                if due[0]:
+                    raise Stopped(
+                        "unreadable_file",
+                        f"stopped by {self._asked or 'another process'} after step {step} of {loop.steps}; "
+                        f"{out / 'checkpoints' / self._name()} is whole, go on with --resume",
+                    )
+        finally:
+            for s, handler in handlers.items():
+                signal.signal(s, handler)
+            if log is not None:
+                log.close()
+        return out / "checkpoints" / (self.place["best"] or self._name())
+
+    def _step(self, micros: Iterator[list[Batch]], begun: float, log: RunLog | None) -> dict[str, Any]:
+        """One optimiser step. The loss is the mean over the answers' tokens of the whole batch, wherever they
+        lie.
+        """
+        loop, accelerator, step = self.recipe.loop, self.accelerator, self.place["step"]
+        started = time.monotonic()
+        batches = next(micros)
+        waited = time.monotonic() - started
+        share = self._share(step + 0.5, time.monotonic() - begun)
+        sums = torch.tensor(
+            [
+                sum(int(b.answers.sum()) for b in batches),
+                sum(int(b.segments.amax(1).clamp(min=0).sum()) for b in batches),
+                share if self.main else 0.0,
+            ],
+            dtype=torch.float64,
+        )
+        tokens, rows, share = accelerator.reduce(sums.to(self._device, torch.float32)).tolist()
+        scale = schedule(share, loop.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * scale
+        torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 1024 + accelerator.process_index)
+        self.model.train()
+        loss = torch.zeros((), device=self._device)
+        for k, batch in enumerate(batches):
+            last = k == len(batches) - 1
+            with accelerator.no_sync(self.model) if not last else _nothing():
+                with accelerator.autocast():
+                    part = self.model(batch.to(self._device))
+                # The processes' gradients are averaged; this makes them the sum's.
+                accelerator.backward(part * (accelerator.num_processes / tokens))
+            loss += part.detach()
+        gradient = accelerator.clip_grad_norm_(
+            [p for g in self.optimizer.param_groups for p in g["params"]], loop.clip
+        )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        loss = accelerator.reduce(loss) / tokens
+        if not torch.isfinite(loss):
+            raise EcgError(
+                "unsupported_format", f"the loss is not finite at step {step + 1}; lower the learning rates"
+            )
+        took = time.monotonic() - started
+        self.place["step"], self.place["seconds"] = step + 1, time.monotonic() - begun
+        self.place["share"] = share
+        row = {
+            "step": step + 1, "epoch": self._epoch(step), "loss": float(loss), "rate": scale,
+            "gradient": float(gradient), "pages_s": loop.batch / took, "rows_s": rows / took,
+            "wait_share": waited / took, "seconds": self.place["seconds"],
+        }  # fmt: skip
+        if log is not None:
+            log.step(row)
+        return row
+
+    def _share(self, step: float, seconds: float) -> float:
+        """How much of the run is done: of its steps or of its minutes, whichever is nearer the end."""
+        loop = self.recipe.loop
+        return max(step / loop.steps, seconds / 60 / loop.minutes if loop.minutes else 0.0)
+
+    def _finished(self) -> bool:
+        stale = self.recipe.evaluation.patience and self.place["stale"] >= self.recipe.evaluation.patience
+        return self.place["step"] >= self.recipe.loop.steps or self.place["share"] >= 1 or bool(stale)
+
+    def _micros(self) -> Iterator[list[Batch]]:
+        """Each step's micro-batches of this process, from the place's step on."""
+        data = self.recipe.data
+        loader = torch.utils.data.DataLoader(
+            _Dataset(self.train, data.skip_unreadable),
+            batch_sampler=self._keys(),
+            num_workers=data.workers,
+            collate_fn=_Collate(self.chat),
+            prefetch_factor=2 * self.accumulation if data.workers else None,
+            worker_init_fn=_one_thread,
+            pin_memory=self._device.type == "cuda",
+        )
+        batches = iter(loader)
+        while True:
+            step = list(itertools.islice(batches, self.accumulation))
+            for _, skipped in step:
+                if isinstance(skipped, EcgError):
+                    raise skipped
+                self.place["skipped"] += skipped
+            yield [batch for batch, _ in step]
+
+    def _keys(self) -> Iterator[list[tuple[int, int]]]:
+        loop, step = self.recipe.loop, self.place["step"]
+        for epoch in itertools.count(step // self._epoch_steps):
+            order = self.train.order(epoch, loop.batch)
+            if epoch == step // self._epoch_steps:
+                order = order[step % self._epoch_steps :]
+            yield from micro_batches(
+                order, loop.micro_batch, self.accelerator.process_index, self.accelerator.num_processes, epoch
+            )
+
+    @property
+    def _epoch_steps(self) -> int:
+        steps = len(self.train) // self.recipe.loop.batch
+        if not steps:
+            raise EcgError(
+                "unsupported_format",
+                f"{len(self.train)} pages are fewer than a batch of {self.recipe.loop.batch}",
+            )
+        return steps
+
+    def _epoch(self, step: int) -> float:
+        return (step + 1) / self._epoch_steps
+
+    @property
+    def _device(self) -> torch.device:
+        return self.accelerator.device
+
+    def _evaluate(self, log: RunLog | None) -> None:
+        assert self.valid is not None
+        started = time.monotonic()
+        result, samples = evaluate(self.model, self.valid, self.recipe, self.accelerator)
+        figure = result["figure"]
+        if self.place["figure"] is None or figure > self.place["figure"]:
+            self.place |= {"best": self._name(), "figure": figure, "stale": 0}
+        else:
+            self.place["stale"] += 1
+        if log is not None:
+            log.evaluation(
+                {"step": self.place["step"], **result, "seconds": time.monotonic() - started}, samples
+            )
+
+    def _name(self) -> str:
+        return f"step-{self.place['step']:08d}"
+
+    def _save(self) -> None:
+        """Every process takes part; where the first one cannot write, all of them raise."""
+        weights, state = checkpoint.gather(self.model, self.optimizer)
+        failed: EcgError | None = None
+        if self.main:
+            try:
+                checkpoint.write(
+                    self.recipe.out, weights, state, self.place, self.recipe.keep.last, self.place["best"]
+                )
+            except EcgError as error:
+                failed = error
+        if self._anywhere(failed is not None)[0]:
+            raise failed or EcgError("unreadable_file", "the first process could not write its checkpoint")
+
+    def _restore(self, start: Path) -> None:
+        self.place |= checkpoint.place_of(start)
+        if self.place["pages"] != len(self.train):
+            raise EcgError(
+                "unsupported_format",
+                f"{start} was trained on {self.place['pages']} pages, the data now holds {len(self.train)}",
+            )
+        check_recipe(self.recipe)
+        checkpoint.restore(start, self.model, self.optimizer)
+
+    def _ask(self, number: int, _: Any) -> None:
+        self._asked = signal.Signals(number).name
+
+    def _anywhere(self, *flags: bool) -> list[bool]:
+        """Whether each flag is up in any of the processes."""
+        if self.accelerator.num_processes == 1:
+            return list(flags)
+        return [
+            bool(x)
+            for x in self.accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=self._device))
+        ]
+
+
+def _accelerator(loop: Loop) -> Accelerator:
+    plugin = None
+    if loop.sharded:
+        from accelerate import FullyShardedDataParallelPlugin
+
+        plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2, auto_wrap_policy="transformer_based_wrap", reshard_after_forward=True
+        )
+    try:
+        return Accelerator(mixed_precision="bf16" if loop.precision == "bf16" else "no", fsdp_plugin=plugin)
+    except (ValueError, RuntimeError) as error:
+        raise EcgError(
+            "unsupported_format", f"the processes cannot be set up: {str(error).splitlines()[0]}"
+        ) from None
+
+
+class _nothing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Dataset(torch.utils.data.Dataset):
+    """Samples by (epoch, group); an unreadable one is None where it may be skipped, else its EcgError."""
+
+    def __init__(self, source: Source, skip: bool):
+        self.source, self.skip = source, skip
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | EcgError | None:
+        try:
+            return self.source.load(*key)
+        except EcgError as error:
+            return None if self.skip else error
+
+
+class _Collate:
+    """Samples -> (batch, how many were skipped), or (None, the error) that ends the run."""
+
+    def __init__(self, chat: Chat):
+        self.chat = chat
+
+    def __call__(self, samples: Sequence[Sample | EcgError | None]) -> tuple[Batch | None, int | EcgError]:
+        if error := next((s for s in samples if isinstance(s, EcgError)), None):
+            return None, error
+        read = [s for s in samples if isinstance(s, Sample)]
+        if not read:
+            return None, EcgError(
+                "unreadable_file", f"none of {len(samples)} pages of a micro-batch could be read"
+            )
+        return collate(self.chat, read), len(samples) - len(read)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run's process ends them
+
+
+def schedule(share: float, warmup: float) -> float:
+    """Learning rate as a share of its peak: linear up over the first part of the run, then cosine to 0."""
+    if share < warmup:
+        return share / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup) / max(1e-9, 1 - warmup))))
+
+
+@torch.no_grad()
+def evaluate(
+    model: Any, valid: Source, recipe: Recipe, accelerator: Accelerator
+) -> tuple[dict[str, float], list[dict]]:
+    """Validation loss and what the generated answers are worth, with some of them. Every process takes its
+    share.
+
+    The same rows and pages each time. Returns {"loss", "exact", "figure"} and samples {"question", "gold",
+    "answer"}.
+    """
+    plain: Answering = accelerator.unwrap_model(model)
+    plain.eval()
+    wanted = recipe.evaluation.rows
+    order = np.random.default_rng([recipe.seed, 7]).permutation(len(valid)).tolist()
+    samples, rows = [], 0
+    for index in order:
+        if rows >= wanted:
+            break
+        samples.append(valid.load(0, index))
+        rows += len(samples[-1].rows)
+    mine = list(enumerate(samples))[accelerator.process_index :: accelerator.num_processes]
+    micro, loss, tokens, said = recipe.loop.micro_batch, 0.0, 0, []
+    with _whole(model), accelerator.autocast():
+        for _, same in itertools.groupby(
+            sorted(mine, key=lambda m: len(m[1].rows)), key=lambda m: len(m[1].rows)
+        ):
+            for part in _batched(same, micro):
+                batch = collate(plain.chat, [s for _, s in part]).to(accelerator.device)
+                loss += float(plain(batch))
+                tokens += int(batch.answers.sum())
+                prompts = [turns for _, s in part for turns in s.rows]
+                answers = plain.answer(batch.pages, prompts, recipe.evaluation.max_tokens)
+                keys = [(k, j) for k, s in part for j in range(len(s.rows))]
+                said += [(*key, turns, answer) for key, turns, answer in zip(keys, prompts, answers)]
+    parts = [(loss, tokens, said)]
+    if accelerator.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        parts = gather_object(parts)
+    loss, tokens = sum(p[0] for p in parts), sum(p[1] for p in parts)
+    told = sorted((t for p in parts for t in p[2]), key=lambda t: t[:2])
+    shown = [
+        {"question": turns[-1][0], "gold": turns[-1][1], "answer": answer} for _, _, turns, answer in told
+    ]
+    exact = sum(s["gold"].strip() == s["answer"] for s in shown) / len(shown)
+    figure = judged(shown, recipe.evaluation) if recipe.evaluation.task else exact
+    return {"loss": loss / tokens, "exact": exact, "figure": figure}, shown[:8]
+
+
+def judged(shown: Sequence[dict[str, str]], evaluation: Evaluation) -> float:
+    """The task's own figure of the answers, by the strict parser: F1 of label tasks, else accuracy."""
+    assert evaluation.task is not None
+    task = load_task(evaluation.task)
+    items = [Item(str(k), (s["question"],), (s["gold"],)) for k, s in enumerate(shown)]
+    answers = {str(k): Prediction(str(k), s["answer"]) for k, s in enumerate(shown)}
+    figures = score(task, items, Predictions(answers, 0, 0), "strict", replicates=0).figures
+    figure = figures["f1" if task.kind == "labels" else "accuracy"]
+    return 0.0 if math.isnan(figure) else figure
+
+
+def _batched(items: Any, n: int) -> Iterator[tuple]:
+    items = iter(items)
+    while part := tuple(itertools.islice(items, n)):
+        yield part
+
+
+class _whole:
+    """Sharded weights gathered while answers are generated, which each process does at its own pace."""
+
+    def __init__(self, model: Any):
+        self.modules = [m for m in model.modules() if isinstance(m, FSDPModule)]
+
+    def __enter__(self) -> None:
+        for module in self.modules:
+            module.set_reshard_after_forward(False, recurse=False)
+            module.unshard()
+
+    def __exit__(self, *_: object) -> None:
+        for module in self.modules:
+            module.set_reshard_after_forward(True, recurse=False)
+            module.reshard()
+
+
+_FREE = {
+    ("out",),
+    ("keep",),
+    ("data", "workers"),
+    ("loop", "threads"),
+    ("loop", "sharded"),
+    ("loop", "micro_batch"),
+}
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as it ran, with the versions of what ran it."""
+    packages = ("ecgvlm", "torch", "transformers", "accelerate", "peft", "numpy")
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises EcgError where the recipe would learn otherwise than the one that the run began with."""
+    path = recipe.out / "recipe.json"
+    try:
+        before = json.loads(path.read_text())["recipe"]
+    except (OSError, ValueError, KeyError) as error:
+        raise EcgError("unreadable_file", f"{path}: {error}") from None
+    now = recipe.model_dump(mode="json")
+    for section, value in now.items():
+        fields = value if isinstance(value, dict) else {None: value}
+        for field, new in fields.items():
+            old = before.get(section) if field is None else (before.get(section) or {}).get(field)
+            if old != new and (section,) not in _FREE and (section, field) not in _FREE:
+                name = section if field is None else f"{section}.{field}"
+                raise EcgError(
+                    "unsupported_format", f"{recipe.out} was begun with {name} = {old!r}, not {new!r}"
+                )
+
+
+def write_json(path: Path, value: object) -> None:
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(value, indent=1) + "\n")
+    os.replace(beside, path)

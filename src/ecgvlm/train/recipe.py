@@ -1,0 +1,172 @@
+"""The recipe of a fine-tuning run: one TOML file, checked before anything is loaded."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ecgvlm.record import EcgError
+
+OURS = "ecgvlm"  # base of our own small model: findings encoder and language decoder
+SMOLLM2 = "smollm2"  # base of SmolLM2-135M behind our evidence tokens
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """What is trained on.
+
+    train, valid: rows in ECGInstruct form (JSON or Parquet); images: the folder their images lie in, by
+    default the rows' own. An image may be a picture, or a record, which is then printed afresh each time it
+    is seen. records, folds, valid_folds: PTB-XL, for base "smollm2", whose pages are drawn as evidence.
+    tiles: 3 (pages of 1024 x 512 px) or 9 (2048 x 1024). questions: so many of a page's rows go together and
+    share the page's tokens. balance: 0 draws every page alike often, 1 every label. skip_unreadable: leave
+    out images that cannot be read (counted) instead of stopping.
+    """
+
+    train: Path | None = None
+    valid: Path | None = None
+    images: Path | None = None
+    records: Path | None = None
+    folds: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    valid_folds: tuple[int, ...] = (7,)
+    tiles: Literal[3, 9] = 3
+    questions: Count = 4
+    balance: Share = 0.0
+    degrade: bool = True
+    workers: Annotated[int, Field(ge=0)] = 1
+    skip_unreadable: bool = False
+
+
+class Adapter(_Section):
+    """LoRA (Hu et al. 2022) on every linear layer of the parts that learn; the connector learns in full."""
+
+    rank: Count = 16
+    alpha: Count = 32
+    dropout: Share = 0.0
+
+
+class Rates(_Section):
+    """Peak learning rates by part; a part of rate 0 is frozen. The defaults are those of SmolVLM-256M's own
+    recipe.
+    """
+
+    vision: Annotated[float, Field(ge=0)] = 5e-6
+    connector: Annotated[float, Field(ge=0)] = 1e-4
+    language: Annotated[float, Field(ge=0)] = 2e-5
+
+
+class Loop(_Section):
+    """batch: pages an optimiser step over all processes; micro_batch: of these at once on one. precision
+    "bf16": autocast.
+
+    schedule: warm-up over a share of the steps, then cosine to zero. sharded: FSDP instead of DDP. minutes:
+    ends the run early, with the schedule stretched over whichever of steps and minutes is nearer its end.
+    """
+
+    steps: Count
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    batch: Count = 16
+    micro_batch: Count = 4
+    warmup: Share = 0.03
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    precision: Literal["bf16", "fp32"] = "bf16"
+    checkpoint_gradients: bool = False
+    sharded: bool = False
+    threads: Annotated[int, Field(ge=0)] = 0
+
+
+class Keep(_Section):
+    """Checkpoints: every so many steps and minutes, whichever is first; the last few are kept, and the best
+    one.
+    """
+
+    steps: Count = 500
+    minutes: Annotated[float, Field(gt=0)] = 15.0
+    last: Count = 2
+
+
+class Evaluation(_Section):
+    """Every so many steps the model answers `rows` validation questions by generation.
+
+    task: of ECGBench, whose figure (F1 of label tasks, accuracy of choices) then decides; without one, the
+    share of answers that equal the gold. patience: evaluations without improvement after which the run ends;
+    0 never.
+    """
+
+    every: Count = 500
+    rows: Count = 200
+    task: str | None = None
+    patience: Annotated[int, Field(ge=0)] = 0
+    max_tokens: Count = 128
+
+
+class Recipe(_Section):
+    """A fine-tuning run; see docs/training.md for every field."""
+
+    base: str
+    out: Path
+    data: Data
+    loop: Loop
+    method: Literal["full", "lora", "qlora"] = "full"
+    seed: int = 0
+    adapter: Adapter = Adapter()
+    rates: Rates = Rates()
+    keep: Keep = Keep()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.base == SMOLLM2:
+            if self.data.records is None or self.data.train is not None:
+                raise ValueError("base smollm2 draws its pages from data.records, not from data.train")
+        elif self.data.train is None:
+            raise ValueError("data.train names no rows")
+        if self.loop.batch % self.loop.micro_batch:
+            raise ValueError("loop.batch must be a multiple of loop.micro_batch")
+        if not any(dict(self.rates).values()):
+            raise ValueError("every learning rate is 0: nothing would learn")
+        return self
+
+
+class Stage(_Section):
+    """One program of our own model's recipe. makes: the file whose presence says that the stage is done."""
+
+    run: Literal["pagenet", "pool", "encoder", "language"]
+    makes: str
+    arguments: list[str | int | float] = []
+
+
+class Stages(_Section):
+    """The recipe of our own model: programs in turn; {records} and {out} stand for the two folders."""
+
+    base: Literal["ecgvlm"]
+    out: Path
+    records: Path
+    stages: Annotated[list[Stage], Field(min_length=1)]
+
+
+def read_recipe(path: Path) -> Recipe | Stages:
+    """The recipe in a TOML file. Raises EcgError that names each field that does not fit."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EcgError("unsupported_format", f"{path}: not TOML ({error})") from None
+    try:
+        return Stages(**raw) if raw.get("base") == OURS else Recipe(**raw)
+    except ValidationError as error:
+        said = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise EcgError("unsupported_format", f"{path}: {said}") from None

@@ -1,0 +1,114 @@
+"""SmolVLM (and Idefics3, as which the 256M and 500M models are published) behind the training loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ecgvlm.record import EcgError
+from ecgvlm.train.answering import Answering, Chat, check_keys
+
+IMAGE = "<image>"
+GRIDS = {3: (1, 2), 9: (2, 4)}  # tiles with the whole page's -> rows and columns
+
+
+class SmolVLM(Answering):
+    """Pages as tiles [B, n, 3, S, S] uint8. tiles: n, 3 or 9."""
+
+    def __init__(self, net: Any, processor: Any, tiles: int):
+        rows, columns = GRIDS[tiles]
+        side = net.config.vision_config.image_size
+        processor.image_processor.size = {"longest_edge": columns * side}
+        processor.image_processor.max_image_size = {"longest_edge": side}
+        image_id = net.config.image_token_id
+
+        def render(messages: list[dict], answer: bool) -> str:
+            return processor.apply_chat_template(messages, add_generation_prompt=answer)
+
+        before = render(
+            [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ""}]}], True
+        )
+        blank = np.full((rows * side, columns * side, 3), 255, np.uint8)
+        ids = processor(text=[before.split(IMAGE)[0] + IMAGE], images=[[blank]])["input_ids"][0]
+        super().__init__(
+            net, net.model.text_model, Chat(processor.tokenizer, render, IMAGE, list(ids)), image_id
+        )
+        self.side = side
+        self.processor = processor
+        page_tokens = tiles * ((side // net.config.vision_config.patch_size) // net.config.scale_factor) ** 2
+        if list(ids).count(image_id) != page_tokens:
+            raise EcgError("unsupported_format", f"the processor does not cut a 2:1 page into {tiles} tiles")
+
+    def look(self, pages: torch.Tensor) -> torch.Tensor:
+        b = len(pages)
+        half = self.net.model
+        pixels = (pages.flatten(0, 1).float() / 255 - 0.5) / 0.5  # [B * n, 3, S, S] in -1..1
+        pixels = pixels.to(half.vision_model.dtype)
+        learns = any(p.requires_grad for p in half.vision_model.parameters())
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            patches = half.vision_model(pixel_values=pixels).last_hidden_state  # [B * n, patches, V]
+        return half.connector(patches).reshape(b, -1, half.connector.modality_projection.proj.out_features)
+
+
+def load_smolvlm(base: str, tiles: int, method: str = "full") -> SmolVLM:
+    """A model of the SmolVLM family by name on the hub or folder, in float32 (4-bit where method is "qlora").
+
+    Raises EcgError where it cannot be had, is no SmolVLM, or a tensor is missing or unexpected.
+    """
+    import transformers
+
+    # A tensor of another shape is reported instead of raised, so that `check_keys` can name it.
+    options: dict[str, Any] = {
+        "dtype": torch.float32,
+        "attn_implementation": "sdpa",
+        "ignore_mismatched_sizes": True,
+    }
+    if method == "qlora":
+        options |= quantized()
+    try:
+        config = transformers.AutoConfig.from_pretrained(base)
+        if config.model_type not in ("smolvlm", "idefics3"):
+            raise EcgError(
+                "unsupported_format", f"{base} is a {config.model_type} model, not one of the SmolVLM family"
+            )
+        net, info = transformers.AutoModelForImageTextToText.from_pretrained(
+            base, output_loading_info=True, **options
+        )
+        processor = transformers.AutoProcessor.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        raise EcgError("unreadable_file", f"model {base}: {str(error).splitlines()[0]}") from None
+    except ImportError as error:
+        raise EcgError(
+            "unsupported_format", f"model {base} needs a package: {str(error).strip().splitlines()[0]}"
+        ) from None
+    check_keys(base, info)
+    if method == "qlora":
+        import peft
+
+        net = peft.prepare_model_for_kbit_training(net, use_gradient_checkpointing=False)
+    return SmolVLM(net, processor, tiles)
+
+
+def quantized() -> dict[str, Any]:
+    """Options of a 4-bit load. Raises EcgError where bitsandbytes or a CUDA device is missing."""
+    import importlib.util
+
+    import transformers
+
+    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
+        raise EcgError(
+            "unsupported_format", "method qlora needs a CUDA device and the package bitsandbytes; use lora"
+        )
+    four = transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+    return {"quantization_config": four, "device_map": {"": torch.cuda.current_device()}}
+
+
+def save_transformers(model: SmolVLM, folder: Path) -> None:
+    """The folder that AutoModelForImageTextToText and AutoProcessor load; adapters must have been merged."""
+    model.net.save_pretrained(folder)
+    model.processor.save_pretrained(folder)

@@ -1,0 +1,209 @@
+"""What the model is shown and what it learns: tiles, masks, packed rows, strict loads; against transformers'
+own way.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from train.tiny import SIDE
+
+from ecgvlm.record import EcgError
+from ecgvlm.train.answering import (
+    add_adapters,
+    collate,
+    merge_adapters,
+    parameter_groups,
+    part_of,
+    set_learning,
+)
+from ecgvlm.train.pages import Sample, cut_tiles, fit_page
+from ecgvlm.train.recipe import Adapter, Rates
+from ecgvlm.train.smolvlm import load_smolvlm
+
+ROWS = (
+    (("Which rhythm is this?", "AF(atrial fibrillation)"),),
+    (("Is the ECG normal? Answer with NORM, AF or RBBB only, please. Think twice.", "NORM"),),
+    (("Why?", "Because."), ("And <image> now?", "A much longer answer than the one before it.")),
+)
+
+
+@pytest.fixture(scope="module")
+def model(model_folder):
+    return load_smolvlm(str(model_folder), 3).eval()
+
+
+def sheet(seed):
+    return np.random.default_rng(seed).integers(0, 255, (SIDE, 2 * SIDE, 3), np.uint8)
+
+
+def sample(seed, *rows):
+    return Sample(cut_tiles(sheet(seed), SIDE), rows)
+
+
+def test_only_answers_are_learned_whatever_the_rows_lengths(model):
+    samples = [sample(0, ROWS[0], ROWS[1]), sample(1, ROWS[2]), sample(2, ROWS[1])]
+    batch = collate(model.chat, samples)
+    assert len({int((s >= 0).sum()) for s in batch.segments}) == 3, "the rows must differ in length"
+    for line, one in enumerate(samples):
+        for k, turns in enumerate(one.rows, start=1):
+            here = batch.answers[line] & (batch.segments[line] == k)
+            learned = model.chat.tokenizer.decode(batch.ids[line][here])
+            assert learned == "".join(f" {answer}<end_of_utterance>" for _, answer in turns)
+    assert not batch.answers[batch.segments <= 0].any()
+
+
+def own_inputs(model, seed, turns):
+    """The row as transformers' processor prepares it, with labels on nothing but the answers."""
+    messages, spans = [], []
+    for question, answer in turns:
+        content = [{"type": "text", "text": question.replace("<image>", "")}]
+        messages.append({"role": "user", "content": content if messages else [{"type": "image"}, *content]})
+        before = model.processor.apply_chat_template(messages, add_generation_prompt=True)
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        whole = model.processor.apply_chat_template(messages).rstrip()
+        spans.append((before, whole))
+
+    def inputs(text):
+        return model.processor(text=[text], images=[[sheet(seed)]], return_tensors="pt")
+
+    full = inputs(spans[-1][1])
+    labels = torch.full_like(full["input_ids"], -100)
+    for before, whole in spans:
+        a, b = inputs(before)["input_ids"].shape[1], inputs(whole)["input_ids"].shape[1]
+        labels[:, a:b] = full["input_ids"][:, a:b]
+    return full, labels
+
+
+def test_packed_rows_lose_what_they_would_lose_alone(model):
+    together = model(collate(model.chat, [sample(0, *ROWS), sample(1, ROWS[1])]))
+    alone = 0.0
+    for seed, turns in ((0, ROWS[0]), (0, ROWS[1]), (0, ROWS[2]), (1, ROWS[1])):
+        inputs, labels = own_inputs(model, seed, turns)
+        loss = model.net(**inputs, labels=labels).loss
+        alone += loss * (labels != -100).sum()
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
+
+
+def test_filling_changes_no_gradient(model):
+    def gradient(samples):
+        model.zero_grad()
+        for part in samples:
+            model(collate(model.chat, part)).backward()
+        return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+    short, long = sample(0, ROWS[0]), sample(1, *ROWS)
+    for a, b in zip(gradient([[short, long]]), gradient([[short], [long]]), strict=True):
+        assert torch.isfinite(a).all()
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_tiles_are_the_processors(model):
+    inputs = model.processor(text=["<image>"], images=[[sheet(3)]], return_tensors="pt")
+    ours = (torch.from_numpy(cut_tiles(sheet(3), SIDE)).float() / 255 - 0.5) / 0.5
+    torch.testing.assert_close(ours, inputs["pixel_values"][0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(170, 220), (100, 400), (300, 150), (100, 200)])
+def test_pages_are_fitted_without_stretch(height, width):
+    page = np.full((height, width, 3), 255, np.uint8)
+    page[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 0
+    fitted = fit_page(page, 1024)
+    assert fitted.shape == (512, 1024, 3)
+    dark = fitted[..., 0] < 128
+    ratio = dark.any(0).sum() / dark.any(1).sum()
+    assert ratio == pytest.approx(width / height, rel=0.02)
+    assert (fitted[-1, -1] == 255).all()
+
+
+def test_answers_are_those_that_transformers_generates(model):
+    turns = ROWS[0]
+    text = model.processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": turns[0][0]}]}],
+        add_generation_prompt=True,
+    )
+    inputs = model.processor(text=[text], images=[[sheet(5)]], return_tensors="pt")
+    out = model.net.generate(**inputs, max_new_tokens=12, do_sample=False)[:, inputs["input_ids"].shape[1] :]
+    wanted = model.processor.tokenizer.decode(out[0], skip_special_tokens=True).strip()
+    pages = torch.from_numpy(np.stack([cut_tiles(sheet(5), SIDE)] * 2))
+    prompts = [turns, ROWS[1], ROWS[1], turns]
+    said = model.answer(pages, prompts, 12)
+    assert said[0] == said[3] == wanted
+    assert said[1] == said[2]
+    assert wanted
+
+
+@pytest.mark.parametrize("damage", ["missing", "unexpected", "of another shape"])
+def test_a_load_that_does_not_fit_is_an_error(model_folder, tmp_path, damage):
+    for path in model_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(tmp_path / "model.safetensors")
+    name = "model.connector.modality_projection.proj.weight"
+    if damage == "missing":
+        del tensors[name]
+    elif damage == "unexpected":
+        tensors["model.resampler.weight"] = torch.zeros(3)
+    else:
+        tensors[name] = torch.zeros(5, 5)
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EcgError, match=damage):
+        load_smolvlm(str(tmp_path), 3)
+
+
+def test_other_models_are_refused(tmp_path):
+    transformers.LlamaConfig().save_pretrained(tmp_path)
+    with pytest.raises(EcgError, match="not one of the SmolVLM family"):
+        load_smolvlm(str(tmp_path), 3)
+    with pytest.raises(EcgError, match="absent"):
+        load_smolvlm(str(tmp_path / "absent"), 3)
+
+
+def test_qlora_needs_cuda(model_folder):
+    if torch.cuda.is_available():
+        pytest.skip("a CUDA device is here")
+    with pytest.raises(EcgError, match="needs a CUDA device"):
+        load_smolvlm(str(model_folder), 3, "qlora")
+
+
+def test_parts_and_their_rates(model_folder):
+    model = load_smolvlm(str(model_folder), 3)
+    rates = Rates(vision=0, connector=1e-3, language=1e-4)
+    set_learning(model, rates)
+    groups = parameter_groups(model, rates, 0.1)
+    assert {(g["peak"], g["weight_decay"]) for g in groups} == {(1e-3, 0.1), (1e-4, 0.1), (1e-4, 0)}
+    learning = sum(p.numel() for g in groups for p in g["params"])
+    assert learning == sum(p.numel() for n, p in model.named_parameters() if part_of(n) != "vision")
+    model(collate(model.chat, [sample(0, ROWS[0])])).backward()
+    assert all((p.grad is not None) == (part_of(n) != "vision") for n, p in model.named_parameters())
+
+
+def test_adapters_learn_and_merge(model_folder):
+    model = load_smolvlm(str(model_folder), 3)
+    names = set(model.state_dict())
+    add_adapters(model, Rates(vision=0, connector=1e-3, language=1e-3), Adapter(rank=2))
+    learning = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert all("lora_" in n or part_of(n) == "connector" for n in learning)
+    assert all("vision_model" not in n for n in learning)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if "lora_B" in n:
+                p.normal_(std=0.05)
+    model.eval()
+    batch = collate(model.chat, [sample(0, *ROWS)])
+    before = model(batch)
+    merge_adapters(model.net)
+    assert set(model.state_dict()) == names
+    torch.testing.assert_close(model(batch), before, rtol=1e-4, atol=1e-3)
+
+
+def test_nine_tiles(tmp_path, model_folder):
+    model = load_smolvlm(str(model_folder), 9).eval()
+    big = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 4 * SIDE, 3), np.uint8)
+    inputs = model.processor(text=["<image>"], images=[[big]], return_tensors="pt")
+    ours = (torch.from_numpy(cut_tiles(big, SIDE)).float() / 255 - 0.5) / 0.5
+    torch.testing.assert_close(ours, inputs["pixel_values"][0], rtol=0, atol=1e-5)
+    assert json.loads((model_folder / "config.json").read_text())["model_type"] == "idefics3"
+    assert model(collate(model.chat, [Sample(cut_tiles(big, SIDE), (ROWS[0],))])) > 0

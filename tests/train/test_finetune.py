@@ -1,0 +1,337 @@
+"""Nothing lost: killed, stopped or out of disk, a run goes on as if it had never ended."""
+
+import csv
+import errno
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from train.tiny import recipe, train, train_limited, write_rows
+
+from ecgvlm.record import EcgError
+from ecgvlm.train import checkpoint
+from ecgvlm.train.finetune import Stopped, evaluate, finetune, judged, schedule
+from ecgvlm.train.pages import RowPages, micro_batches
+from ecgvlm.train.recipe import Evaluation
+
+
+def curve(run):
+    with (run / "metrics.csv").open() as file:
+        return [(int(r["step"]), float(r["loss"]), float(r["gradient"])) for r in csv.DictReader(file)]
+
+
+def weights(run):
+    return load_file(checkpoint.steps_in(run)[-1] / "weights.safetensors")
+
+
+def same_weights(a, b, **tolerance):
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], msg=name, **(tolerance or {"rtol": 0, "atol": 0}))
+
+
+def processes():
+    """Processes that start with everything imported, from a server that has no threads to lose."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["train.tiny", "ecgvlm.train.smolvlm", "torch.utils.tensorboard"])
+    return context
+
+
+@pytest.fixture
+def make(tmp_path, model_folder, rows):
+    def make(out, **changes):
+        return recipe(tmp_path, model_folder, rows, **changes).model_copy(update={"out": tmp_path / out})
+
+    return make
+
+
+def test_two_runs_with_one_seed_are_identical(make):
+    for name in ("a", "b"):
+        finetune(make(name, method="lora", adapter={"dropout": 0.1, "rank": 2}))
+    finetune(make("c", method="lora", adapter={"dropout": 0.1, "rank": 2}, seed=1))
+    a, b, c = (weights(make(name).out) for name in "abc")
+    same_weights(a, b)
+    assert all("lora_" in name or "connector" in name for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_learns(make):
+    one = make("run", loop={"steps": 40}, data={"train": "", "questions": 3}, keep={"steps": 40})
+    one = one.model_copy(update={"data": one.data.model_copy(update={"train": make("x").data.train})})
+    finetune(one)
+    losses = [loss for _, loss, _ in curve(one.out)]
+    assert np.mean(losses[-5:]) < 0.3 * losses[0]
+
+
+def _killed_until_done(one, kills, seed, longest):
+    """Runs the recipe in processes of its own, which are killed at random moments; returns how many were."""
+    rng, killed = random.Random(seed), 0
+    while True:
+        process = processes().Process(target=train, args=(one,))
+        process.start()
+        process.join(rng.uniform(0.02, longest) if killed < kills else None)
+        if process.exitcode is not None:
+            assert process.exitcode == 0
+            return killed
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        killed += 1
+
+
+@pytest.mark.parametrize(
+    ("kills", "steps"),
+    [(2, 12), pytest.param(10, 60, marks=pytest.mark.slow)],
+    ids=["two kills", "ten kills"],
+)
+def test_killed_runs_go_on_with_the_same_curve(make, kills, steps):
+    changes = {"loop": {"steps": steps, "batch": 4}, "data": {"workers": 1}, "keep": {"steps": 1}}
+    began = time.monotonic()
+    finetune(make("whole", **changes))
+    took = time.monotonic() - began
+    killed = _killed_until_done(
+        make("killed", **changes), kills, seed=kills, longest=1.5 * took / max(1, kills / 2)
+    )
+    assert killed == kills or killed >= 1
+    whole, again = curve(make("whole").out), curve(make("killed").out)
+    assert [s for s, *_ in again] == list(range(1, steps + 1))
+    np.testing.assert_allclose(again, whole, rtol=1e-5, atol=1e-5)
+    same_weights(weights(make("whole").out), weights(make("killed").out), rtol=1e-5, atol=1e-6)
+    assert not list((make("killed").out / "checkpoints").glob(".*.part"))
+
+
+def test_sigterm_ends_with_a_usable_checkpoint(make, monkeypatch):
+    one, whole = make("stopped", loop={"steps": 8}, keep={"steps": 100}), make("whole", loop={"steps": 8})
+    step = checkpoint.gather
+
+    from ecgvlm.train.finetune import Run
+
+    advance = Run._step
+
+    def stopped(self, *args):
+        row = advance(self, *args)
+        if row["step"] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return row
+
+    monkeypatch.setattr(Run, "_step", stopped)
+    with pytest.raises(Stopped, match=r"SIGTERM after step 5 of 8.*step-00000005 is whole.*--resume"):
+        finetune(one)
+    monkeypatch.setattr(Run, "_step", advance)
+    assert checkpoint.gather is step
+    finetune(one, resume=True)
+    finetune(whole)
+    np.testing.assert_allclose(curve(one.out), curve(whole.out), rtol=1e-6)
+    same_weights(weights(one.out), weights(whole.out))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(make, monkeypatch):
+    one, whole = make("full", loop={"steps": 6}), make("whole", loop={"steps": 6})
+    writes = 0
+
+    def save(state, path):
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        torch_save(state, path)
+
+    torch_save = torch.save
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(
+        EcgError, match=r"could not be written .*No space left.*step-00000002 is whole.*--resume"
+    ):
+        finetune(one)
+    assert [p.name for p in (one.out / "checkpoints").iterdir()] == ["step-00000002"]
+    finetune(one, resume=True)
+    monkeypatch.setattr(torch, "save", torch_save)
+    finetune(whole)
+    np.testing.assert_allclose(curve(one.out), curve(whole.out), rtol=1e-6)
+    same_weights(weights(one.out), weights(whole.out))
+
+
+def test_a_file_size_limit_is_told_as_it_is(make):
+    """A real failing write, in a process whose files may not grow past 20 kB."""
+    ours, theirs = multiprocessing.Pipe()
+    process = processes().Process(target=train_limited, args=(make("limited"), theirs))
+    process.start()
+    process.join()
+    assert ours.poll()
+    assert "could not be written" in (message := ours.recv())
+    assert "no earlier checkpoint" in message
+    assert not checkpoint.steps_in(make("limited").out)
+
+
+def test_what_does_not_fit_is_refused(make, tmp_path, model_folder):
+    one = make("run", loop={"steps": 2})
+    finetune(one)
+    with pytest.raises(EcgError, match="holds a run already"):
+        finetune(one)
+    with pytest.raises(EcgError, match=r"begun with rates.language = 0.01, not 0.5"):
+        finetune(
+            one.model_copy(update={"rates": one.rates.model_copy(update={"language": 0.5})}), resume=True
+        )
+    fewer = write_rows(tmp_path / "fewer", pages=8)
+    with pytest.raises(EcgError, match=r"trained on 24 pages, the data now holds 16"):
+        finetune(one.model_copy(update={"data": one.data.model_copy(update={"train": fewer})}), resume=True)
+    with pytest.raises(EcgError, match="fewer than a batch"):
+        finetune(make("large", loop={"batch": 64}))
+    last = checkpoint.steps_in(one.out)[-1] / "weights.safetensors"
+    tensors = load_file(last)
+    first = sorted(tensors)[0]
+    save_file({k: v for k, v in tensors.items() if k != first}, last)
+    with pytest.raises(EcgError, match=rf"1 tensors are missing, {first}"):
+        finetune(one, resume=True)
+
+
+def test_an_unreadable_page_stops_the_run_unless_it_may_be_skipped(make, tmp_path):
+    rows = write_rows(tmp_path / "damaged", pages=4, questions=2)
+    (tmp_path / "damaged" / "page2.png").write_bytes(b"no picture")
+    with pytest.raises(EcgError, match=r"page2\.png"):
+        finetune(make("strict", data={"train": str(rows), "workers": 1}))
+    one = make("lenient", data={"train": str(rows), "workers": 1, "skip_unreadable": True})
+    finetune(one)
+    assert checkpoint.place_of(checkpoint.steps_in(one.out)[-1])["skipped"] == 6
+
+
+def test_best_checkpoint_is_kept_and_patience_ends_the_run(make, rows, monkeypatch):
+    figures = iter([0.2, 0.5, 0.4, 0.3, 0.9])
+    monkeypatch.setattr("ecgvlm.train.finetune.judged", lambda *_: next(figures))
+    one = make(
+        "run",
+        data={"valid": str(rows)},
+        loop={"steps": 50},
+        keep={"steps": 50, "last": 1},
+        evaluation={"every": 2, "patience": 2, "task": "code15-test"},
+    )
+    best = finetune(one)
+    assert best.name == "step-00000004"
+    assert [p.name for p in checkpoint.steps_in(one.out)] == ["step-00000004", "step-00000008"]
+    with (one.out / "evaluations.csv").open() as file:
+        assert [float(r["figure"]) for r in csv.DictReader(file)] == [0.2, 0.5, 0.4, 0.3]
+    samples = [json.loads(line) for line in (one.out / "samples.jsonl").read_text().splitlines()]
+    assert {"step", "question", "gold", "answer"} == samples[0].keys()
+    assert list((one.out / "tensorboard").iterdir())
+
+
+def test_answers_are_judged_by_the_benchmark():
+    shown = [
+        {"question": "q", "gold": "NORM", "answer": "NORM"},
+        {"question": "q", "gold": "AF", "answer": "NORM"},
+    ]
+    wanted = judged([*shown[:1], shown[1] | {"answer": "AF"}], Evaluation(task="code15-test"))
+    assert wanted == 1
+    assert judged(shown, Evaluation(task="code15-test")) < 0.5
+
+
+def test_order_is_the_same_for_any_number_of_processes(rows):
+    pages = RowPages(rows, None, 32, questions=1, seed=5)
+    order = pages.order(3, 8)
+    assert order == RowPages(rows, None, 32, questions=1, seed=5).order(3, 8)
+    assert order != pages.order(4, 8)
+    assert sorted(i for batch in order for i in batch) == sorted(set(i for batch in order for i in batch))
+    for world in (1, 2, 4):
+        each = [list(micro_batches(order, 2, rank, world, 3)) for rank in range(world)]
+        for k, batch in enumerate(order):
+            steps = 8 // (2 * world)
+            seen = [i for rank in each for micro in rank[k * steps : (k + 1) * steps] for _, i in micro]
+            assert sorted(seen) == sorted(batch)
+
+
+def test_lengths_are_grouped(rows):
+    pages = RowPages(rows, None, 32, questions=1)
+    lengths = np.array([g.length for g in pages.groups])
+    spread = [np.ptp(lengths[batch]) for batch in pages.order(0, 4)]
+    assert np.mean(spread) < 0.5 * np.ptp(lengths)
+
+
+def test_rare_labels_are_drawn_more_often(tmp_path):
+    path = write_rows(tmp_path / "odd", pages=12, questions=1)
+    table = json.loads(path.read_text())
+    for k, row in enumerate(table):
+        row["conversations"][1]["value"] = "AF(atrial fibrillation)" if k == 0 else "NORM"
+    path.write_text(json.dumps(table))
+    pages = RowPages(path, None, 32, questions=1, balance=1.0)
+    assert pages.odds[0] == pytest.approx(0.5)
+    assert pages.odds[1:] == pytest.approx(0.5 / 11)
+
+
+def test_a_record_is_printed_afresh_each_epoch(tmp_path):
+    from ecgvlm.record import write_csv
+    from ecgvlm.simulate import random_simulation, simulate
+
+    write_csv(simulate(random_simulation(np.random.default_rng(0), "sinus"), 0)[0], tmp_path / "record.csv")
+    row = {
+        "id": 1,
+        "image": "record.csv",
+        "conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
+    }
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    pages = RowPages(tmp_path / "rows.json", None, 64)
+    first, second, again = (pages.load(epoch, 0).page for epoch in (0, 1, 0))
+    assert first.shape == (3, 3, 64, 64)
+    assert (first == again).all()
+    assert (first != second).any()
+
+
+def test_schedule():
+    shares = np.linspace(0, 1, 101)
+    rates = [schedule(s, 0.1) for s in shares]
+    assert rates[0] == 0
+    assert max(rates) == rates[10] == 1
+    assert rates[-1] == pytest.approx(0)
+    assert rates[55] == pytest.approx(0.5)
+
+
+PROCESSES = """
+import sys, torch
+from pathlib import Path
+from ecgvlm.train.finetune import finetune
+from ecgvlm.train.recipe import Recipe
+torch.set_num_threads(1)
+for text in sys.argv[1:]:
+    finetune(Recipe.model_validate_json(text), resume=True)
+"""
+
+
+def test_two_processes_lose_what_one_does(make, rows, tmp_path):
+    """DDP, FSDP and one process: the same batch, the same curve; and a checkpoint moves between them."""
+    changes = {
+        "loop": {"steps": 4, "batch": 8, "micro_batch": 2},
+        "data": {"valid": str(rows)},
+        "evaluation": {"every": 4},
+    }
+    finetune(make("one", **changes))
+    ddp = make("ddp", **changes)
+    fsdp = make("fsdp", **{**changes, "loop": {**changes["loop"], "sharded": True}})
+    (tmp_path / "many.py").write_text(PROCESSES)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    recipes = [r.model_dump_json() for r in (ddp, fsdp)]
+    done = subprocess.run(
+        [*launch, str(tmp_path / "many.py"), *recipes], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for run in (ddp, fsdp):
+        np.testing.assert_allclose(curve(run.out), curve(make("one").out), rtol=1e-4)
+        same_weights(weights(run.out), weights(make("one").out), rtol=1e-3, atol=1e-4)
+
+
+def test_evaluation_is_the_same_each_time(make, rows):
+    from ecgvlm.train.finetune import Run, load
+
+    one = make("run", data={"valid": str(rows)}, evaluation={"rows": 5})
+    run = Run(one, *load(one))
+    first = evaluate(run.model, run.valid, one, run.accelerator)
+    assert first == evaluate(run.model, run.valid, one, run.accelerator)
+    assert len(first[1]) in (5, 6)
