@@ -356,7 +356,8 @@ def read_own(table: Path) -> list[Entry]:
     report where they are known.
 
     file is relative to the table, in any form that `read_record` reads. labels and unknown hold codes or
-    names, ";" between them (see `read_labels`); a label in neither is absent. Raises EcgError.
+    names, ";" between them (see `read_labels`); a label in neither is absent, and a record whose labels are
+    empty has none that are known. Raises EcgError.
     """
     entries = []
     rows = read_table(table)
@@ -366,7 +367,7 @@ def read_own(table: Path) -> list[Entry]:
         found, unknown = read_labels(row, f"{table}: line {line}")
         age = row.get("age", "")
         known = {
-            "labels": found,
+            "labels": found if row["labels"].strip() else None,
             "age": float(age) if age.replace(".", "", 1).isdigit() else None,
             "sex": {"M": "M", "F": "F", "W": "F"}.get(row.get("sex", "").strip().upper()[:1]),
             "patient": row.get("patient", ""),

@@ -199,12 +199,14 @@ def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Ro
     image = table.parent / cells["file"]
     if cells.get("question") and cells.get("answer"):
         return Row(key, image, ((cells["question"], cells["answer"]),), {}, table.parent.name)
+    if not cells.get("labels", "").strip():
+        raise ValueError("neither question and answer, nor labels")
     labels, unknown = read_labels(cells, where)
     age = float(cells["age"]) if cells.get("age", "").replace(".", "", 1).isdigit() else None
     known = known_of_labels(labels, unknown, age)
     questions = ask(known, Random(f"{seed}:{key}"), 1)
     if not questions:
-        raise ValueError("neither question and answer nor labels that can be asked about")
+        raise ValueError("its labels leave nothing to ask about")
     (qa,) = questions
     metadata = {"subtask": KINDS[qa.kind][0], "type": KINDS[qa.kind][1], "kind": qa.kind}
     return Row(key, image, ((qa.question, qa.answer),), metadata, table.parent.name)
