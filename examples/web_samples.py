@@ -1,6 +1,6 @@
 """Make the small copies of the example pages that the web page offers to try: simulated ECGs, no patient's.
 
-    python examples/web_samples.py
+python examples/web_samples.py
 """
 
 import json

@@ -26,6 +26,7 @@ export function useKey(value) {
 }
 
 const headers = () => (key ? { Authorization: `Bearer ${key}` } : {});
+const json = (value) => ({ body: JSON.stringify(value), headers: { "Content-Type": "application/json" } });
 
 function form(fields) {
   const data = new FormData();
@@ -49,7 +50,7 @@ const unreachable = () => new ApiError("unreachable", "The server cannot be reac
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(path, { ...options, headers: headers() });
+    response = await fetch(path, { ...options, headers: { ...options.headers, ...headers() } });
   } catch (error) {
     throw error.name === "AbortError" ? error : unreachable();
   }
@@ -58,7 +59,7 @@ async function request(path, options) {
 }
 
 export async function about() {
-  return (await request("v1/about")).json();
+  return (await request("v1/about", {})).json();
 }
 
 /** Read one page. fields: of the form; progress(fraction uploaded). Resolves to the JSON object of /v1/read. */
@@ -119,4 +120,14 @@ export async function file(path, fields) {
   const response = await request(path, { method: "POST", body: form(fields) });
   const name = /filename="?([^";]+)/.exec(response.headers.get("Content-Disposition") ?? "");
   return { blob: await response.blob(), name: name?.[1] };
+}
+
+/** Say what a page shows instead. correction: {labels: [code, ...], report: string or null}. */
+export async function correct(id, correction) {
+  await request(`v1/reads/${encodeURIComponent(id)}/corrections`, { method: "POST", ...json(correction) });
+}
+
+/** Have the server delete a page that it keeps. */
+export async function forget(id) {
+  await request(`v1/reads/${encodeURIComponent(id)}`, { method: "DELETE" });
 }

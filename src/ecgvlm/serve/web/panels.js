@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { talk } from "./chat.js";
+import { correctable } from "./correct.js";
 import { clone, make, percent, save, say, sentence, signed, space } from "./dom.js";
 import { Viewer } from "./viewer.js";
 
@@ -32,6 +33,7 @@ export function showRead(place, page) {
   find(".cannot ul").append(...unknown(read, about).map((text) => make("li", {}, text)));
   showReport(find(".report"), page);
   talk(find(".chat"), page);
+  correctable(find(".correct"), page);
   return viewer;
 }
 
