@@ -35,7 +35,7 @@ from ecgvlm.record import EcgError, unreadable
 
 PICTURES = (
     ".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
-    ".pdf",
+    ".pdf", ".dcm",
 )  # fmt: skip
 UNIT = 16  # inputs that a worker reads at a time
 WAVE = 10_000  # inputs handed to Ray at a time, for each worker
@@ -431,6 +431,7 @@ def _slices(items: Iterable, size: int) -> Iterator[list]:
 def _ray(address: str | None, workers: int | None) -> Iterator[int]:
     """Ray, connected or started or the one that this process has already; how many workers to use."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     own = not ray.is_initialized()

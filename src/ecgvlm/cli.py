@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "bench": ("ecgvlm.bench.cli", "Run, score and compare systems on ECGBench."),
     "instruct": ("ecgvlm.instruct.cli", "Build instruction data from labelled records."),
+    "train": ("ecgvlm.train.cli", "Fine-tune models on ECG pages; draw their curves."),
     "store": ("ecgvlm.serve.cli", "What `ecgvlm serve --store` has kept."),
 }
 
@@ -37,7 +39,7 @@ class _Group(TyperGroup):
             return super().get_command(ctx, cmd_name)
         module, summary = SUBCOMMANDS[cmd_name]
         command = typer.main.get_command(importlib.import_module(module).app)
-        command.help = command.help or summary
+        command.name, command.help = cmd_name, command.help or summary
         return command
 
 
@@ -93,6 +95,9 @@ def ecgvlm_command(
     ] = False,
 ) -> None:
     """Reads pictures of 12-lead ECGs and answers questions about them. Not a medical device."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
+            stream.reconfigure(errors="backslashreplace")
 
 
 @app.command()
@@ -311,7 +316,7 @@ def render(
 @app.command()
 def simulate(
     condition: Annotated[
-        str, typer.Argument(help="sinus, af, flutter, rbbb, lbbb, pvc ... (wrong names list all)")
+        str, typer.Argument(help="normal, af, flutter, rbbb, lbbb, pvc ... (wrong names list all)")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write, as `digitize` writes it.")],
     seed: Seed = 0,
@@ -433,6 +438,21 @@ def batch(
         f"{output}: {done.total:,} rows, {done.failed:,} of them not readable; {done.kept:,} from before, "
         f"{done.done - done.kept:,} read now at {done.pages_per_second:.1f} a second"
     )
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training run, or one of its checkpoints.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+) -> None:
+    """Write a trained model as users load it: ONNX for our own, a transformers folder for the SmolVLM family."""
+    from ecgvlm.train.cli import needs_training_packages
+
+    needs_training_packages()
+    from ecgvlm.train.export import export as exported
+
+    for path in exported(checkpoint, output):
+        print(path)
 
 
 def _fail(message: str) -> NoReturn:

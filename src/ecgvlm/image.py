@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ecgvlm.record import EcgError, unreadable
+from ecgvlm.record import EcgError, unreadable, write_file
 
 MAX_BYTES = 50_000_000
 MAX_PIXELS = 80_000_000  # a page at 900 dpi, or the largest ordinary phone photo
@@ -216,12 +216,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
             "unsupported_format", f"{path}: a picture's name must end in .png, .jpg, .webp, .tif or .bmp"
         )
     _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data.tobytes())
-        part.replace(path)
-    except OSError as error:
-        raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
+    write_file(path, data.tobytes())
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgvlm.digitize import Digitizer, Page
-from ecgvlm.image import load_image
+from ecgvlm.image import Leaf, load_image
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.model.evidence import Evidence
 from ecgvlm.model.findings import FindingsModel
@@ -97,15 +97,20 @@ class Reader:
         return Language(self.folder, self.threads)
 
     def read(
-        self, source: str | Path | bytes | np.ndarray, question: str | None = None, name: str | None = None
+        self,
+        source: str | Path | bytes | Leaf | np.ndarray,
+        question: str | None = None,
+        name: str | None = None,
     ) -> Answer:
-        """Read one picture (path, bytes, or what `load_image` gives) and answer a question about it.
+        """Read one picture (path, bytes, page, or what `load_image` gives) and answer a question about it.
 
         question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture. A picture
         that cannot be read gives an Answer with its error; nothing is raised for it.
         """
         start = time.perf_counter()
         asked = question or QUESTION
+        if isinstance(source, Leaf):
+            name = name or source.name
         label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
             seen = self.look(source, name)
@@ -125,8 +130,10 @@ class Reader:
             model=self.findings.name,
         )
 
-    def look(self, source: str | Path | bytes | np.ndarray, name: str | None = None) -> Seen:
+    def look(self, source: str | Path | bytes | Leaf | np.ndarray, name: str | None = None) -> Seen:
         """Digitise and measure a picture and judge its findings. Raises EcgError where it cannot be read."""
+        if isinstance(source, Leaf):
+            source = source.load()
         page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
         measurements = measure(page.leads(FS), FS)
         return Seen(page, measurements, self.findings(page, measurements))

@@ -41,6 +41,24 @@ def unreadable(where: str | Path, cause: str) -> EcgError:
     return EcgError("unreadable_file", " ".join(f"{where}: {cause}".split()))
 
 
+def write_file(path: str | Path, data: bytes) -> None:
+    """Writes a file beside its place, then renames it; a pipe is written to. EcgError where it cannot."""
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        place = path.resolve()  # a link goes on pointing to it
+        part = place.with_name(place.name + ".part")
+        try:
+            part.write_bytes(data)
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
+
+
 @dataclass(frozen=True)
 class Record:
     """Twelve leads over time.
@@ -241,13 +259,7 @@ def csv_text(record: Record) -> str:
 
 def write_csv(record: Record, path: str | Path) -> None:
     """Writes a record as `csv_text` gives it."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(csv_text(record), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
+    write_file(path, csv_text(record).encode())
 
 
 def read_dicom(source: str | Path | bytes, name: str | None = None) -> Record:
