@@ -18,7 +18,8 @@ _REACH_MM = 34.0  # a trace may leave its row this far
 _STEP_COST, _LEAP_COST = 0.02, 0.11
 _AWAY_COST = 0.0009  # per px that the path lies away from the row
 _FLOOR = 0.02
-_ONE_LINE = 2.4  # px of ink across one line of the mask, at most
+_ACROSS = 7  # px to either side of a steep stretch in which its edges are looked for
+_MELTED = 0.7  # px that the print must be wider than one line to be taken for two
 _STEEP = 3.0  # px a column, from where on rows tell more than columns
 
 
@@ -165,52 +166,82 @@ def _refined(
 def _with_slopes(columns: np.ndarray, contrast: np.ndarray, curve: np.ndarray) -> np.ndarray:
     """The curve as points [n, 2], with the steep stretches measured row by row instead of column by column.
 
-    Where a QRS crosses several rows from one column to the next, the centre of the print in each row tells
-    where.
+    Where a QRS crosses several rows from one column to the next, the edges of the print in each row tell
+    where. Towards a tip its two flanks melt into one; then the outer edge less half a line's width does.
     """
-    n = len(curve)
-    height = columns.shape[0]
+    n, height = len(curve), columns.shape[0]
     rise = np.diff(curve)
     steep = np.abs(rise) > _STEEP
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.where(steep, np.sign(rise), 0), [0]])))
-    xs, ys = [np.arange(n, dtype=float)], [curve]
-    inner = np.zeros(n, bool)
-    for first, last in pairwise(edges):
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], np.where(steep, np.sign(rise), 0), [0]])))
+    flanks, parts = [], []
+    for first, last in pairwise(ends):
         if not steep[first]:
             continue
-        # Rows between the ends of this flank, short of its tips, where the other flank joins.
-        a, b = curve[first], curve[last]
-        low, high = (a, b) if a < b else (b, a)
-        rows = np.arange(int(np.ceil(low + 2)), int(np.floor(high - 2)) + 1)
-        rows = rows[(rows >= 0) & (rows < height)]
+        y = curve[first : last + 1]
+        falling = y[-1] > y[0]
+        low, high = (y[0], y[-1]) if falling else (y[-1], y[0])
+        rows = np.arange(max(0, int(np.ceil(low + 1.5))), min(height, int(np.floor(high - 1.5)) + 1))
         if len(rows) < 2:
             continue
-        flank = slice(first, last + 1)
-        order = np.argsort(curve[flank])
-        about = np.interp(rows, curve[flank][order], np.arange(first, last + 1)[order])
-        near = np.round(about).astype(int) + np.arange(-4, 5)[:, None]  # [9, rows]
-        seen = columns[rows, np.clip(near, 0, n - 1)] >= 0.4
-        # Only the run of ink at the middle; another flank lies beyond paper.
-        left = np.minimum.accumulate(seen[4::-1], 0)[::-1]
-        run = np.concatenate([left[:-1], np.minimum.accumulate(seen[4:], 0)])
-        mass = (columns[rows, np.clip(near, 0, n - 1)] * run).sum(0)
-        print_ = contrast[rows, np.clip(near, 0, n - 1)].astype(np.float32) * run
-        total = print_.sum(0)
-        good = (mass > 0) & (mass < _ONE_LINE) & (total > 0)  # towards a tip the flanks melt into one
+        x = np.arange(first, last + 1)
+        about = np.interp(rows, y if falling else y[::-1], x if falling else x[::-1])
+        # Above the middle a falling flank follows a peak on its left, below it a trough comes on its right.
+        right = (rows < (low + high) / 2) == falling
+        flanks.append((first, last, falling, len(rows)))
+        parts.append((rows, about, right))
+    if not flanks:
+        return np.stack([np.arange(n, dtype=float), curve], 1)
+    rows, about, right = (np.concatenate(part) for part in zip(*parts))
+    across = _crossings(columns, contrast, rows, about, right)
+    xs, ys, inner = [np.arange(n, dtype=float)], [curve], np.zeros(n, bool)
+    begin = 0
+    for first, last, falling, count in flanks:
+        part = slice(begin, begin + count)
+        begin += count
+        good = (across[part] > first - 0.5) & (across[part] < last + 0.5)
         if good.sum() < 2:
             continue
-        across = (print_ * near).sum(0)[good] / total[good]
-        down = rows[good].astype(float)
-        if a > b:
-            across, down = across[::-1], down[::-1]
-        inside = (across > first - 0.5) & (across < last + 0.5)
-        xs.append(np.maximum.accumulate(across[inside]))
-        ys.append(down[inside])
+        x, y = across[part][good], rows[part][good].astype(float)
+        if not falling:
+            x, y = x[::-1], y[::-1]
+        # The curve does not run back in time.
+        xs.append((np.maximum.accumulate(x) + np.minimum.accumulate(x[::-1])[::-1]) / 2)
+        ys.append(y)
         inner[first + 1 : last] = True
     x, y = np.concatenate(xs), np.concatenate(ys)
     keep = np.concatenate([~inner, np.ones(len(x) - n, bool)])
     order = np.argsort(x[keep], kind="stable")
     return np.stack([x[keep][order], y[keep][order]], 1)
+
+
+def _crossings(
+    columns: np.ndarray, contrast: np.ndarray, rows: np.ndarray, about: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    """Where the curve crosses each of the rows, near the columns `about`: [rows] px, NaN where unclear.
+
+    right: the side on which no other flank may be.
+    """
+    middle = _ACROSS
+    near = np.clip(
+        np.round(about).astype(int) + np.arange(-middle, middle + 1)[:, None], 0, columns.shape[1] - 1
+    )
+    print_ = contrast[rows, near].astype(np.float32)
+    k = np.arange(len(rows))
+    half = 0.5 * print_[middle - 1 : middle + 2].max(0)
+    dark = print_ >= half
+    edges = []
+    for side in (-1, 1):
+        reach = np.minimum.accumulate(dark[middle::side], 0).sum(0)  # dark px from the middle outwards
+        at = middle + side * np.minimum(reach - 1, middle - 1)
+        inside, outside = print_[at, k], print_[at + side, k]
+        edge = side * (at - middle + side * np.clip((inside - half) / np.maximum(inside - outside, 1), 0, 1))
+        edges.append(np.where((reach > 0) & (reach < middle), edge, np.nan))
+    left, width = -edges[0], edges[0] + edges[1]
+    line = np.nanpercentile(width, 20) if np.isfinite(width).any() else 0.0
+    across = np.where(right, left + width - line / 2, left + line / 2)
+    across = np.where(width < line + _MELTED, left + width / 2, across)
+    across[(columns[rows, near[middle]] < 0.3) | ~(width < 3 * line + 4)] = np.nan
+    return across + np.round(about)
 
 
 def _short_gaps(missing: np.ndarray, most: int) -> np.ndarray:
