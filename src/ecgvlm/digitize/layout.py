@@ -13,11 +13,17 @@ from ecgvlm.record import LEADS
 
 _NEAR = 3.0 * PX_PER_MM  # a name this close to where the layout expects it counts
 _SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
+FEWEST = 6  # leads that a page must show
+_NAME_IN = 1.0 * PX_PER_MM, 10.0 * PX_PER_MM  # from a strip's beginning to its name: usually, and at most
+_WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One strip on the rectified page: x0 and x1 its ends, y where its row lies (px). sign: -1 for -aVR."""
+    """One strip on the rectified page: x0 and x1 its ends, y where its row lies (px). sign: -1 for -aVR.
+
+    since: px of printed time between the row's beginning and x0. named: whether its own name was seen.
+    """
 
     lead: str
     rhythm: bool
@@ -25,13 +31,18 @@ class Placed:
     column: int
     x0: float
     x1: float
+    since: float
     y: float
+    named: bool
     sign: float = 1.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """layout: name of `LAYOUTS`. score: mean probability of the twelve names where they are expected."""
+    """layout: name of `LAYOUTS`. score: mean probability of the twelve names where they are expected.
+
+    strips: of at least `FEWEST` leads; rows and columns beyond the picture's edge are left out.
+    """
 
     layout: str
     order: str
@@ -49,7 +60,18 @@ class _Fit:
     y0: float
     dy: float
     score: float
-    named: int
+    named: frozenset[str]
+
+    def rows_shown(self) -> range:
+        """The rows that the picture shows: two or more without any name at either end lie beyond it."""
+        rows = 12 // self.columns
+        seen = sorted({i % rows for i, lead in enumerate(ORDERS[self.order]) if lead in self.named})
+        first, last = seen[0], seen[-1]
+        return range(first if first > 1 else 0, last + 1 if last < rows - 2 else rows)
+
+    def columns_named(self) -> set[int]:
+        """The columns of which at least one name was seen."""
+        return {i // (12 // self.columns) for i, lead in enumerate(ORDERS[self.order]) if lead in self.named}
 
 
 def find_layout(seen: Seen) -> Found | None:
@@ -61,7 +83,7 @@ def find_layout(seen: Seen) -> Found | None:
     if not fits:
         return None
     best = max(fits, key=lambda fit: fit.score)
-    if best.named < 6:
+    if len(best.named) < FEWEST:
         return None
     return _with_strips(best, seen, marks)
 
@@ -85,7 +107,7 @@ def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
         if spread is None:
             return None
         x0, dx = spread
-    total, named = 0.0, 0
+    total, named = 0.0, set()
     for row, column, kind in cells:
         near = [
             m.p
@@ -93,8 +115,8 @@ def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
             if m.kind == kind and abs(m.x - x0 - dx * column) < _NEAR and abs(m.y - y0 - dy * row) < _NEAR
         ]
         total += max(near, default=0.0)
-        named += bool(near)
-    return _Fit(columns, order, x0, dx, y0, dy, total / 12, named)
+        named |= {LEADS[kind]} if near else set()
+    return _Fit(columns, order, x0, dx, y0, dy, total / 12, frozenset(named))
 
 
 def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:
@@ -133,7 +155,7 @@ def _mode(points: list[tuple[float, float]]) -> float:
 
 
 def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
-    """The layout with its strips; None where they would lie outside the picture or be too short to read."""
+    """The layout with those strips that the picture shows; None where they hold fewer than six leads."""
     per_column = 12 // fit.columns
     height = seen.trace.shape[0]
     ink = seen.trace > 0.5
@@ -165,26 +187,28 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
     elif fit.columns == 2:
         rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
     left, right = _ends(ink, ys[:per_column], abs(fit.dy))
-    bounds = _bounds(ink, ys[:per_column], abs(fit.dy), left, right, fit.columns)
-    if not all(0 <= y < height for y in ys) or min(x1 - x0 for x0, x1 in bounds) < _SHORTEST:
-        return None
+    rows, columns = fit.rows_shown(), _columns(ink, ys[:per_column], left, right, fit)
     strips = []
     for i, lead in enumerate(ORDERS[fit.order]):
         row, column = i % per_column, i // per_column
-        x0, x1 = bounds[column]
-        sign = -1.0 if fit.order == "cabrera" and lead == "aVR" else 1.0
-        strips.append(Placed(lead, False, row, column, x0, x1, ys[row], sign))
+        if column in columns and row in rows and 0 <= ys[row] < height:
+            x0, x1, since = columns[column]
+            sign = -1.0 if fit.order == "cabrera" and lead == "aVR" else 1.0
+            named = lead in fit.named
+            strips.append(Placed(lead, False, row, column, x0, x1, since, ys[row], named, sign))
+    if len(strips) < FEWEST:
+        return None
+    cut = max(0.0, left - _start(fit, left, right))
     for i, lead in enumerate(rhythm_leads):
         y = ys[per_column + i]
         # Columns may stand apart; a rhythm strip runs through, and is then shorter.
         _, end = _ends(ink, [y], abs(fit.dy))
-        strips.append(
-            Placed(lead, True, per_column + i, 0, left, min(right, max(end, left + 20 * PX_PER_MM)), y)
-        )
+        end = min(right, max(end, left + 20 * PX_PER_MM))
+        strips.append(Placed(lead, True, per_column + i, 0, left, end, cut, y, True))
     base = {4: "3x4", 2: "6x2", 1: "12x1"}[fit.columns]
     name = base + (f"+{len(rhythm_leads)}R" if rhythm_leads else "")
     assert name in LAYOUTS
-    return Found(name, fit.order, tuple(strips), fit.score, fit.named)
+    return Found(name, fit.order, tuple(strips), fit.score, len(fit.named))
 
 
 def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float | None = None) -> list[float]:
@@ -249,34 +273,59 @@ def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
     return out
 
 
-def _bounds(
-    ink: np.ndarray, ys: list[float], dy: float, left: float, right: float, columns: int
-) -> list[tuple[float, float]]:
-    """Ends of every column of strips: equal parts of the row, around the gaps between them if any."""
-    if columns == 1:
-        return [(left, right)]
-    bands = np.stack([
-        ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1].any(0) for y in ys
-    ])  # fmt: skip
+def _start(fit: _Fit, left: float, right: float) -> float:
+    """Where the rows begin or, where the picture's edge cuts them off, began: px of the rectified page.
+
+    A row as long as its names stand apart is whole. Else one of its ends is missing: that which lets the
+    names stand where they usually do.
+    """
+    usual, most = _NAME_IN
+    if (
+        fit.columns == 1
+    ):  # names far inside are those of a column whose left neighbour is no part of this layout
+        return left if fit.x0 - left < 2 * most else fit.x0 - usual
+    if right - left > fit.columns * fit.dx - _WIDEST_GAP:
+        return left
+    nearest = min((left, right - fit.columns * fit.dx), key=lambda start: abs(fit.x0 - start - usual))
+    return nearest if abs(fit.x0 - nearest - usual) < most else fit.x0 - usual
+
+
+def _columns(
+    ink: np.ndarray, ys: list[float], left: float, right: float, fit: _Fit
+) -> dict[int, tuple[float, float, float]]:
+    """column -> ends of its strips and px of time before them: equal parts of the row between the gaps.
+
+    Of rows that are cut off, columns too short to read and those without any name are left out.
+    """
+    start, width = _start(fit, left, right), (right - left) / fit.columns
+    if fit.columns == 1:
+        return {0: (start, right, 0.0)} if right - start >= _SHORTEST else {}
+    whole = right - left > fit.columns * fit.dx - _WIDEST_GAP
+    gap = _gap(
+        ink, ys, abs(fit.dy), [start + i * (width if whole else fit.dx) for i in range(1, fit.columns)]
+    )
+    window = (right - left - gap * (fit.columns - 1)) / fit.columns if whole else fit.dx - gap
+    columns = {}
+    for i in range(fit.columns):
+        x0 = start + i * (window + gap)
+        x1 = min(x0 + window, right)
+        cut = max(0.0, left - x0)
+        if x1 - x0 - cut >= _SHORTEST:
+            columns[i] = (x0 + cut, x1, i * window + cut)
+    nameless = set(columns) - fit.columns_named()
+    if not whole or len(nameless) > 1:
+        columns = {i: ends for i, ends in columns.items() if i not in nameless}
+    return columns
+
+
+def _gap(ink: np.ndarray, ys: list[float], dy: float, places: list[float]) -> float:
+    """px of blank paper that most rows show near the places where one column meets the next."""
+    bands = np.stack([ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1].any(0) for y in ys])
     inked = bands.mean(0)
-    width = (right - left) / columns
     gaps = []
-    for i in range(1, columns):
-        expected = left + i * width
-        a, b = int(max(0, expected - 6 * PX_PER_MM)), int(min(len(inked), expected + 6 * PX_PER_MM))
+    for place in places:
+        a, b = int(max(0, place - 6 * PX_PER_MM)), int(min(len(inked), place + 6 * PX_PER_MM))
         empty = np.flatnonzero(inked[a:b] < 0.34)
-        if not len(empty):
-            gaps.append((expected, 0.0))
-            continue
-        runs = np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1)
-        run = max(runs, key=len)
-        if len(run) < 0.8 * PX_PER_MM:
-            gaps.append((expected, 0.0))
-        else:
-            gaps.append((a + (run[0] + run[-1]) / 2 + 0.5, float(len(run))))
-    gap = float(np.median([size for _, size in gaps]))
-    if gap == 0.0:
-        return [(left + i * width, left + (i + 1) * width) for i in range(columns)]
-    window = (right - left - gap * (columns - 1)) / columns
-    starts = [left + i * (window + gap) for i in range(columns)]
-    return [(x, x + window) for x in starts]
+        run = max(np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1), key=len)
+        gaps.append(float(len(run)) if len(run) >= 0.8 * PX_PER_MM else 0.0)
+    return float(np.median(gaps))

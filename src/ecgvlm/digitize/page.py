@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.grid import PaperMap, find_grid
-from ecgvlm.digitize.layout import Found, find_layout
+from ecgvlm.digitize.layout import FEWEST, Found, find_layout
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, PageNet, Seen
 from ecgvlm.digitize.trace import follow
 from ecgvlm.measure import measure
@@ -21,6 +21,11 @@ _LONGEST = 420.0  # mm of a page's side
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _SAME_LEAD = 0.85  # likeness from which on a rhythm strip is taken for a lead
 _ROW_MM = 250.0  # 10 s at 25 mm/s
+# Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
+_NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
+_NO_INK = 3e-4  # share of a picture's px below which it is no ECG whichever way it is turned
+# Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
+_WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Page:
     """A page that has been digitised.
 
     image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
-    quality: 0..1. turns: quarter turns clockwise that set the picture upright.
+    quality: 0..1. picture: height and width in px of what it came from. mirrored, turns: what set that
+    upright: left and right exchanged, then so many quarter turns clockwise.
     """
 
     image: np.ndarray
@@ -61,6 +67,7 @@ class Page:
     quality: float
     strips: tuple[Strip, ...]
     turns: int
+    mirrored: bool
     origin: tuple[float, float]
     paper: PaperMap
     picture: tuple[int, int]
@@ -76,11 +83,10 @@ class Page:
     def to_source(self, mm: np.ndarray) -> np.ndarray:
         """[..., 2] mm of the rectified page -> px of the picture as it was given."""
         px = self.paper.to_px(np.asarray(mm, float) + self.origin)
-        h, _ = self.picture
-        for _ in range(self.turns % 4):
-            # One turn clockwise took (x, y) to (h - 1 - y, x); go back.
-            px = np.stack([px[..., 1], h - 1 - px[..., 0]], -1)
-        return px
+        for turn in reversed(range(self.turns)):
+            # This turn took (x, y) to (height - 1 - y, x), with the height before it; go back.
+            px = np.stack([px[..., 1], self.picture[turn % 2] - 1 - px[..., 0]], -1)
+        return np.stack([self.picture[1] - 1 - px[..., 0], px[..., 1]], -1) if self.mirrored else px
 
 
 @dataclass(frozen=True)
@@ -105,18 +111,26 @@ class Digitizer:
         return PageNet(self.threads)
 
     def __call__(self, image: np.ndarray) -> Page:
-        """image: [H, W, 3] uint8 RGB. Raises EcgError not_an_ecg where no 12-lead page is found."""
-        view = None
+        """image: [H, W, 3] uint8 RGB, upright, turned or mirrored.
+
+        Raises EcgError not_an_ecg where no page is found that shows at least six named leads.
+        """
+        view = self._look(image)
+        if view is not None and view.found is not None:
+            return _page(view, image.shape[:2])
+        if view is not None and (view.seen.trace > 0.5).mean() >= _NO_INK:
+            for turns, mirrored in _WAYS_UP:
+                # The rectified page tells which way is up; then the picture itself is turned.
+                if find_layout(self.net(_turned(view.image, turns, mirrored))) is not None:
+                    again = self._look(_turned(image, turns, mirrored))
+                    if again is not None and again.found is not None:
+                        return _page(again, image.shape[:2], turns, mirrored)
+        raise _not_an_ecg()
+
+    def _look(self, image: np.ndarray) -> _View | None:
         paper = find_grid(image)
-        if paper is not None:
-            view = self._view(image, paper)
-        if view is None or view.found is None:
-            view = self._without_grid(image) or view
-        if view is None or view.found is None:
-            raise EcgError(
-                "not_an_ecg", "no twelve named leads found; show the whole ECG page, flat, sharp and upright"
-            )
-        return _page(view, image.shape[:2])
+        view = None if paper is None else self._view(image, paper)
+        return view if view is not None and view.found is not None else self._without_grid(image) or view
 
     def _view(self, image: np.ndarray, paper: PaperMap) -> _View | None:
         try:
@@ -129,17 +143,11 @@ class Digitizer:
     def _without_grid(self, image: np.ndarray) -> _View | None:
         """Paper without a grid: the skew from the lines of print, the scale from rows of 10 s at 25 mm/s."""
         angle = _skew(image)
-        best: _View | None = None
-        for span in _SPANS:
-            view = self._view(image, _flat(image, max(image.shape[:2]) / span, angle))
-            if (
-                view
-                and view.found
-                and (best is None or best.found is None or view.found.score > best.found.score)
-            ):
-                best = view
+        views = [self._view(image, _flat(image, max(image.shape[:2]) / span, angle)) for span in _SPANS]
+        seen = [view for view in views if view is not None]
+        best = max(seen, key=lambda view: view.found.score if view.found else 0.0, default=None)
         if best is None or best.found is None:
-            return None
+            return best
         strips = [strip for strip in best.found.strips if not strip.rhythm]
         columns = sorted({(strip.x0, strip.x1) for strip in strips})
         printed = sum(x1 - x0 for x0, x1 in columns) / PX_PER_MM
@@ -210,7 +218,17 @@ def _skew(image: np.ndarray) -> float:
     return found
 
 
-def _page(view: _View, picture: tuple[int, int]) -> Page:
+def _turned(image: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
+    return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, -turns))
+
+
+def _not_an_ecg() -> EcgError:
+    return EcgError(
+        "not_an_ecg", "no twelve named leads found; show the whole ECG page, flat and sharp, and nothing else"
+    )
+
+
+def _page(view: _View, picture: tuple[int, int], turns: int = 0, mirrored: bool = False) -> Page:
     image, origin, paper, seen, found = view.image, view.origin, view.paper, view.seen, view.found
     assert found is not None
     speed, (fast, gain) = 25.0, _speed_and_gain(image, seen)
@@ -221,7 +239,7 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
         x, y = curve.T / PX_PER_MM
         x0, x1 = placed.x0 / PX_PER_MM, placed.x1 / PX_PER_MM
         zero = float(np.nanmedian(y)) if np.isfinite(y).any() else placed.y / PX_PER_MM
-        t0 = placed.column * (x1 - x0) / speed  # what lies between columns is no time
+        t0 = placed.since / PX_PER_MM / speed
         strip = Strip(
             lead=placed.lead,
             rhythm=placed.rhythm,
@@ -235,7 +253,10 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
             mv=(placed.sign * (zero - y) / gain).astype(np.float32),
             sure=sure,
         )
-        strips.append(_named_by_shape(strip, strips) if placed.rhythm else strip)
+        if sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME):
+            strips.append(_named_by_shape(strip, strips) if placed.rhythm else strip)
+    if len({strip.lead for strip in strips}) < FEWEST:
+        raise _not_an_ecg()
     if fast + _beats_look_fast(strips) > 0:
         speed = 50.0
         strips = [replace(s, t=s.t / 2, t0=s.t0 / 2, t1=s.t1 / 2) for s in strips]
@@ -253,7 +274,8 @@ def _page(view: _View, picture: tuple[int, int]) -> Page:
         px_per_mm=paper.scale(),
         quality=quality,
         strips=tuple(strips),
-        turns=0,
+        turns=turns,
+        mirrored=mirrored,
         origin=origin,
         paper=paper,
         picture=(picture[0], picture[1]),
@@ -264,8 +286,8 @@ def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
     """A rhythm strip repeats one of the twelve leads: one that matches gives its name, whatever was read."""
     best, name = _SAME_LEAD, rhythm.lead
     known = np.isfinite(rhythm.mv)
-    if known.sum() < 2:
-        return rhythm
+    if known.sum() < 2 or rhythm.lead not in {strip.lead for strip in strips if not strip.rhythm}:
+        return rhythm  # a lead that is cut off elsewhere cannot be compared
     for strip in strips:
         own = np.isfinite(strip.mv)
         if strip.rhythm or own.sum() < 50:
