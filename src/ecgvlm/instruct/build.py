@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -168,7 +169,8 @@ def _run(jobs: Sequence[Callable[[], _Made]], workers: int) -> Iterator[_Made]:
     if workers <= 1:
         yield from map(_call, jobs)
         return
-    with ProcessPoolExecutor(workers, initializer=_single_threaded) as pool:
+    fresh = get_context("spawn")  # a fork would copy OpenCV's locks, but not its threads
+    with ProcessPoolExecutor(workers, fresh, initializer=_single_threaded) as pool:
         block = 8 * workers
         for start in range(0, len(jobs), block):
             yield from pool.map(_call, jobs[start : start + block])
