@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecgvlm.bench.backends.base import Ask, Reply
 from ecgvlm.bench.mentions import vocabulary
 from ecgvlm.bench.task import Task
 from ecgvlm.record import EcgError
 
+if TYPE_CHECKING:
+    from ecgvlm.reader import Reader
+
 
 class Ecgvlm:
     """`ecgvlm bench run --task code15 --backend ecgvlm --gold GOLD.json --out DIR`
 
     A page the reader refuses is an answer nothing can be read from, with probabilities of 0: it is scored.
+    reader: another one than the package's own, for a model of one's own.
     """
 
     name = "ecgvlm"
 
-    def __init__(self, task: Task, threads: int = 2):
-        from ecgvlm import __version__
+    def __init__(self, task: Task, reader: Reader | None = None):
         from ecgvlm.reader import Reader
 
-        self.model = f"ecgvlm {__version__}"
+        self._reader = reader or Reader()
+        self.model = self._reader.findings.name
         self.parameters: dict[str, Any] = {}
         self._labels = task.labels
-        self._reader = Reader(threads=threads)
 
     def ask(self, ask: Ask) -> Reply:
         if ask.image is None:
             return Reply("No image.")
         try:
-            out = self._reader.read(ask.image, question=ask.prompt).to_dict()
+            evidence = self._reader.look(ask.image).evidence
         except EcgError as error:
-            out = {"ok": False, "error": {"message": error.message}}
-        if not out["ok"]:
-            return Reply(f"Not readable: {out['error']['message']}", dict.fromkeys(self._labels, 0.0) or None)
-        return Reply(out["answer"], label_scores(out["labels"], self._labels) or None)
+            return Reply(f"Not readable: {error.message}", dict.fromkeys(self._labels, 0.0) or None)
+        text = self._reader.language.answer(evidence, ask.prompt)
+        return Reply(text, label_scores(dict(evidence.probabilities), self._labels) or None)
 
 
 def label_scores(probabilities: dict[str, float], labels: tuple[str, ...]) -> dict[str, float]:

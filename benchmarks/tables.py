@@ -1,0 +1,114 @@
+"""Writes the measured figures into README.md and docs/model_card.md, from the committed results alone.
+
+python benchmarks/tables.py            # rewrite what stands between <!-- figures:NAME --> and <!-- end -->
+python benchmarks/tables.py --check    # only say whether they are up to date (exit status 1 if not)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = {"clean": "clean", "scan": "scan", "photo": "photo"}
+PUBLISHED = {"f1": 85.4, "auc": 90.7, "hl": 5.0}  # PULSE-7B on ECGBench's own code15-test (arXiv 2410.19008)
+
+
+def load(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text("utf-8"))
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def percent(score: dict, name: str) -> str:
+    """x 100 with its 95% interval."""
+    value = score.get(name)
+    if value is None:
+        return "–"
+    low, high = score["ci95"][name]
+    return f"{100 * value:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def headline() -> str:
+    scores = load("fold8/scores.json")["code15-test"]
+    head = ["code15-test, `pulse` parser, x 100", "macro F1", "hard-label AUC", "AUROC", "Hamming loss"]
+    rows = []
+    for kind in PAGES:
+        s = scores["ecgvlm"][kind]["pulse"]
+        rows.append([f"**ecgvlm**, {kind} pages", *(percent(s, x) for x in ("f1", "auc", "auroc", "hl"))])
+    for system, name in (
+        ("original signal", "our encoder on the original signal (no paper)"),
+        ("rules", "our measurements with textbook limits, no network"),
+        ("ecgvlm shuffled", "control: another patient's page"),
+        ("ecgvlm blank", "control: blank page"),
+        ("trivial norm", "always NORM"),
+        ("trivial random", "random by prevalence"),
+    ):
+        s = scores[system]["all"]["pulse"]
+        rows.append([name, *(percent(s, x) for x in ("f1", "auc", "auroc", "hl"))])
+    return table(head, rows)
+
+
+def classes() -> str:
+    scores = load("fold8/scores.json")["code15-test"]["ecgvlm"]
+    head = ["class", "pages with it", *(f"F1 {kind}" for kind in PAGES), *(f"AUROC {kind}" for kind in PAGES)]
+    rows = []
+    for label in scores["clean"]["pulse"]["per_class"]:
+        read = [scores[kind]["pulse"] for kind in PAGES]
+        ranked = [s["calibration"]["classes"].get(label, {}).get("auroc") for s in read]
+        row = [label, str(read[0]["per_class"][label]["positives"])]
+        for value in (*(s["per_class"][label]["f1"] for s in read), *ranked):
+            row.append("–" if value is None else f"{100 * value:.0f}")
+        rows.append(row)
+    return table(head, rows)
+
+
+def superclasses() -> str:
+    scores = load("fold8/scores.json")["ptb-test"]
+    head = ["ptb-test (NORM MI STTC CD HYP), x 100", "macro F1", "hard-label AUC", "AUROC", "Hamming loss"]
+    rows = []
+    for system, kinds in (("ecgvlm", PAGES), ("original signal", ["all"])):
+        for kind in kinds:
+            s = scores[system][kind]["pulse"]
+            name = f"**ecgvlm**, {kind} pages" if system == "ecgvlm" else "our encoder on the original signal"
+            rows.append([name, *(percent(s, x) for x in ("f1", "auc", "auroc", "hl"))])
+    return table(head, rows)
+
+
+FIGURES = {"headline": headline, "classes": classes, "superclasses": superclasses}
+FILES = (ROOT / "README.md", ROOT / "docs" / "model_card.md")
+_PLACE = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(text: str) -> str:
+    return _PLACE.sub(lambda m: f"{m[1]}{FIGURES[m[2]]()}\n{m[3]}", text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    stale = []
+    for path in FILES:
+        text = path.read_text("utf-8")
+        if (new := filled(text)) != text:
+            stale.append(path.name)
+            if not args.check:
+                path.write_text(new, "utf-8")
+    if args.check and stale:
+        sys.exit(
+            f"{', '.join(stale)}: figures are not those of benchmarks/results; run python benchmarks/tables.py"
+        )
+
+
+if __name__ == "__main__":
+    main()
