@@ -1,0 +1,340 @@
+"""The HTTP interface on a running server: answers, events, files, errors, keys, rates, queue, workers that die."""
+
+import base64
+import io
+import json
+import logging
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import fakes
+import httpx
+import pytest
+from live import running
+from pages import page, text_document
+from PIL import Image
+
+from ecgvlm.record import read_csv, read_dicom
+from ecgvlm.serve.access import Keys, add_key
+from ecgvlm.serve.service import Settings
+from ecgvlm.serve.store import Store
+
+
+def png(image) -> bytes:
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+ECG = png(page().image)
+NOT_ECG = png(text_document())
+
+
+@pytest.fixture(scope="module")
+def client():
+    with running(Settings(workers=1, queue=4)) as client:
+        yield client
+
+
+def post(client, path="/v1/read", data=ECG, name="a.png", **fields) -> httpx.Response:
+    return client.post(path, files={"image": (name, data)}, data=fields)
+
+
+def events(response) -> list[tuple[str, dict]]:
+    out = []
+    for block in response.text.strip().split("\n\n"):
+        name, data = block.split("\n")
+        out.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return out
+
+
+def test_read(client):
+    answer = post(client, name="Müller, Hans.png", question="What is it?").json()
+    assert answer["ok"] is True
+    assert answer["image"] == "Müller, Hans.png"
+    assert answer["question"] == "What is it?"
+    assert answer["answer"] == fakes.WORDS
+    assert answer["findings"] == ["AF"]
+    assert answer["measurements"]["heart_rate_bpm"] == pytest.approx(72, abs=2)
+    assert answer["page"]["layout"] == "3x4+1R"
+    assert answer["pages"] == 1
+    height, width = page().image.shape[:2]
+    assert answer["picture"] == {"width": width, "height": height}
+    assert "overlay" not in answer
+    assert "preview" not in answer
+
+
+def test_overlay_and_preview(client):
+    answer = post(client, overlay="true", preview="true").json()
+    assert len(answer["overlay"]["leads"]) == 13
+    kind, _, data = answer["preview"].partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == tuple(answer["picture"].values())
+
+
+def test_pages_of_a_file(client):
+    file = io.BytesIO()
+    first, second = Image.fromarray(page().image), Image.fromarray(page(seed=2).image)
+    first.save(file, "TIFF", save_all=True, append_images=[second], compression="tiff_lzw")
+    answers = [post(client, data=file.getvalue(), page=i).json() for i in range(3)]
+    assert [answer["ok"] for answer in answers] == [True, True, False]
+    assert answers[0]["pages"] == 2
+    assert answers[0]["measurements"] != answers[1]["measurements"]
+    assert "no page 3" in answers[2]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(NOT_ECG, "not_an_ecg"), (b"hello", "unreadable_file"), (b"", "unreadable_file"),
+     (png(page().image[:80]), "too_small"), (ECG[:5000], "unreadable_file"), (b"<svg></svg>", "unsupported_format")],
+)  # fmt: skip
+def test_refusals_have_the_contract_s_shape(client, data, code):
+    response = post(client, data=data, name="b.png")
+    assert response.status_code == 422
+    answer = response.json()
+    assert (answer["ok"], answer["image"], answer["error"]["code"]) == (False, "b.png", code)
+
+
+def test_ask_streams_words(client):
+    key = post(client).json()["id"]
+    for fields in ({"data": {"id": key, "question": "Rhythm?"}},
+                   {"data": {"question": "Rhythm?"}, "files": {"image": ("a.png", ECG)}}):  # fmt: skip
+        response = client.post("/v1/ask", **fields)
+        assert response.headers["content-type"].startswith("text/event-stream")
+        *tokens, (last, done) = events(response)
+        assert last == "done"
+        assert (
+            done["answer"] == "".join(data["text"] for name, data in tokens if name == "token") == fakes.WORDS
+        )
+
+
+def test_words_come_as_they_are_spoken(client):
+    key = post(client).json()["id"]
+    times = []
+    with client.stream("POST", "/v1/ask", data={"id": key, "question": "slow"}) as response:
+        times += [time.monotonic() for line in response.iter_lines() if line.startswith("data")]
+    assert times[-1] - times[0] > 0.15 * len(fakes.WORDS.split())
+
+
+def test_ask_without_a_page(client):
+    gone = client.post("/v1/ask", data={"id": "none", "question": "?"})
+    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "gone")
+    nothing = client.post("/v1/ask", data={"question": "?"})
+    assert (nothing.status_code, nothing.json()["error"]["code"]) == (422, "invalid_request")
+    assert post(client, "/v1/ask", data=NOT_ECG, question="?").json()["error"]["code"] == "not_an_ecg"
+
+
+def test_leads_as_files(client, tmp_path):
+    key = post(client).json()["id"]
+    made = {
+        kind: client.post("/v1/digitize", data={"id": key, "format": kind})
+        for kind in ("csv", "wfdb", "dicom")
+    }
+    assert all(response.status_code == 200 for response in made.values())
+    assert "attachment" in made["csv"].headers["content-disposition"]
+    (tmp_path / "a.csv").write_bytes(made["csv"].content)
+    csv, dicom = read_csv(tmp_path / "a.csv"), read_dicom(made["dicom"].content)
+    assert csv.signal.shape == dicom.signal.shape
+    assert zipfile.ZipFile(io.BytesIO(made["wfdb"].content)).namelist() == ["ecg.hea", "ecg.dat"]
+    assert post(client, "/v1/digitize", format="edf").status_code == 422
+
+
+def test_reports(client):
+    key = post(client).json()["id"]
+    pdf, fhir, plain = (
+        client.post("/v1/report", data={"id": key, "format": kind}) for kind in ("pdf", "fhir", "json")
+    )
+    assert pdf.content.startswith(b"%PDF")
+    assert fhir.json()["resourceType"] == "Bundle"
+    assert plain.json()["answer"] == fakes.WORDS
+
+
+def test_status(client):
+    assert client.get("/healthz").json() == {"ok": True}
+    assert client.get("/readyz").status_code == 200
+    about = client.get("/v1/about").json()
+    assert (about["keys"], about["store"], about["model"]) == (False, False, "fake@0")
+    assert about["measurements"]["qrs_ms"] == {"name": "QRS duration", "unit": "ms", "low": None, "high": 119}
+    post(client)
+    metrics = client.get("/metrics").text
+    assert 'ecgvlm_pages_total{outcome="ok"}' in metrics
+    assert 'route="/v1/read",status="200"' in metrics
+
+
+def test_the_page_and_its_headers(client):
+    response = client.get("/")
+    assert "<!doctype html>" in response.text.lower()
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/app.js").headers["content-type"].startswith("text/javascript")
+    for path in ("/../app.py", "/%2e%2e/app.py", "/..%2fapp.py", "/v1/nothing"):
+        assert client.get(path).status_code == 404
+
+
+def test_other_web_sites_are_refused(client):
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        response = client.post("/v1/read", files={"image": ("a.png", ECG)}, headers=headers)
+        assert response.status_code == 403
+        assert "access-control-allow-origin" not in response.headers
+    own = str(client.base_url).rstrip("/")
+    assert client.post("/v1/ask", data={"question": "?"}, headers={"Origin": own}).status_code == 422
+
+
+def test_bodies_are_bounded(client, monkeypatch):
+    monkeypatch.setattr("ecgvlm.serve.gate.MAX_BODY", 1_000_000)
+    declared = post(client, data=b"x" * 1_200_000)
+    streamed = client.post("/v1/read", content=(b"x" * 100_000 for _ in range(12)))
+    assert [declared.status_code, streamed.status_code] == [413, 413]
+    assert declared.json()["error"]["code"] == "too_large"
+
+
+def test_names_stay_out_of_the_log_and_of_the_workers(client, caplog):
+    with caplog.at_level(logging.DEBUG):
+        post(client, name="Erika-Mustermann.png", question="Frau Mustermann?")
+        refused = post(client, data=b"x", name="Erika-Mustermann.png").json()
+    assert "/v1/read" in caplog.text
+    assert "Mustermann" not in caplog.text
+    assert refused["image"] == "Erika-Mustermann.png"
+    assert "Mustermann" not in refused["error"]["message"]
+
+
+def test_a_reader_that_dies_is_replaced(client):
+    lost = client.service.readers.lost
+    response = post(client, question="die")
+    assert response.status_code == 422
+    assert "died" in response.json()["error"]["message"]
+    assert post(client).status_code == 200
+    assert client.service.readers.lost == lost + 1
+
+
+def test_too_slow_is_ended(client, monkeypatch):
+    monkeypatch.setattr(client.service, "settings", replace(client.service.settings, seconds=1.0))
+    response = post(client, question="slow")
+    assert response.status_code == 422
+    assert "longer than 1 s" in response.json()["error"]["message"]
+    monkeypatch.undo()
+    assert post(client).status_code == 200
+
+
+def test_beyond_the_queue_is_429(client):
+    """One worker, four waiting: of eight at once some are sent away at once, and every other one is answered."""
+    with ThreadPoolExecutor(12) as pool:
+        responses = list(pool.map(lambda _: post(client, question="slow"), range(12)))
+    codes = sorted(response.status_code for response in responses)
+    assert set(codes) == {200, 429}
+    assert codes.count(200) >= 5
+    for response in responses:
+        if response.status_code == 429:
+            assert int(response.headers["retry-after"]) >= 1
+            assert response.json()["error"]["code"] == "overloaded"
+    assert post(client).status_code == 200
+
+
+def test_a_client_that_leaves_frees_its_place(client):
+    key = post(client).json()["id"]
+    with client.stream("POST", "/v1/ask", data={"id": key, "question": "slow"}) as response:
+        next(response.iter_lines())
+    start = time.monotonic()
+    while client.service.readers.idle < 1:
+        assert time.monotonic() - start < 1.5, "still speaking to nobody"
+        time.sleep(0.02)
+
+
+def test_batches(client):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("one.png", ECG)
+        archive.writestr("two.txt", b"hello")
+    parts = [("a.png", ECG), ("b.zip", file.getvalue()), ("c.png", NOT_ECG)]
+    response = client.post("/v1/batches", files=[("images", part) for part in parts])
+    assert response.status_code == 202
+    path = f"/v1/batches/{response.json()['id']}"
+    start = time.monotonic()
+    while (progress := client.get(path).json())["status"] == "running":
+        assert time.monotonic() - start < 60
+        time.sleep(0.05)
+    assert progress | {"id": ""} == {"id": "", "status": "done", "total": 4, "done": 4, "failed": 2}
+    results = client.get(f"{path}/results").json()["results"]
+    assert [(r["image"], r["page_number"], r["ok"]) for r in results] == [
+        ("a.png", 0, True), ("b.zip", 0, True), ("b.zip", 1, False), ("c.png", 0, False),
+    ]  # fmt: skip
+    assert client.get("/v1/batches/none").status_code == 404
+
+
+def test_a_batch_can_be_stopped(client):
+    parts = [("images", ("a.png", ECG))] * 20
+    path = f"/v1/batches/{client.post('/v1/batches', files=parts).json()['id']}"
+    stopped = client.delete(path).json()
+    assert stopped["status"] == "cancelled"
+    assert stopped["done"] < 20
+    assert client.get(path).status_code == 404
+    assert post(client).status_code == 200
+
+
+def test_keys_and_rates(tmp_path):
+    file = tmp_path / "keys"
+    one, other = add_key(file, "ward-1", per_minute=12), add_key(file, "ward-2")
+    assert one not in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    with running(Settings(workers=1, keys=Keys.load(file), local=False)) as client:
+        assert client.get("/v1/about").json()["keys"] is True
+        assert client.get("/").status_code == 200
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {one}"}):
+            response = client.post("/v1/read", files={"image": ("a.png", ECG)}, headers=headers)
+            assert (response.status_code, response.json()["error"]["code"]) == (401, "unauthorized")
+        assert client.get("/metrics").status_code == 401
+        mine, theirs = ({"Authorization": f"Bearer {key}"} for key in (one, other))
+        read = client.post("/v1/read", files={"image": ("a.png", ECG)}, headers=mine).json()
+        question = {"id": read["id"], "question": "?"}
+        assert client.post("/v1/ask", data=question, headers=mine).status_code == 200
+        assert client.post("/v1/ask", data=question, headers=theirs).status_code == 404
+        codes = [client.post("/v1/ask", data={"question": "?"}, headers=mine).status_code for _ in range(12)]
+        assert codes.count(429) in (1, 2)
+        assert client.post("/v1/ask", data={"question": "?"}, headers=theirs).status_code == 422
+
+
+def test_store(tmp_path):
+    url = f"sqlite:///{tmp_path}/store.db"
+    with running(Settings(workers=1, store=Store(url), redact=True)) as client:
+        assert client.get("/v1/about").json()["store"] is True
+        key = post(client, name="Mustermann.png").json()["id"]
+        kept = client.get(f"/v1/reads/{key}").json()
+        assert kept["answer"]["findings"] == ["AF"]
+        assert "Mustermann" not in json.dumps(kept)
+        image = client.get(f"/v1/reads/{key}/image")
+        assert Image.open(io.BytesIO(image.content)).size[0] == page().image.shape[1]
+        said = client.post(f"/v1/reads/{key}/corrections", json={"labels": ["SR", "NORM"]})
+        assert said.status_code == 201
+        assert client.post(f"/v1/reads/{key}/corrections", json={"labels": ["XX"]}).status_code == 422
+        assert client.post(f"/v1/reads/{key}/corrections", json={}).status_code == 422
+        assert client.get("/v1/reads").json()[0]["corrections"][0]["labels"] == ["SR", "NORM"]
+    with running(Settings(workers=1, store=Store(url))) as client:  # another run still knows the page
+        answer = client.post("/v1/ask", data={"id": key, "question": "?"})
+        assert events(answer)[-1][0] == "done"
+        assert len(client.get("/v1/reads").json()) == 1
+        assert client.delete(f"/v1/reads/{key}").status_code == 200
+        assert client.get(f"/v1/reads/{key}").status_code == 404
+        assert client.post("/v1/ask", data={"id": key, "question": "?"}).status_code == 404
+
+
+def test_nothing_is_kept_by_default(client):
+    key = post(client).json()["id"]
+    assert client.get(f"/v1/reads/{key}").status_code == 404
+    assert client.get("/v1/reads").status_code == 404
+
+
+def test_requests_at_work_are_finished_when_the_server_stops():
+    answers = []
+    with running(Settings(workers=1)) as client:
+        other = httpx.Client(base_url=client.base_url, timeout=60)
+        thread = threading.Thread(target=lambda: answers.append(post(other, question="slow")))
+        thread.start()
+        while not client.service.readers.count - client.service.readers.idle:
+            time.sleep(0.01)
+    thread.join()
+    assert answers[0].status_code == 200
+    assert answers[0].json()["answer"] == fakes.WORDS

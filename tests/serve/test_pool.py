@@ -1,0 +1,109 @@
+"""Worker processes: answers, streams, crashes, limits of time and memory."""
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import aclosing
+
+import pytest
+
+from ecgvlm.record import EcgError
+from ecgvlm.serve.pool import Pool, WorkerLost
+
+MEMORY = 2_000_000_000
+
+
+class Holder:
+    """What the processes of these tests hold."""
+
+    def double(self, x):
+        return 2 * x
+
+    def refuse(self):
+        raise EcgError("too_small", "a: too small")
+
+    def break_down(self):
+        return 1 // 0
+
+    def die(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def eat(self, size):
+        return len(bytearray(size))
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+        return seconds
+
+    def count(self, path, n):
+        """Yields numbers, and writes down how far it came."""
+        for i in range(n):
+            path.write_text(str(i))
+            yield i
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def inside():
+    """Runs a coroutine function with a pool of one process."""
+
+    def run(test):
+        async def main():
+            pool = Pool(Holder, 1, MEMORY)
+            await pool.start()
+            try:
+                return await test(pool)
+            finally:
+                await pool.close()
+
+        return asyncio.run(main())
+
+    return run
+
+
+def test_errors_and_deaths(inside):
+    async def test(pool):
+        assert await pool.run("double", 21, seconds=60) == 42
+        with pytest.raises(EcgError, match="too small") as error:
+            await pool.run("refuse", seconds=60)
+        assert error.value.code == "too_small"
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            await pool.run("break_down", seconds=60)
+        assert pool.lost == 0
+        with pytest.raises(WorkerLost, match="died"):
+            await pool.run("die", seconds=60)
+        with pytest.raises(RuntimeError, match="MemoryError"):
+            await pool.run("eat", 4 * MEMORY, seconds=60)
+        with pytest.raises(WorkerLost, match="longer than 0.2 s"):
+            await pool.run("sleep", 60, seconds=0.2)
+        assert await pool.run("double", 4, seconds=60) == 8
+        assert pool.lost == 2
+
+    inside(test)
+
+
+def test_streams_can_be_left(inside, tmp_path):
+    async def test(pool):
+        numbers = [i async for i in pool.stream("count", tmp_path / "a", 5, seconds=60)]
+        assert numbers == [0, 1, 2, 3, 4]
+        async with aclosing(pool.stream("count", tmp_path / "b", 10_000, seconds=600)) as stream:
+            async for i in stream:
+                if i == 3:
+                    break
+        assert await pool.run("double", 1, seconds=60) == 2
+        assert int((tmp_path / "b").read_text()) < 5_000
+        assert pool.lost == 0
+
+    inside(test)
+
+
+def test_a_job_called_off_does_not_touch_the_next(inside):
+    async def test(pool):
+        for _ in range(20):
+            task = asyncio.create_task(pool.run("sleep", 0.01, seconds=60))
+            await asyncio.sleep(0.008)
+            task.cancel()
+            assert await pool.run("double", 3, seconds=60) == 6
+
+    inside(test)
