@@ -6,6 +6,7 @@ ECGVLM_SCREENSHOTS=1 also writes the README's pictures to docs/images, with the 
 import base64
 import contextlib
 import json
+import os
 import re
 import socket
 import threading
@@ -77,11 +78,11 @@ def browser():
 
 @pytest.fixture(scope="module")
 def visit(browser, address):
-    """Opens the page; fails where it throws an error, breaks its Content-Security-Policy or asks another host."""
+    """Opens the page; fails where it throws an error, breaks its Content-Security-Policy or asks others."""
 
     @contextlib.contextmanager
     def visit(**options):
-        context = browser.new_context(**options)
+        context = browser.new_context(reduced_motion="reduce", **options)  # cheaper to draw
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         wrong, asked = [], []
@@ -560,3 +561,38 @@ def test_correction_is_kept_and_a_page_deleted(opened, store):
     card.get_by_role("button", name="Delete from the server").click()
     expect(card.get_by_role("status")).to_contain_text("no longer")
     assert store.get(key, "") is None
+
+
+@pytest.mark.skipif(
+    "ECGVLM_SCREENSHOTS" not in os.environ, reason="only where ECGVLM_SCREENSHOTS asks for them"
+)
+def test_screenshots(browser):
+    """Pictures for the README: a simulated page, read by the shipped model."""
+    from ecgvlm.serve.work import default_reader
+
+    folder = ROOT / "docs/images"
+    folder.mkdir(parents=True, exist_ok=True)
+    desktop = {"viewport": {"width": 1440, "height": 1000}}
+    phone = {
+        "viewport": {"width": 390, "height": 844},
+        "device_scale_factor": 2,
+        "is_mobile": True,
+        "has_touch": True,
+    }
+    with running(default_reader) as address:
+        for name, sample, options in (
+            ("web_desktop", "Left bundle branch block", desktop),
+            ("web_phone", "Atrial fibrillation", phone),
+        ):
+            context = browser.new_context(reduced_motion="reduce", **options)
+            page = context.new_page()
+            page.goto(address)
+            page.get_by_role("button", name=sample).click()
+            page.locator("article.read").wait_for(timeout=PATIENCE)
+            if name == "web_desktop":
+                page.locator(".show").first.click()
+                page.locator("[data-layer=intervals]").click()
+                page.locator("[data-do=caliper]").click()
+                page.mouse.move(0, 0)
+            page.screenshot(path=folder / f"{name}.jpg", type="jpeg", quality=85)
+            context.close()

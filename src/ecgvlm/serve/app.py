@@ -24,7 +24,7 @@ import ecgvlm
 from ecgvlm.dicom import write_dicom
 from ecgvlm.image import MAX_BYTES
 from ecgvlm.labels import NAMES
-from ecgvlm.model.evidence import MEASUREMENTS
+from ecgvlm.model.evidence import CAUTIONS, MEASUREMENTS
 from ecgvlm.reader import FS, Reader
 from ecgvlm.record import EcgError, Record, csv_text
 from ecgvlm.reports import QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
@@ -129,6 +129,7 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
             "version": ecgvlm.__version__,
             "model": service.model,
             "labels": NAMES,
+            "cautions": CAUTIONS,
             "measurements": measurements,
             "max_bytes": MAX_BYTES,
             "keys": service.settings.keys is not None,

@@ -63,7 +63,7 @@ export async function about() {
 }
 
 /** Read one page. fields: of the form; progress(fraction uploaded). Resolves to the JSON object of /v1/read. */
-export function read(fields, progress) {
+export function read(fields, progress, signal) {
   // XMLHttpRequest, as fetch does not tell how far an upload is.
   return new Promise((resolve, reject) => {
     const http = new XMLHttpRequest();
@@ -71,6 +71,8 @@ export function read(fields, progress) {
     for (const [name, value] of Object.entries(headers())) http.setRequestHeader(name, value);
     http.upload.onprogress = (event) => progress(event.loaded / event.total);
     http.onerror = () => reject(unreachable());
+    http.onabort = () => reject(new DOMException("The page was removed.", "AbortError"));
+    signal.addEventListener("abort", () => http.abort());
     http.onload = () => {
       if (http.status !== 200) {
         reject(refused(http.status, http.responseText, http.getResponseHeader("Retry-After")));

@@ -31,6 +31,7 @@ class Page {
     this.error = null;
     this.chat = [];
     this.about = about;
+    this.control = new AbortController(); // ends the reading of a page that is removed
   }
 
   /** Send the page again by its id, or itself where the server no longer has it; call(fields) does the sending. */
@@ -98,7 +99,7 @@ async function readPage(page) {
   } catch (error) {
     page.error = error;
     page.state = "failed";
-    say(`${page.name}: ${error.message}`);
+    if (error.name !== "AbortError") say(`${page.name}: ${error.message}`);
     if (error.code === "unauthorized") askForKey();
   }
   refresh(page);
@@ -113,10 +114,10 @@ async function readOnce(page) {
   };
   for (;;) {
     try {
-      page.read = await api.read(fields, uploaded);
+      page.read = await api.read(fields, uploaded, page.control.signal);
       break;
     } catch (error) {
-      if (error.retryAfter === null || !pages.includes(page)) throw error;
+      if (!error.retryAfter || !pages.includes(page)) throw error;
       page.progress = 0;
       page.note = `The server is busy; trying again in ${error.retryAfter} s.`;
       refreshProgress(page);
@@ -152,6 +153,7 @@ async function ownPicture(file) {
 
 function remove(page) {
   pages.splice(pages.indexOf(page), 1);
+  page.control.abort();
   if (page.picture.startsWith("blob:") && !pages.some((other) => other.picture === page.picture)) {
     URL.revokeObjectURL(page.picture);
   }
@@ -239,6 +241,8 @@ function strip() {
   const focused = document.activeElement?.closest?.("#pages li")?.dataset.page;
   $("pages").replaceChildren(...pages.map(tile));
   if (focused) $("pages").querySelector(`[data-page="${focused}"] .open`)?.focus();
+  const left = pages.filter((page) => ["waiting", "reading"].includes(page.state)).length;
+  $("count").textContent = left && pages.length > 1 ? `${pages.length - left} of ${pages.length} done` : "";
   $("compare-open").hidden = pages.filter((page) => page.state === "read").length < 2;
   $("compare-open").setAttribute("aria-pressed", comparing);
 }

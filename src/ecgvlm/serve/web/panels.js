@@ -122,7 +122,7 @@ function unknown(read, about) {
     .filter(([key]) => read.measurements[key] === null)
     .map(([key, { name }]) => `${sentence(name)}: ${REASONS[read.measurements.reasons[key]] ?? REASONS.unclear}.`);
   return [
-    ...(read.cautions ?? []).map((caution) => `${sentence(caution)}.`),
+    ...read.cautions.map((code) => `${sentence(about.cautions[code])}.`),
     ...reasons,
     `Anything beyond the ${Object.keys(read.labels).length} findings listed here, such as drug effects or electrolytes.`,
     "Whether a change is new, what the patient feels, or what to do about it.",
