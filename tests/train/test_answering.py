@@ -20,7 +20,7 @@ from ecgvlm.train.answering import (
     part_of,
     set_learning,
 )
-from ecgvlm.train.pages import Sample, cut_tiles, fit_page
+from ecgvlm.train.pages import Sample, cut_tiles
 from ecgvlm.train.recipe import Adapter, Rates
 from ecgvlm.train.smolvlm import load_smolvlm
 
@@ -105,18 +105,6 @@ def test_tiles_are_the_processors(model):
     inputs = model.processor(text=["<image>"], images=[[sheet(3)]], return_tensors="pt")
     ours = (torch.from_numpy(cut_tiles(sheet(3), SIDE)).float() / 255 - 0.5) / 0.5
     torch.testing.assert_close(ours, inputs["pixel_values"][0], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(("height", "width"), [(170, 220), (100, 400), (300, 150), (100, 200)])
-def test_pages_are_fitted_without_stretch(height, width):
-    page = np.full((height, width, 3), 255, np.uint8)
-    page[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 0
-    fitted = fit_page(page, 1024)
-    assert fitted.shape == (512, 1024, 3)
-    dark = fitted[..., 0] < 128
-    ratio = dark.any(0).sum() / dark.any(1).sum()
-    assert ratio == pytest.approx(width / height, rel=0.02)
-    assert (fitted[-1, -1] == 255).all()
 
 
 def test_answers_are_those_that_transformers_generates(model):

@@ -18,10 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from train.tiny import recipe, train, train_limited, write_rows
 
-from ecgvlm.record import EcgError
+from ecgvlm.record import EcgError, write_csv
+from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import checkpoint
 from ecgvlm.train.finetune import Stopped, evaluate, finetune, judged, schedule
-from ecgvlm.train.pages import RowPages, micro_batches
+from ecgvlm.train.pages import RecordPages, RowPages, micro_batches
 from ecgvlm.train.recipe import Evaluation
 
 
@@ -42,6 +43,8 @@ def same_weights(a, b, **tolerance):
 
 def processes():
     """Processes that start with everything imported, from a server that has no threads to lose."""
+    # Python 3.11's server does not hear of our sys.path, only of the environment.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["train.tiny", "ecgvlm.train.smolvlm", "torch.utils.tensorboard"])
     return context
@@ -66,8 +69,7 @@ def test_two_runs_with_one_seed_are_identical(make):
 
 
 def test_learns(make):
-    one = make("run", loop={"steps": 40}, data={"train": "", "questions": 3}, keep={"steps": 40})
-    one = one.model_copy(update={"data": one.data.model_copy(update={"train": make("x").data.train})})
+    one = make("run", loop={"steps": 40}, data={"questions": 3}, keep={"steps": 40})
     finetune(one)
     losses = [loss for _, loss, _ in curve(one.out)]
     assert np.mean(losses[-5:]) < 0.3 * losses[0]
@@ -198,6 +200,12 @@ def test_an_unreadable_page_stops_the_run_unless_it_may_be_skipped(make, tmp_pat
     rows = write_rows(tmp_path / "damaged", pages=4, questions=2)
     (tmp_path / "damaged" / "page2.png").write_bytes(b"no picture")
     with pytest.raises(EcgError, match=r"page2\.png"):
+        finetune(make("strict", data={"train": str(rows)}))
+    picture = (tmp_path / "damaged" / "page1.png").read_bytes()
+    (tmp_path / "damaged" / "page2.png").write_bytes(
+        picture[: len(picture) // 2]
+    )  # opens, but does not decode
+    with pytest.raises(EcgError, match=r"page2\.png"):
         finetune(make("strict", data={"train": str(rows), "workers": 1}))
     one = make("lenient", data={"train": str(rows), "workers": 1, "skip_unreadable": True})
     finetune(one)
@@ -266,22 +274,19 @@ def test_rare_labels_are_drawn_more_often(tmp_path):
     assert pages.odds[1:] == pytest.approx(0.5 / 11)
 
 
-def test_a_record_is_printed_afresh_each_epoch(tmp_path):
-    from ecgvlm.record import write_csv
-    from ecgvlm.simulate import random_simulation, simulate
-
-    write_csv(simulate(random_simulation(np.random.default_rng(0), "sinus"), 0)[0], tmp_path / "record.csv")
-    row = {
-        "id": 1,
-        "image": "record.csv",
-        "conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
-    }
-    (tmp_path / "rows.json").write_text(json.dumps([row]))
-    pages = RowPages(tmp_path / "rows.json", None, 64)
-    first, second, again = (pages.load(epoch, 0).page for epoch in (0, 1, 0))
-    assert first.shape == (3, 3, 64, 64)
-    assert (first == again).all()
-    assert (first != second).any()
+def test_records_are_printed_afresh_each_epoch(tmp_path):
+    for k, condition in enumerate(("normal", "af")):
+        record = simulate(random_simulation(np.random.default_rng(0), condition), 0)[0]
+        write_csv(record, tmp_path / f"{k}.csv")
+    lines = ["file,labels,patient", "0.csv,NORM;SR,a", "1.csv,AF,b", ""]
+    (tmp_path / "records.csv").write_text("\n".join(lines))
+    pages = RecordPages(tmp_path / "records.csv", None, side=64, questions=2, seed=3)
+    first, second, again = (pages.load(epoch, 1) for epoch in (0, 1, 0))
+    assert first.page.shape == (3, 3, 64, 64)
+    assert (first.page == again.page).all()
+    assert first.rows == again.rows
+    assert (first.page != second.page).any()
+    assert len(first.rows) == 2
 
 
 def test_schedule():

@@ -216,7 +216,7 @@ def add_adapters(model: Answering, rates: Rates, adapter: Adapter) -> None:
         and learning[part_of(name)]
         and not name.endswith("lm_head")
     ]
-    outside = {id(p) for p in model.net.parameters()}
+    inside = {id(p) for p in model.net.parameters()}
     if targets:
         config = peft.LoraConfig(
             r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=targets
@@ -224,7 +224,7 @@ def add_adapters(model: Answering, rates: Rates, adapter: Adapter) -> None:
         model.net = peft.get_peft_model(model.net, config).get_base_model()
     for name, p in model.named_parameters():
         if "lora_" not in name:
-            whole = part_of(name) == "connector" or id(p) not in outside
+            whole = part_of(name) == "connector" or id(p) not in inside
             p.requires_grad_(whole and learning[part_of(name)] > 0)
 
 

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ from ecgvlm.train.answering import (
     set_learning,
 )
 from ecgvlm.train.curves import RunLog
-from ecgvlm.train.pages import RowPages, Sample, micro_batches
+from ecgvlm.train.pages import RecordPages, RowPages, Sample, micro_batches
 from ecgvlm.train.recipe import SMOLLM2, Evaluation, Loop, Recipe
 
 
@@ -77,28 +78,45 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
 
 def load(recipe: Recipe) -> tuple[Answering, Source, Source | None]:
     """The model with its adapters and frozen parts, and pages for training and validation."""
-    torch.manual_seed(recipe.seed)  # of adapters and new layers
-    data = recipe.data
+    data, model = recipe.data, base_model(recipe)
     train: Source
     valid: Source | None = None
     if recipe.base == SMOLLM2:
-        from ecgvlm.train.smollm2 import EvidencePages, load_smollm2
+        from ecgvlm.train.smollm2 import EvidencePages
 
         assert data.records is not None
-        model: Answering = load_smollm2()
-        train = EvidencePages(data.records, data.folds, data.questions, seed=recipe.seed)
-        valid = EvidencePages(data.records, data.valid_folds, data.questions, seed=recipe.seed, unseen=True)
+        train = EvidencePages(data.records, data.folds, data.questions, recipe.seed)
+        valid = EvidencePages(data.records, data.valid_folds, data.questions, recipe.seed, unseen=True)
     else:
-        from ecgvlm.train.smolvlm import load_smolvlm
+        from ecgvlm.train.smolvlm import SmolVLM
 
-        model = load_smolvlm(recipe.base, data.tiles, recipe.method)
-        assert data.train is not None
-        side, looks = model.side, {"tiles": data.tiles, "questions": data.questions, "degraded": data.degrade}
-        train = RowPages(data.train, data.images, side, balance=data.balance, seed=recipe.seed, **looks)
-        if data.valid is not None:
-            valid = RowPages(data.valid, data.images, side, seed=recipe.seed, **looks)
+        assert isinstance(model, SmolVLM)
+        looks = {"side": model.side, "tiles": data.tiles, "questions": data.questions, "seed": recipe.seed}
+        if data.records is not None:
+            train = RecordPages(data.records, data.folds, **looks)
+            valid = RecordPages(data.records, data.valid_folds, **looks)
+        else:
+            assert data.train is not None
+            skipped: list[str] | None = [] if data.skip_unreadable else None
+            train = RowPages(data.train, data.images, balance=data.balance, skipped=skipped, **looks)
+            for message in skipped or ():
+                print(f"left out: {message}", file=sys.stderr)
+            if data.valid is not None:
+                valid = RowPages(data.valid, data.images, **looks)
     prepare(model, recipe)
     return model, train, valid
+
+
+def base_model(recipe: Recipe) -> Answering:
+    """The recipe's base as it comes; new layers are seeded."""
+    torch.manual_seed(recipe.seed)
+    if recipe.base == SMOLLM2:
+        from ecgvlm.train.smollm2 import load_smollm2
+
+        return load_smollm2(recipe.data.tokens)
+    from ecgvlm.train.smolvlm import load_smolvlm
+
+    return load_smolvlm(recipe.base, recipe.data.tiles, recipe.method)
 
 
 def prepare(model: Answering, recipe: Recipe) -> None:
@@ -119,7 +137,7 @@ class Run:
         self.accelerator = _accelerator(recipe.loop)
         loop, world = recipe.loop, self.accelerator.num_processes
         if loop.batch % (loop.micro_batch * world):
-            said = f"loop.batch {loop.batch} is no multiple of micro_batch {loop.micro_batch} x {world} processes"
+            said = f"batch {loop.batch} is no multiple of micro_batch {loop.micro_batch} x {world} processes"
             raise EcgError("unsupported_format", said)
         self.accumulation = loop.batch // (loop.micro_batch * world)
         self.chat = model.chat

@@ -7,21 +7,25 @@ prepares it, and a run that goes on sees exactly what it would have seen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from ecgvlm.bench.gold import Item, load_gold
 from ecgvlm.bench.parsers import strict_labels
+from ecgvlm.datasets import find_records
 from ecgvlm.image import load_image
+from ecgvlm.instruct import build
+from ecgvlm.instruct.build import fit
+from ecgvlm.instruct.records import ask
+from ecgvlm.instruct.rows import Row, load_rows
 from ecgvlm.labels import LABELS
-from ecgvlm.record import EcgError, Record, read_record
+from ecgvlm.record import EcgError
 
-PICTURES = frozenset(f".{x}" for x in "png jpg jpeg webp tif tiff bmp gif heic heif pdf".split())
+GRIDS = {3: (1, 2), 9: (2, 4)}  # tiles with the whole page's -> rows and columns of tiles
 _WINDOW = 32  # batches among which pages of like length are grouped
 
 
@@ -29,7 +33,7 @@ _WINDOW = 32  # batches among which pages of like length are grouped
 class Group:
     """A page and those of its rows that are seen together. length: of their texts, in characters."""
 
-    items: tuple[Item, ...]
+    rows: tuple[Row, ...]
     length: int
 
 
@@ -42,21 +46,6 @@ class Sample:
 
     page: np.ndarray
     rows: tuple[tuple[tuple[str, str], ...], ...]
-
-
-def fit_page(image: np.ndarray, width: int) -> np.ndarray:
-    """A page [H, W, 3] uint8 on a sheet of width x width/2 px, its aspect ratio kept, the rest in its
-    border's colour.
-    """
-    h, w = image.shape[:2]
-    scale = min(width / w, width / 2 / h)
-    size = (min(width, max(1, round(w * scale))), min(width // 2, max(1, round(h * scale))))
-    fitted = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    sheet = np.empty((width // 2, width, 3), np.uint8)
-    sheet[:] = np.median(border, axis=0)
-    sheet[: size[1], : size[0]] = fitted
-    return sheet
 
 
 def cut_tiles(sheet: np.ndarray, side: int) -> np.ndarray:
@@ -75,76 +64,75 @@ def cut_tiles(sheet: np.ndarray, side: int) -> np.ndarray:
     return np.concatenate([tiles, whole[None]])
 
 
-def print_record(record: Record, rng: np.random.Generator, width_px: int, degraded: bool) -> np.ndarray:
-    """A page of the record in a random style, twice as wide as high where the style allows it, perhaps
-    scanned or photographed.
-    """
-    from ecgvlm.paper.degrade import degrade
-    from ecgvlm.paper.render import render
-    from ecgvlm.paper.style import random_style
-
-    style = random_style(rng, width_px=width_px)
-    if style.grid_box is None:
-        style = replace(style, height=style.width / 2)
-    page = render(record, style, rng)
-    if degraded:
-        page = degrade(page, ("none", "scan", "photo")[rng.integers(3)], rng)
-    return page.image
-
-
 class RowPages:
-    """Rows in ECGInstruct form as pages. side: of a tile in px; tiles: 3 or 9; questions: rows of a page seen
-    together.
+    """Rows in ECGInstruct form (see `load_rows`) as pages.
+
+    side: of a tile in px; tiles: 3 or 9; questions: rows of a page seen together; balance: see `Data`.
     """
 
     def __init__(
-        self,
-        rows: Path,
-        images: Path | None,
-        side: int,
-        tiles: int = 3,
-        questions: int = 1,
-        balance: float = 0.0,
-        degraded: bool = True,
-        seed: int = 0,
-    ):
-        self.items = load_gold(rows, images)
-        self.side, self.grid = side, (1, 2) if tiles == 3 else (2, 4)
-        self.degraded, self.seed = degraded, seed
-        if blind := next((item for item in self.items if item.image is None), None):
+        self, rows: str | Path, images: Path | None, side: int, tiles: int = 3, questions: int = 1,
+        balance: float = 0.0, seed: int = 0, skipped: list[str] | None = None,
+    ):  # fmt: skip
+        self.side, self.width, self.seed = side, GRIDS[tiles][1] * side, seed
+        kept = list(load_rows(rows, images, skipped=skipped))
+        if blind := next((row for row in kept if row.image is None), None):
             raise EcgError("unsupported_format", f"{rows}: row {blind.id!r} has no image")
-        self.groups = _groups(self.items, questions)
+        self.groups = _groups(kept, questions)
         self.odds = _odds(self.groups, balance) if balance else None
 
     def order(self, epoch: int, batch: int) -> list[list[int]]:
         """The epoch's batches of `batch` groups, the same for every process; a rest smaller than a batch is
-        left out.
-        """
+        left out."""
         rng = np.random.default_rng([self.seed, epoch])
         n = len(self.groups)
-        if n < batch:
-            raise EcgError("unsupported_format", f"{n} pages are fewer than one batch of {batch}")
         drawn = rng.permutation(n) if self.odds is None else rng.choice(n, n, p=self.odds)
         return by_length(drawn[: n // batch * batch], [g.length for g in self.groups], batch, rng)
 
     def load(self, epoch: int, index: int) -> Sample:
         """Raises EcgError where the image cannot be read."""
-        group = self.groups[index]
-        rows = tuple(tuple(zip(item.turns, item.golds)) for item in group.items)
-        image = self.image(group.items[0], np.random.default_rng([self.seed, epoch, index]))
-        return Sample(cut_tiles(fit_page(image, self.grid[1] * self.side), self.side), rows)
-
-    def image(self, item: Item, rng: np.random.Generator) -> np.ndarray:
-        """A row's picture, or its record printed: RGB [H, W, 3] uint8."""
-        if isinstance(item.image, Path) and item.image.suffix.lower() not in PICTURES:
-            return print_record(
-                read_record(item.image), rng, max(1100, self.grid[1] * self.side), self.degraded
-            )
-        assert item.image is not None
-        return load_image(item.image)
+        rows = self.groups[index].rows
+        assert rows[0].image is not None
+        sheet = fit(load_image(rows[0].image), self.width)
+        return Sample(cut_tiles(sheet, self.side), tuple(row.turns for row in rows))
 
     def __len__(self) -> int:
         return len(self.groups)
+
+
+class RecordPages:
+    """Labelled records printed in a new style, layout and state of wear each epoch, with new questions.
+
+    records, folds: see `find_records`. questions: so many about each page.
+    """
+
+    def __init__(
+        self, records: Path, folds: Collection[int] | None, side: int, tiles: int = 3, questions: int = 4,
+        seed: int = 0,
+    ):  # fmt: skip
+        self.entries = list(find_records(records, folds))
+        self.side, self.width, self.questions, self.seed = side, GRIDS[tiles][1] * side, questions, seed
+
+    def order(self, epoch: int, batch: int) -> list[list[int]]:
+        rng = np.random.default_rng([self.seed, epoch])
+        n = len(self.entries)
+        return by_length(rng.permutation(n)[: n // batch * batch], [0] * n, batch, rng)
+
+    def load(self, epoch: int, index: int) -> Sample:
+        """Raises EcgError where the record cannot be read or has no labels."""
+        entry = self.entries[index]
+        record = entry.load()
+        if record.labels is None:
+            raise EcgError("unsupported_format", f"{record.source or entry.key}: the record has no labels")
+        look = build.Recipe(width=max(1024, self.width), wide=True, seed=self.seed * 1000 + epoch)
+        kind = build.PAGES[(index + epoch) % len(build.PAGES)]
+        _, picture, known = build.print_page(record, entry.key, kind, look)
+        asked = ask(known, Random(f"{self.seed}:{epoch}:{index}"), self.questions)
+        sheet = fit(load_image(picture), self.width)
+        return Sample(cut_tiles(sheet, self.side), tuple(((qa.question, qa.answer),) for qa in asked))
+
+    def __len__(self) -> int:
+        return len(self.entries)
 
 
 def by_length(
@@ -159,31 +147,32 @@ def by_length(
     return batches
 
 
-def _groups(items: Sequence[Item], questions: int) -> list[Group]:
-    pages: dict[object, list[Item]] = {}
-    for item in items:
-        pages.setdefault(item.image, []).append(item)
+def _groups(rows: Sequence[Row], questions: int) -> list[Group]:
+    pages: dict[object, list[Row]] = {}
+    for row in rows:
+        pages.setdefault(row.image, []).append(row)
     groups = []
-    for rows in pages.values():
-        for k in range(0, len(rows), questions):
-            part = tuple(rows[k : k + questions])
-            groups.append(Group(part, sum(len(t) for item in part for t in (*item.turns, *item.golds))))
+    for of_page in pages.values():
+        for k in range(0, len(of_page), questions):
+            part = tuple(of_page[k : k + questions])
+            groups.append(Group(part, sum(len(text) for row in part for turn in row.turns for text in turn)))
     return groups
 
 
 def _odds(groups: Sequence[Group], balance: float) -> np.ndarray:
-    """How likely each group is drawn: by its rarest label's count to the power of -balance; "" stands for no
-    label.
-    """
-    found = [{x for item in g.items for x in item_labels(item)} or {""} for g in groups]
+    """How likely each group is drawn: by its rarest label's count to the power of -balance; "" stands for
+    no label."""
+    found = [{x for row in g.rows for x in row_labels(row)} or {""} for g in groups]
     count = Counter(label for labels in found for label in labels)
     weights = np.array([max(count[label] ** -balance for label in labels) for labels in found])
     return weights / weights.sum()
 
 
-def item_labels(item: Item) -> frozenset[str]:
-    """The labels that a row's answers state, read as the benchmark's strict parser reads them."""
-    return frozenset(x for gold in item.golds for x in strict_labels(gold, LABELS).labels)
+def row_labels(row: Row) -> frozenset[str]:
+    """The labels that a row brings, or else those its answers state, read by the benchmark's strict parser."""
+    if "labels" in row.metadata:
+        return frozenset(row.metadata["labels"])
+    return frozenset(x for _, answer in row.turns for x in strict_labels(answer, LABELS).labels)
 
 
 def micro_batches(

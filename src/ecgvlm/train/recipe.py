@@ -21,26 +21,26 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """What is trained on.
+    """What is trained on: rows, or records whose pages and questions are made afresh each epoch.
 
-    train, valid: rows in ECGInstruct form (JSON or Parquet); images: the folder their images lie in, by
-    default the rows' own. An image may be a picture, or a record, which is then printed afresh each time it
-    is seen. records, folds, valid_folds: PTB-XL, for base "smollm2", whose pages are drawn as evidence.
-    tiles: 3 (pages of 1024 x 512 px) or 9 (2048 x 1024). questions: so many of a page's rows go together and
-    share the page's tokens. balance: 0 draws every page alike often, 1 every label. skip_unreadable: leave
-    out images that cannot be read (counted) instead of stopping.
+    train, valid: rows in ECGInstruct form (JSON, Parquet, a folder of pictures, a hub name); images: where
+    the pictures lie that rows name. records, folds, valid_folds: a folder of labelled records and PTB-XL's
+    folds of it. tokens: for base "smollm2", a run of our decoder whose evidence embeddings it takes over.
+    tiles: 3 (pages of 1024 x 512 px) or 9 (2048 x 1024). questions: rows of a page that share its tokens.
+    balance: 0 draws every page alike often, 1 every label. skip_unreadable: leave out, named and counted,
+    what cannot be read, instead of stopping.
     """
 
-    train: Path | None = None
-    valid: Path | None = None
+    train: str | None = None
+    valid: str | None = None
     images: Path | None = None
     records: Path | None = None
-    folds: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    folds: tuple[int, ...] | None = (1, 2, 3, 4, 5, 6)
     valid_folds: tuple[int, ...] = (7,)
+    tokens: Path | None = None
     tiles: Literal[3, 9] = 3
     questions: Count = 4
     balance: Share = 0.0
-    degrade: bool = True
     workers: Annotated[int, Field(ge=0)] = 1
     skip_unreadable: bool = False
 
@@ -125,11 +125,10 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        if self.base == SMOLLM2:
-            if self.data.records is None or self.data.train is not None:
-                raise ValueError("base smollm2 draws its pages from data.records, not from data.train")
-        elif self.data.train is None:
-            raise ValueError("data.train names no rows")
+        if (self.data.train is None) == (self.data.records is None):
+            raise ValueError("data needs either train (rows) or records")
+        if self.base == SMOLLM2 and self.data.records is None:
+            raise ValueError("base smollm2 draws its pages from data.records")
         if self.loop.batch % self.loop.micro_batch:
             raise ValueError("loop.batch must be a multiple of loop.micro_batch")
         if not any(dict(self.rates).values()):
@@ -138,7 +137,7 @@ class Recipe(_Section):
 
 
 class Stage(_Section):
-    """One program of our own model's recipe. makes: the file whose presence says that the stage is done."""
+    """One program of our own model's recipe. makes: the file that it must have written."""
 
     run: Literal["pagenet", "pool", "encoder", "language"]
     makes: str

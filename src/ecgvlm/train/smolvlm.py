@@ -10,9 +10,9 @@ import torch
 
 from ecgvlm.record import EcgError
 from ecgvlm.train.answering import Answering, Chat, check_keys
+from ecgvlm.train.pages import GRIDS
 
 IMAGE = "<image>"
-GRIDS = {3: (1, 2), 9: (2, 4)}  # tiles with the whole page's -> rows and columns
 
 
 class SmolVLM(Answering):

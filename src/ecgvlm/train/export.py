@@ -1,0 +1,140 @@
+"""`ecgvlm export`: a checkpoint as users load it: ONNX for our own model, a transformers folder for the
+others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ecgvlm.record import EcgError
+
+INT8 = ".int8.onnx"
+
+
+def export(source: Path, out: Path) -> list[Path]:
+    """Writes the model of a run, or of one of its checkpoints, to a folder; returns the files written.
+
+    source: the folder of a fine-tuning run (its best checkpoint is taken), a checkpoint in it, the folder of
+    our own model's run, or that of its encoder or decoder alone. Raises EcgError where it is none of these.
+    """
+    encoder = [p for p in (source, source / "encoder") if (p / "member0.pt").is_file()]
+    language = [
+        p for p in (source, source / "language") if (p / "checkpoint.pt").is_file() and _is_language(p)
+    ]
+    if encoder or language:
+        return _written(out, lambda folder: _export_ours(encoder, language, folder), whole=False)
+    run = source.parent.parent if source.parent.name == "checkpoints" else source
+    if not (run / "recipe.json").is_file():
+        raise EcgError("unreadable_file", f"{source}: neither a run nor a checkpoint of ecgvlm train")
+    return _written(out, lambda folder: _export_finetuned(run, _chosen(run, source), folder), whole=True)
+
+
+def _written(out: Path, write: Callable[[Path], None], whole: bool) -> list[Path]:
+    """Writes beside and renames: the folder where it must be `whole`, else file by file into one that may
+    exist.
+    """
+    if whole and out.exists():
+        raise EcgError("unsupported_format", f"{out} exists; name a folder that does not")
+    beside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        write(beside)
+        names = sorted(p.name for p in beside.iterdir())
+        if whole:
+            os.replace(beside, out)
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                os.replace(beside / name, out / name)
+    except OSError as error:
+        raise EcgError("unreadable_file", f"{out}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return [out / name for name in names]
+
+
+def _is_language(folder: Path) -> bool:
+    return (folder / "tokenizer.json").is_file()
+
+
+def _chosen(run: Path, source: Path) -> Path:
+    from ecgvlm.train import checkpoint
+
+    if source != run:
+        return source
+    whole = checkpoint.steps_in(run)
+    if not whole:
+        raise EcgError("unreadable_file", f"{run} holds no checkpoint yet")
+    best = checkpoint.place_of(whole[-1])["best"]
+    return run / "checkpoints" / best if best else whole[-1]
+
+
+def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
+    """The base with the checkpoint's weights, adapters merged, as AutoModelForImageTextToText loads it."""
+    from ecgvlm.train import checkpoint
+    from ecgvlm.train.answering import merge_adapters
+    from ecgvlm.train.finetune import base_model, prepare
+    from ecgvlm.train.recipe import Recipe
+    from ecgvlm.train.smolvlm import SmolVLM, save_transformers
+
+    said = json.loads((run / "recipe.json").read_text())
+    recipe = Recipe(**said["recipe"])
+    if recipe.method == "qlora":  # the adapters fit the base in full precision just as well
+        recipe = recipe.model_copy(update={"method": "lora"})
+    model = base_model(recipe)
+    prepare(model, recipe)
+    checkpoint.restore_weights(chosen, model)
+    if recipe.method != "full":
+        merge_adapters(model.net)
+    if isinstance(model, SmolVLM):
+        save_transformers(model, folder)
+    else:
+        from ecgvlm.train.smollm2 import SmolLM2, save_smollm2
+
+        assert isinstance(model, SmolLM2)
+        save_smollm2(model, folder)
+    (folder / "ecgvlm.json").write_text(json.dumps({"checkpoint": chosen.name, **said}, indent=1) + "\n")
+
+
+def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> None:
+    """encoder.onnx with encoder.json, language.onnx with tokenizer.json, each also with 8-bit weights."""
+    import torch
+
+    if encoder:
+        from ecgvlm.train.encoder import Encoder, Ensemble
+        from ecgvlm.train.encoder import export as write_encoder
+
+        members = []
+        for path in sorted(encoder[0].glob("member*.pt")):
+            member = Encoder()
+            member.load_state_dict(torch.load(path, weights_only=True))
+            members.append(member.eval())
+        write_encoder(Ensemble(members), folder / "encoder.onnx")
+        shutil.copy(encoder[0] / "encoder.json", folder)
+        quantize(folder / "encoder.onnx")
+    if language:
+        from ecgvlm.train.language import export as write_language
+        from ecgvlm.train.language import load
+
+        write_language(load(language[0]), folder / "language.onnx")
+        shutil.copy(language[0] / "tokenizer.json", folder)
+        quantize(folder / "language.onnx")
+
+
+def quantize(path: Path) -> Path:
+    """Writes NAME.int8.onnx beside NAME.onnx: weights of matrix products in 8 bits, a scale a column; returns
+    its path.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    out = path.with_name(path.name.removesuffix(".onnx") + INT8)
+    # Convolutions stay as they are: ONNX Runtime has no fast one on signed 8-bit weights.
+    quantize_dynamic(
+        path, out, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8, per_channel=True
+    )
+    return out

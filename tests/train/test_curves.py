@@ -1,0 +1,45 @@
+"""Metrics on disk: cut back to the step that a run goes on from, and drawn."""
+
+import csv
+import json
+
+import pytest
+
+from ecgvlm.record import EcgError
+from ecgvlm.train.curves import EVALUATIONS, STEPS, RunLog, plot
+
+
+def log_steps(folder, first, last, start):
+    log = RunLog(folder, start, last)
+    for step in range(first, last + 1):
+        log.step({name: 1.0 / step for name in STEPS} | {"step": step})
+        if step % 2 == 0:
+            sample = {"question": "Q", "gold": "A", "answer": f"at {step}"}
+            log.evaluation({name: 0.5 for name in EVALUATIONS} | {"step": step}, [sample])
+    log.close()
+
+
+def test_a_run_that_goes_on_drops_what_came_after(tmp_path):
+    log_steps(tmp_path, 1, 7, 0)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("8,0.1")  # killed while it wrote
+    log_steps(tmp_path, 5, 9, 4)
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == list(range(1, 10))
+    with (tmp_path / "evaluations.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [2, 4, 6, 8]
+    samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert [s["answer"] for s in samples] == ["at 2", "at 4", "at 6", "at 8"]
+
+
+def test_curves_are_drawn(tmp_path):
+    for name in ("a", "b"):
+        log_steps(tmp_path / name, 1, 6, 0)
+    plot([tmp_path / "a", tmp_path / "b"], tmp_path / "curves.svg")
+    text = (tmp_path / "curves.svg").read_text()
+    assert "validation" in text
+    assert not list(tmp_path.glob(".*"))
+    with pytest.raises(EcgError, match="absent"):
+        plot([tmp_path / "absent"], tmp_path / "curves.png")
+    with pytest.raises(EcgError, match=r"curves\.xyz"):
+        plot([tmp_path / "a"], tmp_path / "curves.xyz")

@@ -1,0 +1,149 @@
+"""What is exported answers as what was trained."""
+
+import json
+from random import Random
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import transformers
+from train.tiny import SIDE, recipe, write_rows
+
+from ecgvlm.instruct.qa import Asker
+from ecgvlm.instruct.states import sample
+from ecgvlm.labels import LABELS
+from ecgvlm.model.evidence import encode
+from ecgvlm.model.findings import BEAT, NUMBERS, SAMPLES
+from ecgvlm.model.language import ANSWER, ASK, END, Language
+from ecgvlm.record import EcgError
+from ecgvlm.train import checkpoint
+from ecgvlm.train.encoder import Encoder, Ensemble
+from ecgvlm.train.export import export
+from ecgvlm.train.finetune import base_model, finetune, prepare
+from ecgvlm.train.language import Config, Decoder, train_tokenizer
+from ecgvlm.train.pages import cut_tiles
+
+PAGES = 200
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    """A run of our own model, random but for what makes its answers differ."""
+    run = tmp_path_factory.mktemp("ours")
+    for part in ("encoder", "language"):
+        (run / part).mkdir()
+    torch.manual_seed(0)
+    members = [Encoder().eval() for _ in range(2)]
+    for k, member in enumerate(members):
+        with torch.no_grad():
+            member.head.normal_(std=0.2)
+        torch.save(member.state_dict(), run / f"encoder/member{k}.pt")
+    (run / "encoder/encoder.json").write_text(json.dumps({"name": "test", "labels": list(LABELS)}))
+    tokenizer = train_tokenizer([], 400, texts=60)
+    tokenizer.save(str(run / "language/tokenizer.json"))
+    config = Config(vocabulary=tokenizer.get_vocab_size(), dim=32, layers=2, heads=4, hidden=48)
+    decoder = Decoder(config)
+    with torch.no_grad():
+        for p in decoder.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+        decoder.features.weight[0] = 0
+    torch.save({"model": decoder.state_dict(), "config": vars(config)}, run / "language/checkpoint.pt")
+    return run, Ensemble(members).eval(), decoder.eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def exported(ours, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported")
+    names = {path.name for path in export(ours[0], out)}
+    assert names == {
+        "encoder.onnx", "encoder.int8.onnx", "encoder.json", "language.onnx", "language.int8.onnx", "tokenizer.json",
+    }  # fmt: skip
+    return out
+
+
+def probabilities(path, inputs):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return 1 / (1 + np.exp(-session.run(None, inputs)[0]))
+
+
+def test_probabilities_of_200_pages(ours, exported):
+    rng = np.random.default_rng(0)
+    leads = rng.normal(0, 0.3, (PAGES, 12, SAMPLES)).astype(np.float32)
+    leads[rng.random((PAGES, 12)) < 0.2] = np.nan
+    beat = rng.normal(0, 0.3, (PAGES, 12, BEAT)).astype(np.float32)
+    numbers = rng.normal(1, 0.5, (PAGES, NUMBERS)).astype(np.float32)
+    numbers[rng.random(numbers.shape) < 0.1] = np.nan
+    with torch.no_grad():
+        wanted = torch.sigmoid(ours[1](*map(torch.from_numpy, (leads, beat, numbers)))).numpy()
+    inputs = {"leads": leads, "beat": beat, "numbers": numbers}
+    assert np.ptp(wanted, axis=0).max() > 0.05, "the pages must differ"
+    assert np.abs(probabilities(exported / "encoder.onnx", inputs) - wanted).max() < 1e-3
+    assert np.abs(probabilities(exported / "encoder.int8.onnx", inputs) - wanted).max() < 0.05
+
+
+def said_by_torch(decoder, tokenizer, evidence, question, length):
+    words = [ASK, *tokenizer.encode(question).ids, ANSWER]
+    said = []
+    features = torch.from_numpy(encode(evidence))[None]
+    for _ in range(length):
+        with torch.no_grad():
+            hidden = decoder(features, torch.tensor([words]))
+        word = int((hidden[0, -1] @ decoder.words.weight.T).argmax())
+        if word == END:
+            break
+        words.append(word)
+        said.append(word)
+    return tokenizer.decode(said).removeprefix(" ")
+
+
+def test_answers_of_200_pages(ours, exported):
+    language, rng = Language(exported), Random(0)
+    asker, answers = Asker(rng), set()
+    for _ in range(PAGES):
+        evidence = sample(rng)
+        question = asker.ask(evidence, "finding").question
+        wanted = said_by_torch(ours[2], ours[3], evidence, question, 6)
+        assert language.answer(evidence, question, 6).startswith(wanted.rstrip("\N{REPLACEMENT CHARACTER}"))
+        answers.add(wanted)
+    assert len(answers) > 20, "the answers must depend on the page"
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_finetuned_model_is_a_transformers_folder(tmp_path, model_folder, rows, method):
+    one = recipe(tmp_path, model_folder, rows, method=method, adapter={"rank": 2}, loop={"steps": 3})
+    made = finetune(one)
+    export(made, tmp_path / "out")
+    with pytest.raises(EcgError, match="exists"):
+        export(one.out, tmp_path / "out")
+    net, info = transformers.AutoModelForImageTextToText.from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    processor = transformers.AutoProcessor.from_pretrained(tmp_path / "out")
+    trained = base_model(one)
+    prepare(trained, one)
+    checkpoint.restore_weights(made, trained)
+    trained.eval()
+    question = "Which rhythm is this?"
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        sheet = rng.integers(0, 255, (SIDE, 2 * SIDE, 3), np.uint8)
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        text = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
+        inputs = processor(text=[text], images=[[sheet]], return_tensors="pt")
+        assert inputs["pixel_values"].shape[1] == 3, "the folder keeps the tiles that were trained on"
+        out = net.generate(**inputs, max_new_tokens=10, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        page = torch.from_numpy(cut_tiles(sheet, SIDE))[None]
+        said = trained.answer(page, [((question, ""),)], 10)[0]
+        assert processor.tokenizer.decode(out, skip_special_tokens=True).strip() == said
+    assert json.loads((tmp_path / "out/ecgvlm.json").read_text())["checkpoint"] == made.name
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    write_rows(tmp_path, pages=1)
+    with pytest.raises(EcgError, match="neither a run nor a checkpoint"):
+        export(tmp_path, tmp_path / "out")
