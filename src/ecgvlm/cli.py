@@ -26,6 +26,7 @@ SUBCOMMANDS = {
     "bench": ("ecgvlm.bench.cli", "Run, score and compare systems on ECGBench."),
     "instruct": ("ecgvlm.instruct.cli", "Build instruction data from labelled records."),
     "train": ("ecgvlm.train.cli", "Fine-tune models on ECG pages; draw their curves."),
+    "train": ("ecgvlm.train.cli", "Fine-tune models on ECG pages; draw their curves."),
     "store": ("ecgvlm.serve.cli", "What `ecgvlm serve --store` has kept."),
 }
 
@@ -438,6 +439,21 @@ def batch(
         f"{output}: {done.total:,} rows, {done.failed:,} of them not readable; {done.kept:,} from before, "
         f"{done.done - done.kept:,} read now at {done.pages_per_second:.1f} a second"
     )
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training run, or one of its checkpoints.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+) -> None:
+    """Write a trained model as users load it: ONNX for our own, a transformers folder for the SmolVLM family."""
+    from ecgvlm.train.cli import needs_training_packages
+
+    needs_training_packages()
+    from ecgvlm.train.export import export as exported
+
+    for path in exported(checkpoint, output):
+        print(path)
 
 
 @app.command()
