@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ecgvlm.bench.build import build_task, find_records
+from ecgvlm.bench.build import build_task
 from ecgvlm.bench.cli import app
 from ecgvlm.bench.gold import load_gold, load_hub
 from ecgvlm.bench.report import report_page
 from ecgvlm.bench.table import find_runs, leaderboard, load_run, published_rows, to_csv, to_html, to_markdown
 from ecgvlm.bench.task import load_task, task_names
+from ecgvlm.datasets import find_records
 from ecgvlm.record import EcgError
 
 ROWS = {
@@ -62,7 +63,7 @@ def write_records(folder):
         beat = np.exp(-(((t % 0.8) - 0.4) ** 2) / 0.0005)
         signal = np.outer(beat, np.linspace(0.5, 1.5, 12))
         wfdb.wrsamp(
-            f"A{k}", fs=100, units=["mV"] * 12, sig_name=leads, p_signal=signal, fmt=["16"] * 12,
+            f"E{k}", fs=100, units=["mV"] * 12, sig_name=leads, p_signal=signal, fmt=["16"] * 12,
             write_dir=str(folder), comments=[f"Dx: {code}"],
         )  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_build_run_table_and_report(tmp_path):
     assert {i.meta["page"] for i in items} == {"clean", "scan"}
     first = items[0].image_bytes()
     build_task(load_task("code15"), tmp_path / "records", tmp_path / "again", ["clean"])
-    assert (tmp_path / "again" / "images" / "A0-clean.png").read_bytes() == first, (
+    assert (tmp_path / "again" / "images" / "E0-clean.png").read_bytes() == first, (
         "pages depend on seed and id only"
     )
 

@@ -4,11 +4,9 @@ it.
 
 from __future__ import annotations
 
-import csv
 import json
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,72 +14,11 @@ import numpy as np
 
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
+from ecgvlm.datasets import find_records, load_records
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
 from ecgvlm.record import EcgError, Record
 
 PAGES = ("clean", "scan", "photo")
-# SNOMED CT codes of the CinC 2020/2021 headers (physionetchallenges/evaluation-2021, dx_mapping_scored.csv).
-_SNOMED = {
-    "426783006": "SR", "164889003": "AF", "164890007": "AFLT", "270492004": "1dAVb", "164909002": "LBBB",
-    "733534002": "LBBB", "59118001": "RBBB", "713427006": "RBBB", "713426002": "IRBBB", "426177001": "SB",
-    "427084000": "ST", "427393009": "SARRH", "284470004": "PAC", "63593006": "PAC", "427172004": "PVC",
-    "17338001": "PVC", "429622005": "STD", "164931005": "STE", "445118002": "LAFB", "164873001": "LVH",
-    "251146004": "LVOLT", "10370003": "PACE",
-}  # fmt: skip
-
-
-def find_records(
-    root: Path, folds: Collection[int] | None = None, fs: int = 100
-) -> Iterator[tuple[str, Record]]:
-    """(id, record) of a folder: PTB-XL (whole or the project's part), CODE-15%, or WFDB files with CinC
-    headers.
-
-    folds: PTB-XL's strat_folds wanted. Raises EcgError where the folder holds none of these.
-    """
-    if (root / "labels.csv").is_file() or (root / "ptbxl_database.csv").is_file():
-        from ecgvlm.datasets import load_ptbxl
-
-        for record in load_ptbxl(root, folds, fs):
-            yield str(record.meta["ecg_id"]), record
-    elif (root / "exams.csv").is_file():
-        yield from _code15(root)
-    elif headers := sorted(root.rglob("*.hea")):
-        from ecgvlm.record import read_wfdb
-
-        for header in headers:
-            yield header.stem, replace(read_wfdb(header.with_suffix("")), labels=_cinc_labels(header))
-    else:
-        raise EcgError("unsupported_format", f"{root}: neither PTB-XL, CODE-15% nor WFDB records (.hea)")
-
-
-def _code15(root: Path) -> Iterator[tuple[str, Record]]:
-    import h5py
-
-    from ecgvlm.record import read_code15
-
-    with (root / "exams.csv").open(newline="", encoding="utf-8") as file:
-        exams = {row["exam_id"]: row for row in csv.DictReader(file)}
-    for path in sorted(root.rglob("*.hdf5")):
-        with h5py.File(path) as file:
-            ids = [str(int(i)) for i in file["exam_id"][:]]
-        for index, exam in enumerate(ids):
-            row = exams.get(exam)
-            if row is None:
-                continue
-            found = {c for c in CODE15 if row[c] == "True"} | (
-                {"NORM"} if row["normal_ecg"] == "True" else set()
-            )
-            record = read_code15(path, index)
-            yield exam, replace(record, labels=frozenset(found), patient=row["patient_id"])
-
-
-def _cinc_labels(header: Path) -> frozenset[str]:
-    for line in header.read_text("utf-8", errors="replace").splitlines():
-        if line.lstrip("# ").startswith("Dx:"):
-            codes = {_SNOMED.get(c.strip()) for c in line.split("Dx:")[1].split(",")}
-            labels = frozenset(c for c in codes if c)
-            return labels | {"NORM"} if labels == {"SR"} else labels
-    return frozenset()
 
 
 def _list_codes(codes: Sequence[str], names: dict[str, str]) -> str:
@@ -102,7 +39,7 @@ _CPSC = {
 
 def _code15_gold(record: Record) -> str | None:
     labels, unknown = record.labels or frozenset(), record.meta.get("unknown", frozenset())
-    if unknown & set(CODE15):
+    if record.labels is None or unknown & set(CODE15):
         return None
     found = [c for c in CODE15 if c in labels]
     if found:
@@ -119,7 +56,7 @@ def _superclass_gold(record: Record) -> str | None:
 
 
 def _cpsc_gold(record: Record) -> str | None:
-    labels = record.labels or frozenset()
+    labels = (record.labels or frozenset()) | record.meta.get("signs", frozenset())
     found = [theirs for ours, theirs in _CPSC.items() if ours in labels]
     return "; ".join(found) if found else ("NORM" if "NORM" in labels else None)
 
@@ -144,13 +81,15 @@ def build_task(
     layout: str | None = None,
     licence: str = "",
     width_px: int = 1600,
+    skipped: list[str] | None = None,
 ) -> int:
     """Writes `out/<task>.json` and `out/images/`; returns the number of rows.
 
     Each record becomes one page of each kind asked for. Style, layout and damage of a page depend on the
     seed and the record's id only, so any subset is rendered alike. A record whose labels leave the gold
     open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
-    are shown to others only where it is open. Raises EcgError where the task cannot be made from records.
+    are shown to others only where it is open. skipped: as in `load_records`. Raises EcgError where the task
+    cannot be made from records, or a file is missing or damaged.
     """
     from ecgvlm.paper.degrade import degrade
     from ecgvlm.paper.render import render
@@ -161,7 +100,10 @@ def build_task(
     if unknown := set(pages) - set(PAGES):
         raise EcgError("unsupported_format", f"no page kind {min(unknown)!r}; there are: {', '.join(PAGES)}")
     gold_of = _GOLD[task.build]
-    found = [(key, record, gold) for key, record in find_records(records, folds) if (gold := gold_of(record))]
+    entries = find_records(records, folds)
+    found = [
+        (key, record, gold) for key, record in load_records(entries, skipped) if (gold := gold_of(record))
+    ]
     if not found:
         raise EcgError("unsupported_format", f"{records}: no record has the labels that {task.name} needs")
     if limit is not None and limit < len(found):

@@ -245,6 +245,7 @@ def build(
     licence: Annotated[
         str, typer.Option(help="Licence of the records (PTB-XL, CODE-15%: 'CC BY 4.0').")
     ] = "",
+    skip_damaged: Annotated[bool, typer.Option(help="Leave missing and damaged files out.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of styles, damage and prompts.")] = 0,
 ) -> None:
     """Makes a task from records: pages rendered with a seed, and the gold."""
@@ -254,9 +255,14 @@ def build(
     try:
         wanted = [int(f) for f in folds.split(",")] if folds else None
         loaded = load_task(task)
-        n = build_task(loaded, records, out, pages.split(","), seed, wanted, limit, layout, licence)
+        skipped: list[str] | None = [] if skip_damaged else None
+        n = build_task(
+            loaded, records, out, pages.split(","), seed, wanted, limit, layout, licence, skipped=skipped
+        )
     except EcgError as error:
         raise _fail(error) from None
+    for message in skipped or ():
+        typer.echo(f"skipped: {message}", err=True)
     typer.echo(f"{n} rows in {out / loaded.name}.json")
 
 
