@@ -26,22 +26,42 @@ TEXT_TOKENS, ANSWER_TOKENS = (
     25,
 )  # of a row; the median of `ecgvlm instruct build`'s close-ended rows is lower
 MODELS = {
-    "256M": {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
-             "num_key_value_heads": 3},
-    "500M": {"hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 15,
-             "num_key_value_heads": 5},
-}  # fmt: skip
+    "256M": {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+    },
+    "500M": {
+        "hidden_size": 960,
+        "intermediate_size": 2560,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 15,
+        "num_key_value_heads": 5,
+    },
+}
 
 
 def operations(text: dict, tiles: int, questions: int) -> float:
     """Floating-point operations of one page's forward pass; backward costs twice as many again."""
     with torch.device("meta"):
         config = transformers.Idefics3Config(
-            vision_config={"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-                           "num_attention_heads": 12, "image_size": 512, "patch_size": 16},
-            text_config=transformers.LlamaConfig(vocab_size=49280, tie_word_embeddings=True, pad_token_id=2, **text),
-            image_token_id=49190, scale_factor=4, tie_word_embeddings=True,
-        )  # fmt: skip
+            vision_config={
+                "hidden_size": 768,
+                "intermediate_size": 3072,
+                "num_hidden_layers": 12,
+                "num_attention_heads": 12,
+                "image_size": 512,
+                "patch_size": 16,
+            },
+            text_config=transformers.LlamaConfig(
+                vocab_size=49280, tie_word_embeddings=True, pad_token_id=2, **text
+            ),
+            image_token_id=49190,
+            scale_factor=4,
+            tie_word_embeddings=True,
+        )
         config._attn_implementation = "sdpa"
         net = transformers.Idefics3ForConditionalGeneration(config)
         prefix, t = 64 * tiles + 20, 64 * tiles + 20 + questions * TEXT_TOKENS

@@ -4,19 +4,10 @@ import csv
 import json
 
 import pytest
+from train.tiny import log_steps
 
 from ecgvlm.record import EcgError
-from ecgvlm.train.curves import EVALUATIONS, STEPS, RunLog, plot
-
-
-def log_steps(folder, first, last, start):
-    log = RunLog(folder, start, last)
-    for step in range(first, last + 1):
-        log.step({name: 1.0 / step for name in STEPS} | {"step": step})
-        if step % 2 == 0:
-            sample = {"question": "Q", "gold": "A", "answer": f"at {step}"}
-            log.evaluation({name: 0.5 for name in EVALUATIONS} | {"step": step}, [sample])
-    log.close()
+from ecgvlm.train.curves import plot
 
 
 def test_a_run_that_goes_on_drops_what_came_after(tmp_path):

@@ -57,8 +57,13 @@ def exported(ours, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported")
     names = {path.name for path in export(ours[0], out)}
     assert names == {
-        "encoder.onnx", "encoder.int8.onnx", "encoder.json", "language.onnx", "language.int8.onnx", "tokenizer.json",
-    }  # fmt: skip
+        "encoder.onnx",
+        "encoder.int8.onnx",
+        "encoder.json",
+        "language.onnx",
+        "language.int8.onnx",
+        "tokenizer.json",
+    }
     return out
 
 

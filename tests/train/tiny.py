@@ -10,6 +10,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ecgvlm.record import EcgError
+from ecgvlm.train.curves import EVALUATIONS, STEPS, RunLog
 from ecgvlm.train.finetune import finetune
 from ecgvlm.train.recipe import Recipe
 
@@ -117,3 +118,14 @@ def train_limited(one, pipe):
         train(one)
     except EcgError as error:
         pipe.send(error.message)
+
+
+def log_steps(folder, first, last, start):
+    """Logs steps of a run that began, or went on, at `start`; a validation every other one."""
+    log = RunLog(folder, start, last)
+    for step in range(first, last + 1):
+        log.step({name: 1.0 / step for name in STEPS} | {"step": step})
+        if step % 2 == 0:
+            sample = {"question": "Q", "gold": "A", "answer": f"at {step}"}
+            log.evaluation({name: 0.5 for name in EVALUATIONS} | {"step": step}, [sample])
+    log.close()

@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.distributed.fsdp import FSDPModule
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 
 from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.score import score
@@ -41,7 +42,7 @@ from ecgvlm.train.answering import (
 )
 from ecgvlm.train.curves import RunLog
 from ecgvlm.train.pages import RecordPages, RowPages, Sample, micro_batches
-from ecgvlm.train.recipe import SMOLLM2, Evaluation, Loop, Recipe
+from ecgvlm.train.recipe import SMOLLM2, Evaluation, Recipe
 
 
 class Source(Protocol):
@@ -134,14 +135,18 @@ class Run:
 
     def __init__(self, recipe: Recipe, model: Answering, train: Source, valid: Source | None):
         self.recipe, self.train, self.valid = recipe, train, valid
-        self.accelerator = _accelerator(recipe.loop)
+        self.accelerator = Accelerator(mixed_precision="bf16" if recipe.loop.precision == "bf16" else "no")
         loop, world = recipe.loop, self.accelerator.num_processes
         if loop.batch % (loop.micro_batch * world):
             said = f"batch {loop.batch} is no multiple of micro_batch {loop.micro_batch} x {world} processes"
             raise EcgError("unsupported_format", said)
         self.accumulation = loop.batch // (loop.micro_batch * world)
         self.chat = model.chat
-        self.model: Any = self.accelerator.prepare(model)
+        self.model: Any = model.to(self._device)
+        if not loop.sharded:
+            self.model = self.accelerator.prepare(model)
+        elif world > 1:
+            shard(model, self._device, world)
         groups = parameter_groups(self.model, recipe.rates, recipe.loop.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
         self.place: dict[str, Any] = {
@@ -228,9 +233,10 @@ class Run:
                 # The processes' gradients are averaged; this makes them the sum's.
                 accelerator.backward(part * (accelerator.num_processes / tokens))
             loss += part.detach()
-        gradient = accelerator.clip_grad_norm_(
-            [p for g in self.optimizer.param_groups for p in g["params"]], loop.clip
-        )
+        learning = [p for group in self.optimizer.param_groups for p in group["params"]]
+        gradient = torch.nn.utils.clip_grad_norm_(learning, loop.clip)
+        if isinstance(gradient, DTensor):
+            gradient = gradient.full_tensor()
         self.optimizer.step()
         self.optimizer.zero_grad()
         loss = accelerator.reduce(loss) / tokens
@@ -361,20 +367,14 @@ class Run:
         ]
 
 
-def _accelerator(loop: Loop) -> Accelerator:
-    plugin = None
-    if loop.sharded:
-        from accelerate import FullyShardedDataParallelPlugin
-
-        plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=2, auto_wrap_policy="transformer_based_wrap", reshard_after_forward=True
-        )
-    try:
-        return Accelerator(mixed_precision="bf16" if loop.precision == "bf16" else "no", fsdp_plugin=plugin)
-    except (ValueError, RuntimeError) as error:
-        raise EcgError(
-            "unsupported_format", f"the processes cannot be set up: {str(error).splitlines()[0]}"
-        ) from None
+def shard(model: torch.nn.Module, device: torch.device, world: int) -> None:
+    """FSDP: every layer is a unit that is gathered while it is at work, the rest is one more."""
+    mesh = torch.distributed.init_device_mesh(device.type, (world,))
+    for module in list(model.modules()):
+        if isinstance(module, torch.nn.ModuleList):
+            for layer in module:
+                fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
 
 
 class _nothing:

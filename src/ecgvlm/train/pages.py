@@ -169,7 +169,7 @@ def _odds(groups: Sequence[Group], balance: float) -> np.ndarray:
 
 
 def row_labels(row: Row) -> frozenset[str]:
-    """The labels that a row brings, or else those its answers state, read by the benchmark's strict parser."""
+    """The labels that a row brings, or else those its answers state, read by the strict parser."""
     if "labels" in row.metadata:
         return frozenset(row.metadata["labels"])
     return frozenset(x for _, answer in row.turns for x in strict_labels(answer, LABELS).labels)
