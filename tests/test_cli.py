@@ -124,6 +124,11 @@ def test_read_json_keeps_the_order_and_tries_all(run, picture, tmp_path):
     assert all("\n" not in row["error"]["message"] for row in found if not row["ok"])
 
 
+def test_a_device_without_end_is_too_large(run):
+    _, out, _ = run("read", "--json", "/dev/zero", "/dev/null")
+    assert [row["error"]["code"] for row in lines(out)] == ["too_large", "unreadable_file"]
+
+
 def test_an_error_for_a_person_is_one_line_that_names_the_image_once(run, tmp_path):
     missing = tmp_path / ("long" * 40) / "no[red].png"
     status, out, err = run("read", missing)

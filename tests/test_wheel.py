@@ -12,22 +12,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in (".png", ".jpg"))
 LARGEST = 100_000_000  # bytes that package indices take
-# Kinds of files that our package has; records, training pools and pictures of pages are of no such kind.
-KINDS = {
-    ".py",
-    ".typed",
-    ".onnx",
-    ".json",
-    ".toml",
-    ".csv",
-    ".txt",
-    ".html",
-    ".css",
-    ".js",
-    ".svg",
-    ".woff2",
-    ".webmanifest",
-}
+# Kinds of files that our package has; records and training pools are of no such kind. Of pictures it has the
+# web page's samples, which are the simulated examples.
+KINDS = {".py", ".typed", ".onnx", ".json", ".toml", ".csv", ".html", ".css", ".js", ".svg", ".webp"}
 
 pytestmark = pytest.mark.slow
 
@@ -66,8 +53,13 @@ def test_contents(wheel):
     assert {name.split("/")[0].split("-")[0] for name in files} == {"ecgvlm"}
     code = [name for name in files if ".dist-info/" not in name]
     assert {Path(name).suffix for name in code} <= KINDS
+    pictures = {Path(name) for name in code if name.endswith(".webp")}
+    assert {path.parent for path in pictures} <= {Path("ecgvlm/serve/web/samples")}
+    assert {path.stem for path in pictures} <= {path.stem for path in EXAMPLES}
     assert not [name for name in code if "test" in Path(name).name or "__pycache__" in name]
-    assert {f"ecgvlm/data/{name}" for name in ("pagenet.onnx", "encoder.onnx", "encoder.json")} <= set(code)
+    assert {
+        f"ecgvlm/data/{name}" for name in ("pagenet.onnx", "encoder.onnx", "language.onnx", "tokenizer.json")
+    } <= set(code)
     assert any(name.endswith("licenses/LICENSE") for name in files)
 
 
@@ -79,6 +71,12 @@ def test_reads_the_examples_without_extras(installed):
     assert all(answer["ok"] and answer["answer"] and answer["report"] for answer in answers)
     lacks = subprocess.run([installed / "python", "-c", "import torch"], capture_output=True)
     assert lacks.returncode == 1
+
+
+def test_helps_without_extras(installed):
+    for words in ([], ["read"], ["batch"], ["serve"], ["bench"], ["bench", "score"], ["instruct"], ["store"]):
+        said = ecgvlm(installed, *words, "--help")
+        assert (said.returncode, said.stderr) == (0, "")
 
 
 def test_every_command_says_what_it_needs(installed):
