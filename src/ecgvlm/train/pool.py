@@ -1,8 +1,8 @@
 """Observations to train the findings encoder on: what is left of a record once it was printed and digitised.
 
-    python -m ecgvlm.train.pool --records ../shared/data/ptbxl --folds 1-7 --via page --rounds 3 --out
-    runs/pool/page.npz python -m ecgvlm.train.pool --simulate 120 --via mask --rounds 1 --out
-    runs/pool/simulated.npz
+    python -m ecgvlm.train.pool --records ../shared/data/ptbxl --folds 1-7 --via page --rounds 3 \
+        --out runs/pool/page.npz
+    python -m ecgvlm.train.pool --simulate 120 --via mask --rounds 1 --out runs/pool/simulated.npz
 
 via page: rendered in a random style, degraded, digitised and measured, exactly as `ecgvlm read` does it. via
 mask: the record itself with what a layout does not print left out, an offset for every strip and noise; some
