@@ -31,7 +31,10 @@ class FakeFindings:
 
 
 class FakeLanguage:
-    """Says `WORDS` one by one, or what the question orders: "die" ends the process, "slow" takes its time."""
+    """Says `WORDS` one by one, or does what the question orders.
+
+    "die" ends the process, "slow" takes a second, "endless" never stops speaking.
+    """
 
     def answer(self, evidence, question):
         return "".join(self.stream(evidence, question))
@@ -41,9 +44,12 @@ class FakeLanguage:
             import os
 
             os._exit(1)
+        while question == "endless":
+            time.sleep(0.05)
+            yield "on and "
         for i, word in enumerate(WORDS.split(" ")):
             if question == "slow":
-                time.sleep(0.2)
+                time.sleep(1 / len(WORDS.split(" ")))
             yield word if i == 0 else f" {word}"
 
 

@@ -27,14 +27,14 @@ def running(settings: Settings | None = None, make=fakes.make) -> Iterator[Clien
     """The server on a free port, in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(settings or Settings(workers=1), reader=make)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=20)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=300)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.02)
     try:
-        with Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
+        with Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=300) as client:
             client.service = app.state.service
             yield client
     finally:

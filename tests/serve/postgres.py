@@ -23,7 +23,7 @@ def running(folder: Path) -> Iterator[str | None]:
         yield None
         return
     data, sockets = folder / "data", folder / "s"
-    sockets.mkdir()
+    sockets.mkdir(parents=True)
     if user is not None:
         for path in (folder, sockets):
             shutil.chown(path, user)

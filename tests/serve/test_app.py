@@ -1,4 +1,4 @@
-"""The HTTP interface on a running server: answers, events, files, errors, keys, rates, queue, workers that die."""
+"""The HTTP interface on a running server: answers, events, files, errors, keys, rates, queue, workers."""
 
 import base64
 import io
@@ -88,7 +88,8 @@ def test_pages_of_a_file(client):
 @pytest.mark.parametrize(
     ("data", "code"),
     [(NOT_ECG, "not_an_ecg"), (b"hello", "unreadable_file"), (b"", "unreadable_file"),
-     (png(page().image[:80]), "too_small"), (ECG[:5000], "unreadable_file"), (b"<svg></svg>", "unsupported_format")],
+     (png(page().image[:80]), "too_small"), (ECG[:5000], "unreadable_file"),
+     (b"<svg></svg>", "unsupported_format")],
 )  # fmt: skip
 def test_refusals_have_the_contract_s_shape(client, data, code):
     response = post(client, data=data, name="b.png")
@@ -99,9 +100,9 @@ def test_refusals_have_the_contract_s_shape(client, data, code):
 
 def test_ask_streams_words(client):
     key = post(client).json()["id"]
-    for fields in ({"data": {"id": key, "question": "Rhythm?"}},
-                   {"data": {"question": "Rhythm?"}, "files": {"image": ("a.png", ECG)}}):  # fmt: skip
-        response = client.post("/v1/ask", **fields)
+    file = {"image": ("a.png", ECG)}
+    for fields, files in (({"id": key, "question": "Rhythm?"}, None), ({"question": "Rhythm?"}, file)):
+        response = client.post("/v1/ask", data=fields, files=files)
         assert response.headers["content-type"].startswith("text/event-stream")
         *tokens, (last, done) = events(response)
         assert last == "done"
@@ -115,7 +116,7 @@ def test_words_come_as_they_are_spoken(client):
     times = []
     with client.stream("POST", "/v1/ask", data={"id": key, "question": "slow"}) as response:
         times += [time.monotonic() for line in response.iter_lines() if line.startswith("data")]
-    assert times[-1] - times[0] > 0.15 * len(fakes.WORDS.split())
+    assert times[-1] - times[0] > 0.7
 
 
 def test_ask_without_a_page(client):
@@ -213,7 +214,7 @@ def test_a_reader_that_dies_is_replaced(client):
 
 def test_too_slow_is_ended(client, monkeypatch):
     monkeypatch.setattr(client.service, "settings", replace(client.service.settings, seconds=1.0))
-    response = post(client, question="slow")
+    response = post(client, question="endless")
     assert response.status_code == 422
     assert "longer than 1 s" in response.json()["error"]["message"]
     monkeypatch.undo()
@@ -221,7 +222,7 @@ def test_too_slow_is_ended(client, monkeypatch):
 
 
 def test_beyond_the_queue_is_429(client):
-    """One worker, four waiting: of eight at once some are sent away at once, and every other one is answered."""
+    """One at work, four waiting: of twelve at once some are sent away, and every other one is answered."""
     with ThreadPoolExecutor(12) as pool:
         responses = list(pool.map(lambda _: post(client, question="slow"), range(12)))
     codes = sorted(response.status_code for response in responses)
@@ -236,12 +237,9 @@ def test_beyond_the_queue_is_429(client):
 
 def test_a_client_that_leaves_frees_its_place(client):
     key = post(client).json()["id"]
-    with client.stream("POST", "/v1/ask", data={"id": key, "question": "slow"}) as response:
+    with client.stream("POST", "/v1/ask", data={"id": key, "question": "endless"}) as response:
         next(response.iter_lines())
-    start = time.monotonic()
-    while client.service.readers.idle < 1:
-        assert time.monotonic() - start < 1.5, "still speaking to nobody"
-        time.sleep(0.02)
+    assert post(client).status_code == 200, "the only reader still speaks to nobody"
 
 
 def test_batches(client):
@@ -255,7 +253,7 @@ def test_batches(client):
     path = f"/v1/batches/{response.json()['id']}"
     start = time.monotonic()
     while (progress := client.get(path).json())["status"] == "running":
-        assert time.monotonic() - start < 60
+        assert time.monotonic() - start < 300
         time.sleep(0.05)
     assert progress | {"id": ""} == {"id": "", "status": "done", "total": 4, "done": 4, "failed": 2}
     results = client.get(f"{path}/results").json()["results"]
@@ -330,7 +328,7 @@ def test_nothing_is_kept_by_default(client):
 def test_requests_at_work_are_finished_when_the_server_stops():
     answers = []
     with running(Settings(workers=1)) as client:
-        other = httpx.Client(base_url=client.base_url, timeout=60)
+        other = httpx.Client(base_url=client.base_url, timeout=300)
         thread = threading.Thread(target=lambda: answers.append(post(other, question="slow")))
         thread.start()
         while not client.service.readers.count - client.service.readers.idle:

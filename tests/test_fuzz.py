@@ -1,0 +1,21 @@
+"""A few thousand mutated files of every kind; `python tests/fuzz.py --count 100000` is the long run."""
+
+import pytest
+
+pytest.importorskip("pillow_heif", reason="needs the extra serve")
+
+from fuzz import CHUNK, fuzz, originals
+
+
+def test_originals_are_read():
+    from ecgvlm.image import open_pages
+
+    for name, data in originals().items():
+        assert open_pages(data, name)[0].load().shape[2] == 3, name
+
+
+@pytest.mark.slow
+def test_mutated_files_are_read_or_refused():
+    outcomes, wrong = fuzz(16 * CHUNK, processes=2)
+    assert wrong == []
+    assert all(sum(counts.values()) == CHUNK for counts in outcomes.values())
