@@ -88,7 +88,7 @@ def test_same_seed_same_data_set_on_any_number_of_processes(records, tmp_path):
 def test_parquet_with_pictures_inside(records, tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr("ecgvlm.instruct.build._SHARD", 5)
+    monkeypatch.setattr("ecgvlm.instruct.build._SHARD", 1)
     build(records, tmp_path / "set", SMALL, form="parquet")
     build(records, tmp_path / "same", SMALL)
     shards = sorted(p.name for p in (tmp_path / "set/data").iterdir())
@@ -126,7 +126,7 @@ def test_damaged_records(damaged, tmp_path):
         build(damaged, tmp_path / "set", SMALL)
     assert not (tmp_path / "set").exists()
     assert not (tmp_path / ".set.part").exists()
-    summary = build(damaged, tmp_path / "set", SMALL, skip_damaged=True, workers=2)
+    summary = build(damaged, tmp_path / "set", SMALL, skip_damaged=True)
     assert summary.pictures == 2
     assert len(summary.damaged) == 1
     assert "E00001" in summary.damaged[0]

@@ -20,15 +20,16 @@ from random import Random
 import numpy as np
 
 from ecgvlm.datasets import Entry, find_records, read_labels, read_table
-from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels
+from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.rows import PICTURES, Row
 from ecgvlm.paper.layouts import layout as known_layout
 from ecgvlm.paper.style import PageStyle, random_style
+from ecgvlm.paper.truth import PageTruth
 from ecgvlm.record import EcgError, Record, unreadable
 
 PAGES = ("clean", "scan", "photo")
 FORMATS = ("json", "parquet")
-_SHARD = 1000  # rows of a Parquet file
+_SHARD = 200_000_000  # bytes of pictures in a Parquet file
 # Layouts whose rows have room on a page half as high as wide.
 _WIDE = ("3x4", "3x4+1R", "3x4+1R", "3x4+3R", "6x2", "6x2+1R")
 
@@ -199,9 +200,9 @@ def _from_record(entry: Entry, recipe: Recipe) -> _Made:
         return "contradictory", "", f"{record.source}: {wrong}"
     pictures = []
     for kind in recipe.pages:
-        name, data, known = print_page(record, entry.key, kind, recipe)
-        extra = {"page": kind, "layout": known.evidence.layout, "patient": record.patient or entry.key}
-        rows = _rows(known, f"{entry.key}-{kind}", extra, recipe)
+        name, data, truth = print_page(record, entry.key, kind, recipe)
+        extra = {"page": kind, "layout": truth.layout, "patient": record.patient or entry.key}
+        rows = _rows(printed(known, truth), f"{entry.key}-{kind}", extra, recipe)
         pictures.append(_Picture(name, data, rows))
     return pictures
 
@@ -233,8 +234,8 @@ def _rows(known: Known, key: str, extra: dict, recipe: Recipe) -> tuple[Row, ...
     return tuple(rows)
 
 
-def print_page(record: Record, key: str, kind: str, recipe: Recipe) -> tuple[str, bytes, Known]:
-    """The record printed: file name, bytes of the picture (PNG if clean, else JPEG), and what it shows."""
+def print_page(record: Record, key: str, kind: str, recipe: Recipe) -> tuple[str, bytes, PageTruth]:
+    """The record printed: file name, bytes of the picture (PNG if clean, else JPEG), how it is laid out."""
     import cv2
 
     from ecgvlm.paper.degrade import degrade
@@ -246,14 +247,13 @@ def print_page(record: Record, key: str, kind: str, recipe: Recipe) -> tuple[str
         layout = str(rng.choice(_WIDE))
     style = random_style(rng, layout=layout, width_px=recipe.width)
     page = render(record, _widened(style) if recipe.wide else style, rng)
-    known = known_of(record, page.truth)
     image = page.image if kind == "clean" else degrade(page, kind, rng).image
     if recipe.wide:
         image = fit(image, recipe.width)
     name = f"{_file_name(key)}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
     ok, data = cv2.imencode(Path(name).suffix, np.ascontiguousarray(image[..., ::-1]))
     assert ok
-    return name, data.tobytes(), known
+    return name, data.tobytes(), page.truth
 
 
 def _file_name(key: str) -> str:
@@ -323,6 +323,7 @@ class _ParquetWriter:
         self.folder = folder / "data"
         self.folder.mkdir()
         self.rows: list[dict] = []
+        self.bytes = 0
         self.shards = 0
         text, texts = pa.string(), pa.list_(pa.string())
         metadata = pa.struct(
@@ -356,18 +357,19 @@ class _ParquetWriter:
     def add(self, picture: _Picture) -> None:
         image = {"bytes": picture.data, "path": picture.name}
         self.rows += [row.to_dict(image) for row in picture.rows]
-        while len(self.rows) >= _SHARD:
-            self._write(self.rows[:_SHARD])
-            self.rows = self.rows[_SHARD:]
+        self.bytes += len(picture.data) * len(picture.rows)
+        if self.bytes >= _SHARD:
+            self._write()
 
-    def _write(self, rows: list[dict]) -> None:
-        table = self.pa.Table.from_pylist(rows, schema=self.schema)
+    def _write(self) -> None:
+        table = self.pa.Table.from_pylist(self.rows, schema=self.schema)
         self.pq.write_table(table, self.folder / f"{self.shards:05d}.parquet", row_group_size=100)
         self.shards += 1
+        self.rows, self.bytes = [], 0
 
     def close(self) -> None:
         if self.rows:
-            self._write(self.rows)
+            self._write()
         for i in range(self.shards):
             name = f"train-{i:05d}-of-{self.shards:05d}.parquet"
             (self.folder / f"{i:05d}.parquet").rename(self.folder / name)

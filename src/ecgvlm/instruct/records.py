@@ -16,7 +16,7 @@ from random import Random
 
 from ecgvlm.instruct import answers
 from ecgvlm.instruct.qa import QA, Asker, expand
-from ecgvlm.labels import LABELS
+from ecgvlm.labels import LABELS, NAMES
 from ecgvlm.measure import measure
 from ecgvlm.model.evidence import LAYOUTS, MEASUREMENTS, SIGNS, Evidence
 from ecgvlm.paper.truth import PageTruth
@@ -73,8 +73,8 @@ class Known:
     measured: bool = True
 
 
-def known_of(record: Record, page: PageTruth | None = None) -> Known:
-    """What labels and signal of a record with labels tell. page: how it is printed, where it is."""
+def known_of(record: Record) -> Known:
+    """What labels and signal of a record with labels tell."""
     assert record.labels is not None
     m = measure(record.signal, record.fs)
     measurements: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
@@ -98,17 +98,21 @@ def known_of(record: Record, page: PageTruth | None = None) -> Known:
         leads=m.waves,
         rr_variation=m.rr_variation,
     )
-    if page is not None:
-        evidence = replace(
-            evidence,
-            layout=page.layout if page.layout in LAYOUTS else "other",
-            cabrera=page.order == "cabrera",
-            mm_per_s=page.mm_per_s,
-            mm_per_mv=page.mm_per_mv,
-        )
     if "signs" in record.meta:  # where annotation and measurement differ, nobody knows
         open_labels |= {s for s in ("STE", "STD") if (s in record.meta["signs"]) != evidence.shows(s)}
     return Known(evidence, frozenset(open_labels), stated, record.age)
+
+
+def printed(known: Known, page: PageTruth) -> Known:
+    """The same, and how the page is printed."""
+    evidence = replace(
+        known.evidence,
+        layout=page.layout if page.layout in LAYOUTS else "other",
+        cabrera=page.order == "cabrera",
+        mm_per_s=page.mm_per_s,
+        mm_per_mv=page.mm_per_mv,
+    )
+    return replace(known, evidence=evidence)
 
 
 def known_of_labels(labels: Collection[str], unknown: Collection[str], age: float | None = None) -> Known:
@@ -259,7 +263,7 @@ def _heading(known: Known, heading: str) -> str:
             return answers.repolarization(evidence)
         named = answers.specific(evidence, answers.GROUPS[group])
         return answers.group(evidence, group) if named or heading != "Ectopy" else ""
-    held = phrases or [answers.NAMES[x] for x in evidence.findings if x in labels - known.open]
+    held = phrases or [NAMES[x] for x in evidence.findings if x in labels - known.open]
     text = answers.sentence(", ".join(dict.fromkeys(held))) if held else ""
     signs = [
         answers.leads_list(evidence, sign) for sign in _SIGNS_OF.get(heading, ()) if evidence.leads_with(sign)
