@@ -3,6 +3,7 @@ own way.
 """
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -76,6 +77,11 @@ def own_inputs(model, seed, turns):
         a, b = inputs(before)["input_ids"].shape[1], inputs(whole)["input_ids"].shape[1]
         labels[:, a:b] = full["input_ids"][:, a:b]
     return full, labels
+
+
+def test_chats_can_be_sent_to_spawned_workers(model):
+    sent = pickle.loads(pickle.dumps(model.chat))
+    assert sent.pieces(ROWS[2]) == model.chat.pieces(ROWS[2])
 
 
 def test_packed_rows_lose_what_they_would_lose_alone(model):

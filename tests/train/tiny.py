@@ -1,6 +1,7 @@
 """A tiny random model in the form that SmolVLM-256M-Instruct is published in, and rows with pages for it."""
 
 import json
+import multiprocessing
 import resource
 
 import cv2
@@ -106,7 +107,8 @@ def recipe(tmp_path, model, rows, **changes):
 
 
 def train(one):
-    """In a process of its own: goes on with a run."""
+    """In a process of its own: goes on with a run. Its workers are forked, which spares their imports."""
+    multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     finetune(one, resume=True)
 

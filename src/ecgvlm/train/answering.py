@@ -22,7 +22,6 @@ from ecgvlm.record import EcgError
 from ecgvlm.train.pages import Sample
 from ecgvlm.train.recipe import Adapter, Rates
 
-PARTS = ("vision", "connector", "language")
 Turns = Sequence[tuple[str, str]]  # (question, answer)
 
 

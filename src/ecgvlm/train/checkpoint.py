@@ -108,7 +108,7 @@ def restore(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 
     Raises EcgError where a tensor is missing or unexpected.
     """
-    weights = load_file(checkpoint / "weights.safetensors")
+    weights: dict[str, Any] = load_file(checkpoint / "weights.safetensors")
     check_weights(checkpoint, model, weights)
     state = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
     options = dcp.StateDictOptions(

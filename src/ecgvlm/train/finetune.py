@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -227,7 +228,7 @@ class Run:
         loss = torch.zeros((), device=self._device)
         for k, batch in enumerate(batches):
             last = k == len(batches) - 1
-            with accelerator.no_sync(self.model) if not last else _nothing():
+            with nullcontext() if last else accelerator.no_sync(self.model):
                 with accelerator.autocast():
                     part = self.model(batch.to(self._device))
                 # The processes' gradients are averaged; this makes them the sum's.
@@ -377,12 +378,6 @@ def shard(model: torch.nn.Module, device: torch.device, world: int) -> None:
     fully_shard(model, mesh=mesh)
 
 
-class _nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 class _Dataset(torch.utils.data.Dataset):
     """Samples by (epoch, group); an unreadable one is None where it may be skipped, else its EcgError."""
 
@@ -492,21 +487,19 @@ def _batched(items: Any, n: int) -> Iterator[tuple]:
         yield part
 
 
-class _whole:
+@contextmanager
+def _whole(model: Any) -> Iterator[None]:
     """Sharded weights gathered while answers are generated, which each process does at its own pace."""
-
-    def __init__(self, model: Any):
-        self.modules = [m for m in model.modules() if isinstance(m, FSDPModule)]
-
-    def __enter__(self) -> None:
-        for module in self.modules:
-            module.set_reshard_after_forward(False, recurse=False)
-            module.unshard()
-
-    def __exit__(self, *_: object) -> None:
-        for module in self.modules:
-            module.set_reshard_after_forward(True, recurse=False)
-            module.reshard()
+    units = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    for unit in units:
+        unit.set_reshard_after_forward(False, recurse=False)
+        unit.unshard()
+    try:
+        yield
+    finally:
+        for unit in units:
+            unit.set_reshard_after_forward(True, recurse=False)
+            unit.reshard()
 
 
 _FREE = {

@@ -20,7 +20,7 @@ from ecgvlm.datasets import find_records
 from ecgvlm.image import load_image
 from ecgvlm.instruct import build
 from ecgvlm.instruct.build import fit
-from ecgvlm.instruct.records import ask
+from ecgvlm.instruct.records import ask, known_of, printed
 from ecgvlm.instruct.rows import Row, load_rows
 from ecgvlm.labels import LABELS
 from ecgvlm.record import EcgError
@@ -126,8 +126,8 @@ class RecordPages:
             raise EcgError("unsupported_format", f"{record.source or entry.key}: the record has no labels")
         look = build.Recipe(width=max(1024, self.width), wide=True, seed=self.seed * 1000 + epoch)
         kind = build.PAGES[(index + epoch) % len(build.PAGES)]
-        _, picture, known = build.print_page(record, entry.key, kind, look)
-        asked = ask(known, Random(f"{self.seed}:{epoch}:{index}"), self.questions)
+        _, picture, truth = build.print_page(record, entry.key, kind, look)
+        asked = ask(printed(known_of(record), truth), Random(f"{self.seed}:{epoch}:{index}"), self.questions)
         sheet = fit(load_image(picture), self.width)
         return Sample(cut_tiles(sheet, self.side), tuple(((qa.question, qa.answer),) for qa in asked))
 

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,12 +50,7 @@ class SmolLM2(Answering):
 
     def __init__(self, net: Any, tokenizer: Any, width: int = 256):
         tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|im_end|>"
-
-        def render(messages: list[dict], answer: bool) -> str:
-            return tokenizer.apply_chat_template(
-                messages, chat_template=TEMPLATE, tokenize=False, add_generation_prompt=answer
-            )
-
+        render = partial(_rendered, tokenizer)
         place = tokenizer.convert_tokens_to_ids(PAGE)
         before = tokenizer("<|im_start|>user\n", add_special_tokens=False)["input_ids"]
         super().__init__(net, net.model, Chat(tokenizer, render, PAGE, [*before, *[place] * TOKENS]), place)
@@ -71,6 +67,12 @@ class SmolLM2(Answering):
     def look(self, pages: torch.Tensor) -> torch.Tensor:
         b, e, w = pages.shape
         return self.connector(self.vision_model(pages.reshape(-1, w)).view(b, e, -1))
+
+
+def _rendered(tokenizer: Any, messages: list[dict], answer: bool) -> str:
+    return tokenizer.apply_chat_template(
+        messages, chat_template=TEMPLATE, tokenize=False, add_generation_prompt=answer
+    )
 
 
 class EvidencePages:
@@ -166,8 +168,10 @@ def _plain(config: Any) -> Any:
         "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_parameters",
         "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
     )  # fmt: skip
-    values = {name: getattr(config, name) for name in kept if getattr(config, name, None) is not None}
-    return transformers.LlamaConfig(**values, attn_implementation="sdpa")
+    values: dict[str, Any] = {
+        name: getattr(config, name) for name in kept if getattr(config, name, None) is not None
+    }
+    return transformers.LlamaConfig(**values)
 
 
 def save_smollm2(model: SmolLM2, folder: Path) -> None:
@@ -222,6 +226,7 @@ def build_smolvlm(folder: Path) -> None:
         {"additional_special_tokens": [AddedToken(w, special=True, normalized=False) for w in words]}
     )
     text = net.config
+    text.pad_token_id, text.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
     text.vocab_size = 49280  # as SmolVLM's; the rows past SmolLM2's own are new
     config = transformers.Idefics3Config(
         vision_config={
@@ -229,7 +234,7 @@ def build_smolvlm(folder: Path) -> None:
             "image_size": 512, "patch_size": 16,
         },
         text_config=text, image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=4,
-        tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=True,
     )  # fmt: skip
     model = transformers.Idefics3ForConditionalGeneration(config)
     known = net.model.state_dict()

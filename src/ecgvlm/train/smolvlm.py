@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,7 @@ class SmolVLM(Answering):
         processor.image_processor.size = {"longest_edge": columns * side}
         processor.image_processor.max_image_size = {"longest_edge": side}
         image_id = net.config.image_token_id
-
-        def render(messages: list[dict], answer: bool) -> str:
-            return processor.apply_chat_template(messages, add_generation_prompt=answer)
-
+        render = partial(_rendered, processor)
         before = render(
             [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ""}]}], True
         )
@@ -53,6 +51,10 @@ class SmolVLM(Answering):
         return half.connector(patches).reshape(b, -1, half.connector.modality_projection.proj.out_features)
 
 
+def _rendered(processor: Any, messages: list[dict], answer: bool) -> str:
+    return processor.apply_chat_template(messages, add_generation_prompt=answer)
+
+
 def load_smolvlm(base: str, tiles: int, method: str = "full") -> SmolVLM:
     """A model of the SmolVLM family by name on the hub or folder, in float32 (4-bit where method is "qlora").
 
@@ -74,7 +76,7 @@ def load_smolvlm(base: str, tiles: int, method: str = "full") -> SmolVLM:
             raise EcgError(
                 "unsupported_format", f"{base} is a {config.model_type} model, not one of the SmolVLM family"
             )
-        net, info = transformers.AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(
             base, output_loading_info=True, **options
         )
         processor = transformers.AutoProcessor.from_pretrained(base)
@@ -84,6 +86,7 @@ def load_smolvlm(base: str, tiles: int, method: str = "full") -> SmolVLM:
         raise EcgError(
             "unsupported_format", f"model {base} needs a package: {str(error).strip().splitlines()[0]}"
         ) from None
+    net, info = loaded
     check_keys(base, info)
     if method == "qlora":
         import peft
