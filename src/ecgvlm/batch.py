@@ -46,7 +46,8 @@ PART_SECONDS = 60.0  # or what came in so many seconds: the most that a kill los
 SCHEMA = pa.schema(
     [("input", pa.string()), ("image", pa.string()), ("ok", pa.bool_())]
     + [(name, pa.string()) for name in ("error_code", "error_message", "question", "answer", "report")]
-    + [("findings", pa.list_(pa.string()))]
+    + [(name, pa.list_(pa.string())) for name in ("findings", "cautions")]
+    + [("abstain", pa.bool_())]
     + [(f"label_{label}", pa.float32()) for label in LABELS]
     + [(name, pa.float32()) for name in (*MEASUREMENTS, "qtc_fridericia_ms", "rr_variation")]
     + [("page_layout", pa.string())]
@@ -447,7 +448,7 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # among others, Ray raises bare Exception where a start takes too long
             raise unreadable(address or "Ray", f"does not answer ({_say(error).splitlines()[0]})") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
