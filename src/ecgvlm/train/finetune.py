@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -169,7 +170,9 @@ class Run:
             out.mkdir(parents=True, exist_ok=True)
             write_json(out / "recipe.json", describe(self.recipe))
         log = RunLog(out, self.place["step"], loop.steps) if self.main else None
-        handlers = {s: signal.signal(s, self._ask) for s in (signal.SIGTERM, signal.SIGINT)}
+        handlers = {}
+        if threading.current_thread() is threading.main_thread():  # Ray's workers train in another one
+            handlers = {s: signal.signal(s, self._ask) for s in (signal.SIGTERM, signal.SIGINT)}
         begun = time.monotonic() - self.place["seconds"]
         saved_at = time.monotonic()
         try:
