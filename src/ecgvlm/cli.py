@@ -223,6 +223,7 @@ def _show(answer: Answer, asked: bool) -> None:
     from rich.text import Text
 
     from ecgvlm.labels import NAMES
+    from ecgvlm.model.evidence import CAUTIONS
 
     console = Console()
     if answer.error is not None:
@@ -250,6 +251,9 @@ def _show(answer: Answer, asked: bool) -> None:
         f"{page['quality']:.0%}, {facts['seconds']:.2f} s. Not a medical device."
     )
     lines = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
+    if facts["cautions"]:
+        said = [f"Caution: {CAUTIONS[code]}." for code in facts["cautions"]]
+        lines += [Text(), Text("\n".join(said), style="yellow")]
     if not asked:
         lines += [Text(), Text(answer.report)]
     console.print(

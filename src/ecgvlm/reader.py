@@ -53,6 +53,8 @@ class Answer:
             "labels": {label: round(p, 4) for label, p in self.evidence.probabilities.items()},
             "thresholds": {label: round(p, 4) for label, p in self.evidence.thresholds.items()},
             "findings": list(self.evidence.findings),
+            "cautions": list(self.evidence.cautions),
+            "abstain": self.evidence.abstain,
             "measurements": self.measurements.to_dict(),
             "page": {
                 "layout": self.page.layout,

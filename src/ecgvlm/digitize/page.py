@@ -11,19 +11,21 @@ import numpy as np
 
 from ecgvlm.digitize.grid import PaperMap, find_grid
 from ecgvlm.digitize.layout import FEWEST, Found, find_layout
-from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, PageNet, Seen
+from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, PageNet, Seen
 from ecgvlm.digitize.trace import follow
 from ecgvlm.measure import measure
 from ecgvlm.record import LEADS, EcgError
 
 _MARGIN = 32.0  # mm around the seen grid that the rectified page shows
-_LONGEST = 420.0  # mm of a page's side
+_LONGEST = 660.0  # mm of a page's side
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
+_USUAL_GAIN = 0.3  # what speaks for 10 mm/mV before anything is read
 _SAME_LEAD = 0.85  # likeness from which on a rhythm strip is taken for a lead
 _ROW_MM = 250.0  # 10 s at 25 mm/s
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
 _NO_INK = 3e-4  # share of a picture's px below which it is no ECG whichever way it is turned
+_BEATS_SAY = 5.0  # log-odds from which on the beats contradict the calibration pulses
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
 _WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
 
@@ -55,7 +57,8 @@ class Page:
 
     image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
     quality: 0..1. picture: height and width in px of what it came from. mirrored, turns: what set that
-    upright: left and right exchanged, then so many quarter turns clockwise.
+    upright: left and right exchanged, then so many quarter turns clockwise. scale_doubtful: whether the
+    beats contradict the speed that the calibration pulses tell.
     """
 
     image: np.ndarray
@@ -63,6 +66,7 @@ class Page:
     order: str
     mm_per_s: float
     mm_per_mv: float
+    scale_doubtful: bool
     px_per_mm: float
     quality: float
     strips: tuple[Strip, ...]
@@ -231,7 +235,8 @@ def _not_an_ecg() -> EcgError:
 def _page(view: _View, picture: tuple[int, int], turns: int = 0, mirrored: bool = False) -> Page:
     image, origin, paper, seen, found = view.image, view.origin, view.paper, view.seen, view.found
     assert found is not None
-    speed, (fast, gain) = 25.0, _speed_and_gain(image, seen)
+    speed, scale = 25.0, _scale(image, seen)
+    gain = scale.gain
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else 20 * PX_PER_MM
     strips: list[Strip] = []
@@ -257,7 +262,8 @@ def _page(view: _View, picture: tuple[int, int], turns: int = 0, mirrored: bool 
             strips.append(_named_by_shape(strip, strips) if placed.rhythm else strip)
     if len({strip.lead for strip in strips}) < FEWEST:
         raise _not_an_ecg()
-    if fast + _beats_look_fast(strips) > 0:
+    beats = _beats_look_fast(strips)
+    if scale.fast + beats > 0:
         speed = 50.0
         strips = [replace(s, t=s.t / 2, t0=s.t0 / 2, t1=s.t1 / 2) for s in strips]
     quality = (
@@ -271,6 +277,7 @@ def _page(view: _View, picture: tuple[int, int], turns: int = 0, mirrored: bool 
         order=found.order,
         mm_per_s=speed,
         mm_per_mv=gain,
+        scale_doubtful=scale.doubtful(beats),
         px_per_mm=paper.scale(),
         quality=quality,
         strips=tuple(strips),
@@ -348,8 +355,24 @@ def _beats_look_fast(strips: Sequence[Strip]) -> float:
     return odds
 
 
-def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
-    """Log-odds of 50 against 25 mm/s, and the gain in mm/mV: from what the page says and from its pulses.
+@dataclass(frozen=True)
+class _Scale:
+    """What a page says of its scale. fast: log-odds of 50 against 25 mm/s. gain: mm/mV that is believed.
+
+    wide: whether calibration pulses are as wide as at 50 mm/s, None where there are none.
+    """
+
+    fast: float
+    gain: float
+    wide: bool | None
+
+    def doubtful(self, beats: float) -> bool:
+        """Whether beats contradict the pulses. beats: their log-odds of 50 mm/s."""
+        return (self.wide is False and beats > _BEATS_SAY) or (self.wide is True and beats < -_BEATS_SAY)
+
+
+def _scale(image: np.ndarray, seen: Seen) -> _Scale:
+    """The scale from what the page says and from its calibration pulses.
 
     One page in eight is at 50 mm/s. A pulse is 1 mV high, and 10 mm wide at 50 mm/s only. Without any sign
     the gain is taken for 10 mm/mV.
@@ -359,21 +382,22 @@ def _speed_and_gain(image: np.ndarray, seen: Seen) -> tuple[float, float]:
         if mark.kind > PULSE:
             note = NOTES[mark.kind - PULSE - 1]
             said[note] = max(said[note], mark.p)
-    fast = np.log(1 / 7) + 2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1))
-    wide, pulse_gain, clear = _pulse_scale(image, seen)
+    speeds = {25.0: said["25 mm/s"], 50.0: said["50 mm/s"]}
     gains = {5.0: said["5 mm/mV"], 10.0: said["10 mm/mV"], 20.0: said["20 mm/mV"]}
-    if pulse_gain is not None:
-        gains[pulse_gain] += clear
-        fast += 4.0 if wide else 0.0
-    gain = max(gains, key=lambda g: gains[g] + (0.1 if g == 10.0 else 0.0))
-    return float(fast), gain
-
-
-def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[bool, float | None, float]:
-    """Whether calibration pulses are 10 mm wide, their height in mm (None: no pulses), how sure that is."""
+    fast = float(np.log(1 / 7) + 2 * np.log((speeds[50.0] + 0.1) / (speeds[25.0] + 0.1)))
     pulses = sorted((m for m in seen.marks(0.3) if m.kind == PULSE), key=lambda m: -m.p)[:4]
-    if not pulses:
-        return False, None, 0.0
+    wide = None
+    if pulses:
+        wide, clear = _pulse_scale(image, pulses)
+        pulse_gain = max(clear, key=lambda g: clear[g])
+        gains[pulse_gain] += float(np.mean([m.p for m in pulses]))
+        fast += 4.0 if wide else 0.0
+    gain = max(gains, key=lambda g: gains[g] + (_USUAL_GAIN if g == 10.0 else 0.0))
+    return _Scale(fast, gain, wide)
+
+
+def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[bool, dict[float, float]]:
+    """Whether the calibration pulses are 10 mm wide, and how clearly they are 5, 10 and 20 mm high."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     dark = np.minimum(cv2.absdiff(cv2.blur(grey, (61, 61)), grey), 60).astype(np.float32)
     votes: dict[tuple[float, float], float] = {}
@@ -382,8 +406,11 @@ def _pulse_scale(image: np.ndarray, seen: Seen) -> tuple[bool, float | None, flo
             for width in (2.2, 2.5, 3.3, 5.0, 10.0):
                 clear = _outline(dark, pulse.x, pulse.y, round(width * PX_PER_MM), round(gain * PX_PER_MM))
                 votes[gain, width] = votes.get((gain, width), 0.0) + clear * pulse.p
-    gain, width = max(votes, key=lambda key: votes[key])
-    return width == 10.0, gain, float(np.mean([m.p for m in pulses]))
+    _, width = max(votes, key=lambda key: votes[key])
+    heights = {
+        gain: max(vote for (height, _), vote in votes.items() if height == gain) for gain in (5.0, 10.0, 20.0)
+    }
+    return width == 10.0, heights
 
 
 def _outline(dark: np.ndarray, x: float, y: float, width: int, height: int) -> float:

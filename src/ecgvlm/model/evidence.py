@@ -114,6 +114,11 @@ class Evidence:
         """The labels whose probability reaches their threshold, in the order of `LABELS`."""
         return tuple(label for label in LABELS if self.margin(label) >= 0)
 
+    @property
+    def abstain(self) -> bool:
+        """Whether the findings are too unsure to rest on: a specialist must read the page."""
+        return "unsure" in self.cautions
+
     def reason(self, measurement: str) -> str:
         return self.reasons.get(measurement, "unclear")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgvlm.cautions import find_cautions
 from ecgvlm.digitize import Page
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements
@@ -81,18 +82,20 @@ class FindingsModel:
 
     def probabilities(self, leads: np.ndarray, measurements: Measurements) -> dict[str, float]:
         """Calibrated probabilities of `LABELS`. leads: [12, n] mV at `FS` Hz."""
-        inputs = {
-            "leads": strips(leads)[None],
-            "beat": measurements.median_beat[None].astype(np.float32),
-            "numbers": numbers(measurements)[None],
-        }
-        (logits,) = self._session.run(None, inputs)
-        p = 1 / (1 + np.exp(-(self._slope * logits[0] + self._offset)))
-        return {label: float(value) for label, value in zip(LABELS, p)}
+        p = self.calibrated(strips(leads)[None], measurements.median_beat[None], numbers(measurements)[None])
+        return {label: float(value) for label, value in zip(LABELS, p[0])}
+
+    def calibrated(self, leads: np.ndarray, beats: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """[n, labels]. leads: [n, 12, SAMPLES] as of `strips`; beats: [n, 12, BEAT]; known: [n, NUMBERS]."""
+        inputs = {"leads": leads, "beat": beats, "numbers": known}
+        (logits,) = self._session.run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
+        return 1 / (1 + np.exp(-(self._slope * logits + self._offset)))
 
     def __call__(self, page: Page, measurements: Measurements) -> Evidence:
         """All that an answer about this page may state."""
-        probabilities = settle(self.probabilities(page.leads(FS), measurements), self.thresholds)
+        known = numbers(measurements)
+        p = self.calibrated(strips(page.leads(FS))[None], measurements.median_beat[None], known[None])
+        probabilities = settle(dict(zip(LABELS, p[0].tolist())), self.thresholds)
         return Evidence(
             probabilities=probabilities,
             thresholds=self.thresholds,
@@ -105,4 +108,5 @@ class FindingsModel:
             mm_per_s=page.mm_per_s,
             mm_per_mv=page.mm_per_mv,
             quality=page.quality,
+            cautions=find_cautions(page, measurements, known, probabilities, self.thresholds),
         )
