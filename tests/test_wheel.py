@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -56,7 +57,7 @@ def test_contents(wheel):
     pictures = {Path(name) for name in code if name.endswith(".webp")}
     assert {path.parent for path in pictures} <= {Path("ecgvlm/serve/web/samples")}
     assert {path.stem for path in pictures} <= {path.stem for path in EXAMPLES}
-    assert not [name for name in code if "test" in Path(name).name or "__pycache__" in name]
+    assert not [name for name in code if re.search(r"/tests?/|/test_|conftest|__pycache__", name)]
     assert {
         f"ecgvlm/data/{name}" for name in ("pagenet.onnx", "encoder.onnx", "language.onnx", "tokenizer.json")
     } <= set(code)
