@@ -16,8 +16,9 @@ import numpy as np
 
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
 TILE, STEP = 128, 96  # px there
-# mm that the longer side of the picture may show: from a closely cropped page to a page on a table.
-_SPAN = (180.0, 560.0)
+# mm that the longer side of the picture may show: from a closely cropped page to a page on a table, or to
+# columns of ten seconds side by side.
+_SPAN = (180.0, 660.0)
 # Harmonics of the 5-mm period and what they weigh; the fifth is the 1-mm period.
 _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
@@ -137,7 +138,7 @@ def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
 
     The harmonic is 5 where 1-mm lines (or dots) are seen, else 1: then only 5-mm lines are.
     """
-    periods = np.geomspace(5 * longer / _SPAN[1], 5 * longer / _SPAN[0], 100)
+    periods = np.geomspace(5 * longer / _SPAN[1], 5 * longer / _SPAN[0], 114)
     angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
     ny, nx = tiles.shape
     planes = tiles.whitened.reshape(ny, nx, TILE, TILE)

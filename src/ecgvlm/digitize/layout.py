@@ -15,6 +15,10 @@ _NEAR = 3.0 * PX_PER_MM  # a name this close to where the layout expects it coun
 _SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
 FEWEST = 6  # leads that a page must show
 _NAME_IN = 1.0 * PX_PER_MM, 10.0 * PX_PER_MM  # from a strip's beginning to its name: usually, and at most
+_PULSE = 0.15  # probability from which on a mark counts as a calibration pulse
+_LONGEST_FOOT = 12.0 * PX_PER_MM
+_STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
+_DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
 _WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns
 
 
@@ -99,7 +103,12 @@ def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
     if pitch is None:
         return None
     y0, dy = pitch
-    rowed = [m for m in marks if abs(m.y - y0 - dy * cell_of[m.kind][0]) < _NEAR]
+    # A column's names may stand higher or lower than those of the others, all alike.
+    drops = []
+    for column in range(columns):
+        off = [(m.y - y0 - dy * row, m.p) for m in marks for row, own in [cell_of[m.kind]] if own == column]
+        drops.append(_mode([(drop, p) for drop, p in off if abs(drop) < _DROP * abs(dy)]))
+    rowed = [m for m in marks if abs(m.y - y0 - dy * cell_of[m.kind][0] - drops[cell_of[m.kind][1]]) < _NEAR]
     if columns == 1:
         x0, dx = _mode([(m.x, m.p) for m in rowed]), 0.0
     else:
@@ -108,12 +117,8 @@ def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
             return None
         x0, dx = spread
     total, named = 0.0, set()
-    for row, column, kind in cells:
-        near = [
-            m.p
-            for m in rowed
-            if m.kind == kind and abs(m.x - x0 - dx * column) < _NEAR and abs(m.y - y0 - dy * row) < _NEAR
-        ]
+    for _, column, kind in cells:
+        near = [m.p for m in rowed if m.kind == kind and abs(m.x - x0 - dx * column) < _NEAR]
         total += max(near, default=0.0)
         named |= {LEADS[kind]} if near else set()
     return _Fit(columns, order, x0, dx, y0, dy, total / 12, frozenset(named))
@@ -175,7 +180,7 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
         y = _baselines(ink, [max(near, key=lambda m: m.p).y if near else expected], fit.dy, offset)[0]
         half = 0.3 * abs(fit.dy)
         band = ink[max(0, int(y - half)) : max(1, min(height, int(y + half)))]
-        if y + half * 0.2 > height or band.size == 0 or band.any(0).sum() < 100 * PX_PER_MM:
+        if y + half * 0.2 > height or band.size == 0 or not _beats(band):
             break
         lead = LEADS[max(near, key=lambda m: m.p).kind] if near else "II"
         rhythm_leads.append(lead)
@@ -187,6 +192,8 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
     elif fit.columns == 2:
         rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
     left, right = _ends(ink, ys[:per_column], abs(fit.dy))
+    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in seen.marks(_PULSE) if mark.kind == PULSE):
+        left += _foot(ink, ys, abs(fit.dy), left, right)
     rows, columns = fit.rows_shown(), _columns(ink, ys[:per_column], left, right, fit)
     strips = []
     for i, lead in enumerate(ORDERS[fit.order]):
@@ -239,6 +246,15 @@ def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float |
     return found
 
 
+def _beats(band: np.ndarray) -> bool:
+    """Whether a row's ink is that of a rhythm strip: long enough, and no straight line, as an axis is one."""
+    inked = band.any(0)
+    if inked.sum() < 100 * PX_PER_MM:
+        return False
+    top = band.argmax(0)[inked]
+    return bool(np.ptp(np.percentile(top, (2, 98))) > _STRAIGHT)
+
+
 def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
     """First and last column of ink: the median over the rows, so that a stray mark moves nothing."""
     firsts, lasts = [], []
@@ -251,6 +267,31 @@ def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
     if not firsts:
         return 0.0, float(ink.shape[1] - 1)
     return float(np.median(firsts)), float(np.median(lasts)) + 1
+
+
+def _foot(ink: np.ndarray, ys: list[float], dy: float, left: float, right: float) -> float:
+    """px of a calibration pulse's foot that runs into the traces: all rows begin with so long a level line.
+
+    It is taken for one only where rows without it last whole seconds.
+    """
+    x0, most = int(left), int(_LONGEST_FOOT)
+    level = []
+    for y in ys:
+        band = ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1, x0 : x0 + most]
+        at = np.flatnonzero(band.any(0))
+        if not len(at):
+            return 0.0
+        top, bottom = band.argmax(0)[at], band.shape[0] - 1 - band[::-1].argmax(0)[at]
+        off = (np.abs(top - np.median(top[:9])) > 1) | (np.abs(bottom - np.median(bottom[:9])) > 1)
+        level.append(int(at[np.argmax(off)]) if off.any() else most)
+    foot = float(min(level))
+    second = 25.0 * PX_PER_MM
+
+    def part_second(length: float) -> float:
+        return abs(length / second - round(length / second)) * second
+
+    whole = part_second(right - left - foot) < min(PX_PER_MM, 0.5 * part_second(right - left))
+    return foot if 2 * PX_PER_MM <= foot < most and whole else 0.0
 
 
 def _solid(columns: np.ndarray) -> np.ndarray:

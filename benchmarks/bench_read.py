@@ -1,0 +1,217 @@
+"""How fast a page is read, where the time goes, and beside it a SmolVLM-256M on the same page.
+
+    python benchmarks/bench_read.py [--pages 20] [--batch 100] [--threads 2] [--peer]
+
+Pages are simulated ECGs, 1,600 px wide, in the looks and states (clean, scan, photo) that `paper` makes, as
+JPEG files. Measured are
+ - `Reader.read` with answer and report, warm: median of wall and of CPU time, and both for every stage,
+ - one `ecgvlm read` command, cold: wall time and peak memory,
+ - one command with `--batch` pages: pages a second and peak memory,
+ - with `--peer` (the `train` extra): transformers' SmolVLM in its 256M configuration with random weights
+   (nothing is downloaded), generating as many tokens from the same page, cut into 512-px tiles as its
+   processor does.
+Goals: 250 ms, 2.5 s, 800 MB, 8 pages a second. Where other work runs, CPU time tells more than wall time.
+Writes benchmarks/results/read.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from ecgvlm.digitize import Digitizer
+from ecgvlm.digitize.grid import find_grid
+from ecgvlm.digitize.layout import find_layout
+from ecgvlm.digitize.page import rectify
+from ecgvlm.image import load_image, write_image
+from ecgvlm.measure import measure
+from ecgvlm.paper.degrade import degrade
+from ecgvlm.paper.render import render
+from ecgvlm.paper.style import random_style
+from ecgvlm.reader import FS, QUESTION, REPORT, Reader
+from ecgvlm.simulate import random_simulation, simulate
+
+T = TypeVar("T")
+GOALS = {"warm_ms": 250, "cold_s": 2.5, "peak_mb": 800, "pages_per_s": 8}
+CONDITIONS = ("normal", "af", "rbbb", "pvc")
+SMOLVLM_TILES, SMOLVLM_TILE, SMOLVLM_TILE_TOKENS = 9, 512, 64  # of a 1,600 px page, the whole page among them
+
+
+def make_pages(folder: Path, count: int) -> list[Path]:
+    """`count` JPEG files of simulated pages, 1,600 px wide, two of three degraded."""
+    files = []
+    for k in range(count):
+        rng = np.random.default_rng([7, k])
+        record, _ = simulate(random_simulation(rng, CONDITIONS[k % len(CONDITIONS)]), k)
+        page = render(record, random_style(rng, width_px=1600), rng)
+        page = degrade(page, ("none", "scan", "photo")[k % 3], rng)
+        files.append(folder / f"page{k:03}.jpg")
+        write_image(files[-1], page.image)
+    return files
+
+
+class Stages:
+    """Wall and CPU seconds by stage."""
+
+    def __init__(self) -> None:
+        self.wall: dict[str, list[float]] = defaultdict(list)
+        self.cpu: dict[str, list[float]] = defaultdict(list)
+
+    def time(self, name: str, function: Callable[..., T], *args) -> T:
+        wall, cpu = time.perf_counter(), time.process_time()
+        out = function(*args)
+        self.wall[name].append(time.perf_counter() - wall)
+        self.cpu[name].append(time.process_time() - cpu)
+        return out
+
+    def medians(self) -> dict[str, dict[str, float]]:
+        return {
+            name: {
+                "wall_ms": round(1e3 * statistics.median(self.wall[name]), 1),
+                "cpu_ms": round(1e3 * statistics.median(self.cpu[name]), 1),
+            }
+            for name in self.wall
+        }
+
+
+def warm(files: list[Path], threads: int) -> tuple[dict, int]:
+    """Medians of the whole and of every stage, and how many tokens the answers of a page have."""
+    cv2.setNumThreads(threads)
+    reader = Reader(threads)
+    digitizer: Digitizer = reader.digitizer
+    reader.read(files[0])
+    whole, parts, tokens = Stages(), Stages(), []
+    for file in files:
+        answer = whole.time("read", reader.read, file)
+        if answer.error:
+            continue
+        tokens.append(
+            sum(len(reader.language._tokenizer.encode(x).ids) for x in (answer.answer, answer.report))
+        )
+        image = parts.time("decode image", load_image, file)
+        page = parts.time("digitise", digitizer, image)
+        paper = parts.time("  find grid", find_grid, image)
+        if paper is not None:
+            rectified, _ = parts.time("  rectify", rectify, image, paper)
+            seen = parts.time("  page net", digitizer.net, rectified)
+            parts.time("  layout", find_layout, seen)
+        leads = page.leads(FS)
+        measured = parts.time("measure", measure, leads, FS)
+        evidence = parts.time("encode findings", reader.findings, page, measured)
+        parts.time("write report", reader.language.answer, evidence, REPORT)
+        parts.time("write answer", reader.language.answer, evidence, QUESTION)
+    return {**whole.medians(), "stages": parts.medians(), "pages": len(tokens)}, round(
+        statistics.mean(tokens)
+    )
+
+
+def command(files: list[Path]) -> tuple[float, float]:
+    """Wall seconds and peak memory in MB of one `ecgvlm read`."""
+    start = time.perf_counter()
+    child = subprocess.Popen(
+        [str(Path(sys.executable).with_name("ecgvlm")), "read", "--json", *map(str, files)],
+        stdout=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    if os.waitstatus_to_exitcode(status):
+        print(f"ecgvlm read ended with status {os.waitstatus_to_exitcode(status)}", file=sys.stderr)
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def smolvlm(file: Path, tokens: int, threads: int) -> dict:
+    """Seconds that a SmolVLM-256M with random weights takes for `tokens` tokens about the page."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    config = transformers.SmolVLMConfig(
+        vision_config={"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+                       "num_attention_heads": 12, "image_size": SMOLVLM_TILE, "patch_size": 16},
+        text_config=transformers.LlamaConfig(
+            hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
+            num_key_value_heads=3, vocab_size=49280, max_position_embeddings=8192, tie_word_embeddings=True),
+        image_token_id=49190, scale_factor=4, tie_word_embeddings=True, pad_token_id=2,
+    )  # fmt: skip
+    model = transformers.SmolVLMForConditionalGeneration(config).eval()
+    start, cpu = time.perf_counter(), time.process_time()
+    image = load_image(file)
+    # 2,048 px wide, four by two tiles, and the whole page once more.
+    large = cv2.resize(image, (4 * SMOLVLM_TILE, 2 * SMOLVLM_TILE))
+    tiles = [tile for row in np.vsplit(large, 2) for tile in np.hsplit(row, 4)]
+    tiles.append(cv2.resize(image, (SMOLVLM_TILE, SMOLVLM_TILE)))
+    assert len(tiles) == SMOLVLM_TILES
+    pixels = torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    prompt = [1] + [49190] * (SMOLVLM_TILES * SMOLVLM_TILE_TOKENS) + list(range(100, 130))
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=torch.tensor([prompt]), pixel_values=pixels, do_sample=False,
+            min_new_tokens=tokens, max_new_tokens=tokens,
+        )  # fmt: skip
+    return {
+        "parameters_m": round(sum(p.numel() for p in model.parameters()) / 1e6),
+        "tokens": int(out.shape[1] - len(prompt)),
+        "wall_s": round(time.perf_counter() - start, 2),
+        "cpu_s": round(time.process_time() - cpu, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pages", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=100, help="pages of one command, 0: leave it out")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "read.json")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        files = make_pages(Path(folder), max(args.pages, args.batch))
+        result, tokens = warm(files[: args.pages], args.threads)
+        result = {
+            "goals": GOALS,
+            "threads": args.threads,
+            "cores": os.cpu_count(),
+            **result,
+            "tokens": tokens,
+        }
+        print(f"read, warm: {result['read']} (goal {GOALS['warm_ms']} ms), {tokens} tokens of text")
+        for name, times in result["stages"].items():
+            print(f"  {name:18}{times['wall_ms']:9.1f} ms wall{times['cpu_ms']:9.1f} ms CPU")
+        seconds, memory = command(files[:1])
+        result["cold"] = {"wall_s": round(seconds, 2), "peak_mb": round(memory)}
+        print(f"one command, cold: {result['cold']} (goals {GOALS['cold_s']} s, {GOALS['peak_mb']} MB)")
+        if args.batch:
+            seconds, memory = command(files[: args.batch])
+            result["batch"] = {"pages": args.batch, "pages_per_s": round(args.batch / seconds, 2),
+                               "peak_mb": round(memory)}  # fmt: skip
+            print(
+                f"{args.batch} pages in one command: {result['batch']} (goal {GOALS['pages_per_s']} a second)"
+            )
+        if args.peer:
+            peer = smolvlm(files[0], tokens, args.threads)
+            ratio = 1e3 * peer["wall_s"] / result["read"]["wall_ms"]
+            result["smolvlm_256m"] = {**peer, "times_slower": round(ratio, 1)}
+            print(f"SmolVLM-256M, random weights: {peer}: {ratio:.1f} times as long")
+    args.out.parent.mkdir(exist_ok=True)
+    part = args.out.with_suffix(".json.part")
+    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    part.replace(args.out)
+
+
+if __name__ == "__main__":
+    main()
