@@ -186,6 +186,7 @@ class Answering(nn.Module):
             do_sample=False,
             eos_token_id=self.chat.tokenizer.eos_token_id,
             pad_token_id=filling,
+            synced_gpus=False,  # processes answer different rows, with whole weights
         )
         return [text.strip() for text in self.chat.tokenizer.batch_decode(said, skip_special_tokens=True)]
 
