@@ -214,7 +214,9 @@ def _one(known: Known, asker: Asker, kind: str) -> QA:
     question = qa.question
     if kind == "verdict" and known.age is not None and asker.rng.random() < 0.6:
         before = expand(asker.rng.choice(_prompts()["age"]["before"]), asker.rng)
-        question = before.replace("{age}", f"{known.age:.0f}") + question
+        age = f"{known.age:.0f}"
+        article = "an" if age[0] == "8" or age in ("11", "18") else "a"
+        question = before.replace("{a}", article).replace("{age}", age) + question
     return QA(kind, question, _PROBABILITY.sub("", qa.answer))
 
 
