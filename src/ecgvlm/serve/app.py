@@ -151,7 +151,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         name = image.filename or "upload"
         try:
             picture, reading, key = await service.read(
-                await image.read(), page, question, name, request.state.owner
+                await image.read(), page, question, name, request.state.owner, overlay
             )
         except EcgError as error:
             metrics.pages.labels(error.code).inc()

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ecgvlm.record import EcgError
 from ecgvlm.serve.gate import error_body
-from ecgvlm.serve.schemas import ChatRequest
+from ecgvlm.serve.schemas import ChatRequest, Refused
 from ecgvlm.serve.service import Service
 from ecgvlm.serve.work import Reading
 
@@ -36,7 +36,9 @@ def router(service: Service) -> APIRouter:
         entry = {"id": service.model, "object": "model", "created": created, "owned_by": "ecgvlm"}
         return {"object": "list", "data": [entry]}
 
-    @api.post("/chat/completions")
+    @api.post(
+        "/chat/completions", responses={400: {"model": Refused, "description": "No image, or no question."}}
+    )
     async def completions(request: Request, body: ChatRequest) -> Response:
         """Answer the last user message about the last image of the conversation.
 

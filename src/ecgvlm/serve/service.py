@@ -87,6 +87,7 @@ class Service:
         question: str | None = None,
         name: str = NAME,
         owner: str = "",
+        overlay: bool = False,
         kept: str | None = None,
     ) -> tuple[Picture, Reading, str]:
         """Reads one page of a file: the picture, what it says, and an id by which it is remembered.
@@ -97,8 +98,9 @@ class Service:
         picture: Picture = await self._decode("decode", data, page)
         keep = self.store is not None and kept is None
         try:
+            redacted = keep and self.settings.redact
             reading: Reading = await self.readers.run(
-                "read", picture.image, question, keep and self.settings.redact, seconds=self.settings.seconds
+                "read", picture.image, question, overlay, redacted, seconds=self.settings.seconds
             )
         except WorkerLost as error:
             raise unreadable(NAME, f"could not be read ({error})") from error
@@ -111,7 +113,7 @@ class Service:
                 file = await asyncio.to_thread(jpeg, picture.image)
             await asyncio.to_thread(self.store.add, key, owner, file, reading.answer)
         reading = replace(reading, answer={**reading.answer, "image": name}, redacted=None)
-        self._remember(key, owner, reading)
+        self._remember(key, owner, replace(reading, overlay=None))
         return picture, reading, key
 
     async def _decode(self, method: str, *args: Any) -> Any:

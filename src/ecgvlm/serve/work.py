@@ -31,8 +31,8 @@ class Reading:
     """What the server keeps of a page that was read, for further questions and for files.
 
     answer: the contract's object. leads: [12, n] float32 mV at `reader.FS` Hz. overlay: as `Overlay.to_dict`
-    gives it. redacted: the picture as JPEG without what stands around its leads, where it was asked for.
-    All but the answer are None where the page could not be read.
+    gives it, redacted: the picture as JPEG with nothing around its leads, both where asked for. All but
+    the answer are None where the page could not be read.
     """
 
     answer: dict
@@ -68,7 +68,7 @@ class PageReader:
     def name(self) -> str:
         return self.model
 
-    def read(self, image: np.ndarray, question: str | None, redacted: bool) -> Reading:
+    def read(self, image: np.ndarray, question: str | None, overlay: bool, redacted: bool) -> Reading:
         answer = self.reader.read(image, question, NAME)
         if answer.error is not None:
             return Reading(answer.to_dict())
@@ -77,7 +77,7 @@ class PageReader:
             answer=answer.to_dict(),
             evidence=answer.evidence,
             leads=answer.page.leads(FS),
-            overlay={"evidence": {}} | find_overlay(answer).to_dict(),
+            overlay={"evidence": {}} | find_overlay(answer).to_dict() if overlay else None,
             redacted=jpeg(redact(image, answer.page)) if redacted else None,
         )
 
