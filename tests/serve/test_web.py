@@ -585,12 +585,13 @@ def test_screenshots(browser):
             ("web_phone", "Atrial fibrillation", phone),
         ):
             context = browser.new_context(reduced_motion="reduce", **options)
+            context.set_default_timeout(PATIENCE)
             page = context.new_page()
             page.goto(address)
             page.get_by_role("button", name=sample).click()
-            page.locator("article.read").wait_for(timeout=PATIENCE)
+            page.locator("article.read").wait_for()
             if name == "web_desktop":
-                page.locator(".show").first.click()
+                page.locator("[data-layer=evidence]").click()
                 page.locator("[data-layer=intervals]").click()
                 page.locator("[data-do=caliper]").click()
                 page.mouse.move(0, 0)
