@@ -72,8 +72,8 @@ class Metrics:
 
 
 class Gate:
-    """ASGI middleware. Requests that make work (POST below /v1/) are admitted only up to a number; their bodies
-    are read here, bounded, and what they started is called off when their client goes away.
+    """ASGI middleware. Requests that make work (POST below /v1/) are admitted only up to a number; their
+    bodies are read here, bounded, and what they started is called off when their client goes away.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, keys: Keys | None, metrics: Metrics):
