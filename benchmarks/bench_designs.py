@@ -7,13 +7,15 @@
 The pages are those of `ecgvlm bench build --folds 8 --pages clean,scan,photo --seed 0`. The shipped model
 gets the picture alone; the pixel model gets it rectified by the renderer's truth. Writes
 benchmarks/results/designs.json and the training log beside it. Intervals are of 1,000 resamples of patients;
-differences are paired. Answers are kept in WORK, a file a design, so that an interrupted run goes on.
+differences are paired. Answers are kept in WORK, a file a design, so that an interrupted run goes on; remove
+a design's file when its model changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +24,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ecgvlm.bench.build import PAGES, build_task, find_records
+from ecgvlm.bench.build import PAGES, build_task
 from ecgvlm.bench.gold import Item, Prediction, Predictions, load_gold
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import Task, load_task
+from ecgvlm.datasets import load_ptbxl
 from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
@@ -39,7 +42,7 @@ HERE = Path(__file__).parent
 FOLD, SEED, WIDTH_PX = 8, 0, 1600
 SEVEN = ("NORM", *CODE15)
 FIGURES = ("f1", "auc", "auroc", "hl")
-PROMPTS = {task: load_task(task).prompts[0] for task in ("code15", "ptb")}
+PROMPTS = {task: load_task(task).prompts[0] for task in ("code15-test", "ptb-test")}
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ def from_leads() -> Design:
     reader = Reader(threads=1)
 
     def said(key: str, kind: str, record: Record, path: Path) -> Said:
-        answer = reader.read(path, PROMPTS["code15"])
+        answer = reader.read(path, PROMPTS["code15-test"])
         if answer.evidence is None:  # refused: nothing said, nothing found
             return Said(dict.fromkeys(LABELS, 0.0), [], dict.fromkeys(PROMPTS, ""))
-        words = {"code15": answer.answer, "ptb": reader.ask(answer, PROMPTS["ptb"])}
+        words = {"code15-test": answer.answer, "ptb-test": reader.ask(answer, PROMPTS["ptb-test"])}
         return Said(dict(answer.evidence.probabilities), list(answer.evidence.findings), words)
 
     return said
@@ -135,6 +138,10 @@ def label_gold(items: list[str], records: dict[str, Record], labels: tuple[str, 
     return gold
 
 
+def rounded(*values: float) -> list[float | None]:
+    return [None if math.isnan(v) else round(v, 4) for v in values]
+
+
 def figures(task: Task, gold: list[Item], systems: dict[str, dict[str, Prediction]]) -> dict:
     """Scores of both designs with intervals, by page kind, and how much the shipped one is ahead."""
     result = {}
@@ -145,7 +152,7 @@ def figures(task: Task, gold: list[Item], systems: dict[str, dict[str, Predictio
         for name, predictions in given.items():
             s = score(task, rows, predictions)
             shown = [x for x in FIGURES if x in s.figures]
-            result[kind][name] = {x: [round(v, 4) for v in (s.figures[x], *s.ci95[x])] for x in shown}
+            result[kind][name] = {x: rounded(s.figures[x], *s.ci95[x]) for x in shown}
             result[kind][name]["unparsed"] = s.unparsed
             if kind == "all":
                 result[kind][name]["per_class"] = {
@@ -154,11 +161,28 @@ def figures(task: Task, gold: list[Item], systems: dict[str, dict[str, Predictio
                 }
         ahead = compare(task, rows, given["leads"], given["pixels"])
         result[kind]["leads_minus_pixels"] = {
-            d.figure: [round(v, 4) for v in (d.value, d.low, d.high, d.p)]
-            for d in ahead
-            if d.figure in FIGURES
+            d.figure: rounded(d.value, d.low, d.high, d.p) for d in ahead if d.figure in FIGURES
         }
     return result
+
+
+def table(result: dict) -> str:
+    """The result as a Markdown table, x100, intervals in brackets."""
+    lines = ["| what | pages | design | F1 | hard AUC | AUROC | HL |", "|---|---|---|---|---|---|---|"]
+    for what, kinds in result.items():
+        if not isinstance(kinds, dict) or "all" not in kinds:
+            continue
+        for kind, row in kinds.items():
+            for design in ("leads", "pixels"):
+                cells = []
+                for figure in FIGURES:
+                    values = row[design].get(figure, [None])
+                    whole = None not in values
+                    cells.append(
+                        "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * v for v in values)) if whole else "-"
+                    )
+                lines.append(f"| {what} | {kind}, n = {row['n']} | {design} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -170,14 +194,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/designs"))
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    golds = {}
-    for task in PROMPTS:
-        path = args.work / f"{load_task(task).name}.json"
-        if not path.exists():
-            build_task(load_task(task), args.records, args.work, PAGES, SEED, [FOLD], width_px=WIDTH_PX)
-        golds[task] = load_gold(path)
-    records = dict(find_records(args.records, [FOLD]))
-    ids = list(dict.fromkeys(item.id for gold in golds.values() for item in gold))
+    code15, ptb = load_task("code15"), load_task("ptb")
+    path = args.work / f"{code15.name}.json"
+    if not path.exists():
+        build_task(code15, args.records, args.work, PAGES, SEED, [FOLD], width_px=WIDTH_PX)
+    gold = load_gold(path)
+    records = {str(record.meta["ecg_id"]): record for record in load_ptbxl(args.records, [FOLD])}
+    ids = [item.id for item in gold]
+    superclasses = label_gold(ids, records, SUPERCLASSES)
     pages = args.work / "images"
     said = {
         "leads": ask(from_leads(), ids, records, pages, args.work / "leads.jsonl"),
@@ -189,7 +213,10 @@ def main() -> None:
         "pages": len(ids),
         "pixels_training": {k: v for k, v in card.items() if not isinstance(v, list)},
     }
-    for name, labels in (("labels", SEVEN), ("superclasses", SUPERCLASSES)):
+    for name, labels, rows in (
+        ("labels", SEVEN, label_gold(ids, records, SEVEN)),
+        ("superclasses", SUPERCLASSES, superclasses),
+    ):
         systems = {
             design: {
                 page: Prediction(
@@ -201,18 +228,16 @@ def main() -> None:
             }
             for design, answers in said.items()
         }
-        result[name] = figures(label_task(labels), label_gold(ids, records, labels), systems)
-    for task, gold in golds.items():
+        result[name] = figures(label_task(labels), rows, systems)
+    for task, rows in ((code15, gold), (ptb, superclasses)):
         systems = {
-            design: {page: Prediction(page, s.answers[task]) for page, s in answers.items()}
+            design: {page: Prediction(page, s.answers[task.name]) for page, s in answers.items()}
             for design, answers in said.items()
         }
-        result[f"{task}_words"] = figures(load_task(task), gold, systems)
+        result[f"{task.name}_words"] = figures(task, rows, systems)
     write_text(HERE / "results" / "designs.json", json.dumps(result, indent=1) + "\n")
     shutil.copy(args.pixels / "log.csv", HERE / "results" / "designs_training.csv")
-    print(
-        json.dumps({k: v["all"] for k, v in result.items() if isinstance(v, dict) and "all" in v}, indent=1)
-    )
+    print(table(result))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def targets(record: Record) -> np.ndarray:
     """[labels] int8: 1, 0, or -1 where the annotation leaves it open."""
     assert record.labels is not None
     unknown = record.meta.get("unknown", frozenset())
-    return np.int8([1 if x in record.labels else -1 if x in unknown else 0 for x in LABELS])
+    return np.array([1 if x in record.labels else -1 if x in unknown else 0 for x in LABELS], np.int8)
 
 
 def odds(target: np.ndarray) -> np.ndarray:
@@ -283,7 +283,7 @@ class Trained:
         state = torch.load(folder / "best.pt", weights_only=True)
         self.net = Pixels(Config(**state["config"]))
         self.net.load_state_dict(state["net"])
-        self.net.to(memory_format=torch.channels_last)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         card = json.loads((folder / "card.json").read_text())
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
@@ -354,7 +354,7 @@ def train(
     config = Config(**{**asdict(config), "vocabulary": tokenizer.get_vocab_size()})
     with np.load(out / "check.npz") as part:
         images, target = part["images"], part["target"]
-    net = Pixels(config).to(memory_format=torch.channels_last)
+    net = Pixels(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.03)
     step, spent, cpu, best, checks = 0, 0.0, 0.0, 0.0, 0
     checkpoint = out / "checkpoint.pt"
