@@ -24,7 +24,7 @@ from PIL import Image
 
 ray = pytest.importorskip("ray")
 
-from ecgvlm.batch import SCHEMA, Damaged, Held, Progress, RowGroup, list_inputs, read_batch  # noqa: E402
+from ecgvlm.batch import SCHEMA, Damaged, Held, Progress, RowGroup, _open_output, list_inputs, read_batch  # noqa: E402
 from ecgvlm.digitize import Digitizer  # noqa: E402
 from ecgvlm.image import MAX_BYTES, load_image  # noqa: E402
 from ecgvlm.labels import LABELS  # noqa: E402
@@ -240,7 +240,7 @@ def test_files_that_are_gone_or_huge_are_errors(tmp_path):
 
 
 def test_s3(monkeypatch):
-    """Listed and read from an S3 server, written to it and resumed."""
+    """Listed and read from an S3 server; parts written to it and found again."""
     server = pytest.importorskip("moto.server")
     pytest.importorskip("s3fs")
     s3 = server.ThreadedMotoServer("127.0.0.1", 0)
@@ -263,6 +263,13 @@ def test_s3(monkeypatch):
             ("s3://ward/in/a.zip/2.png", picture(2)),
         ]
         assert names("s3://ward/in/*.png") == ["s3://ward/in/1.png"]
+        row = {"input": "s3://ward/in/1.png", "ok": True, "question": "What?"}
+        for _ in range(2):
+            with _open_output("s3://ward/out") as output:
+                kept = output.inputs("What?")
+                output.add(pa.Table.from_pylist([row] if not kept else [], schema=SCHEMA))
+        assert kept == {"s3://ward/in/1.png": True}
+        assert len(fs.find("ward/out")) == 1
     finally:
         s3.stop()
 
