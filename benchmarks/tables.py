@@ -82,7 +82,45 @@ def superclasses() -> str:
     return table(head, rows)
 
 
-FIGURES = {"headline": headline, "classes": classes, "superclasses": superclasses}
+def crossval() -> str:
+    found = load("crossval.json")
+    head = ["label", "positives", "F1", "AUROC"]
+    rows = [
+        [label, str(v["positives"]), f"{100 * v['f1']:.0f}", f"{100 * v['auroc']:.1f}"]
+        for label, v in found["labels"].items()
+    ]
+    seven = found["seven"]
+    cells = [
+        f"{100 * seven[name]:.1f} [{100 * seven['ci95'][name][0]:.1f}, {100 * seven['ci95'][name][1]:.1f}]"
+        for name in ("f1", "auroc")
+    ]
+    return table(head, [["**NORM and the six of CODE-15**", "", *cells], *rows])
+
+
+def labels() -> str:
+    head = ["label", "definition", "records that fulfil it", "of them labelled", "labelled without it"]
+    return table(
+        head,
+        [
+            [
+                label,
+                v["definition"],
+                str(v["fulfil"]),
+                str(v["fulfil_and_labelled"]),
+                str(v["labelled_without"]),
+            ]
+            for label, v in load("labels.json").items()
+        ],
+    )
+
+
+FIGURES = {
+    "crossval": crossval,
+    "labels": labels,
+    "headline": headline,
+    "classes": classes,
+    "superclasses": superclasses,
+}
 FILES = (ROOT / "README.md", ROOT / "docs" / "model_card.md")
 _PLACE = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ecgvlm.instruct import answers
+from ecgvlm.instruct.statements import statements
 from ecgvlm.instruct.states import sample
 from ecgvlm.model.evidence import encode
-from ecgvlm.model.language import ANSWER, ASK, END, PAD, Language
+from ecgvlm.model.language import ANSWER, ASK, END, LOOK, PAD, Language
 
 torch = pytest.importorskip("torch")
 from ecgvlm.train import language as training  # noqa: E402
@@ -39,21 +40,33 @@ def test_the_exported_graph_with_its_cache_says_what_the_trained_one_does(tiny):
             break
     said = words[words.index(ANSWER) + 1 :]
     said = said[: said.index(END)] if END in said else said
-    assert language.answer(evidence, "What is the rhythm?", max_tokens=12) == tokenizer.decode(
-        said
-    ).removeprefix(" ")
+    assert language.free(evidence, "What is the rhythm?", 12) == tokenizer.decode(said).removeprefix(" ")
+
+
+def test_the_answer_is_the_most_probable_true_one(tiny):
+    """The search finds what adding up the log probabilities of every statement finds."""
+    model, language, _ = tiny
+    evidence, question = sample(Random(8)), "Which leads show ST depression?"
+    words = [ASK, *language._tokenizer.encode(question).ids, ANSWER]
+    costs = {}
+    for text in statements(evidence, question):
+        ids = language._tokenizer.encode(text).ids
+        row = [*words, *ids, END]
+        with torch.no_grad():
+            hidden = model(torch.from_numpy(encode(evidence))[None], torch.tensor([row]))
+            steps = torch.log_softmax(hidden[0] @ model.words.weight.T, -1)[len(words) - 1 :]
+        chosen = [*ids, END][:LOOK]
+        costs[text] = sum(language._cost(steps[i].numpy(), token) for i, token in enumerate(chosen))
+    assert language.answer(evidence, question) == min(costs, key=costs.get)
 
 
 def test_the_cached_page_changes_nothing(tiny):
     language = tiny[1]
     a, b = sample(Random(1)), sample(Random(2))
-    first = language.answer(a, "Write a report.", 30)
-    language.answer(b, "Write a report.", 30)
-    assert (
-        language.answer(a, "Write a report.", 30)
-        == first
-        == "".join(language.stream(replace(a), "Write a report.", 30))
-    )
+    first = language.answer(a, "Write a report.")
+    language.answer(b, "Write a report.")
+    assert language.answer(a, "Write a report.") == first
+    assert "".join(language.stream(replace(a), "Write a report.")) == first
 
 
 def test_each_row_is_masked_by_its_own_question(tiny):

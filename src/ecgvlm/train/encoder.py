@@ -350,18 +350,23 @@ def member(pool: Pool, path: Path, seed: int, epochs: int, rate: float, log: csv
     return net.eval()
 
 
-def cross_validate(pool: Pool, out: Path, epochs: int, rate: float) -> tuple[np.ndarray, Pool]:
-    """Out-of-fold logits on the pages of every real fold: each from a member that never saw that fold."""
-    logits, pages = [], []
-    for fold in sorted(set(pool.fold[pool.fold > 0].tolist())):
-        net = member(pool.where(pool.fold != fold), out / f"without{fold}.pt", 100 + fold, epochs, rate, None)
-        page = pool.where((pool.fold == fold) & (pool.kind != "mask"))
-        logits.append(logits_of(net, page))
-        pages.append(page)
-    joined = Pool(**{
+def cross_validate(pool: Pool, net: nn.Module, choose: int, out: Path, epochs: int, rate: float) -> tuple:
+    """(logits, pages): out-of-fold logits on the pages of every real fold.
+
+    Fold `choose` is judged by net, which never saw it; the others in pairs by members that saw neither.
+    """
+    folds = sorted(set(pool.fold[pool.fold > 0].tolist()) - {choose})
+    judges = [(choose, net)]
+    for pair in [folds[i : i + 2] for i in range(0, len(folds), 2)]:
+        path = out / f"without{'_'.join(map(str, pair))}.pt"
+        one = member(pool.where(~np.isin(pool.fold, pair)), path, 100 + pair[0], epochs, rate, None)
+        judges += [(fold, one) for fold in pair]
+    pages = [pool.where((pool.fold == fold) & (pool.kind != "mask")) for fold, _ in judges]
+    logits = [logits_of(judge, page) for (_, judge), page in zip(judges, pages)]
+    joined = {
         key: np.concatenate([getattr(page, key) for page in pages]) for key in Pool.__dataclass_fields__
-    })  # fmt: skip
-    return np.concatenate(logits), joined
+    }
+    return np.concatenate(logits), Pool(**joined)
 
 
 def main() -> None:
@@ -389,7 +394,7 @@ def main() -> None:
         ]).eval()  # fmt: skip
     export(net, args.out / "encoder.onnx")
     # One fold holds too few positives to choose by, so all folds but the reported one do, each out of fold.
-    logits, pages = cross_validate(pool, args.out, args.epochs, args.rate)
+    logits, pages = cross_validate(pool, net, args.choose, args.out, args.epochs, args.rate)
     slope, offset, thresholds = calibrate(logits, pages.target)
     write_card(args.out / "encoder.json", args.name, slope, offset, thresholds)
     print("out of fold\n" + summary(logits, pages, slope, offset, thresholds))

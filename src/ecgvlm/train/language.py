@@ -31,7 +31,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ecgvlm.instruct.qa import KINDS, Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.model.evidence import FEATURES, WIDTH, encode
-from ecgvlm.model.language import ANSWER, ASK, END, PAD, SPECIAL
+from ecgvlm.model.language import ANSWER, ASK, END, LOOK, PAD, SPECIAL, numbers
 
 Cache = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of each layer, [B, heads, T, dim / heads]
 
@@ -150,11 +150,22 @@ class Decoder(nn.Module):
         mask = torch.ones(t, e + t, dtype=torch.bool).tril(e)  # the whole page, and the text so far
         return self.run(self.words(rows), e, mask, cache)[0]
 
-    def loss(self, features: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of the answers' tokens. starts [B * n]: where each row's answer begins."""
+    def loss(
+        self,
+        features: torch.Tensor,
+        rows: torch.Tensor,
+        starts: torch.Tensor,
+        left_out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean cross-entropy of the answers' tokens.
+
+        starts [B * n]: where each row's answer begins. left_out [V]: bool, tokens that are not judged.
+        """
         hidden = self(features, rows[:, :-1])
         target = rows[:, 1:]
         answer = (torch.arange(1, rows.shape[1]) >= starts[:, None]) & (target != PAD)  # each row's own mask
+        if left_out is not None:
+            answer &= ~left_out[target]
         logits = hidden[answer] @ self.words.weight.T  # [answer tokens, V]
         return F.cross_entropy(logits.float(), target[answer])
 
@@ -164,6 +175,8 @@ LONG = ("report", "diagnosis")
 LISTS = ("close", "choice", "pick")
 SHORT = tuple(kind for kind in KINDS if kind not in (*LONG, *LISTS))
 GROUPS = ((LONG, 3, 2), (LISTS, 5, 4), (SHORT, 6, 6))
+# The second stage learns what the reader needs most, to choose among true answers by their first words.
+CHOOSING = ((LONG, 2, 2), (LISTS, 3, 4), (SHORT, 12, 6))
 
 EVERY = 50  # steps between checkpoints
 
@@ -173,8 +186,12 @@ def batch(
     group: tuple[Sequence[str], int, int],
     rng: Random,
     label_sets: Sequence[frozenset[str]],
+    cut: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One group's features [B, E, WIDTH], rows [B * n, T] padded at the end, and answer starts [B * n]."""
+    """One group's features [B, E, WIDTH], rows [B * n, T] padded at the end, and answer starts [B * n].
+
+    cut: tokens of an answer that are kept, None for all.
+    """
     kinds, pages, n = group
     asker, features, rows, starts = Asker(rng), [], [], []
     for _ in range(pages):
@@ -187,7 +204,7 @@ def batch(
             )
             qa = asker.ask(evidence, kind)
             question = [ASK, *tokenizer.encode(qa.question).ids, ANSWER]
-            rows.append([*question, *tokenizer.encode(qa.answer).ids, END])
+            rows.append([*question, *[*tokenizer.encode(qa.answer).ids, END][:cut]])
             starts.append(len(question))
     padded = np.full((len(rows), max(map(len, rows))), PAD)
     for line, row in zip(padded, rows):
@@ -253,11 +270,12 @@ def train(
     adam_lr: float = 3e-3,
     resume: bool = False,
     groups: Sequence[tuple[Sequence[str], int, int]] = GROUPS,
+    choosing: bool = False,
 ) -> Decoder:
     """Trains for steps or minutes of wall time, whichever end first; the learning rate falls to 0.
 
     With minutes the share done is the larger of both shares, so that the learning rate always reaches its
-    end.
+    end. choosing: the second stage, on the first `LOOK` tokens of answers without their numbers.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
@@ -278,6 +296,11 @@ def train(
             optim.load_state_dict(saved)
         step, spent = state["step"], state["seconds"]
     base = [lr, adam_lr]
+    weights, left_out = [1 / len(groups)] * len(groups), None
+    if choosing:
+        total = sum(pages * n for _, pages, n in groups)
+        weights = [pages * n / total for _, pages, n in groups]
+        left_out = torch.from_numpy(numbers(tokenizer))
     begun = time.monotonic() - spent
     with (out / "log.csv").open("a" if resume else "w", newline="") as file:
         log = csv.writer(file)
@@ -303,12 +326,12 @@ def train(
                 for param_group in optim.param_groups:
                     param_group["lr"] = rate * scale
             rng, losses = Random(f"{seed}:{step}"), []
-            for group in groups:
-                features, rows, starts = batch(tokenizer, group, rng, label_sets)
+            for group, weight in zip(groups, weights):
+                features, rows, starts = batch(tokenizer, group, rng, label_sets, LOOK if choosing else None)
                 # On a CPU plain matrix products are faster than the flash kernel's backward pass.
                 with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
-                    loss = model.loss(features, rows, starts)
-                (loss / len(groups)).backward()
+                    loss = model.loss(features, rows, starts, left_out)
+                (loss * weight).backward()
                 losses.append(loss.item())
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optim in optims:
@@ -343,11 +366,11 @@ class _Exported(nn.Module):
         for i, layer in enumerate(model.layers):
             x, kv = layer(x, rope, mask, (past[i, 0][None], past[i, 1][None]))
             cache.append(torch.cat(kv))
-        return model.norm(x[0, -1]) @ model.words.weight.T, torch.stack(cache)
+        return model.norm(x[0, e:]) @ model.words.weight.T, torch.stack(cache)
 
 
 def export(model: Decoder, path: Path) -> None:
-    """Writes the decoder as ONNX: features, words, past -> logits of the next token, present."""
+    """Writes the decoder as ONNX: features, words, past -> logits of the token after each word, present."""
     config = model.config
     tmp = path.with_name(path.name + ".tmp")
     sizes = (config.layers, 2, config.heads, 3, config.dim // config.heads)
@@ -358,7 +381,13 @@ def export(model: Decoder, path: Path) -> None:
         str(tmp),
         input_names=["features", "words", "past"],
         output_names=["logits", "present"],
-        dynamic_axes={"features": {0: "e"}, "words": {0: "t"}, "past": {3: "p"}, "present": {3: "n"}},
+        dynamic_axes={
+            "features": {0: "e"},
+            "words": {0: "t"},
+            "past": {3: "p"},
+            "logits": {0: "t"},
+            "present": {3: "n"},
+        },
         opset_version=17,
         dynamo=False,
     )
@@ -385,6 +414,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
+    parser.add_argument("--choosing", action="store_true", help="second stage, after --resume")
     parser.add_argument(
         "--export", type=Path, metavar="FOLDER", help="only write the run's decoder as ONNX there"
     )
@@ -398,7 +428,11 @@ def main() -> None:
         from ecgvlm.datasets import load_ptbxl
 
         label_sets = [record.labels or frozenset() for record in load_ptbxl(args.records, range(1, 7))]
-    train(args.out, label_sets, Config(), args.steps, args.minutes, args.seed, resume=args.resume)
+    groups = CHOOSING if args.choosing else GROUPS
+    train(
+        args.out, label_sets, Config(), args.steps, args.minutes, args.seed,
+        resume=args.resume, groups=groups, choosing=args.choosing,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
