@@ -68,18 +68,18 @@ def ask_all(language: Any, seen: list[tuple[Item, Evidence]], reworded: int) -> 
     answers, took = {}, []
     for item, evidence in seen:
         begun = time.perf_counter()
-        answers[item.id] = Prediction(item.id, language.answer(evidence, item.question, 96))
+        answers[item.id] = Prediction(item.id, language.answer(evidence, item.question))
         took.append(1000 * (time.perf_counter() - begun))
     same, labels = [], load_task("code15-test").labels
     for item, evidence in seen[:reworded]:
         wanted = strict_labels(answers[item.id].text, labels).labels
         for wording in WORDINGS:
-            said = language.answer(evidence, wording.format(OPTIONS), 96)
+            said = language.answer(evidence, wording.format(OPTIONS))
             same.append(strict_labels(said, labels).labels == wanted)
     reports = []
     for _, evidence in seen[:5]:
         begun = time.perf_counter()
-        language.answer(evidence, Asker(Random(0)).template("ask", "report"), 300)
+        language.answer(evidence, Asker(Random(0)).template("ask", "report"))
         reports.append(1000 * (time.perf_counter() - begun))
     return {
         "answers": Predictions(answers, 0, 0),
