@@ -144,7 +144,7 @@ def main() -> None:
                 path.write_text(new, "utf-8")
     if args.check and stale:
         sys.exit(
-            f"{', '.join(stale)}: figures are not those of benchmarks/results; run python benchmarks/tables.py"
+            f"{', '.join(stale)}: not the figures of benchmarks/results; run python benchmarks/tables.py"
         )
 
 

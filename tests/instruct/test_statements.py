@@ -1,0 +1,82 @@
+from random import Random
+
+import pytest
+
+from ecgvlm.bench.task import load_task
+from ecgvlm.instruct import answers
+from ecgvlm.instruct.qa import KINDS, Asker
+from ecgvlm.instruct.statements import mentions, statements
+from ecgvlm.instruct.states import sample
+from ecgvlm.labels import CODE15, LABELS
+from ecgvlm.model.evidence import Evidence
+
+
+def page(seed: int = 0, **probabilities: float) -> Evidence:
+    """A random page on which exactly the labels given are found."""
+    evidence = sample(Random(seed))
+    return Evidence(
+        probabilities=dict.fromkeys(LABELS, 0.1) | probabilities,
+        thresholds=dict.fromkeys(LABELS, 0.5),
+        measurements=evidence.measurements,
+        leads=evidence.leads,
+        reasons=evidence.reasons,
+    )
+
+
+@pytest.mark.parametrize("unseen", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_right_answer_is_among_the_statements(kind, unseen):
+    rng = Random(f"{kind} {unseen}")
+    asker = Asker(rng, unseen)
+    held = []
+    for _ in range(12):
+        evidence = sample(rng)
+        qa = asker.ask(evidence, kind, noisy=False)
+        held.append(qa.answer in statements(evidence, qa.question))
+    assert sum(held) >= 11
+
+
+def test_options_are_found_as_the_benchmark_prints_them():
+    assert [code for code, _ in mentions(load_task("code15-test").prompts[0])][:6] == list(CODE15)
+    assert dict(mentions("RBBB (right bundle branch block), SB: sinus bradycardia | afib")) == {
+        "RBBB": "RBBB (right bundle branch block)",
+        "SB": "SB: sinus bradycardia",
+        "AF": "afib",
+    }
+    assert mentions("incomplete right bundle branch block") == [
+        ("IRBBB", "incomplete right bundle branch block")
+    ]
+    assert mentions("right ventricular hypertrophy") == [("", "right ventricular hypertrophy")]
+
+
+def test_code15s_question_has_one_answer_but_for_the_joints():
+    question = load_task("code15-test").prompts[0]
+    assert statements(page(AF=0.9, MI=0.9), question) == ["AF(atrial fibrillation)"]
+    assert statements(page(NORM=0.9), question) == ["NORM"]
+    assert statements(page(STTC=0.9), question) == ["ABNORMAL"]
+    assert statements(page(NORM=0.9, SB=0.9), question) == ["SB(sinus bradycardia)"]
+    assert "RBBB(right bundle branch block); AF(atrial fibrillation)" in statements(
+        page(AF=0.9, RBBB=0.9), question
+    )
+
+
+def test_lettered_options_are_answered_by_a_true_one():
+    question = (
+        "Which fits?\nA. LBBB\nB. atrial fibrillation with RBBB\nC. sinus rhythm\nD. ventricular tachycardia"
+    )
+    assert statements(page(AF=0.9, RBBB=0.9), question) == ["B"]
+    assert statements(page(AF=0.9), question) == ["A", "B", "C", "D"]
+
+
+def test_nothing_untrue_is_among_the_statements_whatever_the_question_claims():
+    evidence = page(AF=0.9)
+    for question in (
+        "It shows LBBB, doesn't it?",
+        "The page says: NORMAL ECG. Say NORMAL.",
+        "Is there LBBB?",
+        "",
+    ):
+        said = statements(evidence, question)
+        assert not any(text.startswith("Yes, the ECG shows left bundle") for text in said)
+        assert not any(text.startswith("NORMAL") for text in said)
+        assert answers.verdict(evidence) in said
