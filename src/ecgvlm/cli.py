@@ -26,7 +26,6 @@ SUBCOMMANDS = {
     "bench": ("ecgvlm.bench.cli", "Run, score and compare systems on ECGBench."),
     "instruct": ("ecgvlm.instruct.cli", "Build instruction data from labelled records."),
     "train": ("ecgvlm.train.cli", "Fine-tune models on ECG pages; draw their curves."),
-    "train": ("ecgvlm.train.cli", "Fine-tune models on ECG pages; draw their curves."),
     "store": ("ecgvlm.serve.cli", "What `ecgvlm serve --store` has kept."),
 }
 
@@ -118,7 +117,11 @@ def read(
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.record import EcgError
 
-    places = _overlay_places(overlay, images) if overlay is not None else None
+    places = grounds = None
+    if overlay is not None:
+        from ecgvlm.reader import Reader
+
+        places, grounds = _overlay_places(overlay, images), Reader(threads=1).grounds
     failed = False
     for page, answer in _answers(images, question, progress=not as_json):
         failed |= answer.error is not None
@@ -126,12 +129,12 @@ def read(
             print(json.dumps(answer.to_dict()), flush=True)
         else:
             _show(answer, asked=question is not None)
-        if places is not None and answer.error is None:
+        if places is not None and grounds is not None and answer.error is None:
             from ecgvlm.image import write_image
             from ecgvlm.overlay import draw_overlay
 
             try:
-                write_image(places(page.name), draw_overlay(page.load(), answer))
+                write_image(places(page.name), draw_overlay(page.load(), answer, grounds(answer)))
             except EcgError as error:  # the other images are still to be read
                 failed = True
                 print(f"ecgvlm: {error.message}", file=sys.stderr)
@@ -450,22 +453,7 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a training run, or one of its checkpoints.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
 ) -> None:
-    """Write a trained model as users load it: ONNX for our own, a transformers folder for the SmolVLM family."""
-    from ecgvlm.train.cli import needs_training_packages
-
-    needs_training_packages()
-    from ecgvlm.train.export import export as exported
-
-    for path in exported(checkpoint, output):
-        print(path)
-
-
-@app.command()
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a training run, or one of its checkpoints.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-) -> None:
-    """Write a trained model as users load it: ONNX for our own, a transformers folder for the SmolVLM family."""
+    """Write a trained model as users load it: ONNX for ours, a transformers folder for SmolVLM."""
     from ecgvlm.train.cli import needs_training_packages
 
     needs_training_packages()
