@@ -38,7 +38,8 @@ def test_completion(client):
 
 
 def test_stream_and_a_further_question(client):
-    talk = [*messages(ECG), {"role": "assistant", "content": "AF."}, {"role": "user", "content": "And the rate?"}]
+    further = [{"role": "assistant", "content": "AF."}, {"role": "user", "content": "And the rate?"}]
+    talk = [*messages(ECG), *further]
     with client.chat.completions.create(
         model="any", messages=talk, stream=True, stream_options={"include_usage": True}
     ) as stream:

@@ -75,7 +75,7 @@ def test_errors_and_deaths(inside):
             await pool.run("die", seconds=60)
         with pytest.raises(RuntimeError, match="MemoryError"):
             await pool.run("eat", 4 * MEMORY, seconds=60)
-        with pytest.raises(WorkerLost, match="longer than 0.2 s"):
+        with pytest.raises(WorkerLost, match=r"longer than 0\.2 s"):
             await pool.run("sleep", 60, seconds=0.2)
         assert await pool.run("double", 4, seconds=60) == 8
         assert pool.lost == 2

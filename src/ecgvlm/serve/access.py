@@ -24,10 +24,10 @@ class Owner:
     name: str
     per_minute: int
     _tokens: float = field(init=False)
-    _at: float = field(init=False, default_factory=time.monotonic)
+    _at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tokens = float(self.per_minute)
+        self._tokens, self._at = float(self.per_minute), time.monotonic()
 
     def wait(self) -> float:
         """Takes one request from the allowance: 0.0, or the seconds until the next is allowed."""
