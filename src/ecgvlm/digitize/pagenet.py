@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 
 import cv2
@@ -15,6 +16,7 @@ PX_PER_MM = 5.0
 PULSE = len(LEADS)
 NOTES = ("25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV")
 CLASSES = len(LEADS) + 1 + len(NOTES)
+LEAST = 0.12  # probability from which on a peak of the heat map is a mark
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,17 @@ class Seen:
     trace: np.ndarray
     names: np.ndarray
 
-    def marks(self, least: float = 0.12) -> list[Mark]:
-        """Peaks of the heat map, at least 2 mm apart within a class."""
+    def marks(self, least: float = LEAST) -> list[Mark]:
+        """Peaks of the heat map that are at least so probable, 2 mm apart within a class."""
+        return [mark for mark in self._peaks if mark.p >= least]
+
+    @cached_property
+    def _peaks(self) -> list[Mark]:
         found = []
         for kind, plane in enumerate(self.names):
-            peaks = (plane >= cv2.dilate(plane, np.ones((5, 5), np.uint8))) & (plane >= least)
+            if plane.max() < LEAST:
+                continue
+            peaks = (plane >= cv2.dilate(plane, np.ones((5, 5), np.uint8))) & (plane >= LEAST)
             found += [
                 Mark(kind, 4.0 * x + 2, 4.0 * y + 2, float(plane[y, x])) for y, x in zip(*np.nonzero(peaks))
             ]

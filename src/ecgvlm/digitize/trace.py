@@ -55,23 +55,24 @@ def follow(
 
 
 def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitch: float) -> list[np.ndarray]:
-    """Viterbi over strips of about one length: list of [columns] y in px."""
+    """Viterbi over strips of about one length, two px high a step: list of [columns] y in px."""
     height = trace.shape[0]
-    reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * pitch, 12 * PX_PER_MM)))
-    rows, longest = 2 * reach + 1, max(lengths)
-    away = _AWAY_COST * np.abs(np.arange(rows) - reach, dtype=np.float32)
+    reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * pitch, 12 * PX_PER_MM))) // 2 * 2
+    rows, longest = reach + 1, max(lengths)
+    away = _AWAY_COST * np.abs(2.0 * np.arange(rows) - reach, dtype=np.float32)
     # [columns, strips, rows], so that a step reads one block
     cost = np.full((longest, len(strips), rows), -np.log(_FLOOR), np.float32)
     tops = []
     for k, (strip, length) in enumerate(zip(strips, lengths)):
         top, x0 = round(strip.y) - reach, int(np.ceil(strip.x0))
         tops.append(top)
-        a, b = max(0, top), min(height, top + rows)
-        block = trace[a:b, x0 : x0 + length]
-        cost[: block.shape[1], k, a - top : b - top] = -np.log(np.maximum(block.T, _FLOOR))
+        a, b = max(0, -(top // 2)), min(rows, (height - top) // 2)  # pairs of rows that lie on the page
+        pairs = trace[top + 2 * a : top + 2 * b, x0 : x0 + length]
+        ink = np.maximum(np.maximum(pairs[::2], pairs[1::2]), _FLOOR)
+        cost[: ink.shape[1], k, a:b] = -np.log(ink.T)
     # climb[x, k, y]: what it costs to come down from the top of the window to y in column x
     climb = np.cumsum(
-        _STEP_COST + _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0), axis=2, dtype=np.float32
+        2 * _STEP_COST + 2 * _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0), axis=2, dtype=np.float32
     )
     cost += away
     sums = np.empty_like(cost)
@@ -92,13 +93,13 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
         for x in range(length - 2, -1, -1):
             way = climb[x + 1, k]
             y = path[x] = int(np.argmin(sums[x, k] + np.abs(way - way[y])))
-        paths.append(path + tops[k])
+        paths.append(2 * path + tops[k])
     return paths
 
 
 def _line_width(trace: np.ndarray) -> float:
     """Height in px of a level line: the lower quartile of the ink runs' heights."""
-    ink = trace > 0.5
+    ink = trace[:, ::4] > 0.5
     edges = np.diff(np.pad(ink, ((1, 1), (0, 0))).astype(np.int8), axis=0)
     begin, end = np.nonzero(edges.T == 1), np.nonzero(edges.T == -1)
     heights = end[1] - begin[1]
