@@ -591,7 +591,8 @@ def test_screenshots(browser):
             page.get_by_role("button", name=sample).click()
             page.locator("article.read").wait_for()
             if name == "web_desktop":
-                page.locator("[data-layer=evidence]").click()
+                if page.locator("[data-layer=evidence]").is_visible():
+                    page.locator("[data-layer=evidence]").click()
                 page.locator("[data-layer=intervals]").click()
                 page.locator("[data-do=caliper]").click()
                 page.mouse.move(0, 0)

@@ -160,9 +160,14 @@ export class Viewer extends EventTarget {
       const button = make("button", { type: "button", title: `${name} (${k + 1})` }, name);
       button.dataset.layer = name;
       button.setAttribute("aria-pressed", this.shown.has(name));
+      button.hidden = name === "evidence" && !this.#hasEvidence;
       button.addEventListener("click", () => this.toggle(name));
       return button;
     }));
+  }
+
+  get #hasEvidence() {
+    return Object.values(this.read.overlay.evidence).some(({ regions }) => regions.length);
   }
 
   #do(what) {
@@ -235,7 +240,7 @@ export class Viewer extends EventTarget {
     if (event.target !== this.stage || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = 60;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const layer = LAYERS[Number(key) - 1];
+    const layer = LAYERS.filter((name) => name !== "evidence" || this.#hasEvidence)[Number(key) - 1];
     const actions = {
       "+": () => this.zoom(1.25),
       "=": () => this.zoom(1.25),
