@@ -1,6 +1,7 @@
 # make demo: read the example pages with the shipped model.  make test: the quick tests.
 # Both build .venv themselves, are safe to repeat and quick the second time.
 PYTHON ?= python3
+RECORDS ?= ../shared/data/ptbxl
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -16,6 +17,19 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Retrains the shipped weights from PTB-XL's folder that the recipe names (some hours on two cores).
+reproduce: .venv/dev.stamp
+	$(BIN)/ecgvlm train --config src/ecgvlm/train/recipes/ecgvlm-small.toml --resume
+	$(BIN)/ecgvlm export runs/ecgvlm-small -o src/ecgvlm/data
+
+# Measures everything the README shows, and writes its tables.
+bench: .venv/dev.stamp
+	$(BIN)/python benchmarks/fold8.py --records $(RECORDS)
+	$(BIN)/python benchmarks/bench_labels.py --records $(RECORDS)
+	$(BIN)/python benchmarks/bench_language.py
+	$(BIN)/python benchmarks/bench_read.py
+	$(BIN)/python benchmarks/tables.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || $(PYTHON) -m virtualenv .venv || { rm -rf .venv; \
