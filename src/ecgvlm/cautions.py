@@ -64,9 +64,8 @@ class Fitted:
 def fitted() -> Fitted:
     """The numbers that come with the package."""
     card = json.loads(files("ecgvlm").joinpath("data/cautions.json").read_text("utf-8"))
-    return Fitted(
-        **{key: np.array(value) if isinstance(value, list) else value for key, value in card.items()}
-    )
+    values: dict[str, Any] = {k: np.array(v) if isinstance(v, list) else v for k, v in card.items()}
+    return Fitted(**values)
 
 
 def find_cautions(

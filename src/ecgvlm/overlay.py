@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from ecgvlm.digitize import Page, Strip
 from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.grounding import Ground
 from ecgvlm.measure import Measurements
 from ecgvlm.reader import Answer
 
 _TRACE, _LEAD, _BEAT = (220, 30, 30), (30, 110, 220), (0, 140, 60)
 _INTERVALS = {"P": (150, 80, 200), "QRS": (230, 140, 0), "T": (0, 150, 160)}
+_GROUNDS = ((170, 0, 120), (0, 110, 110), (150, 90, 0), (60, 60, 180), (110, 110, 0), (0, 0, 0))
 _STEP = 5.0  # mm between the nodes of the mesh
 
 
@@ -130,8 +132,11 @@ def find_overlay(answer: Answer) -> Overlay:
     return Overlay(_mesh(page), tuple(leads), tuple(traces), tuple(beats), tuple(intervals))
 
 
-def draw_overlay(image: np.ndarray, answer: Answer) -> np.ndarray:
-    """A copy of the picture [H, W, 3] RGB with lead boxes, traces, R peaks and every beat's intervals."""
+def draw_overlay(image: np.ndarray, answer: Answer, grounds: Sequence[Ground] = ()) -> np.ndarray:
+    """A copy of the picture [H, W, 3] RGB with lead boxes, traces, R peaks and every beat's intervals.
+
+    grounds: findings whose evidence is marked too: their leads carry their names, what counts there a line.
+    """
     overlay = find_overlay(answer)
     assert answer.page is not None
     out = np.ascontiguousarray(image).copy()
@@ -151,7 +156,33 @@ def draw_overlay(image: np.ndarray, answer: Answer) -> np.ndarray:
             _line(out, line, _TRACE, unit)
     for beat in overlay.beats:
         cv2.circle(out, _whole(beat.at), 2 * unit + 1, _BEAT, -1, cv2.LINE_AA)
+    for number, ground in enumerate(grounds):
+        _draw_ground(out, overlay, ground, number, answer.page.px_per_mm)
     return out
+
+
+def _draw_ground(out: np.ndarray, overlay: Overlay, ground: Ground, number: int, px_per_mm: float) -> None:
+    """A finding's name beside those of its leads, and a line in its colour under what counts there."""
+    colour, unit = _GROUNDS[number % len(_GROUNDS)], max(1, round(px_per_mm / 4))
+    below = np.array([0.0, (0.6 + 0.9 * number) * px_per_mm])  # one line under the other
+    for lead in overlay.leads:
+        if lead.lead in ground.leads:
+            at = lead.label + np.array([(7.0 + 9.0 * number) * px_per_mm, 0.0])
+            size = 0.1 * px_per_mm
+            cv2.putText(
+                out, ground.label, _whole(at), cv2.FONT_HERSHEY_SIMPLEX, size, colour, unit, cv2.LINE_AA
+            )
+            if not ground.intervals and not ground.premature:
+                floor = lead.outline[len(lead.outline) // 2 : 3 * len(lead.outline) // 4 + 1]
+                _line(out, floor + below, colour, 2 * unit)
+    for interval in overlay.intervals:
+        if interval.lead in ground.leads and interval.name in ground.intervals:
+            floor = interval.outline[len(interval.outline) // 2 : 3 * len(interval.outline) // 4 + 1]
+            _line(out, floor + below, colour, 2 * unit)
+    if ground.premature:
+        for beat in overlay.beats:
+            if beat.premature and beat.lead in ground.leads:
+                cv2.circle(out, _whole(beat.at), 5 * unit + 1, colour, unit, cv2.LINE_AA)
 
 
 def _intervals(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgvlm.digitize import Digitizer, Page
+from ecgvlm.grounding import Ground, find_grounds
 from ecgvlm.image import Leaf, load_image
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.model.evidence import Evidence
@@ -139,6 +140,12 @@ class Reader:
         page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
         measurements = measure(page.leads(FS), FS)
         return Seen(page, measurements, self.findings(page, measurements))
+
+    def grounds(self, answer: Answer) -> tuple[Ground, ...]:
+        """The evidence on the page of every abnormal finding of a page that has been read."""
+        if answer.page is None or answer.measurements is None or answer.evidence is None:
+            raise ValueError("this page could not be read; there is nothing to ground")
+        return find_grounds(answer.page, answer.measurements, answer.evidence, self.findings)
 
     def ask(self, answer: Answer, question: str) -> str:
         """Answer a further question about a page that has been read."""
