@@ -167,7 +167,7 @@ def _draw_ground(out: np.ndarray, overlay: Overlay, ground: Ground, number: int,
     below = np.array([0.0, (0.6 + 0.9 * number) * px_per_mm])  # one line under the other
     for lead in overlay.leads:
         if lead.lead in ground.leads:
-            at = lead.label + np.array([(7.0 + 9.0 * number) * px_per_mm, 0.0])
+            at = lead.label + np.array([(9.5 + 9.0 * number) * px_per_mm, 0.0])
             size = 0.1 * px_per_mm
             cv2.putText(
                 out, ground.label, _whole(at), cv2.FONT_HERSHEY_SIMPLEX, size, colour, unit, cv2.LINE_AA
