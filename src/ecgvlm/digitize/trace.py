@@ -93,7 +93,10 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
         for x in range(length - 2, -1, -1):
             way = climb[x + 1, k]
             y = path[x] = int(np.argmin(sums[x, k] + np.abs(way - way[y])))
-        paths.append(2 * path + tops[k])
+        # Of the two rows of a step, the one with more ink.
+        x, y = int(np.ceil(strips[k].x0)) + np.arange(length), 2 * path + tops[k]
+        upper, lower = trace[np.clip(y, 0, height - 1), x], trace[np.clip(y + 1, 0, height - 1), x]
+        paths.append(y + (lower > upper))
     return paths
 
 
