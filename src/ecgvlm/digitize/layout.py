@@ -194,7 +194,9 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
     left, right = _ends(ink, ys[:per_column], abs(fit.dy))
     if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in seen.marks(_PULSE) if mark.kind == PULSE):
         left += _foot(ink, ys, abs(fit.dy), left, right)
-    rows, columns = fit.rows_shown(), _columns(ink, ys[:per_column], left, right, fit)
+    columns = _columns(ink, ys[:per_column], left, right, fit)
+    # Names may go unseen where the picture does show their rows.
+    rows = [k for k in range(per_column) if k in fit.rows_shown() or _beats(_band(ink, ys[k], abs(fit.dy)))]
     strips = []
     for i, lead in enumerate(ORDERS[fit.order]):
         row, column = i % per_column, i // per_column
@@ -246,9 +248,14 @@ def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float |
     return found
 
 
+def _band(ink: np.ndarray, y: float, dy: float) -> np.ndarray:
+    """The ink within 0.3 rows of a row's line."""
+    return ink[max(0, int(y - 0.3 * dy)) : max(0, int(y + 0.3 * dy) + 1)]
+
+
 def _beats(band: np.ndarray) -> bool:
     """Whether a row's ink is that of a rhythm strip: long enough, and no straight line, as an axis is one."""
-    inked = band.any(0)
+    inked = np.any(band, axis=0)
     if inked.sum() < 100 * PX_PER_MM:
         return False
     top = band.argmax(0)[inked]
