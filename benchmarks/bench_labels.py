@@ -2,8 +2,8 @@
 
     python benchmarks/bench_labels.py --records ../shared/data/ptbxl
 
-Measured on the records themselves (no paper). For each definition: records that fulfil it, those of them that carry the
-label, and records that carry the label without fulfilling it. Writes benchmarks/results/labels.json.
+Measured on the records themselves (no paper). For each definition: records that fulfil it, those of them that
+carry the label, and records that carry it without fulfilling it. Writes benchmarks/results/labels.json.
 """
 
 from __future__ import annotations

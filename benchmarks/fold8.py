@@ -1,14 +1,14 @@
-"""Our row: the shipped model, its controls and its rivals on PTB-XL's fold 8, on clean, scanned and photographed pages.
+"""Our row: the shipped model, its controls and its rivals on PTB-XL's fold 8, on pages of every kind.
 
     python benchmarks/fold8.py --records ../shared/data/ptbxl
 
-Makes the tasks in runs/fold8 (pages stay there: they show patients), asks every system and writes answers and scores,
-without gold and pictures, to benchmarks/results/fold8. Called again it asks only what is missing; the README's table is
-made from scores.json by benchmarks/tables.py.
+Makes the tasks in runs/fold8 (pages stay there: they show patients), asks every system and writes answers and
+scores, without gold and pictures, to benchmarks/results/fold8. Pages are looked at once and the looks kept
+beside them, until digitiser or nets are others; the README's table is made by benchmarks/tables.py.
 
-Systems: ecgvlm (shipped), on the true pages and on blank, noise and other patients' pages; trivial ones; "rules" (our
-digitiser and measurements with textbook limits, no network judges findings); "original signal" (our encoder on the
-record itself instead of on a page: what is lost on paper).
+Systems: ecgvlm (shipped), on the true pages and on blank, noise and other patients' pages; trivial ones;
+"rules" (our digitiser and measurements with textbook limits, no network judges findings); "original signal"
+(our encoder on the record itself instead of on a page: what is lost on paper).
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import pickle
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import ecgvlm
 from ecgvlm.bench.backends import make_backend
 from ecgvlm.bench.backends.base import Ask, Backend, Reply
 from ecgvlm.bench.backends.ours import Ecgvlm
@@ -53,11 +56,27 @@ class _Looked:
 
 
 class OnceReader(Reader):
-    """A reader that looks at each picture once, however many questions follow."""
+    """A reader that looks at each picture once, however many questions follow; looks are kept in a file."""
 
-    def __init__(self, model: Path | None = None):
-        super().__init__(threads=2, model=model)
+    def __init__(self, kept: Path):
+        super().__init__(threads=2)
+        data = Path(ecgvlm.__file__).parent
+        code = b"".join(
+            path.read_bytes()
+            for path in sorted(
+                [*data.glob("digitize/*.py"), *data.glob("data/*.onnx"), *data.glob("data/*.json")]
+            )
+            if path.stem not in ("language", "tokenizer")
+        )
+        self._version = hashlib.sha256(code).hexdigest()
+        self._kept = kept
         self._known: dict[str, _Looked | EcgError] = {}
+        if kept.exists():  # our own file of this folder
+            version, known = pickle.loads(kept.read_bytes())
+            self._known = known if version == self._version else {}
+
+    def keep(self) -> None:
+        self._kept.write_bytes(pickle.dumps((self._version, self._known)))
 
     def look(self, source, name=None):
         key = hashlib.sha256(source).hexdigest()
@@ -66,7 +85,7 @@ class OnceReader(Reader):
                 seen = super().look(source, name)
                 self._known[key] = _Looked(seen.evidence, seen.measurements)
             except EcgError as error:
-                self._known[key] = error
+                self._known[key] = EcgError(error.code, error.message)
         found = self._known[key]
         if isinstance(found, EcgError):
             raise found
@@ -74,7 +93,7 @@ class OnceReader(Reader):
 
 
 def rules(m: Measurements) -> dict[str, bool]:
-    """Findings by textbook limits (AHA/ACCF/HRS 2009): what measurements tell without any network that judges."""
+    """Findings by textbook limits (AHA/ACCF/HRS 2009): what measurements tell without a network."""
     rate, pr, qrs = m.heart_rate_bpm, m.pr_ms, m.qrs_ms
     irregular = m.rr_variation is not None and m.rr_variation > 0.10
     af = irregular and m.p_score < 0.47
@@ -186,7 +205,7 @@ def main() -> None:
             rows = build_task(task, args.records, folder, folds=[8], licence="CC BY 4.0")
             print(f"{name}: {rows} pages", flush=True)
         golds[name] = load_gold(folder / f"{name}.json")
-    reader = OnceReader()
+    reader = OnceReader(args.runs / "looks.pickle")
     records = {str(record.meta["ecg_id"]): record for record in load_ptbxl(args.records, folds=[8])}
     scores: dict[str, dict] = {}
     for name in TASKS:
@@ -204,8 +223,10 @@ def main() -> None:
         for system, backend, control in systems:
             folder = args.runs / name / system.replace(" ", "-")
             shown = control_images(gold, control, 0)
+            shutil.rmtree(folder, ignore_errors=True)  # the answers of another version
             done = run_task(task, gold, backend, folder, Limits(workers=1), shown, None, control)
             scores.setdefault(name, {})[system] = _keep(task, system, gold, folder)
+            reader.keep()
             print(f"{name} {system}: {done.done} answers, {done.failures} failed", flush=True)
     write_text(RESULTS / "scores.json", json.dumps(scores, indent=1, allow_nan=False) + "\n")
     for system, kinds in scores["code15-test"].items():

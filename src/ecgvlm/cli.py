@@ -168,7 +168,7 @@ def _answers(images: list[Path], question: str | None, progress: bool) -> Iterat
     """Every page of every image, in order; several are read at a time, one on each core."""
     from ecgvlm.reader import Reader
 
-    pages = chain.from_iterable(map(_pages, images))
+    pages: Iterator[Leaf] = chain.from_iterable(map(_pages, images))
     if len(images) == 1:
         pages = iter(alone := _pages(images[0]))
         if len(alone) == 1:
@@ -253,7 +253,7 @@ def _show(answer: Answer, asked: bool) -> None:
         f"{page['layout']} page at {page['mm_per_s']:g} mm/s and {page['mm_per_mv']:g} mm/mV, quality "
         f"{page['quality']:.0%}, {facts['seconds']:.2f} s. Not a medical device."
     )
-    lines = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
+    lines: list[Text | Table] = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
     if facts["cautions"]:
         said = [f"Caution: {CAUTIONS[code]}." for code in facts["cautions"]]
         lines += [Text(), Text("\n".join(said), style="yellow")]

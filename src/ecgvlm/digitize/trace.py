@@ -94,9 +94,9 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
             way = climb[x + 1, k]
             y = path[x] = int(np.argmin(sums[x, k] + np.abs(way - way[y])))
         # Of the two rows of a step, the one with more ink.
-        x, y = int(np.ceil(strips[k].x0)) + np.arange(length), 2 * path + tops[k]
-        upper, lower = trace[np.clip(y, 0, height - 1), x], trace[np.clip(y + 1, 0, height - 1), x]
-        paths.append(y + (lower > upper))
+        columns, rows_up = int(np.ceil(strips[k].x0)) + np.arange(length), 2 * path + tops[k]
+        upper, lower = (trace[np.clip(row, 0, height - 1), columns] for row in (rows_up, rows_up + 1))
+        paths.append(rows_up + (lower > upper))
     return paths
 
 

@@ -24,6 +24,8 @@ _HEARSAY = re.compile(
 )
 _LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
 _YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
+# Lead I must be called a lead: "I" is also who asks.
+_LEADS = {lead: rf"(?i:(?<!\w){lead}(?!\w))" for lead in LEADS} | {"I": r"(?i:leads?|in) I(?!\w)"}
 _JOINTS = re.compile(r"\s?\(|: | - ")
 
 
@@ -31,8 +33,8 @@ def statements(evidence: Evidence, question: str) -> list[str]:
     """All true answers that the question may get, each once."""
     asked = _HEARSAY.sub("", question)
     if _YES_NO.search(asked) and not _lettered(asked):
-        return _yes_or_no(evidence, asked) + general(evidence, asked)
-    return list(dict.fromkeys(_listed(evidence, asked))) or general(evidence, asked)
+        return _yes_or_no(evidence, asked) + general(evidence, question)
+    return list(dict.fromkeys(_listed(evidence, asked))) or general(evidence, question)
 
 
 def general(evidence: Evidence, question: str) -> list[str]:
@@ -41,16 +43,19 @@ def general(evidence: Evidence, question: str) -> list[str]:
     Of findings, measurements and leads only those are spoken of that the question names, where it names any.
     """
     high, low = (prompts()["names"][side] for side in ("high", "low"))
-    labels = [code for code, _ in mentions(question) if code in NAMES] or LABELS
+    named = [code for code, _ in mentions(_HEARSAY.sub("", question)) or mentions(question)]
+    labels = [code for code in named if code in NAMES] or ([] if "" in named else LABELS)
     measured = _measures(question) or tuple(MEASUREMENTS)
-    leads = [lead for lead in LEADS if re.search(rf"(?<!\w){lead}(?!\w)", question)] or LEADS
+    leads = [lead for lead in LEADS if re.search(_LEADS[lead], question)] or LEADS
     whole = (
         answers.verdict, answers.report, answers.diagnosis, answers.rhythm, answers.regular, answers.findings,
         answers.layout, answers.scale, answers.quality, answers.printed, answers.cabrera, answers.problems,
         answers.unchanged,
     )  # fmt: skip
     said = [answer(evidence) for answer in whole]
-    said += [answers.OUTSIDE, answers.UNANSWERABLE, answers.HELLO]
+    said += [answers.UNANSWERABLE, answers.HELLO]
+    if not named or "" in named:
+        said.append(answers.OUTSIDE)
     for label in labels:
         said += [answers.finding(evidence, label), answers.likelihood(evidence, label)]
     for name in measured:

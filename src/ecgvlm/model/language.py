@@ -112,6 +112,8 @@ class Language:
             assert node is not None
             node.children[END] = None
             leaves[tuple(ids)] = text
+        if question.isupper():  # capitals are other tokens, and were rare in training
+            question = question.lower()
         words = [ASK, *self._tokenizer.encode(question).ids[-QUESTION_TOKENS:], ANSWER]
         logits, past = self._run(words, self._prefix(evidence))
         order = itertools.count()

@@ -36,8 +36,8 @@ WIDTHS = (48, 64, 96, 128, 160)
 # Where the pieces of each number meet, in percent of the training pages: findings live in the tails.
 QUANTILES = (0.3, 1, 2.5, 5, 10, 20, 35, 50, 65, 80, 90, 95, 97.5, 99, 99.7)
 BINS = len(QUANTILES) - 1
-# Labels that the first numbers (rate, intervals, P waves, axis) tell; a network on a thousand records only finds
-# chance there. Waves of the leads say nothing about the RHYTHM ones.
+# Labels that the first numbers (rate, intervals, P waves, axis) tell; a network on a thousand records finds
+# only chance there. Waves of the leads say nothing about the RHYTHM ones.
 BY_NUMBERS = ("SB", "ST", "SR", "SARRH", "1dAVb")
 RHYTHM = (*BY_NUMBERS, "AF", "AFLT", "HAVB", "PAC")
 BASE = NUMBERS - len(LEADS) * len(WAVES)  # numbers that are no waves of leads
@@ -119,7 +119,7 @@ class Encoder(nn.Module):
         return self.beyond * (self.drop(features) * self.head).sum(2) + self.each(pieces)
 
     def _pieces(self, numbers: torch.Tensor) -> torch.Tensor:
-        """[B, NUMBERS] -> [B, NUMBERS * (BINS + 1)]: how far each piece is passed, and whether it is unknown."""
+        """[B, NUMBERS] -> [B, NUMBERS * (BINS + 1)]: how far each piece is passed, and what is unknown."""
         low, high = self.edges[:, :-1], self.edges[:, 1:]
         unknown = torch.isnan(numbers)[..., None]
         passed = ((torch.nan_to_num(numbers)[..., None] - low) / (high - low + 1e-6)).clamp(0, 1)
@@ -336,7 +336,7 @@ def export(net: nn.Module, path: Path) -> None:
     os.replace(tmp, path)
 
 
-def member(pool: Pool, path: Path, seed: int, epochs: int, rate: float, log: csv.writer | None) -> Encoder:
+def member(pool: Pool, path: Path, seed: int, epochs: int, rate: float, log: Writer | None) -> Encoder:
     """The member kept at path, trained and kept there first where an earlier run did not get so far."""
     if path.exists():
         net = Encoder()
