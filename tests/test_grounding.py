@@ -1,17 +1,17 @@
 """What a finding is said to rest on is what it rests on: without those leads it falls."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from pages import page
 
 from ecgvlm.digitize import Digitizer
-from ecgvlm.grounding import DROP, find_grounds
+from ecgvlm.grounding import DROP, Ground, find_grounds
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
 from ecgvlm.model.evidence import MEASUREMENTS, Evidence
-from ecgvlm.overlay import draw_overlay
+from ecgvlm.overlay import draw_overlay, find_evidence, find_overlay, find_regions
 from ecgvlm.reader import Answer
 from ecgvlm.record import LEADS
 
@@ -74,3 +74,33 @@ def test_evidence_is_drawn_in_its_leads_only(read):
     left, right = answer.page.to_source(ends)[:, 0]
     assert changed[:, 0].min() >= left - 5
     assert changed[:, 0].max() <= right + 5
+
+
+def test_a_finding_is_marked_where_its_definition_looks(read):
+    """AMI: QRS and T of V2 and V3; early beats: around them; without intervals: the whole leads."""
+    _, answer, model = read
+    overlay = find_overlay(answer)
+    grounds = find_grounds(answer.page, answer.measurements, answer.evidence, model)
+    found = find_evidence(answer, overlay, grounds)
+    intervals = [x for x in overlay.intervals if x.lead in ("V2", "V3") and x.name in ("QRS", "T")]
+    assert found["AMI"]["regions"] == [
+        {"lead": x.lead, "outline": x.outline.round(1).tolist()} for x in intervals
+    ]
+    assert "QRS complexes and ST segments and T waves in V2, V3" in found["AMI"]["text"]
+    assert "all leads; no part of the page alone decides" in found["1dAVb"]["text"]
+
+    early = np.zeros(len(answer.measurements.beats), bool)
+    early[0] = True
+    one = replace(answer, measurements=replace(answer.measurements, premature=early))
+    pvc = Ground("PVC", ("II",), 0.5, (), True)
+    regions = find_regions(one, find_overlay(one), pvc)
+    beats = [x for x in overlay.beats if x.t == answer.measurements.beats[0] and x.lead == "II"]
+    assert len(regions) == len(beats) > 0
+    for region, beat in zip(regions, beats):
+        assert (region.outline.min(0) < beat.at).all()
+        assert (region.outline.max(0) > beat.at).all()
+
+    whole = find_regions(answer, overlay, Ground("ST", ("V6",), 0.5, (), False))
+    assert [x.outline.tolist() for x in whole] == [
+        x.outline.tolist() for x in overlay.leads if x.lead == "V6"
+    ]

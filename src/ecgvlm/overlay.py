@@ -19,6 +19,7 @@ _TRACE, _LEAD, _BEAT = (220, 30, 30), (30, 110, 220), (0, 140, 60)
 _INTERVALS = {"P": (150, 80, 200), "QRS": (230, 140, 0), "T": (0, 150, 160)}
 _GROUNDS = ((170, 0, 120), (0, 110, 110), (150, 90, 0), (60, 60, 180), (110, 110, 0), (0, 0, 0))
 _STEP = 5.0  # mm between the nodes of the mesh
+_EARLY = (-0.2, 0.45)  # s around the R peak of a beat that comes early: from its P wave to the end of its T
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,14 @@ class Mesh:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A part of a strip on which a finding rests. outline: [n, 2] px."""
+
+    lead: str
+    outline: np.ndarray
+
+
+@dataclass(frozen=True)
 class Overlay:
     """All layers of one page."""
 
@@ -115,7 +124,7 @@ def find_overlay(answer: Answer) -> Overlay:
         known = np.isfinite(strip.curve).all(1)
         if not known.any():
             continue
-        low, high = strip.curve[known, 1].min() - 1.5, strip.curve[known, 1].max() + 1.5
+        low, high = _reach(strip)
         label = page.to_source(np.array([strip.x0 + 0.8, low - 0.8]))
         outline = _band(page, strip.x0, strip.x1, low, high)
         leads.append(Lead(strip.lead, strip.rhythm, strip.t0, strip.t1, strip.x0, strip.y, outline, label))
@@ -130,6 +139,35 @@ def find_overlay(answer: Answer) -> Overlay:
                 beats.append(Beat(strip.lead, strip.rhythm, float(beat), bool(premature), at))
         intervals += _intervals(page, measured, strip, low, high)
     return Overlay(_mesh(page), tuple(leads), tuple(traces), tuple(beats), tuple(intervals))
+
+
+def find_regions(answer: Answer, overlay: Overlay, ground: Ground) -> tuple[Region, ...]:
+    """Where on its picture a finding's evidence lies: intervals or early beats, else the whole leads."""
+    page, measured = answer.page, answer.measurements
+    if page is None or measured is None:
+        raise ValueError("this page could not be read; there is nothing to mark")
+    regions = [
+        Region(x.lead, x.outline)
+        for x in overlay.intervals
+        if x.lead in ground.leads and x.name in ground.intervals
+    ]
+    if ground.premature:
+        for strip in (s for s in page.strips if s.lead in ground.leads and np.isfinite(s.curve).any()):
+            for beat in measured.beats[measured.premature]:
+                a, b = np.clip(beat + np.array(_EARLY), strip.t0, strip.t1)
+                if b > a:
+                    x0, x1 = (strip.x0 + (at - strip.t0) * page.mm_per_s for at in (a, b))
+                    regions.append(Region(strip.lead, _band(page, x0, x1, *_reach(strip))))
+    whole = [Region(x.lead, x.outline) for x in overlay.leads if x.lead in ground.leads]
+    return tuple(regions or whole)
+
+
+def find_evidence(answer: Answer, overlay: Overlay, grounds: Sequence[Ground]) -> dict[str, dict]:
+    """Finding -> text and regions, as JSON holds them, px to a tenth."""
+    return {
+        ground.label: {"text": ground.text, "regions": _plain(find_regions(answer, overlay, ground))}
+        for ground in grounds
+    }
 
 
 def draw_overlay(image: np.ndarray, answer: Answer, grounds: Sequence[Ground] = ()) -> np.ndarray:
@@ -203,6 +241,11 @@ def _intervals(
                 continue
             x0, x1 = (strip.x0 + (at - strip.t0) * page.mm_per_s for at in (a, b))
             yield Interval(strip.lead, strip.rhythm, float(beat), name, _band(page, x0, x1, low, high))
+
+
+def _reach(strip: Strip) -> tuple[float, float]:
+    """Top and bottom in mm of a strip's trace, with a margin."""
+    return float(np.nanmin(strip.curve[:, 1])) - 1.5, float(np.nanmax(strip.curve[:, 1])) + 1.5
 
 
 def _band(page: Page, x0: float, x1: float, low: float, high: float) -> np.ndarray:

@@ -74,6 +74,17 @@ def test_overlay_and_preview(client):
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == tuple(answer["picture"].values())
 
 
+def test_evidence_lies_in_the_leads_that_a_finding_rests_on(client):
+    overlay = post(client, overlay="true").json()["overlay"]
+    assert set(overlay["evidence"]) == {"AF"}
+    af = overlay["evidence"]["AF"]
+    assert "V1" in af["text"]
+    assert {region["lead"] for region in af["regions"]} == {"V1"}
+    of_v1 = [x["outline"] for x in overlay["intervals"] if x["lead"] == "V1" and x["name"] in ("P", "QRS")]
+    assert [region["outline"] for region in af["regions"]] == of_v1
+    assert len(of_v1) >= 4  # two intervals of at least two beats
+
+
 def test_pages_of_a_file(client):
     file = io.BytesIO()
     first, second = Image.fromarray(page().image), Image.fromarray(page(seed=2).image)

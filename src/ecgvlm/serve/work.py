@@ -10,8 +10,8 @@ import numpy as np
 
 from ecgvlm.image import open_pages
 from ecgvlm.model.evidence import Evidence
-from ecgvlm.overlay import find_overlay
-from ecgvlm.reader import FS, Reader
+from ecgvlm.overlay import find_evidence, find_overlay
+from ecgvlm.reader import FS, Answer, Reader
 from ecgvlm.record import EcgError
 from ecgvlm.redact import redact
 
@@ -31,8 +31,8 @@ class Reading:
     """What the server keeps of a page that was read, for further questions and for files.
 
     answer: the contract's object. leads: [12, n] float32 mV at `reader.FS` Hz. overlay: as `Overlay.to_dict`
-    gives it, redacted: the picture as JPEG with nothing around its leads, both where asked for. All but
-    the answer are None where the page could not be read.
+    gives it, with the evidence of each finding; redacted: the picture as JPEG with nothing around its leads;
+    both where asked for. All but the answer are None where the page could not be read.
     """
 
     answer: dict
@@ -77,9 +77,13 @@ class PageReader:
             answer=answer.to_dict(),
             evidence=answer.evidence,
             leads=answer.page.leads(FS),
-            overlay={"evidence": {}} | find_overlay(answer).to_dict() if overlay else None,
+            overlay=self._overlay(answer) if overlay else None,
             redacted=jpeg(redact(image, answer.page)) if redacted else None,
         )
+
+    def _overlay(self, answer: Answer) -> dict:
+        layers = find_overlay(answer)
+        return layers.to_dict() | {"evidence": find_evidence(answer, layers, self.reader.grounds(answer))}
 
     def ask(self, evidence: Evidence, question: str) -> Iterator[str]:
         """The answer to a question about a page that was read, piece by piece."""
