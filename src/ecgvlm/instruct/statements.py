@@ -16,14 +16,39 @@ _LIST = re.compile(
     r"|among|which of|divided",
     re.I,
 )
-# What somebody else said about the page is no option.
+# What somebody else said about the page, and orders what to answer, are no part of the question.
 _HEARSAY = re.compile(
     r"[^.!?\n]*\b(?:header|page|machine|computer|printout|printer|doctor|colleague)\b[^.!?\n]*"
-    r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?",
+    r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?"
+    r"|\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
+    r"|\b(?:just |simply |only )?(?:say|reply|answer)(?: that)?(?: it is| with)? (?:ab)?normal\b[.!]?",
     re.I,
 )
 _LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
 _YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
+_WHOLE = re.compile(
+    r"report|describ|diagnos|interpret|summar|verdict|analy[sz]|evaluat|normal or|rhythm", re.I
+)
+_PAGE = re.compile(
+    r"cabrera|invert|upside|order|calibrat|quality|readable|legible|leads are|missing|printed|speed|gain"
+    r"|layout|rows|columns|problem|rely|trust|swap|electrode|mm/|millimet",
+    re.I,
+)
+_BEYOND = re.compile(
+    r"treat|therap|drug|medic|dose|prognos|risk|cause|why|should|surg|live|die|name|age\b", re.I
+)
+_RIGHT = re.compile(r"right|correct|agree|true|confirm|think|really", re.I)
+_READINGS = (
+    answers.verdict,
+    answers.report,
+    answers.diagnosis,
+    answers.findings,
+    answers.rhythm,
+    answers.regular,
+)
+_ABOUT = (
+    answers.layout, answers.scale, answers.quality, answers.printed, answers.cabrera, answers.problems,
+)  # fmt: skip
 # Lead I must be called a lead: "I" is also who asks.
 _LEADS = {lead: rf"(?i:(?<!\w){lead}(?!\w))" for lead in LEADS} | {"I": r"(?i:leads?|in) I(?!\w)"}
 _JOINTS = re.compile(r"\s?\(|: | - ")
@@ -31,65 +56,78 @@ _JOINTS = re.compile(r"\s?\(|: | - ")
 
 def statements(evidence: Evidence, question: str) -> list[str]:
     """All true answers that the question may get, each once."""
-    asked = _HEARSAY.sub("", question)
+    asked = without_hearsay(question)
     if _YES_NO.search(asked) and not _lettered(asked):
-        return _yes_or_no(evidence, asked) + general(evidence, question)
-    return list(dict.fromkeys(_listed(evidence, asked))) or general(evidence, question)
+        return _yes_or_no(evidence, asked) + general(evidence, asked, question)
+    return list(dict.fromkeys(_listed(evidence, asked))) or general(evidence, asked, question)
 
 
-def general(evidence: Evidence, question: str) -> list[str]:
-    """The answers to all questions that list no options: up to two hundred sentences and both reports.
+def without_hearsay(question: str) -> str:
+    """The question without what others said or ordered; all of it where nothing else is asked."""
+    asked = _HEARSAY.sub(" ", question).strip()
+    return asked if re.search(r"\w\w", asked) else question
 
-    Of findings, measurements and leads only those are spoken of that the question names, where it names any.
+
+def general(evidence: Evidence, question: str, hearsay: str = "") -> list[str]:
+    """The answers to all questions that list no options: both reports and up to two hundred sentences.
+
+    Where the question names findings, measurements, signs, waves or leads, only what concerns those. Whether
+    hearsay is right may be asked: then the findings that it names are meant.
     """
-    high, low = (prompts()["names"][side] for side in ("high", "low"))
-    named = [code for code, _ in mentions(_HEARSAY.sub("", question)) or mentions(question)]
-    labels = [code for code in named if code in NAMES] or ([] if "" in named else LABELS)
-    measured = _measures(question) or tuple(MEASUREMENTS)
-    leads = [lead for lead in LEADS if re.search(_LEADS[lead], question)] or LEADS
-    whole = (
-        answers.verdict, answers.report, answers.diagnosis, answers.rhythm, answers.regular, answers.findings,
-        answers.layout, answers.scale, answers.quality, answers.printed, answers.cabrera, answers.problems,
-        answers.unchanged,
-    )  # fmt: skip
-    said = [answer(evidence) for answer in whole]
-    said += [answers.UNANSWERABLE, answers.HELLO]
-    if not named or "" in named:
+    found = [code for code, _ in mentions(question) or (mentions(hearsay) if _RIGHT.search(question) else [])]
+    labels = [code for code in found if code in NAMES]
+    measures, signs, waves, groups = (
+        _named(question, kind) for kind in ("measurements", "signs", "waves", "groups")
+    )
+    if "qt_ms" in measures:  # with a slip of the pen in the word before it, QTc may be meant
+        measures.append("qtc_ms")
+    leads = [lead for lead in LEADS if re.search(_LEADS[lead], question)]
+    known = labels or measures or signs or groups
+    if re.search(r"\breport\b", question, re.I) and not known:
+        return [answers.report(evidence), answers.diagnosis(evidence)]
+    said = [answers.unchanged(evidence)]
+    if not known or _BEYOND.search(question):
+        said += [answers.UNANSWERABLE, answers.HELLO]
+    if "" in found or not found:
         said.append(answers.OUTSIDE)
-    for label in labels:
+    anything = not (found or measures or signs or waves or groups or leads)
+    if anything or _WHOLE.search(question):
+        said += [answer(evidence) for answer in _READINGS]
+    if anything or _PAGE.search(question):
+        said += [answer(evidence) for answer in _ABOUT]
+    for label in labels or (LABELS if anything else ()):
         said += [answers.finding(evidence, label), answers.likelihood(evidence, label)]
-    for name in measured:
+    for name in measures or (MEASUREMENTS if anything else ()):
         said.append(answers.measurement(evidence, name))
         said += [
             answers.limit(evidence, name, side)
             for side in ("high", "low")
-            if name in (high, low)[side == "low"]
+            if name in prompts()["names"][side]
         ]
-        if name != "qt_ms":
-            said.append(answers.within(evidence, name))
-    said += [answers.group(evidence, name) for name in answers.GROUPS]
-    for lead in leads:
+        said += [answers.within(evidence, name)] if name != "qt_ms" else []
+    if "heart_rate_bpm" in measures:  # "pulse" may be its rate or its rhythm
+        said += [answers.rhythm(evidence), answers.regular(evidence)]
+    for name in groups or (answers.GROUPS if anything else ()):
+        said.append(answers.group(evidence, name))
+    for sign in signs or (SIGNS if anything or leads else ()):
+        said.append(answers.leads_list(evidence, sign))
+        said += [answers.lead_sign(evidence, sign, lead) for lead in leads or (LEADS if anything else ())]
+    for lead in leads or (LEADS if anything or waves else ()):
         said.append(answers.lead(evidence, lead))
-        said += [answers.lead_sign(evidence, sign, lead) for sign in SIGNS]
-        said += [answers.lead_amount(evidence, wave, lead) for wave in WAVES]
-    said += [answers.leads_list(evidence, sign) for sign in SIGNS]
+        said += [answers.lead_amount(evidence, wave, lead) for wave in waves or WAVES]
     return list(dict.fromkeys(said))
 
 
-def _measures(question: str) -> tuple[str, ...]:
-    """The measurements that a question names, longer names first ("corrected QT" is not QT)."""
-    text, found = question.lower(), set()
-    names = [
-        (name.lower(), key) for key, written in prompts()["names"]["measurements"].items() for name in written
-    ]
+def _named(question: str, table: str) -> list[str]:
+    """What a question names of a table of names, longer names first ("corrected QT" is not QT)."""
+    text, found = question, []
+    names = [(name, key) for key, written in prompts()["names"][table].items() for name in written]
     for name, key in sorted(names, key=lambda pair: -len(pair[0])):
-        pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
+        pattern = rf"(?i:(?<!\w){re.escape(re.sub('^(an?|the) ', '', name))}(?!\w))"
         if re.search(pattern, text):
-            found.add(key)
+            found.append(key)
             text = re.sub(pattern, " ", text)
-    if "qt_ms" in found:  # with a slip of the pen in the word before it, QTc may be meant
-        found.add("qtc_ms")
-    return tuple(name for name in MEASUREMENTS if name in found)
+    return list(dict.fromkeys(found))
 
 
 def _listed(evidence: Evidence, question: str) -> list[str]:
@@ -164,7 +202,7 @@ def mentions(text: str) -> list[tuple[str, str]]:
 def _names() -> tuple[re.Pattern[str], dict[str, str]]:
     """All names and codes as one pattern, the longest first, and what they stand for.
 
-    Names are found in any case, codes (capitals or digits in them, no spaces) only as they are written.
+    They are found in any case, but for "ST".
     """
     names = prompts()["names"]
     codes = {re.sub("^(an?|the) ", "", name): "" for name in names["outside"]["names"]}
@@ -177,7 +215,7 @@ def _names() -> tuple[re.Pattern[str], dict[str, str]]:
     for options in CLOSED_LISTS.values():
         for code, written in options.items():
             codes |= dict.fromkeys(written, code)
-    short = {name for name in codes if " " not in name and name != name.lower()}
+    short = {"ST"}  # in small letters no finding
     for name in list(codes):
         if name not in short:
             codes[_plain(name)] = codes.pop(name)
