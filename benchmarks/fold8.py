@@ -222,17 +222,21 @@ def main() -> None:
             systems += [("original signal", Signal(task, reader, records), "none")]
         for system, backend, control in systems:
             folder = args.runs / name / system.replace(" ", "-")
-            shown = control_images(gold, control, 0)
+            # A refusal takes a second and is the same for all: blank and noise stand in for some rows only.
+            rows = gold[:60] if control in ("blank", "noise") else gold
+            shown = control_images(rows, control, 0)
             shutil.rmtree(folder, ignore_errors=True)  # the answers of another version
-            done = run_task(task, gold, backend, folder, Limits(workers=1), shown, None, control)
-            scores.setdefault(name, {})[system] = _keep(task, system, gold, folder)
+            done = run_task(task, rows, backend, folder, Limits(workers=1), shown, None, control)
+            scores.setdefault(name, {})[system] = _keep(task, system, rows, folder)
             reader.keep()
             print(f"{name} {system}: {done.done} answers, {done.failures} failed", flush=True)
     write_text(RESULTS / "scores.json", json.dumps(scores, indent=1, allow_nan=False) + "\n")
     for system, kinds in scores["code15-test"].items():
         for kind, by_parser in kinds.items():
             s = by_parser["pulse"]
-            print(f"{system:18s} {kind:6s} " + " ".join(f"{k} {s[k]}" for k in ("f1", "auc", "auroc", "hl")))
+            print(
+                f"{system:18s} {kind:6s} " + " ".join(f"{k} {s.get(k)}" for k in ("f1", "auc", "auroc", "hl"))
+            )
 
 
 if __name__ == "__main__":

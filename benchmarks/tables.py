@@ -47,7 +47,7 @@ def headline() -> str:
         ("original signal", "our encoder on the original signal (no paper)"),
         ("rules", "our measurements with textbook limits, no network"),
         ("ecgvlm shuffled", "control: another patient's page"),
-        ("ecgvlm blank", "control: blank page"),
+        ("ecgvlm blank", "control: blank page (60 rows)"),
         ("trivial norm", "always NORM"),
         ("trivial random", "random by prevalence"),
     ):
