@@ -40,6 +40,8 @@ BINS = len(QUANTILES) - 1
 # only chance there. Waves of the leads say nothing about the RHYTHM ones.
 BY_NUMBERS = ("SB", "ST", "SR", "SARRH", "1dAVb")
 RHYTHM = (*BY_NUMBERS, "AF", "AFLT", "HAVB", "PAC")
+# The number that a label is defined by may have steep steps: annotators draw their lines there.
+DEFINED_BY = {"SB": 0, "ST": 0, "SR": 0, "1dAVb": 3}  # of `model.findings.numbers`: heart rate, PR
 BASE = NUMBERS - len(LEADS) * len(WAVES)  # numbers that are no waves of leads
 
 
@@ -185,7 +187,8 @@ def augment(
 def fit_numbers(net: Encoder, pool: Pool) -> None:
     """Fits the sum of one function of each number, once and for all: logistic regression with a ridge.
 
-    The ridge is weak on the base numbers, stronger on the waves of the leads, and forbids those to rhythms.
+    The ridge is weak on the base numbers, weakest on what defines a label, stronger on the waves of leads,
+    and forbids those to rhythms.
     """
     pieces = net._pieces(torch.from_numpy(pool.numbers))  # [n, NUMBERS * (BINS + 1)]
     target = torch.from_numpy(pool.target.astype(np.float32))
@@ -193,6 +196,8 @@ def fit_numbers(net: Encoder, pool: Pool) -> None:
     ridge = torch.full((len(LABELS), NUMBERS, BINS + 1), 0.01)
     ridge[:, :BASE] = 0.003
     ridge[[LABELS.index(label) for label in RHYTHM], BASE:] = 1.0
+    for label, number in DEFINED_BY.items():
+        ridge[LABELS.index(label), number] = 1e-4
     with torch.no_grad():
         net.each.bias.copy_(torch.logit(((y * known).sum(0) + 1) / (known.sum(0) + 2)))
     optimizer = torch.optim.LBFGS(net.each.parameters(), max_iter=150, line_search_fn="strong_wolfe")
