@@ -279,6 +279,8 @@ class Run:
             collate_fn=_Collate(self.chat),
             prefetch_factor=2 * self.accumulation if data.workers else None,
             worker_init_fn=_one_thread,
+            # A forked worker inherits OpenCV's locks but not the threads that would open them.
+            multiprocessing_context="spawn" if data.workers else None,
             pin_memory=self._device.type == "cuda",
         )
         batches = iter(loader)
