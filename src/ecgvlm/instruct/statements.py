@@ -145,9 +145,11 @@ def _listed(evidence: Evidence, question: str) -> list[str]:
     # "NORM" among options is for a page to which no other option applies.
     others = [option for option in mentioned if option[0] != "NORM"]
     options = others if any(answers.holds(evidence, code) for code, _ in others) else mentioned
-    return [
-        answers.close(evidence, options, joint) for joint in prompts()["questions"]["close"]["separators"]
+    joints = prompts()["questions"]["close"]["separators"]
+    asked = [
+        joint for joint, names in joints.items() if any(name in question for name in names if len(name) > 3)
     ]
+    return [answers.close(evidence, options, joint) for joint in asked or joints]
 
 
 def _yes_or_no(evidence: Evidence, question: str) -> list[str]:
