@@ -27,8 +27,10 @@ reproduce: .venv/dev.stamp
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/fold8.py --records $(RECORDS)
 	$(BIN)/python benchmarks/bench_labels.py --records $(RECORDS)
+	$(BIN)/python benchmarks/bench_digitize.py --records $(RECORDS) --fold 8 --pages 60 --out benchmarks/results/digitize.json
+	$(BIN)/python benchmarks/bench_scans.py
 	$(BIN)/python benchmarks/bench_language.py
-	$(BIN)/python benchmarks/bench_read.py
+	$(BIN)/python benchmarks/bench_read.py --batch 40
 	$(BIN)/python benchmarks/tables.py
 
 .venv/bin/python:

@@ -114,7 +114,39 @@ def labels() -> str:
     )
 
 
+def pages() -> str:
+    found, scans, read = load("digitize.json"), load("scans.json"), load("read.json")
+    head = ["what", "clean", "scan", "photo", "goal"]
+    kinds = [found[kind] for kind in ("none", "scan", "photo")]
+    rows = [
+        [
+            f"leads against the record, median SNR (dB), {found['pages_each']} pages each of fold 8",
+            *(f"{kind['snr_median_db']:.1f}" for kind in kinds),
+            "22 / 17 / 13",
+        ],
+        [
+            "layout and all lead names right",
+            *(f"{100 * kind['layout_and_names_right']:.0f}%" for kind in kinds),
+            "97% / – / 90%",
+        ],
+        ["speed and gain right", *(f"{100 * kind['speed_and_gain_right']:.0f}%" for kind in kinds), ""],
+        [
+            f"{scans['pages']} real scanned pages: heart rate within 5 bpm or 5%",
+            "",
+            f"{100 * scans['share_right']:.1f}%",
+            "",
+            "98%",
+        ],
+        ["reading a 1,600 px page, warm (ms)", f"{read['read']['wall_ms']:.0f}", "", "", "250"],
+        ["`ecgvlm read` from a cold start (s)", f"{read['cold']['wall_s']:.1f}", "", "", "2.5"],
+        ["its peak memory (MB)", f"{read['cold']['peak_mb']:.0f}", "", "", "800"],
+        ["many pages in one command, a second", f"{read['batch']['pages_per_s']:.1f}", "", "", "8"],
+    ]
+    return table(head, rows)
+
+
 FIGURES = {
+    "pages": pages,
     "crossval": crossval,
     "labels": labels,
     "headline": headline,
