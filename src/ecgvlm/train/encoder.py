@@ -320,7 +320,7 @@ def calibrate(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nd
         return loss
 
     optimizer.step(closure)
-    a, b = float(slope), offset.detach().numpy()
+    a, b = slope.item(), offset.detach().numpy()
     p = 1 / (1 + np.exp(-(a * logits + b)))
     thresholds = []
     for k in range(len(LABELS)):
