@@ -8,7 +8,8 @@ beside them, until digitiser or nets are others; the README's table is made by b
 
 Systems: ecgvlm (shipped), on the true pages and on blank, noise and other patients' pages; trivial ones;
 "rules" (our digitiser and measurements with textbook limits, no network judges findings); "original signal"
-(our encoder on the record itself instead of on a page: what is lost on paper).
+(our encoder on the record itself instead of on a page: what is lost on paper); "ecgvlm int8" (encoder and
+decoder with matrix products in 8 bits).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from ecgvlm.model.evidence import MEASUREMENTS, Evidence, settle
 from ecgvlm.model.findings import FS
 from ecgvlm.reader import Reader
 from ecgvlm.record import EcgError, Record
+from ecgvlm.train.export import quantize
 
 TASKS = ("code15-test", "ptb-test", "ptb-test-report")
 RESULTS = Path(__file__).parent / "results" / "fold8"
@@ -58,8 +60,8 @@ class _Looked:
 class OnceReader(Reader):
     """A reader that looks at each picture once, however many questions follow; looks are kept in a file."""
 
-    def __init__(self, kept: Path):
-        super().__init__(threads=2)
+    def __init__(self, kept: Path, model: Path | None = None):
+        super().__init__(threads=2, model=model)
         data = Path(ecgvlm.__file__).parent
         code = b"".join(
             path.read_bytes()
@@ -171,6 +173,17 @@ class Signal(Ecgvlm):
         return super().ask(ask)
 
 
+def _in_8_bits(folder: Path) -> Path:
+    """A folder with the shipped encoder and decoder, their matrix products in 8 bits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = Path(ecgvlm.__file__).parent / "data"
+    for name in ("encoder.onnx", "language.onnx", "encoder.json", "tokenizer.json"):
+        shutil.copy(data / name, folder / name)
+    for name in ("encoder.onnx", "language.onnx"):
+        quantize(folder / name).replace(folder / name)
+    return folder
+
+
 def _keep(task: Task, system: str, gold: list[Item], folder: Path) -> dict:
     """Copies the answers to the results and scores them: over all pages and by page kind."""
     predictions = folder / "predictions.jsonl"
@@ -218,6 +231,8 @@ def main() -> None:
                 for m in ("empty", "norm", "random")
             ]
             systems += [("rules", Rules(task, reader), "none")]
+            small = OnceReader(args.runs / "looks8.pickle", _in_8_bits(args.runs / "int8"))
+            systems += [("ecgvlm int8", Ecgvlm(task, small), "none")]
         if name != "ptb-test-report":
             systems += [("original signal", Signal(task, reader, records), "none")]
         for system, backend, control in systems:
