@@ -21,6 +21,7 @@ import numpy as np
 
 from ecgvlm.datasets import load_ptbxl
 from ecgvlm.digitize import Digitizer
+from ecgvlm.digitize.page import Strip
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import random_style
@@ -46,6 +47,15 @@ def snr_db(reference: np.ndarray, seen: np.ndarray) -> float:
     best = min(_SHIFTS, key=noise)
     least = min(noise(best + fine) for fine in _FINE)
     return float(10 * np.log10(np.mean(reference**2) / (least + 1e-12)))
+
+
+def strip_snr_db(strip: Strip | None, t: np.ndarray, reference: np.ndarray) -> float:
+    """SNR of one strip against the lead that was printed, at t s from its start; 0 where it was not found."""
+    if strip is None or np.isfinite(strip.mv).sum() < 10:
+        return 0.0
+    inked = np.isfinite(strip.mv)
+    seen = np.interp(t, strip.t[inked] - strip.t0, strip.mv[inked], left=np.nan, right=np.nan)
+    return round(snr_db(reference, seen), 2)
 
 
 @cache
@@ -87,12 +97,7 @@ def one(job: tuple[Record, str, int]) -> dict:
         t = trace.t[known] - trace.t[0]
         grid = np.arange(0, t[-1], 1 / FS)
         reference = np.interp(grid, t, trace.mv[known])
-        if strip is None or np.isfinite(strip.mv).sum() < 10:
-            values.append(0.0)
-            continue
-        inked = np.isfinite(strip.mv)
-        seen = np.interp(grid, strip.t[inked] - strip.t0, strip.mv[inked], left=np.nan, right=np.nan)
-        values.append(round(snr_db(reference, seen), 2))
+        values.append(strip_snr_db(strip, grid, reference))
     wanted = sorted((t.lead, t.rhythm) for t in truth.traces)
     return {
         **row,

@@ -27,7 +27,7 @@ import ecg_plot
 import matplotlib.pyplot
 import numpy as np
 import pmecg
-from bench_digitize import snr_db
+from bench_digitize import strip_snr_db
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from reportlab.lib.colors import Color
@@ -274,14 +274,8 @@ def one(job: tuple[str, Record, int, Path | None]) -> dict:
     found = {(s.lead, s.rhythm): s for s in page.strips}
     values = []
     for strip in sheet.strips:
-        seen = found.get((strip.lead, strip.rhythm))
         t, mv = _curve(record, strip)
-        if seen is None or np.isfinite(seen.mv).sum() < 10:
-            values.append(0.0)
-            continue
-        inked = np.isfinite(seen.mv)
-        read = np.interp(t, seen.t[inked] - seen.t0, seen.mv[inked], left=np.nan, right=np.nan)
-        values.append(round(snr_db(mv, read), 2))
+        values.append(strip_snr_db(found.get((strip.lead, strip.rhythm)), t, mv))
     truth, ours = (measure(x, FS).heart_rate_bpm for x in (record.signal, page.leads(FS)))
     return {
         **row,

@@ -39,7 +39,7 @@ from ecgvlm.instruct import answers
 from ecgvlm.instruct.qa import CLOSED_LISTS
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.model.evidence import MEASUREMENTS, Evidence, settle
+from ecgvlm.model.evidence import Evidence, settle
 from ecgvlm.model.findings import FS
 from ecgvlm.reader import Reader
 from ecgvlm.record import EcgError, Record
@@ -159,16 +159,7 @@ class Signal(Ecgvlm):
         step = record.fs / FS
         if step != round(step):
             raise ValueError(f"{record.source}: {record.fs} Hz is no multiple of {FS} Hz")
-        p = settle(findings.probabilities(record.signal[:, :: round(step)], m), findings.thresholds)
-        evidence = Evidence(
-            probabilities=p,
-            thresholds=findings.thresholds,
-            measurements={name: getattr(m, name) for name in MEASUREMENTS},
-            reasons=m.reasons,
-            leads=m.waves,
-            rr_variation=m.rr_variation,
-            layout="12x1",
-        )
+        evidence = replace(findings.judge(record.signal[:, :: round(step)], m), layout="12x1")
         self._reader.look = lambda image: SimpleNamespace(evidence=evidence)
         return super().ask(ask)
 

@@ -252,7 +252,11 @@ def _option(code: str, name: str, form: str) -> str:
 
 def _bare(asker: Asker, code: str) -> str:
     """A name without its article, as lists have it."""
-    return re.sub("^(an?|the) ", "", asker.name("signs" if code in SIGNS else "labels", code))
+    return without_article(asker.name("signs" if code in SIGNS else "labels", code))
+
+
+def without_article(name: str) -> str:
+    return re.sub("^(an?|the) ", "", name)
 
 
 _FORMS = ("C(N)", "C(N)", "C (N)", "C", "N", "C: N", "C - N")

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from ecgvlm.instruct import answers
-from ecgvlm.instruct.qa import CLOSED_LISTS, prompts
+from ecgvlm.instruct.qa import CLOSED_LISTS, prompts, without_article
 from ecgvlm.labels import LABELS, NAMES
 from ecgvlm.model.evidence import MEASUREMENTS, SIGNS, WAVES, Evidence
 from ecgvlm.record import LEADS
@@ -123,7 +123,7 @@ def _named(question: str, table: str) -> list[str]:
     text, found = question, []
     names = [(name, key) for key, written in prompts()["names"][table].items() for name in written]
     for name, key in sorted(names, key=lambda pair: -len(pair[0])):
-        pattern = rf"(?i:(?<!\w){re.escape(re.sub('^(an?|the) ', '', name))}(?!\w))"
+        pattern = rf"(?i:(?<!\w){re.escape(without_article(name))}(?!\w))"
         if re.search(pattern, text):
             found.append(key)
             text = re.sub(pattern, " ", text)
@@ -207,11 +207,11 @@ def _names() -> tuple[re.Pattern[str], dict[str, str]]:
     They are found in any case, but for "ST".
     """
     names = prompts()["names"]
-    codes = {re.sub("^(an?|the) ", "", name): "" for name in names["outside"]["names"]}
+    codes = {without_article(name): "" for name in names["outside"]["names"]}
     for table in (names["labels"], {sign: names["signs"][sign] for sign in ("STE", "STD")}, names["codes"]):
         for code, written in table.items():
             for name in written:
-                codes[re.sub("^(an?|the) ", "", name)] = code
+                codes[without_article(name)] = code
     for code, name in NAMES.items():
         codes |= {code: code, name: code}
     for options in CLOSED_LISTS.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -93,20 +94,26 @@ class FindingsModel:
 
     def __call__(self, page: Page, measurements: Measurements) -> Evidence:
         """All that an answer about this page may state."""
-        known = numbers(measurements)
-        p = self.calibrated(strips(page.leads(FS))[None], measurements.median_beat[None], known[None])
-        probabilities = settle(dict(zip(LABELS, p[0].tolist())), self.thresholds)
-        return Evidence(
-            probabilities=probabilities,
-            thresholds=self.thresholds,
-            measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
-            reasons=measurements.reasons,
-            leads=measurements.waves,
-            rr_variation=measurements.rr_variation,
+        evidence = self.judge(page.leads(FS), measurements)
+        return replace(
+            evidence,
             layout=page.layout if page.layout in LAYOUTS else "other",
             cabrera=page.order == "cabrera",
             mm_per_s=page.mm_per_s,
             mm_per_mv=page.mm_per_mv,
             quality=page.quality,
-            cautions=find_cautions(page, measurements, known, probabilities, self.thresholds),
+            cautions=find_cautions(
+                page, measurements, numbers(measurements), evidence.probabilities, self.thresholds
+            ),
+        )
+
+    def judge(self, leads: np.ndarray, measurements: Measurements) -> Evidence:
+        """What the leads themselves tell, wherever they come from. leads: [12, n] mV at `FS` Hz."""
+        return Evidence(
+            probabilities=settle(self.probabilities(leads, measurements), self.thresholds),
+            thresholds=self.thresholds,
+            measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
+            reasons=measurements.reasons,
+            leads=measurements.waves,
+            rr_variation=measurements.rr_variation,
         )

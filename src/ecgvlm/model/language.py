@@ -20,8 +20,6 @@ from ecgvlm.model.evidence import WIDTH, Evidence, encode
 SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
 PAD, ASK, ANSWER, END = range(len(SPECIAL))
 QUESTION_TOKENS = 400  # of a longer question only the end is read, where the request usually stands
-
-
 LOOK = 24  # tokens of a statement by which it is chosen; what follows is decided by then
 _NUMBER = re.compile(r"[\d.%+-]+|under|over")
 
