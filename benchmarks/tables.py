@@ -100,6 +100,20 @@ def crossval() -> str:
     return table(head, [["**NORM and the six of CODE-15**", "", *cells], *rows])
 
 
+def sensitivity() -> str:
+    head = [
+        "`--sensitivity`", "found, mean of the findings", "the finding found least", "false alarms a finding",
+        "abnormal called normal", "normal called normal",
+    ]  # fmt: skip
+    rows = []
+    for wanted, v in load("crossval.json")["at_sensitivity"].items():
+        shares = [v[x] for x in ("false_alarms", "abnormal_called_normal", "normal_called_normal")]
+        least = f"{v['lowest']['label']} {100 * v['lowest']['sensitivity']:.0f}%"
+        cells = [f"{100 * share:.0f}%" for share in shares]
+        rows.append([wanted, f"{100 * v['sensitivity']:.0f}%", least, *cells])
+    return table(head, rows)
+
+
 def labels() -> str:
     head = ["label", "definition", "records that fulfil it", "of them labelled", "labelled without it"]
     return table(
@@ -152,6 +166,7 @@ FIGURES = {
     "pages": pages,
     "crossval": crossval,
     "labels": labels,
+    "sensitivity": sensitivity,
     "headline": headline,
     "classes": classes,
     "superclasses": superclasses,

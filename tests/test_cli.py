@@ -44,14 +44,25 @@ def answer() -> Answer:
 def run(monkeypatch, answer):
     """Runs a command as `main` does, with a reader that knows one answer only; (status, stdout, stderr)."""
 
-    def read(self: Reader, source: Leaf, question: str | None = None, name: str | None = None) -> Answer:
+    def read(
+        self: Reader,
+        source: Leaf,
+        question: str | None = None,
+        name: str | None = None,
+        sensitivity: float | None = None,
+    ) -> Answer:
         try:
             image = source.load()
             if image.std() < 1:
                 raise EcgError("not_an_ecg", "no twelve named leads found")
         except EcgError as error:
             return Answer(source.name, question or QUESTION, 0.0, error=error)
-        return replace(answer, image=source.name, question=question or QUESTION)
+        moved = answer
+        if sensitivity is not None:
+            assert answer.evidence is not None
+            lines = dict.fromkeys(LABELS, 1 - sensitivity)
+            moved = replace(answer, evidence=replace(answer.evidence, thresholds=lines))
+        return replace(moved, image=source.name, question=question or QUESTION)
 
     monkeypatch.setattr(Reader, "read", read)
 
@@ -122,6 +133,17 @@ def test_read_json_keeps_the_order_and_tries_all(run, picture, tmp_path):
     codes = [row["error"]["code"] for row in found if not row["ok"]]
     assert codes == ["unreadable_file"] * 4 + ["not_an_ecg"]
     assert all("\n" not in row["error"]["message"] for row in found if not row["ok"])
+
+
+def test_read_at_a_sensitivity(run, picture):
+    for images in ([picture], [picture, picture]):
+        status, out, _ = run("read", "--json", "--sensitivity", 0.9, *images)
+        assert status == 0
+        assert [json.loads(line)["thresholds"]["AF"] for line in out.splitlines()] == [0.1] * len(images)
+    for wrong in (0.2, 1, "much"):
+        status, out, err = run("read", "--sensitivity", wrong, picture)
+        assert (status, out) == (2, "")
+        assert "--sensitivity" in err
 
 
 def test_a_device_without_end_is_too_large(run):

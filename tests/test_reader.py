@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgvlm.instruct import answers
 from ecgvlm.labels import CODE15
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
@@ -46,6 +47,18 @@ def test_text_on_the_page_changes_no_finding(reader, image, plain, text):
     assert answer.answer == plain.answer
     for label, p in answer.evidence.probabilities.items():
         assert p == pytest.approx(plain.evidence.probabilities[label], abs=0.05), label
+
+
+def test_answer_report_and_findings_follow_the_sensitivity(reader, image, plain):
+    seen = [reader.read(image, sensitivity=s) for s in (0.6, 0.95)]
+    assert len(set(seen[1].evidence.findings) - {"NORM", "SR"}) > len(seen[0].evidence.findings)
+    for answer in seen:
+        out = answer.to_dict()
+        assert out["findings"] == [x for x, p in out["labels"].items() if p >= out["thresholds"][x]]
+        assert answer.answer == answers.verdict(answer.evidence)
+        assert answer.report == answers.report(answer.evidence)
+        # The page is as odd, and the call as close, whatever line is drawn.
+        assert answer.evidence.cautions == plain.evidence.cautions
 
 
 def test_an_answer_has_the_contract_s_keys(plain):

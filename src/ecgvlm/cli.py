@@ -113,6 +113,16 @@ def read(
         Path | None,
         typer.Option(help="Draw what was found on the page; a folder where there are several images."),
     ] = None,
+    sensitivity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.99,
+            help="Share of the pages with a finding on which it is to be called; the higher, the more "
+            "false alarms. Without it, the best F1.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.record import EcgError
@@ -123,7 +133,7 @@ def read(
 
         places, grounds = _overlay_places(overlay, images), Reader(threads=1).grounds
     failed = False
-    for page, answer in _answers(images, question, progress=not as_json):
+    for page, answer in _answers(images, question, sensitivity, progress=not as_json):
         failed |= answer.error is not None
         if as_json:
             print(json.dumps(answer.to_dict()), flush=True)
@@ -164,7 +174,9 @@ def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
     return place
 
 
-def _answers(images: list[Path], question: str | None, progress: bool) -> Iterator[tuple[Leaf, Answer]]:
+def _answers(
+    images: list[Path], question: str | None, sensitivity: float | None, progress: bool
+) -> Iterator[tuple[Leaf, Answer]]:
     """Every page of every image, in order; several are read at a time, one on each core."""
     from ecgvlm.reader import Reader
 
@@ -172,7 +184,7 @@ def _answers(images: list[Path], question: str | None, progress: bool) -> Iterat
     if len(images) == 1:
         pages = iter(alone := _pages(images[0]))
         if len(alone) == 1:
-            yield alone[0], Reader().read(alone[0], question)
+            yield alone[0], Reader().read(alone[0], question, sensitivity=sensitivity)
             return
     import threading
     from concurrent.futures import ThreadPoolExecutor
@@ -182,7 +194,7 @@ def _answers(images: list[Path], question: str | None, progress: bool) -> Iterat
     def one(page: Leaf) -> tuple[Leaf, Answer]:
         if not hasattr(own, "reader"):
             own.reader = Reader(threads=1)
-        return page, own.reader.read(page, question)
+        return page, own.reader.read(page, question, sensitivity=sensitivity)
 
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:

@@ -104,11 +104,13 @@ class Reader:
         source: str | Path | bytes | Leaf | np.ndarray,
         question: str | None = None,
         name: str | None = None,
+        sensitivity: float | None = None,
     ) -> Answer:
         """Read one picture (path, bytes, page, or what `load_image` gives) and answer a question about it.
 
-        question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture. A picture
-        that cannot be read gives an Answer with its error; nothing is raised for it.
+        question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture.
+        sensitivity: share of the pages with a finding on which it is to be called, 0.5 to 0.99; None for the
+        best F1. A picture that cannot be read gives an Answer with its error; nothing is raised for it.
         """
         start = time.perf_counter()
         asked = question or QUESTION
@@ -116,7 +118,7 @@ class Reader:
             name = name or source.name
         label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
-            seen = self.look(source, name)
+            seen = self.look(source, name, sensitivity)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         report = self.language.answer(seen.evidence, REPORT)
@@ -133,13 +135,18 @@ class Reader:
             model=self.findings.name,
         )
 
-    def look(self, source: str | Path | bytes | Leaf | np.ndarray, name: str | None = None) -> Seen:
+    def look(
+        self,
+        source: str | Path | bytes | Leaf | np.ndarray,
+        name: str | None = None,
+        sensitivity: float | None = None,
+    ) -> Seen:
         """Digitise and measure a picture and judge its findings. Raises EcgError where it cannot be read."""
         if isinstance(source, Leaf):
             source = source.load()
         page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
         measurements = measure(page.leads(FS), FS)
-        return Seen(page, measurements, self.findings(page, measurements))
+        return Seen(page, measurements, self.findings(page, measurements, sensitivity))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""

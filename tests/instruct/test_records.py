@@ -67,7 +67,10 @@ def test_what_is_open_is_neither_asked_nor_said(seed):
     known = known_of(labelled(" ".join(held), " ".join(unknown - held)))
     for qa in ask(known, rng, 6):
         text = NO_FINDING.sub(
-            "", qa.answer if qa.kind in ("report", "diagnosis", "lead", "lead_amount") else f"{qa.question}\n{qa.answer}"
+            "",
+            qa.answer
+            if qa.kind in ("report", "diagnosis", "lead", "lead_amount")
+            else f"{qa.question}\n{qa.answer}",
         )
         named = {mention.code for mention in find_mentions(text)[0] if not mention.weak}
         assert not named & known.open, (qa, named & known.open)

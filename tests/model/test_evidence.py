@@ -58,6 +58,15 @@ def test_settling_leaves_agreeing_probabilities_alone():
     assert settle(probabilities, thresholds) == probabilities
 
 
+def test_at_moved_thresholds_the_usual_ones_tell_which_finding_is_the_clearest():
+    usual = dict.fromkeys(LABELS, 0.4)
+    moved = usual | {"RBBB": 0.3, "IRBBB": 0.01, "SB": 0.02, "SR": 0.95}
+    probabilities = dict.fromkeys(LABELS, 0.005) | {"RBBB": 0.6, "IRBBB": 0.2, "SB": 0.03, "SR": 0.999}
+    settled = settle(probabilities, moved, usual)
+    found = {label for label in LABELS if settled[label] >= moved[label]}
+    assert found == {"RBBB", "SB", "CD"}
+
+
 def test_numbers_as_texts_write_them():
     percents = [say_percent(p) for p in (0.0, 0.004, 0.006, 0.5, 0.994, 1.0)]
     assert percents == ["under 1%", "under 1%", "1%", "50%", "99%", "over 99%"]

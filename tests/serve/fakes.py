@@ -29,10 +29,10 @@ class FakeFindings:
     def probabilities(self, leads, measurements):
         return dict(zip(LABELS, self.calibrated(leads[None], None, None)[0].tolist()))
 
-    def __call__(self, page, measurements) -> Evidence:
+    def __call__(self, page, measurements, sensitivity=None) -> Evidence:
         return Evidence(
             probabilities=self.probabilities(page.leads(FS), measurements),
-            thresholds=self.thresholds,
+            thresholds=self.thresholds if sensitivity is None else dict.fromkeys(LABELS, 1 - sensitivity),
             measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
             reasons=measurements.reasons,
             leads=measurements.waves,

@@ -66,6 +66,14 @@ def test_read(client):
     assert "preview" not in answer
 
 
+def test_read_at_a_sensitivity(client):
+    assert post(client, sensitivity="0.9").json()["thresholds"]["AF"] == 0.1
+    for wrong in ("0.2", "1", "much"):
+        answer = post(client, sensitivity=wrong)
+        assert answer.status_code == 422
+        assert answer.json()["error"]["message"].startswith("sensitivity: ")
+
+
 def test_overlay_and_preview(client):
     answer = post(client, overlay="true", preview="true").json()
     assert len(answer["overlay"]["leads"]) == 13

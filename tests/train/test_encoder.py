@@ -66,6 +66,28 @@ def test_rhythms_do_not_look_at_the_waves_of_leads(pool):
     assert not torch.allclose(before[:, NORM], after[:, NORM])
 
 
+def test_thresholds_call_the_share_that_is_asked_for():
+    rng = np.random.default_rng(1)
+    target = (rng.random((500, len(LABELS))) < 0.3).astype(np.int8)
+    target[rng.random(target.shape) < 0.1] = -1
+    p = (0.4 * target.clip(0) + 0.6 * rng.random(target.shape)).clip(0.001, 0.999)
+    rare = LABELS.index("AFLT")
+    target[:, rare] = np.arange(500) < training.FEW - 1
+    own = np.full(len(LABELS), 0.37)
+    curves = training.sensitive(p, target, own)
+    assert list(curves) == [f"{share:g}" for share in training.SENSITIVITIES]
+    for wanted in training.SENSITIVITIES:
+        found = p >= curves[f"{wanted:g}"]
+        for k, label in enumerate(LABELS):
+            with_it, without = target[:, k] == 1, target[:, k] == 0
+            if label in training.UNREMARKABLE:
+                assert wanted <= 1 - found[without, k].mean() < wanted + 0.01
+            elif k == rare:
+                assert curves[f"{wanted:g}"][k] == own[k]
+            else:
+                assert wanted <= found[with_it, k].mean() < wanted + 0.02
+
+
 def test_two_runs_with_one_seed_are_the_same(pool):
     nets = [training.train_member(pool[0], seed=3, epochs=1, rate=1e-3, log=None, batch=32) for _ in range(2)]
     for a, b in zip(nets[0].parameters(), nets[1].parameters()):

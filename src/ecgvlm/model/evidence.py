@@ -210,8 +210,15 @@ _NOT_NORMAL = (
 )  # fmt: skip
 
 
-def settle(probabilities: Mapping[str, float], thresholds: Mapping[str, float]) -> dict[str, float]:
+def settle(
+    probabilities: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    usual: Mapping[str, float] | None = None,
+) -> dict[str, float]:
     """Probabilities without contradictions: of labels that exclude each other only the clearest stays found.
+
+    usual: the thresholds by which the clearest is chosen where `thresholds` were moved for a sensitivity, as
+    a threshold of nearly nothing makes anything look clear; sinus rhythm then gives way to any other.
 
     The others move to just below their thresholds, and a superclass (MI, CD, HYP) to its threshold where one
     of its kinds is found, so that `labels`, `findings` and words agree.
@@ -222,7 +229,10 @@ def settle(probabilities: Mapping[str, float], thresholds: Mapping[str, float]) 
         return sorted((margin(settled[x], thresholds[x]), x) for x in labels if settled[x] >= thresholds[x])
 
     for group in _EXCLUSIVE:
-        for _, label in margins(group)[:-1]:
+        found = [label for _, label in margins(group)]
+        if usual is not None:
+            found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
+        for label in found[:-1]:
             settled[label] = 0.99 * thresholds[label]
     for parent, kinds in _PARENTS.items():
         if margins(kinds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from ecgvlm.record import LEADS
 FS = 100.0  # Hz of the strips that the encoder sees
 SAMPLES = 1000  # ten seconds
 BEAT = 100  # samples of the median beat, at 125 Hz
+SENSITIVITY = (0.5, 0.99)  # lowest and highest that can be asked for
 NUMBERS = 13 + len(LEADS) * len(WAVES)
 
 
@@ -30,6 +32,10 @@ def strips(leads: np.ndarray) -> np.ndarray:
     printed = np.isfinite(out).any(1)
     out[printed] -= np.nanmedian(out[printed], axis=1, keepdims=True)
     return out
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    return np.log(p / (1 - p))
 
 
 def numbers(m: Measurements) -> np.ndarray:
@@ -75,11 +81,32 @@ class FindingsModel:
         self._slope = np.array(card["slope"])
         self._offset = np.array(card["offset"])
         self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
+        self._sensitivity: dict[str, list[float]] = card.get("sensitivity", {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(
             data.joinpath("encoder.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
         )
+
+    def thresholds_at(self, sensitivity: float | None) -> Mapping[str, float]:
+        """The thresholds of `LABELS` that are expected to find this share of the pages with each finding.
+
+        None for the model's own, which seek the best F1. NORM and SR are no findings: their thresholds are
+        expected to spare this share of the pages without them. Raises ValueError outside `SENSITIVITY`, or
+        where the model's card was written before it held such thresholds.
+        """
+        if sensitivity is None:
+            return self.thresholds
+        low, high = SENSITIVITY
+        if not low <= sensitivity <= high:
+            raise ValueError(f"sensitivity must lie from {low} to {high}, not at {sensitivity:g}")
+        if not self._sensitivity:
+            raise ValueError(f"{self.name} knows no thresholds for a sensitivity")
+        known = _logit(np.array([float(share) for share in self._sensitivity]))
+        curves = _logit(np.array(list(self._sensitivity.values()))).T  # [labels, shares]
+        at = _logit(np.array(sensitivity))
+        found = 1 / (1 + np.exp([-np.interp(at, known, curve) for curve in curves]))
+        return {label: float(t) for label, t in zip(LABELS, found)}
 
     def probabilities(self, leads: np.ndarray, measurements: Measurements) -> dict[str, float]:
         """Calibrated probabilities of `LABELS`. leads: [12, n] mV at `FS` Hz."""
@@ -92,26 +119,33 @@ class FindingsModel:
         (logits,) = self._session.run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
         return 1 / (1 + np.exp(-(self._slope * logits + self._offset)))
 
-    def __call__(self, page: Page, measurements: Measurements) -> Evidence:
-        """All that an answer about this page may state."""
-        evidence = self.judge(page.leads(FS), measurements)
+    def __call__(self, page: Page, measurements: Measurements, sensitivity: float | None = None) -> Evidence:
+        """All that an answer about this page may state. sensitivity: of `thresholds_at`."""
+        probabilities = self.probabilities(page.leads(FS), measurements)
+        # How odd a page is, and how close a call, does not depend on where a user draws the lines.
+        usual = settle(probabilities, self.thresholds)
         return replace(
-            evidence,
+            self._evidence(probabilities, measurements, sensitivity),
             layout=page.layout if page.layout in LAYOUTS else "other",
             cabrera=page.order == "cabrera",
             mm_per_s=page.mm_per_s,
             mm_per_mv=page.mm_per_mv,
             quality=page.quality,
-            cautions=find_cautions(
-                page, measurements, numbers(measurements), evidence.probabilities, self.thresholds
-            ),
+            cautions=find_cautions(page, measurements, numbers(measurements), usual, self.thresholds),
         )
 
     def judge(self, leads: np.ndarray, measurements: Measurements) -> Evidence:
         """What the leads themselves tell, wherever they come from. leads: [12, n] mV at `FS` Hz."""
+        return self._evidence(self.probabilities(leads, measurements), measurements, None)
+
+    def _evidence(
+        self, probabilities: Mapping[str, float], measurements: Measurements, sensitivity: float | None
+    ) -> Evidence:
+        thresholds = self.thresholds_at(sensitivity)
+        usual = None if sensitivity is None else self.thresholds
         return Evidence(
-            probabilities=settle(self.probabilities(leads, measurements), self.thresholds),
-            thresholds=self.thresholds,
+            probabilities=settle(probabilities, thresholds, usual),
+            thresholds=thresholds,
             measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
             reasons=measurements.reasons,
             leads=measurements.waves,

@@ -25,6 +25,7 @@ from ecgvlm.dicom import write_dicom
 from ecgvlm.image import MAX_BYTES
 from ecgvlm.labels import NAMES
 from ecgvlm.model.evidence import CAUTIONS, MEASUREMENTS
+from ecgvlm.model.findings import SENSITIVITY
 from ecgvlm.reader import FS, Reader
 from ecgvlm.record import EcgError, Record, csv_text
 from ecgvlm.reports import QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
@@ -146,12 +147,24 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         page: PageNumber = 0,
         overlay: Annotated[bool, Form(description="Also where everything lies on the page.")] = False,
         preview: Annotated[bool, Form(description="Also the page as a JPEG data URL.")] = False,
+        sensitivity: Annotated[
+            float | None,
+            Form(
+                ge=SENSITIVITY[0], le=SENSITIVITY[1], description="Share of the pages with a finding to call."
+            ),
+        ] = None,
     ) -> Response:
         """Read one page."""
         name = image.filename or "upload"
         try:
             picture, reading, key = await service.read(
-                await image.read(), page, question, name, request.state.owner, overlay
+                await image.read(),
+                page,
+                question,
+                name,
+                request.state.owner,
+                overlay,
+                sensitivity=sensitivity,
             )
         except EcgError as error:
             metrics.pages.labels(error.code).inc()

@@ -89,6 +89,7 @@ class Service:
         owner: str = "",
         overlay: bool = False,
         kept: str | None = None,
+        sensitivity: float | None = None,
     ) -> tuple[Picture, Reading, str]:
         """Reads one page of a file: the picture, what it says, and an id by which it is remembered.
 
@@ -100,7 +101,13 @@ class Service:
         try:
             redacted = keep and self.settings.redact
             reading: Reading = await self.readers.run(
-                "read", picture.image, question, overlay, redacted, seconds=self.settings.seconds
+                "read",
+                picture.image,
+                question,
+                overlay,
+                redacted,
+                sensitivity,
+                seconds=self.settings.seconds,
             )
         except WorkerLost as error:
             raise unreadable(NAME, f"could not be read ({error})") from error

@@ -68,8 +68,15 @@ class PageReader:
     def name(self) -> str:
         return self.model
 
-    def read(self, image: np.ndarray, question: str | None, overlay: bool, redacted: bool) -> Reading:
-        answer = self.reader.read(image, question, NAME)
+    def read(
+        self,
+        image: np.ndarray,
+        question: str | None,
+        overlay: bool,
+        redacted: bool,
+        sensitivity: float | None = None,
+    ) -> Reading:
+        answer = self.reader.read(image, question, NAME, sensitivity)
         if answer.error is not None:
             return Reading(answer.to_dict())
         assert answer.page is not None

@@ -42,6 +42,10 @@ BY_NUMBERS = ("SB", "ST", "SR", "SARRH", "1dAVb")
 RHYTHM = (*BY_NUMBERS, "AF", "AFLT", "HAVB", "PAC")
 # The number that a label is defined by may have steep steps: annotators draw their lines there.
 DEFINED_BY = {"SB": 0, "ST": 0, "SR": 0, "1dAVb": 3}  # of `model.findings.numbers`: heart rate, PR
+# Sensitivities for which thresholds are kept; between them a reader interpolates.
+FEW = 10  # positives under which the share that is called says nothing
+SENSITIVITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+UNREMARKABLE = ("NORM", "SR")  # what a page has that shows nothing: calling it is what misses findings
 BASE = NUMBERS - len(LEADS) * len(WAVES)  # numbers that are no waves of leads
 
 
@@ -330,6 +334,27 @@ def calibrate(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.full(len(LABELS), a), b, np.array(thresholds)
 
 
+def sensitive(p: np.ndarray, target: np.ndarray, thresholds: np.ndarray) -> dict[str, list[float]]:
+    """Sensitivity asked for -> the highest threshold of each label that calls this share of those with it.
+
+    p, target: [n, labels], out of fold. NORM and SR are no findings: theirs is the lowest that spares this
+    share of the pages without them. A label with fewer positives than `FEW` tells no share: it keeps the
+    threshold in thresholds [labels].
+    """
+    out = {}
+    for wanted in SENSITIVITIES:
+        row = thresholds.copy()
+        for k, label in enumerate(LABELS):
+            spare = label in UNREMARKABLE
+            q = p[target[:, k] == (0 if spare else 1), k]
+            if len(q) >= FEW and spare:
+                row[k] = np.floor(np.quantile(q, wanted, method="higher") * 1e5 + 1) / 1e5
+            elif len(q) >= FEW:
+                row[k] = np.floor(np.quantile(q, 1 - wanted, method="lower") * 1e5) / 1e5
+        out[f"{wanted:g}"] = row.clip(1e-5, 1 - 1e-5).round(5).tolist()
+    return out
+
+
 def export(net: nn.Module, path: Path) -> None:
     tmp = path.with_suffix(".onnx.tmp")
     inputs = (torch.zeros(2, 12, SAMPLES), torch.zeros(2, 12, BEAT), torch.zeros(2, NUMBERS))
@@ -401,7 +426,15 @@ def main() -> None:
     # One fold holds too few positives to choose by, so all folds but the reported one do, each out of fold.
     logits, pages = cross_validate(pool, net, args.choose, args.out, args.epochs, args.rate)
     slope, offset, thresholds = calibrate(logits, pages.target)
-    write_card(args.out / "encoder.json", args.name, slope, offset, thresholds)
+    p = 1 / (1 + np.exp(-(slope * logits + offset)))
+    write_card(
+        args.out / "encoder.json",
+        args.name,
+        slope,
+        offset,
+        thresholds,
+        sensitive(p, pages.target, thresholds),
+    )
     print("out of fold\n" + summary(logits, pages, slope, offset, thresholds))
     check = pool.where((pool.fold == args.choose) & (pool.kind != "mask"))
     print(f"fold {args.choose}\n" + summary(logits_of(net, check), check, slope, offset, thresholds))
@@ -410,14 +443,25 @@ def main() -> None:
     )
 
 
-def write_card(path: Path, name: str, slope: np.ndarray, offset: np.ndarray, thresholds: np.ndarray) -> None:
-    """What the reader needs to know beside the network: vocabulary, calibration, thresholds."""
+def write_card(
+    path: Path,
+    name: str,
+    slope: np.ndarray,
+    offset: np.ndarray,
+    thresholds: np.ndarray,
+    sensitivity: dict[str, list[float]],
+) -> None:
+    """What the reader needs to know beside the network: vocabulary, calibration, thresholds.
+
+    sensitivity: as `sensitive` gives it.
+    """
     card = {
         "name": name,
         "labels": list(LABELS),
         "slope": slope.round(5).tolist(),
         "offset": offset.round(5).tolist(),
         "thresholds": thresholds.round(5).tolist(),
+        "sensitivity": sensitivity,
     }
     path.with_suffix(".tmp").write_text(json.dumps(card, indent=1) + "\n")
     os.replace(path.with_suffix(".tmp"), path)
