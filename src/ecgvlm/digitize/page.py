@@ -121,14 +121,15 @@ class Digitizer:
         """
         view = self._look(image)
         if view is not None and view.found is not None:
-            return _page(view, image.shape[:2])
+            return _page(view, image)
         if view is not None and (view.seen.trace > 0.5).mean() >= _NO_INK:
             for turns, mirrored in _WAYS_UP:
                 # The rectified page tells which way is up; then the picture itself is turned.
                 if find_layout(self.net(_turned(view.image, turns, mirrored))) is not None:
-                    again = self._look(_turned(image, turns, mirrored))
+                    upright = _turned(image, turns, mirrored)
+                    again = self._look(upright)
                     if again is not None and again.found is not None:
-                        return _page(again, image.shape[:2], turns, mirrored)
+                        return _page(again, upright, turns, mirrored)
         raise _not_an_ecg()
 
     def _look(self, image: np.ndarray) -> _View | None:
@@ -232,7 +233,8 @@ def _not_an_ecg() -> EcgError:
     )
 
 
-def _page(view: _View, picture: tuple[int, int], turns: int = 0, mirrored: bool = False) -> Page:
+def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
+    """picture: [h, w, 3] RGB, upright."""
     image, origin, paper, seen, found = view.image, view.origin, view.paper, view.seen, view.found
     assert found is not None
     speed, scale = 25.0, _scale(image, seen)
@@ -240,7 +242,10 @@ def _page(view: _View, picture: tuple[int, int], turns: int = 0, mirrored: bool 
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else 20 * PX_PER_MM
     strips: list[Strip] = []
-    for placed, (curve, sure) in zip(found.strips, follow(seen.trace, image, found.strips, pitch)):
+    curves = follow(
+        seen.trace, image, picture, lambda px: paper.to_px(px / PX_PER_MM + origin), found.strips, pitch
+    )
+    for placed, (curve, sure) in zip(found.strips, curves):
         x, y = curve.T / PX_PER_MM
         x0, x1 = placed.x0 / PX_PER_MM, placed.x1 / PX_PER_MM
         zero = float(np.nanmedian(y)) if np.isfinite(y).any() else placed.y / PX_PER_MM
@@ -285,7 +290,9 @@ def _page(view: _View, picture: tuple[int, int], turns: int = 0, mirrored: bool 
         mirrored=mirrored,
         origin=origin,
         paper=paper,
-        picture=(picture[0], picture[1]),
+        picture=(picture.shape[0], picture.shape[1])
+        if turns % 2 == 0
+        else (picture.shape[1], picture.shape[0]),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -19,23 +20,65 @@ _STEP_COST, _LEAP_COST = 0.02, 0.11
 _AWAY_COST = 0.0009  # per px that the path lies away from the row
 _FLOOR = 0.02
 _ACROSS = 7  # px to either side of a steep stretch in which its edges are looked for
+_FINER = 2  # samples of the picture for one px there: a QRS is gone in the time of three px
 _MELTED = 0.7  # px that the print must be wider than one line to be taken for two
 _STEEP = 3.0  # px a column, from where on rows tell more than columns
 
 
+@dataclass(frozen=True)
+class Print:
+    """The print at the resolution of the picture.
+
+    grey: [h, w] the picture. around: [H, W] brightness of the rectified page about each of its px. to_px:
+    [..., 2] px of the rectified page -> px of the picture.
+    """
+
+    grey: np.ndarray
+    around: np.ndarray
+    to_px: Callable[[np.ndarray], np.ndarray]
+
+    def rows(self, x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:
+        """Contrast of the print along n short rows centred at (x, y) of the rectified page, whole px.
+
+        [2 `_FINER` reach + 1, n], `_FINER` samples a px from x - reach to x + reach.
+        """
+        at = np.stack([x, y], -1).astype(float)
+        middle = self.to_px(at)
+        right, below = np.array([2.0, 0.0]), np.array([0.0, 2.0])
+        along = (self.to_px(at + right) - self.to_px(at - right)) / (4 * _FINER)
+        down = (self.to_px(at + below) - self.to_px(at - below)) / 4
+        steps = np.arange(-reach * _FINER, reach * _FINER + 1)[:, None, None]
+        seen = np.zeros((len(steps), len(x)), np.float32)
+        for part in (-0.25, 0.25):  # of the height of the row
+            px = (middle + part * down + steps * along).astype(np.float32)
+            seen += cv2.remap(
+                self.grey, px[..., 0], px[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+            )
+        height, width = self.around.shape
+        return np.abs(seen / 2 - self.around[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)])
+
+
 def follow(
-    trace: np.ndarray, page: np.ndarray, strips: Sequence[Placed], pitch: float
+    trace: np.ndarray,
+    page: np.ndarray,
+    picture: np.ndarray,
+    to_px: Callable[[np.ndarray], np.ndarray],
+    strips: Sequence[Placed],
+    pitch: float,
 ) -> list[tuple[np.ndarray, float]]:
     """The curve of every strip, [n, 2] px, x increasing, y NaN in gaps; the mean probability of ink there.
 
-    trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. Each strip's path is the
-    cheapest from end to end (Viterbi; steps along ink are cheap, so that steep deflections are followed, and
-    leaps over paper to a neighbour's trace are not). pitch: px between rows.
+    trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. picture: [h, w, 3] what it
+    came from. to_px: [..., 2] px of the page -> px of the picture. Each strip's path is the cheapest from end
+    to end (Viterbi; steps along ink are cheap, so that steep deflections are followed, and leaps over paper
+    to a neighbour's trace are not). pitch: px between rows.
     """
     width = min(_line_width(trace), 5.0)
     lengths = [int(np.floor(strip.x1)) - int(np.ceil(strip.x0)) for strip in strips]
     grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
-    contrast = cv2.absdiff(cv2.blur(grey, (41, 41)), grey)
+    around = cv2.blur(grey, (41, 41))
+    contrast = cv2.absdiff(around, grey)
+    fine = Print(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), around, to_px)
     curves: list[tuple[np.ndarray, float]] = [(np.zeros((0, 2)), 0.0)] * len(strips)
     # Strips of about one length go together, one column a step.
     order = sorted(range(len(strips)), key=lambda k: lengths[k])
@@ -48,9 +91,8 @@ def follow(
             x0 = int(np.ceil(strips[k].x0))
             part = slice(x0, x0 + len(path))
             curve, sure = _refined(trace[:, part], contrast[:, part], path, width)
-            points = _with_slopes(trace[:, part], contrast[:, part], curve)
-            points[:, 0] += x0
-            curves[k] = (points, float(sure.mean()))
+            curve = np.stack([np.arange(x0, x0 + len(path), dtype=float), curve], 1)
+            curves[k] = (_with_slopes(trace, fine, curve), float(sure.mean()))
     return curves
 
 
@@ -167,13 +209,14 @@ def _refined(
     return curve, sure
 
 
-def _with_slopes(columns: np.ndarray, contrast: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    """The curve as points [n, 2], with the steep stretches measured row by row instead of column by column.
+def _with_slopes(trace: np.ndarray, fine: Print, points: np.ndarray) -> np.ndarray:
+    """The curve as points [n, 2] px, the steep stretches measured row by row instead of column by column.
 
-    Where a QRS crosses several rows from one column to the next, the edges of the print in each row tell
-    where. Towards a tip its two flanks melt into one; then the outer edge less half a line's width does.
+    points: [n, 2], one a column. Where a QRS crosses several rows from one column to the next, the edges of
+    the print in each row tell where. Towards a tip its two flanks melt into one; then the outer edge less
+    half a line's width does.
     """
-    n, height = len(curve), columns.shape[0]
+    columns, curve = points.T
     rise = np.diff(curve)
     steep = np.abs(rise) > _STEEP
     ends = np.flatnonzero(np.diff(np.concatenate([[0], np.where(steep, np.sign(rise), 0), [0]])))
@@ -184,25 +227,25 @@ def _with_slopes(columns: np.ndarray, contrast: np.ndarray, curve: np.ndarray) -
         y = curve[first : last + 1]
         falling = y[-1] > y[0]
         low, high = (y[0], y[-1]) if falling else (y[-1], y[0])
-        rows = np.arange(max(0, int(np.ceil(low + 1.5))), min(height, int(np.floor(high - 1.5)) + 1))
+        rows = np.arange(max(0, int(np.ceil(low + 1.5))), min(len(trace), int(np.floor(high - 1.5)) + 1))
         if len(rows) < 2:
             continue
-        x = np.arange(first, last + 1)
+        x = columns[first : last + 1]
         about = np.interp(rows, y if falling else y[::-1], x if falling else x[::-1])
         # Above the middle a falling flank follows a peak on its left, below it a trough comes on its right.
         right = (rows < (low + high) / 2) == falling
         flanks.append((first, last, falling, len(rows)))
         parts.append((rows, about, right))
     if not flanks:
-        return np.stack([np.arange(n, dtype=float), curve], 1)
-    rows, about, right = (np.concatenate(part) for part in zip(*parts))
-    across = _crossings(columns, contrast, rows, about, right)
-    xs, ys, inner = [np.arange(n, dtype=float)], [curve], np.zeros(n, bool)
+        return points
+    across = _crossings(trace, fine, *(np.concatenate(part) for part in zip(*parts)))
+    rows = np.concatenate([part[0] for part in parts])
+    xs, ys, inner = [columns], [curve], np.zeros(len(points), bool)
     begin = 0
     for first, last, falling, count in flanks:
         part = slice(begin, begin + count)
         begin += count
-        good = (across[part] > first - 0.5) & (across[part] < last + 0.5)
+        good = (across[part] > columns[first] - 0.5) & (across[part] < columns[last] + 0.5)
         if good.sum() < 2:
             continue
         x, y = across[part][good], rows[part][good].astype(float)
@@ -213,39 +256,37 @@ def _with_slopes(columns: np.ndarray, contrast: np.ndarray, curve: np.ndarray) -
         ys.append(y)
         inner[first + 1 : last] = True
     x, y = np.concatenate(xs), np.concatenate(ys)
-    keep = np.concatenate([~inner, np.ones(len(x) - n, bool)])
+    keep = np.concatenate([~inner, np.ones(len(x) - len(points), bool)])
     order = np.argsort(x[keep], kind="stable")
     return np.stack([x[keep][order], y[keep][order]], 1)
 
 
 def _crossings(
-    columns: np.ndarray, contrast: np.ndarray, rows: np.ndarray, about: np.ndarray, right: np.ndarray
+    trace: np.ndarray, fine: Print, rows: np.ndarray, about: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
     """Where the curve crosses each of the rows, near the columns `about`: [rows] px, NaN where unclear.
 
     right: the side on which no other flank may be.
     """
-    middle = _ACROSS
-    near = np.clip(
-        np.round(about).astype(int) + np.arange(-middle, middle + 1)[:, None], 0, columns.shape[1] - 1
-    )
-    print_ = contrast[rows, near].astype(np.float32)
-    k = np.arange(len(rows))
-    half = 0.5 * print_[middle - 1 : middle + 2].max(0)
+    near = np.round(about).astype(int)
+    print_ = fine.rows(near, rows, _ACROSS)
+    middle, k = _ACROSS * _FINER, np.arange(len(rows))
+    half = 0.5 * print_[middle - _FINER : middle + _FINER + 1].max(0)
     dark = print_ >= half
     edges = []
     for side in (-1, 1):
-        reach = np.minimum.accumulate(dark[middle::side], 0).sum(0)  # dark px from the middle outwards
+        reach = np.minimum.accumulate(dark[middle::side], 0).sum(0)  # dark samples from the middle outwards
         at = middle + side * np.minimum(reach - 1, middle - 1)
         inside, outside = print_[at, k], print_[at + side, k]
         edge = side * (at - middle + side * np.clip((inside - half) / np.maximum(inside - outside, 1), 0, 1))
-        edges.append(np.where((reach > 0) & (reach < middle), edge, np.nan))
+        edges.append(np.where((reach > 0) & (reach < middle), edge / _FINER, np.nan))
     left, width = -edges[0], edges[0] + edges[1]
     line = np.nanpercentile(width, 20) if np.isfinite(width).any() else 0.0
     across = np.where(right, left + width - line / 2, left + line / 2)
     across = np.where(width < line + _MELTED, left + width / 2, across)
-    across[(columns[rows, near[middle]] < 0.3) | ~(width < 3 * line + 4)] = np.nan
-    return across + np.round(about)
+    ink = trace[rows, np.clip(near, 0, trace.shape[1] - 1)]
+    across[(ink < 0.3) | ~(width < 3 * line + 4)] = np.nan
+    return across + near
 
 
 def _short_gaps(missing: np.ndarray, most: int) -> np.ndarray:

@@ -4,7 +4,7 @@
 
 Pages are rendered and degraded afresh for every batch, rectified with the truth's mesh plus the small errors
 that the digitiser's own rectification makes, and cut into crops. A run resumes from OUT/checkpoint.pt by
-itself.
+itself; `--start` begins with the weights of an exported net instead of random ones.
 """
 
 from __future__ import annotations
@@ -110,6 +110,50 @@ def export(net: PageNet, path: Path) -> None:
         dynamo=False,
     )
     os.replace(tmp, path)
+
+
+def load_exported(net: PageNet, path: Path) -> None:
+    """Take over the weights of an exported net. Its norms are folded into its convolutions: they stay frozen.
+
+    Raises ValueError where the file holds another architecture.
+    """
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    graph = onnx.load(path).graph
+    values = {tensor.name: torch.tensor(to_array(tensor)) for tensor in graph.initializer}
+    ran: list[nn.Module] = []  # every convolution in the order of the graph, and the norm after it
+    hooks = [
+        module.register_forward_hook(lambda module, *_: ran.append(module))
+        for module in net.modules()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+    ]
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, 32, 32))
+        for hook in hooks:
+            hook.remove()
+        nodes = [node for node in graph.node if node.op_type == "Conv"]
+        convolutions = [module for module in ran if isinstance(module, nn.Conv2d)]
+        if len(nodes) != len(convolutions):
+            raise ValueError(f"{path}: {len(nodes)} convolutions, not {len(convolutions)}")
+        for node, conv in zip(nodes, convolutions):
+            weight, bias = (values[name] for name in node.input[1:3])
+            if weight.shape != conv.weight.shape:
+                raise ValueError(
+                    f"{path}: {node.name} is {tuple(weight.shape)}, not {tuple(conv.weight.shape)}"
+                )
+            conv.weight.copy_(weight)
+            if conv.bias is not None:
+                conv.bias.copy_(bias)
+                continue
+            norm = ran[next(k for k, module in enumerate(ran) if module is conv) + 1]
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1 - norm.eps)
+            norm.weight.fill_(1.0)
+            norm.bias.copy_(bias)
 
 
 def rectified_crops(
@@ -247,6 +291,10 @@ class Pages(torch.utils.data.IterableDataset):
             if rng.random() < 0.5:  # or the net learns that all pages say 25 and 10
                 speed, gain = float(rng.choice([25, 50])), float(rng.choice([5, 10, 20]))
                 style = replace(style, mm_per_s=speed, mm_per_mv=gain)
+            if rng.random() < 0.25:  # names that the trace runs through
+                style = replace(style, name_at=(float(rng.uniform(0, 4)), float(rng.uniform(-2, 3))))
+            if rng.random() < 0.08:  # paper with lines every 5 mm only
+                style = replace(style, minor=style.paper)
             page = render(record, style, rng)
             page = degrade(page, ("none", "scan", "photo")[rng.choice(3, p=[0.25, 0.3, 0.45])], rng)
             pool += rectified_crops(page, rng, self.crops)
@@ -281,6 +329,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/pagenet"))
+    parser.add_argument("--start", type=Path, help="exported net whose weights to begin with")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=3e-3)
@@ -294,6 +343,8 @@ def main() -> None:
     net = PageNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
     step, spent = 0, 0.0
+    if args.start:
+        load_exported(net, args.start)
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(state["net"])
@@ -317,6 +368,10 @@ def main() -> None:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             net.train()
+            if args.start:  # folded norms have no statistics to go on with
+                for module in net.modules():
+                    if isinstance(module, nn.BatchNorm2d):
+                        module.eval()
             trace_loss, name_loss = losses(net, batch)
             optimizer.zero_grad()
             (trace_loss + 0.3 * name_loss).backward()

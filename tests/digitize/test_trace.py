@@ -1,0 +1,48 @@
+"""Following a printed curve whose truth is drawn here."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ecgvlm.digitize.layout import Placed
+from ecgvlm.digitize.trace import follow
+
+SIDE = 3  # px of the picture for one of the rectified page
+WIDE, HIGH = 200, 120
+
+
+def drawn(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A curve in px of the page -> picture [SIDE HIGH, SIDE WIDE, 3], page, ink in 0..1."""
+    fine = np.zeros((HIGH * SIDE * 4, WIDE * SIDE * 4), np.uint8)
+    scale = SIDE * 4
+    points = np.stack([(x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5], 1)
+    cv2.polylines(
+        fine, [np.round(points * 16).astype(np.int32)], False, 255, round(1.6 * scale), cv2.LINE_8, 4
+    )
+    picture = 255 - cv2.resize(fine, (WIDE * SIDE, HIGH * SIDE), interpolation=cv2.INTER_AREA)
+    page = 255 - cv2.resize(fine, (WIDE, HIGH), interpolation=cv2.INTER_AREA)
+    ink = (255 - page).astype(np.float32) / 255
+    return np.stack([picture] * 3, -1), np.stack([page] * 3, -1), ink
+
+
+@pytest.mark.parametrize("at", [100.0, 100.3, 100.5, 100.8])
+@pytest.mark.parametrize("half", [2.2, 4.0])
+def test_steep_flanks_are_found_at_the_pictures_resolution(at, half):
+    x = np.array([2.0, at - half, at, at + half, WIDE - 3.0])
+    y = np.array([90.0, 90.0, 30.0, 90.0, 90.0])
+    picture, page, ink = drawn(x, y)
+    placed = Placed("II", False, 0, 0, 4.0, WIDE - 4.0, 0.0, 90.0, True)
+
+    def to_px(px):
+        return (px + 0.5) * SIDE - 0.5
+
+    ((curve, sure),) = follow(ink, page, picture, to_px, [placed], 60.0)
+    assert sure > 0.8
+    rows = np.arange(50, 80)
+    rising, falling = curve[curve[:, 0] <= at], curve[curve[:, 0] >= at]
+    left = np.interp(-rows, -rising[:, 1], rising[:, 0])
+    right = np.interp(rows, falling[:, 1], falling[:, 0])
+    part = (90.0 - rows) / 60.0
+    assert np.median(np.abs(left - (at - half * (1 - part)))) < 0.12
+    assert np.median(np.abs(right - (at + half * (1 - part)))) < 0.12
+    assert curve[:, 1].min() < 33.0
