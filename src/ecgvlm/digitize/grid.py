@@ -83,7 +83,11 @@ def find_grid(image: np.ndarray) -> PaperMap | None:
 
 def _carrier(work: np.ndarray) -> np.ndarray:
     """[h, w] float32: the grid as a faint pattern around 0, with traces, text and light flattened."""
-    grey = work.min(2) if _coloured(work) else cv2.cvtColor(work, cv2.COLOR_RGB2GRAY)
+    if _coloured(work):
+        red, green, blue = cv2.split(work)
+        grey = cv2.min(cv2.min(red, green), blue)
+    else:
+        grey = cv2.cvtColor(work, cv2.COLOR_RGB2GRAY)
     grey = grey.astype(np.float32)
     local = cv2.blur(grey, (41, 41))
     detail = grey - local

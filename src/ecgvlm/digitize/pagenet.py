@@ -1,4 +1,7 @@
-"""The page net: trace mask and lead names of a rectified page. Trained by `ecgvlm.train.pagenet`."""
+"""The page net: trace mask and lead names of a rectified page. Trained by `ecgvlm.train.pagenet`.
+
+It runs in 8 bits, see `ecgvlm.train.quantize`.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,7 @@ class PageNet:
 
     def __call__(self, page: np.ndarray) -> Seen:
         """page: [H, W, 3] uint8 RGB at `PX_PER_MM`, H and W multiples of 16."""
-        x = cv2.dnn.blobFromImage(page, 1 / 255.0)  # [1, 3, H, W] float32
+        h, w, _ = page.shape
+        x = np.ascontiguousarray(page).reshape(h // 2, 2, w // 2, 6)
         trace, names = self._session.run(None, {"page": x})
         return Seen(trace[0, 0], names[0])

@@ -119,22 +119,33 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
     cost += away
     sums = np.empty_like(cost)
     best = sums[0] = cost[0]
+    down, up = np.empty_like(best), np.empty_like(best)
     for x in range(1, longest):
         # The cheapest way to each row: one sweep down, one sweep up.
-        down = np.minimum.accumulate(best - climb[x], 1)
+        np.subtract(best, climb[x], out=down)
+        np.minimum.accumulate(down, 1, out=down)
         down += climb[x]
-        up = np.minimum.accumulate((best + climb[x])[:, ::-1], 1)[:, ::-1]
+        np.add(best, climb[x], out=up)
+        np.minimum.accumulate(up[:, ::-1], 1, out=up[:, ::-1])
         up -= climb[x]
         np.minimum(down, up, out=down)
         best = np.add(down, cost[x], out=sums[x])
+    # Back from the end, all strips at once. Those that are shorter wait at their own last column.
+    every = np.arange(len(strips))
+    last = np.array(lengths) - 1
+    ways = np.empty((longest, len(strips)), np.intp)
+    y = np.zeros(len(strips), np.intp)
+    for x in range(longest - 1, -1, -1):
+        if x + 1 < longest:
+            way = climb[x + 1]
+            y = (sums[x] + np.abs(way - way[every, y][:, None])).argmin(1)
+        ends = last == x
+        if ends.any():
+            y[ends] = sums[x, ends].argmin(1)
+        ways[x] = y
     paths = []
     for k, length in enumerate(lengths):
-        path = np.empty(length, int)
-        y = int(np.argmin(sums[length - 1, k]))
-        path[-1] = y
-        for x in range(length - 2, -1, -1):
-            way = climb[x + 1, k]
-            y = path[x] = int(np.argmin(sums[x, k] + np.abs(way - way[y])))
+        path = ways[:length, k]
         # Of the two rows of a step, the one with more ink.
         columns, rows_up = int(np.ceil(strips[k].x0)) + np.arange(length), 2 * path + tops[k]
         upper, lower = (trace[np.clip(row, 0, height - 1), columns] for row in (rows_up, rows_up + 1))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -109,7 +110,7 @@ class Evidence:
         """logit(probability) - logit(threshold), clipped to +-6; the label is found where it is >= 0."""
         return margin(self.probabilities[label], self.thresholds[label])
 
-    @property
+    @cached_property
     def findings(self) -> tuple[str, ...]:
         """The labels whose probability reaches their threshold, in the order of `LABELS`."""
         return tuple(label for label in LABELS if self.margin(label) >= 0)

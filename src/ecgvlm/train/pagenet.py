@@ -4,7 +4,8 @@
 
 Pages are rendered and degraded afresh for every batch, rectified with the truth's mesh plus the small errors
 that the digitiser's own rectification makes, and cut into crops. A run resumes from OUT/checkpoint.pt by
-itself; `--start` begins with the weights of an exported net instead of random ones.
+itself; `--start` begins with the weights of an exported net instead of random ones. At its end
+OUT/pagenet.onnx is the net in 8 bits, OUT/pagenet.float.onnx the one that was trained.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch import nn
 from ecgvlm.digitize.pagenet import CLASSES, NOTES, PULSE, PX_PER_MM
 from ecgvlm.paper.truth import Rendering
 from ecgvlm.record import LEADS
+from ecgvlm.train.quantize import CALIBRATION_PAGES, calibration_pages, quantize
 
 CROP = 320
 FEATURES = (16, 32, 64, 96)
@@ -115,7 +117,7 @@ def export(net: PageNet, path: Path) -> None:
 def load_exported(net: PageNet, path: Path) -> None:
     """Take over the weights of an exported net. Its norms are folded into its convolutions: they stay frozen.
 
-    Raises ValueError where the file holds another architecture.
+    Raises ValueError where the file holds another architecture, or its weights are no floats.
     """
     import onnx
     from onnx.numpy_helper import to_array
@@ -136,6 +138,8 @@ def load_exported(net: PageNet, path: Path) -> None:
         convolutions = [module for module in ran if isinstance(module, nn.Conv2d)]
         if len(nodes) != len(convolutions):
             raise ValueError(f"{path}: {len(nodes)} convolutions, not {len(convolutions)}")
+        if any(name not in values for node in nodes for name in node.input[1:3]):
+            raise ValueError(f"{path}: in 8 bits; begin with pagenet.float.onnx of its training")
         for node, conv in zip(nodes, convolutions):
             weight, bias = (values[name] for name in node.input[1:3])
             if weight.shape != conv.weight.shape:
@@ -329,7 +333,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/pagenet"))
-    parser.add_argument("--start", type=Path, help="exported net whose weights to begin with")
+    parser.add_argument("--start", type=Path, help="exported net (in floats) whose weights to begin with")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--rate", type=float, default=3e-3)
@@ -393,10 +397,12 @@ def main() -> None:
                 }
                 torch.save(state, checkpoint.with_suffix(".tmp"))
                 os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
-                export(net, args.out / "pagenet.onnx")
+                export(net, args.out / "pagenet.float.onnx")
                 last = time.monotonic()
             if done >= 1:
                 break
+    pages = calibration_pages(args.records, CALIBRATION_PAGES)
+    quantize(args.out / "pagenet.float.onnx", pages, args.out / "pagenet.onnx")
 
 
 if __name__ == "__main__":
