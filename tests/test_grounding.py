@@ -20,13 +20,14 @@ FS = 500.0
 
 @dataclass
 class TwoLeads:
-    """Stands for the encoder: sees AMI while V2 or V3 is printed, 1dAVb whatever is."""
+    """Stands for the encoder: sees AMI while V2 or V3 has waves, 1dAVb whatever there is."""
 
     thresholds: dict = field(default_factory=lambda: dict.fromkeys(LABELS, 0.5))
 
     def calibrated(self, leads, beats, known):
         p = np.full((len(leads), len(LABELS)), 0.1)
-        seen = np.isfinite(leads[:, [LEADS.index("V2"), LEADS.index("V3")]]).any(2).mean(1)  # [n]
+        waves = np.nan_to_num(leads[:, [LEADS.index("V2"), LEADS.index("V3")]])
+        seen = (np.ptp(waves, axis=2) > 0.6).mean(1)  # [n]
         p[:, LABELS.index("AMI")] = 0.1 + 0.8 * (seen > 0) + 0.05 * (seen > 0.5)
         p[:, LABELS.index("1dAVb")] = 0.8
         return p
@@ -59,6 +60,7 @@ def test_the_fewest_leads_without_which_a_finding_falls(read):
     assert grounds["AMI"].intervals == ("QRS", "T")
     # No part of the page makes it fall: all leads are named, and the drop says so.
     assert grounds["1dAVb"].leads == LEADS
+    assert grounds["1dAVb"].intervals == ()
     assert grounds["1dAVb"].drop == 0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecgvlm.digitize import Page, Strip
 from ecgvlm.digitize.pagenet import PX_PER_MM
-from ecgvlm.grounding import Ground
+from ecgvlm.grounding import EARLY, Ground
 from ecgvlm.measure import Measurements
 from ecgvlm.reader import Answer
 
@@ -19,7 +19,6 @@ _TRACE, _LEAD, _BEAT = (220, 30, 30), (30, 110, 220), (0, 140, 60)
 _INTERVALS = {"P": (150, 80, 200), "QRS": (230, 140, 0), "T": (0, 150, 160)}
 _GROUNDS = ((170, 0, 120), (0, 110, 110), (150, 90, 0), (60, 60, 180), (110, 110, 0), (0, 0, 0))
 _STEP = 5.0  # mm between the nodes of the mesh
-_EARLY = (-0.2, 0.45)  # s around the R peak of a beat that comes early: from its P wave to the end of its T
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def find_regions(answer: Answer, overlay: Overlay, ground: Ground) -> tuple[Regi
     if ground.premature:
         for strip in (s for s in page.strips if s.lead in ground.leads and np.isfinite(s.curve).any()):
             for beat in measured.beats[measured.premature]:
-                a, b = np.clip(beat + np.array(_EARLY), strip.t0, strip.t1)
+                a, b = np.clip(beat + np.array(EARLY), strip.t0, strip.t1)
                 if b > a:
                     x0, x1 = (strip.x0 + (at - strip.t0) * page.mm_per_s for at in (a, b))
                     regions.append(Region(strip.lead, _band(page, x0, x1, *_reach(strip))))
