@@ -1,4 +1,4 @@
-"""Our heart rate on the 240 real scanned pages against the one that the device printed on them.
+"""Our heart rate and infarctions on the 240 real scanned pages, against what device and file names say.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_scans.py [--scans ../shared/data/scans] [--pages 240]
 
@@ -6,7 +6,12 @@ Every page goes the whole way: picture, digitiser, measurements. A rate counts a
 of the reference, whichever is more; a page that cannot be digitised or measured counts as wrong. The
 reference is benchmarks/data/scans_heart_rate.csv: the printed rate, read by eye and again by a digit matcher,
 and the rate counted by eye where the device erred (`counted_bpm`). The share against the printed rates alone
-is given too. Goal of issue 3: 95%. Writes benchmarks/results/scans.json.
+is given too. Goal of issue 3: 95%.
+
+The files' names tell the class: Normal, MI (acute), PMI (a history of infarction), HB (other abnormal beats).
+How well the probability of an infarction, and that of a normal ECG, rank MI and PMI against Normal is their
+AUROC; no page of these trained anything. A page that is not read ranks in the middle. Writes
+benchmarks/results/scans.json.
 """
 
 from __future__ import annotations
@@ -18,9 +23,14 @@ import statistics
 import time
 from pathlib import Path
 
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
 from ecgvlm.digitize import Digitizer
 from ecgvlm.image import load_image
 from ecgvlm.measure import measure
+from ecgvlm.model.findings import FS as JUDGE_FS
+from ecgvlm.model.findings import FindingsModel
 from ecgvlm.record import EcgError
 
 HERE = Path(__file__).parent
@@ -42,6 +52,27 @@ def right(found: float | None, wanted: float) -> bool:
     return found is not None and abs(found - wanted) <= max(5.0, 0.05 * wanted)
 
 
+def ranked(said: dict[str, tuple[float, float]], files: list[str], group: str) -> dict:
+    """AUROC of both probabilities for the pages of a class against those of Normal, with 95% intervals."""
+    kinds = group.split(" or ")
+    pages = [(file, kind in kinds) for file in files if (kind := file.split("_")[0]) in (*kinds, "Normal")]
+    y = np.array([ill for _, ill in pages])
+    p = np.array([said.get(file, (0.5, 0.5)) for file, _ in pages])
+    rng, out = np.random.default_rng(0), {"pages": int(y.sum()), "normal": int((~y).sum())}
+    for k, name in enumerate(("MI", "not NORM")):
+        drawn = [
+            roc_auc_score(y[i], p[i, k])
+            for i in rng.integers(0, len(y), (2000, len(y)))
+            if 0 < y[i].sum() < len(y)
+        ]
+        low, high = np.percentile(drawn, (2.5, 97.5))
+        out[name] = {
+            "auroc": round(roc_auc_score(y, p[:, k]), 4),
+            "ci95": [round(float(low), 4), round(float(high), 4)],
+        }
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -54,6 +85,7 @@ def main() -> None:
     if args.pages and args.pages < len(files):
         files = [files[i * len(files) // args.pages] for i in range(args.pages)]
     digitizer = Digitizer(threads=1)
+    findings, said = FindingsModel(threads=1), dict[str, tuple[float, float]]()
     rows, digitizing, measuring = [], [], []
     for file in files:
         printed, wanted = rates[file]
@@ -63,6 +95,7 @@ def main() -> None:
             page = digitizer(load_image(args.scans / file))
             between = time.perf_counter()
             measured = measure(page.leads(FS), FS)
+            judged = findings.probabilities(page.leads(JUDGE_FS), measured)
         except EcgError as error:
             row["error"] = f"{error.code}: {error.message}"
         else:
@@ -70,6 +103,7 @@ def main() -> None:
             measuring.append(time.perf_counter() - between)
             rate = measured.heart_rate_bpm
             row |= {"ours_bpm": None if rate is None else round(rate, 1), "layout": page.layout}
+            said[file] = (judged["MI"], 1 - judged["NORM"])
         rows.append(row)
     misses = [row for row in rows if not right(row["ours_bpm"], row["reference_bpm"])]
     for row in misses:
@@ -88,6 +122,7 @@ def main() -> None:
         "layout_3x4+1R": sum(row.get("layout") == "3x4+1R" for row in rows),
         "digitize_ms_median": round(1e3 * statistics.median(digitizing), 1) if digitizing else None,
         "measure_ms_median": round(1e3 * statistics.median(measuring), 1) if measuring else None,
+        "auroc_against_normal": {group: ranked(said, files, group) for group in ("MI", "PMI", "MI or PMI")},
         "misses": misses,
     }
     print({key: value for key, value in result.items() if key != "misses"})

@@ -3,8 +3,9 @@ from random import Random
 import pytest
 
 from ecgvlm.bench.task import load_task
+from ecgvlm.instruct import answers
 from ecgvlm.instruct.qa import KINDS, Asker
-from ecgvlm.instruct.statements import mentions, statements
+from ecgvlm.instruct.statements import mentions, statements, understood
 from ecgvlm.instruct.states import sample
 from ecgvlm.labels import CODE15, LABELS
 from ecgvlm.model.evidence import Evidence
@@ -79,3 +80,40 @@ def test_nothing_untrue_is_among_the_statements_whatever_the_question_claims():
         assert not any(text.startswith("Yes, the ECG shows left bundle") for text in said)
         assert not any(text.startswith("NORMAL") for text in said)
         assert said
+
+
+def test_slips_of_the_pen_are_mended_where_one_word_is_meant():
+    assert understood("Is there atral fibrilation or an inefrior infrct?") == (
+        "Is there atrial fibrillation or an inferior infarct?"
+    )
+    assert understood("Write teh REPROT, pleas, about aVL") == "Write teh REPORT, please, about aVL"
+    assert understood("What of xyzzy?") == "What of xyzzy?"
+    # An option is recognised whatever slip is in it.
+    question = "Which apply? RBBB (rigth bundle branch block), AF (atrial fibrilation)"
+    assert statements(page(AF=0.9), question) == ["AF (atrial fibrillation)"]
+
+
+def test_ages_are_no_part_of_the_question():
+    for question in ("The patient is 71 years old. Normal or abnormal?", "Normal or abnormal? (age 71)"):
+        assert understood(question) == "Normal or abnormal?"
+    assert understood("How old is the patient?") == "How old is the patient?"
+
+
+@pytest.mark.parametrize(
+    "question", ["Are you sure?", "Hmm, I doubt that.", "Please check again.", "Really?"]
+)
+def test_doubt_gets_the_same_reading(question):
+    evidence = page(AF=0.9)
+    assert statements(evidence, question) == [answers.unchanged(evidence)]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["How would you classify this ECG?", "Sum up this tracing.", "Give me all the abnormal findings."],
+)
+def test_a_question_for_the_whole_is_not_answered_with_the_page(question):
+    evidence = page(AF=0.9)
+    said = statements(evidence, question)
+    assert answers.verdict(evidence) in said
+    assert answers.quality(evidence) not in said
+    assert answers.finding(evidence, "AF") not in said

@@ -13,29 +13,44 @@ from ecgvlm.record import LEADS
 
 _LIST = re.compile(
     r"option|(?:this|provided|given) list|following|choose|select|pick|choices|labels|enumerat|separat|joined"
-    r"|among|which of|divided",
+    r"|among|which of|divided|\bappl(?:y|ies)\b",
     re.I,
 )
-# What somebody else said about the page, and orders what to answer, are no part of the question.
+# What somebody else said about the page, orders what to answer, and how old somebody is are no part of the
+# question.
 _HEARSAY = re.compile(
+    r"\(age \d+\)|[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
     r"[^.!?\n]*\b(?:header|page|machine|computer|printout|printer|doctor|colleague)\b[^.!?\n]*"
     r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?"
     r"|\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
     r"|\b(?:just |simply |only )?(?:say|reply|answer)(?: that)?(?: it is| with)? (?:ab)?normal\b[.!]?",
     re.I,
 )
+_WORD = re.compile(r"[^\W\d_]{4,}")
 _LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
 _YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
 _WHOLE = re.compile(
-    r"report|describ|diagnos|interpret|summar|verdict|analy[sz]|evaluat|normal or|rhythm", re.I
+    r"report|describ|diagnos|interpret|summar|verdict|analy[sz]|evaluat|normal|rhythm|finding|impression"
+    r"|conclu|\b(?:what|which) .*\b(?:shows?|say)\b|make of|detect"
+    r"|classify|sum up|going on|all right|^read\b|the (?:main |overall )?result\b",
+    re.I,
+)
+_BOTH = re.compile(r"\bnormal\b.*\babnormal\b|\babnormal\b.*\bnormal\b", re.I)
+_DOUBTED = re.compile(
+    r"\b(?:sure|certain|mistaken|mistake|doubt|disagrees?|again|another look|stand by|stick to|final answer"
+    r"|don't (?:agree|believe)|can't be right|(?:that|you are|seems|this is) (?:right|correct|wrong))\b"
+    r"|^\W*really",
+    re.I,
 )
 _PAGE = re.compile(
-    r"cabrera|invert|upside|order|calibrat|quality|readable|legible|leads are|missing|printed|speed|gain"
-    r"|layout|rows|columns|problem|rely|trust|swap|electrode|mm/|millimet",
+    r"cabrera|invert|upside|order|calibrat|quality|readable|legible|leads are|missing|printed|speed|\bgain"
+    r"|layout|format|arrange|strip|rows|columns|problem|rely|trust|swap|electrode|mm/|millimet",
     re.I,
 )
 _BEYOND = re.compile(
-    r"treat|therap|drug|medic|dose|prognos|risk|cause|why|should|surg|live|die|name|age\b", re.I
+    r"treat|therap|drug|medic|dose|prognos|risk|cause|why|should|surg|live|die|\bage\b"
+    r"|\b(?:the|his|her|my|their|whose|'s) name\b",
+    re.I,
 )
 _RIGHT = re.compile(r"right|correct|agree|true|confirm|think|really", re.I)
 _READINGS = (
@@ -56,16 +71,58 @@ _JOINTS = re.compile(r"\s?\(|: | - ")
 
 def statements(evidence: Evidence, question: str) -> list[str]:
     """All true answers that the question may get, each once."""
-    asked = without_hearsay(question)
+    asked = understood(question)
     if _YES_NO.search(asked) and not _lettered(asked):
         return _yes_or_no(evidence, asked) + general(evidence, asked, question)
     return list(dict.fromkeys(_listed(evidence, asked))) or general(evidence, asked, question)
 
 
-def without_hearsay(question: str) -> str:
-    """The question without what others said or ordered; all of it where nothing else is asked."""
+def understood(question: str) -> str:
+    """The question without what others said or ordered (all of it where nothing else is asked) and its slips.
+
+    A slip is an unknown word that one letter more, less, other or swapped makes a known one.
+    """
     asked = _HEARSAY.sub(" ", question).strip()
-    return asked if re.search(r"\w\w", asked) else question
+    asked = asked if re.search(r"\w\w", asked) else question
+    return _WORD.sub(lambda match: _mended(match[0]), asked)
+
+
+@lru_cache(4096)
+def _mended(word: str) -> str:
+    """A word of four letters or more as it was meant; as it is where that is not clear."""
+    plain = word.lower()
+    if plain in _known_words():
+        return word
+    meant = [known for known in _known_words() if _one_slip(plain, known)]
+    if len(meant) != 1:
+        return word
+    return meant[0].upper() if word.isupper() else meant[0].capitalize() if word[0].isupper() else meant[0]
+
+
+def _one_slip(a: str, b: str) -> bool:
+    """Whether one letter more, less, other, or two swapped make one word of the other."""
+    if abs(len(a) - len(b)) > 1:
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    x, y = a[start:], b[start:]
+    return x[1:] == y[1:] or x[1:] == y or x == y[1:] or (x[:2] == y[1::-1] and x[2:] == y[2:])
+
+
+@lru_cache
+def _known_words() -> frozenset[str]:
+    """Every word of four letters or more in what people ask and what they call things."""
+    texts: list[str] = [
+        *NAMES.values(),
+        *(x for codes in CLOSED_LISTS.values() for y in codes.values() for x in y),
+    ]
+    tables: list = [prompts()]
+    while tables:
+        table = tables.pop()
+        if isinstance(table, str):
+            texts.append(table)
+        elif not isinstance(table, int):
+            tables += table.values() if isinstance(table, dict) else table
+    return frozenset(word.lower() for text in texts for word in _WORD.findall(text))
 
 
 def general(evidence: Evidence, question: str, hearsay: str = "") -> list[str]:
@@ -86,14 +143,25 @@ def general(evidence: Evidence, question: str, hearsay: str = "") -> list[str]:
     if re.search(r"\breport\b", question, re.I) and not known:
         return [answers.report(evidence), answers.diagnosis(evidence)]
     said = [answers.unchanged(evidence)]
+    anything = not (found or measures or signs or waves or groups or leads)
+    rest = question  # without the names of findings: a paced rhythm is no question for the rhythm
+    for code, name in mentions(question):
+        rest = rest.replace(name, " ") if code != "NORM" else rest
+    whole, page = _WHOLE.search(rest), _PAGE.search(question)
+    if anything and not page and not _BEYOND.search(question):
+        if whole:
+            # Whoever offers both words wants one of them, and not the rhythm alone.
+            readings = _READINGS[:4] if _BOTH.search(rest) else _READINGS
+            return list(dict.fromkeys(said + [answer(evidence) for answer in readings]))
+        if _DOUBTED.search(question):
+            return said
     if not known or _BEYOND.search(question):
         said += [answers.UNANSWERABLE, answers.HELLO]
     if "" in found or not found:
         said.append(answers.OUTSIDE)
-    anything = not (found or measures or signs or waves or groups or leads)
-    if anything or _WHOLE.search(question):
+    if anything or whole:
         said += [answer(evidence) for answer in _READINGS]
-    if anything or _PAGE.search(question):
+    if anything or page:
         said += [answer(evidence) for answer in _ABOUT]
     for label in labels or (LABELS if anything else ()):
         said += [answers.finding(evidence, label), answers.likelihood(evidence, label)]

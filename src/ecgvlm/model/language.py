@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from ecgvlm.instruct.statements import statements, without_hearsay
+from ecgvlm.instruct.statements import statements, understood
 from ecgvlm.model.evidence import WIDTH, Evidence, encode
 
 SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
@@ -110,7 +110,7 @@ class Language:
             assert node is not None
             node.children[END] = None
             leaves[tuple(ids)] = text
-        question = without_hearsay(question)
+        question = understood(question)
         if question.isupper():  # capitals are other tokens, and were rare in training
             question = question.lower()
         words = [ASK, *self._tokenizer.encode(question).ids[-QUESTION_TOKENS:], ANSWER]
