@@ -19,8 +19,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
@@ -86,21 +84,17 @@ def main() -> None:
         files = [files[i * len(files) // args.pages] for i in range(args.pages)]
     digitizer = Digitizer(threads=1)
     findings, said = FindingsModel(threads=1), dict[str, tuple[float, float]]()
-    rows, digitizing, measuring = [], [], []
+    rows = []
     for file in files:
         printed, wanted = rates[file]
         row = {"file": file, "printed_bpm": printed, "reference_bpm": wanted, "ours_bpm": None}
         try:
-            began = time.perf_counter()
             page = digitizer(load_image(args.scans / file))
-            between = time.perf_counter()
             measured = measure(page.leads(FS), FS)
             judged = findings.probabilities(page.leads(JUDGE_FS), measured)
         except EcgError as error:
             row["error"] = f"{error.code}: {error.message}"
         else:
-            digitizing.append(between - began)
-            measuring.append(time.perf_counter() - between)
             rate = measured.heart_rate_bpm
             row |= {"ours_bpm": None if rate is None else round(rate, 1), "layout": page.layout}
             said[file] = (judged["MI"], 1 - judged["NORM"])
@@ -120,8 +114,6 @@ def main() -> None:
         "share_right_against_printed": round(by_print, 4),
         "counted_anew": recounted,
         "layout_3x4+1R": sum(row.get("layout") == "3x4+1R" for row in rows),
-        "digitize_ms_median": round(1e3 * statistics.median(digitizing), 1) if digitizing else None,
-        "measure_ms_median": round(1e3 * statistics.median(measuring), 1) if measuring else None,
         "auroc_against_normal": {group: ranked(said, files, group) for group in ("MI", "PMI", "MI or PMI")},
         "misses": misses,
     }

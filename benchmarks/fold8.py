@@ -30,7 +30,8 @@ from ecgvlm.bench.backends.ours import Ecgvlm
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.controls import control_images
 from ecgvlm.bench.facts import judge_reports
-from ecgvlm.bench.gold import Item, load_gold, load_predictions
+from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
+from ecgvlm.bench.report import GROUPS
 from ecgvlm.bench.runner import Limits, run_task, write_text
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
@@ -195,6 +196,30 @@ def _keep(task: Task, system: str, gold: list[Item], folder: Path) -> dict:
     return out
 
 
+def subgroups(task: Task, gold: list[Item], said: Predictions) -> dict[str, dict[str, dict]]:
+    """What differs between pages -> group -> its figures by the published parser, and how many positives."""
+    out: dict[str, dict[str, dict]] = {}
+    for title, group_of in GROUPS.items():
+        for group in sorted({group for item in gold if (group := group_of(item))}):
+            items = [item for item in gold if group_of(item) == group]
+            part = replace(said, answers={item.id: said.answers[item.id] for item in items})
+            found = score(task, items, part, "pulse").to_dict()
+            positives = {
+                label: v["positives"]
+                for label, v in found["per_class"].items()
+                if label not in ("NORM", "ABNORMAL")
+            }
+            kept = ("f1", "auc", "auroc", "hl")
+            out.setdefault(title, {})[group] = {
+                "pages": len(items),
+                "patients": len({item.patient for item in items}),
+                "positives": positives,
+                **{name: found.get(name) for name in kept},
+                "ci95": {name: ci for name, ci in found["ci95"].items() if name in kept},
+            }
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -235,6 +260,9 @@ def main() -> None:
             done = run_task(task, rows, backend, folder, Limits(workers=1), shown, None, control)
             scores.setdefault(name, {})[system] = _keep(task, system, rows, folder)
             reader.keep()
+            if (name, system) == ("code15-test", "ecgvlm"):
+                groups = subgroups(task, rows, load_predictions(folder / "predictions.jsonl"))
+                write_text(RESULTS / "subgroups.json", json.dumps(groups, indent=1, allow_nan=False) + "\n")
             print(f"{name} {system}: {done.done} answers, {done.failures} failed", flush=True)
     write_text(RESULTS / "scores.json", json.dumps(scores, indent=1, allow_nan=False) + "\n")
     for system, kinds in scores["code15-test"].items():

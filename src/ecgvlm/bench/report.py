@@ -156,7 +156,8 @@ def _age(item: Item) -> str | None:
     return next((f"under {end}" for end in (40, 60, 80) if age < end), "80 and over")
 
 
-_GROUPS: dict[str, Callable[[Item], str | None]] = {
+# What a subgroup shares -> the group of a gold row, None where it is not known.
+GROUPS: dict[str, Callable[[Item], str | None]] = {
     "age": _age,
     "sex": lambda item: item.meta.get("sex"),
     "page": lambda item: item.meta.get("page"),
@@ -167,7 +168,7 @@ _GROUPS: dict[str, Callable[[Item], str | None]] = {
 def _subgroups(run: Run, parser: str, replicates: int, seed: int) -> list[str]:
     parts = []
     names = ("f1", "auc", "hl") if run.task.kind == "labels" else ("accuracy", "anls")
-    for title, group_of in _GROUPS.items():
+    for title, group_of in GROUPS.items():
         groups = sorted({g for item in run.gold if (g := group_of(item))})
         rows = []
         for group in groups:
