@@ -184,7 +184,22 @@ def pages() -> str:
     return table(head, rows)
 
 
+def stages() -> str:
+    read = load("read.json")
+    rows = [
+        [
+            ("– " if name.startswith(" ") else "") + name.strip(),
+            f"{times['cpu_ms']:.1f}",
+            f"{times['floor_ms']:.2f}" if "floor_ms" in times else "",
+            times.get("floor", ""),
+        ]
+        for name, times in read["stages"].items()
+    ]
+    return table(["stage", "CPU (ms)", "floor (ms)", "the floor is"], rows)
+
+
 FIGURES = {
+    "stages": stages,
     "pages": pages,
     "crossval": crossval,
     "labels": labels,

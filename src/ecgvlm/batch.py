@@ -338,7 +338,7 @@ def read_batch(
 def _shipped() -> Reader:
     """The shipped model, loaded whole, so that a worker without it fails at once and not on every page."""
     reader = Reader(threads=1)
-    _ = reader.digitizer, reader.findings, reader.language
+    reader.load()
     return reader
 
 

@@ -186,15 +186,13 @@ def _answers(
         if len(alone) == 1:
             yield alone[0], Reader().read(alone[0], question, sensitivity=sensitivity)
             return
-    import threading
     from concurrent.futures import ThreadPoolExecutor
 
-    own = threading.local()
+    reader = Reader(threads=1)  # of all workers: sessions may be run by several threads at once
+    reader.load()
 
     def one(page: Leaf) -> tuple[Leaf, Answer]:
-        if not hasattr(own, "reader"):
-            own.reader = Reader(threads=1)
-        return page, own.reader.read(page, question, sensitivity=sensitivity)
+        return page, reader.read(page, question, sensitivity=sensitivity)
 
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:

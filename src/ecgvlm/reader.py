@@ -99,6 +99,10 @@ class Reader:
     def language(self) -> Language:
         return Language(self.folder, self.threads)
 
+    def load(self) -> None:
+        """Load all nets now, not with the first page: before threads share a reader, or to fail early."""
+        _ = self.digitizer.net, self.findings, self.language
+
     def read(
         self,
         source: str | Path | bytes | Leaf | np.ndarray,
