@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from fold8 import OnceReader
-
 from ecgvlm.bench.gold import load_gold
 from ecgvlm.bench.runner import write_text
 from ecgvlm.instruct import answers
@@ -33,6 +31,7 @@ from ecgvlm.instruct.qa import CLOSED_LISTS, typos
 from ecgvlm.labels import LABELS, NAMES
 from ecgvlm.model.evidence import Evidence
 from ecgvlm.model.language import Language
+from ecgvlm.reader import Reader
 from ecgvlm.record import EcgError
 
 WORDINGS = Path(__file__).parent / "data" / "questions.toml"
@@ -167,7 +166,7 @@ def ask_all(language: Language, evidence: Evidence, rng: Random) -> list[dict]:
 
 
 def figures(pages: list[list[dict]]) -> dict:
-    """Shares over all answers by kind and form, and of pages on which every answer is the same."""
+    """Shares of answers that are the same, and how many change a finding: in all, by kind and by form."""
 
     def share(rows: list[dict]) -> dict:
         same, changed = (sum(row[x] for row in rows) for x in ("same", "changed"))
@@ -196,9 +195,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/fold8"))
-    parser.add_argument("--pages", type=int, default=60)
+    parser.add_argument("--pages", type=int, default=12)
     args = parser.parse_args()
-    reader, rng = OnceReader(args.runs / "looks.pickle"), Random("questions")
+    reader, rng = Reader(threads=1), Random("questions")
     gold = load_gold(args.runs / "set" / "code15-test.json")
     pages: list[list[dict]] = []
     for item in rng.sample(gold, len(gold)):

@@ -86,6 +86,47 @@ def subgroups() -> str:
     return table(head, rows)
 
 
+def trust() -> str:
+    asked, grounds = load("questions.json"), load("faithfulness.json")
+    both, all_of_it, every = grounds["all"]["with elsewhere"], grounds["all"], asked["adversarial"]
+
+    def share(value: float) -> str:
+        return f"{100 * value:.1f}%"
+
+    rows = [
+        [
+            f"answers with the page's findings, {asked['all']['n']:,} questions on {asked['pages']} pages",
+            share(asked["all"]["same"]),
+            "97%",
+        ],
+        *(
+            [f"- {name}", share(asked["by_form"][form]["same"]), ""]
+            for form, name in (
+                ("plain", "as worded"), ("slips", "with slips of the pen"), ("age", "with an age"),
+                ("sure", 'with "Are you sure?"'),
+            )
+        ),
+        *([f"- {kind}", share(v["same"]), ""] for kind, v in asked["by_kind"].items()),
+        [
+            f"answers that change a finding: to these questions, and to {every['n']:,} adversarial ones",
+            f"{asked['all']['changed']} and {every['changed']}",
+            "0",
+        ],
+        [
+            f"probability falls by 0.3 once its evidence is erased, {all_of_it['n']} findings",
+            share(all_of_it["fall"]),
+            "80%",
+        ],
+        [
+            f"- of these the {both['n']} whose evidence leaves as much of the page elsewhere",
+            share(both["fall"]),
+            "80%",
+        ],
+        ["- the same with as much erased elsewhere", share(both["fall elsewhere"]), "at most 10%"],
+    ]  # fmt: skip
+    return table(["what", "measured", "goal"], rows)
+
+
 def superclasses() -> str:
     scores = load("fold8/scores.json")["ptb-test"]
     head = ["ptb-test (NORM MI STTC CD HYP), x 100", "macro F1", "hard-label AUC", "AUROC", "Hamming loss"]
@@ -205,6 +246,7 @@ FIGURES = {
     "labels": labels,
     "sensitivity": sensitivity,
     "subgroups": subgroups,
+    "trust": trust,
     "headline": headline,
     "classes": classes,
     "superclasses": superclasses,
