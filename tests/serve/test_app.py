@@ -261,6 +261,15 @@ def test_a_client_that_leaves_frees_its_place(client):
     assert post(client).status_code == 200, "the only reader still speaks to nobody"
 
 
+def test_a_client_that_leaves_cuts_its_read(client):
+    lost = client.service.readers.lost
+    patience = httpx.Timeout(300, read=4)
+    with httpx.Client(base_url=client.base_url, timeout=patience) as other, pytest.raises(httpx.ReadTimeout):
+        post(other, question="endless")
+    assert post(client).status_code == 200
+    assert client.service.readers.lost == lost, "the read was not cut, but ended by its time limit"
+
+
 def test_batches(client):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:

@@ -36,6 +36,20 @@ class Holder:
         time.sleep(seconds)
         return seconds
 
+    def work(self, path):
+        """Works on in Python for a minute, and writes down that it began and that it ended."""
+        path.write_text("began")
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                sum(range(1000))
+            except Exception:
+                continue
+        path.write_text("ended")
+
+    def size(self, data):
+        return len(data)
+
     def count(self, path, n):
         """Yields numbers, and writes down how far it came."""
         for i in range(n):
@@ -93,6 +107,36 @@ def test_streams_can_be_left(inside, tmp_path):
                     break
         assert await pool.run("double", 1, seconds=60) == 2
         assert int((tmp_path / "b").read_text()) < 5_000
+        assert pool.lost == 0
+
+    inside(test)
+
+
+def test_a_job_called_off_is_cut_short(inside, tmp_path):
+    async def test(pool):
+        path, start = tmp_path / "a", time.monotonic()
+        task = asyncio.create_task(pool.run("work", path, seconds=300))
+        while not path.exists():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        assert await pool.run("double", 1, seconds=300) == 2
+        assert time.monotonic() - start < 50
+        assert path.read_text() == "began"
+        assert pool.lost == 0
+
+    inside(test)
+
+
+def test_a_job_called_off_on_its_way_is_not_begun(inside, tmp_path):
+    data = bytes(50_000_000)
+
+    async def test(pool):
+        for _ in range(5):
+            task = asyncio.create_task(pool.run("size", data, seconds=300))
+            await asyncio.sleep(0)  # its bytes are being written to the pipe from here on
+            task.cancel()
+            assert await pool.run("double", 3, seconds=300) == 6
+        assert await pool.run("size", data, seconds=300) == len(data)
         assert pool.lost == 0
 
     inside(test)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import multiprocessing
 import os
 import resource
+import signal
 import time
 import traceback
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -18,7 +20,8 @@ from ecgvlm.record import EcgError
 
 # Workers are forked from a small process that has imported what they need: no threads, sockets or requests.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOAD = ["ecgvlm.serve.work"]
+_PRELOAD = ["ecgvlm.serve.work", "ecgvlm.dicom", "pypdfium2", "pillow_heif"]
+_LOOK = signal.SIGUSR1  # tells a worker to look whether its job has been called off
 
 
 class WorkerLost(Exception):
@@ -39,6 +42,7 @@ class Pool:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="pool")
         self._busy: set[_Worker] = set()
         self._tasks: set[asyncio.Task] = set()
+        self._numbers = itertools.count(1)  # of jobs
         self.closed = False
         self.lost = 0
 
@@ -53,18 +57,22 @@ class Pool:
         return self._idle.qsize()
 
     async def run(self, method: str, *args: Any, seconds: float) -> Any:
-        """What a method returns or raises; WorkerLost where its process dies, or it takes too long."""
+        """What a method returns or raises; WorkerLost where its process dies, or it takes too long.
+
+        Cancelling the caller cuts the method short, wherever it is.
+        """
         async for item in self._talk(method, args, seconds):
             result = item
         return result
 
     def stream(self, method: str, *args: Any, seconds: float) -> AsyncGenerator[Any]:
-        """What a method yields, as it comes. Leaving the loop stops the method at its next item."""
+        """What a method yields, as it comes. Leaving the loop cuts the method short."""
         return self._talk(method, args, seconds)
 
     async def _talk(self, method: str, args: tuple, seconds: float) -> AsyncGenerator[Any]:
         worker = await self._idle.get()
         self._busy.add(worker)
+        number = next(self._numbers)
         loop = asyncio.get_running_loop()
         items: asyncio.Queue = asyncio.Queue()
 
@@ -72,7 +80,7 @@ class Pool:
             with contextlib.suppress(RuntimeError):  # the loop has closed, nobody waits any more
                 loop.call_soon_threadsafe(items.put_nowait, item)
 
-        talk = loop.run_in_executor(self._threads, worker.talk, (method, args), seconds, emit)
+        talk = loop.run_in_executor(self._threads, worker.talk, (number, method, args), seconds, emit)
         self._keep(self._return(worker, talk))
         finished = False
         try:
@@ -86,8 +94,8 @@ class Pool:
                     raise value
                 return
         finally:
-            if not finished and not talk.done():  # else the worker may be at its next job already
-                worker.cancel()
+            if not finished:
+                worker.call_off(number)
 
     async def _return(self, worker: _Worker, talk: asyncio.Future) -> None:
         """Puts a worker back to the idle ones once its job is over, or another one in its place."""
@@ -131,7 +139,11 @@ class _Worker:
 
     def __init__(self, make: Callable[[], Any], memory: int):
         self._pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_work, args=(theirs, make, memory), daemon=True)
+        # Not through the pipe: a job may be on its way in it, and only one thread may write.
+        self._called_off = _CONTEXT.RawValue("q", 0)
+        self._process = _CONTEXT.Process(
+            target=_work, args=(theirs, self._called_off, make, memory), daemon=True
+        )
         self._process.start()
         theirs.close()
 
@@ -162,9 +174,12 @@ class _Worker:
         self.kill()
         return False
 
-    def cancel(self) -> None:
-        with contextlib.suppress(OSError):
-            self._pipe.send(None)
+    def call_off(self, number: int) -> None:
+        """Ends a job wherever it is; nothing happens where it is over, or the worker at another one."""
+        self._called_off.value = number
+        if self._process.is_alive() and (process := self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, _LOOK)
 
     def kill(self) -> None:
         self._process.kill()
@@ -172,29 +187,50 @@ class _Worker:
         self._pipe.close()
 
 
-def _work(pipe: Connection, make: Callable[[], Any], memory: int) -> None:
-    """What a worker process does: jobs from the pipe, until it closes."""
+class _CalledOff(BaseException):
+    """Nobody waits for the job at work: no Exception, so that no job takes it for a fault of its own."""
+
+
+def _work(pipe: Connection, called_off: Any, make: Callable[[], Any], memory: int) -> None:
+    """What a worker process does: jobs from the pipe, until it closes. called_off: number of one to drop."""
     os.setsid()  # Ctrl+C in the terminal is for the server, which lets its requests finish
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    at_work = 0  # number of the job that may be cut short now
+
+    def look(*_: object) -> None:
+        if at_work and at_work == called_off.value:
+            raise _CalledOff
+
+    def answer(number: int, method: str, args: tuple) -> tuple[str, Any]:
+        nonlocal at_work
+        try:
+            result = getattr(holder, method)(*args)
+            for item in result if isinstance(result, Iterator) else (result,):
+                at_work = 0  # half an item in the pipe would be the end of it
+                pipe.send(("item", item))
+                at_work = number
+                look()
+            return "done", None
+        except EcgError as error:
+            return "error", error
+        except Exception:  # a fault of ours: its traceback is for the server's log
+            return "error", RuntimeError(f"in a worker process: {traceback.format_exc()}")
+
+    signal.signal(_LOOK, look)
     holder = make()
     pipe.send(("ready", None))
     while True:
         try:
-            job = pipe.recv()
+            number, method, args = pipe.recv()
         except EOFError:
             return
-        if job is None:  # a job was called off just as it ended
-            continue
-        method, args = job
         try:
-            result = getattr(holder, method)(*args)
-            for item in result if isinstance(result, Iterator) else (result,):
-                pipe.send(("item", item))
-                if pipe.poll() and pipe.recv() is None:
-                    break
-            pipe.send(("done", None))
-        except EcgError as error:
-            pipe.send(("error", error))
-        except Exception:  # a fault of ours: its traceback is for the server's log
-            pipe.send(("error", RuntimeError(f"in a worker process: {traceback.format_exc()}")))
+            at_work = number
+            look()
+            last = answer(number, method, args)
+            at_work = 0
+        except _CalledOff:  # there is one signal a job, so that it is raised once
+            at_work = 0
+            last = "done", None
+        pipe.send(last)
