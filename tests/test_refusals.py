@@ -119,8 +119,10 @@ def test_leads_that_are_cut_off_are_missing_and_the_others_right(digitizer, layo
     assert sorted(leads_of(found)) == sorted(kept)
     offset = np.array([crop[1].start, crop[0].start])
     for strip in found.strips:
-        truth = [t.xy for t in rendering.truth.traces if (t.lead, t.rhythm) == (strip.lead, strip.rhythm)]
+        (truth,) = (t.xy for t in rendering.truth.traces if (t.lead, t.rhythm) == (strip.lead, strip.rhythm))
+        between = np.arange(0, len(truth) - 1, 0.02)  # flanks rise by many px from one sample to the next
+        line = np.stack([np.interp(between, np.arange(len(truth)), truth[:, k]) for k in (0, 1)], 1)
         points = found.to_source(strip.curve[np.isfinite(strip.curve).all(1)]) + offset
         inner = points[20:-20:7]
-        distance = [np.linalg.norm(truth[0] - point, axis=1).min() for point in inner]
-        assert np.percentile(distance, 75) < 3, strip.lead
+        distance = [np.linalg.norm(line - point, axis=1).min() for point in inner]
+        assert np.percentile(distance, 75) < 2, strip.lead

@@ -20,6 +20,8 @@ _MARGIN = 32.0  # mm around the seen grid that the rectified page shows
 _LONGEST = 660.0  # mm of a page's side
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _USUAL_GAIN = 0.3  # what speaks for 10 mm/mV before anything is read
+_RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
+_PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
 _SAME_LEAD = 0.85  # likeness from which on a rhythm strip is taken for a lead
 _ROW_MM = 250.0  # 10 s at 25 mm/s
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
@@ -396,8 +398,9 @@ def _scale(image: np.ndarray, seen: Seen) -> _Scale:
     wide = None
     if pulses:
         wide, clear = _pulse_scale(image, pulses)
-        pulse_gain = max(clear, key=lambda g: clear[g])
-        gains[pulse_gain] += float(np.mean([m.p for m in pulses]))
+        clearest = max(max(clear.values()), 1e-6)
+        for gain, seen_so in clear.items():
+            gains[gain] += float(np.mean([m.p for m in pulses])) * (seen_so / clearest) ** _PULSE_SAYS
         fast += 4.0 if wide else 0.0
     gain = max(gains, key=lambda g: gains[g] + (_USUAL_GAIN if g == 10.0 else 0.0))
     return _Scale(fast, gain, wide)
@@ -421,17 +424,21 @@ def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[bool, dict[floa
 
 
 def _outline(dark: np.ndarray, x: float, y: float, width: int, height: int) -> float:
-    """How clearly the picture shows a pulse's top and sides there: their ink less that inside and above."""
-    edge = 3
-    template = np.zeros((height + edge, width + 1 + 2 * edge), np.float32)
+    """How clearly the picture shows a pulse's top and sides there.
+
+    Their ink less that inside and above, and less that of sides which run on below: those of a higher pulse.
+    """
+    edge, below = 3, 8
+    template = np.zeros((height + edge + below, width + 1 + 2 * edge), np.float32)
     template[:edge] = -0.5
-    template[2 * edge :, 2 * edge : -2 * edge] = -0.5
+    template[2 * edge : height + edge, 2 * edge : -2 * edge] = -0.5
     outline = np.zeros_like(template)
     outline[edge, edge:-edge] = 1
-    outline[edge:, edge] = outline[edge:, -edge - 1] = 1
+    outline[edge : height + edge, edge] = outline[edge : height + edge, -edge - 1] = 1
     template = np.where(outline > 0, 0, template)
     template /= max(1e-6, -2 * template.sum())
     template += outline / outline.sum()
+    template[height + edge + 3 :, [edge, -edge - 1]] = -_RUNS_ON / (2 * (below - 3))
     left, top = round(x - template.shape[1] / 2) - 5, round(y - height / 2) - edge - 7
     window = dark[max(0, top) : top + template.shape[0] + 14, max(0, left) : left + template.shape[1] + 10]
     if window.shape[0] < template.shape[0] or window.shape[1] < template.shape[1]:
