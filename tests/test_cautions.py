@@ -92,6 +92,24 @@ def test_a_speed_that_the_pulse_contradicts(digitizer):
     assert "scale" in cautions(found)
 
 
+@pytest.mark.parametrize(
+    ("printed", "pulses", "doubtful"), [(10, 10, False), (20, 20, False), (10, 5, True), (5, 10, True)]
+)
+def test_a_printed_gain_that_the_pulses_contradict(digitizer, printed, pulses, doubtful):
+    record, _ = simulate(Simulation(rate_bpm=72), 1, fs=FS)
+    drawn, other = (
+        render(record, page_style("classic", px_per_mm=5.4, mm_per_mv=float(gain)), 1)
+        for gain in (pulses, printed)
+    )
+    image = drawn.image.copy()
+    for box in other.truth.note_boxes:
+        (x0, y0), (x1, y1) = np.floor(box.min(0)).astype(int) - 3, np.ceil(box.max(0)).astype(int) + 8
+        image[y0:y1, x0:x1] = other.image[y0:y1, x0:x1]
+    found = digitizer(image)
+    assert found.scale_doubtful == doubtful
+    assert ("scale" in cautions(found)) == doubtful
+
+
 def test_cut_off(digitizer, ordinary):
     """Leads are missing, or every row runs into the edge."""
     missing = replace(ordinary, strips=ordinary.strips[3:])

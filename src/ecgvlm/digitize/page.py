@@ -21,6 +21,8 @@ _LONGEST = 660.0  # mm of a page's side
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _USUAL_GAIN = 0.3  # what speaks for 10 mm/mV before anything is read
 _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
+_PLAIN = 0.6  # probability from which on a printed gain is plain
+_NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not of that height
 _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
 _SAME_LEAD = 0.85  # likeness from which on a rhythm strip is taken for a lead
 _ROW_MM = 250.0  # 10 s at 25 mm/s
@@ -60,7 +62,7 @@ class Page:
     image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
     quality: 0..1. picture: height and width in px of what it came from. mirrored, turns: what set that
     upright: left and right exchanged, then so many quarter turns clockwise. scale_doubtful: whether the
-    beats contradict the speed that the calibration pulses tell.
+    calibration pulses contradict the printed gain, or the beats the speed that the pulses tell.
     """
 
     image: np.ndarray
@@ -368,15 +370,19 @@ def _beats_look_fast(strips: Sequence[Strip]) -> float:
 class _Scale:
     """What a page says of its scale. fast: log-odds of 50 against 25 mm/s. gain: mm/mV that is believed.
 
-    wide: whether calibration pulses are as wide as at 50 mm/s, None where there are none.
+    wide: whether calibration pulses are as wide as at 50 mm/s, None where there are none. disputed: whether
+    the printed gain is not that of the pulses.
     """
 
     fast: float
     gain: float
     wide: bool | None
+    disputed: bool
 
     def doubtful(self, beats: float) -> bool:
-        """Whether beats contradict the pulses. beats: their log-odds of 50 mm/s."""
+        """Whether print, pulses and beats contradict each other. beats: their log-odds of 50 mm/s."""
+        if self.disputed:
+            return True
         return (self.wide is False and beats > _BEATS_SAY) or (self.wide is True and beats < -_BEATS_SAY)
 
 
@@ -395,15 +401,23 @@ def _scale(image: np.ndarray, seen: Seen) -> _Scale:
     gains = {5.0: said["5 mm/mV"], 10.0: said["10 mm/mV"], 20.0: said["20 mm/mV"]}
     fast = float(np.log(1 / 7) + 2 * np.log((speeds[50.0] + 0.1) / (speeds[25.0] + 0.1)))
     pulses = sorted((m for m in seen.marks(0.3) if m.kind == PULSE), key=lambda m: -m.p)[:4]
-    wide = None
+    wide, disputed, printed = None, False, dict(gains)
     if pulses:
         wide, clear = _pulse_scale(image, pulses)
         clearest = max(max(clear.values()), 1e-6)
         for gain, seen_so in clear.items():
             gains[gain] += float(np.mean([m.p for m in pulses])) * (seen_so / clearest) ** _PULSE_SAYS
         fast += 4.0 if wide else 0.0
+        disputed = _disputed(printed, clear)
     gain = max(gains, key=lambda g: gains[g] + (_USUAL_GAIN if g == 10.0 else 0.0))
-    return _Scale(fast, gain, wide)
+    return _Scale(fast, gain, wide, disputed)
+
+
+def _disputed(printed: dict[float, float], clear: dict[float, float]) -> bool:
+    """Whether the gain that is plainly printed is plainly not that of the pulses (mm/mV -> how clear)."""
+    said, second = sorted(printed, key=lambda gain: -printed[gain])[:2]
+    plain = printed[said] > _PLAIN and printed[said] > printed[second] + _PLAIN / 2
+    return plain and clear[said] < _NOT_SO_HIGH * max(clear.values())
 
 
 def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[bool, dict[float, float]]:
