@@ -4,9 +4,10 @@
 
 Needs the `dev` extra: ecg-plot, pmecg, matplotlib, reportlab. Fold 7 is for choosing, fold 8 for reporting.
 For every look: share of pages refused, layout right, all lead names right, median SNR of the printed leads
-(as bench_digitize.py has it), and how often the heart rate measured from the page is within 5 bpm or 5% of
-that measured from the record itself. `--pictures` writes every page there, to look at. Writes --out where
-given.
+(as bench_digitize.py has it), how often the heart rate measured from the page is within 5 bpm or 5% of that
+measured from the record itself, and the code15 task's F1 by the published parser, with its interval; that of
+our own renderer's clean pages of the same records beside it. `--pictures` writes every page there, to look
+at. Writes --out where given.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -34,15 +36,20 @@ from reportlab.lib.colors import Color
 from reportlab.pdfgen.canvas import Canvas
 from scipy.signal import resample_poly
 
+from ecgvlm.bench.build import build_task
+from ecgvlm.bench.gold import Item, Prediction, Predictions, load_gold
+from ecgvlm.bench.score import compare, score
+from ecgvlm.bench.task import load_task
 from ecgvlm.datasets import load_ptbxl
-from ecgvlm.digitize import Digitizer
 from ecgvlm.image import load_image, write_image
 from ecgvlm.measure import measure
 from ecgvlm.paper.layouts import Strip, layout
-from ecgvlm.record import LEADS, EcgError, Record
+from ecgvlm.reader import Reader
+from ecgvlm.record import LEADS, Record
 
 FS = 500.0
 MM = 1 / 25.4  # inches
+OURS = "ecgvlm"  # our own renderer's clean pages, which the other looks are compared with
 
 
 @dataclass(frozen=True)
@@ -248,28 +255,31 @@ def smooth(record: Record) -> Record:
 
 
 @cache
-def _digitizer() -> Digitizer:
+def _reader() -> Reader:
     cv2.setNumThreads(1)
-    return Digitizer(threads=1)
+    return Reader(threads=1)
 
 
-def one(job: tuple[str, Record, int, Path | None]) -> dict:
-    name, record, seed, pictures = job
+def one(job: tuple[str, Record, Item, int, Path | None]) -> dict:
+    name, record, item, seed, pictures = job
+    row: dict = {"look": name, "record": record.meta["ecg_id"]}
+    if name == OURS:
+        return {**row, "text": _reader().read(item.image_bytes() or b"", item.question).answer}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sheet = LOOKS[name](smooth(record), np.random.default_rng(seed))
     record = smooth(record)
-    row: dict = {"look": name, "record": record.meta["ecg_id"]}
     image = load_image(sheet.data)
     if pictures:
         write_image(pictures / f"{name}_{row['record']}.png", image)
     wanted = sorted((s.lead, s.rhythm) for s in sheet.strips)
     start = time.process_time()
-    try:
-        page = _digitizer()(image)
-    except EcgError as error:
-        return {**row, "refused": error.message, "snr": [0.0] * len(wanted), "layout": False, "names": False,
-                "rate": False}  # fmt: skip
+    answer = _reader().read(image, item.question)
+    page = answer.page
+    if page is None:
+        assert answer.error
+        return {**row, "refused": answer.error.message, "snr": [0.0] * len(wanted), "layout": False,
+                "names": False, "rate": False, "text": ""}  # fmt: skip
     row["cpu_s"] = round(time.process_time() - start, 3)
     found = {(s.lead, s.rhythm): s for s in page.strips}
     values = []
@@ -279,6 +289,7 @@ def one(job: tuple[str, Record, int, Path | None]) -> dict:
     truth, ours = (measure(x, FS).heart_rate_bpm for x in (record.signal, page.leads(FS)))
     return {
         **row,
+        "text": answer.answer,
         "found": page.layout,
         "layout": (page.layout, page.order) == (sheet.layout, sheet.order),
         "names": page.layout == sheet.layout and sorted(found) == wanted,
@@ -309,17 +320,41 @@ def main() -> None:
     args = parser.parse_args()
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
-    records = load_ptbxl(args.records, folds=[args.fold])
+    task = load_task("code15-test")
+    folder = tempfile.TemporaryDirectory()
+    build_task(task, args.records, Path(folder.name), ("clean",), folds=[args.fold])
+    items = {item.id.split("-")[0]: item for item in load_gold(Path(folder.name) / f"{task.name}.json")}
+    known = {str(record.meta["ecg_id"]): record for record in load_ptbxl(args.records, folds=[args.fold])}
     rng = np.random.default_rng(args.seed)
-    chosen = rng.permutation(len(records))[: args.pages]
+    chosen = [list(items)[k] for k in rng.permutation(len(items))[: args.pages]]
     looks = args.look or list(LOOKS)
-    jobs = [(look, records[k], int(rng.integers(2**31)), args.pictures) for look in looks for k in chosen]
+    jobs = [
+        (look, known[key], items[key], int(rng.integers(2**31)), args.pictures)
+        for look in [OURS, *looks]
+        for key in chosen
+    ]
     with ProcessPoolExecutor(args.workers) as pool:
         rows = list(pool.map(one, jobs, chunksize=3))
-    result: dict = {"fold": args.fold, "pages_each": len(chosen), "seed": args.seed, "looks": {}}
+    folder.cleanup()
+    golds = [items[key] for key in chosen]
+
+    def answers(look: str) -> Predictions:
+        texts = {str(row["record"]): row["text"] for row in rows if row["look"] == look}
+        return Predictions({items[k].id: Prediction(items[k].id, t) for k, t in texts.items()}, 0, 0)
+
+    own = answers(OURS)
+    judged = score(task, golds, own, "pulse")
+    result: dict = {"fold": args.fold, "pages_each": len(chosen), "seed": args.seed}
+    result |= {"own_f1": judged.figures["f1"], "own_f1_95": judged.ci95["f1"], "looks": {}}
+    print(f"{OURS:18}", {"f1": judged.figures["f1"]})
     for look in looks:
         part = [row for row in rows if row["look"] == look]
+        judged = score(task, golds, answers(look), "pulse")
+        less = next(d for d in compare(task, golds, answers(look), own, "pulse") if d.figure == "f1")
         result["looks"][look] = {
+            "f1": judged.figures["f1"],
+            "f1_95": judged.ci95["f1"],
+            "f1_less_own": [less.value, less.low, less.high],
             "refused": _share(["refused" in row for row in part]),
             "layout_right": _share([row["layout"] for row in part]),
             "layout_and_names_right": _share([row["names"] for row in part]),
@@ -328,6 +363,7 @@ def main() -> None:
             "heart_rate_right": _share([row["rate"] for row in part]),
         }
         print(f"{look:18}", result["looks"][look])
+    rows = [row for row in rows if row["look"] != OURS]
     for row in rows:
         if not (row["names"] and row["rate"]) or np.median(row["snr"]) < 10:
             print({k: v for k, v in row.items() if k != "snr"}, "snr", round(float(np.median(row["snr"])), 1))

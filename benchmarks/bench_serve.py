@@ -273,6 +273,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--reader", default="ecgvlm.serve.work:default_reader")
     parser.add_argument("--smolvlm", action="store_true")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     readers = {"ecgvlm": arguments.reader} | (
         {"smolvlm-256m": "bench_serve:smolvlm"} if arguments.smolvlm else {}
@@ -287,7 +288,7 @@ def main() -> None:
     for name, reader in readers.items():
         results[name] = measure(reader, arguments.workers, arguments.seconds, arguments.minutes)
         print(name, json.dumps(results[name], indent=1))
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
