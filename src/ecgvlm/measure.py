@@ -66,10 +66,10 @@ class Measurements:
     reasons: Mapping[str, str]
 
     def to_dict(self) -> dict:
-        """The contract's `measurements`, and what else a reader of JSON may want."""
+        """The contract's `measurements`, whole as texts say them, and what else a reader of JSON may want."""
         names = ("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_deg", "qtc_fridericia_ms")
         values = {name: getattr(self, name) for name in names}
-        rounded = {name: None if value is None else round(value, 1) for name, value in values.items()}
+        rounded = {name: None if value is None else float(round(value)) for name, value in values.items()}
         variation = None if self.rr_variation is None else round(self.rr_variation, 3)
         return {**rounded, "rr_variation": variation, "beats": len(self.beats), "reasons": dict(self.reasons)}
 
