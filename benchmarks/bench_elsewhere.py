@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import multiprocessing
 import tempfile
 import time
 import warnings
@@ -333,7 +334,8 @@ def main() -> None:
         for look in [OURS, *looks]
         for key in chosen
     ]
-    with ProcessPoolExecutor(args.workers) as pool:
+    # Forked after OpenCV has drawn, its threads are gone and their locks are not.
+    with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn")) as pool:
         rows = list(pool.map(one, jobs, chunksize=3))
     folder.cleanup()
     golds = [items[key] for key in chosen]

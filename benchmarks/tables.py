@@ -225,6 +225,22 @@ def pages() -> str:
     return table(head, rows)
 
 
+def elsewhere() -> str:
+    found = load("elsewhere.json")
+    rows = [["our own renderer, clean", f"{100 * found['own_f1']:.1f}", "", "", "", ""]]
+    for name, look in found["looks"].items():
+        less, low, high = (100 * value for value in look["f1_less_own"])
+        rows.append([
+            name.replace("_", " "),
+            f"{100 * look['f1']:.1f}",
+            f"{less:+.1f} [{low:+.1f}, {high:+.1f}]",
+            f"{look['snr_median_db']:.1f}",
+            f"{100 * look['layout_and_names_right']:.1f}%",
+            f"{100 * look['heart_rate_right']:.1f}%",
+        ])  # fmt: skip
+    return table(["look", "F1", "less own (95%)", "SNR (dB)", "layout and names", "heart rate"], rows)
+
+
 def stages() -> str:
     read = load("read.json")
     rows = [
@@ -240,6 +256,7 @@ def stages() -> str:
 
 
 FIGURES = {
+    "elsewhere": elsewhere,
     "stages": stages,
     "pages": pages,
     "crossval": crossval,
