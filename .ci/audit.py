@@ -18,7 +18,7 @@ def verdict(output: str) -> tuple[int, str]:
     except (json.JSONDecodeError, KeyError, TypeError):
         return 0, "dependency audit: NOT DONE, the vulnerability service gave no answer"
     found = [
-        f"{package['name']} {package['version']}: {flaw['id']}, mended in {flaw['fix_versions'] or 'no version'}"
+        f"{package['name']} {package['version']}: {flaw['id']}, mended in {flaw['fix_versions'] or 'none'}"
         for package in packages
         for flaw in package.get("vulns", [])
     ]
