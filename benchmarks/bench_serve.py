@@ -248,10 +248,10 @@ def smolvlm():
     class SmolVlm(Reader):
         seen: Answer | None = None
 
-        def read(self, source, question=None, name=None):
+        def read(self, source, question=None, name=None, sensitivity=None):
             image = source if isinstance(source, np.ndarray) else load_image(source)
             if self.seen is None:  # page, measurements and evidence that an answer must have
-                self.seen = super().read(image, question, name)
+                self.seen = super().read(image, question, name, sensitivity)
             page = cv2.resize(image, (2048, 2048))
             parts = [page[y : y + 512, x : x + 512] for y in range(0, 2048, 512) for x in range(0, 2048, 512)]
             stack = np.stack([*parts, cv2.resize(image, (512, 512))]).transpose(0, 3, 1, 2)
