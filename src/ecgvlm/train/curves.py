@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -20,10 +22,11 @@ EVALUATIONS = ("step", "loss", "exact", "figure", "seconds")
 class RunLog:
     """metrics.csv (a row a step), evaluations.csv, samples.jsonl and TensorBoard events in a run's folder.
 
-    A run that goes on from a step drops what was logged after it.
+    A run that goes on from a step drops what was logged after it. tracker: "wandb" or "trackio", to which the
+    same figures go as well.
     """
 
-    def __init__(self, folder: Path, step: int, total: int):
+    def __init__(self, folder: Path, step: int, total: int, tracker: str | None = None):
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,18 +37,28 @@ class RunLog:
         _replace(self._samples, "".join(line + "\n" for line in kept))
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._progress = _Progress(step, total)
+        self._tracker: Any = None
+        if tracker:
+            if importlib.util.find_spec(tracker) is None:
+                raise EcgError("unsupported_format", f"the recipe asks for {tracker}: pip install {tracker}")
+            self._tracker = importlib.import_module(tracker)
+            self._tracker.init(project="ecgvlm", name=folder.name)
+
+    def _write(self, part: str, names: Sequence[str], row: dict[str, Any]) -> None:
+        for name in names:
+            self._board.add_scalar(f"{part}/{name}", row[name], row["step"])
+        if self._tracker:
+            self._tracker.log({f"{part}/{name}": row[name] for name in names}, step=row["step"])
 
     def step(self, row: dict[str, Any]) -> None:
         self._steps.add(row)
-        for name in STEPS[2:-1]:
-            self._board.add_scalar(f"train/{name}", row[name], row["step"])
+        self._write("train", STEPS[2:-1], row)
         self._progress.advance(row)
 
     def evaluation(self, row: dict[str, Any], samples: Sequence[dict[str, Any]]) -> None:
         """row: of `EVALUATIONS`; samples: question, gold and answer of some validation rows."""
         self._evaluations.add(row)
-        for name in EVALUATIONS[1:-1]:
-            self._board.add_scalar(f"valid/{name}", row[name], row["step"])
+        self._write("valid", EVALUATIONS[1:-1], row)
         with self._samples.open("a", encoding="utf-8") as file:
             for sample in samples:
                 file.write(json.dumps({"step": row["step"], **sample}, ensure_ascii=False) + "\n")
@@ -59,6 +72,8 @@ class RunLog:
     def close(self) -> None:
         self._progress.stop()
         self._board.close()
+        if self._tracker:
+            self._tracker.finish()
 
 
 class _Table:

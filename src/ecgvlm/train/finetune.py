@@ -169,7 +169,7 @@ class Run:
         if self.main:
             out.mkdir(parents=True, exist_ok=True)
             write_json(out / "recipe.json", describe(self.recipe))
-        log = RunLog(out, self.place["step"], loop.steps) if self.main else None
+        log = RunLog(out, self.place["step"], loop.steps, self.recipe.tracker) if self.main else None
         handlers = {}
         if threading.current_thread() is threading.main_thread():  # Ray's workers train in another one
             handlers = {s: signal.signal(s, self._ask) for s in (signal.SIGTERM, signal.SIGINT)}

@@ -118,6 +118,7 @@ class Recipe(_Section):
     loop: Loop
     method: Literal["full", "lora", "qlora"] = "full"
     seed: int = 0
+    tracker: Literal["trackio", "wandb"] | None = None
     adapter: Adapter = Adapter()
     rates: Rates = Rates()
     keep: Keep = Keep()
