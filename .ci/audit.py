@@ -8,15 +8,26 @@ import sys
 from pathlib import Path
 
 SECONDS = 60.0
+UNREACHABLE = (
+    "timed out",
+    "ConnectionError",
+    "Connection refused",
+    "Max retries",
+    "resolve",
+    "HTTPError",
+    "Timeout",
+)
 PINS = Path(__file__).parent.parent / "constraints.txt"
 
 
-def verdict(output: str) -> tuple[int, str]:
-    """Exit status and what to say, from what pip-audit printed as JSON; anything else is no answer."""
+def verdict(output: str, errors: str) -> tuple[int, str]:
+    """Exit status and what to say, from what pip-audit printed: JSON, and what went wrong."""
     try:
         packages = json.loads(output)["dependencies"]
     except (json.JSONDecodeError, KeyError, TypeError):
-        return 0, "dependency audit: NOT DONE, the vulnerability service gave no answer"
+        if any(word in errors for word in UNREACHABLE):
+            return 0, "dependency audit: NOT DONE, the vulnerability service gave no answer"
+        return 1, f"dependency audit: pip-audit itself failed\n{errors.strip()[-600:]}"
     found = [
         f"{package['name']} {package['version']}: {flaw['id']}, mended in {flaw['fix_versions'] or 'none'}"
         for package in packages
@@ -24,17 +35,21 @@ def verdict(output: str) -> tuple[int, str]:
     ]
     if found:
         return 1, "\n".join(["dependency audit: known vulnerabilities", *found])
-    return 0, f"dependency audit: {len(packages)} packages, no known vulnerability"
+    skipped = sum("skip_reason" in package for package in packages)
+    audited = len(packages) - skipped
+    if not audited:
+        return 0, f"dependency audit: NOT DONE, the vulnerability service knew none of {skipped} packages"
+    return 0, f"dependency audit: {audited} packages, no known vulnerability; {skipped} not audited"
 
 
 def main() -> int:
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(PINS), "--no-deps", "--disable-pip",
                "--format", "json", "--progress-spinner", "off", "--timeout", "10"]  # fmt: skip
     try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False).stdout
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        status, words = verdict(done.stdout, done.stderr)
     except subprocess.TimeoutExpired:
-        output = ""
-    status, words = verdict(output)
+        status, words = verdict("", UNREACHABLE[0])
     print(words, flush=True)
     return status
 

@@ -27,20 +27,37 @@ def answer(*flaws):
 
 
 def test_a_finding_fails_and_is_named(audit):
-    status, words = audit.verdict(answer("PYSEC-1"))
+    status, words = audit.verdict(answer("PYSEC-1"), "")
     assert status == 1
     assert "pillow 1.0: PYSEC-1, mended in ['1.1']" in words
 
 
 def test_no_finding_passes(audit):
-    assert audit.verdict(answer()) == (0, "dependency audit: 3 packages, no known vulnerability")
+    assert audit.verdict(answer(), "") == (
+        0,
+        "dependency audit: 2 packages, no known vulnerability; 1 not audited",
+    )
 
 
-@pytest.mark.parametrize("output", ["", "Connection refused", "[]", '{"error": 1}'])
-def test_no_answer_passes_and_says_so(audit, output):
-    status, words = audit.verdict(output)
+@pytest.mark.parametrize("errors", ["requests.exceptions.ConnectionError: x", "Read timed out."])
+def test_no_answer_passes_and_says_so(audit, errors):
+    status, words = audit.verdict("", errors)
     assert status == 0
     assert "NOT DONE" in words
+
+
+def test_packages_that_were_all_skipped_are_no_all_clear(audit):
+    output = json.dumps({"dependencies": [{"name": "odd", "skip_reason": "not on PyPI"}]})
+    status, words = audit.verdict(output, "")
+    assert status == 0
+    assert "NOT DONE" in words
+
+
+@pytest.mark.parametrize("output", ["", "[]", '{"error": 1}'])
+def test_a_tool_that_fails_is_no_silence(audit, output):
+    status, words = audit.verdict(output, "No module named pip_audit")
+    assert status == 1
+    assert "No module named pip_audit" in words
 
 
 def test_ci_runs_it_on_what_is_pinned(audit):

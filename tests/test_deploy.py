@@ -76,3 +76,7 @@ def test_unit_passes_systemd(tmp_path):
     assert (verified.returncode, verified.stderr) == (0, "")
     security = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit]
     assert subprocess.run(security, capture_output=True).returncode == 0
+
+
+def test_a_stop_reaches_the_server_before_its_workers():
+    assert "KillMode=mixed" in (DEPLOY / "ecgvlm.service").read_text().splitlines()
