@@ -13,7 +13,7 @@ UNREACHABLE = (
     "ConnectionError",
     "Connection refused",
     "Max retries",
-    "resolve",
+    "Failed to resolve",
     "HTTPError",
     "Timeout",
 )

@@ -2,14 +2,14 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_batching.py [--pages 8] [--batch 4] [--rounds 5]
 
-Pages are those of `bench_read.py`. For the page net (its batch is fixed at one when it is exported; here it
-is made free) and the encoder, CPU time of `--batch` pages one by one and in one call, turn about, one thread.
-Rectified pages have sizes of their own: for one call they are padded to the largest, which costs as well; the
-gain without it is measured on pages cut to the smallest. The decoder follows each page's own tree of
-statements and its graph has no batch: as the most that could be won, it reads a question's tokens `--batch`
-times over in one call, and in so many calls. Beside it the CPU time of a whole read and of its words, and
-what share of a read the gains are at the most: that of the encoder, and that of the decoder as if all of a
-read's words could be batched so. Writes benchmarks/results/batching.json.
+Pages are those of `bench_read.py`. For the page net (in floats, as in 8 bits it takes a single page's bytes;
+its batch, fixed at one when it is exported, is made free) and the encoder, CPU time of `--batch` pages one by
+one and in one call, turn about, one thread. Rectified pages have sizes of their own: for one call they are
+padded to the largest, which costs as well; the gain without it is measured on pages cut to the smallest. The
+decoder follows each page's own tree of statements and its graph has no batch: as the most that could be won,
+it reads a question's tokens `--batch` times over in one call, and in so many calls. Beside it the CPU time of
+a whole read and of its words, and what share of a read the gains are at the most: that of the encoder, and
+that of the decoder as if all of a read's words could be batched so. Writes benchmarks/results/batching.json.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import onnx
 import onnxruntime
 from bench_read import make_pages
 
+from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.digitize.page import rectify
 from ecgvlm.image import load_image
@@ -40,14 +41,15 @@ from ecgvlm.reader import QUESTION, REPORT, Reader
 from ecgvlm.record import LEADS
 
 QUESTION_TOKENS = 24
+PAGE_NET = Path(__file__).parent / "results" / "training" / "pagenet.float.onnx"
 
 
-def session(name: str) -> onnxruntime.InferenceSession:
-    """A shipped net on one thread, its batch of any size."""
-    model = onnx.load_from_string(files("ecgvlm").joinpath(f"data/{name}.onnx").read_bytes())
-    if name == "pagenet":
-        for value in (*model.graph.input, *model.graph.output):
-            value.type.tensor_type.shape.dim[0].dim_param = "batch"
+def shipped(name: str) -> onnx.ModelProto:
+    return onnx.load_from_string(files("ecgvlm").joinpath(f"data/{name}.onnx").read_bytes())
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A net on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(
@@ -94,7 +96,10 @@ def cut(pages: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def page_net(pages: list[np.ndarray], batch: int, rounds: int) -> dict[str, dict[str, float]]:
-    net = session("pagenet")
+    model = onnx.load(PAGE_NET)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    net = session(model)
 
     def run(x: np.ndarray) -> object:
         return net.run(None, {"page": x})
@@ -118,7 +123,7 @@ def page_net(pages: list[np.ndarray], batch: int, rounds: int) -> dict[str, dict
 
 
 def encoder(batch: int, rounds: int, repeat: int = 20) -> dict[str, float]:
-    net, rng = session("encoder"), np.random.default_rng(0)
+    net, rng = session(shipped("encoder")), np.random.default_rng(0)
     shapes = {"leads": (len(LEADS), SAMPLES), "beat": (len(LEADS), BEAT), "numbers": (NUMBERS,)}
     many = {name: rng.normal(size=(batch, *shape)).astype(np.float32) for name, shape in shapes.items()}
     single = [{name: x[i : i + 1] for name, x in many.items()} for i in range(batch)]
@@ -131,7 +136,7 @@ def encoder(batch: int, rounds: int, repeat: int = 20) -> dict[str, float]:
 
 
 def decoder(batch: int, rounds: int, repeat: int = 5) -> dict[str, float]:
-    net, rng = session("language"), np.random.default_rng(0)
+    net, rng = session(shipped("language")), np.random.default_rng(0)
     layers, two, heads, _, width = net.get_inputs()[2].shape
     nothing = np.zeros((0, WIDTH), np.int64)
     past = rng.normal(size=(layers, two, heads, 100, width)).astype(np.float32)
@@ -192,9 +197,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     args.out.parent.mkdir(exist_ok=True)
-    part = args.out.with_suffix(".json.part")
-    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    part.replace(args.out)
+    write_text(args.out, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from scipy.signal import resample_poly
 
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.gold import Item, Prediction, Predictions, load_gold
+from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
 from ecgvlm.datasets import load_ptbxl
@@ -371,9 +372,7 @@ def main() -> None:
             print({k: v for k, v in row.items() if k != "snr"}, "snr", round(float(np.median(row["snr"])), 1))
     if args.out:
         result["failures"] = [row for row in rows if not (row["names"] and row["rate"])]
-        part_file = args.out.with_suffix(".json.part")
-        part_file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        part_file.replace(args.out)
+        write_text(args.out, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from ecgvlm.instruct.states import sample
 from ecgvlm.labels import LABELS
 from ecgvlm.model.evidence import Evidence
 from ecgvlm.model.language import Language
+from ecgvlm.reader import QUESTION, REPORT
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 INJECTIONS = (
@@ -118,8 +119,8 @@ def speed(language: Language, label_sets: list[frozenset[str]], runs: int = 40) 
     for _ in range(runs):
         evidence, row = sample(rng, label_sets), []
         for question in (
-            "Please write a clinical report based on this ECG image.",
-            "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm.",
+            REPORT,
+            QUESTION,
         ):
             begun = time.process_time()
             language.answer(evidence, question)

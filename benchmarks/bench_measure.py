@@ -28,6 +28,7 @@ import numpy as np
 from scipy.signal import resample_poly
 from sklearn.metrics import roc_auc_score
 
+from ecgvlm.bench.runner import write_text
 from ecgvlm.datasets import load_ptbxl
 from ecgvlm.measure import measure
 from ecgvlm.paper.layouts import layout
@@ -265,9 +266,7 @@ def main() -> None:
                     print(f"    {key:34} {value}")
     target = HERE / "results" / "measure.json"
     target.parent.mkdir(exist_ok=True)
-    part = target.with_suffix(".json.part")
-    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    part.replace(target)
+    write_text(target, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from typing import ClassVar, TypeVar
 import cv2
 import numpy as np
 
+from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.digitize.grid import STEP, TILE, find_grid
 from ecgvlm.digitize.layout import find_layout
@@ -327,9 +328,7 @@ def main() -> None:
             result["smolvlm_256m"] = {**peer, "times_slower": round(ratio, 1)}
             print(f"SmolVLM-256M, random weights: {peer}: {ratio:.1f} times as long")
     args.out.parent.mkdir(exist_ok=True)
-    part = args.out.with_suffix(".json.part")
-    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    part.replace(args.out)
+    write_text(args.out, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

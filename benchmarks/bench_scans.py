@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import Digitizer
 from ecgvlm.image import load_image
 from ecgvlm.measure import measure
@@ -120,9 +121,7 @@ def main() -> None:
     print({key: value for key, value in result.items() if key != "misses"})
     target = HERE / "results" / "scans.json"
     target.parent.mkdir(exist_ok=True)
-    part = target.with_suffix(".json.part")
-    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    part.replace(target)
+    write_text(target, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ecgvlm.labels import CODE15, LABELS
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="what `ecgvlm.train.encoder --out` wrote")
     args = parser.parse_args()
     kept, card = np.load(args.run / "out_of_fold.npz"), json.loads((args.run / "encoder.json").read_text())
-    p = 1 / (1 + np.exp(-(np.array(card["slope"]) * kept["logits"] + np.array(card["offset"]))))
+    p = expit(np.array(card["slope"]) * kept["logits"] + np.array(card["offset"]))
     thresholds, names = np.array(card["thresholds"]), kept["name"]
     found = figures(p, kept["target"], thresholds)
     rng, samples = np.random.default_rng(0), []

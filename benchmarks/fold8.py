@@ -31,7 +31,7 @@ from ecgvlm.bench.build import build_task
 from ecgvlm.bench.controls import control_images
 from ecgvlm.bench.facts import judge_reports
 from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
-from ecgvlm.bench.report import GROUPS
+from ecgvlm.bench.report import GROUPS, by_group
 from ecgvlm.bench.runner import Limits, run_task, write_text
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
@@ -200,8 +200,7 @@ def subgroups(task: Task, gold: list[Item], said: Predictions) -> dict[str, dict
     """What differs between pages -> group -> its figures by the published parser, and how many positives."""
     out: dict[str, dict[str, dict]] = {}
     for title, group_of in GROUPS.items():
-        for group in sorted({group for item in gold if (group := group_of(item))}):
-            items = [item for item in gold if group_of(item) == group]
+        for group, items in by_group(gold, group_of).items():
             part = replace(said, answers={item.id: said.answers[item.id] for item in items})
             found = score(task, items, part, "pulse").to_dict()
             positives = {

@@ -118,20 +118,14 @@ def _spans(measured: Measurements, intervals: Sequence[str], early: bool) -> lis
 
     Empty where nothing is, as the whole leads are then.
     """
-    edges = {
-        "P": (measured.p_onset, measured.qrs_onset),
-        "QRS": (measured.qrs_onset, measured.j_point),
-        "T": (measured.j_point, measured.t_end),
-    }
-    spans = []
+    edges, spans = measured.spans, []
     for beat, premature in zip(measured.beats.tolist(), measured.premature.tolist()):
         if premature and early:
             spans.append((beat + EARLY[0], beat + EARLY[1]))
         elif not premature:
             spans += [
                 (beat + start, beat + end)
-                for start, end in (edges[name] for name in intervals)
-                if start is not None and end is not None
+                for start, end in (edges[name] for name in intervals if name in edges)
             ]
     return spans
 

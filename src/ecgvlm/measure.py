@@ -65,6 +65,16 @@ class Measurements:
     waves: Mapping[str, LeadWaves | None]
     reasons: Mapping[str, str]
 
+    @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Start and end in s from R of P to QRS ("P"), QRS and T of a usual beat, those that are known."""
+        edges = {
+            "P": (self.p_onset, self.qrs_onset),
+            "QRS": (self.qrs_onset, self.j_point),
+            "T": (self.j_point, self.t_end),
+        }
+        return {name: (a, b) for name, (a, b) in edges.items() if a is not None and b is not None}
+
     def to_dict(self) -> dict:
         """The contract's `measurements`, whole as texts say them, and what else a reader of JSON may want."""
         names = ("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_deg", "qtc_fridericia_ms")

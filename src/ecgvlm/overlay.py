@@ -226,14 +226,9 @@ def _intervals(
     page: Page, measured: Measurements, strip: Strip, low: float, high: float
 ) -> Iterator[Interval]:
     """P to QRS, QRS and T of every beat that is not premature, as far as the strip shows them."""
-    spans = {
-        "P": (measured.p_onset, measured.qrs_onset),
-        "QRS": (measured.qrs_onset, measured.j_point),
-        "T": (measured.j_point, measured.t_end),
-    }
     for beat, premature in zip(measured.beats, measured.premature):
-        for name, (start, end) in spans.items():
-            if start is None or end is None or premature:
+        for name, (start, end) in measured.spans.items():
+            if premature:
                 continue
             a, b = (np.clip(beat + at, strip.t0, strip.t1) for at in (start, end))
             if b - a < 0.01:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -165,18 +165,22 @@ GROUPS: dict[str, Callable[[Item], str | None]] = {
 }
 
 
+def by_group(gold: Iterable[Item], group_of: Callable[[Item], str | None]) -> dict[str, list[Item]]:
+    """Group -> its gold rows, the groups in their order; rows of no known group are left out."""
+    groups: dict[str, list[Item]] = {}
+    for item in gold:
+        if group := group_of(item):
+            groups.setdefault(group, []).append(item)
+    return dict(sorted(groups.items()))
+
+
 def _subgroups(run: Run, parser: str, replicates: int, seed: int) -> list[str]:
     parts = []
     names = ("f1", "auc", "hl") if run.task.kind == "labels" else ("accuracy", "anls")
     for title, group_of in GROUPS.items():
-        groups = sorted({g for item in run.gold if (g := group_of(item))})
         rows = []
-        for group in groups:
-            items = [
-                item for item in run.gold if group_of(item) == group and item.id in run.predictions.answers
-            ]
-            if not items:
-                continue
+        answered = (item for item in run.gold if item.id in run.predictions.answers)
+        for group, items in by_group(answered, group_of).items():
             answers = {i.id: run.predictions.answers[i.id] for i in items}
             s = score(run.task, items, Predictions(answers, 0, 0), parser, replicates, seed)
             cells = []

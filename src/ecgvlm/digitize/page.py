@@ -241,6 +241,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
     """picture: [h, w, 3] RGB, upright."""
     image, origin, paper, seen, found = view.image, view.origin, view.paper, view.seen, view.found
     assert found is not None
+    height, width = picture.shape[:2]
     speed, scale = 25.0, _scale(image, seen)
     gain = scale.gain
     ys = sorted({placed.y for placed in found.strips})
@@ -294,9 +295,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
         mirrored=mirrored,
         origin=origin,
         paper=paper,
-        picture=(picture.shape[0], picture.shape[1])
-        if turns % 2 == 0
-        else (picture.shape[1], picture.shape[0]),
+        picture=(height, width) if turns % 2 == 0 else (width, height),
     )
 
 
@@ -401,14 +400,13 @@ def _scale(image: np.ndarray, seen: Seen) -> _Scale:
     gains = {5.0: said["5 mm/mV"], 10.0: said["10 mm/mV"], 20.0: said["20 mm/mV"]}
     fast = float(np.log(1 / 7) + 2 * np.log((speeds[50.0] + 0.1) / (speeds[25.0] + 0.1)))
     pulses = sorted((m for m in seen.marks(0.3) if m.kind == PULSE), key=lambda m: -m.p)[:4]
-    wide, disputed, printed = None, False, dict(gains)
+    wide, disputed = None, False
     if pulses:
         wide, clear = _pulse_scale(image, pulses)
-        clearest = max(max(clear.values()), 1e-6)
-        for gain, seen_so in clear.items():
-            gains[gain] += float(np.mean([m.p for m in pulses])) * (seen_so / clearest) ** _PULSE_SAYS
+        disputed = _disputed(gains, clear)
+        sure, clearest = float(np.mean([m.p for m in pulses])), max(*clear.values(), 1e-6)
+        gains = {gain: gains[gain] + sure * (clear[gain] / clearest) ** _PULSE_SAYS for gain in gains}
         fast += 4.0 if wide else 0.0
-        disputed = _disputed(printed, clear)
     gain = max(gains, key=lambda g: gains[g] + (_USUAL_GAIN if g == 10.0 else 0.0))
     return _Scale(fast, gain, wide, disputed)
 

@@ -249,8 +249,8 @@ def _with_slopes(trace: np.ndarray, fine: Print, points: np.ndarray) -> np.ndarr
         parts.append((rows, about, right))
     if not flanks:
         return points
-    across = _crossings(trace, fine, *(np.concatenate(part) for part in zip(*parts)))
-    rows = np.concatenate([part[0] for part in parts])
+    rows, about, right = (np.concatenate(part) for part in zip(*parts))
+    across = _crossings(trace, fine, rows, about, right)
     xs, ys, inner = [columns], [curve], np.zeros(len(points), bool)
     begin = 0
     for first, last, falling, count in flanks:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit, logit
 
 from ecgvlm.cautions import find_cautions
 from ecgvlm.digitize import Page
@@ -32,10 +33,6 @@ def strips(leads: np.ndarray) -> np.ndarray:
     printed = np.isfinite(out).any(1)
     out[printed] -= np.nanmedian(out[printed], axis=1, keepdims=True)
     return out
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    return np.log(p / (1 - p))
 
 
 def numbers(m: Measurements) -> np.ndarray:
@@ -102,10 +99,9 @@ class FindingsModel:
             raise ValueError(f"sensitivity must lie from {low} to {high}, not at {sensitivity:g}")
         if not self._sensitivity:
             raise ValueError(f"{self.name} knows no thresholds for a sensitivity")
-        known = _logit(np.array([float(share) for share in self._sensitivity]))
-        curves = _logit(np.array(list(self._sensitivity.values()))).T  # [labels, shares]
-        at = _logit(np.array(sensitivity))
-        found = 1 / (1 + np.exp([-np.interp(at, known, curve) for curve in curves]))
+        known = logit([float(share) for share in self._sensitivity])
+        curves = logit(list(self._sensitivity.values())).T  # [labels, shares]
+        found = expit([np.interp(logit(sensitivity), known, curve) for curve in curves])
         return {label: float(t) for label, t in zip(LABELS, found)}
 
     def probabilities(self, leads: np.ndarray, measurements: Measurements) -> dict[str, float]:

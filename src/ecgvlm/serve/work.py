@@ -62,7 +62,7 @@ class PageReader:
 
     def __init__(self, make: Callable[[], Reader]):
         self.reader = make()
-        _ = self.reader.digitizer.net, self.reader.language
+        self.reader.load()
         self.model = self.reader.findings.name
 
     def name(self) -> str:

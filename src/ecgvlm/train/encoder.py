@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import expit
 from torch import nn
 
 from ecgvlm.labels import LABELS
@@ -325,7 +326,7 @@ def calibrate(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nd
 
     optimizer.step(closure)
     a, b = slope.item(), offset.detach().numpy()
-    p = 1 / (1 + np.exp(-(a * logits + b)))
+    p = expit(a * logits + b)
     thresholds = []
     for k in range(len(LABELS)):
         q = np.sort(p[known[:, k], k])[::-1]
@@ -426,7 +427,7 @@ def main() -> None:
     # One fold holds too few positives to choose by, so all folds but the reported one do, each out of fold.
     logits, pages = cross_validate(pool, net, args.choose, args.out, args.epochs, args.rate)
     slope, offset, thresholds = calibrate(logits, pages.target)
-    p = 1 / (1 + np.exp(-(slope * logits + offset)))
+    p = expit(slope * logits + offset)
     write_card(
         args.out / "encoder.json",
         args.name,
@@ -473,7 +474,7 @@ def summary(
     """AUROC and F1 of every label, as a table."""
     from sklearn.metrics import f1_score, roc_auc_score
 
-    p = 1 / (1 + np.exp(-(slope * logits + offset)))
+    p = expit(slope * logits + offset)
     rows, table = [], []
     for k, label in enumerate(LABELS):
         known = pool.target[:, k] >= 0

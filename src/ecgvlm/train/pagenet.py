@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -135,12 +136,12 @@ def load_exported(net: PageNet, path: Path) -> None:
         for hook in hooks:
             hook.remove()
         nodes = [node for node in graph.node if node.op_type == "Conv"]
-        convolutions = [module for module in ran if isinstance(module, nn.Conv2d)]
+        convolutions = [(a, b) for a, b in pairwise([*ran, None]) if isinstance(a, nn.Conv2d)]
         if len(nodes) != len(convolutions):
             raise ValueError(f"{path}: {len(nodes)} convolutions, not {len(convolutions)}")
         if any(name not in values for node in nodes for name in node.input[1:3]):
             raise ValueError(f"{path}: in 8 bits; begin with pagenet.float.onnx of its training")
-        for node, conv in zip(nodes, convolutions):
+        for node, (conv, norm) in zip(nodes, convolutions):
             weight, bias = (values[name] for name in node.input[1:3])
             if weight.shape != conv.weight.shape:
                 raise ValueError(
@@ -150,7 +151,6 @@ def load_exported(net: PageNet, path: Path) -> None:
             if conv.bias is not None:
                 conv.bias.copy_(bias)
                 continue
-            norm = ran[next(k for k, module in enumerate(ran) if module is conv) + 1]
             assert isinstance(norm, nn.BatchNorm2d)
             assert norm.running_mean is not None
             assert norm.running_var is not None
