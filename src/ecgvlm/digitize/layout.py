@@ -20,6 +20,7 @@ _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
 _DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
 _WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns
+_GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the one that whole seconds leave
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ class _Fit:
         return {i // (12 // self.columns) for i, lead in enumerate(ORDERS[self.order]) if lead in self.named}
 
 
-def find_layout(seen: Seen) -> Found | None:
-    """The layout that explains the names best, its strips' ends from the trace; None where not six fit."""
+def find_layout(seen: Seen, to_scale: bool = True) -> Found | None:
+    """The layout that explains the names best, its strips' ends from the trace; None where not six fit.
+
+    to_scale: whether mm are known, so that columns may be taken to print a whole number of seconds together.
+    """
     marks = [mark for mark in seen.marks() if mark.kind < PULSE]
     fits = [
         fit for columns in (4, 2, 1) for order in ORDERS if (fit := _place(marks, columns, order)) is not None
@@ -89,7 +93,7 @@ def find_layout(seen: Seen) -> Found | None:
     best = max(fits, key=lambda fit: fit.score)
     if len(best.named) < FEWEST:
         return None
-    return _with_strips(best, seen, marks)
+    return _with_strips(best, seen, marks, to_scale)
 
 
 def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
@@ -159,7 +163,7 @@ def _mode(points: list[tuple[float, float]]) -> float:
     return float(np.average(x[near], weights=w[near]))
 
 
-def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
+def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark], to_scale: bool) -> Found | None:
     """The layout with those strips that the picture shows; None where they hold fewer than six leads."""
     per_column = 12 // fit.columns
     height = seen.trace.shape[0]
@@ -194,7 +198,7 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark]) -> Found | None:
     left, right = _ends(ink, ys[:per_column], abs(fit.dy))
     if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in seen.marks(_PULSE) if mark.kind == PULSE):
         left += _foot(ink, ys, abs(fit.dy), left, right)
-    columns = _columns(ink, ys[:per_column], left, right, fit)
+    columns = _columns(ink, ys[:per_column], left, right, fit, to_scale)
     # Names may go unseen where the picture does show their rows.
     rows = [k for k in range(per_column) if k in fit.rows_shown() or _beats(_band(ink, ys[k], abs(fit.dy)))]
     strips = []
@@ -339,7 +343,7 @@ def _start(fit: _Fit, left: float, right: float) -> float:
 
 
 def _columns(
-    ink: np.ndarray, ys: list[float], left: float, right: float, fit: _Fit
+    ink: np.ndarray, ys: list[float], left: float, right: float, fit: _Fit, to_scale: bool
 ) -> dict[int, tuple[float, float, float]]:
     """column -> ends of its strips and px of time before them: equal parts of the row between the gaps.
 
@@ -352,6 +356,8 @@ def _columns(
     gap = _gap(
         ink, ys, abs(fit.dy), [start + i * (width if whole else fit.dx) for i in range(1, fit.columns)]
     )
+    if gap and whole and to_scale:
+        gap = _whole_seconds(right - left, gap, fit.columns)
     window = (right - left - gap * (fit.columns - 1)) / fit.columns if whole else fit.dx - gap
     columns = {}
     for i in range(fit.columns):
@@ -364,6 +370,18 @@ def _columns(
     if not whole or len(nameless) > 1:
         columns = {i: ends for i, ends in columns.items() if i not in nameless}
     return columns
+
+
+def _whole_seconds(width: float, gap: float, columns: int) -> float:
+    """px of blank paper between columns of a row that prints whole seconds on this width, given the gap seen.
+
+    Ink is wider than the trace and stray ink narrows a gap: an error that every further column adds to.
+    """
+    step = 25.0 * PX_PER_MM / columns
+    windows = step * np.arange(1, width / step)
+    gaps = (width - columns * windows) / (columns - 1)
+    nearest = float(gaps[np.argmin(np.abs(gaps - gap))])
+    return max(0.0, nearest) if abs(nearest - gap) < _GAP_OFF else gap
 
 
 def _gap(ink: np.ndarray, ys: list[float], dy: float, places: list[float]) -> float:

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.grid import PaperMap, find_grid
-from ecgvlm.digitize.layout import FEWEST, Found, find_layout
+from ecgvlm.digitize.layout import FEWEST, Found, Placed, find_layout
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, PageNet, Seen
+from ecgvlm.digitize.timing import delays
 from ecgvlm.digitize.trace import follow
 from ecgvlm.measure import measure
 from ecgvlm.record import LEADS, EcgError
@@ -141,25 +142,27 @@ class Digitizer:
         view = None if paper is None else self._view(image, paper)
         return view if view is not None and view.found is not None else self._without_grid(image) or view
 
-    def _view(self, image: np.ndarray, paper: PaperMap) -> _View | None:
+    def _view(self, image: np.ndarray, paper: PaperMap, to_scale: bool = True) -> _View | None:
         try:
             rectified, origin = rectify(image, paper)
         except ValueError:
             return None
         seen = self.net(rectified)
-        return _View(rectified, origin, paper, seen, find_layout(seen))
+        return _View(rectified, origin, paper, seen, find_layout(seen, to_scale))
 
     def _without_grid(self, image: np.ndarray) -> _View | None:
         """Paper without a grid: the skew from the lines of print, the scale from rows of 10 s at 25 mm/s."""
         angle = _skew(image)
-        views = [self._view(image, _flat(image, max(image.shape[:2]) / span, angle)) for span in _SPANS]
+        scales = [max(image.shape[:2]) / span for span in _SPANS]
+        views = [self._view(image, _flat(image, scale, angle), False) for scale in scales]
         seen = [view for view in views if view is not None]
         best = max(seen, key=lambda view: view.found.score if view.found else 0.0, default=None)
         if best is None or best.found is None:
             return best
-        strips = [strip for strip in best.found.strips if not strip.rhythm]
-        columns = sorted({(strip.x0, strip.x1) for strip in strips})
-        printed = sum(x1 - x0 for x0, x1 in columns) / PX_PER_MM
+        # A rhythm strip runs through, whatever stands between the columns.
+        ends = {(s.x0, s.x1) for s in best.found.strips if not s.rhythm}
+        through = [s.x1 - s.x0 for s in best.found.strips if s.rhythm] or [sum(b - a for a, b in ends)]
+        printed = float(np.median(through)) / PX_PER_MM
         zoom = printed / _ROW_MM
         if not 0.7 < zoom < 1.4:
             return best
@@ -247,6 +250,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else 20 * PX_PER_MM
     strips: list[Strip] = []
+    kept: list[Placed] = []
     curves = follow(
         seen.trace, image, picture, lambda px: paper.to_px(px / PX_PER_MM + origin), found.strips, pitch
     )
@@ -270,8 +274,14 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
         )
         if sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME):
             strips.append(_named_by_shape(strip, strips) if placed.rhythm else strip)
+            kept.append(placed)
     if len({strip.lead for strip in strips}) < FEWEST:
         raise _not_an_ecg()
+    late = delays(
+        [(s.t, s.mv) for s in strips], [s.lead for s in strips],
+        [None if p.rhythm else p.column for p in kept], [p.row for p in kept],
+    )  # fmt: skip
+    strips = [replace(s, t=s.t - d, t0=s.t0 - d, t1=s.t1 - d) for s, d in zip(strips, late.tolist())]
     beats = _beats_look_fast(strips)
     if scale.fast + beats > 0:
         speed = 50.0

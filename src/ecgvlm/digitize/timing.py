@@ -1,0 +1,110 @@
+"""Beats tell what a page's geometry leaves open: leads printed beside each other show them at the same time.
+
+Where columns stand a little apart, or paper without a grid was straightened a little askew, strips come out
+early or late by amounts that grow from column to column and from row to row. These are few enough to be read
+off the beats of all strips together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from scipy import ndimage
+
+_FS = 250.0  # Hz
+_REACH = 0.4  # s by which two strips may be off against each other
+# What strips may be late by, in s: in every further column; in every row above the last; and of the latter
+# more in every further column. Greatest values, coarse steps, and what is usual.
+_MOST, _STEPS, _USUAL = (0.08, 0.05, 0.03), (0.008, 0.004, 0.004), np.array([0.03, 0.02, 0.01])
+_FINER = 4  # parts of a coarse step
+_UNLIKELY = 0.01  # what a usual delay must gain in likeness, the square of twice as much four times so
+_SAME_LEAD = 4.0  # what two strips of one lead, which show the very same, weigh beside others
+_WORTH = 0.015  # by which the mean likeness must gain, or geometry has the last word
+
+
+def delays(
+    strips: Sequence[tuple[np.ndarray, np.ndarray]],
+    names: Sequence[str],
+    columns: Sequence[int | None],
+    rows: Sequence[int],
+) -> np.ndarray:
+    """[k] s by which each strip's times are late, from its beats beside those of the others.
+
+    strips: t [n] s and mv [n] of each. names: their leads. columns: None for a rhythm strip, which is right
+    by definition. rows: from the top; rhythm strips are the last. All zero where nothing explains the beats
+    better.
+    """
+    late = np.zeros(len(strips))
+    n = int(_FS * (max(float(t[-1]) for t, _ in strips) + _REACH))
+    curves = [_steepness(t, mv, n) for t, mv in strips]
+    pairs, tables = [], []
+    for i, j in combinations(range(len(strips)), 2):
+        a, b = curves[i], curves[j]
+        if a is not None and b is not None and (columns[i] == columns[j] or None in (columns[i], columns[j])):
+            table = _likeness(a, b)
+            if table is not None:
+                pairs.append((i, j))
+                tables.append(table)
+    if len(pairs) < 2:
+        return late
+    column = np.array([0 if c is None else c for c in columns], float)
+    up = np.array(rows, float) - max(rows)
+    basis = np.array([column, up, column * up])  # [3, k]
+    # What sets columns against each other shows beside a rhythm strip only.
+    several = len(set(columns) - {None}) > 1
+    free = [0] * (several and None in columns) + [1] + [2] * several
+    i, j = np.array(pairs).T
+    weight = np.where(np.array(names)[i] == np.array(names)[j], _SAME_LEAD, 1.0)
+    between, table = basis[:, j] - basis[:, i], np.array(tables)
+
+    def value(parameters: np.ndarray) -> np.ndarray:
+        """[m, 3] -> [m]: mean likeness, less what unusual delays must gain."""
+        lag = (parameters @ between) * _FS + table.shape[1] // 2  # [m, pairs]
+        low = np.clip(np.floor(lag).astype(int), 0, table.shape[1] - 2)
+        at, part = np.arange(len(pairs)), lag - low
+        likeness = (1 - part) * table[at, low] + part * table[at, low + 1]
+        likeness = np.where((part < 0) | (part > 1), 0.0, likeness) @ weight / weight.sum()
+        return likeness - _UNLIKELY * ((parameters / _USUAL) ** 2).sum(1)
+
+    best = np.zeros(3)
+    for finer in (1, 1, _FINER, _FINER):
+        for k in free:
+            step = _STEPS[k] / finer
+            span = _MOST[k] if finer == 1 else 6 * step
+            tried = np.repeat(best[None], 2 * round(span / step) + 1, 0)
+            tried[:, k] = (best[k] if finer > 1 else 0.0) + np.linspace(-span, span, len(tried))
+            best = tried[int(np.argmax(value(tried)))]
+    worth = value(best[None])[0] - value(np.zeros((1, 3)))[0] > _WORTH
+    return best @ basis if worth else late
+
+
+def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
+    """[n] at `_FS` Hz: how steep a strip is, 0 to about 1, smoothed; None where too little of it is known."""
+    known = np.isfinite(mv)
+    if known.sum() < 0.5 * _FS or np.ptp(t[known]) < 0.8:
+        return None
+    grid = np.arange(n) / _FS
+    inside = (grid >= t[known][0]) & (grid <= t[known][-1])
+    x = np.interp(grid[inside], t[known], mv[known])
+    steep = np.abs(ndimage.gaussian_filter1d(x, 0.008 * _FS, order=1))
+    steep = np.minimum(steep / (np.percentile(steep, 98) + 1e-9), 1.2)
+    out = np.zeros(n)
+    out[inside] = ndimage.gaussian_filter1d(steep, 0.012 * _FS)
+    return out
+
+
+def _likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """[2 r + 1]: correlation of two curves over what both show, with b late by -r..r samples against a."""
+    reach = int(_REACH * _FS)
+    both = np.flatnonzero((a > 0) & (b > 0))
+    if len(both) < _FS:
+        return None
+    first, last = both[0], both[-1] + 1
+    x = a[first:last]
+    around = np.pad(b, reach)[first : last + 2 * reach]
+    products = np.correlate(around, x, "valid")
+    squares = np.cumsum(np.concatenate([[0.0], around**2]))
+    power = squares[len(x) :] - squares[: -len(x)]
+    return products / np.sqrt(power * (x @ x) + 1e-9)
