@@ -20,6 +20,7 @@ _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
 _DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
 _WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns
+_NARROWEST_GAP = 0.8 * PX_PER_MM
 _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the one that whole seconds leave
 
 
@@ -198,7 +199,11 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark], to_scale: bool) -> Fo
     left, right = _ends(ink, ys[:per_column], abs(fit.dy))
     if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in seen.marks(_PULSE) if mark.kind == PULSE):
         left += _foot(ink, ys, abs(fit.dy), left, right)
-    columns = _columns(ink, ys[:per_column], left, right, fit, to_scale)
+    # Columns may stand apart; a rhythm strip runs through, and is then shorter.
+    ends = [_ends(ink, [y], abs(fit.dy))[1] for y in ys[per_column:]]
+    ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
+    through = float(np.median(ends)) - left if ends else None
+    columns = _columns(ink, ys[:per_column], left, right, fit, through, to_scale)
     # Names may go unseen where the picture does show their rows.
     rows = [k for k in range(per_column) if k in fit.rows_shown() or _beats(_band(ink, ys[k], abs(fit.dy)))]
     strips = []
@@ -212,12 +217,8 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark], to_scale: bool) -> Fo
     if len(strips) < FEWEST:
         return None
     cut = max(0.0, left - _start(fit, left, right))
-    for i, lead in enumerate(rhythm_leads):
-        y = ys[per_column + i]
-        # Columns may stand apart; a rhythm strip runs through, and is then shorter.
-        _, end = _ends(ink, [y], abs(fit.dy))
-        end = min(right, max(end, left + 20 * PX_PER_MM))
-        strips.append(Placed(lead, True, per_column + i, 0, left, end, cut, y, True))
+    for i, (lead, end) in enumerate(zip(rhythm_leads, ends)):
+        strips.append(Placed(lead, True, per_column + i, 0, left, end, cut, ys[per_column + i], True))
     base = {4: "3x4", 2: "6x2", 1: "12x1"}[fit.columns]
     name = base + (f"+{len(rhythm_leads)}R" if rhythm_leads else "")
     assert name in LAYOUTS
@@ -343,9 +344,12 @@ def _start(fit: _Fit, left: float, right: float) -> float:
 
 
 def _columns(
-    ink: np.ndarray, ys: list[float], left: float, right: float, fit: _Fit, to_scale: bool
-) -> dict[int, tuple[float, float, float]]:
+    ink: np.ndarray, ys: list[float], left: float, right: float, fit: _Fit, through: float | None,
+    to_scale: bool,
+) -> dict[int, tuple[float, float, float]]:  # fmt: skip
     """column -> ends of its strips and px of time before them: equal parts of the row between the gaps.
+
+    through: px that a rhythm strip is long.
 
     Of rows that are cut off, columns too short to read and those without any name are left out.
     """
@@ -356,8 +360,16 @@ def _columns(
     gap = _gap(
         ink, ys, abs(fit.dy), [start + i * (width if whole else fit.dx) for i in range(1, fit.columns)]
     )
+    if whole and through is not None and through > 0.8 * (right - left):
+        # What columns and gaps take more than a rhythm strip are the gaps.
+        more = (right - left - through) / (fit.columns - 1)
+        gap = more if more > _NARROWEST_GAP else 0.0
     if gap and whole and to_scale:
         gap = _whole_seconds(right - left, gap, fit.columns)
+    elif not whole and to_scale and through is not None and right - left - through > 4 * _NARROWEST_GAP:
+        # A rhythm strip that ends before the columns do was not cut off with them.
+        part = 25.0 * PX_PER_MM / fit.columns
+        gap = float(np.clip(fit.dx - part * round(through / fit.columns / part), 0.0, _WIDEST_GAP))
     window = (right - left - gap * (fit.columns - 1)) / fit.columns if whole else fit.dx - gap
     columns = {}
     for i in range(fit.columns):
@@ -393,5 +405,5 @@ def _gap(ink: np.ndarray, ys: list[float], dy: float, places: list[float]) -> fl
         a, b = int(max(0, place - 6 * PX_PER_MM)), int(min(len(inked), place + 6 * PX_PER_MM))
         empty = np.flatnonzero(inked[a:b] < 0.34)
         run = max(np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1), key=len)
-        gaps.append(float(len(run)) if len(run) >= 0.8 * PX_PER_MM else 0.0)
+        gaps.append(float(len(run)) if len(run) >= _NARROWEST_GAP else 0.0)
     return float(np.median(gaps))

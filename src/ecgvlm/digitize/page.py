@@ -279,7 +279,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
         raise _not_an_ecg()
     late = delays(
         [(s.t, s.mv) for s in strips], [s.lead for s in strips],
-        [None if p.rhythm else p.column for p in kept], [p.row for p in kept],
+        [None if p.rhythm else p.column for p in kept], [p.row for p in kept], paper.fit > 0,
     )  # fmt: skip
     strips = [replace(s, t=s.t - d, t0=s.t0 - d, t1=s.t1 - d) for s, d in zip(strips, late.tolist())]
     beats = _beats_look_fast(strips)

@@ -17,7 +17,7 @@ _FS = 250.0  # Hz
 _REACH = 0.4  # s by which two strips may be off against each other
 # What strips may be late by, in s: in every further column; in every row above the last; and of the latter
 # more in every further column. Greatest values, coarse steps, and what is usual.
-_MOST, _STEPS, _USUAL = (0.08, 0.05, 0.03), (0.008, 0.004, 0.004), np.array([0.03, 0.02, 0.01])
+_MOST, _STEPS, _USUAL = (0.08, 0.05, 0.03), (0.008, 0.004, 0.004), np.array([0.03, 0.02, 0.005])
 _FINER = 4  # parts of a coarse step
 _UNLIKELY = 0.01  # what a usual delay must gain in likeness, the square of twice as much four times so
 _SAME_LEAD = 4.0  # what two strips of one lead, which show the very same, weigh beside others
@@ -29,12 +29,13 @@ def delays(
     names: Sequence[str],
     columns: Sequence[int | None],
     rows: Sequence[int],
+    ruled: bool,
 ) -> np.ndarray:
     """[k] s by which each strip's times are late, from its beats beside those of the others.
 
     strips: t [n] s and mv [n] of each. names: their leads. columns: None for a rhythm strip, which is right
-    by definition. rows: from the top; rhythm strips are the last. All zero where nothing explains the beats
-    better.
+    by definition. rows: from the top; rhythm strips are the last. ruled: whether a grid set the page straight,
+    which leaves only the columns' distance open. All zero where nothing explains the beats better.
     """
     late = np.zeros(len(strips))
     n = int(_FS * (max(float(t[-1]) for t, _ in strips) + _REACH))
@@ -47,14 +48,14 @@ def delays(
             if table is not None:
                 pairs.append((i, j))
                 tables.append(table)
-    if len(pairs) < 2:
+    if len(pairs) < 2 or (ruled and None not in columns):
         return late
     column = np.array([0 if c is None else c for c in columns], float)
     up = np.array(rows, float) - max(rows)
     basis = np.array([column, up, column * up])  # [3, k]
     # What sets columns against each other shows beside a rhythm strip only.
     several = len(set(columns) - {None}) > 1
-    free = [0] * (several and None in columns) + [1] + [2] * several
+    free = [0] * (several and None in columns) + ([] if ruled else [1] + [2] * several)
     i, j = np.array(pairs).T
     weight = np.where(np.array(names)[i] == np.array(names)[j], _SAME_LEAD, 1.0)
     between, table = basis[:, j] - basis[:, i], np.array(tables)
