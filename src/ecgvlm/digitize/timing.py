@@ -34,8 +34,8 @@ def delays(
     """[k] s by which each strip's times are late, from its beats beside those of the others.
 
     strips: t [n] s and mv [n] of each. names: their leads. columns: None for a rhythm strip, which is right
-    by definition. rows: from the top; rhythm strips are the last. ruled: whether a grid set the page straight,
-    which leaves only the columns' distance open. All zero where nothing explains the beats better.
+    by definition. rows: from the top; rhythm strips are the last. ruled: whether a grid set the page
+    straight, which leaves only the columns' distance open. All zero where nothing explains the beats better.
     """
     late = np.zeros(len(strips))
     n = int(_FS * (max(float(t[-1]) for t, _ in strips) + _REACH))
