@@ -288,7 +288,7 @@ def one(job: tuple[str, Record, Item, int, Path | None]) -> dict:
     for strip in sheet.strips:
         t, mv = _curve(record, strip)
         values.append(strip_snr_db(found.get((strip.lead, strip.rhythm)), t, mv))
-    truth, ours = (measure(x, FS).heart_rate_bpm for x in (record.signal, page.leads(FS)))
+    truth, ours = (m.heart_rate_bpm for m in (measure(record.signal, FS), page.measurements))
     return {
         **row,
         "text": answer.answer,

@@ -35,7 +35,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.bench.runner import write_text
-from ecgvlm.digitize import Digitizer, Page
+from ecgvlm.digitize import FS, Digitizer, Page
 from ecgvlm.digitize.grid import STEP, TILE, find_grid
 from ecgvlm.digitize.layout import find_layout
 from ecgvlm.digitize.page import rectify
@@ -46,7 +46,7 @@ from ecgvlm.model.findings import FindingsModel, numbers, strips
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import random_style
-from ecgvlm.reader import FS, QUESTION, REPORT, Reader
+from ecgvlm.reader import QUESTION, REPORT, Reader
 from ecgvlm.simulate import random_simulation, simulate
 
 T = TypeVar("T")

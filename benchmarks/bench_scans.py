@@ -27,7 +27,6 @@ from sklearn.metrics import roc_auc_score
 from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import Digitizer
 from ecgvlm.image import load_image
-from ecgvlm.measure import measure
 from ecgvlm.model.findings import FS as JUDGE_FS
 from ecgvlm.model.findings import FindingsModel
 from ecgvlm.record import EcgError
@@ -91,7 +90,7 @@ def main() -> None:
         row = {"file": file, "printed_bpm": printed, "reference_bpm": wanted, "ours_bpm": None}
         try:
             page = digitizer(load_image(args.scans / file))
-            measured = measure(page.leads(FS), FS)
+            measured = page.measurements
             judged = findings.probabilities(page.leads(JUDGE_FS), measured)
         except EcgError as error:
             row["error"] = f"{error.code}: {error.message}"

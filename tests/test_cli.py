@@ -7,7 +7,10 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,13 @@ from pages import blank, page
 from PIL import Image
 from typer.testing import CliRunner
 
-from ecgvlm import cli
-from ecgvlm.digitize import Digitizer
+from ecgvlm import cli, worker
+from ecgvlm.digitize import FS, Digitizer
 from ecgvlm.image import Leaf, load_image, write_image
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
 from ecgvlm.model.evidence import MEASUREMENTS, Evidence
-from ecgvlm.reader import FS, QUESTION, Answer, Reader
+from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.record import LEADS, EcgError, read_csv
 
 
@@ -65,6 +68,9 @@ def run(monkeypatch, answer):
         return replace(moved, image=source.name, question=question or QUESTION)
 
     monkeypatch.setattr(Reader, "read", read)
+    # Several pages are read by processes of their own, which would not know of this reader: threads here.
+    monkeypatch.setattr(worker, "_reader", Reader(threads=1), raising=False)
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", lambda workers, *_: ThreadPoolExecutor(workers))
 
     def call(*words: object) -> tuple[int, str, str]:
         result = CliRunner().invoke(cli.app, [str(word) for word in words])
@@ -133,6 +139,29 @@ def test_read_json_keeps_the_order_and_tries_all(run, picture, tmp_path):
     codes = [row["error"]["code"] for row in found if not row["ok"]]
     assert codes == ["unreadable_file"] * 4 + ["not_an_ecg"]
     assert all("\n" not in row["error"]["message"] for row in found if not row["ok"])
+
+
+@pytest.mark.slow
+def test_processes_read_as_one_reader_does(picture, tmp_path):
+    """Several pages, in processes of their own: the order and the answers of one page after the other."""
+    write_image(tmp_path / "blank.png", blank())
+    images = [picture, tmp_path / "blank.png", picture]
+    result = subprocess.run(
+        [sys.executable, "-m", "ecgvlm.cli", "read", "--json", *map(str, images)],
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (1, "")
+    alone = [Reader(threads=1).read(image).to_dict() for image in images]
+    assert [row | {"seconds": 0} for row in lines(result.stdout)] == [row | {"seconds": 0} for row in alone]
+
+
+def test_a_reading_process_that_dies_is_said(monkeypatch, picture):
+    monkeypatch.setattr(cli, "_pages", lambda image: [Leaf(str(image), partial(os._exit, 1))])
+    result = CliRunner().invoke(cli.app, ["read", "--json", str(picture), str(picture)])
+    assert isinstance(result.exception, EcgError)
+    assert "killed" in result.exception.message
+    assert result.stdout == ""
 
 
 def test_read_at_a_sensitivity(run, picture):

@@ -177,32 +177,42 @@ def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
 def _answers(
     images: list[Path], question: str | None, sensitivity: float | None, progress: bool
 ) -> Iterator[tuple[Leaf, Answer]]:
-    """Every page of every image, in order; several are read at a time, one on each core."""
-    from ecgvlm.reader import Reader
-
+    """Every page of every image, in order; several are read at a time, by a process on each core."""
     pages: Iterator[Leaf] = chain.from_iterable(map(_pages, images))
     if len(images) == 1:
         pages = iter(alone := _pages(images[0]))
         if len(alone) == 1:
+            from ecgvlm.reader import Reader
+
             yield alone[0], Reader().read(alone[0], question, sensitivity=sensitivity)
             return
-    from concurrent.futures import ThreadPoolExecutor
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
-    reader = Reader(threads=1)  # of all workers: sessions may be run by several threads at once
-    reader.load()
+    from ecgvlm.record import EcgError
+    from ecgvlm.worker import read_page, start_worker
 
-    def one(page: Leaf) -> tuple[Leaf, Answer]:
-        return page, reader.read(page, question, sensitivity=sensitivity)
-
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        answers: Iterable = _ordered(pool, one, pages, 4 * workers)
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # No fork: a process that has run OpenCV or ONNX Runtime forks into one that waits for ever.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(["ecgvlm.worker"])  # imports are shared by all workers
+    with ProcessPoolExecutor(workers, context, start_worker) as pool:
+        read_one = partial(read_page, question=question, sensitivity=sensitivity)
+        answers: Iterable = _ordered(pool, read_one, pages, 4 * workers)
         if progress and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import track
 
             answers = track(answers, "Reading", len(images), console=Console(stderr=True))
-        yield from answers
+        try:
+            yield from answers
+        except BrokenProcessPool as error:
+            raise EcgError(
+                "too_large", "a reading process was killed, most likely for want of memory; read fewer"
+            ) from error
 
 
 def _pages(image: Path) -> list[Leaf]:

@@ -13,7 +13,7 @@ import numpy as np
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.grounding import Ground, find_grounds
 from ecgvlm.image import Leaf, load_image
-from ecgvlm.measure import Measurements, measure
+from ecgvlm.measure import Measurements
 from ecgvlm.model.evidence import Evidence
 from ecgvlm.model.findings import FindingsModel
 from ecgvlm.model.language import Language
@@ -21,7 +21,6 @@ from ecgvlm.record import EcgError
 
 QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
 REPORT = "Please write a clinical report based on this ECG image."
-FS = 500.0  # Hz, of the digitised leads that are measured
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,7 @@ class Reader:
         if isinstance(source, Leaf):
             source = source.load()
         page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
-        measurements = measure(page.leads(FS), FS)
-        return Seen(page, measurements, self.findings(page, measurements, sensitivity))
+        return Seen(page, page.measurements, self.findings(page, page.measurements, sensitivity))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""

@@ -7,9 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
+from ecgvlm.digitize import FS
 from ecgvlm.labels import LABELS
 from ecgvlm.model.evidence import LAYOUTS, MEASUREMENTS, Evidence
-from ecgvlm.reader import FS, Reader
+from ecgvlm.reader import Reader
 from ecgvlm.record import LEADS
 
 WORDS = "Atrial fibrillation at a rate of 92 a minute, no P waves."

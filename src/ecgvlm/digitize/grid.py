@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -60,8 +61,8 @@ class PaperMap:
 
 def _quartic(p: np.ndarray) -> np.ndarray:
     """[n, 2] -> [n, 15]: all products of powers up to four."""
-    x, y = p[:, 0], p[:, 1]
-    return np.stack([x**i * y**j for i in range(5) for j in range(5 - i)], 1)
+    x, y = (np.vander(column, 5, increasing=True) for column in p.T)
+    return np.stack([x[:, i] * y[:, j] for i in range(5) for j in range(5 - i)], 1)
 
 
 def find_grid(image: np.ndarray) -> PaperMap | None:
@@ -163,7 +164,7 @@ def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
     vectors = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / period * 5.0
     members = [int(r * nx + c) for r in rows for c in cols]
     strengths = {
-        harmonic: [min(_peak(tiles, k, v * harmonic / 5.0, 2)[0] for v in vectors) for k in members]
+        harmonic: [min(_peak(tiles, k, _bin(v * harmonic / 5.0))[0] for v in vectors) for k in members]
         for harmonic in (5, 1)
     }
     fine, coarse = (np.sort(strengths[h])[-3:].mean() for h in (5, 1))
@@ -190,11 +191,17 @@ def _comb(plane: np.ndarray, periods: np.ndarray, angles: np.ndarray) -> np.ndar
     return np.maximum(score, 0.0)
 
 
-def _peak(tiles: _Tiles, k: int, f: np.ndarray, reach: int = 2) -> tuple[float, np.ndarray, float]:
-    """The spectrum's peak near frequency f: strength (0: none), frequency refined, phase there in cycles."""
-    x0, y0 = np.round(TILE / 2 + f * TILE).astype(int)
+def _bin(f: np.ndarray) -> tuple[int, int]:
+    """Column and row of a spectrum next to a frequency [2] in cycles per px."""
+    x, y = np.round(TILE / 2 + f * TILE).astype(int).tolist()
+    return x, y
+
+
+def _peak(tiles: _Tiles, k: int, at: tuple[int, int], reach: int = 2) -> tuple[float, np.ndarray, float]:
+    """A spectrum's peak near a bin: strength (0: none), frequency refined, phase there in cycles."""
+    x0, y0 = at
     if not (reach < x0 < TILE - reach - 1 and reach < y0 < TILE - reach - 1):
-        return 0.0, f, 0.0
+        return 0.0, np.zeros(2), 0.0
     patch = tiles.whitened[k, y0 - reach : y0 + reach + 1, x0 - reach : x0 + reach + 1]
     j, i = np.unravel_index(np.argmax(patch), patch.shape)
     y, x = y0 - reach + int(j), x0 - reach + int(i)
@@ -221,13 +228,15 @@ def _follow(
     known: dict[
         int, tuple[np.ndarray, np.ndarray, float]
     ] = {}  # tile -> vectors (cycles per px), mm, strength
+    # A tile is looked at from each of its neighbours, mostly at the very same place of its spectrum.
+    peak = cache(partial(_peak, tiles))
     queue: list[tuple[float, int, int]] = [(0.0, seed, -1)]
     while queue:
         _, k, source = heapq.heappop(queue)
         if k in known:
             continue
         near = vectors / cell if source < 0 else known[source][0]
-        peaks = [_peak(tiles, k, f) for f in near]
+        peaks = [peak(k, _bin(f)) for f in near]
         strength = min(peak[0] for peak in peaks)
         found = np.array([peak[1] for peak in peaks])
         change = np.linalg.norm(found - near, axis=1) / np.linalg.norm(near, axis=1)

@@ -14,9 +14,10 @@ from ecgvlm.digitize.layout import FEWEST, Found, Placed, find_layout
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, PageNet, Seen
 from ecgvlm.digitize.timing import delays
 from ecgvlm.digitize.trace import follow
-from ecgvlm.measure import measure
+from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS, EcgError
 
+FS = 500.0  # Hz, of the digitised leads that are measured
 _MARGIN = 32.0  # mm around the seen grid that the rectified page shows
 _LONGEST = 660.0  # mm of a page's side
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
@@ -61,9 +62,10 @@ class Page:
     """A page that has been digitised.
 
     image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
-    quality: 0..1. picture: height and width in px of what it came from. mirrored, turns: what set that
-    upright: left and right exchanged, then so many quarter turns clockwise. scale_doubtful: whether the
-    calibration pulses contradict the printed gain, or the beats the speed that the pulses tell.
+    quality: 0..1. measurements: on the leads at `FS` Hz. picture: height and width in px of what it came
+    from. mirrored, turns: what set that upright: left and right exchanged, then so many quarter turns
+    clockwise. scale_doubtful: whether the calibration pulses contradict the printed gain, or the beats the
+    speed that the pulses tell.
     """
 
     image: np.ndarray
@@ -75,6 +77,7 @@ class Page:
     px_per_mm: float
     quality: float
     strips: tuple[Strip, ...]
+    measurements: Measurements
     turns: int
     mirrored: bool
     origin: tuple[float, float]
@@ -282,10 +285,12 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
         [None if p.rhythm else p.column for p in kept], [p.row for p in kept], paper.fit > 0,
     )  # fmt: skip
     strips = [replace(s, t=s.t - d, t0=s.t0 - d, t1=s.t1 - d) for s, d in zip(strips, late.tolist())]
-    beats = _beats_look_fast(strips)
+    measurements = measure(_leads(strips, FS), FS)
+    beats = _look_fast(measurements)
     if scale.fast + beats > 0:
         speed = 50.0
         strips = [replace(s, t=s.t / 2, t0=s.t0 / 2, t1=s.t1 / 2) for s in strips]
+        measurements = measure(_leads(strips, FS), FS)
     quality = (
         float(np.mean([s.sure for s in strips]))
         * min(1.0, found.named / 10)
@@ -301,6 +306,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
         px_per_mm=paper.scale(),
         quality=quality,
         strips=tuple(strips),
+        measurements=measurements,
         turns=turns,
         mirrored=mirrored,
         origin=origin,
@@ -359,12 +365,11 @@ def _leads(strips: Sequence[Strip], fs: float) -> np.ndarray:
     return out
 
 
-def _beats_look_fast(strips: Sequence[Strip]) -> float:
-    """Log-odds that strips read at 25 mm/s were printed at 50: their hearts would be slow, wide and long.
+def _look_fast(m: Measurements) -> float:
+    """Log-odds that what was measured at 25 mm/s was printed at 50: hearts would be slow, wide and long.
 
     Likelihoods of rate, QRS and Bazett's QTc with adults' means and spreads (Mason et al. 2007, widened).
     """
-    m = measure(_leads(strips, 500.0), 500.0)
     odds = 0.0
     for value, scale, mean, spread in (
         (m.heart_rate_bpm, 2.0, 74.0, 22.0), (m.qrs_ms, 0.5, 96.0, 20.0), (m.qtc_ms, 0.5**0.5, 420.0, 40.0),

@@ -152,7 +152,8 @@ class Language:
         """[T] tokens after past -> [T, vocabulary] log probabilities of the next, and the new past."""
         nothing = np.zeros((0, WIDTH), np.int64)
         logits, past = self._session.run(None, {"features": nothing, "words": np.array(words), "past": past})
-        return logits - np.logaddexp.reduce(logits, 1, keepdims=True), past
+        logits = logits - logits.max(1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(1, keepdims=True)), past
 
     def _prefix(self, evidence: Evidence) -> np.ndarray:
         """The page's keys and values; kept, so that the next question about the same page starts at once."""

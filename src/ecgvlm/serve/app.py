@@ -22,11 +22,12 @@ from starlette.formparsers import MultiPartParser
 
 import ecgvlm
 from ecgvlm.dicom import write_dicom
+from ecgvlm.digitize import FS
 from ecgvlm.image import MAX_BYTES
 from ecgvlm.labels import NAMES
 from ecgvlm.model.evidence import CAUTIONS, MEASUREMENTS
 from ecgvlm.model.findings import SENSITIVITY
-from ecgvlm.reader import FS, Reader
+from ecgvlm.reader import Reader
 from ecgvlm.record import EcgError, Record, csv_text
 from ecgvlm.reports import QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
 from ecgvlm.serve import batches, chat, kept

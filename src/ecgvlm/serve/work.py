@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ecgvlm.digitize import FS
 from ecgvlm.image import open_pages
 from ecgvlm.model.evidence import Evidence
 from ecgvlm.overlay import find_evidence, find_overlay
-from ecgvlm.reader import FS, Answer, Reader
+from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import EcgError
 from ecgvlm.redact import redact
 

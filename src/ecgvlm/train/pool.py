@@ -53,7 +53,7 @@ def observe_page(
         found = _digitizer()(page.image)
     except EcgError:
         return None
-    m = measure(found.leads(500.0), 500.0)
+    m = found.measurements
     return strips(found.leads(FS)), m.median_beat, numbers(m), found.quality
 
 
