@@ -287,7 +287,7 @@ def one(job: tuple[str, Record, Item, int, Path | None]) -> dict:
     values = []
     for strip in sheet.strips:
         t, mv = _curve(record, strip)
-        values.append(strip_snr_db(found.get((strip.lead, strip.rhythm)), t, mv))
+        values.append(strip_snr_db(found.get((strip.lead, strip.rhythm)), t, mv)[0])
     truth, ours = (m.heart_rate_bpm for m in (measure(record.signal, FS), page.measurements))
     return {
         **row,

@@ -29,7 +29,7 @@ from ecgvlm.bench.backends.base import Ask, Backend, Reply
 from ecgvlm.bench.backends.ours import Ecgvlm
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.controls import control_images
-from ecgvlm.bench.facts import judge_reports
+from ecgvlm.bench.facts import RHYTHMS, Facts, extract_facts, judge_reports
 from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
 from ecgvlm.bench.report import GROUPS, by_group
 from ecgvlm.bench.runner import Limits, run_task, write_text
@@ -40,7 +40,7 @@ from ecgvlm.instruct import answers
 from ecgvlm.instruct.qa import CLOSED_LISTS
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.model.evidence import Evidence, settle
+from ecgvlm.model.evidence import MEASUREMENTS, SIGNS, Evidence, settle
 from ecgvlm.model.findings import FS
 from ecgvlm.reader import Reader
 from ecgvlm.record import EcgError, Record
@@ -154,7 +154,7 @@ class Signal(Ecgvlm):
         self._records = records
 
     def ask(self, ask: Ask) -> Reply:
-        record = self._records[ask.id.rsplit("-", 1)[0]]
+        record = self._records[_record_of(ask.id)]
         m = measure(record.signal, record.fs)
         findings = self._reader.findings
         step = record.fs / FS
@@ -176,7 +176,26 @@ def _in_8_bits(folder: Path) -> Path:
     return folder
 
 
-def _keep(task: Task, system: str, gold: list[Item], folder: Path) -> dict:
+def _record_of(item: str) -> str:
+    return item.rsplit("-", 1)[0]
+
+
+def known_facts(record: Record, reader: Reader) -> Facts:
+    """What is known of a record beside its report: its labels, and what is measured on the signal itself."""
+    assert record.labels is not None
+    m = measure(record.signal, record.fs)
+    evidence = reader.findings.judge(record.signal[:, :: round(record.fs / FS)], m)
+    said = extract_facts(" ".join([answers.axis(evidence), *answers.signs(evidence, SIGNS)]))
+    labels = {*record.labels, "ABNORMAL" if "NORM" not in record.labels else "NORM"}
+    values = {name: value for name in MEASUREMENTS if (value := getattr(m, name)) is not None}
+    return Facts(
+        asserted=said.asserted | (labels - set(RHYTHMS)),
+        rhythms=frozenset(labels & set(RHYTHMS)),
+        values=values,
+    )
+
+
+def _keep(task: Task, system: str, gold: list[Item], folder: Path, known: dict[str, Facts]) -> dict:
     """Copies the answers to the results and scores them: over all pages and by page kind."""
     predictions = folder / "predictions.jsonl"
     kept = RESULTS / "answers" / f"{task.name}--{system.replace(' ', '-')}.jsonl"
@@ -189,7 +208,7 @@ def _keep(task: Task, system: str, gold: list[Item], folder: Path) -> dict:
         ids = {item.id for item in items}
         part = replace(said, answers={key: row for key, row in said.answers.items() if key in ids})
         if task.kind == "report":
-            facts = judge_reports(items, part)
+            facts = judge_reports(items, part, known={item.id: known[_record_of(item.id)] for item in items})
             out[kind] = {key: value for key, value in facts.items() if key != "rows"}
         else:
             out[kind] = {parser: score(task, items, part, parser).to_dict() for parser in ("pulse", "strict")}
@@ -235,6 +254,7 @@ def main() -> None:
         golds[name] = load_gold(folder / f"{name}.json")
     reader = OnceReader(args.runs / "looks.pickle")
     records = {str(record.meta["ecg_id"]): record for record in load_ptbxl(args.records, folds=[8])}
+    known = {name: known_facts(record, reader) for name, record in records.items()}
     scores: dict[str, dict] = {}
     for name in TASKS:
         task, gold = load_task(name), golds[name]
@@ -257,7 +277,7 @@ def main() -> None:
             shown = control_images(rows, control, 0)
             shutil.rmtree(folder, ignore_errors=True)  # the answers of another version
             done = run_task(task, rows, backend, folder, Limits(workers=1), shown, None, control)
-            scores.setdefault(name, {})[system] = _keep(task, system, rows, folder)
+            scores.setdefault(name, {})[system] = _keep(task, system, rows, folder, known)
             reader.keep()
             if (name, system) == ("code15-test", "ecgvlm"):
                 groups = subgroups(task, rows, load_predictions(folder / "predictions.jsonl"))

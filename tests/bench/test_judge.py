@@ -5,7 +5,7 @@ import json
 import pytest
 from servers import serving
 
-from ecgvlm.bench.facts import extract_facts, judge_facts, judge_reports
+from ecgvlm.bench.facts import Facts, extract_facts, judge_facts, judge_reports
 from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.judge import judge_prompt, judge_with_model
 from ecgvlm.bench.runner import Limits
@@ -73,6 +73,31 @@ def test_contradictions(text, contradictions):
 
 def test_normal_against_abnormal():
     assert judge_facts("Normal ECG.", "Abnormal ECG.").contradictions == ("NORM",)
+
+
+@pytest.mark.parametrize(
+    ("gold", "contradictions"),
+    [
+        ("Inferior infarct cannot be excluded.", ()),
+        ("Sinusrhythmus, septaler Infarkt nicht auszuschliessen", ()),
+        ("Inferior infarct.", ("IMI",)),
+        ("Minor non-specific ST segment depression in I.", ("STD",)),
+    ],
+)
+def test_what_a_gold_leaves_open_contradicts_nothing(gold, contradictions):
+    denied = judge_facts(
+        "No inferior myocardial infarction. No ST depression. No myocardial infarction.", gold
+    )
+    assert denied.contradictions == contradictions
+
+
+def test_facts_that_hold_by_what_else_is_known():
+    known = Facts(frozenset({"RBBB", "ABNORMAL"}), rhythms=frozenset({"SR"}), values={"qrs_ms": 128})
+    text = "Abnormal. Sinus rhythm. Right bundle branch block. Old anterior infarct. QRS 130 ms, QT 400 ms."
+    verdict = judge_facts(text, "Right bundle branch block.", known)
+    assert (verdict.stated, verdict.right) == (6, 1)
+    assert (verdict.checked, verdict.held) == (5, 4)  # nothing is known of QT; the infarct does not hold
+    assert judge_facts(text, "Sinus rhythm, QRS 90 ms.", known).held == 4  # right is what either says
 
 
 def reports(n):

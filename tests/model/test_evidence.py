@@ -82,6 +82,7 @@ def test_signs_of_single_leads():
     assert not evidence.sign("STE", "V2")  # up to 0.2 mV is normal there
     assert not evidence.sign("STE", "V6")
     assert evidence.leads_with("STE") == ("I", "II", "III", "aVL", "aVF", "V1", "V4", "V5")
+    assert evidence.beside("STE") == ("I", "II", "III", "aVL", "aVF", "V4", "V5")  # V1's neighbour has none
     assert evidence.leads_with("QWAVE") == ()
 
 

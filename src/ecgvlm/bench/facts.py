@@ -3,13 +3,17 @@ judge.
 
 A report is taken apart into statements: findings it asserts or denies (rhythm among them) and intervals
 with their values. Precision and recall are over asserted findings, the rhythm and the intervals; a
-statement that the gold says the opposite of is a contradiction.
+statement that the gold says the opposite of is a contradiction. What a gold leaves open ("infarct cannot be
+excluded") it does not say.
+
+A gold of one line states few of the facts that hold. Where more is known of a record (its labels, what is
+measured on its signal), "facts_held" is the share of stated facts that hold by the gold or by that.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -43,6 +47,12 @@ _PATTERNS = {
     )
     for name, (words, _, _) in _QUANTITIES.items()
 }
+# What leaves the finding before it open.
+_LEFT_OPEN = re.compile(
+    r"\W*(?:(?:can ?not|could not|kann nicht|nicht)\W+(?:be\W+)?)"
+    r"(?:excluded|ruled out|auszuschlie(?:ss|ß)en|ausgeschlossen)",
+    re.IGNORECASE,
+)
 _RATE_ALONE = re.compile(r"\b(\d{2,3})\s*(?:bpm|/min|beats per minute|beats/min)", re.IGNORECASE)
 _PLAUSIBLE = {
     "heart_rate_bpm": (20, 350), "pr_ms": (60, 600), "qrs_ms": (40, 300), "qt_ms": (150, 800),
@@ -64,7 +74,8 @@ class Facts:
 class Verdict:
     """One report against its gold. stated, right: facts stated, and those of them the gold states too.
     wanted: facts of the gold. found: those of them stated. contradictions: codes and quantities the two
-    disagree on.
+    disagree on. checked, held: facts stated that the gold or what else is known speaks of, and those that
+    hold by either.
     """
 
     stated: int
@@ -72,19 +83,20 @@ class Verdict:
     wanted: int
     found: int
     contradictions: tuple[str, ...]
+    checked: int
+    held: int
 
 
 def extract_facts(text: str) -> Facts:
     """The facts of a report. A code both asserted and denied counts as asserted; NORM and ABNORMAL are
     findings.
     """
-    mentions, _ = find_mentions(text)
+    plain = normalise(text)
+    mentions = [m for m in find_mentions(text)[0] if not _LEFT_OPEN.match(plain, m.end)]
     said = {m.code for m in mentions if m.asserted and not m.weak}
     said |= {"SR" for m in mentions if m.asserted and m.weak}
     denied = frozenset(m.code for m in mentions if not m.asserted) - said
-    return Facts(
-        frozenset(said - set(RHYTHMS)), denied, frozenset(said & set(RHYTHMS)), _values(normalise(text))
-    )
+    return Facts(frozenset(said - set(RHYTHMS)), denied, frozenset(said & set(RHYTHMS)), _values(plain))
 
 
 def _values(text: str) -> dict[str, float]:
@@ -102,8 +114,8 @@ def _values(text: str) -> dict[str, float]:
     return values
 
 
-def judge_facts(text: str, gold: str) -> Verdict:
-    """Compares a report's facts with the gold's.
+def judge_facts(text: str, gold: str, known: Facts | None = None) -> Verdict:
+    """Compares a report's facts with the gold's. known: what else is known of the record.
 
     A finding is right where the gold asserts it; a rhythm where the gold names the same or both are sinus
     rhythms of which one is unspecific; a value where it lies within the tolerance. A contradiction:
@@ -130,38 +142,61 @@ def judge_facts(text: str, gold: str) -> Verdict:
     stated += len(mine.values)
     wanted += len(theirs.values)
     for name in mine.values.keys() & theirs.values.keys():
-        _, absolute, relative = _QUANTITIES[name]
-        if abs(mine.values[name] - theirs.values[name]) <= max(absolute, relative * abs(theirs.values[name])):
+        if _same_value(name, mine, theirs):
             right += 1
             found += 1
         else:
             contradictions.add(name)
-    return Verdict(stated, right, wanted, found, tuple(sorted(contradictions)))
+    sources = [theirs] if known is None else [theirs, known]
+    truths = [any(code in source.asserted for source in sources) for code in mine.asserted]
+    if mine.rhythms and any(source.rhythms for source in sources):
+        truths.append(any(_same_rhythm(mine.rhythms, source.rhythms) for source in sources))
+    for name in mine.values:
+        if speak := [source for source in sources if name in source.values]:
+            truths.append(any(_same_value(name, mine, source) for source in speak))
+    return Verdict(stated, right, wanted, found, tuple(sorted(contradictions)), len(truths), sum(truths))
+
+
+def _same_value(name: str, mine: Facts, theirs: Facts) -> bool:
+    _, absolute, relative = _QUANTITIES[name]
+    value = theirs.values[name]
+    return abs(mine.values[name] - value) <= max(absolute, relative * abs(value))
 
 
 def _same_rhythm(a: frozenset[str], b: frozenset[str]) -> bool:
     if a & b:
         return True
-    return bool(a <= _SINUS and b <= _SINUS and "SR" in a | b)
+    return bool(a and b and a <= _SINUS and b <= _SINUS and "SR" in a | b)
 
 
 def judge_reports(
-    gold: Sequence[Item], predictions: Predictions, replicates: int = 1000, seed: int = 0
+    gold: Sequence[Item],
+    predictions: Predictions,
+    replicates: int = 1000,
+    seed: int = 0,
+    known: Mapping[str, Facts] | None = None,
 ) -> dict[str, Any]:
     """Precision, recall and F1 of facts over all reports, contradictions a report, with 95% intervals by
-    patient.
+    patient. known: item -> what else is known of its record; "facts_held" is then given too.
 
     Figures are of pooled facts (micro). Returns JSON values; "rows" holds each report's verdict.
     """
     rows = [item for item in gold if item.id in predictions.answers]
     texts = ["\n".join([predictions.answers[i.id].text]) for i in rows]
-    verdicts = [judge_facts(text, "\n".join(item.golds)) for text, item in zip(texts, rows)]
+    more = known or {}
+    verdicts = [
+        judge_facts(text, "\n".join(item.golds), more.get(item.id)) for text, item in zip(texts, rows)
+    ]
     statistics = np.array(
-        [[v.stated, v.right, v.wanted, v.found, len(v.contradictions), 1] for v in verdicts], float
-    ).reshape(-1, 6)
+        [
+            [v.stated, v.right, v.wanted, v.found, len(v.contradictions), v.checked, v.held, 1]
+            for v in verdicts
+        ],
+        float,
+    ).reshape(-1, 8)
 
     def finish(summed: np.ndarray) -> dict[str, np.ndarray]:
-        stated, right, wanted, found, contradictions, n = summed.T
+        stated, right, wanted, found, contradictions, checked, held, n = summed.T
         with np.errstate(invalid="ignore", divide="ignore"):
             precision, recall = right / stated, found / wanted
             f1 = np.where(right > 0, 2 * precision * recall / (precision + recall), 0.0)
@@ -170,6 +205,7 @@ def judge_reports(
                 "facts_recall": recall,
                 "facts_f1": f1,
                 "contradictions": contradictions / n,
+                **({} if known is None else {"facts_held": held / checked}),
             }
 
     group = metrics.clusters([item.patient for item in rows])

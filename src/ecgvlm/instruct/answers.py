@@ -316,16 +316,21 @@ def intervals(evidence: Evidence) -> str:
 
 def infarction(evidence: Evidence) -> str:
     """Infarctions and the leads with Q waves, as reports state them."""
-    leads = evidence.leads_with("QWAVE")
-    return group(evidence, "infarction") + (f" Q waves in {', '.join(leads)}." if leads else "")
+    return " ".join([group(evidence, "infarction"), *signs(evidence, ["QWAVE"])])
 
 
 def repolarization(evidence: Evidence) -> str:
     """ST-T changes and the leads with them, as reports state them."""
-    signs = [leads_list(evidence, sign) for sign in ("STE", "STD", "TINV") if evidence.leads_with(sign)]
-    if signs and "STTC" not in evidence.findings:
-        return " ".join(["No definite ST-T changes.", *signs])
-    return " ".join([group(evidence, "repolarization"), *signs])
+    seen = signs(evidence, ["STE", "STD", "TINV"])
+    if seen and "STTC" not in evidence.findings:
+        return " ".join(["No definite ST-T changes.", *seen])
+    return " ".join([group(evidence, "repolarization"), *seen])
+
+
+def signs(evidence: Evidence, wanted: Iterable[str]) -> list[str]:
+    """The signs that neighbouring leads show, as reports state them: a sentence each."""
+    found = {sign: evidence.beside(sign) for sign in wanted}
+    return [f"{_SIGNS[sign]} in {', '.join(leads)}." for sign, leads in found.items() if leads]
 
 
 def _sections(evidence: Evidence) -> list[tuple[str, str]]:

@@ -267,10 +267,7 @@ def _heading(known: Known, heading: str) -> str:
         return answers.group(evidence, group) if named or heading != "Ectopy" else ""
     held = phrases or [NAMES[x] for x in evidence.findings if x in labels - known.open]
     text = answers.sentence(", ".join(dict.fromkeys(held))) if held else ""
-    signs = [
-        answers.leads_list(evidence, sign) for sign in _SIGNS_OF.get(heading, ()) if evidence.leads_with(sign)
-    ]
-    return " ".join([text, *signs]).strip()
+    return " ".join([text, *answers.signs(evidence, _SIGNS_OF.get(heading, ()))]).strip()
 
 
 def _rhythm(known: Known) -> str:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,6 +44,7 @@ CAUTIONS = {
 }
 SIGNS = ("STE", "STD", "TINV", "QWAVE")
 WAVES = ("st", "t", "q", "r", "s")
+_NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
 HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
 POOR_QUALITY = 0.5
 _MARGIN_STEP, _MARGIN_CLIP = 0.5, 6.0
@@ -159,6 +161,17 @@ class Evidence:
     def leads_with(self, sign: str) -> tuple[str, ...]:
         """The leads that show a sign; aVR, which looks at the heart from behind, is left out."""
         return tuple(lead for lead in LEADS if lead != "aVR" and self.sign(sign, lead))
+
+    def beside(self, sign: str) -> tuple[str, ...]:
+        """The leads that show a sign beside a neighbour with it, as a report states signs.
+
+        Neighbours look at the heart from angles next to each other: V1 to V6, and in the frontal plane aVL,
+        I, II, aVF, III (fourth universal definition of myocardial infarction, 2018). What one lead shows
+        alone is mostly a normal variant: T inversion in V1 or III, a Q wave in III.
+        """
+        found = self.leads_with(sign)
+        pairs = [pair for row in _NEIGHBOURS for pair in pairwise(row) if set(pair) <= set(found)]
+        return tuple(lead for lead in found if any(lead in pair for pair in pairs))
 
     def shows(self, sign: str) -> bool:
         """Whether at least two leads show a sign."""

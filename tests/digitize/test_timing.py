@@ -1,0 +1,56 @@
+"""Strips set right in time by their beats."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pages import page
+
+from ecgvlm.digitize import Digitizer
+from ecgvlm.digitize.timing import delays
+from ecgvlm.record import LEADS
+from ecgvlm.simulate import Simulation, simulate
+
+
+def printed(late: np.ndarray, rhythm: bool = True) -> tuple:
+    """A page 3x4 of a sinus rhythm, its strips late by these s, as `delays` takes it."""
+    record, _ = simulate(Simulation(rate_bpm=78), 3)
+    time = np.arange(record.signal.shape[1]) / record.fs
+    cells = [(lead, i // 3, i % 3) for i, lead in enumerate(LEADS)] + [("II", None, 3)] * rhythm
+    strips = []
+    for (lead, column, _), delay in zip(cells, late):
+        first, last = (0.0, 10.0) if column is None else (2.5 * column, 2.5 * column + 2.5)
+        inside = (time >= first) & (time < last)
+        strips.append((time[inside] + delay, record.signal[LEADS.index(lead)][inside].astype(float)))
+    names, columns, rows = zip(*cells)
+    return strips, names, columns, rows
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-0.06, 0.06))
+def test_columns_that_drift_are_set_right(each):
+    late = np.array([each * (i // 3) for i in range(12)] + [0.0])
+    assert delays(*printed(late), ruled=True) == pytest.approx(late, abs=0.02)
+
+
+def test_rows_askew_are_set_right_where_no_grid_set_the_page_straight():
+    late = np.array([0.03 * (i % 3 - 3) for i in range(12)] + [0.0])
+    assert delays(*printed(late), ruled=False) == pytest.approx(late, abs=0.015)
+
+
+def test_what_is_in_time_stays():
+    assert not delays(*printed(np.zeros(13)), ruled=True).any()
+    assert not delays(*printed(np.zeros(13)), ruled=False).any()
+    assert not delays(*printed(np.full(12, 0.05), rhythm=False), ruled=True).any()
+
+
+@pytest.mark.parametrize("gap", [0.0, 1.5, 4.0, 8.0])
+@pytest.mark.parametrize("layout", ["3x4+1R", "3x4", "6x2+1R"])
+def test_columns_apart_keep_their_times(gap, layout):
+    """Whatever blank paper, or names on it, stands between columns."""
+    width = 270.0 + 3 * gap
+    found = Digitizer(threads=1)(page(layout=layout, gap=gap, width=width, left=14.0, right=4.0).image)
+    per_column = 12 // int(layout[2])
+    for i, lead in enumerate(LEADS):
+        strip = next(s for s in found.strips if s.lead == lead and not s.rhythm)
+        assert strip.t0 == pytest.approx(10 / int(layout[2]) * (i // per_column), abs=0.02)
