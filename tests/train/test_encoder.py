@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -110,4 +111,5 @@ def test_the_reported_fold_changes_nothing(pool, tmp_path, monkeypatch):
     net.load_state_dict(torch.load(tmp_path / "a" / "member0.pt", weights_only=True))
     views = [x[:8].astype(np.float32) for x in (pool[0].leads, pool[0].beat, pool[0].numbers)]
     (logits,) = session.run(None, dict(zip(("leads", "beat", "numbers"), views)))
-    assert np.allclose(logits, training.logits_of(net.eval(), pool[0])[:8], atol=1e-4)
+    trees = onnx.load(tmp_path / "a" / "trees.onnx")
+    assert np.allclose(logits, training.judged(net.eval(), trees, pool[0])[:8], atol=1e-4)

@@ -4,10 +4,12 @@ import json
 from random import Random
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 import transformers
+from scipy.special import expit
 from train.tiny import SIDE, recipe, write_rows
 
 from ecgvlm.instruct.qa import Asker
@@ -18,11 +20,12 @@ from ecgvlm.model.findings import BEAT, NUMBERS, SAMPLES
 from ecgvlm.model.language import ANSWER, ASK, END, Language
 from ecgvlm.record import EcgError
 from ecgvlm.train import checkpoint
-from ecgvlm.train.encoder import Encoder, Ensemble
+from ecgvlm.train.encoder import TREES, Encoder, Ensemble
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import base_model, finetune, prepare
 from ecgvlm.train.language import Config, Decoder, train_tokenizer
 from ecgvlm.train.pages import cut_tiles
+from ecgvlm.train.trees import fit_trees, tree_logits
 
 PAGES = 200
 
@@ -39,6 +42,11 @@ def ours(tmp_path_factory):
         with torch.no_grad():
             member.head.normal_(std=0.2)
         torch.save(member.state_dict(), run / f"encoder/member{k}.pt")
+    rng = np.random.default_rng(0)
+    target = (rng.random((200, len(LABELS))) < 0.5).astype(np.int8)
+    seen = rng.normal(0, 0.3, (200, 12, BEAT)), rng.normal(1, 0.5, (200, NUMBERS)).astype(np.float32)
+    trees = fit_trees(*seen, target, np.ones(200), seed=0)
+    onnx.save(trees, run / "encoder/trees.onnx")
     (run / "encoder/encoder.json").write_text(json.dumps({"name": "test", "labels": list(LABELS)}))
     tokenizer = train_tokenizer([], 400, texts=60)
     tokenizer.save(str(run / "language/tokenizer.json"))
@@ -49,7 +57,7 @@ def ours(tmp_path_factory):
             p.add_(0.3 * torch.randn_like(p))
         decoder.features.weight[0] = 0
     torch.save({"model": decoder.state_dict(), "config": vars(config)}, run / "language/checkpoint.pt")
-    return run, Ensemble(members).eval(), decoder.eval(), tokenizer
+    return run, (Ensemble(members).eval(), trees), decoder.eval(), tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +88,9 @@ def test_probabilities_of_200_pages(ours, exported):
     numbers = rng.normal(1, 0.5, (PAGES, NUMBERS)).astype(np.float32)
     numbers[rng.random(numbers.shape) < 0.1] = np.nan
     with torch.no_grad():
-        wanted = torch.sigmoid(ours[1](*map(torch.from_numpy, (leads, beat, numbers)))).numpy()
+        net, trees = ours[1]
+        network = net(*map(torch.from_numpy, (leads, beat, numbers))).numpy()
+    wanted = expit((1 - TREES) * network + TREES * tree_logits(trees, beat, numbers))
     inputs = {"leads": leads, "beat": beat, "numbers": numbers}
     assert np.ptp(wanted, axis=0).max() > 0.05, "the pages must differ"
     assert np.abs(probabilities(exported / "encoder.onnx", inputs) - wanted).max() < 1e-3

@@ -3,8 +3,9 @@
     python -m ecgvlm.train.encoder --pool runs/pool --out runs/encoder --members 5 --epochs 60
 
 The pool holds observations (`ecgvlm.train.pool`): what the digitiser reads off rendered pages of folds 1 to
-7, and off simulated rare conditions. Folds 1 to 6 train; fold 7 sets calibration and thresholds. Members
-differ by seed and are averaged in one ONNX file.
+7, and off simulated rare conditions. Folds 1 to 6 train; calibration and thresholds are set on folds 1 to 7,
+each judged by what did not see it. Members differ by seed; they and boosted trees (`ecgvlm.train.trees`) are
+averaged in one ONNX file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F
 from scipy.special import expit
@@ -29,6 +31,7 @@ from ecgvlm.labels import LABELS
 from ecgvlm.model.evidence import WAVES
 from ecgvlm.model.findings import BEAT, NUMBERS, SAMPLES
 from ecgvlm.record import LEADS
+from ecgvlm.train.trees import fit_trees, joined, tree_logits
 
 if TYPE_CHECKING:
     from _csv import Writer
@@ -43,8 +46,9 @@ BY_NUMBERS = ("SB", "ST", "SR", "SARRH", "1dAVb")
 RHYTHM = (*BY_NUMBERS, "AF", "AFLT", "HAVB", "PAC")
 # The number that a label is defined by may have steep steps: annotators draw their lines there.
 DEFINED_BY = {"SB": 0, "ST": 0, "SR": 0, "1dAVb": 3}  # of `model.findings.numbers`: heart rate, PR
-TAUGHT = 0.5  # part of the target that the forests' probabilities are, beside the labels
-SHAPES = 40  # principal components of the median beat that the forests see
+TREES = 0.6  # what the trees' logits weigh beside the network's: by cross-validation flat from 0.5 to 0.85
+PRECISION = 0.4  # expected share of those called that have the finding, at the least
+JUDGES = 2  # networks that judge the folds they did not see
 # Sensitivities for which thresholds are kept; between them a reader interpolates.
 FEW = 10  # positives under which the share that is called says nothing
 SENSITIVITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -220,38 +224,10 @@ def fit_numbers(net: Encoder, pool: Pool) -> None:
     net.each.requires_grad_(False)
 
 
-def teach(pool: Pool, seed: int = 0, parts: int = 3, trees: int = 150) -> np.ndarray:
-    """[n, labels]: probabilities by forests (Geurts et al. 2006) that never saw the observation's record.
-
-    NaN for simulated observations. Forests on numbers and the beat's main shapes rank infarcts better than
-    the network by itself, which learns their ranking from these.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    real = np.flatnonzero(pool.fold > 0)
-    names = np.unique(pool.name[real])
-    part_of = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % parts))
-    part = np.array([part_of[name] for name in pool.name[real]])
-    beats = np.nan_to_num(pool.beat[real].astype(np.float32)).reshape(len(real), -1)
-    numbers, target = np.nan_to_num(pool.numbers[real], nan=-9.0), pool.target[real]
-    out = np.full((len(pool.fold), len(LABELS)), np.nan, np.float32)
-    for k in range(parts):
-        rest, here = part != k, part == k
-        shapes = PCA(SHAPES, random_state=seed).fit(beats[rest])
-        x = np.hstack([numbers, shapes.transform(beats)])
-        for label in range(len(LABELS)):
-            known = rest & (target[:, label] >= 0)
-            y = target[known, label] == 1
-            if not y.any():
-                continue
-            # A leaf of a few observations of one record would learn that record.
-            forest = ExtraTreesClassifier(
-                trees, min_samples_leaf=8, max_features=0.25, random_state=seed, n_jobs=-1
-            )
-            forest.fit(x[known], y)
-            out[real[here], label] = forest.predict_proba(x[here])[:, 1]
-    return out
+def weights_of(pool: Pool) -> np.ndarray:
+    """[n], summing to 1: simulated records make up a tenth."""
+    odds = np.where(pool.fold > 0, 0.9 / (pool.fold > 0).sum(), 0.1 / max(1, (pool.fold == 0).sum()))
+    return odds / odds.sum()
 
 
 def train_member(
@@ -270,12 +246,8 @@ def train_member(
     steps = epochs * records // batch
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], rate, weight_decay=0.03)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.15)
-    # Simulated records make up a tenth.
-    odds = np.where(pool.fold > 0, 0.9 / (pool.fold > 0).sum(), 0.1 / max(1, (pool.fold == 0).sum()))
-    odds /= odds.sum()
+    odds = weights_of(pool)
     target = torch.from_numpy(pool.target.astype(np.float32))
-    taught = torch.from_numpy(teach(pool, seed))
-    target = torch.where((target < 0) | taught.isnan(), target, (1 - TAUGHT) * target + TAUGHT * taught)
     order = rng.choice(len(odds), (steps, batch), p=odds)
     for step in range(steps):
         i = order[step]
@@ -344,7 +316,8 @@ def calibrate(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nd
 
     One slope serves all labels (fold 7 holds few positives of most), the offset is each label's own. The
     threshold is chosen on the calibrated probabilities' expected F1 (sum of p over the found, Lipton et al.
-    2014), which needs no gold and so does not follow the chance of a few positives.
+    2014), which needs no gold and so does not follow the chance of a few positives. What is rare and hard
+    would be called with mostly false alarms: a threshold leaves an expected `PRECISION` among the called.
     """
     known = target >= 0
     slope, offset = torch.ones(1, requires_grad=True), torch.zeros(len(LABELS), requires_grad=True)
@@ -369,7 +342,9 @@ def calibrate(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nd
     for k in range(len(LABELS)):
         q = np.sort(p[known[:, k], k])[::-1]
         expected = 2 * np.cumsum(q) / (np.arange(1, len(q) + 1) + q.sum())
-        thresholds.append(float(np.clip(q[int(np.argmax(expected))], 0.08, 0.6)))
+        best = float(np.clip(q[int(np.argmax(expected))], 0.08, 0.6))
+        precise = np.cumsum(q) / np.arange(1, len(q) + 1) >= PRECISION
+        thresholds.append(max(best, float(q[max(0, precise.sum() - 1)])))
     return np.full(len(LABELS), a), b, np.array(thresholds)
 
 
@@ -394,7 +369,7 @@ def sensitive(p: np.ndarray, target: np.ndarray, thresholds: np.ndarray) -> dict
     return out
 
 
-def export(net: nn.Module, path: Path) -> None:
+def export(net: nn.Module, trees: onnx.ModelProto, path: Path) -> None:
     tmp = path.with_suffix(".onnx.tmp")
     inputs = (torch.zeros(2, 12, SAMPLES), torch.zeros(2, 12, BEAT), torch.zeros(2, NUMBERS))
     names = ["leads", "beat", "numbers"]
@@ -402,6 +377,7 @@ def export(net: nn.Module, path: Path) -> None:
         net.eval(), inputs, str(tmp), input_names=names, output_names=["logits"],
         dynamic_axes={name: {0: "batch"} for name in (*names, "logits")}, opset_version=17, dynamo=False,
     )  # fmt: skip
+    onnx.save(joined(onnx.load(tmp), trees, TREES), tmp)
     os.replace(tmp, path)
 
 
@@ -419,23 +395,48 @@ def member(pool: Pool, path: Path, seed: int, epochs: int, rate: float, log: Wri
     return net.eval()
 
 
-def cross_validate(pool: Pool, net: nn.Module, choose: int, out: Path, epochs: int, rate: float) -> tuple:
+def grown(pool: Pool, path: Path) -> onnx.ModelProto:
+    """The trees kept at path, grown and kept there first where an earlier run did not get so far."""
+    if not path.exists():
+        started = time.monotonic()
+        model = fit_trees(pool.beat, pool.numbers, pool.target, weights_of(pool), seed=0)
+        onnx.save(model, path.with_suffix(".tmp"))
+        os.replace(path.with_suffix(".tmp"), path)
+        print(f"{path.name}: {time.monotonic() - started:.0f} s", flush=True)
+    return onnx.load(path)
+
+
+def judged(net: nn.Module, trees: onnx.ModelProto, pool: Pool) -> np.ndarray:
+    """[n, labels]: logits of both together, as the exported graph gives them."""
+    return (1 - TREES) * logits_of(net, pool) + TREES * tree_logits(trees, pool.beat, pool.numbers)
+
+
+def cross_validate(
+    pool: Pool, net: nn.Module, trees: onnx.ModelProto, choose: int, out: Path, epochs: int, rate: float
+) -> tuple:
     """(logits, pages): out-of-fold logits on the pages of every real fold.
 
-    Fold `choose` is judged by net, which never saw it; the others in pairs by members that saw neither.
+    Fold `choose` is judged by net and trees, which never saw it; the others in pairs by what saw neither.
     """
+
+    def pages_of(fold: int) -> Pool:
+        return pool.where((pool.fold == fold) & (pool.kind != "mask"))
+
     folds = sorted(set(pool.fold[pool.fold > 0].tolist()) - {choose})
-    judges = [(choose, net)]
+    pages = [pages_of(choose)]
+    logits = [judged(net, trees, pages[0])]
     for pair in [folds[i : i + 2] for i in range(0, len(folds), 2)]:
-        path = out / f"without{'_'.join(map(str, pair))}.pt"
-        one = member(pool.where(~np.isin(pool.fold, pair)), path, 100 + pair[0], epochs, rate, None)
-        judges += [(fold, one) for fold in pair]
-    pages = [pool.where((pool.fold == fold) & (pool.kind != "mask")) for fold, _ in judges]
-    logits = [logits_of(judge, page) for (_, judge), page in zip(judges, pages)]
-    joined = {
-        key: np.concatenate([getattr(page, key) for page in pages]) for key in Pool.__dataclass_fields__
-    }
-    return np.concatenate(logits), Pool(**joined)
+        rest, name = pool.where(~np.isin(pool.fold, pair)), f"without{'_'.join(map(str, pair))}"
+        nets = [
+            member(rest, out / f"{name}.{k}.pt", 100 * k + pair[0], epochs, rate, None)
+            for k in range(1, JUDGES + 1)
+        ]
+        own = grown(rest, out / f"{name}.onnx")
+        for fold in pair:
+            pages.append(pages_of(fold))
+            logits.append(judged(Ensemble(nets).eval(), own, pages[-1]))
+    joint = {key: np.concatenate([getattr(page, key) for page in pages]) for key in Pool.__dataclass_fields__}
+    return np.concatenate(logits), Pool(**joint)
 
 
 def main() -> None:
@@ -461,9 +462,10 @@ def main() -> None:
             member(train, args.out / f"member{seed}.pt", seed, args.epochs, args.rate, log)
             for seed in range(args.members)
         ]).eval()  # fmt: skip
-    export(net, args.out / "encoder.onnx")
+    trees = grown(train, args.out / "trees.onnx")
+    export(net, trees, args.out / "encoder.onnx")
     # One fold holds too few positives to choose by, so all folds but the reported one do, each out of fold.
-    logits, pages = cross_validate(pool, net, args.choose, args.out, args.epochs, args.rate)
+    logits, pages = cross_validate(pool, net, trees, args.choose, args.out, args.epochs, args.rate)
     slope, offset, thresholds = calibrate(logits, pages.target)
     p = expit(slope * logits + offset)
     write_card(
@@ -476,10 +478,11 @@ def main() -> None:
     )
     print("out of fold\n" + summary(logits, pages, slope, offset, thresholds))
     check = pool.where((pool.fold == args.choose) & (pool.kind != "mask"))
-    print(f"fold {args.choose}\n" + summary(logits_of(net, check), check, slope, offset, thresholds))
+    print(f"fold {args.choose}\n" + summary(judged(net, trees, check), check, slope, offset, thresholds))
     np.savez(
-        args.out / "out_of_fold.npz", logits=logits, target=pages.target, fold=pages.fold, name=pages.name
-    )
+        args.out / "out_of_fold.npz", logits=logits, target=pages.target, fold=pages.fold, name=pages.name,
+        kind=pages.kind,
+    )  # fmt: skip
 
 
 def write_card(

@@ -103,6 +103,7 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
 
 def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> None:
     """encoder.onnx with encoder.json, language.onnx with tokenizer.json, each also with 8-bit weights."""
+    import onnx
     import torch
 
     if encoder:
@@ -114,7 +115,7 @@ def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> Non
             member = Encoder()
             member.load_state_dict(torch.load(path, weights_only=True))
             members.append(member.eval())
-        write_encoder(Ensemble(members), folder / "encoder.onnx")
+        write_encoder(Ensemble(members), onnx.load(encoder[0] / "trees.onnx"), folder / "encoder.onnx")
         shutil.copy(encoder[0] / "encoder.json", folder)
         quantize(folder / "encoder.onnx")
     if language:
@@ -132,9 +133,12 @@ def quantize(path: Path) -> Path:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    from ecgvlm.train.trees import TURN
+
     out = path.with_name(path.name.removesuffix(".onnx") + INT8)
     # Convolutions stay as they are: ONNX Runtime has no fast one on signed 8-bit weights.
     quantize_dynamic(
-        path, out, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8, per_channel=True
-    )
+        path, out, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8, per_channel=True,
+        nodes_to_exclude=[f"trees.{TURN}"],
+    )  # fmt: skip
     return out
