@@ -26,6 +26,7 @@ _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
+_ABOUT = 0.06  # part by which a scale may differ from where it is looked for
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,20 @@ def _quartic(p: np.ndarray) -> np.ndarray:
     return np.stack([x[:, i] * y[:, j] for i in range(5) for j in range(5 - i)], 1)
 
 
-def find_grid(image: np.ndarray) -> PaperMap | None:
-    """The paper's map, or None where no grid is to be seen. image: [H, W, 3] uint8 RGB."""
+def find_grid(image: np.ndarray, about: float | None = None) -> PaperMap | None:
+    """The paper's map, or None where no grid is to be seen. image: [H, W, 3] uint8 RGB.
+
+    about: px per mm near which alone to look.
+    """
     longer = max(image.shape[:2])
     shrink = min(1.0, WORK_WIDTH / longer)
     work = (
         cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else image
     )
     tiles = _tiles(_carrier(work))
-    seed = _seed(tiles, max(work.shape[:2]))
+    longer = max(work.shape[:2])
+    span = _SPAN if about is None else tuple(longer / (about * shrink * x) for x in (1 + _ABOUT, 1 - _ABOUT))
+    seed = _seed(tiles, longer, span)
     if seed is None:
         return None
     px, mm, strength = _follow(tiles, *seed)
@@ -138,12 +144,14 @@ def _tiles(carrier: np.ndarray) -> _Tiles:
     return _Tiles(spectra, whitened, np.stack([xs, ys], 1) * STEP + TILE / 2.0, (ny, nx))
 
 
-def _seed(tiles: _Tiles, longer: int) -> tuple[int, np.ndarray, int] | None:
+def _seed(tiles: _Tiles, longer: int, span: tuple[float, float]) -> tuple[int, np.ndarray, int] | None:
     """A tile to start from, its 1-mm frequency vectors [2, 2] (cycles per px) and the harmonic to follow.
+
+    span: least and most mm that the longer side shows.
 
     The harmonic is 5 where 1-mm lines (or dots) are seen, else 1: then only 5-mm lines are.
     """
-    periods = np.geomspace(5 * longer / _SPAN[1], 5 * longer / _SPAN[0], 114)
+    periods = np.geomspace(5 * longer / span[1], 5 * longer / span[0], 114 if span == _SPAN else 15)
     angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
     ny, nx = tiles.shape
     planes = tiles.whitened.reshape(ny, nx, TILE, TILE)

@@ -28,6 +28,7 @@ _NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not
 _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
 _SAME_LEAD = 0.85  # likeness from which on a rhythm strip is taken for a lead
 _ROW_MM = 250.0  # 10 s at 25 mm/s
+_ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
 _NO_INK = 3e-4  # share of a picture's px below which it is no ECG whichever way it is turned
@@ -143,7 +144,16 @@ class Digitizer:
     def _look(self, image: np.ndarray) -> _View | None:
         paper = find_grid(image)
         view = None if paper is None else self._view(image, paper)
-        return view if view is not None and view.found is not None else self._without_grid(image) or view
+        if view is None or view.found is None:
+            return self._without_grid(image) or view
+        zoom = _row_mm(view.found) / _ROW_MM
+        if abs(zoom - 1) > _ROW_OFF:
+            # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
+            other = find_grid(image, view.paper.scale() * zoom)
+            again = None if other is None else self._view(image, other)
+            if again and again.found and again.found.score > 0.8 * view.found.score:
+                return again
+        return view
 
     def _view(self, image: np.ndarray, paper: PaperMap, to_scale: bool = True) -> _View | None:
         try:
@@ -162,15 +172,18 @@ class Digitizer:
         best = max(seen, key=lambda view: view.found.score if view.found else 0.0, default=None)
         if best is None or best.found is None:
             return best
-        # A rhythm strip runs through, whatever stands between the columns.
-        ends = {(s.x0, s.x1) for s in best.found.strips if not s.rhythm}
-        through = [s.x1 - s.x0 for s in best.found.strips if s.rhythm] or [sum(b - a for a, b in ends)]
-        printed = float(np.median(through)) / PX_PER_MM
-        zoom = printed / _ROW_MM
+        zoom = _row_mm(best.found) / _ROW_MM
         if not 0.7 < zoom < 1.4:
             return best
         again = self._view(image, _flat(image, best.paper.scale() * zoom, angle))
         return again if again and again.found and again.found.score > 0.8 * best.found.score else best
+
+
+def _row_mm(found: Found) -> float:
+    """mm of printed time in a row. A rhythm strip runs through, whatever stands between the columns."""
+    ends = {(s.x0, s.x1) for s in found.strips if not s.rhythm}
+    through = [s.x1 - s.x0 for s in found.strips if s.rhythm] or [sum(b - a for a, b in ends)]
+    return float(np.median(through)) / PX_PER_MM
 
 
 def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float, float]]:
