@@ -40,7 +40,7 @@ FORMS = ("plain", "slips", "age", "sure")
 _WHOLE = (answers.verdict, answers.report, answers.diagnosis, answers.unchanged)
 # The names of findings in answers, the longest first.
 _NAMED = [
-    (label, re.compile(rf"(?<![\\w-]){re.escape(name)}(?![\\w-])", re.I))
+    (label, re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])", re.I))
     for name, label in sorted(
         (
             (name, label)

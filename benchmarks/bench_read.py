@@ -105,7 +105,7 @@ class Floors:
         "  find grid": "its Fourier transforms",
         "  rectify": "one copy of the page",
         "  page net": "its operations at the rate of a matrix product in 8 bits",
-        "measure": "one copy of the leads",
+        "  measure": "one copy of the leads",
         "encode findings": "its net alone",
         "write report": "one reading of the decoder's weights",
         "write answer": "one reading of the decoder's weights",
@@ -174,7 +174,7 @@ class Floors:
             "  find grid": float(tiles * self._transform),
             "  rectify": fastest(page.image.copy, 5),
             "  page net": self._operations(page.image) / self._byte_rate,
-            "measure": fastest(leads.copy, 5),
+            "  measure": fastest(leads.copy, 5),
             "encode findings": fastest(lambda: findings.calibrated(*seen), 3),
             "write report": weights,
             "write answer": weights,
@@ -216,7 +216,7 @@ def warm(files: list[Path], threads: int) -> tuple[dict, int]:
             seen = parts.time("  page net", digitizer.net, rectified)
             parts.time("  layout", find_layout, seen)
         leads = page.leads(FS)
-        measured = parts.time("measure", measure, leads, FS)
+        measured = parts.time("  measure", measure, leads, FS)
         evidence = parts.time("encode findings", reader.findings, page, measured)
         parts.time("write report", reader.language.answer, evidence, REPORT)
         parts.time("write answer", reader.language.answer, evidence, QUESTION)
@@ -230,13 +230,28 @@ def warm(files: list[Path], threads: int) -> tuple[dict, int]:
 
 
 # A process's peak memory counts from before it became another program: it must not begin as a copy of this.
+# Of several processes the sums are sampled; what they share counts in each.
 _LAUNCHER = """
-import json, resource, subprocess, sys, time
+import json, resource, subprocess, sys, threading, time
+import psutil
+def watch(process):
+    global most
+    while process.poll() is None:
+        tree, used = psutil.Process(process.pid), 0
+        try:
+            used = sum(p.memory_info().rss for p in [tree, *tree.children(recursive=True)])
+        except psutil.NoSuchProcess:
+            pass
+        most = max(most, used / 2**20)
+        time.sleep(0.2)
+most = 0.0
 start = time.perf_counter()
-status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+threading.Thread(target=watch, args=[process], daemon=True).start()
+status = process.wait()
 seconds = time.perf_counter() - start
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([status, seconds, used.ru_maxrss / 1024]))
+alone = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+print(json.dumps([status, seconds, max(most, alone)]))
 """
 
 

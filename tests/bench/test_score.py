@@ -85,6 +85,8 @@ def test_auroc_and_brier_match_sklearn(pairs):
 
 def test_ece_of_a_known_case():
     c = metrics.calibration(np.array([1, 0, 1, 1]), np.array([0.9, 0.9, 0.9, 0.9]))
+    assert 0.05 < c["ece_by_chance"] < 0.2  # of four at 0.9, three or four come true
+    assert metrics.calibration(np.array([1, 0]), np.array([1.0, 0.0]))["ece_by_chance"] == 0
     assert c["ece"] == pytest.approx(0.15)
 
 

@@ -114,9 +114,15 @@ class _WeightedAuroc:
         )
 
 
+_DRAWS = 200
+
+
 def calibration(truth: np.ndarray, scores: np.ndarray, bins: int = 15) -> dict[str, object]:
     """Brier score, expected calibration error (equal-width bins) and the reliability curve of one class, [n]
     each.
+
+    "ece_by_chance" is the mean ECE of outcomes drawn by these very probabilities: on few rows the best
+    calibrated model has one well over 0.
     """
     index = np.minimum((scores * bins).astype(int), bins - 1)
     n = np.bincount(index, minlength=bins)
@@ -125,8 +131,12 @@ def calibration(truth: np.ndarray, scores: np.ndarray, bins: int = 15) -> dict[s
         frequency = np.bincount(index, truth, bins) / n
     filled = n > 0
     gap = np.abs(confidence[filled] - frequency[filled])
+    drawn = np.random.default_rng(0).random((_DRAWS, len(scores))) < scores
+    sums = np.stack([np.bincount(index, row, bins) for row in drawn])
+    chance = np.abs(sums - np.bincount(index, scores, bins)).sum(1) / len(scores)
     return {
         "ece": float((gap * n[filled]).sum() / n.sum()),
+        "ece_by_chance": float(chance.mean()),
         "brier": float(np.mean((scores - truth) ** 2)),
         "curve": [
             {"confidence": float(c), "frequency": float(f), "n": int(k)}

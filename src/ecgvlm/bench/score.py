@@ -247,6 +247,7 @@ def _calibration(data: Scorable, ranked: dict[str, tuple[np.ndarray, np.ndarray]
     }
     return {
         "ece": float(np.mean([v["ece"] for v in classes.values()])),
+        "ece_by_chance": float(np.mean([v["ece_by_chance"] for v in classes.values()])),
         "brier": float(np.mean([v["brier"] for v in classes.values()])),
         "classes": classes,
     }
