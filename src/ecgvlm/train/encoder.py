@@ -448,7 +448,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--name", default="ecgvlm-small@0.1")
+    parser.add_argument("--name", default="ecgvlm-small@0.2")
     parser.add_argument("--choose", type=int, default=7, help="fold that is not trained on, but may choose")
     parser.add_argument("--report", type=int, default=8, help="fold that is neither trained on nor looked at")
     args = parser.parse_args()
