@@ -2,8 +2,8 @@
 
     python benchmarks/crossval.py --run runs/encoder
 
-Pages of every kind, two networks and the trees instead of the shipped mean; fold 7 is judged by the shipped one.
-Intervals by resampling records 1,000 times. What a sensitivity that is asked for gives is measured with
+Pages of every kind, two networks and the trees instead of the shipped mean; fold 7 is judged by the shipped
+one. Intervals by resampling records 1,000 times. What a sensitivity that is asked for gives is measured with
 thresholds from the other folds. Writes benchmarks/results/crossval.json.
 """
 

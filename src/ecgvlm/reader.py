@@ -50,8 +50,8 @@ class Answer:
             **head,
             "answer": self.answer,
             "report": self.report,
-            "labels": {label: round(p, 4) for label, p in self.evidence.probabilities.items()},
-            "thresholds": {label: round(p, 4) for label, p in self.evidence.thresholds.items()},
+            "labels": {label: _short(p) for label, p in self.evidence.probabilities.items()},
+            "thresholds": {label: _short(p) for label, p in self.evidence.thresholds.items()},
             "findings": list(self.evidence.findings),
             "cautions": list(self.evidence.cautions),
             "abstain": self.evidence.abstain,
@@ -66,6 +66,11 @@ class Answer:
             "model": self.model,
             "seconds": round(self.seconds, 3),
         }
+
+
+def _short(p: float) -> float:
+    """Six digits: a probability just below a threshold of next to nothing must not look like it."""
+    return float(f"{p:.6g}")
 
 
 @dataclass(frozen=True)
