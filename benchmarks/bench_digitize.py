@@ -5,8 +5,8 @@
 SNR as in the PhysioNet 2024 challenge (Reyna et al.): of each printed lead against the record that was
 printed, offset removed, after the best shift in time (to half a millisecond). These shifts should be the same
 for all strips of a page, or leads that were recorded together no longer beat together: "in_time" is the share
-of pages on which none is off by more than 12 ms (a third of a millimetre). A page that is refused counts with
-0 dB, as a wrong layout and not in time.
+of strips within 12 ms (a third of a millimetre) of their page's median. A page that is refused counts
+with 0 dB, as a wrong layout and not in time.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def one(job: tuple[Record, str, int]) -> dict:
             **row,
             "refused": error.message,
             "snr": [0.0] * len(truth.traces),
+            "in_time": [False] * len(truth.traces),
             "names": False,
             "layout_right": False,
         }
@@ -111,7 +112,7 @@ def one(job: tuple[Record, str, int]) -> dict:
     return {
         **row,
         "snr": values,
-        "in_time": bool(np.max(np.abs(off - np.nanmedian(off))) <= _IN_TIME),
+        "in_time": (np.abs(off - np.nanmedian(off)) <= _IN_TIME).tolist(),
         "layout_right": found.layout == truth.layout and found.order == truth.order,
         "names": found.layout == truth.layout and sorted((s.lead, s.rhythm) for s in found.strips) == wanted,
         "scale_right": (found.mm_per_s, found.mm_per_mv) == (truth.mm_per_s, truth.mm_per_mv),
@@ -148,7 +149,7 @@ def main() -> None:
         result[kind] = {
             "snr_median_db": round(float(np.median(snr)), 2),
             "snr_median_db_with_grid": round(float(np.median(gridded)), 2),
-            "in_time": round(np.mean([row.get("in_time", False) for row in part]), 4),
+            "in_time": round(float(np.concatenate([row["in_time"] for row in part]).mean()), 4),
             "layout_right": round(np.mean([row["layout_right"] for row in part]), 4),
             "layout_and_names_right": round(np.mean([row["names"] for row in part]), 4),
             "speed_and_gain_right": round(np.mean([row.get("scale_right", False) for row in part]), 4),
@@ -162,7 +163,7 @@ def main() -> None:
         result["rows"] = rows
         args.out.write_text(json.dumps(result, indent=None, separators=(",", ":")) + "\n")
     for row in sorted(rows, key=lambda r: np.median(r["snr"]))[:15]:
-        print({k: v for k, v in row.items() if k != "snr"}, "snr", np.median(row["snr"]))
+        print({k: v for k, v in row.items() if k not in ("snr", "in_time")}, "snr", np.median(row["snr"]))
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def pages() -> str:
             "97% / – / 90%",
         ],
         [
-            "all strips in time with each other, to 12 ms",
+            "strips in time with those of their page, to 12 ms",
             *(f"{100 * kind['in_time']:.0f}%" for kind in kinds),
             "",
         ],

@@ -26,7 +26,8 @@ _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that
 _PLAIN = 0.6  # probability from which on a printed gain is plain
 _NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not of that height
 _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
-_SAME_LEAD = 0.85  # likeness from which on a rhythm strip is taken for a lead
+_SAME_LEAD = 0.9  # likeness from which on a rhythm strip is taken for a lead
+_PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose name was read
 _ROW_MM = 250.0  # 10 s at 25 mm/s
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
@@ -289,7 +290,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
             sure=sure,
         )
         if sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME):
-            strips.append(_named_by_shape(strip, strips) if placed.rhythm else strip)
+            strips.append(strip)
             kept.append(placed)
     if len({strip.lead for strip in strips}) < FEWEST:
         raise _not_an_ecg()
@@ -298,6 +299,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
         [None if p.rhythm else p.column for p in kept], [p.row for p in kept], paper.fit > 0,
     )  # fmt: skip
     strips = [replace(s, t=s.t - d, t0=s.t0 - d, t1=s.t1 - d) for s, d in zip(strips, late.tolist())]
+    strips = [_named_by_shape(s, strips) if s.rhythm else s for s in strips]
     measurements = measure(_leads(strips, FS), FS)
     beats = _look_fast(measurements)
     if scale.fast + beats > 0:
@@ -329,8 +331,8 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
 
 
 def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
-    """A rhythm strip repeats one of the twelve leads: one that matches gives its name, whatever was read."""
-    best, name = _SAME_LEAD, rhythm.lead
+    """A rhythm strip repeats one of the twelve leads: one that matches far better gives it its name."""
+    matches: dict[str, float] = {}
     known = np.isfinite(rhythm.mv)
     if known.sum() < 2 or rhythm.lead not in {strip.lead for strip in strips if not strip.rhythm}:
         return rhythm  # a lead that is cut off elsewhere cannot be compared
@@ -345,9 +347,10 @@ def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
             size = np.sqrt(np.var(a) * np.var(b)) + 1e-9
             # Same shape at the same size: leads often look alike but for their size.
             match = float(np.mean((a - a.mean()) * (b - b.mean())) / max(size, np.var(a), np.var(b)))
-            if match > best:
-                best, name = match, strip.lead
-    return replace(rhythm, lead=name)
+            matches[strip.lead] = max(matches.get(strip.lead, -1.0), match)
+    best = max(matches, key=lambda lead: matches[lead], default=rhythm.lead)
+    plain = matches.get(best, 0.0) > max(_SAME_LEAD, matches.get(rhythm.lead, 0.0) + _PLAINLY)
+    return replace(rhythm, lead=best) if plain else rhythm
 
 
 def _leads(strips: Sequence[Strip], fs: float) -> np.ndarray:
