@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses cou
 _SAME_LEAD = 0.9  # likeness from which on a rhythm strip is taken for a lead
 _PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose name was read
 _ROW_MM = 250.0  # 10 s at 25 mm/s
+_STROKE = 0.35  # mm by which ink is longer than the trace
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
@@ -182,9 +184,12 @@ class Digitizer:
 
 def _row_mm(found: Found) -> float:
     """mm of printed time in a row. A rhythm strip runs through, whatever stands between the columns."""
-    ends = {(s.x0, s.x1) for s in found.strips if not s.rhythm}
-    through = [s.x1 - s.x0 for s in found.strips if s.rhythm] or [sum(b - a for a, b in ends)]
-    return float(np.median(through)) / PX_PER_MM
+    through = [s.x1 - s.x0 for s in found.strips if s.rhythm]
+    if through:
+        return float(np.median(through)) / PX_PER_MM - _STROKE
+    columns = sorted({(s.x0, s.x1) for s in found.strips})
+    apart = sum(after > before + 1 for (_, before), (after, _) in pairwise(columns))
+    return sum(b - a for a, b in columns) / PX_PER_MM - _STROKE * (1 + apart)
 
 
 def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float, float]]:
