@@ -23,6 +23,7 @@ _BEFORE, _AFTER = 0.48, 0.72  # s around R that delineation looks at
 _ALIKE = 0.72  # similarity of beats of one origin
 _BEND = 0.014  # s: width of the curve whose bends are looked at
 _GAP = 0.06  # s: a gap shorter than this is a flaw of the trace, not the end of a strip
+_FAINT = 0.25  # of the leads' median steepness: a QRS below this binds no columns
 _P_SCORE = 0.47  # from here on a P wave is believed
 # A sinus P wave's usual size and sign in each lead.
 _SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
@@ -304,11 +305,16 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     """Beats moved so that their slopes match those of the typical beat, lead by lead."""
     if len(beats) < 2:
         return beats
-    # Leads printed with nearly all beats bind the columns of a page together.
+    half, reach, n = int(0.08 * FS), int(0.06 * FS), slope.shape[1]
+    # Leads printed with nearly all beats bind the columns of a page together, unless their QRS is so small
+    # that P waves and noise would.
+    near = np.clip(beats[:, None] + np.arange(-half, half + 1), 0, n - 1)
+    steepest = np.where(printed[:, near], np.abs(slope[:, near]), np.nan)
+    steepest = np.nan_to_num(_nanmedian(steepest.max(axis=2), axis=1))  # [12]
     common = printed[:, beats].mean(axis=1) > 0.8
+    common &= steepest > _FAINT * np.median(steepest)
     if common.any():
         slope, printed = slope[common], printed[common]
-    half, reach, n = int(0.08 * FS), int(0.06 * FS), slope.shape[1]
     shifts = np.zeros(len(beats), int)
     offsets = np.arange(-half, half + 1)
     lags = np.arange(-reach, reach + 1)
