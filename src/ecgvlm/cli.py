@@ -133,7 +133,7 @@ def read(
 
         places, grounds = _overlay_places(overlay, images), Reader(threads=1).grounds
     failed = False
-    for page, answer in _answers(images, question, sensitivity, progress=not as_json):
+    for page, answer in _answers(images, question, sensitivity, places is not None, progress=not as_json):
         failed |= answer.error is not None
         if as_json:
             print(json.dumps(answer.to_dict()), flush=True)
@@ -175,7 +175,7 @@ def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
 
 
 def _answers(
-    images: list[Path], question: str | None, sensitivity: float | None, progress: bool
+    images: list[Path], question: str | None, sensitivity: float | None, picture: bool, progress: bool
 ) -> Iterator[tuple[Leaf, Answer]]:
     """Every page of every image, in order; several are read at a time, by a process on each core."""
     pages: Iterator[Leaf] = chain.from_iterable(map(_pages, images))
@@ -200,7 +200,7 @@ def _answers(
     if method == "forkserver":
         context.set_forkserver_preload(["ecgvlm.worker"])  # imports are shared by all workers
     with ProcessPoolExecutor(workers, context, start_worker) as pool:
-        read_one = partial(read_page, question=question, sensitivity=sensitivity)
+        read_one = partial(read_page, question=question, sensitivity=sensitivity, picture=picture)
         answers: Iterable = _ordered(pool, read_one, pages, 4 * workers)
         if progress and sys.stderr.isatty():
             from rich.console import Console
@@ -226,16 +226,17 @@ def _pages(image: Path) -> list[Leaf]:
 
 
 def _ordered(pool, function, items, ahead: int) -> Iterator:
-    """Like pool.map, but holds no more than `ahead` results, however long the list."""
+    """(item, result) of each in order; no more than `ahead` are under way, however long the list."""
     from collections import deque
 
     waiting: deque = deque()
     for item in items:
-        waiting.append(pool.submit(function, item))
+        waiting.append((item, pool.submit(function, item)))
         if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+            first, answer = waiting.popleft()
+            yield first, answer.result()
+    for first, answer in waiting:
+        yield first, answer.result()
 
 
 def _show(answer: Answer, asked: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 from ecgvlm.image import Leaf
 from ecgvlm.reader import Answer, Reader
@@ -21,5 +22,9 @@ def start_worker() -> None:
     _reader.load()
 
 
-def read_page(page: Leaf, question: str | None, sensitivity: float | None) -> tuple[Leaf, Answer]:
-    return page, _reader.read(page, question, sensitivity=sensitivity)
+def read_page(page: Leaf, question: str | None, sensitivity: float | None, picture: bool) -> Answer:
+    """picture: whether the rectified page is wanted, too: some megabytes that go from process to process."""
+    answer = _reader.read(page, question, sensitivity=sensitivity)
+    if answer.page is None or picture:
+        return answer
+    return replace(answer, page=replace(answer.page, image=answer.page.image[:0, :0]))
