@@ -109,7 +109,13 @@ def test_doubt_gets_the_same_reading(question):
 
 @pytest.mark.parametrize(
     "question",
-    ["How would you classify this ECG?", "Sum up this tracing.", "Give me all the abnormal findings."],
+    [
+        "How would you classify this ECG?",
+        "Sum up this tracing.",
+        "Give me all the abnormal findings.",
+        "Which problems does this ECG show?",
+        "Normal or abnormal? And which rhythm?",
+    ],
 )
 def test_a_question_for_the_whole_is_not_answered_with_the_page(question):
     evidence = page(AF=0.9)

@@ -44,7 +44,8 @@ _DOUBTED = re.compile(
 )
 _PAGE = re.compile(
     r"cabrera|invert|upside|order|calibrat|quality|readable|legible|leads are|missing|printed|speed|\bgain"
-    r"|layout|format|arrange|strip|rows|columns|problem|rely|trust|swap|electrode|mm/|millimet",
+    r"|layout|format|arrange|strip|rows|columns|rely|trust|swap|electrode|mm/|millimet"
+    r"|technical|problem.*\b(?:page|picture|image|scan|photo|print|copy|record)",
     re.I,
 )
 _BEYOND = re.compile(
@@ -132,6 +133,8 @@ def general(evidence: Evidence, question: str, hearsay: str = "") -> list[str]:
     hearsay is right may be asked: then the findings that it names are meant.
     """
     found = [code for code, _ in mentions(question) or (mentions(hearsay) if _RIGHT.search(question) else [])]
+    if _BOTH.search(question):  # "normal or abnormal" names no finding
+        found = [code for code in found if code != "NORM"]
     labels = [code for code in found if code in NAMES]
     measures, signs, waves, groups = (
         _named(question, kind) for kind in ("measurements", "signs", "waves", "groups")
