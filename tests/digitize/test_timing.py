@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pages import page
 
@@ -28,9 +28,12 @@ def printed(late: np.ndarray, rhythm: bool = True) -> tuple:
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(-0.06, 0.06))
+@example(-0.007)
 def test_columns_that_drift_are_set_right(each):
+    """A drift of less than 8 ms a column may not be worth a change, but is never made worse."""
     late = np.array([each * (i // 3) for i in range(12)] + [0.0])
-    assert delays(*printed(late), ruled=True) == pytest.approx(late, abs=0.02)
+    most = 0.012 if abs(each) >= 0.008 else max(0.008, np.abs(late).max())
+    assert delays(*printed(late), ruled=True) == pytest.approx(late, abs=most)
 
 
 def test_rows_askew_are_set_right_where_no_grid_set_the_page_straight():
