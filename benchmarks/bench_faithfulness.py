@@ -160,7 +160,7 @@ def ask(reader: Reader, label: str, k: int, records: Sequence[Record]) -> Case |
     if label not in seen.evidence.findings:
         return None
     answer = Answer(
-        record.source, "", 0.0, evidence=seen.evidence, measurements=seen.measurements, page=seen.page
+        record.source, "", 0.0, evidence=seen.evidence, measurements=seen.page.measurements, page=seen.page
     )
     (ground,) = (g for g in reader.grounds(answer) if g.label == label)
     overlay, scale = find_overlay(answer), seen.page.px_per_mm

@@ -237,8 +237,9 @@ import psutil
 def watch(process):
     global most
     while process.poll() is None:
-        tree, used = psutil.Process(process.pid), 0
+        used = 0
         try:
+            tree = psutil.Process(process.pid)
             used = sum(p.memory_info().rss for p in [tree, *tree.children(recursive=True)])
         except psutil.NoSuchProcess:
             pass

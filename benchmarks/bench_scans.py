@@ -33,7 +33,6 @@ from ecgvlm.record import EcgError
 
 HERE = Path(__file__).parent
 GOAL = 0.95
-FS = 500.0  # Hz, at which the reader measures
 
 
 def reference(path: Path) -> dict[str, tuple[int, int]]:

@@ -40,8 +40,8 @@ from ecgvlm.instruct import answers
 from ecgvlm.instruct.qa import CLOSED_LISTS
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.model.evidence import MEASUREMENTS, SIGNS, Evidence, settle
-from ecgvlm.model.findings import FS
+from ecgvlm.model.evidence import SIGNS, Evidence, settle
+from ecgvlm.model.findings import FS, FindingsModel
 from ecgvlm.reader import Reader
 from ecgvlm.record import EcgError, Record
 from ecgvlm.train.export import quantize
@@ -86,7 +86,7 @@ class OnceReader(Reader):
         if key not in self._known:
             try:
                 seen = super().look(source, name)
-                self._known[key] = _Looked(seen.evidence, seen.measurements)
+                self._known[key] = _Looked(seen.evidence, seen.page.measurements)
             except EcgError as error:
                 self._known[key] = EcgError(error.code, error.message)
         found = self._known[key]
@@ -144,6 +144,14 @@ def _code15(evidence: Evidence) -> str:
     return answers.close(evidence, options, "; ")
 
 
+def of_signal(record: Record, findings: FindingsModel) -> Evidence:
+    """What the record itself tells, never printed."""
+    step = record.fs / FS
+    if step != round(step):
+        raise ValueError(f"{record.source}: {record.fs} Hz is no multiple of {FS} Hz")
+    return findings.judge(record.signal[:, :: round(step)], measure(record.signal, record.fs))
+
+
 class Signal(Ecgvlm):
     """Our encoder and decoder on the record itself; the picture is only asked which record it shows."""
 
@@ -154,13 +162,7 @@ class Signal(Ecgvlm):
         self._records = records
 
     def ask(self, ask: Ask) -> Reply:
-        record = self._records[_record_of(ask.id)]
-        m = measure(record.signal, record.fs)
-        findings = self._reader.findings
-        step = record.fs / FS
-        if step != round(step):
-            raise ValueError(f"{record.source}: {record.fs} Hz is no multiple of {FS} Hz")
-        evidence = replace(findings.judge(record.signal[:, :: round(step)], m), layout="12x1")
+        evidence = replace(of_signal(self._records[_record_of(ask.id)], self._reader.findings), layout="12x1")
         self._reader.look = lambda image: SimpleNamespace(evidence=evidence)
         return super().ask(ask)
 
@@ -183,11 +185,10 @@ def _record_of(item: str) -> str:
 def known_facts(record: Record, reader: Reader) -> Facts:
     """What is known of a record beside its report: its labels, and what is measured on the signal itself."""
     assert record.labels is not None
-    m = measure(record.signal, record.fs)
-    evidence = reader.findings.judge(record.signal[:, :: round(record.fs / FS)], m)
+    evidence = of_signal(record, reader.findings)
     said = extract_facts(" ".join([answers.axis(evidence), *answers.signs(evidence, SIGNS)]))
     labels = {*record.labels, "ABNORMAL" if "NORM" not in record.labels else "NORM"}
-    values = {name: value for name in MEASUREMENTS if (value := getattr(m, name)) is not None}
+    values = {name: value for name, value in evidence.measurements.items() if value is not None}
     return Facts(
         asserted=said.asserted | (labels - set(RHYTHMS)),
         rhythms=frozenset(labels & set(RHYTHMS)),

@@ -32,6 +32,7 @@ from ecgvlm.labels import LABELS
 from ecgvlm.model.evidence import MEASUREMENTS
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.record import EcgError, unreadable
+from ecgvlm.worker import cores
 
 PICTURES = (
     ".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
@@ -438,11 +439,10 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
     own = not ray.is_initialized()
     if own:
         here = address is None
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         try:
             ray.init(
                 address=address or "local",
-                num_cpus=(workers or cores) if here else None,
+                num_cpus=(workers or cores()) if here else None,
                 include_dashboard=False if here else None,
                 object_store_memory=256_000_000 if here else None,  # rows are small
                 log_to_driver=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
@@ -191,9 +190,9 @@ def _answers(
     from concurrent.futures.process import BrokenProcessPool
 
     from ecgvlm.record import EcgError
-    from ecgvlm.worker import read_page, start_worker
+    from ecgvlm.worker import cores, read_page, start_worker
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = cores()
     # No fork: a process that has run OpenCV or ONNX Runtime forks into one that waits for ever.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)

@@ -78,7 +78,6 @@ class Seen:
     """What the eyes of the model make of one picture; words come after."""
 
     page: Page
-    measurements: Measurements
     evidence: Evidence
 
 
@@ -138,7 +137,7 @@ class Reader:
             answer=answer,
             report=report,
             evidence=seen.evidence,
-            measurements=seen.measurements,
+            measurements=seen.page.measurements,
             page=seen.page,
             model=self.findings.name,
         )
@@ -153,7 +152,7 @@ class Reader:
         if isinstance(source, Leaf):
             source = source.load()
         page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
-        return Seen(page, page.measurements, self.findings(page, page.measurements, sensitivity))
+        return Seen(page, self.findings(page, page.measurements, sensitivity))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""

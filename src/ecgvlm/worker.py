@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import replace
+
+import cv2
 
 from ecgvlm.image import Leaf
 from ecgvlm.reader import Answer, Reader
@@ -11,12 +14,15 @@ from ecgvlm.reader import Answer, Reader
 _reader: Reader
 
 
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def start_worker() -> None:
     """Loads this process's reader. Ctrl-C is the parent's to answer."""
     global _reader
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import cv2
-
     cv2.setNumThreads(1)
     _reader = Reader(threads=1)
     _reader.load()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+_DRAWS = 200  # of outcomes, for the calibration error that chance gives
 _BLOCK = 1 << 23  # weights held at once
 
 
@@ -114,9 +115,6 @@ class _WeightedAuroc:
         )
 
 
-_DRAWS = 200
-
-
 def calibration(truth: np.ndarray, scores: np.ndarray, bins: int = 15) -> dict[str, object]:
     """Brier score, expected calibration error (equal-width bins) and the reliability curve of one class, [n]
     each.
@@ -125,15 +123,15 @@ def calibration(truth: np.ndarray, scores: np.ndarray, bins: int = 15) -> dict[s
     calibrated model has one well over 0.
     """
     index = np.minimum((scores * bins).astype(int), bins - 1)
-    n = np.bincount(index, minlength=bins)
+    n, expected = np.bincount(index, minlength=bins), np.bincount(index, scores, bins)
     with np.errstate(invalid="ignore"):
-        confidence = np.bincount(index, scores, bins) / n
+        confidence = expected / n
         frequency = np.bincount(index, truth, bins) / n
     filled = n > 0
     gap = np.abs(confidence[filled] - frequency[filled])
     drawn = np.random.default_rng(0).random((_DRAWS, len(scores))) < scores
     sums = np.stack([np.bincount(index, row, bins) for row in drawn])
-    chance = np.abs(sums - np.bincount(index, scores, bins)).sum(1) / len(scores)
+    chance = np.abs(sums - expected).sum(1) / len(scores)
     return {
         "ece": float((gap * n[filled]).sum() / n.sum()),
         "ece_by_chance": float(chance.mean()),

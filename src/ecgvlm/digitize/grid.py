@@ -66,26 +66,42 @@ def _quartic(p: np.ndarray) -> np.ndarray:
     return np.stack([x[:, i] * y[:, j] for i in range(5) for j in range(5 - i)], 1)
 
 
-def find_grid(image: np.ndarray, about: float | None = None) -> PaperMap | None:
-    """The paper's map, or None where no grid is to be seen. image: [H, W, 3] uint8 RGB.
+def find_grid(image: np.ndarray) -> PaperMap | None:
+    """The paper's map, or None where no grid is to be seen. image: [H, W, 3] uint8 RGB."""
+    return GridFinder(image).find()
 
-    about: px per mm near which alone to look.
-    """
-    longer = max(image.shape[:2])
-    shrink = min(1.0, WORK_WIDTH / longer)
-    work = (
-        cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else image
-    )
-    tiles = _tiles(_carrier(work))
-    longer = max(work.shape[:2])
-    span = _SPAN if about is None else tuple(longer / (about * shrink * x) for x in (1 + _ABOUT, 1 - _ABOUT))
-    seed = _seed(tiles, longer, span)
-    if seed is None:
-        return None
-    px, mm, strength = _follow(tiles, *seed)
-    if len(px) < _MIN_TILES:
-        return None
-    return _fitted(px / shrink, mm, strength, image.shape)
+
+class GridFinder:
+    """One picture ([H, W, 3] uint8 RGB), analysed once however often a grid is looked for in it."""
+
+    def __init__(self, image: np.ndarray):
+        self._shape = image.shape
+        self._shrink = min(1.0, WORK_WIDTH / max(image.shape[:2]))
+        work = image
+        if self._shrink < 1:
+            work = cv2.resize(image, None, fx=self._shrink, fy=self._shrink, interpolation=cv2.INTER_AREA)
+        self._longer = max(work.shape[:2])
+        self._tiles = _tiles(_carrier(work))
+
+    def find(self) -> PaperMap | None:
+        """The paper's map, or None where no grid is to be seen."""
+        least, most = (5 * self._longer / mm for mm in reversed(_SPAN))
+        return self._find(np.geomspace(least, most, 114))
+
+    def find_about(self, scale: float) -> PaperMap | None:
+        """The same, of a grid that has about so many px per mm."""
+        period = 5 * scale * self._shrink
+        return self._find(np.geomspace(period * (1 - _ABOUT), period * (1 + _ABOUT), 15))
+
+    def _find(self, periods: np.ndarray) -> PaperMap | None:
+        """periods: of 5 mm, in px, that are tried."""
+        seed = _seed(self._tiles, periods)
+        if seed is None:
+            return None
+        px, mm, strength = _follow(self._tiles, *seed)
+        if len(px) < _MIN_TILES:
+            return None
+        return _fitted(px / self._shrink, mm, strength, self._shape)
 
 
 def _carrier(work: np.ndarray) -> np.ndarray:
@@ -144,14 +160,13 @@ def _tiles(carrier: np.ndarray) -> _Tiles:
     return _Tiles(spectra, whitened, np.stack([xs, ys], 1) * STEP + TILE / 2.0, (ny, nx))
 
 
-def _seed(tiles: _Tiles, longer: int, span: tuple[float, float]) -> tuple[int, np.ndarray, int] | None:
+def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[int, np.ndarray, int] | None:
     """A tile to start from, its 1-mm frequency vectors [2, 2] (cycles per px) and the harmonic to follow.
 
-    span: least and most mm that the longer side shows.
+    periods: of 5 mm, in px, that are tried.
 
     The harmonic is 5 where 1-mm lines (or dots) are seen, else 1: then only 5-mm lines are.
     """
-    periods = np.geomspace(5 * longer / span[1], 5 * longer / span[0], 114 if span == _SPAN else 15)
     angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
     ny, nx = tiles.shape
     planes = tiles.whitened.reshape(ny, nx, TILE, TILE)
@@ -205,9 +220,9 @@ def _bin(f: np.ndarray) -> tuple[int, int]:
     return x, y
 
 
-def _peak(tiles: _Tiles, k: int, at: tuple[int, int], reach: int = 2) -> tuple[float, np.ndarray, float]:
+def _peak(tiles: _Tiles, k: int, at: tuple[int, int]) -> tuple[float, np.ndarray, float]:
     """A spectrum's peak near a bin: strength (0: none), frequency refined, phase there in cycles."""
-    x0, y0 = at
+    (x0, y0), reach = at, 2
     if not (reach < x0 < TILE - reach - 1 and reach < y0 < TILE - reach - 1):
         return 0.0, np.zeros(2), 0.0
     patch = tiles.whitened[k, y0 - reach : y0 + reach + 1, x0 - reach : x0 + reach + 1]

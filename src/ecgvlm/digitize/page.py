@@ -10,7 +10,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.grid import PaperMap, find_grid
+from ecgvlm.digitize.grid import GridFinder, PaperMap
 from ecgvlm.digitize.layout import FEWEST, Found, Placed, find_layout
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, PageNet, Seen
 from ecgvlm.digitize.timing import delays
@@ -145,14 +145,15 @@ class Digitizer:
         raise _not_an_ecg()
 
     def _look(self, image: np.ndarray) -> _View | None:
-        paper = find_grid(image)
+        grid = GridFinder(image)
+        paper = grid.find()
         view = None if paper is None else self._view(image, paper)
         if view is None or view.found is None:
             return self._without_grid(image) or view
         zoom = _row_mm(view.found) / _ROW_MM
         if abs(zoom - 1) > _ROW_OFF:
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
-            other = find_grid(image, view.paper.scale() * zoom)
+            other = grid.find_about(view.paper.scale() * zoom)
             again = None if other is None else self._view(image, other)
             if again and again.found and again.found.score > 0.8 * view.found.score:
                 return again

@@ -38,6 +38,11 @@ def delays(
     straight, which leaves only the columns' distance open. All zero where nothing explains the beats better.
     """
     late = np.zeros(len(strips))
+    # What sets columns against each other shows beside a rhythm strip only.
+    several = len(set(columns) - {None}) > 1
+    free = [0] * (several and None in columns) + ([] if ruled else [1] + [2] * several)
+    if not free:
+        return late
     n = int(_FS * (max(float(t[-1]) for t, _ in strips) + _REACH))
     curves = [_steepness(t, mv, n) for t, mv in strips]
     pairs, tables = [], []
@@ -48,14 +53,11 @@ def delays(
             if table is not None:
                 pairs.append((i, j))
                 tables.append(table)
-    if len(pairs) < 2 or (ruled and None not in columns):
+    if len(pairs) < 2:
         return late
     column = np.array([0 if c is None else c for c in columns], float)
     up = np.array(rows, float) - max(rows)
     basis = np.array([column, up, column * up])  # [3, k]
-    # What sets columns against each other shows beside a rhythm strip only.
-    several = len(set(columns) - {None}) > 1
-    free = [0] * (several and None in columns) + ([] if ruled else [1] + [2] * several)
     i, j = np.array(pairs).T
     weight = np.where(np.array(names)[i] == np.array(names)[j], _SAME_LEAD, 1.0)
     between, table = basis[:, j] - basis[:, i], np.array(tables)

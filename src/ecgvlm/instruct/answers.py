@@ -236,7 +236,11 @@ def _unprinted(lead: str) -> str:
 
 def leads_list(evidence: Evidence, sign: str) -> str:
     found = evidence.leads_with(sign)
-    return f"{_SIGNS[sign]} in {', '.join(found)}." if found else f"No lead shows {_SIGNS[sign]}."
+    return _in_leads(sign, found) if found else f"No lead shows {_SIGNS[sign]}."
+
+
+def _in_leads(sign: str, leads: Iterable[str]) -> str:
+    return f"{_SIGNS[sign]} in {', '.join(leads)}."
 
 
 def lead_amount(evidence: Evidence, wave: str, lead: str) -> str:
@@ -330,7 +334,7 @@ def repolarization(evidence: Evidence) -> str:
 def signs(evidence: Evidence, wanted: Iterable[str]) -> list[str]:
     """The signs that neighbouring leads show, as reports state them: a sentence each."""
     found = {sign: evidence.beside(sign) for sign in wanted}
-    return [f"{_SIGNS[sign]} in {', '.join(leads)}." for sign, leads in found.items() if leads]
+    return [_in_leads(sign, leads) for sign, leads in found.items() if leads]
 
 
 def _sections(evidence: Evidence) -> list[tuple[str, str]]:

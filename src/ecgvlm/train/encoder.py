@@ -427,14 +427,14 @@ def cross_validate(
     logits = [judged(net, trees, pages[0])]
     for pair in [folds[i : i + 2] for i in range(0, len(folds), 2)]:
         rest, name = pool.where(~np.isin(pool.fold, pair)), f"without{'_'.join(map(str, pair))}"
-        nets = [
+        nets = Ensemble([
             member(rest, out / f"{name}.{k}.pt", 100 * k + pair[0], epochs, rate, None)
             for k in range(1, JUDGES + 1)
-        ]
+        ]).eval()  # fmt: skip
         own = grown(rest, out / f"{name}.onnx")
         for fold in pair:
             pages.append(pages_of(fold))
-            logits.append(judged(Ensemble(nets).eval(), own, pages[-1]))
+            logits.append(judged(nets, own, pages[-1]))
     joint = {key: np.concatenate([getattr(page, key) for page in pages]) for key in Pool.__dataclass_fields__}
     return np.concatenate(logits), Pool(**joint)
 
@@ -480,9 +480,8 @@ def main() -> None:
     check = pool.where((pool.fold == args.choose) & (pool.kind != "mask"))
     print(f"fold {args.choose}\n" + summary(judged(net, trees, check), check, slope, offset, thresholds))
     np.savez(
-        args.out / "out_of_fold.npz", logits=logits, target=pages.target, fold=pages.fold, name=pages.name,
-        kind=pages.kind,
-    )  # fmt: skip
+        args.out / "out_of_fold.npz", logits=logits, target=pages.target, fold=pages.fold, name=pages.name
+    )
 
 
 def write_card(

@@ -43,10 +43,8 @@ def _digitizer() -> Digitizer:
     return Digitizer(threads=1)
 
 
-def observe_page(
-    record: Record, kind: str, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
-    """strips, median beat, numbers and quality of a record printed, degraded, digitised; None: not read."""
+def observe_page(record: Record, kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """strips, median beat and numbers of a record printed, degraded, digitised; None where that failed."""
     rng = np.random.default_rng(seed)
     page = degrade(render(record, random_style(rng), rng), kind, rng)
     try:
@@ -54,11 +52,11 @@ def observe_page(
     except EcgError:
         return None
     m = found.measurements
-    return strips(found.leads(FS)), m.median_beat, numbers(m), found.quality
+    return strips(found.leads(FS)), m.median_beat, numbers(m)
 
 
-def observe_mask(record: Record, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """strips, median beat, numbers and quality of the record as a layout would print it, without paper."""
+def observe_mask(record: Record, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """strips, median beat and numbers of the record as a layout would print it, without paper."""
     rng = np.random.default_rng(seed)
     signal = record.signal
     if record.fs != FS:
@@ -77,7 +75,7 @@ def observe_mask(record: Record, seed: int) -> tuple[np.ndarray, np.ndarray, np.
             leads[row, a : a + len(part)] = part - np.median(part)
     leads = (leads * rng.normal(1, 0.03) + noise * rng.standard_normal(leads.shape)).astype(np.float32)
     m = measure(leads, FS)
-    return strips(leads), m.median_beat, numbers(m), 1.0
+    return strips(leads), m.median_beat, numbers(m)
 
 
 def _one(job: tuple[Record, str, str, int]) -> tuple | None:
@@ -85,7 +83,7 @@ def _one(job: tuple[Record, str, str, int]) -> tuple | None:
     seen = observe_page(record, kind, seed) if via == "page" else observe_mask(record, seed)
     if seen is None:
         return None
-    leads, beat, known, quality = seen
+    leads, beat, known = seen
     assert record.labels is not None
     unknown = record.meta.get("unknown", frozenset())
     target = [1 if x in record.labels else -1 if x in unknown else 0 for x in LABELS]
@@ -99,7 +97,6 @@ def _one(job: tuple[Record, str, str, int]) -> tuple | None:
         fold,
         name,
         kind,
-        quality,
     )
 
 
@@ -143,14 +140,11 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(args.workers) as pool:
         rows = [row for row in pool.map(_one, jobs, chunksize=8) if row is not None]
-    leads, beat, known, target, fold, name, kind, quality = (np.array(column) for column in zip(*rows))
+    leads, beat, known, target, fold, name, kind = (np.array(column) for column in zip(*rows))
     assert leads.shape[1:] == (12, SAMPLES)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     tmp = args.out.with_suffix(".tmp.npz")
-    np.savez(
-        tmp, leads=leads, beat=beat, numbers=known, target=target, fold=fold, name=name, kind=kind,
-        quality=quality,
-    )  # fmt: skip
+    np.savez(tmp, leads=leads, beat=beat, numbers=known, target=target, fold=fold, name=name, kind=kind)
     os.replace(tmp, args.out)
     print(f"{args.out}: {len(rows)} of {len(jobs)} observations")
 

@@ -140,16 +140,12 @@ def tree_logits(model: onnx.ModelProto, beat: np.ndarray, numbers: np.ndarray) -
 
 def joined(network: onnx.ModelProto, trees: onnx.ModelProto, share: float) -> onnx.ModelProto:
     """One graph (leads, beat, numbers) -> logits: share of the trees', the rest of the network's."""
-    trees = onnx.compose.add_prefix(trees, "trees.")
+    trees = onnx.compose.add_prefix(trees, "trees.", rename_inputs=False)
     graph = network.graph
     output = graph.output[0].name
     for node in graph.node:
         node.output[:] = ["network" if name == output else name for name in node.output]
-    added = list(trees.graph.node)
-    for node in added:
-        node.input[:] = [name.removeprefix("trees.") if name in ("trees.beat", "trees.numbers") else name
-                         for name in node.input]  # fmt: skip
-    graph.node.extend(added)
+    graph.node.extend(trees.graph.node)
     graph.initializer.extend(trees.graph.initializer)
     for name, value in (("share", share), ("rest", 1 - share)):
         graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
