@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecgvlm.batch import Progress, list_inputs, read_batch
+from ecgvlm.errors import EcgError
 from ecgvlm.reader import Answer, Reader
-from ecgvlm.record import EcgError
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(p for p in (HERE.parent / "examples").iterdir() if p.suffix in (".png", ".jpg"))

@@ -33,12 +33,12 @@ from bench_read import make_pages
 from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.digitize.page import rectify
-from ecgvlm.image import load_image
-from ecgvlm.model.evidence import WIDTH, Evidence
-from ecgvlm.model.findings import BEAT, NUMBERS, SAMPLES
-from ecgvlm.model.language import Language
+from ecgvlm.files.image import load_image
+from ecgvlm.judge.evidence import WIDTH, Evidence
+from ecgvlm.judge.findings import BEAT, NUMBERS, SAMPLES
 from ecgvlm.reader import QUESTION, REPORT, Reader
 from ecgvlm.record import LEADS
+from ecgvlm.words.language import Language
 
 QUESTION_TOKENS = 24
 PAGE_NET = Path(__file__).parent / "results" / "training" / "pagenet.float.onnx"

@@ -21,13 +21,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ecgvlm.datasets import load_ptbxl
 from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.page import Strip
+from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import random_style
-from ecgvlm.record import EcgError, Record
+from ecgvlm.record import Record
 
 FS = 500.0
 _SHIFTS = np.arange(-0.5, 0.5001, 0.004)

@@ -42,8 +42,8 @@ from ecgvlm.bench.gold import Item, Prediction, Predictions, load_gold
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
-from ecgvlm.datasets import load_ptbxl
-from ecgvlm.image import load_image, write_image
+from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.files.image import load_image, write_image
 from ecgvlm.measure import measure
 from ecgvlm.paper.layouts import Strip, layout
 from ecgvlm.reader import Reader

@@ -25,13 +25,14 @@ import cv2
 import numpy as np
 
 from ecgvlm.bench.runner import write_text
-from ecgvlm.datasets import load_ptbxl
-from ecgvlm.grounding import DROP
-from ecgvlm.overlay import Overlay, find_overlay, find_regions
+from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.judge.grounding import DROP
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import random_style
 from ecgvlm.reader import Answer, Reader
-from ecgvlm.record import EcgError, Record
+from ecgvlm.record import Record
+from ecgvlm.show.overlay import Overlay, find_overlay, find_regions
 from ecgvlm.simulate import random_simulation, simulate
 
 OUT = Path(__file__).parent / "results" / "faithfulness.json"

@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ecgvlm.datasets import load_ptbxl
+from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.measure import Measurements, measure
 
 OUT = Path(__file__).parent / "results" / "labels.json"

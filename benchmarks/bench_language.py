@@ -18,14 +18,15 @@ from importlib.resources import files
 from pathlib import Path
 from random import Random
 
-from ecgvlm.datasets import load_ptbxl
-from ecgvlm.instruct import answers
-from ecgvlm.instruct.qa import CLOSED_LISTS, KINDS, QA, Asker
+from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.instruct.qa import KINDS, QA, Asker
 from ecgvlm.instruct.states import sample
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
-from ecgvlm.model.evidence import Evidence
-from ecgvlm.model.language import Language
 from ecgvlm.reader import QUESTION, REPORT
+from ecgvlm.words import answers
+from ecgvlm.words.language import Language
+from ecgvlm.words.names import CLOSED_LISTS
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 INJECTIONS = (

@@ -29,7 +29,7 @@ from scipy.signal import resample_poly
 from sklearn.metrics import roc_auc_score
 
 from ecgvlm.bench.runner import write_text
-from ecgvlm.datasets import load_ptbxl
+from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.measure import measure
 from ecgvlm.paper.layouts import layout
 from ecgvlm.record import LEADS, Record

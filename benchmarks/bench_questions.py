@@ -26,13 +26,14 @@ from random import Random
 
 from ecgvlm.bench.gold import load_gold
 from ecgvlm.bench.runner import write_text
-from ecgvlm.instruct import answers
-from ecgvlm.instruct.qa import CLOSED_LISTS, typos
+from ecgvlm.errors import EcgError
+from ecgvlm.instruct.qa import typos
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS, NAMES
-from ecgvlm.model.evidence import Evidence
-from ecgvlm.model.language import Language
 from ecgvlm.reader import Reader
-from ecgvlm.record import EcgError
+from ecgvlm.words import answers
+from ecgvlm.words.language import Language
+from ecgvlm.words.names import CLOSED_LISTS
 
 WORDINGS = Path(__file__).parent / "data" / "questions.toml"
 OUT = Path(__file__).parent / "results" / "questions.json"

@@ -39,10 +39,10 @@ from ecgvlm.digitize import FS, Digitizer, Page
 from ecgvlm.digitize.grid import STEP, TILE, find_grid
 from ecgvlm.digitize.layout import find_layout
 from ecgvlm.digitize.page import rectify
-from ecgvlm.image import load_image, write_image
+from ecgvlm.files.image import load_image, write_image
+from ecgvlm.judge.findings import FS as FINDINGS_FS
+from ecgvlm.judge.findings import FindingsModel, numbers, strips
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.model.findings import FS as FINDINGS_FS
-from ecgvlm.model.findings import FindingsModel, numbers, strips
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import random_style

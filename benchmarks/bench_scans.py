@@ -26,10 +26,10 @@ from sklearn.metrics import roc_auc_score
 
 from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import Digitizer
-from ecgvlm.image import load_image
-from ecgvlm.model.findings import FS as JUDGE_FS
-from ecgvlm.model.findings import FindingsModel
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
+from ecgvlm.files.image import load_image
+from ecgvlm.judge.findings import FS as JUDGE_FS
+from ecgvlm.judge.findings import FindingsModel
 
 HERE = Path(__file__).parent
 GOAL = 0.95

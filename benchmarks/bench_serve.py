@@ -226,7 +226,7 @@ def smolvlm():
     import torch
     from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
 
-    from ecgvlm.image import load_image
+    from ecgvlm.files.image import load_image
     from ecgvlm.reader import Answer, Reader
 
     torch.manual_seed(0)

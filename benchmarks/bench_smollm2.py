@@ -26,11 +26,11 @@ from ecgvlm.bench.gold import Item, Prediction, Predictions, load_gold
 from ecgvlm.bench.parsers import strict_labels
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
+from ecgvlm.errors import EcgError
 from ecgvlm.instruct.qa import Asker
-from ecgvlm.model.evidence import Evidence
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.reader import Reader
-from ecgvlm.record import EcgError
-from ecgvlm.train.smollm2 import SmolLM2Language
+from ecgvlm.train.small.smollm2 import SmolLM2Language
 
 OPTIONS = (
     "1dAVb(1st degree av block), RBBB(right bundle branch block), LBBB(left bundle branch block), "

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import transformers
 
-from ecgvlm.image import load_image, write_image
+from ecgvlm.files.image import load_image, write_image
 from ecgvlm.instruct.build import fit
 from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.states import sample

@@ -17,9 +17,9 @@ import numpy as np
 from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
+from ecgvlm.judge.evidence import settle
 from ecgvlm.labels import CODE15, LABELS
-from ecgvlm.model.evidence import settle
-from ecgvlm.train.encoder import FEW, SENSITIVITIES, UNREMARKABLE, sensitive
+from ecgvlm.train.small.encoder import FEW, SENSITIVITIES, UNREMARKABLE, sensitive
 
 OUT = Path(__file__).parent / "results" / "crossval.json"
 SEVEN = ("NORM", *CODE15)
@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="what `ecgvlm.train.encoder --out` wrote")
+    parser.add_argument("--run", type=Path, required=True, help="written by `ecgvlm.train.small.encoder`")
     args = parser.parse_args()
     kept, card = np.load(args.run / "out_of_fold.npz"), json.loads((args.run / "encoder.json").read_text())
     p = expit(np.array(card["slope"]) * kept["logits"] + np.array(card["offset"]))

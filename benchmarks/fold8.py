@@ -35,16 +35,17 @@ from ecgvlm.bench.report import GROUPS, by_group
 from ecgvlm.bench.runner import Limits, run_task, write_text
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
-from ecgvlm.datasets import load_ptbxl
-from ecgvlm.instruct import answers
-from ecgvlm.instruct.qa import CLOSED_LISTS
+from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.judge.evidence import SIGNS, Evidence, settle
+from ecgvlm.judge.findings import FS, FindingsModel
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.model.evidence import SIGNS, Evidence, settle
-from ecgvlm.model.findings import FS, FindingsModel
 from ecgvlm.reader import Reader
-from ecgvlm.record import EcgError, Record
+from ecgvlm.record import Record
 from ecgvlm.train.export import quantize
+from ecgvlm.words import answers
+from ecgvlm.words.names import CLOSED_LISTS
 
 TASKS = ("code15-test", "ptb-test", "ptb-test-report")
 RESULTS = Path(__file__).parent / "results" / "fold8"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgvlm.image import write_image
+from ecgvlm.files.image import write_image
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 from PIL import Image
 
-from ecgvlm.image import load_image
+from ecgvlm.files.image import load_image
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "src/ecgvlm/serve/web/samples"

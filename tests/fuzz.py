@@ -22,9 +22,10 @@ import numpy as np
 import pillow_heif
 from PIL import Image
 
-from ecgvlm.dicom import write_dicom
-from ecgvlm.image import open_pages
-from ecgvlm.record import EcgError, Record
+from ecgvlm.errors import EcgError
+from ecgvlm.files.dicom import write_dicom
+from ecgvlm.files.image import open_pages
+from ecgvlm.record import Record
 
 LONGEST = 20.0  # s for one file
 CHUNK = 200

@@ -26,12 +26,12 @@ ray = pytest.importorskip("ray")
 
 from ecgvlm.batch import SCHEMA, Damaged, Held, Progress, RowGroup, _open_output, list_inputs, read_batch  # noqa: E402
 from ecgvlm.digitize import Digitizer  # noqa: E402
-from ecgvlm.image import MAX_BYTES, load_image  # noqa: E402
+from ecgvlm.errors import EcgError  # noqa: E402
+from ecgvlm.files.image import MAX_BYTES, load_image  # noqa: E402
+from ecgvlm.judge.evidence import MEASUREMENTS, Evidence  # noqa: E402
 from ecgvlm.labels import LABELS  # noqa: E402
 from ecgvlm.measure import measure  # noqa: E402
-from ecgvlm.model.evidence import MEASUREMENTS, Evidence  # noqa: E402
 from ecgvlm.reader import Answer  # noqa: E402
-from ecgvlm.record import EcgError  # noqa: E402
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

@@ -21,12 +21,14 @@ from typer.testing import CliRunner
 
 from ecgvlm import cli, worker
 from ecgvlm.digitize import FS, Digitizer
-from ecgvlm.image import Leaf, load_image, write_image
+from ecgvlm.errors import EcgError
+from ecgvlm.files.image import Leaf, load_image, write_image
+from ecgvlm.files.records import read_csv
+from ecgvlm.judge.evidence import MEASUREMENTS, Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
-from ecgvlm.model.evidence import MEASUREMENTS, Evidence
 from ecgvlm.reader import QUESTION, Answer, Reader
-from ecgvlm.record import LEADS, EcgError, read_csv
+from ecgvlm.record import LEADS
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from fuzz import CHUNK, fuzz, originals
 
 
 def test_originals_are_read():
-    from ecgvlm.image import open_pages
+    from ecgvlm.files.image import open_pages
 
     for name, data in originals().items():
         assert open_pages(data, name)[0].load().shape[2] == 3, name

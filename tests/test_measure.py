@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecgvlm.judge.evidence import REASONS
 from ecgvlm.measure import BEAT_FS, measure
-from ecgvlm.model.evidence import REASONS
 from ecgvlm.paper.layouts import LAYOUTS, layout
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import CONDITIONS, Noise, Simulation, random_simulation, simulate
@@ -271,7 +271,7 @@ def test_measuring_is_quick_and_light():
 @pytest.mark.real_data
 def test_labels_of_real_records_are_told_by_the_numbers(shared_data):
     """Fold 6: each labelled group lies where its definition says."""
-    from ecgvlm.datasets import load_ptbxl
+    from ecgvlm.files.datasets import load_ptbxl
 
     records = load_ptbxl(shared_data / "ptbxl", folds=[6])
     values: dict[str, list] = {"SB": [], "ST": [], "NORM": [], "AF": []}

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ecgvlm.instruct import answers
 from ecgvlm.labels import CODE15
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
 from ecgvlm.reader import QUESTION, Reader
 from ecgvlm.simulate import Simulation, simulate
+from ecgvlm.words import answers
 
 PRINTED = (
     "NORMAL ECG",

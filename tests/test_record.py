@@ -12,18 +12,10 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
 
+from ecgvlm.errors import EcgError
+from ecgvlm.files.records import read_code15, read_csv, read_dicom, read_record, read_wfdb, write_csv
 from ecgvlm.labels import CODE15
-from ecgvlm.record import (
-    LEADS,
-    EcgError,
-    Record,
-    read_code15,
-    read_csv,
-    read_dicom,
-    read_record,
-    read_wfdb,
-    write_csv,
-)
+from ecgvlm.record import LEADS, Record
 
 
 def twelve_leads(n: int = 500, seed: int = 0) -> np.ndarray:

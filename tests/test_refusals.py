@@ -6,9 +6,10 @@ from lookalikes import LOOKALIKES
 from pages import NOT_ECGS, page
 
 from ecgvlm.digitize import Digitizer
-from ecgvlm.image import write_image
+from ecgvlm.errors import EcgError
+from ecgvlm.files.image import write_image
 from ecgvlm.reader import Reader
-from ecgvlm.record import LEADS, EcgError
+from ecgvlm.record import LEADS
 
 # The others take half a minute and are left to the slow run.
 QUICK = ("stock_charts_of_v", "eeg", "table_of_leads", "form_without_traces", "monitor_strip", "half_page")

@@ -43,7 +43,7 @@ def test_scp_statements_are_all_there_with_english_phrases():
 
 @pytest.mark.real_data
 def test_scp_statements_are_those_of_ptbxl(shared_data):
-    from ecgvlm.datasets import read_table
+    from ecgvlm.files.datasets import read_table
 
     published = {row[""].strip("_"): row for row in read_table(shared_data / "ptbxl" / "scp_statements.csv")}
     assert set(published) == set(terms("SCP-ECG"))

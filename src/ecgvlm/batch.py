@@ -27,11 +27,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.memory import MemoryFileSystem
 
-from ecgvlm.image import MAX_BYTES
+from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.image import MAX_BYTES
+from ecgvlm.judge.evidence import MEASUREMENTS
 from ecgvlm.labels import LABELS
-from ecgvlm.model.evidence import MEASUREMENTS
 from ecgvlm.reader import QUESTION, Answer, Reader
-from ecgvlm.record import EcgError, unreadable
 from ecgvlm.worker import cores
 
 PICTURES = (

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from ecgvlm.image import Leaf
+    from ecgvlm.files.image import Leaf
     from ecgvlm.reader import Answer
 
 # Sub-commands with a Typer app of their own, imported when they are called.
@@ -124,7 +124,7 @@ def read(
     ] = None,
 ) -> None:
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
-    from ecgvlm.record import EcgError
+    from ecgvlm.errors import EcgError
 
     places = grounds = None
     if overlay is not None:
@@ -139,8 +139,8 @@ def read(
         else:
             _show(answer, asked=question is not None)
         if places is not None and grounds is not None and answer.error is None:
-            from ecgvlm.image import write_image
-            from ecgvlm.overlay import draw_overlay
+            from ecgvlm.files.image import write_image
+            from ecgvlm.show.overlay import draw_overlay
 
             try:
                 write_image(places(page.name), draw_overlay(page.load(), answer, grounds(answer)))
@@ -153,7 +153,7 @@ def read(
 
 def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
     """Where the overlay of each page goes: no two pages to the same place, and none over a picture."""
-    from ecgvlm.record import unreadable
+    from ecgvlm.errors import unreadable
 
     folder = overlay.is_dir() or len(images) > 1
     if folder:
@@ -189,7 +189,7 @@ def _answers(
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
 
-    from ecgvlm.record import EcgError
+    from ecgvlm.errors import EcgError
     from ecgvlm.worker import cores, read_page, start_worker
 
     workers = cores()
@@ -215,8 +215,8 @@ def _answers(
 
 
 def _pages(image: Path) -> list[Leaf]:
-    from ecgvlm.image import Leaf, load_image, open_pages
-    from ecgvlm.record import EcgError
+    from ecgvlm.errors import EcgError
+    from ecgvlm.files.image import Leaf, load_image, open_pages
 
     try:
         return open_pages(image)
@@ -245,8 +245,8 @@ def _show(answer: Answer, asked: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from ecgvlm.judge.evidence import CAUTIONS
     from ecgvlm.labels import NAMES
-    from ecgvlm.model.evidence import CAUTIONS
 
     console = Console()
     if answer.error is not None:
@@ -295,8 +295,10 @@ def digitize(
 ) -> None:
     """Turn the traces on a page (of several, the first) into twelve leads in mV."""
     from ecgvlm.digitize import Digitizer
-    from ecgvlm.image import load_image
-    from ecgvlm.record import EcgError, Record, write_csv
+    from ecgvlm.errors import EcgError
+    from ecgvlm.files.image import load_image
+    from ecgvlm.files.records import write_csv
+    from ecgvlm.record import Record
 
     if output.resolve() == image.resolve():
         raise EcgError(
@@ -329,11 +331,11 @@ def render(
     """Print a record as an ECG page."""
     import numpy as np
 
-    from ecgvlm.image import write_image
+    from ecgvlm.files.image import write_image
+    from ecgvlm.files.records import read_record
     from ecgvlm.paper.degrade import degrade as degraded
     from ecgvlm.paper.render import render as rendered
     from ecgvlm.paper.style import page_style
-    from ecgvlm.record import read_record
 
     look = page_style(style, layout=layout.value, mm_per_s=float(speed.value), mm_per_mv=float(gain.value))
     rng = np.random.default_rng(seed)
@@ -352,7 +354,8 @@ def simulate(
     """Simulate a 10-s 12-lead ECG with a condition."""
     import numpy as np
 
-    from ecgvlm.record import EcgError, write_csv
+    from ecgvlm.errors import EcgError
+    from ecgvlm.files.records import write_csv
     from ecgvlm.simulate import CONDITIONS, random_simulation
     from ecgvlm.simulate import simulate as simulated
 
@@ -386,7 +389,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the web page and the HTTP API."""
-    from ecgvlm.record import EcgError
+    from ecgvlm.errors import EcgError
 
     try:
         from ecgvlm.serve.access import add_key
@@ -439,7 +442,7 @@ def batch(
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from ecgvlm.record import EcgError
+    from ecgvlm.errors import EcgError
 
     try:
         from ecgvlm.batch import Progress, read_batch
@@ -489,7 +492,7 @@ def _fail(message: str) -> NoReturn:
 
 
 def main() -> None:
-    from ecgvlm.record import EcgError
+    from ecgvlm.errors import EcgError
 
     try:
         app()

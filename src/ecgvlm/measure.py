@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ecgvlm.model.evidence import LeadWaves
 from ecgvlm.record import LEADS
 
 FS = 250.0  # Hz, of all work in here
+WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
 _BEFORE, _AFTER = 0.48, 0.72  # s around R that delineation looks at
@@ -30,6 +30,20 @@ _SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
 _LIMB = np.radians([0.0, 60.0, 120.0, -150.0, -30.0, 90.0])
 _LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
+
+
+@dataclass(frozen=True)
+class LeadWaves:
+    """The median beat of one lead, in mV against the baseline: ST level (J + 60 ms), T, Q, R and S peaks.
+
+    Q and S are negative or 0, R is positive or 0; T is signed.
+    """
+
+    st: float
+    t: float
+    q: float
+    r: float
+    s: float
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from ecgvlm.digitize import Digitizer, Page
-from ecgvlm.grounding import Ground, find_grounds
-from ecgvlm.image import Leaf, load_image
+from ecgvlm.errors import EcgError
+from ecgvlm.files.image import Leaf, load_image
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.judge.findings import FindingsModel
+from ecgvlm.judge.grounding import Ground, find_grounds
 from ecgvlm.measure import Measurements
-from ecgvlm.model.evidence import Evidence
-from ecgvlm.model.findings import FindingsModel
-from ecgvlm.model.language import Language
-from ecgvlm.record import EcgError
+from ecgvlm.words.language import Language
 
 QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
 REPORT = "Please write a clinical report based on this ECG image."

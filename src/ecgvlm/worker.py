@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import cv2
 
-from ecgvlm.image import Leaf
+from ecgvlm.files.image import Leaf
 from ecgvlm.reader import Answer, Reader
 
 _reader: Reader

@@ -13,7 +13,7 @@ from ecgvlm.bench.backends.ours import label_scores
 from ecgvlm.bench.gold import Item
 from ecgvlm.bench.runner import Limits, run_task
 from ecgvlm.bench.task import load_task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 SECRET = "sk-SecretSecret0123456789"
 VENDORS = {"openai": "openai", "openai-compatible": "openai", "anthropic": "anthropic", "gemini": "gemini"}

@@ -10,7 +10,7 @@ from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.judge import judge_prompt, judge_with_model
 from ecgvlm.bench.runner import Limits
 from ecgvlm.bench.task import load_task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 REPORT = (
     "Sinus bradycardia at 52 bpm. PR interval 212 ms, consistent with first-degree AV block. "

@@ -11,7 +11,7 @@ import pytest
 from ecgvlm.bench.backends import Ask, make_backend
 from ecgvlm.bench.backends.llava import convert_llava, new_key
 from ecgvlm.bench.task import load_task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -20,7 +20,7 @@ from ecgvlm.bench.gold import Item, load_gold, load_predictions
 from ecgvlm.bench.runner import Limits, Price, Progress, price_of, run_task
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import load_task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 TASK = load_task("code15-test")
 QUICK = Limits(workers=4, attempts=3, longest_wait=0.01)

@@ -17,7 +17,7 @@ from ecgvlm.bench.cli import app
 from ecgvlm.bench.gold import Prediction, Predictions, item_from_row, load_gold, load_predictions
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 CODES = ["1dAVb", "RBBB", "LBBB", "SB", "ST", "AF"]
 TASK = load_task("code15-test")

@@ -13,8 +13,8 @@ from ecgvlm.bench.gold import load_gold, load_hub
 from ecgvlm.bench.report import report_page
 from ecgvlm.bench.table import find_runs, leaderboard, load_run, published_rows, to_csv, to_html, to_markdown
 from ecgvlm.bench.task import load_task, task_names
-from ecgvlm.datasets import find_records
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import find_records
 
 ROWS = {
     "code15-test": 1400, "ptb-test": 2082, "cpsc-test": 2061, "csn-test-no-cot": 1611,

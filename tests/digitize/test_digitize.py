@@ -8,7 +8,8 @@ from pages import NOT_ECGS, page
 
 from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.grid import find_grid
-from ecgvlm.record import LEADS, EcgError
+from ecgvlm.errors import EcgError
+from ecgvlm.record import LEADS
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ import wfdb
 from typer.testing import CliRunner
 
 from ecgvlm.cli import app
+from ecgvlm.errors import EcgError
 from ecgvlm.instruct.build import Recipe, build, fit
 from ecgvlm.instruct.records import KINDS
 from ecgvlm.instruct.rows import load_rows
-from ecgvlm.record import LEADS, EcgError
+from ecgvlm.record import LEADS
 from ecgvlm.simulate import random_simulation, simulate
 
 SMALL = Recipe(pages=("clean",), count=4, width=640)

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgvlm.instruct import answers
-from ecgvlm.instruct.qa import CLOSED_LISTS, KINDS, Asker, expand, prompts, typos
+from ecgvlm.instruct.qa import KINDS, Asker, expand, typos
 from ecgvlm.instruct.states import sample
+from ecgvlm.judge.evidence import MEASUREMENTS, SIGNS, Evidence
 from ecgvlm.labels import CODE15, LABELS, NAMES, SUPERCLASSES
-from ecgvlm.model.evidence import MEASUREMENTS, SIGNS, Evidence
 from ecgvlm.record import LEADS
+from ecgvlm.words import answers
+from ecgvlm.words.names import CLOSED_LISTS, prompts
 
 seeds = st.integers(0, 2**32)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgvlm.bench.mentions import find_mentions
-from ecgvlm.datasets import ptbxl_labels
+from ecgvlm.files.datasets import ptbxl_labels
 from ecgvlm.instruct.records import (
     KINDS,
     ask,
@@ -223,7 +223,7 @@ def test_same_seed_same_questions():
 
 @pytest.mark.real_data
 def test_real_records_give_every_kind(shared_data):
-    from ecgvlm.datasets import load_ptbxl
+    from ecgvlm.files.datasets import load_ptbxl
 
     records = load_ptbxl(shared_data / "ptbxl", folds=[7])[:8]
     kinds = set()

@@ -6,9 +6,9 @@ import json
 import pytest
 from PIL import Image
 
+from ecgvlm.errors import EcgError
 from ecgvlm.instruct import rows as module
 from ecgvlm.instruct.rows import load_rows
-from ecgvlm.record import EcgError
 
 
 def picture(colour: str = "white") -> bytes:

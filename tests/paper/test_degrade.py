@@ -5,10 +5,10 @@ from conftest import gaussian_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecgvlm.errors import EcgError
 from ecgvlm.paper.degrade import _NODE, _camera, _inverted, degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
-from ecgvlm.record import EcgError
 
 PAGE = render(gaussian_record(), page_style("classic", px_per_mm=3.4, trace_mm=0.6))
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from ecgvlm.errors import EcgError
 from ecgvlm.paper.layouts import CABRERA, LAYOUTS, layout
-from ecgvlm.record import LEADS, EcgError
+from ecgvlm.record import LEADS
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

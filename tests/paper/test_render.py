@@ -6,10 +6,11 @@ from conftest import gaussian_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecgvlm.errors import EcgError
 from ecgvlm.paper import text
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import STYLES, PageStyle, page_style, random_style
-from ecgvlm.record import LEADS, EcgError, Record
+from ecgvlm.record import LEADS, Record
 
 # Nothing but traces, so that every dark pixel belongs to one.
 BARE = page_style("plain", template="none", pulses="none", separators="none", trace=(0, 0, 0), name_size=0.2)

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from ecgvlm.digitize import FS
+from ecgvlm.judge.evidence import LAYOUTS, MEASUREMENTS, Evidence
 from ecgvlm.labels import LABELS
-from ecgvlm.model.evidence import LAYOUTS, MEASUREMENTS, Evidence
 from ecgvlm.reader import Reader
 from ecgvlm.record import LEADS
 

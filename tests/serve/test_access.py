@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.serve.access import Keys, Owner, add_key
 from ecgvlm.serve.run import is_loopback, run
 

@@ -18,7 +18,7 @@ from live import running
 from pages import page, text_document
 from PIL import Image
 
-from ecgvlm.record import read_csv, read_dicom
+from ecgvlm.files.records import read_csv, read_dicom
 from ecgvlm.serve.access import Keys, add_key
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store

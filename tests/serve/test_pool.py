@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.serve.pool import Pool, WorkerLost
 
 MEMORY = 2_000_000_000

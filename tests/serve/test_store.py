@@ -11,8 +11,8 @@ from pages import page
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from ecgvlm.errors import EcgError
 from ecgvlm.instruct.rows import load_rows
-from ecgvlm.record import EcgError
 from ecgvlm.serve.store import Base, Read, Store
 
 ANSWER = {"image": "Mustermann.jpg", "ok": True, "answer": "NORMAL", "model": "m@1", "labels": {"AF": 0.2}}

@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from train.tiny import SIDE
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train.answering import (
     add_adapters,
     collate,

@@ -10,7 +10,7 @@ import types
 import pytest
 from train.tiny import log_steps
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train.curves import EVALUATIONS, STEPS, RunLog, plot
 
 

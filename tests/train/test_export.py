@@ -12,20 +12,20 @@ import transformers
 from scipy.special import expit
 from train.tiny import SIDE, recipe, write_rows
 
+from ecgvlm.errors import EcgError
 from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.states import sample
+from ecgvlm.judge.evidence import encode
+from ecgvlm.judge.findings import BEAT, NUMBERS, SAMPLES
 from ecgvlm.labels import LABELS
-from ecgvlm.model.evidence import encode
-from ecgvlm.model.findings import BEAT, NUMBERS, SAMPLES
-from ecgvlm.model.language import ANSWER, ASK, END, Language
-from ecgvlm.record import EcgError
 from ecgvlm.train import checkpoint
-from ecgvlm.train.encoder import TREES, Encoder, Ensemble
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import base_model, finetune, prepare
-from ecgvlm.train.language import Config, Decoder, train_tokenizer
 from ecgvlm.train.pages import cut_tiles
-from ecgvlm.train.trees import fit_trees, tree_logits
+from ecgvlm.train.small.encoder import TREES, Encoder, Ensemble
+from ecgvlm.train.small.language import Config, Decoder, train_tokenizer
+from ecgvlm.train.small.trees import fit_trees, tree_logits
+from ecgvlm.words.language import ANSWER, ASK, END, Language
 
 PAGES = 200
 

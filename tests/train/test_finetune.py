@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from train.tiny import recipe, train, train_limited, write_rows
 
-from ecgvlm.record import EcgError, write_csv
+from ecgvlm.errors import EcgError
+from ecgvlm.files.records import write_csv
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import checkpoint
 from ecgvlm.train.finetune import Stopped, evaluate, finetune, judged, schedule

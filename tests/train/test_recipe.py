@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train.recipe import Recipe, Stages, read_recipe
-from ecgvlm.train.stages import command, run_stages
+from ecgvlm.train.small.stages import command, run_stages
 
 SHIPPED = sorted(Path(str(files("ecgvlm.train") / "recipes")).glob("*.toml"))
 PLAIN = 'base = "x"\nout = "run"\n[data]\ntrain = "rows.json"\n[loop]\nsteps = 5\n'
@@ -78,7 +78,8 @@ def test_stages_run_once_and_in_order(tmp_path, monkeypatch):
         run_stages(recipe)
     fails = False
     run_stages(recipe, resume=True)
-    assert ran == ["ecgvlm.train.pool", "ecgvlm.train.encoder", "ecgvlm.train.encoder"]
+    assert ran == ["ecgvlm.train.small.pool", "ecgvlm.train.small.encoder", "ecgvlm.train.small.encoder"]
     assert command(recipe, recipe.stages[0]) == [
-        sys.executable, "-m", "ecgvlm.train.pool", "--records", str(tmp_path / "ptbxl"), "--rounds", "2",
+        sys.executable, "-m", "ecgvlm.train.small.pool", "--records", str(tmp_path / "ptbxl"),
+        "--rounds", "2",
     ]  # fmt: skip

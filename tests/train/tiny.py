@@ -10,7 +10,7 @@ import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train.curves import EVALUATIONS, STEPS, RunLog
 from ecgvlm.train.finetune import finetune
 from ecgvlm.train.recipe import Recipe

@@ -14,9 +14,10 @@ import numpy as np
 
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
-from ecgvlm.datasets import find_records, load_records
+from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import find_records, load_records
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
-from ecgvlm.record import EcgError, Record
+from ecgvlm.record import Record
 
 PAGES = ("clean", "scan", "photo")
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 app = typer.Typer(no_args_is_help=True)
 TaskName = Annotated[

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.bench.gold import Item
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 CONTROLS = ("none", "blank", "shuffled", "noise")
 

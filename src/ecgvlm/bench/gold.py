@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 HUB = "PULSE-ECG/ECGBench"
 _META = ("age", "sex", "page", "layout", "licence")

@@ -25,7 +25,7 @@ from ecgvlm.bench.gold import Item, Predictions
 from ecgvlm.bench.runner import DEFAULT, Limits, with_retries
 from ecgvlm.bench.store import AnswerStore
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 _MEANING = {
     "diagnosis": "Are the reference's diagnoses stated (conduction, ischaemia, infarct, hypertrophy)?",

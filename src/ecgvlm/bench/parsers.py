@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from ecgvlm.bench.mentions import find_mentions, from_json, normalise, vocabulary
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 PARSERS = ("pulse", "strict")
 LETTERS = "ABCDEFGH"

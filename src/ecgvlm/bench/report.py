@@ -13,7 +13,7 @@ import numpy as np
 from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.score import Scorable, Score, prepare, score
 from ecgvlm.bench.table import PAGE, Run
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 # Licences under which a page may be shown to others.
 _OPEN = ("cc0", "cc by", "cc-by", "public domain", "odc-by", "simulated")

@@ -23,7 +23,7 @@ from ecgvlm.bench.backends.base import Ask, Backend, Failure, Reply
 from ecgvlm.bench.gold import Item
 from ecgvlm.bench.store import AnswerStore, answer_key
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 LONGEST_WAIT = 120.0  # s, however long a server asks to wait
 

@@ -15,7 +15,7 @@ from ecgvlm.bench import metrics
 from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.parsers import Parsed, gold_labels, gold_options, parse_all
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 REPLICATES = 1000
 

@@ -18,7 +18,7 @@ from typing import Any
 from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
 from ecgvlm.bench.score import Score, compare, score
 from ecgvlm.bench.task import Task, load_task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 FIGURES = {
     "labels": ("f1", "auc", "auroc", "hl", "anls"),

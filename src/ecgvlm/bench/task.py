@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 KINDS = ("labels", "choice", "options", "report", "chat")
 

@@ -15,8 +15,9 @@ from ecgvlm.digitize.layout import FEWEST, Found, Placed, find_layout
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, PageNet, Seen
 from ecgvlm.digitize.timing import delays
 from ecgvlm.digitize.trace import follow
+from ecgvlm.errors import EcgError
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.record import LEADS, EcgError
+from ecgvlm.record import LEADS
 
 FS = 500.0  # Hz, of the digitised leads that are measured
 _MARGIN = 32.0  # mm around the seen grid that the rectified page shows

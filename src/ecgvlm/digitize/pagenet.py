@@ -1,6 +1,6 @@
-"""The page net: trace mask and lead names of a rectified page. Trained by `ecgvlm.train.pagenet`.
+"""The page net: trace mask and lead names of a rectified page. Trained by `ecgvlm.train.small.pagenet`.
 
-It runs in 8 bits, see `ecgvlm.train.quantize`.
+It runs in 8 bits, see `ecgvlm.train.small.quantize`.
 """
 
 from __future__ import annotations

@@ -19,13 +19,14 @@ from random import Random
 
 import numpy as np
 
-from ecgvlm.datasets import Entry, find_records, read_labels, read_table
+from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
 from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.rows import PICTURES, Row
 from ecgvlm.paper.layouts import layout as known_layout
 from ecgvlm.paper.style import PageStyle, random_style
 from ecgvlm.paper.truth import PageTruth
-from ecgvlm.record import EcgError, Record, unreadable
+from ecgvlm.record import Record
 
 PAGES = ("clean", "scan", "photo")
 FORMATS = ("json", "parquet")

@@ -55,8 +55,8 @@ def build(
     from rich.console import Console
     from rich.progress import Progress
 
+    from ecgvlm.errors import EcgError
     from ecgvlm.instruct.build import build as built
-    from ecgvlm.record import EcgError
 
     if folds and not all(fold.strip().isdecimal() for fold in folds.split(",")):
         raise EcgError("unsupported_format", f"folds must be numbers, as in 1,2,3, not {folds!r}")

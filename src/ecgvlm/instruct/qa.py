@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
 from random import Random
 
-from ecgvlm.instruct import answers
+from ecgvlm.judge.evidence import MEASUREMENTS, SIGNS, Evidence
 from ecgvlm.labels import LABELS
-from ecgvlm.model.evidence import MEASUREMENTS, SIGNS, WAVES, Evidence
+from ecgvlm.measure import WAVES
 from ecgvlm.record import LEADS
-
-# The lists that ECGBench asks with: code -> (code as printed, name as printed).
-CLOSED_LISTS: dict[str, dict[str, tuple[str, str]]] = {
-    "code15": {
-        "1dAVb": ("1dAVb", "1st degree av block"), "RBBB": ("RBBB", "right bundle branch block"),
-        "LBBB": ("LBBB", "left bundle branch block"), "SB": ("SB", "sinus bradycardia"),
-        "ST": ("ST", "sinus tachycardia"), "AF": ("AF", "atrial fibrillation"),
-    },
-    "ptb-xl": {
-        "NORM": ("NORM", "normal ECG"), "MI": ("MI", "myocardial infarction"),
-        "STTC": ("STTC", "ST/T change"), "CD": ("CD", "conduction disturbance"),
-        "HYP": ("HYP", "hypertrophy"),
-    },
-    "cpsc": {
-        "NORM": ("NORM", "normal"), "AF": ("AF", "atrial fibrillation"),
-        "1dAVb": ("I-AVB", "first-degree atrioventricular block"),
-        "LBBB": ("LBBB", "left bundle branch block"), "RBBB": ("RBBB", "right bundle branch block"),
-        "PAC": ("PAC", "premature atrial contraction"),
-        "PVC": ("PVC", "premature ventricular contraction"), "STD": ("STD", "ST-segment depression"),
-        "STE": ("STE", "ST-segment elevated"),
-    },
-}  # fmt: skip
+from ecgvlm.words import answers
+from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article
 
 _OPTIONS = "\x00"  # stands for a list of options while the wording around it gets its typos
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
@@ -48,15 +25,6 @@ class QA:
     kind: str
     question: str
     answer: str
-
-
-@lru_cache
-def prompts() -> dict:
-    """The versioned data files: how people ask (`questions.toml`), what they call things (`names.toml`)."""
-    folder = files("ecgvlm.instruct") / "data"
-    return {
-        name: tomllib.loads((folder / f"{name}.toml").read_text("utf-8")) for name in ("questions", "names")
-    }
 
 
 def expand(template: str, rng: Random) -> str:
@@ -253,10 +221,6 @@ def _option(code: str, name: str, form: str) -> str:
 def _bare(asker: Asker, code: str) -> str:
     """A name without its article, as lists have it."""
     return without_article(asker.name("signs" if code in SIGNS else "labels", code))
-
-
-def without_article(name: str) -> str:
-    return re.sub("^(an?|the) ", "", name)
 
 
 _FORMS = ("C(N)", "C(N)", "C (N)", "C", "N", "C: N", "C - N")

@@ -14,14 +14,14 @@ from functools import lru_cache
 from importlib.resources import files
 from random import Random
 
-from ecgvlm.instruct import answers
 from ecgvlm.instruct.qa import QA, Asker, expand
+from ecgvlm.judge.evidence import LAYOUTS, MEASUREMENTS, SIGNS, Evidence
 from ecgvlm.labels import LABELS, NAMES
 from ecgvlm.measure import measure
-from ecgvlm.model.evidence import LAYOUTS, MEASUREMENTS, SIGNS, Evidence
 from ecgvlm.paper.truth import PageTruth
 from ecgvlm.record import LEADS, Record
 from ecgvlm.vocabulary import RHYTHMS, Term, terms
+from ecgvlm.words import answers
 
 # kind -> (subtask, type) of a row's metadata, and how often it is drawn.
 KINDS: dict[str, tuple[str, str, float]] = {

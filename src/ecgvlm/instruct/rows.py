@@ -11,9 +11,9 @@ from random import Random
 from typing import Any
 
 from ecgvlm.bench.gold import item_from_row
-from ecgvlm.datasets import read_labels, read_table
+from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.datasets import read_labels, read_table
 from ecgvlm.instruct.records import KINDS, ask, known_of_labels
-from ecgvlm.record import EcgError, unreadable
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
 
@@ -185,7 +185,7 @@ def read_pictures(table: Path, skipped: list[str] | None = None, seed: int = 0) 
     """Pictures of one's own: a CSV file with the columns file, and question and answer, or labels.
 
     file is relative to the table. Where a line has labels (and unknown) instead, as in
-    `ecgvlm.datasets.read_own`, one question about them is drawn; `ecgvlm instruct build` draws more.
+    `ecgvlm.files.datasets.read_own`, one question about them is drawn; `ecgvlm instruct build` draws more.
     """
     for line, cells in enumerate(read_table(table), start=2):
         where = f"{table}: line {line}"

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from random import Random
 
+from ecgvlm.judge.evidence import CAUTIONS, LAYOUTS, MEASUREMENTS, REASONS, Evidence, settle
 from ecgvlm.labels import LABELS
-from ecgvlm.model.evidence import CAUTIONS, LAYOUTS, MEASUREMENTS, REASONS, Evidence, LeadWaves, settle
+from ecgvlm.measure import LeadWaves
 from ecgvlm.record import LEADS
 
 _RANGES = {

@@ -13,9 +13,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from ecgvlm.errors import EcgError
 from ecgvlm.paper.text import text_mask
 from ecgvlm.paper.truth import Rendering
-from ecgvlm.record import EcgError
 
 KINDS = ("none", "scan", "photo")
 _NODE = 16  # px between the nodes at which a photo's inverse map is solved

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecgvlm.record import LEADS, EcgError
+from ecgvlm.errors import EcgError
+from ecgvlm.record import LEADS
 
 # Cabrera's order turns the frontal plane anticlockwise from aVL to III; aVR is printed inverted, as -aVR.
 CABRERA = ("aVL", "I", "aVR", "II", "aVF", "III", *LEADS[6:])

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from scipy.signal import resample_poly
 
+from ecgvlm.errors import EcgError
 from ecgvlm.paper.layouts import Strip
 from ecgvlm.paper.style import NAME_ROOM, Colour, PageStyle
 from ecgvlm.paper.text import HEADERS, Rule, facts, text_mask
 from ecgvlm.paper.truth import PageTruth, Rendering, TraceTruth
-from ecgvlm.record import LEADS, EcgError, Record
+from ecgvlm.record import LEADS, Record
 
 _SCALE_NOTE = re.compile(r"\b(25|50|5|10|20) ?(mm/s|mm/mV)")
 _FINE = 4  # traces are drawn this many times larger, then averaged down: line widths in quarter pixels

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ecgvlm.errors import EcgError
 from ecgvlm.paper.layouts import LAYOUTS, Layout, layout
 from ecgvlm.paper.text import BUILTIN, HERSHEY, available, system_fonts
-from ecgvlm.record import EcgError
 
 Colour = tuple[int, int, int]
 NAME_ROOM = 9.0  # mm that lead names need left of a row

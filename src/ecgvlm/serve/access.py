@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecgvlm.record import EcgError, unreadable
+from ecgvlm.errors import EcgError, unreadable
 
 PER_MINUTE = 120
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")

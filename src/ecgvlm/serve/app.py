@@ -21,20 +21,22 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
 import ecgvlm
-from ecgvlm.dicom import write_dicom
 from ecgvlm.digitize import FS
-from ecgvlm.image import MAX_BYTES
+from ecgvlm.errors import EcgError
+from ecgvlm.files.dicom import write_dicom
+from ecgvlm.files.image import MAX_BYTES
+from ecgvlm.files.records import csv_text
+from ecgvlm.judge.evidence import CAUTIONS, MEASUREMENTS
+from ecgvlm.judge.findings import SENSITIVITY
 from ecgvlm.labels import NAMES
-from ecgvlm.model.evidence import CAUTIONS, MEASUREMENTS
-from ecgvlm.model.findings import SENSITIVITY
 from ecgvlm.reader import Reader
-from ecgvlm.record import EcgError, Record, csv_text
-from ecgvlm.reports import QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
+from ecgvlm.record import Record
 from ecgvlm.serve import batches, chat, kept
 from ecgvlm.serve.gate import Gate, Limits, Metrics, error_body
 from ecgvlm.serve.schemas import ReadAnswer, ReadRefused, Refused
 from ecgvlm.serve.service import Service, Settings, refused
 from ecgvlm.serve.work import Reading, default_reader, jpeg
+from ecgvlm.show.reports import QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
 
 # Uploads are in memory already, bounded; a second copy on the disk would outlive a crash.
 MultiPartParser.spool_max_size = 2 * MAX_BYTES

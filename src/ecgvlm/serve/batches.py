@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, File, Form, Path, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import BATCH_PATH, Metrics, error_body
 from ecgvlm.serve.schemas import Batch, BatchResults
 from ecgvlm.serve.service import Service, refused

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import error_body
 from ecgvlm.serve.schemas import ChatRequest, Refused
 from ecgvlm.serve.service import Service

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ecgvlm.image import MAX_BYTES
+from ecgvlm.files.image import MAX_BYTES
 from ecgvlm.serve.access import Keys
 
 log = logging.getLogger("ecgvlm.serve")

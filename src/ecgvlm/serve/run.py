@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.app import create_app
 from ecgvlm.serve.service import Settings

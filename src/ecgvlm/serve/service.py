@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.reader import QUESTION, Answer, Reader
-from ecgvlm.record import EcgError, unreadable
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.pool import Pool, WorkerLost
 from ecgvlm.serve.store import Store

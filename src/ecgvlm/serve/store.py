@@ -30,10 +30,10 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlalchemy.pool import NullPool
 
+from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.instruct.records import ask, known_of_labels
 from ecgvlm.instruct.rows import Row
 from ecgvlm.reader import REPORT
-from ecgvlm.record import EcgError, unreadable
 
 _QUESTIONS = 4  # training rows speak of so many questions about the labels of one page
 

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize import FS
-from ecgvlm.image import open_pages
-from ecgvlm.model.evidence import Evidence
-from ecgvlm.overlay import find_evidence, find_overlay
+from ecgvlm.errors import EcgError
+from ecgvlm.files.image import open_pages
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.reader import Answer, Reader
-from ecgvlm.record import EcgError
-from ecgvlm.redact import redact
+from ecgvlm.show.overlay import find_evidence, find_overlay
+from ecgvlm.show.redact import redact
 
 NAME = "page"  # what workers call every file: the names that people give them stay with the HTTP layer
 

@@ -4,7 +4,7 @@ train`.
 
 import sys
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train.cli import app
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train.pages import Sample
 from ecgvlm.train.recipe import Adapter, Rates
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint import state_dict as dcp
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 _NAME = re.compile(r"step-(\d+)")
 _ALL = dcp.StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -36,7 +36,7 @@ def run(config: Path, resume: bool) -> None:
 
     recipe = read_recipe(config)
     if isinstance(recipe, Stages):
-        from ecgvlm.train.stages import run_stages
+        from ecgvlm.train.small.stages import run_stages
 
         run_stages(recipe, resume)
         made = recipe.out

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.record import EcgError, unreadable
+from ecgvlm.errors import EcgError, unreadable
 
 STEPS = ("step", "epoch", "loss", "rate", "gradient", "pages_s", "rows_s", "wait_share", "seconds")
 EVALUATIONS = ("step", "loss", "exact", "figure", "seconds")

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 INT8 = ".int8.onnx"
 
@@ -94,7 +94,7 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
     if isinstance(model, SmolVLM):
         save_transformers(model, folder)
     else:
-        from ecgvlm.train.smollm2 import SmolLM2, save_smollm2
+        from ecgvlm.train.small.smollm2 import SmolLM2, save_smollm2
 
         assert isinstance(model, SmolLM2)
         save_smollm2(model, folder)
@@ -107,8 +107,8 @@ def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> Non
     import torch
 
     if encoder:
-        from ecgvlm.train.encoder import Encoder, Ensemble
-        from ecgvlm.train.encoder import export as write_encoder
+        from ecgvlm.train.small.encoder import Encoder, Ensemble
+        from ecgvlm.train.small.encoder import export as write_encoder
 
         members = []
         for path in sorted(encoder[0].glob("member*.pt")):
@@ -119,8 +119,8 @@ def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> Non
         shutil.copy(encoder[0] / "encoder.json", folder)
         quantize(folder / "encoder.onnx")
     if language:
-        from ecgvlm.train.language import export as write_language
-        from ecgvlm.train.language import load
+        from ecgvlm.train.small.language import export as write_language
+        from ecgvlm.train.small.language import load
 
         write_language(load(language[0]), folder / "language.onnx")
         shutil.copy(language[0] / "tokenizer.json", folder)
@@ -133,7 +133,7 @@ def quantize(path: Path) -> Path:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    from ecgvlm.train.trees import TURN
+    from ecgvlm.train.small.trees import TURN
 
     out = path.with_name(path.name.removesuffix(".onnx") + INT8)
     # Convolutions stay as they are: ONNX Runtime has no fast one on signed 8-bit weights.

@@ -31,7 +31,7 @@ from torch.distributed.tensor import DTensor
 from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import load_task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train import checkpoint
 from ecgvlm.train.answering import (
     Answering,
@@ -85,7 +85,7 @@ def load(recipe: Recipe) -> tuple[Answering, Source, Source | None]:
     train: Source
     valid: Source | None = None
     if recipe.base == SMOLLM2:
-        from ecgvlm.train.smollm2 import EvidencePages
+        from ecgvlm.train.small.smollm2 import EvidencePages
 
         assert data.records is not None
         train = EvidencePages(data.records, data.folds, data.questions, recipe.seed)
@@ -114,7 +114,7 @@ def base_model(recipe: Recipe) -> Answering:
     """The recipe's base as it comes; new layers are seeded."""
     torch.manual_seed(recipe.seed)
     if recipe.base == SMOLLM2:
-        from ecgvlm.train.smollm2 import load_smollm2
+        from ecgvlm.train.small.smollm2 import load_smollm2
 
         return load_smollm2(recipe.data.tokens)
     from ecgvlm.train.smolvlm import load_smolvlm

@@ -16,14 +16,14 @@ import numpy as np
 from PIL import Image
 
 from ecgvlm.bench.parsers import strict_labels
-from ecgvlm.datasets import find_records
-from ecgvlm.image import load_image
+from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import find_records
+from ecgvlm.files.image import load_image
 from ecgvlm.instruct import build
 from ecgvlm.instruct.build import fit
 from ecgvlm.instruct.records import ask, known_of, printed
 from ecgvlm.instruct.rows import Row, load_rows
 from ecgvlm.labels import LABELS
-from ecgvlm.record import EcgError
 
 GRIDS = {3: (1, 2), 9: (2, 4)}  # tiles with the whole page's -> rows and columns of tiles
 _WINDOW = 32  # batches among which pages of like length are grouped

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 OURS = "ecgvlm"  # base of our own small model: findings encoder and language decoder
 SMOLLM2 = "smollm2"  # base of SmolLM2-135M behind our evidence tokens

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 from ecgvlm.train.answering import Answering, Chat, check_keys
 from ecgvlm.train.pages import GRIDS
 

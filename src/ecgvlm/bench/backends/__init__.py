@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ecgvlm.bench.backends.base import Ask, Backend, Failure, Reply
 from ecgvlm.bench.gold import Item
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 __all__ = ["BACKENDS", "Ask", "Backend", "Failure", "Reply", "make_backend"]
 

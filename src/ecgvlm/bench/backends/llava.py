@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 # The conversation that LLaVA's Vicuna models, PULSE-7B among them, were trained on ("llava_v1").
 VICUNA = (

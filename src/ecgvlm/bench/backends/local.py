@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.backends.base import Ask, Reply
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 
 class Transformers:

@@ -18,7 +18,7 @@ from ecgvlm.bench.backends.base import (
     scrub,
     sdk_failure,
 )
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 
 class OpenAICompatible:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ecgvlm.bench.backends.base import Ask, Reply
 from ecgvlm.bench.mentions import vocabulary
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 if TYPE_CHECKING:
     from ecgvlm.reader import Reader

@@ -10,7 +10,7 @@ from typing import Any
 from ecgvlm.bench.backends.base import Ask, Reply
 from ecgvlm.bench.gold import Item
 from ecgvlm.bench.task import Task
-from ecgvlm.record import EcgError
+from ecgvlm.errors import EcgError
 
 MODELS = ("empty", "norm", "random")
 

@@ -1,0 +1,25 @@
+"""Files that are whole or not there: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecgvlm.errors import unreadable
+
+
+def write_file(path: str | Path, data: bytes) -> None:
+    """Writes a file beside its place, then renames it; a pipe is written to. EcgError where it cannot."""
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        place = path.resolve()  # a link goes on pointing to it
+        part = place.with_name(place.name + ".part")
+        try:
+            part.write_bytes(data)
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise unreadable(path, f"cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,26 @@
+"""Problems that a user can act on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class EcgError(Exception):
+    """A problem the user can act on: one line that names the file and the cause, never a traceback.
+
+    `code` is one of the contract's error codes: unreadable_file, not_an_ecg, too_large, too_small,
+    unsupported_format.
+    """
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple:  # as exceptions of several arguments must, to come out of another process
+        return type(self), (self.code, self.message)
+
+
+def unreadable(where: str | Path, cause: str) -> EcgError:
+    """The error for a file that cannot be used, in one line whatever the cause's text looks like."""
+    return EcgError("unreadable_file", " ".join(f"{where}: {cause}".split()))

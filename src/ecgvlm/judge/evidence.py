@@ -1,0 +1,353 @@
+"""What a page holds, as the language model sees it: findings, measurements, leads and page, one token each.
+
+The vision half fills in an `Evidence`; `encode` turns it into the decoder's visual prefix. A visual token is
+a set of features ("label=AF", "decided=yes", "p0=9", ...), each with a learned embedding; the token is their
+sum. Numbers stand in the features digit by digit, as `say_*` writes them, so that the decoder can copy them
+exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from ecgvlm.labels import LABELS
+from ecgvlm.measure import WAVES, LeadWaves
+from ecgvlm.record import LEADS
+
+# name -> (key of `Evidence.measurements`, lower and upper limit of normal). Limits: AHA/ACCF/HRS
+# recommendations (Surawicz et al. 2009, QRS and axis; Rautaharju et al. 2009, QTc: the women's limit, as the
+# sex is not printed).
+MEASUREMENTS: dict[str, tuple[float, float]] = {
+    "heart_rate_bpm": (60, 100),
+    "pr_ms": (120, 200),
+    "qrs_ms": (0, 119),
+    "qt_ms": (0, 999),
+    "qtc_ms": (350, 460),
+    "axis_deg": (-30, 90),
+}
+REASONS = ("no_p_wave", "not_printed", "too_short", "unclear")
+LAYOUTS = ("3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1", "other")
+# What is odd about a page, in the words of the answers.
+CAUTIONS = {
+    "limb_leads": "the limb electrodes seem to be swapped",
+    "mirrored": "the page seems to be mirrored",
+    "scale": "the calibration pulse does not fit the speed or gain that is printed",
+    "cut_off": "leads are missing or cut off",
+    "child": "it may be a child's ECG, but the limits used here are an adult's",
+    "unlike": "the page is unlike those that I learned from",
+    "unsure": "the findings are a close call, so have a specialist read it",
+}
+SIGNS = ("STE", "STD", "TINV", "QWAVE")
+_NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
+HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
+POOR_QUALITY = 0.5
+_MARGIN_STEP, _MARGIN_CLIP = 0.5, 6.0
+_MAX_MV = 3.99
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that an answer may state.
+
+    probabilities, thresholds: calibrated probability of each of `LABELS`, and the probability from which on
+    it counts as found. measurements: each of `MEASUREMENTS`, None where it cannot be known; reasons then says
+    why, by one of `REASONS` ("unclear" where it says nothing). rr_variation: standard deviation of the RR
+    intervals divided by their mean, None where fewer than three beats are printed. leads: the waves of each
+    lead, None where it is not printed. mm_per_s, mm_per_mv, layout (one of `LAYOUTS`), cabrera and quality
+    (0..1) describe the page; cautions are of `CAUTIONS`, in their order.
+    """
+
+    probabilities: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    measurements: Mapping[str, float | None]
+    leads: Mapping[str, LeadWaves | None]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    rr_variation: float | None = None
+    layout: str = "other"
+    cabrera: bool = False
+    mm_per_s: float = 25.0
+    mm_per_mv: float = 10.0
+    quality: float = 1.0
+    cautions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, wanted, given in (
+            ("probabilities", LABELS, self.probabilities),
+            ("thresholds", LABELS, self.thresholds),
+            ("measurements", MEASUREMENTS, self.measurements),
+            ("leads", LEADS, self.leads),
+        ):
+            if set(wanted) != set(given):
+                raise ValueError(f"{name} must have exactly {', '.join(wanted)}, not {', '.join(given)}")
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {self.layout!r}")
+        if unknown := set(self.reasons.values()) - set(REASONS):
+            raise ValueError(f"reasons must be of {', '.join(REASONS)}, not {', '.join(unknown)}")
+        if list(self.cautions) != [caution for caution in CAUTIONS if caution in self.cautions]:
+            raise ValueError(
+                f"cautions must be of {', '.join(CAUTIONS)}, in this order, not {', '.join(self.cautions)}"
+            )
+
+    def margin(self, label: str) -> float:
+        """logit(probability) - logit(threshold), clipped to +-6; the label is found where it is >= 0."""
+        return margin(self.probabilities[label], self.thresholds[label])
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """The labels whose probability reaches their threshold, in the order of `LABELS`."""
+        return tuple(label for label in LABELS if self.margin(label) >= 0)
+
+    @property
+    def abstain(self) -> bool:
+        """Whether the findings are too unsure to rest on: a specialist must read the page."""
+        return "unsure" in self.cautions
+
+    def reason(self, measurement: str) -> str:
+        return self.reasons.get(measurement, "unclear")
+
+    def limit(self, measurement: str) -> str:
+        """Where a measurement that is not None lies: "low", "normal" or "high"."""
+        value = self.measurements[measurement]
+        assert value is not None
+        low, high = MEASUREMENTS[measurement]
+        return "low" if round(value) < low else "high" if round(value) > high else "normal"
+
+    @property
+    def regularity(self) -> str:
+        """ "regular", "slightly irregular", "irregular" or "unknown", from the RR intervals."""
+        if self.rr_variation is None:
+            return "unknown"
+        if self.rr_variation < 0.06:
+            return "regular"
+        return "slightly irregular" if self.rr_variation < 0.12 else "irregular"
+
+    def sign(self, sign: str, lead: str) -> bool:
+        """Whether a printed lead shows one of `SIGNS`.
+
+        ST elevation: 0.1 mV, 0.2 mV in V2 and V3; depression: 0.05 mV (fourth universal definition of
+        myocardial infarction, 2018). T inversion: 0.1 mV. Q wave: 0.1 mV deep and a quarter of R.
+        """
+        waves = self.leads[lead]
+        if waves is None:
+            return False
+        if sign == "STE":
+            return _tenths(waves.st) >= (20 if lead in ("V2", "V3") else 10)
+        if sign == "STD":
+            return _tenths(waves.st) <= -5
+        if sign == "TINV":
+            return _tenths(waves.t) <= -10
+        return _tenths(waves.q) <= -10 and _tenths(waves.q) * -4 >= _tenths(waves.r)
+
+    def leads_with(self, sign: str) -> tuple[str, ...]:
+        """The leads that show a sign; aVR, which looks at the heart from behind, is left out."""
+        return tuple(lead for lead in LEADS if lead != "aVR" and self.sign(sign, lead))
+
+    def beside(self, sign: str) -> tuple[str, ...]:
+        """The leads that show a sign beside a neighbour with it, as a report states signs.
+
+        Neighbours look at the heart from angles next to each other: V1 to V6, and in the frontal plane aVL,
+        I, II, aVF, III (fourth universal definition of myocardial infarction, 2018). What one lead shows
+        alone is mostly a normal variant: T inversion in V1 or III, a Q wave in III.
+        """
+        found = self.leads_with(sign)
+        pairs = [pair for row in _NEIGHBOURS for pair in pairwise(row) if set(pair) <= set(found)]
+        return tuple(lead for lead in found if any(lead in pair for pair in pairs))
+
+    def shows(self, sign: str) -> bool:
+        """Whether at least two leads show a sign."""
+        return len(self.leads_with(sign)) >= 2
+
+
+def margin(probability: float, threshold: float) -> float:
+    """logit(probability) - logit(threshold), clipped to +-6, exactly >= 0 where probability >= threshold."""
+    distance = min(max(_logit(probability) - _logit(threshold), -_MARGIN_CLIP), _MARGIN_CLIP)
+    return max(distance, 0.0) if probability >= threshold else min(distance, -1e-9)
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-6), 1 - 1e-6)
+    return math.log(p / (1 - p))
+
+
+def _tenths(mv: float) -> int:
+    """Tenths of a millimetre at 10 mm/mV, the unit that texts speak in."""
+    return round(min(max(mv, -_MAX_MV), _MAX_MV) * 100)
+
+
+def say_percent(probability: float) -> str:
+    """A probability in words: "97%", "under 1%", "over 99%"."""
+    percent = round(100 * probability)
+    return "under 1%" if percent < 1 else "over 99%" if percent > 99 else f"{percent}%"
+
+
+def say_measurement(value: float) -> str:
+    return str(round(value))
+
+
+def say_mm(mv: float, signed: bool = False) -> str:
+    """Millimetres at 10 mm/mV: "2.1", and with its sign where asked: "+2.1"."""
+    tenths = _tenths(mv)
+    sign = ("-" if tenths < 0 else "+") if signed else ""
+    return f"{sign}{abs(tenths) // 10}.{abs(tenths) % 10}"
+
+
+# Groups of labels of which at most one can hold, and the labels that a normal ECG cannot have.
+_EXCLUSIVE = (("SR", "SB", "ST", "AF", "AFLT", "PACE"), ("RBBB", "LBBB", "IRBBB"), ("1dAVb", "HAVB"))
+_PARENTS = {
+    "MI": ("AMI", "IMI", "LMI"),
+    "CD": ("RBBB", "LBBB", "IRBBB", "LAFB", "HAVB"),
+    "HYP": ("LVH",),
+}
+_NOT_NORMAL = (
+    "AF", "AFLT", "PACE", "HAVB", "RBBB", "LBBB", "LAFB", "LVH", "AMI", "IMI", "LMI", "STTC", "MI", "CD",
+    "HYP",
+)  # fmt: skip
+
+
+def settle(
+    probabilities: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    usual: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Probabilities without contradictions: of labels that exclude each other only the clearest stays found.
+
+    usual: the thresholds by which the clearest is chosen where `thresholds` were moved for a sensitivity, as
+    a threshold of nearly nothing makes anything look clear; sinus rhythm then gives way to any other.
+
+    The others move to just below their thresholds, and a superclass (MI, CD, HYP) to its threshold where one
+    of its kinds is found, so that `labels`, `findings` and words agree.
+    """
+    settled = dict(probabilities)
+
+    def margins(labels: tuple[str, ...]) -> list[tuple[float, str]]:
+        return sorted((margin(settled[x], thresholds[x]), x) for x in labels if settled[x] >= thresholds[x])
+
+    for group in _EXCLUSIVE:
+        found = [label for _, label in margins(group)]
+        if usual is not None:
+            found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
+        for label in found[:-1]:
+            settled[label] = 0.99 * thresholds[label]
+    for parent, kinds in _PARENTS.items():
+        if margins(kinds):
+            settled[parent] = max(settled[parent], thresholds[parent])
+    abnormal = margins(_NOT_NORMAL)
+    if abnormal and settled["NORM"] >= thresholds["NORM"]:
+        if abnormal[-1][0] >= margin(settled["NORM"], thresholds["NORM"]):
+            settled["NORM"] = 0.99 * thresholds["NORM"]
+        else:
+            for _, label in abnormal:
+                settled[label] = 0.99 * thresholds[label]
+    return settled
+
+
+def _features() -> tuple[str, ...]:
+    digits = "0123456789"
+    names = [f"label={x}" for x in LABELS] + [f"sign={x}" for x in SIGNS] + ["decided=yes", "decided=no"]
+    names += [f"margin={k}" for k in range(-12, 12)]
+    names += [f"p{place}={d}" for place in (0, 1) for d in digits] + ["p=under", "p=over"]
+    for name in MEASUREMENTS:
+        names += [f"{name}[{place}]" for place in range(4)] + [
+            f"{name}:{x}" for x in ("low", "normal", "high")
+        ]
+    names += [f"digit={d}" for d in (*digits, "-", "end")] + [f"reason={x}" for x in REASONS]
+    names += [f"rr={x}" for x in ("regular", "slightly irregular", "irregular", "unknown")]
+    names += [f"lead={x}" for x in LEADS] + ["printed=no"] + [f"lead:{x}" for x in SIGNS]
+    names += [f"{x}>{lead}" for x in (*SIGNS, "missing") for lead in (*LEADS, "end")]
+    for wave in WAVES:
+        names += [f"{wave}{place}={d}" for place in range(3) for d in digits] + [f"{wave}=-", f"{wave}=+"]
+    names += [f"layout={x}" for x in LAYOUTS] + ["cabrera=yes", "cabrera=no", "quality=poor", "quality=good"]
+    names += [f"quality{place}={d}" for place in range(3) for d in digits]
+    names += [
+        f"{unit}{place}={d}" for unit in ("speed", "gain") for place in range(4) for d in (*digits, ".")
+    ]
+    names += [f"caution={x}" for x in (*CAUTIONS, "none")]
+    return ("", *names)  # 0 fills up the sets
+
+
+FEATURES = _features()
+_IDS = {name: i for i, name in enumerate(FEATURES)}
+WIDTH = 32  # most features of one token
+TOKENS = len(LABELS) + len(SIGNS) + 4 * len(MEASUREMENTS) + 1 + len(LEADS) + 5
+
+
+def say_scale(value: float) -> str:
+    """A speed or gain as it is printed: "25", "12.5"."""
+    return f"{value:.3g}"[:4]
+
+
+def tokens(evidence: Evidence) -> list[list[str]]:
+    """The visual prefix as features, one list a token, always `TOKENS` of them in the same order."""
+    rows: list[list[str]] = []
+    for label in LABELS:
+        m, percent = evidence.margin(label), round(100 * evidence.probabilities[label])
+        row = [f"label={label}", f"decided={'yes' if m >= 0 else 'no'}"]
+        row.append(f"margin={min(math.floor(m / _MARGIN_STEP), 11)}")
+        if percent < 1:
+            row.append("p=under")
+        elif percent > 99:
+            row.append("p=over")
+        else:
+            row += [f"p{place}={d}" for place, d in enumerate(f"{percent:02d}")]
+        rows.append(row)
+    # Lists of leads are chained: the sign names the first lead, each lead of the list the next one.
+    chains = {sign: evidence.leads_with(sign) for sign in SIGNS}
+    chains["missing"] = tuple(lead for lead in LEADS if evidence.leads[lead] is None)
+    follows = {(sign, a): b for sign, leads in chains.items() for a, b in zip(("", *leads), (*leads, "end"))}
+    for sign in SIGNS:
+        row = [
+            f"sign={sign}",
+            f"decided={'yes' if evidence.shows(sign) else 'no'}",
+            f"{sign}>{follows[sign, '']}",
+        ]
+        rows.append(row)
+    for name in MEASUREMENTS:
+        value = evidence.measurements[name]
+        if value is None:
+            rows += [[f"{name}[{place}]", f"reason={evidence.reason(name)}"] for place in range(4)]
+            continue
+        text = say_measurement(value)[:4]
+        for place in range(4):
+            row = [f"{name}[{place}]", f"digit={text[place] if place < len(text) else 'end'}"]
+            rows.append([*row, f"{name}:{evidence.limit(name)}"] if place == 0 else row)
+    rows.append([f"rr={evidence.regularity}"])
+    for lead in LEADS:
+        waves, row = evidence.leads[lead], [f"lead={lead}"]
+        if waves is None:
+            row.append("printed=no")
+        else:
+            for wave in WAVES:
+                tenths = _tenths(getattr(waves, wave))
+                row += [f"{wave}{place}={d}" for place, d in enumerate(f"{abs(tenths):03d}")]
+                row.append(f"{wave}={'-' if tenths < 0 else '+'}")
+            row += [f"lead:{x}" for x in SIGNS if evidence.sign(x, lead)]
+        row += [f"{x}>{follows[x, lead]}" for x in chains if (x, lead) in follows]
+        rows.append(row)
+    rows.append(
+        [
+            f"layout={evidence.layout}",
+            f"cabrera={'yes' if evidence.cabrera else 'no'}",
+            f"missing>{follows['missing', '']}",
+        ]
+    )
+    quality = f"{round(100 * evidence.quality):03d}"
+    poor = "poor" if evidence.quality < POOR_QUALITY else "good"
+    rows.append([f"quality={poor}", *(f"quality{place}={d}" for place, d in enumerate(quality))])
+    for unit, scale in (("speed", evidence.mm_per_s), ("gain", evidence.mm_per_mv)):
+        rows.append([f"{unit}{place}={d}" for place, d in enumerate(say_scale(scale))])
+    rows.append([f"caution={x}" for x in evidence.cautions or ("none",)])
+    return rows
+
+
+def encode(evidence: Evidence) -> np.ndarray:
+    """The visual prefix: [TOKENS, WIDTH] int64 feature numbers, 0 where a token has fewer features."""
+    ids = np.zeros((TOKENS, WIDTH), np.int64)
+    for row, features in zip(ids, tokens(evidence)):
+        row[: len(features)] = [_IDS[x] for x in features]
+    return ids

@@ -1,0 +1,149 @@
+"""The findings encoder at run time: leads and measurements -> calibrated label probabilities. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit, logit
+
+from ecgvlm.digitize import Page
+from ecgvlm.judge.cautions import find_cautions
+from ecgvlm.judge.evidence import LAYOUTS, MEASUREMENTS, Evidence, settle
+from ecgvlm.labels import LABELS
+from ecgvlm.measure import WAVES, Measurements
+from ecgvlm.record import LEADS
+
+FS = 100.0  # Hz of the strips that the encoder sees
+SAMPLES = 1000  # ten seconds
+BEAT = 100  # samples of the median beat, at 125 Hz
+SENSITIVITY = (0.5, 0.99)  # lowest and highest that can be asked for
+NUMBERS = 13 + len(LEADS) * len(WAVES)
+
+
+def strips(leads: np.ndarray) -> np.ndarray:
+    """[12, n] mV at `FS` Hz -> [12, SAMPLES] float32, each lead around its median, NaN where not printed."""
+    out = np.full((12, SAMPLES), np.nan, np.float32)
+    n = min(SAMPLES, leads.shape[1])
+    out[:, :n] = leads[:, :n]
+    printed = np.isfinite(out).any(1)
+    out[printed] -= np.nanmedian(out[printed], axis=1, keepdims=True)
+    return out
+
+
+def numbers(m: Measurements) -> np.ndarray:
+    """[NUMBERS] float32: the measurements scaled to about one, NaN where unknown."""
+
+    def scaled(value: float | None, by: float) -> float:
+        return np.nan if value is None else value / by
+
+    axis = np.nan if m.axis_deg is None else np.deg2rad(m.axis_deg)
+    base = [
+        scaled(m.heart_rate_bpm, 100),
+        scaled(m.rr_variation, 0.1),
+        scaled(m.rr_variation_raw, 0.1),
+        scaled(m.pr_ms, 200),
+        scaled(m.qrs_ms, 100),
+        scaled(m.qt_ms, 400),
+        scaled(m.qtc_ms, 400),
+        np.sin(axis),
+        np.cos(axis),
+        m.p_score,
+        float(m.premature.mean()) if len(m.premature) else np.nan,
+        float(m.premature.any()) if len(m.premature) else np.nan,
+        len(m.beats) / 10,
+    ]
+    waves = [np.nan if (w := m.waves[lead]) is None else getattr(w, wave) for lead in LEADS for wave in WAVES]
+    return np.array(base + waves, np.float32)
+
+
+class FindingsModel:
+    """ONNX Runtime session of the encoder with its calibration and thresholds.
+
+    folder: where encoder.onnx and encoder.json lie, by default the package's own.
+    """
+
+    def __init__(self, folder: Path | None = None, threads: int = 2):
+        import onnxruntime
+
+        data = folder or files("ecgvlm").joinpath("data")
+        card = json.loads(data.joinpath("encoder.json").read_text())
+        self.name: str = card["name"]
+        if tuple(card["labels"]) != LABELS:
+            raise ValueError("encoder.json belongs to another vocabulary")
+        self._slope = np.array(card["slope"])
+        self._offset = np.array(card["offset"])
+        self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
+        self._sensitivity: dict[str, list[float]] = card.get("sensitivity", {})
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            data.joinpath("encoder.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def thresholds_at(self, sensitivity: float | None) -> Mapping[str, float]:
+        """The thresholds of `LABELS` that are expected to find this share of the pages with each finding.
+
+        None for the model's own, which seek the best F1. NORM and SR are no findings: their thresholds are
+        expected to spare this share of the pages without them. Raises ValueError outside `SENSITIVITY`, or
+        where the model's card was written before it held such thresholds.
+        """
+        if sensitivity is None:
+            return self.thresholds
+        low, high = SENSITIVITY
+        if not low <= sensitivity <= high:
+            raise ValueError(f"sensitivity must lie from {low} to {high}, not at {sensitivity:g}")
+        if not self._sensitivity:
+            raise ValueError(f"{self.name} knows no thresholds for a sensitivity")
+        known = logit([float(share) for share in self._sensitivity])
+        curves = logit(list(self._sensitivity.values())).T  # [labels, shares]
+        found = expit([np.interp(logit(sensitivity), known, curve) for curve in curves])
+        return {label: float(t) for label, t in zip(LABELS, found)}
+
+    def probabilities(self, leads: np.ndarray, measurements: Measurements) -> dict[str, float]:
+        """Calibrated probabilities of `LABELS`. leads: [12, n] mV at `FS` Hz."""
+        p = self.calibrated(strips(leads)[None], measurements.median_beat[None], numbers(measurements)[None])
+        return {label: float(value) for label, value in zip(LABELS, p[0])}
+
+    def calibrated(self, leads: np.ndarray, beats: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """[n, labels]. leads: [n, 12, SAMPLES] as of `strips`; beats: [n, 12, BEAT]; known: [n, NUMBERS]."""
+        inputs = {"leads": leads, "beat": beats, "numbers": known}
+        (logits,) = self._session.run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
+        return 1 / (1 + np.exp(-(self._slope * logits + self._offset)))
+
+    def __call__(self, page: Page, measurements: Measurements, sensitivity: float | None = None) -> Evidence:
+        """All that an answer about this page may state. sensitivity: of `thresholds_at`."""
+        probabilities = self.probabilities(page.leads(FS), measurements)
+        # How odd a page is, and how close a call, does not depend on where a user draws the lines.
+        usual = settle(probabilities, self.thresholds)
+        return replace(
+            self._evidence(probabilities, measurements, sensitivity),
+            layout=page.layout if page.layout in LAYOUTS else "other",
+            cabrera=page.order == "cabrera",
+            mm_per_s=page.mm_per_s,
+            mm_per_mv=page.mm_per_mv,
+            quality=page.quality,
+            cautions=find_cautions(page, measurements, numbers(measurements), usual, self.thresholds),
+        )
+
+    def judge(self, leads: np.ndarray, measurements: Measurements) -> Evidence:
+        """What the leads themselves tell, wherever they come from. leads: [12, n] mV at `FS` Hz."""
+        return self._evidence(self.probabilities(leads, measurements), measurements, None)
+
+    def _evidence(
+        self, probabilities: Mapping[str, float], measurements: Measurements, sensitivity: float | None
+    ) -> Evidence:
+        thresholds = self.thresholds_at(sensitivity)
+        usual = None if sensitivity is None else self.thresholds
+        return Evidence(
+            probabilities=settle(probabilities, thresholds, usual),
+            thresholds=thresholds,
+            measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
+            reasons=measurements.reasons,
+            leads=measurements.waves,
+            rr_variation=measurements.rr_variation,
+        )

@@ -1,0 +1,160 @@
+"""Where on the page each finding rests: the leads without which it falls, and what in them counts.
+
+The leads are found by occlusion: in one after the other, that whose loss costs the finding most first, a
+straight line takes the place of what the finding is defined by, and what is left is measured and judged
+again, until the probability has fallen far enough. Where it never falls by `DROP`, the line takes the place
+of whole leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgvlm.digitize import Page
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.judge.findings import FS, FindingsModel, numbers, strips
+from ecgvlm.labels import LABELS
+from ecgvlm.measure import WAVES, Measurements, measure
+from ecgvlm.record import LEADS
+
+DROP = 0.3  # fall of a finding's probability at which the leads taken away are called its evidence
+_ENOUGH = 0.4  # fall that is sought: a page that is drawn without the evidence is not read quite the same
+_MOST = 0.9  # of a low probability
+_MEASURE_FS = 500.0
+_BASE = 13  # numbers before those of the waves
+# What in a beat a finding is read from (its definition): P to QRS, QRS, or T; all else rests on RR intervals,
+# or, as flutter and fibrillation do, on what lies between the beats: whole leads are marked.
+_INTERVALS: dict[str, tuple[str, ...]] = {
+    "1dAVb": ("P",), "HAVB": ("P",), "RBBB": ("QRS",), "LBBB": ("QRS",),
+    "IRBBB": ("QRS",), "LAFB": ("QRS",), "CD": ("QRS",), "LVH": ("QRS",), "HYP": ("QRS",), "LVOLT": ("QRS",),
+    "AMI": ("QRS", "T"), "IMI": ("QRS", "T"),
+    "LMI": ("QRS", "T"), "MI": ("QRS", "T"), "STTC": ("T",),
+}  # fmt: skip
+# Findings that are beats which come early, and the s around their R peaks from P wave to end of T.
+_EARLY_BEATS = ("PAC", "PVC")
+EARLY = (-0.2, 0.45)
+# The leads that a finding's definition names come first where occlusion tells little between leads.
+_DEFINED: dict[str, tuple[str, ...]] = {
+    "1dAVb": ("II",), "HAVB": ("II",), "AF": ("II", "V1"), "AFLT": ("II", "III", "aVF", "V1"),
+    "RBBB": ("V1", "V6", "I"), "IRBBB": ("V1", "V6"), "LBBB": ("V1", "V6", "I"),
+    "LAFB": ("I", "aVL", "II", "aVF"),
+    "LVH": ("V1", "V2", "V5", "V6", "aVL"), "AMI": ("V1", "V2", "V3", "V4"), "IMI": ("II", "III", "aVF"),
+    "LMI": ("I", "aVL", "V5", "V6"),
+}  # fmt: skip
+_DEFINED_WORTH = 0.05
+_TIMED = ("SB", "ST", "SARRH")
+_WORDS = {"P": "P waves", "QRS": "QRS complexes", "T": "ST segments and T waves"}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The evidence of one finding.
+
+    intervals: of `overlay.Interval`, in which it shows in these leads; none where it rests on all of their
+    traces. premature: whether it shows in the beats that come early. drop: by this its probability falls
+    without them.
+    """
+
+    label: str
+    leads: tuple[str, ...]
+    drop: float
+    intervals: tuple[str, ...]
+    premature: bool
+
+    @property
+    def text(self) -> str:
+        """What the finding was judged by, in a sentence."""
+        if self.premature:
+            shown = "early beats"
+        else:
+            otherwise = "times of the beats" if self.label in _TIMED else "whole trace"
+            shown = " and ".join(_WORDS[name] for name in self.intervals) or otherwise
+        leads = "all leads" if len(self.leads) == len(LEADS) else ", ".join(self.leads)
+        if self.drop < DROP:
+            return f"Judged by the {shown} in {leads}; no part of the page alone decides."
+        fall = round(100 * self.drop)
+        return f"Judged by the {shown} in {leads}: without them the probability falls by {fall} points."
+
+
+def find_grounds(
+    page: Page, measured: Measurements, evidence: Evidence, model: FindingsModel
+) -> tuple[Ground, ...]:
+    """The evidence of every abnormal finding, in the findings' order."""
+    leads, fine = page.leads(FS), page.leads(_MEASURE_FS)
+    printed = [k for k in range(12) if np.isfinite(leads[k]).any()]
+    whole = model.probabilities(leads, measured)
+    worth = {k: _without(leads, measured, k, model) for k in printed}
+    grounds = []
+    for label in (x for x in evidence.findings if x not in ("NORM", "SR")):
+        defined = _DEFINED.get(label, ())
+        order = sorted(
+            printed, key=lambda k: worth[k][label] - (_DEFINED_WORTH if LEADS[k] in defined else 0.0)
+        )
+        # What a finding is defined by first; where that does not decide, all of the leads.
+        for intervals, early in dict.fromkeys(
+            ((_INTERVALS.get(label, ()), label in _EARLY_BEATS), ((), False))
+        ):
+            spans = _spans(measured, intervals, early)
+            taken: list[int] = []
+            drop = 0.0
+            for k in order:
+                taken.append(k)
+                rest, fine_rest = _hidden(leads, FS, taken, spans), _hidden(fine, _MEASURE_FS, taken, spans)
+                drop = whole[label] - model.probabilities(rest, measure(fine_rest, _MEASURE_FS))[label]
+                if drop >= max(DROP, min(_ENOUGH, _MOST * whole[label])):
+                    break
+            if drop >= DROP:
+                break
+        names = tuple(lead for k, lead in enumerate(LEADS) if k in taken)
+        grounds.append(Ground(label, names, float(drop), intervals, early))
+    return tuple(grounds)
+
+
+def _spans(measured: Measurements, intervals: Sequence[str], early: bool) -> list[tuple[float, float]]:
+    """Start and end in s of what is marked of each beat: its intervals, or all of it where it comes early.
+
+    Empty where nothing is, as the whole leads are then.
+    """
+    edges, spans = measured.spans, []
+    for beat, premature in zip(measured.beats.tolist(), measured.premature.tolist()):
+        if premature and early:
+            spans.append((beat + EARLY[0], beat + EARLY[1]))
+        elif not premature:
+            spans += [
+                (beat + start, beat + end)
+                for start, end in (edges[name] for name in intervals if name in edges)
+            ]
+    return spans
+
+
+def _hidden(
+    leads: np.ndarray, fs: float, taken: Sequence[int], spans: Sequence[tuple[float, float]]
+) -> np.ndarray:
+    """[12, n] mV at fs Hz with straight lines in the spans of the taken leads; in all of them without spans.
+
+    Not nothing at all: where a trace stops, the digitiser may take the next row's for it.
+    """
+    out = leads.copy()
+    time = (np.arange(leads.shape[1]) + 0.5) / fs
+    gone = np.full(leads.shape[1], not spans)
+    for start, end in spans:
+        gone |= (time >= start) & (time < end)
+    for k in taken:
+        known = np.isfinite(leads[k])
+        if not (known & ~gone).any():
+            out[k, known] = np.median(leads[k, known])
+        else:
+            here = known & gone
+            out[k, here] = np.interp(time[here], time[known & ~gone], leads[k, known & ~gone])
+    return out
+
+
+def _without(leads: np.ndarray, measured: Measurements, k: int, model: FindingsModel) -> dict[str, float]:
+    """Probabilities with lead k hidden from the encoder, the measurements of the whole page as they were."""
+    rest, beat, known = strips(leads), measured.median_beat.copy(), numbers(measured)
+    rest[k], beat[k] = np.nan, np.nan
+    known[_BASE + k * len(WAVES) : _BASE + (k + 1) * len(WAVES)] = np.nan
+    return dict(zip(LABELS, model.calibrated(rest[None], beat[None], known[None])[0].tolist()))

@@ -1,0 +1,1 @@
+"""What was read, drawn and written for people and other programs."""

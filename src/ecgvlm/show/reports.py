@@ -1,0 +1,241 @@
+"""What was read as files for other programs and people: PDF, FHIR R4, and the leads as CSV, WFDB or DICOM."""
+
+from __future__ import annotations
+
+import io
+import uuid
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+import ecgvlm
+from ecgvlm.judge.evidence import MEASUREMENTS
+from ecgvlm.labels import NAMES
+from ecgvlm.record import LEADS, Record
+
+DISCLAIMER = "Read by software; not a medical device. A clinician must check every reading."
+# measurement -> its name, unit, UCUM unit, LOINC code and LOINC's name of it
+QUANTITIES: dict[str, tuple[str, str, str, str, str]] = {
+    "heart_rate_bpm": ("Heart rate", "bpm", "/min", "8867-4", "Heart rate"),
+    "pr_ms": ("PR interval", "ms", "ms", "8625-6", "P-R Interval"),
+    "qrs_ms": ("QRS duration", "ms", "ms", "8633-0", "QRS duration"),
+    "qt_ms": ("QT interval", "ms", "ms", "8634-8", "Q-T interval"),
+    "qtc_ms": ("QTc interval", "ms", "ms", "8636-3", "Q-T interval corrected"),
+    "axis_deg": ("QRS axis", "°", "deg", "8632-2", "QRS axis"),
+}
+# SNOMED CT, as the PhysioNet/CinC Challenge 2021 maps its diagnoses; the other labels go by their names.
+SNOMED = {
+    "1dAVb": "270492004", "RBBB": "59118001", "LBBB": "164909002", "SB": "426177001", "ST": "427084000",
+    "AF": "164889003", "SR": "426783006", "SARRH": "427393009", "AFLT": "164890007", "PACE": "10370003",
+    "PAC": "284470004", "PVC": "427172004", "IRBBB": "713426002", "LAFB": "445118002", "LVH": "164873001",
+    "LVOLT": "251146004", "MI": "164865005",
+}  # fmt: skip
+_HL7 = "http://terminology.hl7.org/CodeSystem"
+_NO_VALUE = {"not_printed": "not-performed"}  # reason -> code of FHIR's data-absent-reason, else "unknown"
+
+
+def normal_range(measurement: str) -> str:
+    """The normal range of a measurement in words, "" where there is none to speak of."""
+    low, high = MEASUREMENTS[measurement]
+    if (low, high) == (0, 999):
+        return ""
+    return f"up to {high:g}" if low == 0 else f"{low:g} to {high:g}"
+
+
+def write_wfdb(record: Record) -> bytes:
+    """A ZIP archive of a WFDB record called ecg: ecg.hea and ecg.dat, 16 bit at 1,000 units a mV."""
+    import wfdb
+
+    file = io.BytesIO()
+    with TemporaryDirectory() as folder, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        wfdb.wrsamp(
+            "ecg", fs=record.fs, units=["mV"] * 12, sig_name=list(LEADS), fmt=["16"] * 12, write_dir=folder,
+            adc_gain=[1000.0] * 12, baseline=[0] * 12,
+            p_signal=np.clip(record.signal.T.astype(float), -32, 32),
+        )  # fmt: skip
+        for name in ("ecg.hea", "ecg.dat"):
+            archive.write(Path(folder) / name, name)
+    return file.getvalue()
+
+
+def fhir_bundle(answer: Mapping[str, Any], when: datetime | None = None) -> dict:
+    """An answer (the contract's object) as a FHIR R4 collection: DiagnosticReport, Observations and Device.
+
+    Nothing in it names a patient; statuses are "preliminary", as no clinician has looked. when: it was read.
+    """
+    at = (when or datetime.now(UTC)).isoformat(timespec="seconds")
+    device = {
+        "resourceType": "Device",
+        "deviceName": [{"name": "ecgvlm", "type": "model-name"}],
+        "version": [{"value": f"{ecgvlm.__version__}, {answer['model']}"}],
+        "note": [{"text": DISCLAIMER}],
+    }
+    resources = [device]
+    urls = [_url()]
+    for observation in (*_quantities(answer), *_findings(answer)):
+        observation.update(
+            resourceType="Observation",
+            status="preliminary",
+            effectiveDateTime=at,
+            device={"reference": urls[0]},
+        )
+        resources.append(observation)
+        urls.append(_url())
+    report = {
+        "resourceType": "DiagnosticReport",
+        "status": "preliminary",
+        "category": [_coded(f"{_HL7}/v2-0074", "EC", "Electrocardiac (e.g., EKG, EEC, Holter)")],
+        "code": _coded("http://loinc.org", "11524-6", "EKG study"),
+        "effectiveDateTime": at,
+        "issued": at,
+        "result": [{"reference": url} for url in urls[1:]],
+        "conclusion": f"{answer['report']}\n{DISCLAIMER}",
+    }  # fmt: skip
+    entries = [{"fullUrl": _url(), "resource": report}]
+    entries += [{"fullUrl": url, "resource": resource} for url, resource in zip(urls, resources)]
+    return {"resourceType": "Bundle", "type": "collection", "timestamp": at, "entry": entries}
+
+
+def _url() -> str:
+    return f"urn:uuid:{uuid.uuid4()}"
+
+
+def _coded(system: str, code: str, display: str) -> dict:
+    return {"coding": [{"system": system, "code": code, "display": display}], "text": display}
+
+
+def _quantities(answer: Mapping[str, Any]) -> list[dict]:
+    out = []
+    for key, (name, unit, ucum, loinc, display) in QUANTITIES.items():
+        observation: dict[str, Any] = {"code": _coded("http://loinc.org", loinc, display) | {"text": name}}
+        value = answer["measurements"][key]
+        low, high = MEASUREMENTS[key]
+
+        def quantity(number: float, unit: str = unit, ucum: str = ucum) -> dict:
+            return {"value": number, "unit": unit, "system": "http://unitsofmeasure.org", "code": ucum}
+
+        if value is None:
+            reason = answer["measurements"].get("reasons", {}).get(key, "")
+            code = _NO_VALUE.get(reason, "unknown")
+            observation["dataAbsentReason"] = {
+                "coding": [{"system": f"{_HL7}/data-absent-reason", "code": code}],
+                "text": reason.replace("_", " ") or "unclear",
+            }
+        else:
+            observation["valueQuantity"] = quantity(value)
+        if normal_range(key):
+            bounds = {"high": quantity(high)} if low == 0 else {"low": quantity(low), "high": quantity(high)}
+            observation["referenceRange"] = [bounds]
+        out.append(observation)
+    return out
+
+
+def _findings(answer: Mapping[str, Any]) -> list[dict]:
+    """Every label as present or absent, with its probability."""
+    out = []
+    for label, probability in answer["labels"].items():
+        code = {"text": NAMES[label]}
+        if label in SNOMED:
+            code = _coded("http://snomed.info/sct", SNOMED[label], NAMES[label])
+        component = {
+            "code": {"text": "probability"},
+            "valueQuantity": {"value": probability, "system": "http://unitsofmeasure.org", "code": "1"},
+        }
+        out.append({"code": code, "valueBoolean": label in answer["findings"], "component": [component]})
+    return out
+
+
+def pdf_report(answer: Mapping[str, Any], leads: np.ndarray | None = None, fs: float = 500.0) -> bytes:
+    """An answer (the contract's object) as PDF, and on a second page the leads: [12, n] mV at fs Hz."""
+    from reportlab.graphics.shapes import Drawing, Rect
+    from reportlab.lib import colors
+    from reportlab.lib.pagesizes import A4
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.lib.units import mm
+    from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Table
+
+    styles = getSampleStyleSheet()
+    text, small, head = styles["BodyText"], styles["Italic"], styles["Heading3"]
+
+    def bar(p: float, found: bool) -> Drawing:
+        drawing = Drawing(40 * mm, 3 * mm)
+        drawing.add(Rect(0, 0, 40 * mm, 3 * mm, fillColor=colors.whitesmoke, strokeColor=None))
+        colour = colors.HexColor("#b3261e" if found else "#8a8a8a")
+        drawing.add(Rect(0, 0, 40 * mm * p, 3 * mm, fillColor=colour, strokeColor=None))
+        return drawing
+
+    shown = sorted(
+        (label for label, p in answer["labels"].items() if label in answer["findings"] or p >= 0.2),
+        key=lambda label: -answer["labels"][label],
+    )
+    findings = [
+        [
+            Paragraph(f"<b>{NAMES[label]}</b>" if label in answer["findings"] else NAMES[label], text),
+            bar(answer["labels"][label], label in answer["findings"]),
+            f"{answer['labels'][label]:.0%}",
+        ]
+        for label in shown
+    ]
+    measured = [["", "", "normal"]]
+    for key, (name, unit, *_) in QUANTITIES.items():
+        value = answer["measurements"][key]
+        reason = answer["measurements"].get("reasons", {}).get(key, "unclear").replace("_", " ")
+        measured.append(
+            [name, f"unknown ({reason})" if value is None else f"{value:.0f} {unit}", normal_range(key)]
+        )
+    page = answer["page"]
+    scale = f"{page['layout']} page, {page['mm_per_s']:g} mm/s, {page['mm_per_mv']:g} mm/mV"
+    story = [
+        Paragraph("ECG reading", styles["Title"]),
+        Paragraph(escape(DISCLAIMER), small),
+        Paragraph(escape(answer["answer"]), styles["Heading2"]),
+        Paragraph("Report", head),
+        Paragraph(escape(answer["report"]), text),
+        Paragraph("Findings", head),
+        Table(findings, colWidths=[75 * mm, 45 * mm, 15 * mm], hAlign="LEFT")
+        if findings
+        else Paragraph("none", text),
+        Paragraph("Measurements", head),
+        Table(measured, colWidths=[45 * mm, 60 * mm, 30 * mm], hAlign="LEFT"),
+        Paragraph("Page", head),
+        Paragraph(escape(f"{scale}, quality {page['quality']:.0%}. Model {answer['model']}."), text),
+    ]
+    if leads is not None:
+        story += [PageBreak(), Paragraph("Leads as digitised", head), _plot(leads, fs)]
+    file = io.BytesIO()
+    document = SimpleDocTemplate(
+        file, pagesize=A4, title="ECG reading", author="ecgvlm", leftMargin=18 * mm, rightMargin=18 * mm,
+        topMargin=12 * mm, bottomMargin=12 * mm,
+    )  # fmt: skip
+    document.build(story)
+    return file.getvalue()
+
+
+def _plot(leads: np.ndarray, fs: float) -> Any:
+    """The leads, one below the other, ten seconds over 170 mm, 1 mV over 7 mm."""
+    from reportlab.graphics.shapes import Drawing, PolyLine, String
+    from reportlab.lib import colors
+    from reportlab.lib.units import mm
+
+    row, left, per_s, per_mv = 11 * mm, 10 * mm, 16 * mm, 6 * mm
+    drawing = Drawing(174 * mm, row * 12 + 4 * mm)
+    step = max(1, round(fs / 125))
+    for i, lead in enumerate(LEADS):
+        y = row * (11.5 - i)
+        drawing.add(String(0, y - 1 * mm, lead, fontSize=8))
+        trace = leads[i, : int(10 * fs) : step]
+        known = np.isfinite(trace)
+        trace = np.clip(trace - np.median(trace[known]), -3, 3) if known.any() else trace
+        for run in np.split(np.arange(len(trace)), np.flatnonzero(~known)):
+            run = run[known[run]]
+            if len(run) > 1:
+                points = np.stack([left + run * step / fs * per_s, y + trace[run] * per_mv], 1)
+                line = PolyLine(points.round(1).ravel().tolist(), strokeWidth=0.5, strokeColor=colors.black)
+                drawing.add(line)
+    return drawing

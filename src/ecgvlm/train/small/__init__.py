@@ -1,0 +1,1 @@
+"""Makes the shipped model: page net, pool of observations, encoder, trees, decoder, cautions."""

@@ -1,0 +1,183 @@
+"""The page net in 8 bits: less than half the time, a quarter of the memory.
+
+    python -m ecgvlm.train.small.quantize runs/pagenet/pagenet.float.onnx --records ../shared/data/ptbxl \
+        --out src/ecgvlm/data/pagenet.onnx
+
+`ecgvlm.train.small.pagenet` calls it at its end. Ranges of the activations come from pages of folds 1 to 6.
+Weights keep 7 bits: on processors without VNNI a sum of two products of 8 bits overflows, and answers must
+not depend on the machine. The floats of the net that ships: benchmarks/results/training/pagenet.float.onnx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from ecgvlm.digitize.grid import find_grid
+from ecgvlm.digitize.page import rectify
+
+CALIBRATION_PAGES = 24
+_CLIP = 8.0  # of the trace's logits: finer steps where it is decided what is ink
+_LANES = 16  # channels that the kernels for 8 bits work on at a time
+
+
+def calibration_pages(records: Path, count: int, seed: int = 11) -> list[np.ndarray]:
+    """Halves of rectified pages of folds 1 to 6, clean, scanned, photographed: [H, W, 3] uint8 RGB each."""
+    from ecgvlm.files.datasets import load_ptbxl
+    from ecgvlm.paper.degrade import degrade
+    from ecgvlm.paper.render import render
+    from ecgvlm.paper.style import random_style
+
+    ecgs = load_ptbxl(records, folds=range(1, 7))
+    pages: list[np.ndarray] = []
+    k = 0
+    while len(pages) < count:
+        rng = np.random.default_rng([seed, k])
+        k += 1
+        page = render(ecgs[rng.integers(len(ecgs))], random_style(rng), rng)
+        page = degrade(page, ("none", "scan", "photo")[k % 3], rng)
+        paper = find_grid(page.image)
+        if paper is None:
+            continue
+        try:
+            image, _ = rectify(page.image, paper)
+        except ValueError:
+            continue
+        half = image.shape[0] // 32 * 16
+        pages.append(np.ascontiguousarray(image[:half] if k % 2 else image[half:]))
+    return pages
+
+
+def quantize(source: Path, pages: Sequence[np.ndarray], out: Path) -> None:
+    """Writes the page net of `train.small.pagenet.export` in 8 bits, as `digitize.pagenet.PageNet` reads it.
+
+    Its `page` is [H / 2, 2, W / 2, 6] uint8: a page's own memory. pages: [H, W, 3] uint8 RGB, for the ranges
+    of the activations; sides multiples of 16.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plain, clean, coarse = (Path(folder) / name for name in ("plain.onnx", "clean.onnx", "coarse.onnx"))
+        logits = _simplified(source, plain)
+        quant_pre_process(str(plain), str(clean), skip_symbolic_shape=True)
+        kept = [
+            node.name
+            for node in onnx.load(clean).graph.node
+            if node.op_type in ("Sigmoid", "DepthToSpace", "Slice")
+        ]
+        ranges = {
+            "page": [{"scale": np.array(1 / 255, np.float32), "zero_point": np.array(0, np.uint8)}],
+            logits: [{"rmin": np.array(-_CLIP, np.float32), "rmax": np.array(_CLIP, np.float32)}],
+        }
+        quantize_static(
+            str(clean), str(coarse), _Feed(pages), quant_format=QuantFormat.QDQ, per_channel=True,
+            reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            nodes_to_exclude=kept, extra_options={"TensorQuantOverrides": ranges},
+        )  # fmt: skip
+        net = onnx.load(coarse)
+    _take_bytes(net)
+    onnx.checker.check_model(net)
+    part = out.with_suffix(".onnx.tmp")
+    onnx.save(net, part)
+    os.replace(part, out)
+
+
+class _Feed(CalibrationDataReader):
+    def __init__(self, pages: Sequence[np.ndarray]):
+        self._pages = iter(pages)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        page = next(self._pages, None)
+        if page is None:
+            return None
+        return {"page": _folded(page).transpose(2, 0, 1)[None] / np.float32(255)}
+
+
+def _folded(page: np.ndarray) -> np.ndarray:
+    """[H, W, C] -> [H / 2, W / 2, 4 C]: row, column and colour of the px of each two by two."""
+    h, w, c = page.shape
+    return page.reshape(h // 2, 2, w // 2, 2 * c).transpose(0, 2, 1, 3).reshape(h // 2, w // 2, 4 * c)
+
+
+def _simplified(source: Path, out: Path) -> str:
+    """Write the net without its first nodes, which fold two by two px, and with `_LANES` trace channels.
+
+    The fold that is left for the caller has the order of `_folded`, not torch's. Returns the name of the
+    trace's logits.
+    """
+    net = onnx.load(source)
+    graph = net.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+
+    def set_weight(name: str, value: np.ndarray) -> None:
+        weights[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
+
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    kernel = numpy_helper.to_array(weights[first.input[1]])  # [n, 12, 3, 3], the 12 by colour, row, column
+    n = len(kernel)
+    set_weight(first.input[1], kernel.reshape(n, 3, 4, 3, 3).transpose(0, 2, 1, 3, 4).reshape(n, 12, 3, 3))
+    first.input[0] = "page"
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("page", TensorProto.FLOAT, [1, 12, "h", "w"]))
+    shuffle = next(node for node in graph.node if node.op_type == "DepthToSpace")
+    last = next(node for node in graph.node if node.output[0] == shuffle.input[0])
+    for name in last.input[1:3]:
+        value = numpy_helper.to_array(weights[name])  # the trace has 4 channels: the rest are nothing
+        set_weight(name, np.concatenate([value, np.zeros((_LANES - 4, *value.shape[1:]), np.float32)]))
+    ends = {"first": 0, "past": 4, "axis": 1}
+    graph.initializer.extend(numpy_helper.from_array(np.array([v]), name) for name, v in ends.items())
+    shuffle.input[0] = "four"
+    cut = helper.make_node("Slice", [last.output[0], *ends], ["four"], name="four")
+    nodes = list(graph.node)
+    nodes.insert(nodes.index(shuffle), cut)
+    # Of what is left, only that which an output needs.
+    wanted = {output.name for output in graph.output}
+    used: list[onnx.NodeProto] = []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+            used.insert(0, node)
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(used)
+    onnx.save(net, out)
+    return last.output[0]
+
+
+def _take_bytes(net: onnx.ModelProto) -> None:
+    """Let the net fold the page's bytes itself, instead of quantising a folded page of floats."""
+    graph = net.graph
+    first = next(node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "page")
+    graph.node.remove(first)
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 12]), "folded_shape"))
+    steps = [
+        helper.make_node("Transpose", ["page"], ["beside"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", ["beside", "folded_shape"], ["joined"]),
+        helper.make_node("Unsqueeze", ["joined", "batch"], ["folded"]),
+        helper.make_node("Transpose", ["folded"], [first.output[0]], perm=[0, 3, 1, 2]),
+    ]
+    graph.initializer.append(numpy_helper.from_array(np.array([0]), "batch"))
+    for node in reversed(steps):
+        graph.node.insert(0, node)
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("page", TensorProto.UINT8, ["h", 2, "w", 6]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("net", type=Path)
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--pages", type=int, default=CALIBRATION_PAGES)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    quantize(args.net, calibration_pages(args.records, args.pages), args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The language half of the model: a page's evidence and a question -> the answer in words. No torch."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from ecgvlm.judge.evidence import WIDTH, Evidence, encode
+from ecgvlm.words.statements import statements, understood
+
+SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
+PAD, ASK, ANSWER, END = range(len(SPECIAL))
+QUESTION_TOKENS = 400  # of a longer question only the end is read, where the request usually stands
+LOOK = 24  # tokens of a statement by which it is chosen; what follows is decided by then
+_NUMBER = re.compile(r"[\d.%+-]+|under|over")
+
+
+@dataclass
+class _Node:
+    """A place in the tree of statements. children: by token; END leads to None."""
+
+    children: dict[int, _Node | None] = field(default_factory=dict)
+
+
+@dataclass(order=True)
+class _Path:
+    """A beginning of a statement.
+
+    cost: minus its log probability. read: how many of its tokens the decoder has read, leading to past.
+    after: [vocabulary] log probabilities of the next token, where all are read.
+    """
+
+    cost: float
+    order: int
+    node: _Node | None = field(compare=False)
+    said: tuple[int, ...] = field(compare=False)
+    read: int = field(compare=False)
+    past: np.ndarray = field(compare=False)
+    after: np.ndarray | None = field(compare=False)
+
+
+def numbers(tokenizer: Tokenizer) -> np.ndarray:
+    """[vocabulary] bool: tokens that only fill in what was measured."""
+    free = np.zeros(tokenizer.get_vocab_size(), bool)
+    for token, i in tokenizer.get_vocab().items():
+        free[i] = bool(_NUMBER.fullmatch(token.lstrip("\u0120")))
+    return free
+
+
+class Language:
+    """The decoder. folder: where language.onnx and tokenizer.json lie, by default the package's own.
+
+    It says only what the page's evidence supports: `instruct.statements` lists all true answers, and the
+    decoder's probabilities choose among them. A statement's probability is that of its first words; the
+    numbers in it are those measured, whatever the decoder thinks of them.
+    """
+
+    def __init__(self, folder: Path | None = None, threads: int = 1):
+        data = folder or files("ecgvlm").joinpath("data")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            data.joinpath("language.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer = Tokenizer.from_str(data.joinpath("tokenizer.json").read_text("utf-8"))
+        layers, _, heads, _, width = self._session.get_inputs()[2].shape
+        self._empty = np.zeros((layers, 2, heads, 0, width), np.float32)
+        self._free = numbers(self._tokenizer)
+        self._page: tuple[Evidence, np.ndarray] | None = None
+
+    def answer(self, evidence: Evidence, question: str) -> str:
+        """The most probable true answer; the same evidence and question always give the same words."""
+        said = statements(evidence, question)
+        return said[0] if len(said) == 1 else self._choose(evidence, question, said)
+
+    def stream(self, evidence: Evidence, question: str) -> Iterator[str]:
+        """The answer word by word."""
+        yield from re.findall(r"\s*\S+\s*$|\s*\S+", self.answer(evidence, question))
+
+    def free(self, evidence: Evidence, question: str, max_tokens: int = 400) -> str:
+        """What the decoder says greedily and not held to the evidence: to measure how much it needs that."""
+        words = [ASK, *self._tokenizer.encode(question).ids[-QUESTION_TOKENS:], ANSWER]
+        past, said = self._prefix(evidence), []
+        for _ in range(max_tokens):
+            logits, past = self._run(words, past)
+            words = [int(logits[-1].argmax())]
+            if words[0] == END:
+                break
+            said += words
+        return self._tokenizer.decode(said).removeprefix(" ")
+
+    def _choose(self, evidence: Evidence, question: str, said: list[str]) -> str:
+        """Uniform-cost search over the tree of statements: the first one completed is the most probable."""
+        root, leaves = _Node(), dict[tuple[int, ...], str]()
+        for text, ids in zip(said, (x.ids for x in self._tokenizer.encode_batch(said))):
+            node: _Node | None = root
+            for token in ids:
+                assert node is not None
+                node = node.children.setdefault(token, _Node())
+            assert node is not None
+            node.children[END] = None
+            leaves[tuple(ids)] = text
+        question = understood(question)
+        if question.isupper():  # capitals are other tokens, and were rare in training
+            question = question.lower()
+        words = [ASK, *self._tokenizer.encode(question).ids[-QUESTION_TOKENS:], ANSWER]
+        logits, past = self._run(words, self._prefix(evidence))
+        order = itertools.count()
+        paths = [_Path(0.0, next(order), root, (), 0, past, logits[-1])]
+        while True:
+            path = heapq.heappop(paths)
+            if path.node is None:
+                return leaves[path.said]
+            if path.after is not None:
+                for token, child in path.node.children.items():
+                    # Where ways part it counts however late; reports may begin with the same long caution.
+                    cost = path.cost + self._cost(path.after, token)
+                    longer = path.said if child is None else (*path.said, token)
+                    heapq.heappush(paths, _Path(cost, next(order), child, longer, path.read, path.past, None))
+                continue
+            # There is one way to go for a while: the decoder reads all of it at once.
+            node, whole = path.node, list(path.said)
+            while node is not None and len(node.children) == 1:
+                ((token, node),) = node.children.items()
+                whole += [token] if node is not None else []
+            new = whole[path.read : None if node is not None else LOOK]
+            after, past, cost = None, path.past, path.cost
+            if new:
+                logits, past = self._run(new, past)
+                known = len(path.said) - path.read  # their cost is counted
+                following = [*new[known:], *([END] if node is None else [])]
+                for place, token in enumerate(following, len(path.said)):
+                    cost += self._cost(logits[place - path.read - 1], token) if place < LOOK else 0.0
+                after = logits[-1] if node is not None else None
+            read = path.read + len(new)
+            heapq.heappush(paths, _Path(cost, next(order), node, tuple(whole), read, past, after))
+
+    def _cost(self, after: np.ndarray, token: int) -> float:
+        return 0.0 if self._free[token] else -float(after[token])
+
+    def _run(self, words: list[int], past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[T] tokens after past -> [T, vocabulary] log probabilities of the next, and the new past."""
+        nothing = np.zeros((0, WIDTH), np.int64)
+        logits, past = self._session.run(None, {"features": nothing, "words": np.array(words), "past": past})
+        logits = logits - logits.max(1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(1, keepdims=True)), past
+
+    def _prefix(self, evidence: Evidence) -> np.ndarray:
+        """The page's keys and values; kept, so that the next question about the same page starts at once."""
+        page = self._page  # threads share a decoder: another one may put its own page here meanwhile
+        if page is None or page[0] is not evidence:
+            inputs = {"features": encode(evidence), "words": np.zeros(0, np.int64), "past": self._empty}
+            page = self._page = (evidence, self._session.run(None, inputs)[1])
+        return page[1]

@@ -1,0 +1,307 @@
+"""Everything that may be said about a page: the true sentences that the decoder chooses from."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from ecgvlm.judge.evidence import MEASUREMENTS, SIGNS, Evidence
+from ecgvlm.labels import LABELS, NAMES
+from ecgvlm.measure import WAVES
+from ecgvlm.record import LEADS
+from ecgvlm.words import answers
+from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article
+
+_LIST = re.compile(
+    r"option|(?:this|provided|given) list|following|choose|select|pick|choices|labels|enumerat|separat|joined"
+    r"|among|which of|divided|\bappl(?:y|ies)\b",
+    re.I,
+)
+# What somebody else said about the page, orders what to answer, and how old somebody is are no part of the
+# question.
+_HEARSAY = re.compile(
+    r"\(age \d+\)|[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
+    r"[^.!?\n]*\b(?:header|page|machine|computer|printout|printer|doctor|colleague)\b[^.!?\n]*"
+    r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?"
+    r"|\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
+    r"|\b(?:just |simply |only )?(?:say|reply|answer)(?: that)?(?: it is| with)? (?:ab)?normal\b[.!]?",
+    re.I,
+)
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
+_YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
+_WHOLE = re.compile(
+    r"report|describ|diagnos|interpret|summar|verdict|analy[sz]|evaluat|normal|rhythm|finding|impression"
+    r"|conclu|\b(?:what|which) .*\b(?:shows?|say)\b|make of|detect"
+    r"|classify|sum up|going on|all right|^read\b|the (?:main |overall )?result\b",
+    re.I,
+)
+_BOTH = re.compile(r"\bnormal\b.*\babnormal\b|\babnormal\b.*\bnormal\b", re.I)
+_DOUBTED = re.compile(
+    r"\b(?:sure|certain|mistaken|mistake|doubt|disagrees?|again|another look|stand by|stick to|final answer"
+    r"|don't (?:agree|believe)|can't be right|(?:that|you are|seems|this is) (?:right|correct|wrong))\b"
+    r"|^\W*really",
+    re.I,
+)
+_PAGE = re.compile(
+    r"cabrera|invert|upside|order|calibrat|quality|readable|legible|leads are|missing|printed|speed|\bgain"
+    r"|layout|format|arrange|strip|rows|columns|rely|trust|swap|electrode|mm/|millimet"
+    r"|technical|problem.*\b(?:page|picture|image|scan|photo|print|copy|record)",
+    re.I,
+)
+_BEYOND = re.compile(
+    r"treat|therap|drug|medic|dose|prognos|risk|cause|why|should|surg|live|die|\bage\b"
+    r"|\b(?:the|his|her|my|their|whose|'s) name\b",
+    re.I,
+)
+_RIGHT = re.compile(r"right|correct|agree|true|confirm|think|really", re.I)
+_READINGS = (
+    answers.verdict,
+    answers.report,
+    answers.diagnosis,
+    answers.findings,
+    answers.rhythm,
+    answers.regular,
+)
+_ABOUT = (
+    answers.layout, answers.scale, answers.quality, answers.printed, answers.cabrera, answers.problems,
+)  # fmt: skip
+# Lead I must be called a lead: "I" is also who asks.
+_LEADS = {lead: rf"(?i:(?<!\w){lead}(?!\w))" for lead in LEADS} | {"I": r"(?i:leads?|in) I(?!\w)"}
+_JOINTS = re.compile(r"\s?\(|: | - ")
+
+
+def statements(evidence: Evidence, question: str) -> list[str]:
+    """All true answers that the question may get, each once."""
+    asked = understood(question)
+    if _YES_NO.search(asked) and not _lettered(asked):
+        return _yes_or_no(evidence, asked) + general(evidence, asked, question)
+    return list(dict.fromkeys(_listed(evidence, asked))) or general(evidence, asked, question)
+
+
+def understood(question: str) -> str:
+    """The question without what others said or ordered (all of it where nothing else is asked) and its slips.
+
+    A slip is an unknown word that one letter more, less, other or swapped makes a known one.
+    """
+    asked = _HEARSAY.sub(" ", question).strip()
+    asked = asked if re.search(r"\w\w", asked) else question
+    return _WORD.sub(lambda match: _mended(match[0]), asked)
+
+
+@lru_cache(4096)
+def _mended(word: str) -> str:
+    """A word of four letters or more as it was meant; as it is where that is not clear."""
+    plain = word.lower()
+    if plain in _known_words():
+        return word
+    meant = [known for known in _known_words() if _one_slip(plain, known)]
+    if len(meant) != 1:
+        return word
+    return meant[0].upper() if word.isupper() else meant[0].capitalize() if word[0].isupper() else meant[0]
+
+
+def _one_slip(a: str, b: str) -> bool:
+    """Whether one letter more, less, other, or two swapped make one word of the other."""
+    if abs(len(a) - len(b)) > 1:
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    x, y = a[start:], b[start:]
+    return x[1:] == y[1:] or x[1:] == y or x == y[1:] or (x[:2] == y[1::-1] and x[2:] == y[2:])
+
+
+@lru_cache
+def _known_words() -> frozenset[str]:
+    """Every word of four letters or more in what people ask and what they call things."""
+    texts: list[str] = [
+        *NAMES.values(),
+        *(x for codes in CLOSED_LISTS.values() for y in codes.values() for x in y),
+    ]
+    tables: list = [prompts()]
+    while tables:
+        table = tables.pop()
+        if isinstance(table, str):
+            texts.append(table)
+        elif not isinstance(table, int):
+            tables += table.values() if isinstance(table, dict) else table
+    return frozenset(word.lower() for text in texts for word in _WORD.findall(text))
+
+
+def general(evidence: Evidence, question: str, hearsay: str = "") -> list[str]:
+    """The answers to all questions that list no options: both reports and up to two hundred sentences.
+
+    Where the question names findings, measurements, signs, waves or leads, only what concerns those. Whether
+    hearsay is right may be asked: then the findings that it names are meant.
+    """
+    found = [code for code, _ in mentions(question) or (mentions(hearsay) if _RIGHT.search(question) else [])]
+    if _BOTH.search(question):  # "normal or abnormal" names no finding
+        found = [code for code in found if code != "NORM"]
+    labels = [code for code in found if code in NAMES]
+    measures, signs, waves, groups = (
+        _named(question, kind) for kind in ("measurements", "signs", "waves", "groups")
+    )
+    if "qt_ms" in measures:  # with a slip of the pen in the word before it, QTc may be meant
+        measures.append("qtc_ms")
+    leads = [lead for lead in LEADS if re.search(_LEADS[lead], question)]
+    known = labels or measures or signs or groups
+    if re.search(r"\breport\b", question, re.I) and not known:
+        return [answers.report(evidence), answers.diagnosis(evidence)]
+    said = [answers.unchanged(evidence)]
+    anything = not (found or measures or signs or waves or groups or leads)
+    rest = question  # without the names of findings: a paced rhythm is no question for the rhythm
+    for code, name in mentions(question):
+        rest = rest.replace(name, " ") if code != "NORM" else rest
+    whole, page = _WHOLE.search(rest), _PAGE.search(question)
+    if anything and not page and not _BEYOND.search(question):
+        if whole:
+            # Whoever offers both words wants one of them, and not the rhythm alone.
+            readings = _READINGS[:4] if _BOTH.search(rest) else _READINGS
+            return list(dict.fromkeys(said + [answer(evidence) for answer in readings]))
+        if _DOUBTED.search(question):
+            return said
+    if not known or _BEYOND.search(question):
+        said += [answers.UNANSWERABLE, answers.HELLO]
+    if "" in found or not found:
+        said.append(answers.OUTSIDE)
+    if anything or whole:
+        said += [answer(evidence) for answer in _READINGS]
+    if anything or page:
+        said += [answer(evidence) for answer in _ABOUT]
+    for label in labels or (LABELS if anything else ()):
+        said += [answers.finding(evidence, label), answers.likelihood(evidence, label)]
+    for name in measures or (MEASUREMENTS if anything else ()):
+        said.append(answers.measurement(evidence, name))
+        said += [
+            answers.limit(evidence, name, side)
+            for side in ("high", "low")
+            if name in prompts()["names"][side]
+        ]
+        said += [answers.within(evidence, name)] if name != "qt_ms" else []
+    if "heart_rate_bpm" in measures:  # "pulse" may be its rate or its rhythm
+        said += [answers.rhythm(evidence), answers.regular(evidence)]
+    for name in groups or (answers.GROUPS if anything else ()):
+        said.append(answers.group(evidence, name))
+    for sign in signs or (SIGNS if anything or leads else ()):
+        said.append(answers.leads_list(evidence, sign))
+        said += [answers.lead_sign(evidence, sign, lead) for lead in leads or (LEADS if anything else ())]
+    for lead in leads or (LEADS if anything or waves else ()):
+        said.append(answers.lead(evidence, lead))
+        said += [answers.lead_amount(evidence, wave, lead) for wave in waves or WAVES]
+    return list(dict.fromkeys(said))
+
+
+def _named(question: str, table: str) -> list[str]:
+    """What a question names of a table of names, longer names first ("corrected QT" is not QT)."""
+    text, found = question, []
+    names = [(name, key) for key, written in prompts()["names"][table].items() for name in written]
+    for name, key in sorted(names, key=lambda pair: -len(pair[0])):
+        pattern = rf"(?i:(?<!\w){re.escape(without_article(name))}(?!\w))"
+        if re.search(pattern, text):
+            found.append(key)
+            text = re.sub(pattern, " ", text)
+    return list(dict.fromkeys(found))
+
+
+def _listed(evidence: Evidence, question: str) -> list[str]:
+    """The answers to a question that lists its options; empty where it lists none.
+
+    Lettered choices: the letters whose option was found, or all where no option is known to be true. Findings
+    to select from: those found, joined in every usual way.
+    """
+    if letters := _lettered(question):
+        right = [letter for letter, text in letters.items() if _true(evidence, text)]
+        return right or list(letters)
+    mentioned = [mention for mention in mentions(question) if mention[0]]
+    if len(mentioned) < 2 or not _LIST.search(question):
+        return []
+    # "NORM" among options is for a page to which no other option applies.
+    others = [option for option in mentioned if option[0] != "NORM"]
+    options = others if any(answers.holds(evidence, code) for code, _ in others) else mentioned
+    joints = prompts()["questions"]["close"]["separators"]
+    asked = [
+        joint for joint, names in joints.items() if any(name in question for name in names if len(name) > 3)
+    ]
+    return [answers.close(evidence, options, joint) for joint in asked or joints]
+
+
+def _yes_or_no(evidence: Evidence, question: str) -> list[str]:
+    """The true word about the one finding that is named; any word where that is not clear."""
+    named = [code for code, _ in mentions(question)]
+    known = len(named) == 1 and named[0]
+    words = [("no", "yes")[answers.holds(evidence, named[0])]] if known else ["yes", "no", "not sure"]
+    return [form for word in words for form in (word, word.capitalize(), word.upper())]
+
+
+def _lettered(question: str) -> dict[str, str]:
+    """Letter -> text of each lettered option; empty unless there are at least A and B, in order."""
+    marks = list(_LETTER.finditer(question))
+    letters = "".join(mark[1] for mark in marks)
+    start = letters.rfind("AB")
+    if start < 0:
+        return {}
+    marks, letters = marks[start:], letters[start:]
+    if not "ABCDEFGH".startswith(letters):
+        return {}
+    ends = [mark.start() for mark in marks[1:]] + [len(question)]
+    return {mark[1]: question[mark.end() : end] for mark, end in zip(marks, ends)}
+
+
+def _true(evidence: Evidence, text: str) -> bool:
+    found = mentions(text)
+    return bool(found) and all(answers.holds(evidence, code) for code, _ in found)
+
+
+def mentions(text: str) -> list[tuple[str, str]]:
+    """(code, as printed) of each finding that a text names, once each, in order; "" for one we cannot judge.
+
+    A code with its name, as in "RBBB(right bundle branch block)", is one mention.
+    """
+    pattern, codes = _names()
+    spans: list[tuple[str, int, int]] = []
+    for match in pattern.finditer(text):
+        code = codes[match[0]] if match[0] in codes else codes[_plain(match[0])]
+        if spans and spans[-1][0] == code and _JOINTS.fullmatch(text[spans[-1][2] : match.start()]):
+            bracket = "(" in text[spans[-1][2] : match.start()]
+            closed = bracket and text[match.end() : match.end() + 1] == ")"
+            spans[-1] = (code, spans[-1][1], match.end() + closed)
+        else:
+            spans.append((code, match.start(), match.end()))
+    out: dict[str, str] = {}
+    for code, start, end in spans:
+        out.setdefault(code, text[start:end])
+    return list(out.items())
+
+
+@lru_cache
+def _names() -> tuple[re.Pattern[str], dict[str, str]]:
+    """All names and codes as one pattern, the longest first, and what they stand for.
+
+    They are found in any case, but for "ST".
+    """
+    names = prompts()["names"]
+    codes = {without_article(name): "" for name in names["outside"]["names"]}
+    for table in (names["labels"], {sign: names["signs"][sign] for sign in ("STE", "STD")}, names["codes"]):
+        for code, written in table.items():
+            for name in written:
+                codes[without_article(name)] = code
+    for code, name in NAMES.items():
+        codes |= {code: code, name: code}
+    for options in CLOSED_LISTS.values():
+        for code, written in options.items():
+            codes |= dict.fromkeys(written, code)
+    short = {"ST"}  # in small letters no finding
+    for name in list(codes):
+        if name not in short:
+            codes[_plain(name)] = codes.pop(name)
+    longer = set(codes) - short
+
+    def either(words: set[str]) -> str:
+        ordered = sorted(words, key=len, reverse=True)
+        return "|".join(re.escape(word).replace(r"\ ", "[ -]") for word in ordered)
+
+    pattern = rf"(?<!\w)(?:(?i:{either(longer)})|{either(short)})(?!\w)"
+    return re.compile(pattern), codes
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", " ")

@@ -1,0 +1,143 @@
+"""DICOM pictures, documents and waveforms become the pages that they hold."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
+
+from ecgvlm.digitize import Digitizer
+from ecgvlm.errors import EcgError
+from ecgvlm.files.dicom import write_dicom
+from ecgvlm.files.image import load_image, open_pages
+from ecgvlm.files.records import read_dicom
+from ecgvlm.simulate import Simulation, simulate
+
+HEIGHT, WIDTH = 300, 500
+
+
+def dataset(syntax: str = ExplicitVRLittleEndian) -> FileDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=["ecgvlm"])
+    meta.TransferSyntaxUID = syntax
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    return data
+
+
+def picture(pixels: np.ndarray, kind: str, bits: int = 8, **more) -> bytes:
+    """pixels: [H, W], [H, W, 3] or [frames, H, W, 3]."""
+    data = dataset()
+    data.SamplesPerPixel = 3 if pixels.ndim > 2 else 1
+    data.Rows, data.Columns = pixels.shape[:2] if pixels.ndim < 4 else pixels.shape[1:3]
+    data.NumberOfFrames = pixels.shape[0] if pixels.ndim == 4 else 1
+    data.PhotometricInterpretation = kind
+    data.BitsAllocated = 8 * pixels.dtype.itemsize
+    data.BitsStored, data.HighBit, data.PixelRepresentation = bits, bits - 1, 0
+    if data.SamplesPerPixel == 3:
+        data.PlanarConfiguration = 0
+    data.PixelData = pixels.tobytes()
+    for name, value in more.items():
+        setattr(data, name, value)
+    return written(data)
+
+
+def written(data: FileDataset) -> bytes:
+    file = io.BytesIO()
+    data.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def ramp() -> np.ndarray:
+    """[H, W] uint8, dark on the left, bright on the right."""
+    return np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))
+
+
+def test_colour():
+    rgb = np.dstack([ramp(), ramp()[:, ::-1], np.zeros_like(ramp())])
+    assert (load_image(picture(rgb, "RGB")) == rgb).all()
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_grey_of_any_depth(bits):
+    deep = (ramp().astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint8 if bits == 8 else np.uint16)
+    found = load_image(picture(deep, "MONOCHROME2", bits))
+    assert np.abs(found.astype(int) - ramp()[..., None]).max() <= 2
+
+
+def test_inverted_grey():
+    found = load_image(picture(ramp(), "MONOCHROME1"))
+    assert np.abs(found.astype(int) - (255 - ramp())[..., None]).max() <= 1
+
+
+def test_frames_are_pages():
+    frames = np.zeros((2, HEIGHT, WIDTH, 3), np.uint8)
+    frames[1, ..., 0] = 255
+    leaves = open_pages(picture(frames, "RGB"), "a.dcm")
+    assert [leaf.name for leaf in leaves] == ["a.dcm (page 1)", "a.dcm (page 2)"]
+    assert (leaves[1].load() == (255, 0, 0)).all()
+
+
+def test_jpeg_inside():
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+
+    file = io.BytesIO()
+    Image.fromarray(ramp()).save(file, "JPEG", quality=95)
+    data = pydicom.dcmread(io.BytesIO(picture(ramp(), "MONOCHROME2")))
+    data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    data.PixelData = encapsulate([file.getvalue()])
+    data["PixelData"].is_undefined_length = True
+    assert np.abs(load_image(written(data)).astype(int) - ramp()[..., None]).mean() < 3
+
+
+def test_document():
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (400, 300), "red").save(file, "PDF")
+    data = dataset()
+    data.EncapsulatedDocument = file.getvalue() + b"\0" * (len(file.getvalue()) % 2)
+    data.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    assert np.abs(load_image(written(data)).astype(int) - (255, 0, 0)).mean() < 2
+
+
+def test_waveform_written_and_read(tmp_path):
+    record, _ = simulate(Simulation(rate_bpm=72), 1)
+    record.signal[3, 40:60] = np.nan
+    found = read_dicom(write_dicom(record))
+    assert found.fs == record.fs
+    np.testing.assert_allclose(found.signal, record.signal, atol=2e-3)
+    assert found.patient == ""
+
+
+def test_waveform_is_printed_and_read_back():
+    """The page that a waveform becomes holds what was recorded."""
+    record, _ = simulate(Simulation(rate_bpm=72), 1)
+    page = Digitizer(threads=1)(load_image(write_dicom(record)))
+    found = page.leads(record.fs)
+    n = min(found.shape[1], record.signal.shape[1])
+    two = np.stack([found[1, :n], record.signal[1, :n]])
+    two = two[:, np.isfinite(two).all(0)]
+    assert np.corrcoef(two)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        (lambda: b"\0" * 128 + b"DICM" + b"\0" * 40, "unreadable_file"),
+        (lambda: written(dataset()), "unreadable_file"),
+        (lambda: picture(ramp(), "MONOCHROME2")[:-5000], "unreadable_file"),
+        (lambda: picture(ramp(), "MONOCHROME2", Rows=60_000, Columns=60_000), "too_large"),
+        (lambda: picture(ramp(), "MONOCHROME2", NumberOfFrames=5_000), "too_large"),
+    ],
+)
+def test_unusable(file: Callable[[], bytes], code):
+    with pytest.raises(EcgError) as error:
+        load_image(file(), "a.dcm")
+    assert error.value.code == code
+    assert "\n" not in error.value.message

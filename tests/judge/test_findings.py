@@ -1,0 +1,32 @@
+"""Where the shipped model draws its lines: by default for the best F1, elsewhere for a sensitivity."""
+
+import numpy as np
+import pytest
+
+from ecgvlm.judge.findings import SENSITIVITY, FindingsModel
+from ecgvlm.labels import LABELS
+
+
+@pytest.fixture(scope="module")
+def model() -> FindingsModel:
+    return FindingsModel(threads=1)
+
+
+def test_without_a_sensitivity_the_thresholds_are_the_model_s_own(model):
+    assert model.thresholds_at(None) == model.thresholds
+
+
+def test_more_sensitivity_calls_more_findings_and_less_that_is_unremarkable(model):
+    rows = [model.thresholds_at(float(s)) for s in np.linspace(*SENSITIVITY, 23)]
+    for label in LABELS:
+        curve = np.array([row[label] for row in rows])
+        assert ((curve > 0) & (curve < 1)).all()
+        rising = label in ("NORM", "SR")
+        assert (np.diff(curve) >= -1e-9).all() if rising else (np.diff(curve) <= 1e-9).all(), label
+    assert rows[0]["AF"] > 2 * rows[-1]["AF"]
+
+
+@pytest.mark.parametrize("sensitivity", [0.0, 0.49, 0.995, 1.0, float("nan")])
+def test_a_sensitivity_that_nothing_is_known_of_is_refused(model, sensitivity):
+    with pytest.raises(ValueError, match=r"from 0\.5 to 0\.99"):
+        model.thresholds_at(sensitivity)
