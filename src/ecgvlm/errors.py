@@ -21,6 +21,13 @@ class EcgError(Exception):
         return type(self), (self.code, self.message)
 
 
+class UsageError(Exception):
+    """A command, option or file of settings that does not fit: one line that says what to change.
+
+    Not about a page: those raise `EcgError`, whose codes are the contract's.
+    """
+
+
 def unreadable(where: str | Path, cause: str) -> EcgError:
     """The error for a file that cannot be used, in one line whatever the cause's text looks like."""
     return EcgError("unreadable_file", " ".join(f"{where}: {cause}".split()))
