@@ -25,8 +25,8 @@ from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.page import Strip
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
-from ecgvlm.paper.degrade import degrade
-from ecgvlm.paper.render import render
+from ecgvlm.paper.degrade import PAGE_KINDS
+from ecgvlm.paper.print import print_page
 from ecgvlm.paper.style import random_style
 from ecgvlm.record import Record
 
@@ -76,7 +76,7 @@ def one(job: tuple[Record, str, int]) -> dict:
     record, kind, seed = job
     rng = np.random.default_rng(seed)
     style = random_style(rng)
-    page = degrade(render(record, style, rng), kind, rng)
+    page = print_page(record, kind, rng, style)
     truth = page.truth
     row = {
         "record": record.meta["ecg_id"],
@@ -137,13 +137,13 @@ def main() -> None:
     rng = np.random.default_rng(args.seed)
     jobs = [
         (records[i % len(records)], kind, int(rng.integers(2**31)))
-        for kind in ("none", "scan", "photo")
+        for kind in PAGE_KINDS
         for i in range(args.pages)
     ]
     with ProcessPoolExecutor(args.workers) as pool:
         rows = list(pool.map(one, jobs, chunksize=4))
     result: dict = {"fold": args.fold, "pages_each": args.pages, "seed": args.seed}
-    for kind in ("none", "scan", "photo"):
+    for kind in PAGE_KINDS:
         part = [row for row in rows if row["kind"] == kind]
         snr = np.concatenate([row["snr"] for row in part])
         gridded = np.concatenate([row["snr"] for row in part if row["grid"] != "none"])

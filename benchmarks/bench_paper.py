@@ -21,8 +21,8 @@ from functools import partial
 import cv2
 import numpy as np
 
-from ecgvlm.paper.degrade import degrade
-from ecgvlm.paper.render import render
+from ecgvlm.paper.degrade import PAGE_KINDS
+from ecgvlm.paper.print import print_page
 from ecgvlm.paper.style import random_style
 from ecgvlm.record import LEADS, Record
 
@@ -40,7 +40,7 @@ def our_page(kind: str, width: int, seed: int) -> float:
     """Draws one page; CPU seconds it took."""
     began = time.process_time()
     rng = np.random.default_rng(seed)
-    degrade(render(spikes(rng), random_style(rng, width_px=width), rng), kind, rng)
+    print_page(spikes(rng), kind, rng, random_style(rng, width_px=width))
     return time.process_time() - began
 
 
@@ -84,10 +84,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=60)
     parser.add_argument("--width", type=int, default=1600)
     args = parser.parse_args()
-    speeds = {
-        name: speed(partial(our_page, kind, args.width), args.pages)
-        for name, kind in (("clean", "none"), ("scan", "scan"), ("photo", "photo"))
-    }
+    speeds = {kind: speed(partial(our_page, kind, args.width), args.pages) for kind in PAGE_KINDS}
     try:
         import ecg_plot  # noqa: F401
     except ImportError:

@@ -43,8 +43,8 @@ from ecgvlm.files.image import load_image, write_image
 from ecgvlm.judge.findings import FS as FINDINGS_FS
 from ecgvlm.judge.findings import FindingsModel, numbers, strips
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.paper.degrade import degrade
-from ecgvlm.paper.render import render
+from ecgvlm.paper.degrade import PAGE_KINDS
+from ecgvlm.paper.print import print_page
 from ecgvlm.paper.style import random_style
 from ecgvlm.reader import QUESTION, REPORT, Reader
 from ecgvlm.simulate import random_simulation, simulate
@@ -61,8 +61,7 @@ def make_pages(folder: Path, count: int) -> list[Path]:
     for k in range(count):
         rng = np.random.default_rng([7, k])
         record, _ = simulate(random_simulation(rng, CONDITIONS[k % len(CONDITIONS)]), k)
-        page = render(record, random_style(rng, width_px=1600), rng)
-        page = degrade(page, ("none", "scan", "photo")[k % 3], rng)
+        page = print_page(record, PAGE_KINDS[k % 3], rng, random_style(rng, width_px=1600))
         files.append(folder / f"page{k:03}.jpg")
         write_image(files[-1], page.image)
     return files

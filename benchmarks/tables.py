@@ -12,9 +12,10 @@ import re
 import sys
 from pathlib import Path
 
+from ecgvlm.paper.degrade import PAGE_KINDS
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = {"clean": "clean", "scan": "scan", "photo": "photo"}
 PUBLISHED = {"f1": 85.4, "auc": 90.7, "hl": 5.0}  # PULSE-7B on ECGBench's own code15-test (arXiv 2410.19008)
 
 
@@ -40,7 +41,7 @@ def headline() -> str:
     scores = load("fold8/scores.json")["code15-test"]
     head = ["code15-test, `pulse` parser, x 100", "macro F1", "hard-label AUC", "AUROC", "Hamming loss"]
     rows = []
-    for kind in (*PAGES, "all"):
+    for kind in (*PAGE_KINDS, "all"):
         s = scores["ecgvlm"][kind]["pulse"]
         rows.append([f"**ecgvlm**, {kind} pages", *(percent(s, x) for x in ("f1", "auc", "auroc", "hl"))])
     for system, name in (
@@ -61,10 +62,15 @@ def headline() -> str:
 
 def classes() -> str:
     scores = load("fold8/scores.json")["code15-test"]["ecgvlm"]
-    head = ["class", "pages with it", *(f"F1 {kind}" for kind in PAGES), *(f"AUROC {kind}" for kind in PAGES)]
+    head = [
+        "class",
+        "pages with it",
+        *(f"F1 {kind}" for kind in PAGE_KINDS),
+        *(f"AUROC {kind}" for kind in PAGE_KINDS),
+    ]
     rows = []
     for label in scores["clean"]["pulse"]["per_class"]:
-        read = [scores[kind]["pulse"] for kind in PAGES]
+        read = [scores[kind]["pulse"] for kind in PAGE_KINDS]
         ranked = [s["calibration"]["classes"].get(label, {}).get("auroc") for s in read]
         row = [label, str(read[0]["per_class"][label]["positives"])]
         for value in (*(s["per_class"][label]["f1"] for s in read), *ranked):
@@ -131,7 +137,7 @@ def superclasses() -> str:
     scores = load("fold8/scores.json")["ptb-test"]
     head = ["ptb-test (NORM MI STTC CD HYP), x 100", "macro F1", "hard-label AUC", "AUROC", "Hamming loss"]
     rows = []
-    for system, kinds in (("ecgvlm", PAGES), ("original signal", ["all"])):
+    for system, kinds in (("ecgvlm", PAGE_KINDS), ("original signal", ["all"])):
         for kind in kinds:
             s = scores[system][kind]["pulse"]
             name = f"**ecgvlm**, {kind} pages" if system == "ecgvlm" else "our encoder on the original signal"
@@ -190,7 +196,7 @@ def pages() -> str:
     head = ["what", "clean", "scan", "photo", "goal"]
     infarct = scans["auroc_against_normal"]["MI or PMI"]["MI"]
     against = infarct | {"ci95": {"auroc": infarct["ci95"]}}
-    kinds = [found[kind] for kind in ("none", "scan", "photo")]
+    kinds = [found[kind] for kind in PAGE_KINDS]
     rows = [
         [
             f"leads against the record, median SNR (dB), {found['pages_each']} pages each of fold 8",
@@ -251,7 +257,7 @@ def reports() -> str:
     every = load("fold8/scores.json")
     said, judged = every["ptb-test-report"]["ecgvlm"], every["code15-test"]["ecgvlm"]
     rows = [
-        [name, *(percent(said[kind], key) for kind in (*PAGES, "all")), goal]
+        [name, *(percent(said[kind], key) for kind in (*PAGE_KINDS, "all")), goal]
         for name, key, goal in (
             ("facts that hold by the cardiologist's report, labels or the signal", "facts_held", "90"),
             ("facts of the cardiologist's report that ours states", "facts_recall", "70"),
@@ -259,13 +265,13 @@ def reports() -> str:
             ("facts that the cardiologist's report states too", "facts_precision", ""),
         )
     ]  # fmt: skip
-    calibrations = [judged[kind]["pulse"]["calibration"] for kind in (*PAGES, "all")]
+    calibrations = [judged[kind]["pulse"]["calibration"] for kind in (*PAGE_KINDS, "all")]
     for name, key, goal in (
         ("calibration error (ECE, 15 bins) of NORM, ABNORMAL and the six", "ece", "3"),
         ("- what the best calibrated model would show on so few pages", "ece_by_chance", ""),
     ):
         rows.append([name, *(f"{100 * c[key]:.1f}" for c in calibrations), goal])
-    return table(["fold 8, x 100", *PAGES, "all", "goal"], rows)
+    return table(["fold 8, x 100", *PAGE_KINDS, "all", "goal"], rows)
 
 
 def stages() -> str:

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 QUIET = Noise(wander_mv=0.03, muscle_mv=0.006)
 # name -> heart, page style, kind of degradation
 PAGES = {
-    "sinus_rhythm.png": (Simulation(rate_bpm=68, noise=QUIET), page_style("classic", px_per_mm=5.4), "none"),
+    "sinus_rhythm.png": (Simulation(rate_bpm=68, noise=QUIET), page_style("classic", px_per_mm=5.4), "clean"),
     "atrial_fibrillation_scan.jpg": (
         Simulation(rhythm="af", rate_bpm=104, noise=QUIET), page_style("edan"), "scan",
     ),
@@ -26,14 +26,14 @@ PAGES = {
         page_style("ge", px_per_mm=5.8), "photo",
     ),
     "sinus_bradycardia_6x2.png": (
-        Simulation(rate_bpm=44, noise=QUIET), page_style("schiller", layout="6x2+1R", px_per_mm=5.6), "none",
+        Simulation(rate_bpm=44, noise=QUIET), page_style("schiller", layout="6x2+1R", px_per_mm=5.6), "clean",
     ),
     "first_degree_av_block_photo.jpg": (
         Simulation(pr_ms=272, rate_bpm=66, noise=QUIET), page_style("philips", px_per_mm=5.8), "photo",
     ),
     "sinus_tachycardia_50mm_s.png": (
         Simulation(rate_bpm=128, pr_ms=130, noise=QUIET),
-        page_style("classic", mm_per_s=50.0, px_per_mm=5.4), "none",
+        page_style("classic", mm_per_s=50.0, px_per_mm=5.4), "clean",
     ),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from ecgvlm.simulate import Simulation, simulate
 
 
 @cache
-def page(kind: str = "none", style: str = "classic", seed: int = 1, **changes) -> Rendering:
+def page(kind: str = "clean", style: str = "classic", seed: int = 1, **changes) -> Rendering:
     """A simulated sinus rhythm at 72 a minute on a page of about 1,600 px."""
     record, _ = simulate(Simulation(rate_bpm=72), seed)
     look = page_style(style, **{"px_per_mm": 5.4, **changes})

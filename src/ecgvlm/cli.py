@@ -333,13 +333,12 @@ def render(
 
     from ecgvlm.files.image import write_image
     from ecgvlm.files.records import read_record
-    from ecgvlm.paper.degrade import degrade as degraded
-    from ecgvlm.paper.render import render as rendered
+    from ecgvlm.paper.print import print_page
     from ecgvlm.paper.style import page_style
 
     look = page_style(style, layout=layout.value, mm_per_s=float(speed.value), mm_per_mv=float(gain.value))
-    rng = np.random.default_rng(seed)
-    page = degraded(rendered(read_record(record), look, rng), degrade.value, rng)
+    kind = "clean" if degrade is Degrade.none else degrade.value
+    page = print_page(read_record(record), kind, np.random.default_rng(seed), look)
     write_image(output, page.image)
 
 

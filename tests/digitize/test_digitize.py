@@ -31,7 +31,7 @@ def snr_db(truth, strip) -> float:
     return best
 
 
-@pytest.mark.parametrize(("kind", "least"), [("none", 18.0), ("scan", 14.0), ("photo", 11.0)])
+@pytest.mark.parametrize(("kind", "least"), [("clean", 18.0), ("scan", 14.0), ("photo", 11.0)])
 def test_twelve_leads_come_back(digitizer, kind, least):
     rendering = page(kind)
     found = digitizer(rendering.image)
@@ -85,7 +85,7 @@ def test_points_go_back_to_the_picture(digitizer):
 
 
 @settings(max_examples=6, deadline=None)
-@given(seed=st.integers(0, 1000), kind=st.sampled_from(["none", "scan", "photo"]))
+@given(seed=st.integers(0, 1000), kind=st.sampled_from(["clean", "scan", "photo"]))
 def test_grid_maps_millimetres(seed, kind):
     """The map found agrees with the truth's mesh up to a shift and a turn of the paper."""
     rendering = page(kind, seed=seed)

@@ -63,7 +63,7 @@ def test_the_inverse_map_undoes_the_camera(seed):
 
 
 def test_nothing_changes_with_none_and_same_seed_same_picture():
-    assert degrade(PAGE, "none", 3) is PAGE
+    assert degrade(PAGE, "clean", 3) is PAGE
     before = PAGE.image.copy()
     for kind in ("scan", "photo"):
         one, same, other = (degrade(PAGE, kind, seed) for seed in (5, 5, 6))

@@ -30,7 +30,7 @@ def test_layers_name_every_strip_and_beat(answer):
 
 def test_the_mesh_lies_on_the_printed_grid():
     """On a page without distortion the mesh runs along the red lines of the 5-mm grid."""
-    printed = page("none")
+    printed = page("clean")
     found = Digitizer(threads=1)(printed.image)
     mesh = find_overlay(Answer("a", "?", 0.1, page=found, measurements=measure(found.leads(FS), FS))).mesh
     points = mesh.points.reshape(mesh.rows, mesh.columns, 2)

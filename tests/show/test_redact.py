@@ -21,7 +21,7 @@ def named(kind: str, name: str) -> np.ndarray:
     return picture
 
 
-@pytest.mark.parametrize("kind", ["none", "scan"])
+@pytest.mark.parametrize("kind", ["clean", "scan"])
 def test_names_leave_no_trace(kind):
     found = DIGITIZER(named(kind, "Erika Mustermann 12.08.1964"))
     one = redact(named(kind, "Erika Mustermann 12.08.1964"), found)
@@ -29,7 +29,7 @@ def test_names_leave_no_trace(kind):
     assert (one == other).all()
 
 
-@pytest.mark.parametrize("kind", ["none", "photo"])
+@pytest.mark.parametrize("kind", ["clean", "photo"])
 def test_what_is_left_can_be_read(kind):
     picture = page(kind).image
     found = DIGITIZER(picture)

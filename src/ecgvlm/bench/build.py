@@ -10,16 +10,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import find_records, load_records
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
+from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.record import Record
-
-PAGES = ("clean", "scan", "photo")
 
 
 def _list_codes(codes: Sequence[str], names: dict[str, str]) -> str:
@@ -75,7 +73,7 @@ def build_task(
     task: Task,
     records: Path,
     out: Path,
-    pages: Collection[str] = PAGES,
+    pages: Collection[str] = PAGE_KINDS,
     seed: int = 0,
     folds: Collection[int] | None = None,
     limit: int | None = None,
@@ -92,14 +90,15 @@ def build_task(
     are shown to others only where it is open. skipped: as in `load_records`. Raises EcgError where the task
     cannot be made from records, or a file is missing or damaged.
     """
-    from ecgvlm.paper.degrade import degrade
-    from ecgvlm.paper.render import render
+    from ecgvlm.paper.print import page_rng, print_page
     from ecgvlm.paper.style import random_style
 
     if task.build not in _GOLD:
         raise EcgError("unsupported_format", f"task {task.name} cannot be made from records")
-    if unknown := set(pages) - set(PAGES):
-        raise EcgError("unsupported_format", f"no page kind {min(unknown)!r}; there are: {', '.join(PAGES)}")
+    if unknown := set(pages) - set(PAGE_KINDS):
+        raise EcgError(
+            "unsupported_format", f"no page kind {min(unknown)!r}; there are: {', '.join(PAGE_KINDS)}"
+        )
     gold_of = _GOLD[task.build]
     entries = find_records(records, folds)
     found = [
@@ -113,10 +112,9 @@ def build_task(
     rows = []
     for key, record, gold in found:
         for kind in pages:
-            rng = np.random.default_rng([seed, PAGES.index(kind), *key.encode()])
-            rendering = render(record, random_style(rng, layout=layout, width_px=width_px), rng)
-            if kind != "clean":
-                rendering = degrade(rendering, kind, rng)
+            rng = page_rng(seed, kind, key)
+            style = random_style(rng, layout=layout, width_px=width_px)
+            rendering = print_page(record, kind, rng, style)
             name = f"images/{key}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
             ok, data = cv2.imencode(Path(name).suffix, rendering.image[..., ::-1])
             assert ok

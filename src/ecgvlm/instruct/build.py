@@ -23,12 +23,13 @@ from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
 from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.rows import PICTURES, Row
+from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.layouts import layout as known_layout
+from ecgvlm.paper.print import page_rng, print_page
 from ecgvlm.paper.style import PageStyle, random_style
 from ecgvlm.paper.truth import PageTruth
 from ecgvlm.record import Record
 
-PAGES = ("clean", "scan", "photo")
 FORMATS = ("json", "parquet")
 _SHARD = 200_000_000  # bytes of pictures in a Parquet file
 # Layouts whose rows have room on a page half as high as wide.
@@ -39,14 +40,14 @@ _WIDE = ("3x4", "3x4+1R", "3x4+1R", "3x4+3R", "6x2", "6x2+1R")
 class Recipe:
     """How records become rows.
 
-    kinds: of `KINDS`. count: questions a page. pages: of `PAGES`, each of which every record is printed as.
-    layout: None for all in turn. width: of the picture in px. wide: pages exactly half as high as wide, as
-    SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither stretched). source: of the rows.
+    kinds: of `KINDS`. count: questions a page. pages: of `PAGE_KINDS`, each of which every record is
+    printed as. layout: None for all in turn. width: of the picture in px. wide: pages exactly half as
+    high as wide, as SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither stretched). source: of the rows.
     """
 
     kinds: tuple[str, ...] = tuple(KINDS)
     count: int = 6
-    pages: tuple[str, ...] = PAGES
+    pages: tuple[str, ...] = PAGE_KINDS
     layout: str | None = None
     width: int = 1600
     wide: bool = False
@@ -54,7 +55,7 @@ class Recipe:
     source: str = ""
 
     def __post_init__(self) -> None:
-        for what, given, known in (("kind", self.kinds, tuple(KINDS)), ("page", self.pages, PAGES)):
+        for what, given, known in (("kind", self.kinds, tuple(KINDS)), ("page", self.pages, PAGE_KINDS)):
             if unknown := set(given) - set(known):
                 raise EcgError(
                     "unsupported_format", f"no {what} {min(unknown)!r}; choose from {', '.join(known)}"
@@ -201,7 +202,7 @@ def _from_record(entry: Entry, recipe: Recipe) -> _Made:
         return "contradictory", "", f"{record.source}: {wrong}"
     pictures = []
     for kind in recipe.pages:
-        name, data, truth = print_page(record, entry.key, kind, recipe)
+        name, data, truth = print_leaf(record, entry.key, kind, recipe)
         extra = {"page": kind, "layout": truth.layout, "patient": record.patient or entry.key}
         rows = _rows(printed(known, truth), f"{entry.key}-{kind}", extra, recipe)
         pictures.append(_Picture(name, data, rows))
@@ -235,22 +236,17 @@ def _rows(known: Known, key: str, extra: dict, recipe: Recipe) -> tuple[Row, ...
     return tuple(rows)
 
 
-def print_page(record: Record, key: str, kind: str, recipe: Recipe) -> tuple[str, bytes, PageTruth]:
+def print_leaf(record: Record, key: str, kind: str, recipe: Recipe) -> tuple[str, bytes, PageTruth]:
     """The record printed: file name, bytes of the picture (PNG if clean, else JPEG), how it is laid out."""
     import cv2
 
-    from ecgvlm.paper.degrade import degrade
-    from ecgvlm.paper.render import render
-
-    rng = np.random.default_rng([recipe.seed, PAGES.index(kind), *key.encode()])
+    rng = page_rng(recipe.seed, kind, key)
     layout = recipe.layout
     if recipe.wide and layout is None:
         layout = str(rng.choice(_WIDE))
     style = random_style(rng, layout=layout, width_px=recipe.width)
-    page = render(record, _widened(style) if recipe.wide else style, rng)
-    image = page.image if kind == "clean" else degrade(page, kind, rng).image
-    if recipe.wide:
-        image = fit(image, recipe.width)
+    page = print_page(record, kind, rng, _widened(style) if recipe.wide else style)
+    image = fit(page.image, recipe.width) if recipe.wide else page.image
     name = f"{_file_name(key)}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
     ok, data = cv2.imencode(Path(name).suffix, np.ascontiguousarray(image[..., ::-1]))
     assert ok

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from ecgvlm.instruct.build import PAGES, Recipe
+from ecgvlm.instruct.build import Recipe
 from ecgvlm.instruct.records import KINDS
+from ecgvlm.paper.degrade import PAGE_KINDS
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -39,7 +40,7 @@ def build(
     form: Annotated[Format, typer.Option("--format", help="JSON and pictures, or Parquet.")] = Format.json,
     kinds: Annotated[str, typer.Option(help=f"Kinds of question: {', '.join(KINDS)}.")] = ",".join(KINDS),
     questions: Annotated[int, typer.Option(min=1, help="Questions a page.")] = Recipe.count,
-    pages: Annotated[str, typer.Option(help="Page kinds, each record as each.")] = ",".join(PAGES),
+    pages: Annotated[str, typer.Option(help="Page kinds, each record as each.")] = ",".join(PAGE_KINDS),
     layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,
     wide: Annotated[bool, typer.Option(help="2:1 pages, for SmolVLM's tiles.")] = False,
     width: Annotated[

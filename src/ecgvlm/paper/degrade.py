@@ -17,22 +17,22 @@ from ecgvlm.errors import EcgError
 from ecgvlm.paper.text import text_mask
 from ecgvlm.paper.truth import Rendering
 
-KINDS = ("none", "scan", "photo")
+PAGE_KINDS = ("clean", "scan", "photo")
 _NODE = 16  # px between the nodes at which a photo's inverse map is solved
 Move = Callable[[np.ndarray], np.ndarray]
 Colour = tuple[int, int, int]
 
 
 def degrade(rendering: Rendering, kind: str, rng: np.random.Generator | int = 0) -> Rendering:
-    """The page as a "scan", as a "photo", or with "none" as it is. rng: a generator or a seed.
+    """The page as a "scan", as a "photo", or "clean" as it is. rng: a generator or a seed.
 
     Raises EcgError for another kind.
     """
-    if kind not in KINDS:
-        known = ", ".join(KINDS)
-        raise EcgError("unsupported_format", f"degradation {kind!r} is unknown; choose from {known}")
+    if kind not in PAGE_KINDS:
+        known = ", ".join(PAGE_KINDS)
+        raise EcgError("unsupported_format", f"page kind {kind!r} is unknown; choose from {known}")
     rng = np.random.default_rng(rng)
-    return {"none": lambda page, _: page, "scan": scan, "photo": photo}[kind](rendering, rng)
+    return {"clean": lambda page, _: page, "scan": scan, "photo": photo}[kind](rendering, rng)
 
 
 def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:

@@ -24,6 +24,7 @@ from ecgvlm.instruct.build import fit
 from ecgvlm.instruct.records import ask, known_of, printed
 from ecgvlm.instruct.rows import Row, load_rows
 from ecgvlm.labels import LABELS
+from ecgvlm.paper.degrade import PAGE_KINDS
 
 GRIDS = {3: (1, 2), 9: (2, 4)}  # tiles with the whole page's -> rows and columns of tiles
 _WINDOW = 32  # batches among which pages of like length are grouped
@@ -125,8 +126,8 @@ class RecordPages:
         if record.labels is None:
             raise EcgError("unsupported_format", f"{record.source or entry.key}: the record has no labels")
         look = build.Recipe(width=max(1024, self.width), wide=True, seed=self.seed * 1000 + epoch)
-        kind = build.PAGES[(index + epoch) % len(build.PAGES)]
-        _, picture, truth = build.print_page(record, entry.key, kind, look)
+        kind = PAGE_KINDS[(index + epoch) % len(PAGE_KINDS)]
+        _, picture, truth = build.print_leaf(record, entry.key, kind, look)
         asked = ask(printed(known_of(record), truth), Random(f"{self.seed}:{epoch}:{index}"), self.questions)
         sheet = fit(load_image(picture), self.width)
         return Sample(cut_tiles(sheet, self.side), tuple(((qa.question, qa.answer),) for qa in asked))

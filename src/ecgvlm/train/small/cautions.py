@@ -33,6 +33,7 @@ from ecgvlm.judge.cautions import (
 from ecgvlm.judge.evidence import settle
 from ecgvlm.judge.findings import FindingsModel
 from ecgvlm.labels import CODE15, LABELS
+from ecgvlm.paper.degrade import PAGE_KINDS
 
 FALSE_ALARMS = 0.01  # of fold 7's pages that may be taken for swapped, and for unlike
 COVERAGE = 0.9  # of fold 7's pages that are not abstained from
@@ -150,7 +151,7 @@ def abstention(
     wrong = (found != (target == 1)) & (target >= 0)
     loss = wrong.sum(1) / 7
     figures: dict = {}
-    for kind in ("none", "scan", "photo"):
+    for kind in PAGE_KINDS:
         pages = np.flatnonzero(test & (pool["kind"] == kind))
         order = pages[np.argsort(risks[pages])]
         curve = {

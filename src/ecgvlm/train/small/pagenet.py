@@ -280,8 +280,8 @@ class Pages(torch.utils.data.IterableDataset):
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         from ecgvlm.files.datasets import load_ptbxl
-        from ecgvlm.paper.degrade import degrade
-        from ecgvlm.paper.render import render
+        from ecgvlm.paper.degrade import PAGE_KINDS
+        from ecgvlm.paper.print import print_page
         from ecgvlm.paper.style import random_style
 
         cv2.setNumThreads(1)
@@ -299,8 +299,8 @@ class Pages(torch.utils.data.IterableDataset):
                 style = replace(style, name_at=(float(rng.uniform(0, 4)), float(rng.uniform(-2, 3))))
             if rng.random() < 0.08:  # paper with lines every 5 mm only
                 style = replace(style, minor=style.paper)
-            page = render(record, style, rng)
-            page = degrade(page, ("none", "scan", "photo")[rng.choice(3, p=[0.25, 0.3, 0.45])], rng)
+            kind = str(rng.choice(PAGE_KINDS, p=[0.25, 0.3, 0.45]))
+            page = print_page(record, kind, rng, style)
             pool += rectified_crops(page, rng, self.crops)
             if len(pool) < 48:  # crops of one page must not fill one batch
                 continue

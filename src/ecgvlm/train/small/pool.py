@@ -25,14 +25,12 @@ from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.judge.findings import FS, SAMPLES, numbers, strips
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
-from ecgvlm.paper.degrade import degrade
+from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.layouts import LAYOUTS
-from ecgvlm.paper.render import render
-from ecgvlm.paper.style import random_style
+from ecgvlm.paper.print import print_page
 from ecgvlm.record import LEADS, Record
 from ecgvlm.simulate import CONDITIONS, random_simulation, simulate
 
-KINDS = ("none", "scan", "photo")
 _LAYOUT_ODDS = {"3x4": 0.15, "3x4+1R": 0.45, "3x4+3R": 0.1, "6x2": 0.1, "6x2+1R": 0.1, "12x1": 0.1}
 
 
@@ -47,7 +45,7 @@ def _digitizer() -> Digitizer:
 def observe_page(record: Record, kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """strips, median beat and numbers of a record printed, degraded, digitised; None where that failed."""
     rng = np.random.default_rng(seed)
-    page = degrade(render(record, random_style(rng), rng), kind, rng)
+    page = print_page(record, kind, rng)
     try:
         found = _digitizer()(page.image)
     except EcgError:
@@ -120,7 +118,7 @@ def main() -> None:
     parser.add_argument("--simulate", type=int, default=0, help="records of every simulated condition")
     parser.add_argument("--via", choices=("page", "mask"), required=True)
     parser.add_argument("--rounds", type=int, default=1, help="observations of every record")
-    parser.add_argument("--kinds", default="none,scan,photo", help="of degradation, in turn")
+    parser.add_argument("--kinds", default=",".join(PAGE_KINDS), help="of degradation, in turn")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)

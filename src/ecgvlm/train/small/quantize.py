@@ -33,9 +33,8 @@ _LANES = 16  # channels that the kernels for 8 bits work on at a time
 def calibration_pages(records: Path, count: int, seed: int = 11) -> list[np.ndarray]:
     """Halves of rectified pages of folds 1 to 6, clean, scanned, photographed: [H, W, 3] uint8 RGB each."""
     from ecgvlm.files.datasets import load_ptbxl
-    from ecgvlm.paper.degrade import degrade
-    from ecgvlm.paper.render import render
-    from ecgvlm.paper.style import random_style
+    from ecgvlm.paper.degrade import PAGE_KINDS
+    from ecgvlm.paper.print import print_page
 
     ecgs = load_ptbxl(records, folds=range(1, 7))
     pages: list[np.ndarray] = []
@@ -43,8 +42,7 @@ def calibration_pages(records: Path, count: int, seed: int = 11) -> list[np.ndar
     while len(pages) < count:
         rng = np.random.default_rng([seed, k])
         k += 1
-        page = render(ecgs[rng.integers(len(ecgs))], random_style(rng), rng)
-        page = degrade(page, ("none", "scan", "photo")[k % 3], rng)
+        page = print_page(ecgs[rng.integers(len(ecgs))], PAGE_KINDS[k % 3], rng)
         paper = find_grid(page.image)
         if paper is None:
             continue
