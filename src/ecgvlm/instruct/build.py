@@ -42,7 +42,8 @@ class Recipe:
 
     kinds: of `KINDS`. count: questions a page. pages: of `PAGE_KINDS`, each of which every record is
     printed as. layout: None for all in turn. width: of the picture in px. wide: pages exactly half as
-    high as wide, as SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither stretched). source: of the rows.
+    high as wide, as SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither
+    stretched). source: of the rows.
     """
 
     kinds: tuple[str, ...] = tuple(KINDS)
