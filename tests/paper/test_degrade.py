@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import gaussian_record
+from gaussians import gaussian_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

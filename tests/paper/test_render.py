@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import gaussian_record
+from gaussians import gaussian_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
