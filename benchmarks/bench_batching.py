@@ -32,7 +32,7 @@ from bench_read import make_pages
 
 from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize.grid import find_grid
-from ecgvlm.digitize.page import rectify
+from ecgvlm.digitize.rectify import rectify
 from ecgvlm.files.image import load_image
 from ecgvlm.judge.evidence import WIDTH, Evidence
 from ecgvlm.judge.findings import BEAT, NUMBERS, SAMPLES

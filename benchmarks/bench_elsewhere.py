@@ -45,7 +45,7 @@ from ecgvlm.bench.task import load_task
 from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.files.image import load_image, write_image
 from ecgvlm.measure import measure
-from ecgvlm.paper.layouts import Strip, layout
+from ecgvlm.paper.layouts import Slot, layout
 from ecgvlm.reader import Reader
 from ecgvlm.record import LEADS, Record
 
@@ -60,7 +60,7 @@ class Sheet:
 
     data: bytes
     layout: str
-    strips: tuple[Strip, ...]
+    strips: tuple[Slot, ...]
     order: str = "standard"
 
 
@@ -78,7 +78,7 @@ def _png(figure: Figure, dpi: float) -> bytes:
 def ecg_plot_columns(record: Record, rng: np.random.Generator) -> Sheet:
     """ecg-plot's default: two columns of ten seconds each, half a metre wide."""
     chart = ecg_plot.plot(record.signal, sample_rate=FS, title="ECG 12", lead_names=list(LEADS))
-    strips = [Strip(lead, i % 6, i // 6, 0.0, record.seconds) for i, lead in enumerate(LEADS)]
+    strips = [Slot(lead, i % 6, i // 6, 0.0, record.seconds) for i, lead in enumerate(LEADS)]
     return Sheet(_png(chart.to_matplotlib()[0], 100), "6x2", tuple(strips))
 
 
@@ -120,7 +120,7 @@ def pmecg_12x1(record: Record, rng: np.random.Generator) -> Sheet:
 # Looks drawn here only --------------------------------------------------------------------------------------
 
 
-def _curve(record: Record, strip: Strip) -> tuple[np.ndarray, np.ndarray]:
+def _curve(record: Record, strip: Slot) -> tuple[np.ndarray, np.ndarray]:
     """Seconds since the strip's start and mV."""
     index = np.arange(round(strip.start * FS), round(strip.end * FS))
     return index / FS - strip.start, record.signal[LEADS.index(strip.lead), index]

@@ -38,7 +38,7 @@ from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import FS, Digitizer, Page
 from ecgvlm.digitize.grid import STEP, TILE, find_grid
 from ecgvlm.digitize.layout import find_layout
-from ecgvlm.digitize.page import rectify
+from ecgvlm.digitize.rectify import rectify
 from ecgvlm.files.image import load_image, write_image
 from ecgvlm.judge.findings import FS as FINDINGS_FS
 from ecgvlm.judge.findings import FindingsModel, numbers, strips

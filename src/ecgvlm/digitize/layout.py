@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, Seen
+from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.paper.layouts import LAYOUTS, ORDERS
 from ecgvlm.record import LEADS
 
@@ -80,12 +80,12 @@ class _Fit:
         return {i // (12 // self.columns) for i, lead in enumerate(ORDERS[self.order]) if lead in self.named}
 
 
-def find_layout(seen: Seen, to_scale: bool = True) -> Found | None:
+def find_layout(maps: NetMaps, to_scale: bool = True) -> Found | None:
     """The layout that explains the names best, its strips' ends from the trace; None where not six fit.
 
     to_scale: whether mm are known, so that columns may be taken to print a whole number of seconds together.
     """
-    marks = [mark for mark in seen.marks() if mark.kind < PULSE]
+    marks = [mark for mark in maps.marks() if mark.kind < PULSE]
     fits = [
         fit for columns in (4, 2, 1) for order in ORDERS if (fit := _place(marks, columns, order)) is not None
     ]
@@ -94,7 +94,7 @@ def find_layout(seen: Seen, to_scale: bool = True) -> Found | None:
     best = max(fits, key=lambda fit: fit.score)
     if len(best.named) < FEWEST:
         return None
-    return _with_strips(best, seen, marks, to_scale)
+    return _with_strips(best, maps, marks, to_scale)
 
 
 def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
@@ -164,11 +164,11 @@ def _mode(points: list[tuple[float, float]]) -> float:
     return float(np.average(x[near], weights=w[near]))
 
 
-def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark], to_scale: bool) -> Found | None:
+def _with_strips(fit: _Fit, maps: NetMaps, marks: list[Mark], to_scale: bool) -> Found | None:
     """The layout with those strips that the picture shows; None where they hold fewer than six leads."""
     per_column = 12 // fit.columns
-    height = seen.trace.shape[0]
-    ink = seen.trace > 0.5
+    height = maps.trace.shape[0]
+    ink = maps.trace > 0.5
     name_ys = [fit.y0 + fit.dy * row for row in range(per_column)]
     lines = _baselines(ink, name_ys, fit.dy)
     offset = float(np.median(np.array(lines) - np.array(name_ys)))
@@ -197,7 +197,7 @@ def _with_strips(fit: _Fit, seen: Seen, marks: list[Mark], to_scale: bool) -> Fo
     elif fit.columns == 2:
         rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
     left, right = _ends(ink, ys[:per_column], abs(fit.dy))
-    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in seen.marks(_PULSE) if mark.kind == PULSE):
+    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in maps.marks(_PULSE) if mark.kind == PULSE):
         left += _foot(ink, ys, abs(fit.dy), left, right)
     # Columns may stand apart; a rhythm strip runs through, and is then shorter.
     ends = [_ends(ink, [y], abs(fit.dy))[1] for y in ys[per_column:]]

@@ -33,7 +33,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Seen:
+class NetMaps:
     """trace: [H, W] probability of trace ink. names: [CLASSES, H/4, W/4] probabilities of names' centres."""
 
     trace: np.ndarray
@@ -67,9 +67,9 @@ class PageNet:
         model = files("ecgvlm").joinpath("data/pagenet.onnx").read_bytes()
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, page: np.ndarray) -> Seen:
+    def __call__(self, page: np.ndarray) -> NetMaps:
         """page: [H, W, 3] uint8 RGB at `PX_PER_MM`, H and W multiples of 16."""
         h, w, _ = page.shape
         x = np.ascontiguousarray(page).reshape(h // 2, 2, w // 2, 6)
         trace, names = self._session.run(None, {"page": x})
-        return Seen(trace[0, 0], names[0])
+        return NetMaps(trace[0, 0], names[0])

@@ -13,7 +13,7 @@ ORDERS = {"standard": LEADS, "cabrera": CABRERA}
 
 
 @dataclass(frozen=True)
-class Strip:
+class Slot:
     """One lead in one row. start and end: seconds since the row began; each column prints its own window."""
 
     lead: str
@@ -39,13 +39,13 @@ class Layout:
 
     def strips(
         self, seconds: float, order: str = "standard", rhythm_leads: tuple[str, ...] = ("II", "V1", "V5")
-    ) -> tuple[Strip, ...]:
+    ) -> tuple[Slot, ...]:
         """The strips of a page whose rows last `seconds`: consecutive windows, one a column, rhythm last."""
         leads = ORDERS[order]
         per_column = 12 // self.columns
         window = seconds / self.columns
         strips = [
-            Strip(
+            Slot(
                 lead,
                 row=i % per_column,
                 column=i // per_column,
@@ -56,7 +56,7 @@ class Layout:
             for i, lead in enumerate(leads)
         ]
         strips += [
-            Strip(lead, row=per_column + i, column=0, start=0.0, end=seconds, rhythm=True)
+            Slot(lead, row=per_column + i, column=0, start=0.0, end=seconds, rhythm=True)
             for i, lead in enumerate(rhythm_leads[: self.rhythm])
         ]
         return tuple(strips)

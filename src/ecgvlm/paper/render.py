@@ -15,7 +15,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from ecgvlm.errors import EcgError
-from ecgvlm.paper.layouts import Strip
+from ecgvlm.paper.layouts import Slot
 from ecgvlm.paper.style import NAME_ROOM, Colour, PageStyle
 from ecgvlm.paper.text import HEADERS, Rule, facts, text_mask
 from ecgvlm.paper.truth import PageTruth, Rendering, TraceTruth
@@ -136,7 +136,7 @@ class _Page:
         runs = [np.round(fixed[a:b]).astype(np.int32) for a, b in zip(edges[::2], edges[1::2])]
         cv2.polylines(self.trace, runs, False, 255, thickness, cv2.LINE_AA, _SHIFT)
 
-    def strip(self, strip: Strip, fine: np.ndarray, step: float, start: float) -> TraceTruth:
+    def strip(self, strip: Slot, fine: np.ndarray, step: float, start: float) -> TraceTruth:
         style = self.style
         first = math.ceil((start + strip.start) / step - 1e-6)
         last = math.floor((start + strip.end) / step + 1e-6)
@@ -193,7 +193,7 @@ class _Page:
             boxes.append(self.box(a, top, b, y))
         return np.array(boxes)
 
-    def separators(self, strips: tuple[Strip, ...]) -> None:
+    def separators(self, strips: tuple[Slot, ...]) -> None:
         style = self.style
         if style.separators == "none":
             return

@@ -23,7 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ecgvlm.digitize.grid import find_grid
-from ecgvlm.digitize.page import rectify
+from ecgvlm.digitize.rectify import rectify
 
 CALIBRATION_PAGES = 24
 _CLIP = 8.0  # of the trace's logits: finer steps where it is decided what is ink
