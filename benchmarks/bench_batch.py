@@ -44,7 +44,6 @@ class TimedReader(Reader):
 
     def __init__(self, folder: Path):
         super().__init__(threads=1)
-        _ = self.digitizer, self.findings, self.language
         self.log = folder / str(os.getpid())
 
     def read(self, source, question=None, name=None) -> Answer:

@@ -180,7 +180,7 @@ def main() -> None:
             answer = reader.read(image)  # warm
             reads.append(cpu(reader.read, image))
             if (evidence := answer.evidence) is not None:
-                words.append(cpu(say, reader.language, replace(evidence)))  # a copy: nothing of it is kept
+                words.append(cpu(say, reader.words, replace(evidence)))  # a copy: nothing of it is kept
     read, said = (1e3 * statistics.median(times) for times in (reads, words))
     encoded, decoded = encoder(args.batch, args.rounds), decoder(args.batch, args.rounds)
     saved = encoded["one_by_one_ms"] - encoded["at_once_ms"] + decoded["gain"] * said

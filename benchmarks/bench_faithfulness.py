@@ -249,8 +249,8 @@ def main() -> None:
                 case = done[label, k] = ask(reader, label, k, records)
                 file.write(json.dumps({"label": label, "k": k, "case": case and asdict(case)}) + "\n")
                 file.flush()
-                write(done, reader.findings.name)
-    result = write(done, reader.findings.name)
+                write(done, reader.judge.name)
+    result = write(done, reader.judge.name)
     print(json.dumps({key: result[key] for key in ("all", "fold 8")}, indent=1))
 
 

@@ -206,7 +206,7 @@ def main() -> None:
             evidence = reader.look(item.image_bytes()).evidence
         except EcgError:
             continue
-        pages.append(ask_all(reader.language, evidence, rng))
+        pages.append(ask_all(reader.words, evidence, rng))
         if len(pages) == args.pages:
             break
     found = figures(pages)

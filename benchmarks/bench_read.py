@@ -193,7 +193,7 @@ def fastest(function: Callable[[], object], times: int) -> float:
 def warm(files: list[Path], threads: int) -> tuple[dict, int]:
     """Medians of the whole and of every stage, and how many tokens the answers of a page have."""
     cv2.setNumThreads(threads)
-    reader = Reader(threads)
+    reader = Reader(threads=threads)
     digitizer: Digitizer = reader.digitizer
     reader.read(files[0])
     whole, parts, tokens = Stages(), Stages(), []
@@ -204,9 +204,7 @@ def warm(files: list[Path], threads: int) -> tuple[dict, int]:
         answer = whole.time("read", reader.read, file)
         if answer.error:
             continue
-        tokens.append(
-            sum(len(reader.language._tokenizer.encode(x).ids) for x in (answer.answer, answer.report))
-        )
+        tokens.append(sum(len(reader.words._tokenizer.encode(x).ids) for x in (answer.answer, answer.report)))
         image = parts.time("decode image", load_image, file)
         page = parts.time("digitise", digitizer, image)
         paper = parts.time("  find grid", find_grid, image)
@@ -216,9 +214,9 @@ def warm(files: list[Path], threads: int) -> tuple[dict, int]:
             parts.time("  layout", find_layout, seen)
         leads = page.leads(FS)
         measured = parts.time("  measure", measure, leads, FS)
-        evidence = parts.time("encode findings", reader.findings, page, measured)
-        parts.time("write report", reader.language.answer, evidence, REPORT)
-        parts.time("write answer", reader.language.answer, evidence, QUESTION)
+        evidence = parts.time("encode findings", reader.judge, page, measured)
+        parts.time("write report", reader.words.answer, evidence, REPORT)
+        parts.time("write answer", reader.words.answer, evidence, QUESTION)
         for name, seconds in floors.seconds(file, image, page, measured, single).items():
             least[name].append(seconds)
     stages: dict[str, dict] = {**parts.medians()}

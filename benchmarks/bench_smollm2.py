@@ -108,7 +108,7 @@ def main() -> None:
         seen = evidence_of(items)
     said = {}
     for name, language in (
-        ("shipped", Reader(threads=1).language),
+        ("shipped", Reader(threads=1).words),
         ("smollm2", SmolLM2Language(args.model)),
     ):
         said[name] = ask_all(language, seen, args.reworded)

@@ -159,11 +159,11 @@ class Signal(Ecgvlm):
     name = "original signal"
 
     def __init__(self, task: Task, reader: OnceReader, records: dict[str, Record]):
-        super().__init__(task, SimpleNamespace(findings=reader.findings, language=reader.language))
+        super().__init__(task, SimpleNamespace(judge=reader.judge, words=reader.words))
         self._records = records
 
     def ask(self, ask: Ask) -> Reply:
-        evidence = replace(of_signal(self._records[_record_of(ask.id)], self._reader.findings), layout="12x1")
+        evidence = replace(of_signal(self._records[_record_of(ask.id)], self._reader.judge), layout="12x1")
         self._reader.look = lambda image: SimpleNamespace(evidence=evidence)
         return super().ask(ask)
 
@@ -186,7 +186,7 @@ def _record_of(item: str) -> str:
 def known_facts(record: Record, reader: Reader) -> Facts:
     """What is known of a record beside its report: its labels, and what is measured on the signal itself."""
     assert record.labels is not None
-    evidence = of_signal(record, reader.findings)
+    evidence = of_signal(record, reader.judge)
     said = extract_facts(" ".join([answers.axis(evidence), *answers.signs(evidence, SIGNS)]))
     labels = {*record.labels, "ABNORMAL" if "NORM" not in record.labels else "NORM"}
     values = {name: value for name, value in evidence.measurements.items() if value is not None}

@@ -4,10 +4,14 @@ from ecgvlm import read
 read("page.jpg")["answer"]
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecgvlm.reader import read
+
+# Nothing leaves the machine: ONNX Runtime reports its use to Microsoft unless this is set before it loads.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["read"]
 __version__ = "0.1.0"

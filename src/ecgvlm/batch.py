@@ -337,10 +337,8 @@ def read_batch(
 
 
 def _shipped() -> Reader:
-    """The shipped model, loaded whole, so that a worker without it fails at once and not on every page."""
-    reader = Reader(threads=1)
-    reader.load()
-    return reader
+    """The shipped model; a worker without it fails at once and not on every page."""
+    return Reader(threads=1)
 
 
 class _Worker:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -82,29 +81,25 @@ class Seen:
 
 
 class Reader:
-    """Reads pages. threads: of ONNX Runtime, for each net. model: a folder as `ecgvlm export` writes it, by
-    default the model that comes with the package.
+    """Reads pages in three stages. digitizer: picture -> Page; judge: Page -> Evidence; words: Evidence and a
+    question -> words. Each is by default the one that comes with the package.
+
+    threads: of ONNX Runtime, for each net of these. model: a folder as `ecgvlm export` writes it, for judge
+    and words. Raises EcgError where a file of the model is missing or damaged.
     """
 
-    def __init__(self, threads: int = 2, model: Path | None = None):
-        self.threads = threads
-        self.folder = model
-
-    @cached_property
-    def digitizer(self) -> Digitizer:
-        return Digitizer(threads=self.threads)
-
-    @cached_property
-    def findings(self) -> FindingsModel:
-        return FindingsModel(self.folder, self.threads)
-
-    @cached_property
-    def language(self) -> Language:
-        return Language(self.folder, self.threads)
-
-    def load(self) -> None:
-        """Load all nets now, not with the first page: before threads share a reader, or to fail early."""
-        _ = self.digitizer.net, self.findings, self.language
+    def __init__(
+        self,
+        digitizer: Callable[[np.ndarray], Page] | None = None,
+        judge: FindingsModel | None = None,
+        words: Language | None = None,
+        *,
+        threads: int = 2,
+        model: Path | None = None,
+    ):
+        self.digitizer = digitizer or Digitizer(threads)
+        self.judge = judge or FindingsModel(model, threads)
+        self.words = words or Language(model, threads)
 
     def read(
         self,
@@ -128,8 +123,8 @@ class Reader:
             seen = self.look(source, name, sensitivity)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
-        report = self.language.answer(seen.evidence, REPORT)
-        answer = report if question == REPORT else self.language.answer(seen.evidence, asked)
+        report = self.words.answer(seen.evidence, REPORT)
+        answer = report if question == REPORT else self.words.answer(seen.evidence, asked)
         return Answer(
             image=label,
             question=asked,
@@ -139,7 +134,7 @@ class Reader:
             evidence=seen.evidence,
             measurements=seen.page.measurements,
             page=seen.page,
-            model=self.findings.name,
+            model=self.judge.name,
         )
 
     def look(
@@ -152,21 +147,21 @@ class Reader:
         if isinstance(source, Leaf):
             source = source.load()
         page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
-        return Seen(page, self.findings(page, page.measurements, sensitivity))
+        return Seen(page, self.judge(page, page.measurements, sensitivity))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""
         if answer.page is None or answer.measurements is None or answer.evidence is None:
             raise ValueError("this page could not be read; there is nothing to ground")
-        return find_grounds(answer.page, answer.measurements, answer.evidence, self.findings)
+        return find_grounds(answer.page, answer.measurements, answer.evidence, self.judge)
 
     def ask(self, answer: Answer, question: str) -> str:
         """Answer a further question about a page that has been read."""
         if answer.evidence is None:
             raise ValueError("this page could not be read; there is nothing to ask about")
-        return self.language.answer(answer.evidence, question)
+        return self.words.answer(answer.evidence, question)
 
 
 def read(source: str | Path | bytes, question: str | None = None, threads: int = 2) -> Mapping:
     """Read one picture and return the contract's JSON object as a dict; see `Reader` for many pictures."""
-    return Reader(threads).read(source, question).to_dict()
+    return Reader(threads=threads).read(source, question).to_dict()

@@ -20,12 +20,11 @@ def cores() -> int:
 
 
 def start_worker() -> None:
-    """Loads this process's reader. Ctrl-C is the parent's to answer."""
+    """Makes this process's reader. Ctrl-C is the parent's to answer."""
     global _reader
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     _reader = Reader(threads=1)
-    _reader.load()
 
 
 def read_page(page: Leaf, question: str | None, sensitivity: float | None, picture: bool) -> Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property
 
 import numpy as np
 
@@ -69,16 +68,6 @@ class FakeLanguage:
             yield word if i == 0 else f" {word}"
 
 
-class FakeReader(Reader):
-    @cached_property
-    def findings(self):
-        return FakeFindings()
-
-    @cached_property
-    def language(self):
-        return FakeLanguage()
-
-
-def make() -> FakeReader:
+def make() -> Reader:
     """For `create_app(reader=fakes.make)`."""
-    return FakeReader(threads=1)
+    return Reader(judge=FakeFindings(), words=FakeLanguage(), threads=1)

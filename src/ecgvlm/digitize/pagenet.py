@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 
 import cv2
 import numpy as np
 
 from ecgvlm.record import LEADS
+from ecgvlm.sessions import open_session
 
 PX_PER_MM = 5.0
 # Classes of the heat map: the leads' names, a calibration pulse, and what a page says of its scale.
@@ -60,12 +60,7 @@ class PageNet:
     """ONNX Runtime session of the shipped net."""
 
     def __init__(self, threads: int = 2):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        model = files("ecgvlm").joinpath("data/pagenet.onnx").read_bytes()
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = open_session("pagenet.onnx", threads=threads)
 
     def __call__(self, page: np.ndarray) -> NetMaps:
         """page: [H, W, 3] uint8 RGB at `PX_PER_MM`, H and W multiples of 16."""

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ecgvlm.judge.evidence import CAUTIONS, POOR_QUALITY
 from ecgvlm.labels import CODE15
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.record import LEADS
+from ecgvlm.sessions import read_model_file
 
 _EDGE = 1.2  # mm from the picture's edge at which a strip counts as cut off by it
 _CHEST = slice(6, 12)
@@ -64,7 +64,7 @@ class Fitted:
 @lru_cache
 def fitted() -> Fitted:
     """The numbers that come with the package."""
-    card = json.loads(files("ecgvlm").joinpath("data/cautions.json").read_text("utf-8"))
+    card = json.loads(read_model_file("cautions.json"))
     values: dict[str, Any] = {k: np.array(v) if isinstance(v, list) else v for k, v in card.items()}
     return Fitted(**values)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from ecgvlm.judge.evidence import LAYOUTS, MEASUREMENTS, Evidence, settle
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import WAVES, Measurements
 from ecgvlm.record import LEADS
+from ecgvlm.sessions import fingerprint, open_session, read_model_file
 
 FS = 100.0  # Hz of the strips that the encoder sees
 SAMPLES = 1000  # ten seconds
@@ -64,26 +64,20 @@ def numbers(m: Measurements) -> np.ndarray:
 class FindingsModel:
     """ONNX Runtime session of the encoder with its calibration and thresholds.
 
-    folder: where encoder.onnx and encoder.json lie, by default the package's own.
+    folder: where encoder.onnx and encoder.json lie, by default the package's own. name: of the model, as
+    name@version+fingerprint.
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 2):
-        import onnxruntime
-
-        data = folder or files("ecgvlm").joinpath("data")
-        card = json.loads(data.joinpath("encoder.json").read_text())
-        self.name: str = card["name"]
+        card = json.loads(read_model_file("encoder.json", folder))
+        self.name = f"{card['name']}+{fingerprint(folder)}"
         if tuple(card["labels"]) != LABELS:
             raise ValueError("encoder.json belongs to another vocabulary")
         self._slope = np.array(card["slope"])
         self._offset = np.array(card["offset"])
         self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
         self._sensitivity: dict[str, list[float]] = card.get("sensitivity", {})
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            data.joinpath("encoder.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session("encoder.onnx", folder, threads)
 
     def thresholds_at(self, sensitivity: float | None) -> Mapping[str, float]:
         """The thresholds of `LABELS` that are expected to find this share of the pages with each finding.

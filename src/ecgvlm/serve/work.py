@@ -63,8 +63,7 @@ class PageReader:
 
     def __init__(self, make: Callable[[], Reader]):
         self.reader = make()
-        self.reader.load()
-        self.model = self.reader.findings.name
+        self.model = self.reader.judge.name
 
     def name(self) -> str:
         return self.model
@@ -95,7 +94,7 @@ class PageReader:
 
     def ask(self, evidence: Evidence, question: str) -> Iterator[str]:
         """The answer to a question about a page that was read, piece by piece."""
-        return iter(self.reader.language.stream(evidence, question))
+        return iter(self.reader.words.stream(evidence, question))
 
 
 def jpeg(image: np.ndarray) -> bytes:

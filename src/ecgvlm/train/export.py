@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecgvlm.errors import EcgError
+from ecgvlm.sessions import seal
 
 INT8 = ".int8.onnx"
 
@@ -125,6 +126,7 @@ def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> Non
         write_language(load(language[0]), folder / "language.onnx")
         shutil.copy(language[0] / "tokenizer.json", folder)
         quantize(folder / "language.onnx")
+    seal(folder)
 
 
 def quantize(path: Path) -> Path:

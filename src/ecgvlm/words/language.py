@@ -7,14 +7,13 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from ecgvlm.judge.evidence import WIDTH, Evidence, encode
+from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.statements import statements, understood
 
 SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
@@ -65,14 +64,8 @@ class Language:
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 1):
-        data = folder or files("ecgvlm").joinpath("data")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            data.joinpath("language.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-        self._tokenizer = Tokenizer.from_str(data.joinpath("tokenizer.json").read_text("utf-8"))
+        self._session = open_session("language.onnx", folder, threads)
+        self._tokenizer = Tokenizer.from_str(read_model_file("tokenizer.json", folder).decode())
         layers, _, heads, _, width = self._session.get_inputs()[2].shape
         self._empty = np.zeros((layers, 2, heads, 0, width), np.float32)
         self._free = numbers(self._tokenizer)

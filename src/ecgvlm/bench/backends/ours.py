@@ -26,7 +26,7 @@ class Ecgvlm:
         from ecgvlm.reader import Reader
 
         self._reader = reader or Reader()
-        self.model = self._reader.findings.name
+        self.model = self._reader.judge.name
         self.parameters: dict[str, Any] = {}
         self._labels = task.labels
 
@@ -37,7 +37,7 @@ class Ecgvlm:
             evidence = self._reader.look(ask.image).evidence
         except EcgError as error:
             return Reply(f"Not readable: {error.message}", dict.fromkeys(self._labels, 0.0) or None)
-        text = self._reader.language.answer(evidence, ask.prompt)
+        text = self._reader.words.answer(evidence, ask.prompt)
         return Reply(text, label_scores(dict(evidence.probabilities), self._labels) or None)
 
 

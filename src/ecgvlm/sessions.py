@@ -1,0 +1,101 @@
+"""The shipped nets: the one place where their files are read, checked and opened in ONNX Runtime.
+
+A folder of model files holds `SHA256SUMS` (as `sha256sum` writes it), which `seal` makes. What does not agree
+with it is not used, and `fingerprint` names the whole of it in every answer. `python -m ecgvlm.sessions`
+seals the package's folder, or one that is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecgvlm.atomic import write_file
+from ecgvlm.errors import EcgError, unreadable
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+SHIPPED = Path(str(files("ecgvlm").joinpath("data")))
+SUMS = "SHA256SUMS"
+_SEALED = ("*.onnx", "*.json")
+
+
+def read_model_file(name: str, folder: Path | None = None) -> bytes:
+    """A file of a model's folder, by default the package's own. Raises EcgError where it is missing or is not
+    the file that the folder was sealed with."""
+    path = (folder or SHIPPED) / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, f"a file of the model cannot be read ({error.strerror or error})") from error
+    if _sums(path.parent).get(name, _digest(data)) != _digest(data):
+        raise unreadable(
+            path, f"this file of the model is damaged or was changed: {SUMS} says another; install it again"
+        )
+    return data
+
+
+def open_session(name: str, folder: Path | None = None, threads: int = 1) -> InferenceSession:
+    """An ONNX Runtime session on the CPU of a model's file. Raises EcgError where it cannot be used."""
+    import onnxruntime  # takes longer to import than most commands run
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    data = read_model_file(name, folder)
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own kinds, all of them plain Exceptions
+        raise unreadable(
+            (folder or SHIPPED) / name, f"not a model that ONNX Runtime can open ({error})"
+        ) from error
+
+
+@cache
+def fingerprint(folder: Path | None = None) -> str:
+    """Eight hexadecimal digits that change with any byte of the model: the files of its folder, and the
+    package's own where it has none of that name."""
+    sums = _sums_of(SHIPPED) | ({} if folder is None else _sums_of(folder))
+    return _digest("".join(f"{digest} {name}\n" for name, digest in sorted(sums.items())).encode())[:8]
+
+
+def seal(folder: Path) -> None:
+    """Writes `SHA256SUMS` of the model files in a folder."""
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(_measured(folder).items())]
+    write_file(folder / SUMS, "".join(lines).encode())
+
+
+def _sums_of(folder: Path) -> dict[str, str]:
+    """Model file -> SHA-256, as the folder was sealed or, where it was not, as its files are."""
+    return _sums(folder) or _measured(folder)
+
+
+@cache
+def _sums(folder: Path) -> dict[str, str]:
+    try:
+        lines = (folder / SUMS).read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:  # a folder of one's own that was never sealed
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise unreadable(folder / SUMS, f"cannot be read ({error})") from error
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def _measured(folder: Path) -> dict[str, str]:
+    return {path.name: _digest(path.read_bytes()) for pattern in _SEALED for path in folder.glob(pattern)}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+if __name__ == "__main__":
+    try:
+        seal(Path(sys.argv[1]) if len(sys.argv) > 1 else SHIPPED)
+    except EcgError as error:
+        sys.exit(f"ecgvlm: {error.message}")

@@ -1,0 +1,80 @@
+"""Model files are what they were sealed as, or not used; ONNX Runtime tells nobody that it runs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ecgvlm.errors import EcgError
+from ecgvlm.judge.findings import FindingsModel
+from ecgvlm.sessions import SHIPPED, SUMS, fingerprint, open_session, read_model_file, seal
+
+WATCH = """
+import os, threading, time
+from ecgvlm.digitize.pagenet import PageNet
+net = PageNet(1)
+time.sleep(1)
+links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+print(*(os.readlink(link) for link in links if os.path.lexists(link)))
+"""
+
+
+def test_the_shipped_files_are_the_sealed_ones():
+    for name in (SHIPPED / SUMS).read_text().split()[1::2]:
+        read_model_file(name)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are listed below /proc")
+def test_a_net_opens_no_socket_and_writes_no_file(tmp_path):
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    for folder in (home, temporary):
+        folder.mkdir()
+    places = {"HOME": str(home), "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(home / ".cache")}
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | places
+    run = subprocess.run(
+        [sys.executable, "-c", WATCH], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "socket:" not in run.stdout
+    assert "onnxruntime.db" not in run.stdout
+    assert [*home.rglob("*"), *temporary.rglob("*")] == []
+
+
+def copied(tmp_path, *names: str):
+    for name in (*names, SUMS):
+        (tmp_path / name).write_bytes((SHIPPED / name).read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["encoder.json", "encoder.onnx"])
+def test_a_changed_file_is_not_used(tmp_path, name):
+    folder = copied(tmp_path, "encoder.json", "encoder.onnx")
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(EcgError, match=f"{name}: this file of the model is damaged or was changed"):
+        FindingsModel(folder, 1)
+
+
+def test_missing_and_meaningless_files_get_one_line(tmp_path):
+    with pytest.raises(EcgError, match=r"encoder\.json: a file of the model cannot be read"):
+        FindingsModel(tmp_path, 1)
+    (tmp_path / "encoder.onnx").write_bytes(b"no model")
+    with pytest.raises(EcgError, match="not a model that ONNX Runtime can open") as error:
+        open_session("encoder.onnx", tmp_path)
+    assert "\n" not in error.value.message
+
+
+def test_another_model_has_another_name(tmp_path):
+    folder = copied(tmp_path, "encoder.json", "encoder.onnx")
+    (folder / SUMS).unlink()
+    card = json.loads((folder / "encoder.json").read_text())
+    card["offset"][0] += 1
+    (folder / "encoder.json").write_text(json.dumps(card))
+    assert FindingsModel(folder, 1).name == f"{card['name']}+{fingerprint(folder)}"
+    assert fingerprint(folder) != fingerprint()
+    before = fingerprint(folder)
+    seal(folder)
+    fingerprint.cache_clear()
+    assert fingerprint(folder) == before
