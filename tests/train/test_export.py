@@ -71,6 +71,7 @@ def exported(ours, tmp_path_factory):
         "language.onnx",
         "language.int8.onnx",
         "tokenizer.json",
+        "SHA256SUMS",
     }
     return out
 
