@@ -160,9 +160,7 @@ def ask(reader: Reader, label: str, k: int, records: Sequence[Record]) -> Case |
         return None
     if label not in seen.evidence.findings:
         return None
-    answer = Answer(
-        record.source, "", 0.0, evidence=seen.evidence, measurements=seen.page.measurements, page=seen.page
-    )
+    answer = Answer(record.source, "", 0.0, evidence=seen.evidence, page=seen.page)
     (ground,) = (g for g in reader.grounds(answer) if g.label == label)
     overlay, scale = find_overlay(answer), seen.page.px_per_mm
     area = fill(image.shape, [region.outline for region in find_regions(answer, overlay, ground)])

@@ -37,9 +37,9 @@ from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
-from ecgvlm.judge.evidence import SIGNS, Evidence, settle
+from ecgvlm.judge.evidence import Evidence, settle
 from ecgvlm.judge.findings import FS, FindingsModel
-from ecgvlm.labels import LABELS
+from ecgvlm.labels import LABELS, SIGNS
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.reader import Reader
 from ecgvlm.record import Record

@@ -28,9 +28,9 @@ from ecgvlm.batch import SCHEMA, Damaged, Held, Progress, RowGroup, _open_output
 from ecgvlm.digitize import Digitizer  # noqa: E402
 from ecgvlm.errors import EcgError  # noqa: E402
 from ecgvlm.files.image import MAX_BYTES, load_image  # noqa: E402
-from ecgvlm.judge.evidence import MEASUREMENTS, Evidence  # noqa: E402
+from ecgvlm.judge.evidence import Evidence  # noqa: E402
 from ecgvlm.labels import LABELS  # noqa: E402
-from ecgvlm.measure import measure  # noqa: E402
+from ecgvlm.measure import MEASUREMENTS, measure  # noqa: E402
 from ecgvlm.reader import Answer  # noqa: E402
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -68,7 +68,7 @@ def an_answer() -> Answer:
         layout=found.layout,
     )
     found = replace(found, image=found.image[:1], strips=())  # it travels to every worker
-    return Answer("", "", 0.25, None, "NORMAL", "A report.", evidence, measured, found, "fake@1")
+    return Answer("", "", 0.25, None, "NORMAL", "A report.", evidence, found, "fake@1")
 
 
 @pytest.fixture(scope="module")

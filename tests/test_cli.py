@@ -24,9 +24,9 @@ from ecgvlm.digitize import FS, Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import Leaf, load_image, write_image
 from ecgvlm.files.records import read_csv
-from ecgvlm.judge.evidence import MEASUREMENTS, Evidence
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import measure
+from ecgvlm.measure import MEASUREMENTS, measure
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.record import LEADS
 
@@ -42,7 +42,7 @@ def answer() -> Answer:
         leads=measured.waves,
         layout=found.layout,
     )
-    return Answer("", "", 0.1, None, "ABNORMAL", "A report.", evidence, measured, found, "fake@1")
+    return Answer("", "", 0.1, None, "ABNORMAL", "A report.", evidence, found, "fake@1")
 
 
 @pytest.fixture

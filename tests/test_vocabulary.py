@@ -2,8 +2,8 @@
 
 import pytest
 
-from ecgvlm.labels import CODE15, LABELS, NAMES
-from ecgvlm.vocabulary import SIGNS, labels_of, left_open, read_label, read_statement, terms, with_parents
+from ecgvlm.labels import CODE15, LABELS, NAMES, SIGNS
+from ecgvlm.vocabulary import labels_of, left_open, read_label, read_statement, terms, with_parents
 
 SYSTEMS = ("SCP-ECG", "PTB-XL sub_class", "PTB-XL super_class", "CODE-15%", "SNOMED CT", "text")
 # The 30 scored diagnoses of physionetchallenges/evaluation-2021, dx_mapping_scored.csv.

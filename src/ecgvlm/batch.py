@@ -29,8 +29,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.image import MAX_BYTES
-from ecgvlm.judge.evidence import MEASUREMENTS
 from ecgvlm.labels import LABELS
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.worker import cores
 

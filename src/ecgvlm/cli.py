@@ -247,6 +247,7 @@ def _show(answer: Answer, asked: bool) -> None:
 
     from ecgvlm.judge.evidence import CAUTIONS
     from ecgvlm.labels import NAMES
+    from ecgvlm.measure import MEASUREMENTS
 
     console = Console()
     if answer.error is not None:
@@ -261,11 +262,9 @@ def _show(answer: Answer, asked: bool) -> None:
         if label in facts["findings"] or p >= 0.2:
             mark = "●" if label in facts["findings"] else "○"
             findings.add_row(mark, NAMES[label], f"{p:.0%}", "━" * max(1, round(20 * p)))
-    units = {"heart_rate_bpm": ("heart rate", "bpm"), "pr_ms": ("PR", "ms"), "qrs_ms": ("QRS", "ms"),
-             "qt_ms": ("QT", "ms"), "qtc_ms": ("QTc", "ms"), "axis_deg": ("axis", "°")}  # fmt: skip
     numbers = "   ".join(
-        f"{name} –" if value is None else f"{name} {value:.0f} {unit}"
-        for key, (name, unit) in units.items()
+        f"{known.short} –" if value is None else f"{known.short} {value:.0f} {known.unit}"
+        for key, known in MEASUREMENTS.items()
         for value in [facts["measurements"][key]]
     )
     page = facts["page"]

@@ -33,6 +33,47 @@ _LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What is known about one measurement. name: in a sentence; short: where there is little room.
+
+    low, high: limits of normal, None where there is none. ucum, loinc, loinc_name: as FHIR names unit and
+    observation.
+    """
+
+    name: str
+    short: str
+    unit: str
+    low: float | None
+    high: float | None
+    ucum: str
+    loinc: str
+    loinc_name: str
+
+    @property
+    def title(self) -> str:
+        """The name with a capital letter."""
+        return self.name[0].upper() + self.name[1:]
+
+    def place(self, value: float) -> str:
+        """Where a value lies, as it is said (whole): "low", "normal" or "high"."""
+        if self.low is not None and round(value) < self.low:
+            return "low"
+        return "high" if self.high is not None and round(value) > self.high else "normal"
+
+
+# Limits: AHA/ACCF/HRS recommendations (Surawicz et al. 2009, QRS and axis; Rautaharju et al. 2009, QTc: the
+# women's limit, as the sex is not printed).
+MEASUREMENTS: dict[str, Measurement] = {
+    "heart_rate_bpm": Measurement("heart rate", "heart rate", "bpm", 60, 100, "/min", "8867-4", "Heart rate"),
+    "pr_ms": Measurement("PR interval", "PR", "ms", 120, 200, "ms", "8625-6", "P-R Interval"),
+    "qrs_ms": Measurement("QRS duration", "QRS", "ms", None, 119, "ms", "8633-0", "QRS duration"),
+    "qt_ms": Measurement("QT interval", "QT", "ms", None, None, "ms", "8634-8", "Q-T interval"),
+    "qtc_ms": Measurement("QTc", "QTc", "ms", 350, 460, "ms", "8636-3", "Q-T interval corrected"),
+    "axis_deg": Measurement("axis", "axis", "°", -30, 90, "deg", "8632-2", "QRS axis"),
+}
+
+
+@dataclass(frozen=True)
 class LeadWaves:
     """The median beat of one lead, in mV against the baseline: ST level (J + 60 ms), T, Q, R and S peaks.
 
@@ -92,8 +133,7 @@ class Measurements:
 
     def to_dict(self) -> dict:
         """The contract's `measurements`, whole as texts say them, and what else a reader of JSON may want."""
-        names = ("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_deg", "qtc_fridericia_ms")
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in (*MEASUREMENTS, "qtc_fridericia_ms")}
         rounded = {name: None if value is None else float(round(value)) for name, value in values.items()}
         variation = None if self.rr_variation is None else round(self.rr_variation, 3)
         return {**rounded, "rr_variation": variation, "beats": len(self.beats), "reasons": dict(self.reasons)}
@@ -126,9 +166,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
         before = np.append(rr_s or np.inf, rr)
         p_onset, p_score = _find_p(windows[basic], before[basic], marks)
 
-    found: dict[str, float | None] = dict.fromkeys(
-        ("heart_rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "qtc_fridericia_ms", "axis_deg")
-    )
+    found: dict[str, float | None] = dict.fromkeys((*MEASUREMENTS, "qtc_fridericia_ms"))
     found["heart_rate_bpm"] = None if rr_s is None else 60 / rr_s
     if marks is not None:
         found["qrs_ms"] = 1000 * (marks.j - marks.qrs_onset)

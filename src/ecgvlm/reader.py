@@ -33,9 +33,13 @@ class Answer:
     answer: str = ""
     report: str = ""
     evidence: Evidence | None = None
-    measurements: Measurements | None = None
     page: Page | None = None
     model: str = ""
+
+    @property
+    def measurements(self) -> Measurements | None:
+        """What was measured on the page."""
+        return None if self.page is None else self.page.measurements
 
     def to_dict(self) -> dict:
         """The contract's JSON object."""
@@ -43,7 +47,6 @@ class Answer:
         if self.error is not None:
             return {**head, "error": {"code": self.error.code, "message": self.error.message}}
         assert self.evidence
-        assert self.measurements
         assert self.page
         return {
             **head,
@@ -54,7 +57,7 @@ class Answer:
             "findings": list(self.evidence.findings),
             "cautions": list(self.evidence.cautions),
             "abstain": self.evidence.abstain,
-            "measurements": self.measurements.to_dict(),
+            "measurements": self.page.measurements.to_dict(),
             "page": {
                 "layout": self.page.layout,
                 "px_per_mm": round(self.page.px_per_mm, 2),
@@ -132,7 +135,6 @@ class Reader:
             answer=answer,
             report=report,
             evidence=seen.evidence,
-            measurements=seen.page.measurements,
             page=seen.page,
             model=self.judge.name,
         )
@@ -147,13 +149,13 @@ class Reader:
         if isinstance(source, Leaf):
             source = source.load()
         page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
-        return Seen(page, self.judge(page, page.measurements, sensitivity))
+        return Seen(page, self.judge(page, sensitivity))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""
-        if answer.page is None or answer.measurements is None or answer.evidence is None:
+        if answer.page is None or answer.evidence is None:
             raise ValueError("this page could not be read; there is nothing to ground")
-        return find_grounds(answer.page, answer.measurements, answer.evidence, self.judge)
+        return find_grounds(answer.page, answer.evidence, self.judge)
 
     def ask(self, answer: Answer, question: str) -> str:
         """Answer a further question about a page that has been read."""

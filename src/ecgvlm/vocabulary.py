@@ -14,29 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from ecgvlm.labels import LABELS, NAMES
-
-SIGNS = ("STE", "STD", "TINV", "QWAVE")
-RHYTHMS = frozenset({"SR", "SB", "ST", "SARRH", "AF", "AFLT", "PACE"})
-PARENTS = {
-    "MI": frozenset({"AMI", "IMI", "LMI"}),
-    "CD": frozenset({"RBBB", "LBBB", "IRBBB", "LAFB", "HAVB"}),
-    "HYP": frozenset({"LVH"}),
-}
-# What a finding excludes, by its definition.
-_EXCLUDES = {
-    "NORM": {"AF", "AFLT", "PACE", "HAVB", "RBBB", "LBBB", "LAFB", "LVH", "AMI", "IMI", "LMI", "STTC", "MI",
-             "CD", "HYP"},
-    "SR": {"AF", "AFLT"},
-    "SB": {"ST", "AF", "AFLT"},
-    "ST": {"SB", "AF", "AFLT"},
-    "AF": {"SR", "SB", "ST", "SARRH"},
-    "AFLT": {"SR", "SB", "ST", "SARRH"},
-    "RBBB": {"LBBB", "IRBBB"},
-    "LBBB": {"RBBB", "IRBBB"},
-    "IRBBB": {"LBBB", "RBBB"},
-    "HAVB": {"1dAVb"},
-}  # fmt: skip
+from ecgvlm.labels import FINDINGS, LABELS, NAMES, RHYTHMS, SIGNS
 
 
 @dataclass(frozen=True)
@@ -90,7 +68,7 @@ def labels_of(stated: Iterable[Term]) -> frozenset[str]:
 
 def with_parents(found: Collection[str]) -> frozenset[str]:
     """The labels and the superclasses (MI, CD, HYP) of which one of them is a kind."""
-    return frozenset(found) | {parent for parent, kinds in PARENTS.items() if kinds & set(found)}
+    return frozenset(found) | {parent for code in found for parent in FINDINGS[code].parents}
 
 
 def left_open(
@@ -105,12 +83,12 @@ def left_open(
     unknown = set(LABELS) - set(annotated)
     unknown |= frozenset().union(*(term.open for term in stated)) - {"NORM"}
     if not any(term.basic_rhythm for term in stated):
-        unknown |= RHYTHMS
+        unknown |= set(RHYTHMS)
     if stated:
         abnormal = any("NORM" not in term.labels | term.open for term in stated)
         unknown = unknown - {"NORM"} if abnormal else unknown | {"NORM"}
     for label in found:
-        unknown -= _EXCLUDES.get(label, set())
+        unknown -= set(FINDINGS[label].excludes)
     return frozenset(unknown - set(found))
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ecgvlm.instruct.qa import KINDS, Asker, expand, typos
 from ecgvlm.instruct.states import sample
-from ecgvlm.judge.evidence import MEASUREMENTS, SIGNS, Evidence
-from ecgvlm.labels import CODE15, LABELS, NAMES, SUPERCLASSES
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import CODE15, LABELS, NAMES, SIGNS, SUPERCLASSES
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS, prompts

@@ -47,7 +47,7 @@ def ordinary(digitizer):
 
 def cautions(found, probabilities=SURE) -> tuple[str, ...]:
     m = measure(found.leads(FS), FS)
-    return find_cautions(found, m, numbers(m), probabilities, THRESHOLDS)
+    return find_cautions(found, numbers(m), probabilities, THRESHOLDS)
 
 
 def test_an_ordinary_page_has_none(ordinary):

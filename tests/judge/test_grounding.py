@@ -7,10 +7,10 @@ import pytest
 from pages import page
 
 from ecgvlm.digitize import Digitizer
-from ecgvlm.judge.evidence import MEASUREMENTS, Evidence
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.grounding import DROP, Ground, find_grounds
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import measure
+from ecgvlm.measure import MEASUREMENTS, measure
 from ecgvlm.reader import Answer
 from ecgvlm.record import LEADS
 from ecgvlm.show.overlay import draw_overlay, find_evidence, find_overlay, find_regions
@@ -48,12 +48,12 @@ def read():
         measurements={name: getattr(m, name) for name in MEASUREMENTS},
         leads=m.waves,
     )
-    return rendering.image, Answer("a", "?", 0.1, page=found, measurements=m, evidence=evidence), model
+    return rendering.image, Answer("a", "?", 0.1, page=found, evidence=evidence), model
 
 
 def test_the_fewest_leads_without_which_a_finding_falls(read):
     _, answer, model = read
-    grounds = {g.label: g for g in find_grounds(answer.page, answer.measurements, answer.evidence, model)}
+    grounds = {g.label: g for g in find_grounds(answer.page, answer.evidence, model)}
     assert set(grounds) == {"AMI", "1dAVb"}
     assert set(grounds["AMI"].leads) == {"V2", "V3"}
     assert grounds["AMI"].drop >= DROP
@@ -66,7 +66,7 @@ def test_the_fewest_leads_without_which_a_finding_falls(read):
 
 def test_evidence_is_drawn_in_its_leads_only(read):
     image, answer, model = read
-    grounds = find_grounds(answer.page, answer.measurements, answer.evidence, model)
+    grounds = find_grounds(answer.page, answer.evidence, model)
     ami = [g for g in grounds if g.label == "AMI"]
     plain, marked = draw_overlay(image, answer), draw_overlay(image, answer, ami)
     changed = np.argwhere((plain != marked).any(2))[:, ::-1]
@@ -82,7 +82,7 @@ def test_a_finding_is_marked_where_its_definition_looks(read):
     """AMI: QRS and T of V2 and V3; early beats: around them; without intervals: the whole leads."""
     _, answer, model = read
     overlay = find_overlay(answer)
-    grounds = find_grounds(answer.page, answer.measurements, answer.evidence, model)
+    grounds = find_grounds(answer.page, answer.evidence, model)
     found = find_evidence(answer, overlay, grounds)
     intervals = [x for x in overlay.intervals if x.lead in ("V2", "V3") and x.name in ("QRS", "T")]
     assert found["AMI"]["regions"] == [
@@ -93,7 +93,8 @@ def test_a_finding_is_marked_where_its_definition_looks(read):
 
     early = np.zeros(len(answer.measurements.beats), bool)
     early[0] = True
-    one = replace(answer, measurements=replace(answer.measurements, premature=early))
+    measured = replace(answer.measurements, premature=early)
+    one = replace(answer, page=replace(answer.page, measurements=measured))
     pvc = Ground("PVC", ("II",), 0.5, (), True)
     regions = find_regions(one, find_overlay(one), pvc)
     beats = [x for x in overlay.beats if x.t == answer.measurements.beats[0] and x.lead == "II"]

@@ -7,8 +7,9 @@ import time
 import numpy as np
 
 from ecgvlm.digitize import FS
-from ecgvlm.judge.evidence import LAYOUTS, MEASUREMENTS, Evidence
+from ecgvlm.judge.evidence import LAYOUTS, Evidence
 from ecgvlm.labels import LABELS
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Reader
 from ecgvlm.record import LEADS
 
@@ -30,7 +31,8 @@ class FakeFindings:
     def probabilities(self, leads, measurements):
         return dict(zip(LABELS, self.calibrated(leads[None], None, None)[0].tolist()))
 
-    def __call__(self, page, measurements, sensitivity=None) -> Evidence:
+    def __call__(self, page, sensitivity=None) -> Evidence:
+        measurements = page.measurements
         return Evidence(
             probabilities=self.probabilities(page.leads(FS), measurements),
             thresholds=self.thresholds if sensitivity is None else dict.fromkeys(LABELS, 1 - sensitivity),

@@ -8,7 +8,6 @@ from pages import page
 
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
-from ecgvlm.measure import measure
 from ecgvlm.reader import Answer
 from ecgvlm.show.overlay import draw_overlay, find_overlay
 
@@ -18,7 +17,7 @@ FS = 500.0
 @pytest.fixture(scope="module")
 def answer() -> Answer:
     found = Digitizer(threads=1)(page("photo").image)
-    return Answer("a.png", "?", 0.1, page=found, measurements=measure(found.leads(FS), FS))
+    return Answer("a.png", "?", 0.1, page=found)
 
 
 def test_layers_name_every_strip_and_beat(answer):
@@ -32,7 +31,7 @@ def test_the_mesh_lies_on_the_printed_grid():
     """On a page without distortion the mesh runs along the red lines of the 5-mm grid."""
     printed = page("clean")
     found = Digitizer(threads=1)(printed.image)
-    mesh = find_overlay(Answer("a", "?", 0.1, page=found, measurements=measure(found.leads(FS), FS))).mesh
+    mesh = find_overlay(Answer("a", "?", 0.1, page=found)).mesh
     points = mesh.points.reshape(mesh.rows, mesh.columns, 2)
     assert np.diff(points[..., 0], axis=1) == pytest.approx(5 * found.px_per_mm, abs=1)
     assert np.diff(points[..., 1], axis=0) == pytest.approx(5 * found.px_per_mm, abs=1)

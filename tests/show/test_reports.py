@@ -11,8 +11,9 @@ import pytest
 from ecgvlm.files.image import load_image, open_pages
 from ecgvlm.files.records import read_wfdb
 from ecgvlm.labels import LABELS
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS, Record
-from ecgvlm.show.reports import DISCLAIMER, QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
+from ecgvlm.show.reports import DISCLAIMER, fhir_bundle, normal_range, pdf_report, write_wfdb
 
 ANSWER = {
     "image": "a.png", "ok": True, "question": "?", "answer": "ABNORMAL - Atrial Fibrillation",
@@ -43,7 +44,7 @@ def observations(bundle: dict) -> dict[str, dict]:
 def test_fhir_holds_every_value():
     bundle = fhir_bundle(ANSWER, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     seen = observations(bundle)
-    assert len(seen) == len(QUANTITIES) + len(LABELS)
+    assert len(seen) == len(MEASUREMENTS) + len(LABELS)
     assert seen["Heart rate"]["valueQuantity"] == {
         "value": 92.0, "unit": "bpm", "system": "http://unitsofmeasure.org", "code": "/min",
     }  # fmt: skip

@@ -17,10 +17,9 @@ from typing import NoReturn
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.records import read_code15, read_record, read_wfdb
+from ecgvlm.labels import KINDS, RHYTHMS
 from ecgvlm.record import Record
 from ecgvlm.vocabulary import (
-    PARENTS,
-    RHYTHMS,
     labels_of,
     left_open,
     read_label,
@@ -119,11 +118,11 @@ def ptbxl_labels(
 
     unknown: set[str] = set()
     if not any(statements[code].basic_rhythm for code in rhythm if code in statements):
-        unknown |= RHYTHMS
+        unknown |= set(RHYTHMS)
     if not sub:
         unknown |= {*labels_of(sub_classes.values()), "HAVB"}
     if not sup:
-        unknown |= {*PARENTS, "STTC"}
+        unknown |= {*KINDS, "STTC"}
     if not scp_codes:
         unknown |= frozenset().union(*(sub_classes[code].open for code in sub if code in sub_classes))
     if not form & {"PAC", "PVC"}:
@@ -277,7 +276,7 @@ def _read_cinc(header: Path) -> Record:
         found |= {"NORM"}
     database = _database(header.stem)
     annotated = labels_of(t for t in terms("SNOMED CT").values() if database in t.databases)
-    unknown = left_open(found, stated, annotated - {*PARENTS, "STTC"} | {"NORM"})
+    unknown = left_open(found, stated, annotated - {*KINDS, "STTC"} | {"NORM"})
     if len(stated) < len(codes):
         unknown |= {"NORM"} - found
     meta = {

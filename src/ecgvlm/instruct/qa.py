@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
 
-from ecgvlm.judge.evidence import MEASUREMENTS, SIGNS, Evidence
-from ecgvlm.labels import LABELS
-from ecgvlm.measure import WAVES
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import LABELS, SIGNS
+from ecgvlm.measure import MEASUREMENTS, WAVES
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article

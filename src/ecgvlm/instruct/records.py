@@ -15,12 +15,12 @@ from importlib.resources import files
 from random import Random
 
 from ecgvlm.instruct.qa import QA, Asker, expand
-from ecgvlm.judge.evidence import LAYOUTS, MEASUREMENTS, SIGNS, Evidence
-from ecgvlm.labels import LABELS, NAMES
-from ecgvlm.measure import measure
+from ecgvlm.judge.evidence import LAYOUTS, Evidence
+from ecgvlm.labels import LABELS, NAMES, RHYTHMS, SIGNS
+from ecgvlm.measure import MEASUREMENTS, measure
 from ecgvlm.paper.truth import PageTruth
 from ecgvlm.record import LEADS, Record
-from ecgvlm.vocabulary import RHYTHMS, Term, terms
+from ecgvlm.vocabulary import Term, terms
 from ecgvlm.words import answers
 
 # kind -> (subtask, type) of a row's metadata, and how often it is drawn.
@@ -172,7 +172,7 @@ def _doubts(stated: Sequence[tuple[Term, str]]) -> dict[str, str]:
 def askable(known: Known) -> list[str]:
     """The kinds of `KINDS` that what is known can answer."""
     evidence, unknown = known.evidence, known.open
-    rhythm = any(label in evidence.findings for label in RHYTHMS - unknown)
+    rhythm = any(label in evidence.findings for label in set(RHYTHMS) - unknown)
     labels = len(set(LABELS) - unknown) >= 2
     waves = known.measured and all(evidence.leads[lead] is not None for lead in LEADS)
     can = {
@@ -275,7 +275,7 @@ def _rhythm(known: Known) -> str:
     others = [
         f"{doubt} {term.phrase}".strip()
         for term, doubt in known.stated
-        if term.heading == "Rhythm" and term.phrase and not term.labels & RHYTHMS
+        if term.heading == "Rhythm" and term.phrase and not term.labels & set(RHYTHMS)
     ]
     parts = []
     if named:
@@ -293,7 +293,7 @@ def _rhythm(known: Known) -> str:
 def _conclusion(known: Known) -> str | None:
     if "NORM" in known.open:
         return None
-    rhythm = any(label in known.evidence.findings for label in RHYTHMS - known.open)
+    rhythm = any(label in known.evidence.findings for label in set(RHYTHMS) - known.open)
     return answers.verdict(known.evidence) if rhythm else answers.word(known.evidence)
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from random import Random
 
-from ecgvlm.judge.evidence import CAUTIONS, LAYOUTS, MEASUREMENTS, REASONS, Evidence, settle
+from ecgvlm.judge.evidence import CAUTIONS, LAYOUTS, REASONS, Evidence, settle
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import LeadWaves
+from ecgvlm.measure import MEASUREMENTS, LeadWaves
 from ecgvlm.record import LEADS
 
 _RANGES = {

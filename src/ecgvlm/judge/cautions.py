@@ -71,15 +71,14 @@ def fitted() -> Fitted:
 
 def find_cautions(
     page: Page,
-    measurements: Measurements,
     numbers: np.ndarray,
     probabilities: Mapping[str, float],
     thresholds: Mapping[str, float],
 ) -> tuple[str, ...]:
     """Those of `CAUTIONS` that hold, in their order. numbers: as `model.findings.numbers` gives them."""
     fit = fitted()
-    beat, pr = measurements.median_beat, measurements.pr_ms
-    rate = measurements.heart_rate_bpm
+    measurements = page.measurements
+    beat, pr, rate = measurements.median_beat, measurements.pr_ms, measurements.heart_rate_bpm
     holds = {
         "limb_leads": limbs_swapped(beat, pr, fit),
         "mirrored": page.mirrored,
@@ -158,7 +157,7 @@ def _oddness(two: np.ndarray, span: tuple[float, float], usual: float) -> float:
     """1 - cos of the angle between the mean vector of a wave and its usual axis."""
     a, b = (round((at - BEAT_START) * BEAT_FS) for at in span)
     part = two[:, a:b]
-    x, y = (part - np.minimum(part[:, :1], part[:, :1])).sum(1)
+    x, y = (part - part[:, :1]).sum(1)
     y = (2 * y - x) / math.sqrt(3)  # from I and II to the horizontal and the vertical
     size = math.hypot(x, y)
     angle = math.radians(usual)

@@ -16,21 +16,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from ecgvlm.labels import LABELS
-from ecgvlm.measure import WAVES, LeadWaves
+from ecgvlm.labels import EXCLUSIVE, FINDINGS, KINDS, LABELS, SIGNS
+from ecgvlm.measure import MEASUREMENTS, WAVES, LeadWaves
 from ecgvlm.record import LEADS
 
-# name -> (key of `Evidence.measurements`, lower and upper limit of normal). Limits: AHA/ACCF/HRS
-# recommendations (Surawicz et al. 2009, QRS and axis; Rautaharju et al. 2009, QTc: the women's limit, as the
-# sex is not printed).
-MEASUREMENTS: dict[str, tuple[float, float]] = {
-    "heart_rate_bpm": (60, 100),
-    "pr_ms": (120, 200),
-    "qrs_ms": (0, 119),
-    "qt_ms": (0, 999),
-    "qtc_ms": (350, 460),
-    "axis_deg": (-30, 90),
-}
 REASONS = ("no_p_wave", "not_printed", "too_short", "unclear")
 LAYOUTS = ("3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1", "other")
 # What is odd about a page, in the words of the answers.
@@ -43,7 +32,6 @@ CAUTIONS = {
     "unlike": "the page is unlike those that I learned from",
     "unsure": "the findings are a close call, so have a specialist read it",
 }
-SIGNS = ("STE", "STD", "TINV", "QWAVE")
 _NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
 HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
 POOR_QUALITY = 0.5
@@ -115,8 +103,7 @@ class Evidence:
         """Where a measurement that is not None lies: "low", "normal" or "high"."""
         value = self.measurements[measurement]
         assert value is not None
-        low, high = MEASUREMENTS[measurement]
-        return "low" if round(value) < low else "high" if round(value) > high else "normal"
+        return MEASUREMENTS[measurement].place(value)
 
     @property
     def regularity(self) -> str:
@@ -197,19 +184,6 @@ def say_mm(mv: float, signed: bool = False) -> str:
     return f"{sign}{abs(tenths) // 10}.{abs(tenths) % 10}"
 
 
-# Groups of labels of which at most one can hold, and the labels that a normal ECG cannot have.
-_EXCLUSIVE = (("SR", "SB", "ST", "AF", "AFLT", "PACE"), ("RBBB", "LBBB", "IRBBB"), ("1dAVb", "HAVB"))
-_PARENTS = {
-    "MI": ("AMI", "IMI", "LMI"),
-    "CD": ("RBBB", "LBBB", "IRBBB", "LAFB", "HAVB"),
-    "HYP": ("LVH",),
-}
-_NOT_NORMAL = (
-    "AF", "AFLT", "PACE", "HAVB", "RBBB", "LBBB", "LAFB", "LVH", "AMI", "IMI", "LMI", "STTC", "MI", "CD",
-    "HYP",
-)  # fmt: skip
-
-
 def settle(
     probabilities: Mapping[str, float],
     thresholds: Mapping[str, float],
@@ -228,16 +202,16 @@ def settle(
     def margins(labels: tuple[str, ...]) -> list[tuple[float, str]]:
         return sorted((margin(settled[x], thresholds[x]), x) for x in labels if settled[x] >= thresholds[x])
 
-    for group in _EXCLUSIVE:
+    for group in EXCLUSIVE:
         found = [label for _, label in margins(group)]
         if usual is not None:
             found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
         for label in found[:-1]:
             settled[label] = 0.99 * thresholds[label]
-    for parent, kinds in _PARENTS.items():
+    for parent, kinds in KINDS.items():
         if margins(kinds):
             settled[parent] = max(settled[parent], thresholds[parent])
-    abnormal = margins(_NOT_NORMAL)
+    abnormal = margins(FINDINGS["NORM"].excludes)
     if abnormal and settled["NORM"] >= thresholds["NORM"]:
         if abnormal[-1][0] >= margin(settled["NORM"], thresholds["NORM"]):
             settled["NORM"] = 0.99 * thresholds["NORM"]

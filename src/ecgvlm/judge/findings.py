@@ -12,9 +12,9 @@ from scipy.special import expit, logit
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.cautions import find_cautions
-from ecgvlm.judge.evidence import LAYOUTS, MEASUREMENTS, Evidence, settle
+from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import WAVES, Measurements
+from ecgvlm.measure import MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_session, read_model_file
 
@@ -22,7 +22,18 @@ FS = 100.0  # Hz of the strips that the encoder sees
 SAMPLES = 1000  # ten seconds
 BEAT = 100  # samples of the median beat, at 125 Hz
 SENSITIVITY = (0.5, 0.99)  # lowest and highest that can be asked for
-NUMBERS = 13 + len(LEADS) * len(WAVES)
+# The numbers that the encoder gets, in the order that its weights depend on.
+NUMBER_NAMES = (
+    "heart_rate_bpm", "rr_variation", "rr_variation_raw", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_sin",
+    "axis_cos", "p_score", "premature_share", "premature_any", "beats",
+    *(f"{lead}.{wave}" for lead in LEADS for wave in WAVES),
+)  # fmt: skip
+NUMBERS = len(NUMBER_NAMES)
+# What a number of about its usual size is divided by.
+_SCALES = {
+    "heart_rate_bpm": 100, "rr_variation": 0.1, "rr_variation_raw": 0.1, "pr_ms": 200, "qrs_ms": 100,
+    "qt_ms": 400, "qtc_ms": 400, "beats": 10,
+}  # fmt: skip
 
 
 def strips(leads: np.ndarray) -> np.ndarray:
@@ -38,27 +49,33 @@ def strips(leads: np.ndarray) -> np.ndarray:
 def numbers(m: Measurements) -> np.ndarray:
     """[NUMBERS] float32: the measurements scaled to about one, NaN where unknown."""
 
-    def scaled(value: float | None, by: float) -> float:
-        return np.nan if value is None else value / by
+    axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
+    known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
+    known |= {
+        "rr_variation": m.rr_variation,
+        "rr_variation_raw": m.rr_variation_raw,
+        "axis_sin": None if axis is None else np.sin(axis),
+        "axis_cos": None if axis is None else np.cos(axis),
+        "p_score": m.p_score,
+        "premature_share": float(m.premature.mean()) if len(m.premature) else None,
+        "premature_any": float(m.premature.any()) if len(m.premature) else None,
+        "beats": len(m.beats),
+    }
+    for lead, waves in m.waves.items():
+        known |= {f"{lead}.{wave}": None if waves is None else getattr(waves, wave) for wave in WAVES}
+    values = ((known[name], _SCALES.get(name, 1)) for name in NUMBER_NAMES)
+    return np.array([np.nan if x is None else float(x) / scale for x, scale in values], np.float32)
 
-    axis = np.nan if m.axis_deg is None else np.deg2rad(m.axis_deg)
-    base = [
-        scaled(m.heart_rate_bpm, 100),
-        scaled(m.rr_variation, 0.1),
-        scaled(m.rr_variation_raw, 0.1),
-        scaled(m.pr_ms, 200),
-        scaled(m.qrs_ms, 100),
-        scaled(m.qt_ms, 400),
-        scaled(m.qtc_ms, 400),
-        np.sin(axis),
-        np.cos(axis),
-        m.p_score,
-        float(m.premature.mean()) if len(m.premature) else np.nan,
-        float(m.premature.any()) if len(m.premature) else np.nan,
-        len(m.beats) / 10,
-    ]
-    waves = [np.nan if (w := m.waves[lead]) is None else getattr(w, wave) for lead in LEADS for wave in WAVES]
-    return np.array(base + waves, np.float32)
+
+def number(numbers: np.ndarray, name: str) -> float | None:
+    """One of `NUMBER_NAMES`, unscaled, out of [..., NUMBERS]; None where unknown."""
+    value = numbers[NUMBER_NAMES.index(name)]
+    return None if np.isnan(value) else float(value) * _SCALES.get(name, 1)
+
+
+def wave_numbers(lead: str) -> list[int]:
+    """Where the numbers of one lead's waves lie."""
+    return [NUMBER_NAMES.index(f"{lead}.{wave}") for wave in WAVES]
 
 
 class FindingsModel:
@@ -109,8 +126,9 @@ class FindingsModel:
         (logits,) = self._session.run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
         return 1 / (1 + np.exp(-(self._slope * logits + self._offset)))
 
-    def __call__(self, page: Page, measurements: Measurements, sensitivity: float | None = None) -> Evidence:
+    def __call__(self, page: Page, sensitivity: float | None = None) -> Evidence:
         """All that an answer about this page may state. sensitivity: of `thresholds_at`."""
+        measurements = page.measurements
         probabilities = self.probabilities(page.leads(FS), measurements)
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)
@@ -121,7 +139,7 @@ class FindingsModel:
             mm_per_s=page.mm_per_s,
             mm_per_mv=page.mm_per_mv,
             quality=page.quality,
-            cautions=find_cautions(page, measurements, numbers(measurements), usual, self.thresholds),
+            cautions=find_cautions(page, numbers(measurements), usual, self.thresholds),
         )
 
     def judge(self, leads: np.ndarray, measurements: Measurements) -> Evidence:

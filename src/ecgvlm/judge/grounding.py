@@ -15,16 +15,15 @@ import numpy as np
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.judge.findings import FS, FindingsModel, numbers, strips
+from ecgvlm.judge.findings import FS, FindingsModel, numbers, strips, wave_numbers
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import WAVES, Measurements, measure
+from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS
 
 DROP = 0.3  # fall of a finding's probability at which the leads taken away are called its evidence
 _ENOUGH = 0.4  # fall that is sought: a page that is drawn without the evidence is not read quite the same
 _MOST = 0.9  # of a low probability
 _MEASURE_FS = 500.0
-_BASE = 13  # numbers before those of the waves
 # What in a beat a finding is read from (its definition): P to QRS, QRS, or T; all else rests on RR intervals,
 # or, as flutter and fibrillation do, on what lies between the beats: whole leads are marked.
 _INTERVALS: dict[str, tuple[str, ...]] = {
@@ -79,10 +78,9 @@ class Ground:
         return f"Judged by the {shown} in {leads}: without them the probability falls by {fall} points."
 
 
-def find_grounds(
-    page: Page, measured: Measurements, evidence: Evidence, model: FindingsModel
-) -> tuple[Ground, ...]:
+def find_grounds(page: Page, evidence: Evidence, model: FindingsModel) -> tuple[Ground, ...]:
     """The evidence of every abnormal finding, in the findings' order."""
+    measured = page.measurements
     leads, fine = page.leads(FS), page.leads(_MEASURE_FS)
     printed = [k for k in range(12) if np.isfinite(leads[k]).any()]
     whole = model.probabilities(leads, measured)
@@ -156,5 +154,5 @@ def _without(leads: np.ndarray, measured: Measurements, k: int, model: FindingsM
     """Probabilities with lead k hidden from the encoder, the measurements of the whole page as they were."""
     rest, beat, known = strips(leads), measured.median_beat.copy(), numbers(measured)
     rest[k], beat[k] = np.nan, np.nan
-    known[_BASE + k * len(WAVES) : _BASE + (k + 1) * len(WAVES)] = np.nan
+    known[wave_numbers(LEADS[k])] = np.nan
     return dict(zip(LABELS, model.calibrated(rest[None], beat[None], known[None])[0].tolist()))

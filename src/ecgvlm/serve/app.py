@@ -26,9 +26,10 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.dicom import write_dicom
 from ecgvlm.files.image import MAX_BYTES
 from ecgvlm.files.records import csv_text
-from ecgvlm.judge.evidence import CAUTIONS, MEASUREMENTS
+from ecgvlm.judge.evidence import CAUTIONS
 from ecgvlm.judge.findings import SENSITIVITY
 from ecgvlm.labels import NAMES
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Reader
 from ecgvlm.record import Record
 from ecgvlm.serve import batches, chat, kept
@@ -36,7 +37,7 @@ from ecgvlm.serve.gate import Gate, Limits, Metrics, error_body
 from ecgvlm.serve.schemas import ReadAnswer, ReadRefused, Refused
 from ecgvlm.serve.service import Service, Settings, refused
 from ecgvlm.serve.work import Reading, default_reader, jpeg
-from ecgvlm.show.reports import QUANTITIES, fhir_bundle, normal_range, pdf_report, write_wfdb
+from ecgvlm.show.reports import fhir_bundle, pdf_report, write_wfdb
 
 # Uploads are in memory already, bounded; a second copy on the disk would outlive a crash.
 MultiPartParser.spool_max_size = 2 * MAX_BYTES
@@ -123,11 +124,10 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
     @app.get("/v1/about", tags=["status"])
     def about() -> dict[str, Any]:
         """What this server is, for its web page."""
-        measurements = {}
-        for key, (name, unit, *_) in QUANTITIES.items():
-            low, high = MEASUREMENTS[key]
-            limits = {"low": low or None, "high": high} if normal_range(key) else {"low": None, "high": None}
-            measurements[key] = {"name": name, "unit": unit, **limits}
+        measurements = {
+            key: {"name": known.title, "unit": known.unit, "low": known.low, "high": known.high}
+            for key, known in MEASUREMENTS.items()
+        }
         return {
             "name": "ecgvlm",
             "version": ecgvlm.__version__,

@@ -15,37 +15,21 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 import ecgvlm
-from ecgvlm.judge.evidence import MEASUREMENTS
-from ecgvlm.labels import NAMES
+from ecgvlm.labels import FINDINGS, NAMES
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS, Record
 
 DISCLAIMER = "Read by software; not a medical device. A clinician must check every reading."
-# measurement -> its name, unit, UCUM unit, LOINC code and LOINC's name of it
-QUANTITIES: dict[str, tuple[str, str, str, str, str]] = {
-    "heart_rate_bpm": ("Heart rate", "bpm", "/min", "8867-4", "Heart rate"),
-    "pr_ms": ("PR interval", "ms", "ms", "8625-6", "P-R Interval"),
-    "qrs_ms": ("QRS duration", "ms", "ms", "8633-0", "QRS duration"),
-    "qt_ms": ("QT interval", "ms", "ms", "8634-8", "Q-T interval"),
-    "qtc_ms": ("QTc interval", "ms", "ms", "8636-3", "Q-T interval corrected"),
-    "axis_deg": ("QRS axis", "°", "deg", "8632-2", "QRS axis"),
-}
-# SNOMED CT, as the PhysioNet/CinC Challenge 2021 maps its diagnoses; the other labels go by their names.
-SNOMED = {
-    "1dAVb": "270492004", "RBBB": "59118001", "LBBB": "164909002", "SB": "426177001", "ST": "427084000",
-    "AF": "164889003", "SR": "426783006", "SARRH": "427393009", "AFLT": "164890007", "PACE": "10370003",
-    "PAC": "284470004", "PVC": "427172004", "IRBBB": "713426002", "LAFB": "445118002", "LVH": "164873001",
-    "LVOLT": "251146004", "MI": "164865005",
-}  # fmt: skip
 _HL7 = "http://terminology.hl7.org/CodeSystem"
 _NO_VALUE = {"not_printed": "not-performed"}  # reason -> code of FHIR's data-absent-reason, else "unknown"
 
 
 def normal_range(measurement: str) -> str:
     """The normal range of a measurement in words, "" where there is none to speak of."""
-    low, high = MEASUREMENTS[measurement]
-    if (low, high) == (0, 999):
+    low, high = MEASUREMENTS[measurement].low, MEASUREMENTS[measurement].high
+    if high is None:
         return ""
-    return f"up to {high:g}" if low == 0 else f"{low:g} to {high:g}"
+    return f"up to {high:g}" if low is None else f"{low:g} to {high:g}"
 
 
 def write_wfdb(record: Record) -> bytes:
@@ -112,26 +96,26 @@ def _coded(system: str, code: str, display: str) -> dict:
 
 def _quantities(answer: Mapping[str, Any]) -> list[dict]:
     out = []
-    for key, (name, unit, ucum, loinc, display) in QUANTITIES.items():
-        observation: dict[str, Any] = {"code": _coded("http://loinc.org", loinc, display) | {"text": name}}
+    for key, known in MEASUREMENTS.items():
+        code = _coded("http://loinc.org", known.loinc, known.loinc_name)
+        observation: dict[str, Any] = {"code": code | {"text": known.title}}
         value = answer["measurements"][key]
-        low, high = MEASUREMENTS[key]
 
-        def quantity(number: float, unit: str = unit, ucum: str = ucum) -> dict:
+        def quantity(number: float, unit: str = known.unit, ucum: str = known.ucum) -> dict:
             return {"value": number, "unit": unit, "system": "http://unitsofmeasure.org", "code": ucum}
 
         if value is None:
             reason = answer["measurements"].get("reasons", {}).get(key, "")
-            code = _NO_VALUE.get(reason, "unknown")
+            why = _NO_VALUE.get(reason, "unknown")
             observation["dataAbsentReason"] = {
-                "coding": [{"system": f"{_HL7}/data-absent-reason", "code": code}],
+                "coding": [{"system": f"{_HL7}/data-absent-reason", "code": why}],
                 "text": reason.replace("_", " ") or "unclear",
             }
         else:
             observation["valueQuantity"] = quantity(value)
-        if normal_range(key):
-            bounds = {"high": quantity(high)} if low == 0 else {"low": quantity(low), "high": quantity(high)}
-            observation["referenceRange"] = [bounds]
+        bounds = {"low": known.low, "high": known.high}
+        if normal := {side: quantity(limit) for side, limit in bounds.items() if limit is not None}:
+            observation["referenceRange"] = [normal]
         out.append(observation)
     return out
 
@@ -141,8 +125,8 @@ def _findings(answer: Mapping[str, Any]) -> list[dict]:
     out = []
     for label, probability in answer["labels"].items():
         code = {"text": NAMES[label]}
-        if label in SNOMED:
-            code = _coded("http://snomed.info/sct", SNOMED[label], NAMES[label])
+        if snomed := FINDINGS[label].snomed:
+            code = _coded("http://snomed.info/sct", snomed, NAMES[label])
         component = {
             "code": {"text": "probability"},
             "valueQuantity": {"value": probability, "system": "http://unitsofmeasure.org", "code": "1"},
@@ -183,12 +167,11 @@ def pdf_report(answer: Mapping[str, Any], leads: np.ndarray | None = None, fs: f
         for label in shown
     ]
     measured = [["", "", "normal"]]
-    for key, (name, unit, *_) in QUANTITIES.items():
+    for key, known in MEASUREMENTS.items():
         value = answer["measurements"][key]
         reason = answer["measurements"].get("reasons", {}).get(key, "unclear").replace("_", " ")
-        measured.append(
-            [name, f"unknown ({reason})" if value is None else f"{value:.0f} {unit}", normal_range(key)]
-        )
+        said = f"unknown ({reason})" if value is None else f"{value:.0f} {known.unit}"
+        measured.append([known.title, said, normal_range(key)])
     page = answer["page"]
     scale = f"{page['layout']} page, {page['mm_per_s']:g} mm/s, {page['mm_per_mv']:g} mm/mV"
     story = [

@@ -18,18 +18,10 @@ from ecgvlm.judge.evidence import (
     say_percent,
     say_scale,
 )
-from ecgvlm.labels import NAMES
+from ecgvlm.labels import KINDS, NAMES, RHYTHMS, in_group
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 
-RHYTHMS = ("PACE", "AF", "AFLT", "SB", "ST", "SARRH", "SR")
-GROUPS = {
-    "conduction": ("HAVB", "1dAVb", "LBBB", "RBBB", "IRBBB", "LAFB", "CD"),
-    "hypertrophy": ("LVH", "HYP"),
-    "infarction": ("AMI", "IMI", "LMI", "MI"),
-    "repolarization": ("STTC",),
-    "ectopy": ("PVC", "PAC"),
-}
-_PARENTS = ("CD", "HYP", "MI")  # said only where no finding of their group says it better
 _NONE = {
     "conduction": "No conduction disturbance.",
     "hypertrophy": "No evidence of hypertrophy.",
@@ -37,20 +29,13 @@ _NONE = {
     "repolarization": "No ST-T changes.",
     "ectopy": "No premature complexes.",
 }
+GROUPS = {name: in_group(name) for name in _NONE}
 _TITLES = {
     "HAVB": "Second- or Third-Degree AV Block", "1dAVb": "First-Degree AV Block",
     # "ST" in upper case would read as sinus tachycardia to PULSE's published parser.
     "STTC": "Repolarization Changes",
 }  # fmt: skip
-MEASURED = {
-    "heart_rate_bpm": "heart rate",
-    "pr_ms": "PR interval",
-    "qrs_ms": "QRS duration",
-    "qt_ms": "QT interval",
-    "qtc_ms": "QTc",
-    "axis_deg": "axis",
-}
-_UNITS = {"heart_rate_bpm": "bpm", "axis_deg": "degrees"}
+_UNITS = {"°": "degrees"}  # in a sentence
 _HIGH = {
     "heart_rate_bpm": "fast",
     "pr_ms": "prolonged",
@@ -98,13 +83,13 @@ def rhythms(evidence: Evidence) -> list[str]:
 def specific(evidence: Evidence, labels: Iterable[str]) -> list[str]:
     """The labels among these that were found, a superclass only where none of its kinds was."""
     found = [label for label in labels if label in evidence.findings]
-    return found[:1] if found[:1] and found[0] in _PARENTS else [x for x in found if x not in _PARENTS]
+    return found[:1] if found[:1] and found[0] in KINDS else [x for x in found if x not in KINDS]
 
 
 def beside_rhythm(evidence: Evidence) -> list[str]:
     """All findings that are no rhythm, from conduction to low voltage."""
     found = [label for group in GROUPS.values() for label in specific(evidence, group)]
-    return found + specific(evidence, ["LVOLT"])
+    return found + specific(evidence, in_group("voltage"))
 
 
 def word(evidence: Evidence) -> str:
@@ -137,17 +122,18 @@ def likelihood(evidence: Evidence, label: str) -> str:
 
 
 def _value(evidence: Evidence, measurement: str) -> str | None:
-    value = evidence.measurements[measurement]
-    return None if value is None else f"{say_measurement(value)} {_UNITS.get(measurement, 'ms')}"
+    value, unit = evidence.measurements[measurement], MEASUREMENTS[measurement].unit
+    return None if value is None else f"{say_measurement(value)} {_UNITS.get(unit, unit)}"
 
 
 def _missing(evidence: Evidence, measurement: str) -> str:
-    return f"The {MEASURED[measurement]} cannot be measured: {_REASONS[evidence.reason(measurement)]}."
+    name, why = MEASUREMENTS[measurement].name, _REASONS[evidence.reason(measurement)]
+    return f"The {name} cannot be measured: {why}."
 
 
 def measurement(evidence: Evidence, name: str) -> str:
     value = _value(evidence, name)
-    return f"The {MEASURED[name]} is {value}." if value else _missing(evidence, name)
+    return f"The {MEASUREMENTS[name].name} is {value}." if value else _missing(evidence, name)
 
 
 def limit(evidence: Evidence, name: str, side: str) -> str:
@@ -156,7 +142,7 @@ def limit(evidence: Evidence, name: str, side: str) -> str:
     if not value:
         return _missing(evidence, name)
     beyond = evidence.limit(name) == side
-    return f"{'Yes' if beyond else 'No'}, the {MEASURED[name]} is {value}."
+    return f"{'Yes' if beyond else 'No'}, the {MEASUREMENTS[name].name} is {value}."
 
 
 def _place(evidence: Evidence, name: str) -> str:
@@ -167,9 +153,9 @@ def _place(evidence: Evidence, name: str) -> str:
 
 def within(evidence: Evidence, name: str) -> str:
     value = _value(evidence, name)
-    return (
-        f"The {MEASURED[name]} of {value} is {_place(evidence, name)}." if value else _missing(evidence, name)
-    )
+    if not value:
+        return _missing(evidence, name)
+    return f"The {MEASUREMENTS[name].name} of {value} is {_place(evidence, name)}."
 
 
 def rhythm(evidence: Evidence) -> str:

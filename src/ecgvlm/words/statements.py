@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ecgvlm.judge.evidence import MEASUREMENTS, SIGNS, Evidence
-from ecgvlm.labels import LABELS, NAMES
-from ecgvlm.measure import WAVES
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import LABELS, NAMES, SIGNS
+from ecgvlm.measure import MEASUREMENTS, WAVES
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article

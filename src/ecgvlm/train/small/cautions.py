@@ -31,17 +31,13 @@ from ecgvlm.judge.cautions import (
     two_limb_leads,
 )
 from ecgvlm.judge.evidence import settle
-from ecgvlm.judge.findings import FindingsModel
+from ecgvlm.judge.findings import FindingsModel, number
 from ecgvlm.labels import CODE15, LABELS
 from ecgvlm.paper.degrade import PAGE_KINDS
 
 FALSE_ALARMS = 0.01  # of fold 7's pages that may be taken for swapped, and for unlike
 COVERAGE = 0.9  # of fold 7's pages that are not abstained from
 _SEVEN = [LABELS.index(label) for label in ("NORM", *CODE15)]
-
-
-def _pr(numbers: np.ndarray) -> float | None:
-    return None if np.isnan(numbers[3]) else 200.0 * float(numbers[3])
 
 
 def swapped(beat: np.ndarray, swap: np.ndarray) -> np.ndarray | None:
@@ -73,8 +69,9 @@ def swap_weights(beats: np.ndarray, numbers: np.ndarray, coefficients: np.ndarra
     for beat, known in zip(beats, numbers):
         limb = two_limb_leads(beat)
         if limb is not None and np.isfinite(beat[6:]).all():
+            pr_ms = number(known, "pr_ms")
             rows.append(
-                [swap_features(swap @ limb[0], beat[6:], _pr(known), coefficients) for swap in SWAPS.values()]
+                [swap_features(swap @ limb[0], beat[6:], pr_ms, coefficients) for swap in SWAPS.values()]
             )
     features = np.array(rows)  # [n, 4 arrangements, 4 features], the recorded one first
 
@@ -108,7 +105,8 @@ def main() -> None:
     covariance += 0.05 * np.diag(np.diag(covariance)) + 1e-4 * np.eye(len(mean))
     fit = Fitted(coefficients, weights, np.inf, mean, covariance, np.inf, np.inf)
 
-    odds = np.array([swap_odds(beat, _pr(known), fit) for beat, known in zip(beats, numbers)], float)
+    intervals = [number(known, "pr_ms") for known in numbers]
+    odds = np.array([swap_odds(beat, pr_ms, fit) for beat, pr_ms in zip(beats, intervals)], float)
     far = np.array([distance(row, fit) for row in seen])
     model = FindingsModel(args.encoder, threads=1)
     probabilities = np.concatenate(
@@ -131,7 +129,7 @@ def main() -> None:
         hits = []
         for k in np.flatnonzero(test & np.isfinite(odds)):
             other = swapped(beats[k], swap)
-            hits.append(other is not None and limbs_swapped(other, _pr(numbers[k]), fit))
+            hits.append(other is not None and limbs_swapped(other, number(numbers[k], "pr_ms"), fit))
         figures[f"swap {name} said on fold 8"] = round(float(np.mean(hits)), 4)
     figures["unlike said on fold 8"] = round(float((far[test] > fit.unlike_limit).mean()), 4)
     figures |= abstention(settled, model.thresholds, risks, pool, test, fit.risk_limit)

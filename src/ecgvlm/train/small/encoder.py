@@ -27,9 +27,8 @@ import torch.nn.functional as F
 from scipy.special import expit
 from torch import nn
 
-from ecgvlm.judge.findings import BEAT, NUMBERS, SAMPLES
+from ecgvlm.judge.findings import BEAT, NUMBER_NAMES, NUMBERS, SAMPLES, wave_numbers
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import WAVES
 from ecgvlm.record import LEADS
 from ecgvlm.train.small.trees import fit_trees, joined, tree_logits
 
@@ -45,7 +44,7 @@ BINS = len(QUANTILES) - 1
 BY_NUMBERS = ("SB", "ST", "SR", "SARRH", "1dAVb")
 RHYTHM = (*BY_NUMBERS, "AF", "AFLT", "HAVB", "PAC")
 # The number that a label is defined by may have steep steps: annotators draw their lines there.
-DEFINED_BY = {"SB": 0, "ST": 0, "SR": 0, "1dAVb": 3}  # of `model.findings.numbers`: heart rate, PR
+DEFINED_BY = {"SB": "heart_rate_bpm", "ST": "heart_rate_bpm", "SR": "heart_rate_bpm", "1dAVb": "pr_ms"}
 TREES = 0.6  # what the trees' logits weigh beside the network's: by cross-validation flat from 0.5 to 0.85
 PRECISION = 0.4  # expected share of those called that have the finding, at the least
 JUDGES = 2  # networks that judge the folds they did not see
@@ -53,7 +52,7 @@ JUDGES = 2  # networks that judge the folds they did not see
 FEW = 10  # positives under which the share that is called says nothing
 SENSITIVITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 UNREMARKABLE = ("NORM", "SR")  # what a page has that shows nothing: calling it is what misses findings
-BASE = NUMBERS - len(LEADS) * len(WAVES)  # numbers that are no waves of leads
+OF_WAVES = [i for lead in LEADS for i in wave_numbers(lead)]  # of the numbers
 
 
 class Residual(nn.Module):
@@ -205,10 +204,10 @@ def fit_numbers(net: Encoder, pool: Pool) -> None:
     target = torch.from_numpy(pool.target.astype(np.float32))
     known, y = (target >= 0).float(), target.clamp(0, 1)
     ridge = torch.full((len(LABELS), NUMBERS, BINS + 1), 0.01)
-    ridge[:, :BASE] = 0.003
-    ridge[[LABELS.index(label) for label in RHYTHM], BASE:] = 1.0
+    ridge[:, [i for i in range(NUMBERS) if i not in OF_WAVES]] = 0.003
+    ridge[np.ix_([LABELS.index(label) for label in RHYTHM], OF_WAVES)] = 1.0
     for label, number in DEFINED_BY.items():
-        ridge[LABELS.index(label), number] = 1e-4
+        ridge[LABELS.index(label), NUMBER_NAMES.index(number)] = 1e-4
     with torch.no_grad():
         net.each.bias.copy_(torch.logit(((y * known).sum(0) + 1) / (known.sum(0) + 2)))
     optimizer = torch.optim.LBFGS(net.each.parameters(), max_iter=150, line_search_fn="strong_wolfe")
