@@ -34,6 +34,7 @@ from ecgvlm.reader import Reader
 from ecgvlm.words import answers
 from ecgvlm.words.language import Language
 from ecgvlm.words.names import CLOSED_LISTS
+from ecgvlm.words.phrases import ENGLISH
 
 WORDINGS = Path(__file__).parent / "data" / "questions.toml"
 OUT = Path(__file__).parent / "results" / "questions.json"
@@ -47,7 +48,7 @@ _NAMED = [
             (name, label)
             for label in LABELS
             if label != "NORM"
-            for name in (NAMES[label], answers.title(label))
+            for name in (NAMES[label], ENGLISH.title(label))
         ),
         key=lambda pair: -len(pair[0]),
     )

@@ -1,77 +1,24 @@
-"""What the evidence answers, in words: the one place where the decoder's wording comes from.
+"""What the evidence answers, in words of any language: the one place where sentences about a page are chosen.
 
 Every function is pure and states nothing but what its `Evidence` holds, so the decoder's targets, the rows of
-an instruction data set and the tests of agreement all say the same.
+an instruction data set and the tests of agreement all say the same. w: the language to say it in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecgvlm.judge.evidence import (
-    CAUTIONS,
-    HEDGE,
-    POOR_QUALITY,
-    Evidence,
-    say_measurement,
-    say_mm,
-    say_percent,
-    say_scale,
-)
+from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.labels import KINDS, NAMES, RHYTHMS, in_group
-from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
+from ecgvlm.words.phrases import ENGLISH, Words
 
-_NONE = {
-    "conduction": "No conduction disturbance.",
-    "hypertrophy": "No evidence of hypertrophy.",
-    "infarction": "No evidence of infarction.",
-    "repolarization": "No ST-T changes.",
-    "ectopy": "No premature complexes.",
-}
-GROUPS = {name: in_group(name) for name in _NONE}
-_TITLES = {
-    "HAVB": "Second- or Third-Degree AV Block", "1dAVb": "First-Degree AV Block",
-    # "ST" in upper case would read as sinus tachycardia to PULSE's published parser.
-    "STTC": "Repolarization Changes",
-}  # fmt: skip
-_UNITS = {"°": "degrees"}  # in a sentence
-_HIGH = {
-    "heart_rate_bpm": "fast",
-    "pr_ms": "prolonged",
-    "qrs_ms": "wide",
-    "qtc_ms": "prolonged",
-    "axis_deg": "deviated to the right",
-}
-_LOW = {"heart_rate_bpm": "slow", "pr_ms": "short", "qtc_ms": "short", "axis_deg": "deviated to the left"}
-_REASONS = {
-    "no_p_wave": "no P wave can be made out",
-    "not_printed": "the leads it needs are not printed",
-    "too_short": "too little of the trace is printed",
-    "unclear": "the waves cannot be told apart clearly",
-}
-_SIGNS = {"STE": "ST elevation", "STD": "ST depression", "TINV": "T wave inversion", "QWAVE": "Q waves"}
-_LAYOUTS = {
-    "3x4": "3x4: three rows of four leads",
-    "3x4+1R": "3x4+1R: three rows of four leads and one rhythm strip",
-    "3x4+3R": "3x4+3R: three rows of four leads and three rhythm strips",
-    "6x2": "6x2: six rows of two leads",
-    "6x2+1R": "6x2+1R: six rows of two leads and one rhythm strip",
-    "12x1": "12x1: twelve rows, one for each lead",
-}
-OUTSIDE = "I cannot tell that from this ECG: it is not among the findings that I can judge."
-UNANSWERABLE = (
-    "I cannot tell that from this ECG. Ask me about its rhythm, intervals, findings, leads or the page."
-)
-HELLO = (
-    "I read pages of 12-lead ECGs. "
-    "Ask me about the rhythm, intervals, findings, leads or the page, or for a report."
-)
-
-
-def title(label: str) -> str:
-    """The label's name in headline style."""
-    return _TITLES.get(label) or NAMES[label].title()
+# What reports say, heading by heading.
+GROUPS = {name: in_group(name) for name in ENGLISH.names["none"]}
+OUTSIDE = ENGLISH.say("outside")
+UNANSWERABLE = ENGLISH.say("unanswerable")
+HELLO = ENGLISH.say("hello")
+sentence = ENGLISH.sentence
 
 
 def rhythms(evidence: Evidence) -> list[str]:
@@ -92,280 +39,275 @@ def beside_rhythm(evidence: Evidence) -> list[str]:
     return found + specific(evidence, in_group("voltage"))
 
 
-def word(evidence: Evidence) -> str:
-    return "NORMAL" if "NORM" in evidence.findings else "ABNORMAL"
+def word(evidence: Evidence, w: Words = ENGLISH) -> str:
+    return w.say("normal" if "NORM" in evidence.findings else "abnormal")
 
 
-def verdict(evidence: Evidence) -> str:
+def verdict(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The one-line answer: "ABNORMAL - Atrial Fibrillation with Left Ventricular Hypertrophy"."""
-    text = f"{word(evidence)} - {', '.join(map(title, rhythms(evidence))) or 'Undetermined Rhythm'}"
-    others = beside_rhythm(evidence)
-    return f"{text} with {', '.join(map(title, others))}" if others else text
+    rhythm = w.listed(map(w.title, rhythms(evidence))) or w.say("undetermined_rhythm")
+    others = w.listed(map(w.title, beside_rhythm(evidence)))
+    if others:
+        return w.say("verdict_with", word=word(evidence, w), rhythm=rhythm, findings=others)
+    return w.say("verdict", word=word(evidence, w), rhythm=rhythm)
 
 
-def finding(evidence: Evidence, label: str) -> str:
+def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """Whether a label was found, with its probability; close to the threshold the wording is careful."""
-    m, percent = evidence.margin(label), say_percent(evidence.probabilities[label])
+    m, percent = evidence.margin(label), w.percent(evidence.probabilities[label])
     if label == "NORM":
-        if m >= 0:
-            return f"Yes, the ECG is normal (probability {percent})."
-        return f"No, the ECG is not normal (probability of a normal ECG {percent})."
+        return w.say("normal_yes" if m >= 0 else "normal_no", percent=percent)
     if m >= 0:
-        found = "the ECG shows" if m >= HEDGE else "probably: there are signs of"
-        return f"Yes, {found} {NAMES[label]} (probability {percent})."
-    evidence_of = "evidence of" if m < -HEDGE else "clear evidence of"
-    return f"No, there is no {evidence_of} {NAMES[label]} (probability {percent})."
+        key = "finding_yes" if m >= HEDGE else "finding_probably"
+    else:
+        key = "finding_no" if m < -HEDGE else "finding_hardly"
+    return w.say(key, finding=w.finding(label), percent=percent)
 
 
-def likelihood(evidence: Evidence, label: str) -> str:
-    return f"The probability of {NAMES[label]} is {say_percent(evidence.probabilities[label])}."
+def likelihood(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
+    percent = w.percent(evidence.probabilities[label])
+    return w.say("likelihood", finding=w.finding(label), percent=percent)
 
 
-def _value(evidence: Evidence, measurement: str) -> str | None:
-    value, unit = evidence.measurements[measurement], MEASUREMENTS[measurement].unit
-    return None if value is None else f"{say_measurement(value)} {_UNITS.get(unit, unit)}"
+def _value(evidence: Evidence, measurement: str, w: Words) -> str | None:
+    value = evidence.measurements[measurement]
+    return None if value is None else w.quantity(measurement, value)
 
 
-def _missing(evidence: Evidence, measurement: str) -> str:
-    name, why = MEASUREMENTS[measurement].name, _REASONS[evidence.reason(measurement)]
-    return f"The {name} cannot be measured: {why}."
+def _missing(evidence: Evidence, measurement: str, w: Words) -> str:
+    reason = w.name("reasons", evidence.reason(measurement))
+    return w.say("missing", measure=w.name("measures", measurement), reason=reason)
 
 
-def measurement(evidence: Evidence, name: str) -> str:
-    value = _value(evidence, name)
-    return f"The {MEASUREMENTS[name].name} is {value}." if value else _missing(evidence, name)
+def measurement(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
+    value = _value(evidence, name, w)
+    if not value:
+        return _missing(evidence, name, w)
+    return w.say("measurement", measure=w.name("measures", name), value=value)
 
 
-def limit(evidence: Evidence, name: str, side: str) -> str:
+def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
     """Whether a measurement lies beyond its lower ("low") or upper ("high") limit of normal."""
-    value = _value(evidence, name)
+    value = _value(evidence, name, w)
     if not value:
-        return _missing(evidence, name)
-    beyond = evidence.limit(name) == side
-    return f"{'Yes' if beyond else 'No'}, the {MEASUREMENTS[name].name} is {value}."
+        return _missing(evidence, name, w)
+    key = "limit_yes" if evidence.limit(name) == side else "limit_no"
+    return w.say(key, measure=w.name("measures", name), value=value)
 
 
-def _place(evidence: Evidence, name: str) -> str:
-    return {"low": _LOW.get(name, "short"), "high": _HIGH.get(name, "prolonged"), "normal": "normal"}[
-        evidence.limit(name)
-    ]
+def _place(evidence: Evidence, name: str, w: Words) -> str:
+    side = evidence.limit(name)
+    return w.name("places", "normal") if side == "normal" else w.name(side, name)
 
 
-def within(evidence: Evidence, name: str) -> str:
-    value = _value(evidence, name)
+def within(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
+    value = _value(evidence, name, w)
     if not value:
-        return _missing(evidence, name)
-    return f"The {MEASUREMENTS[name].name} of {value} is {_place(evidence, name)}."
+        return _missing(evidence, name, w)
+    place = _place(evidence, name, w)
+    return w.say("within", measure=w.name("measures", name), value=value, place=place)
 
 
-def rhythm(evidence: Evidence) -> str:
+def rhythm(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The rhythm with rate and regularity."""
-    return f"The rhythm is {_rhythm(evidence)}."
+    return w.say("rhythm", rhythm=_rhythm(evidence, w))
 
 
-def _rhythm(evidence: Evidence) -> str:
-    found, rate = rhythms(evidence), _value(evidence, "heart_rate_bpm")
-    text = ", ".join(_hedged(evidence, label) for label in found) or "undetermined"
-    text += f" at {rate}" if rate else ", rate not measurable"
-    return text if evidence.regularity == "unknown" else f"{text}, {evidence.regularity}"
-
-
-def _hedged(evidence: Evidence, label: str) -> str:
-    return ("" if evidence.margin(label) >= HEDGE else "probable ") + NAMES[label]
-
-
-def regular(evidence: Evidence) -> str:
+def _rhythm(evidence: Evidence, w: Words) -> str:
+    found, rate = rhythms(evidence), _value(evidence, "heart_rate_bpm", w)
+    text = w.listed(_hedged(evidence, label, w) for label in found) or w.say("undetermined")
+    text = w.say("rhythm_at", rhythm=text, rate=rate) if rate else w.say("rhythm_no_rate", rhythm=text)
     if evidence.regularity == "unknown":
-        return "I cannot tell whether the rhythm is regular: too few beats are printed."
-    return f"The rhythm is {evidence.regularity}."
+        return text
+    return w.listed([text, w.name("regularities", evidence.regularity)])
 
 
-def findings(evidence: Evidence) -> str:
+def _hedged(evidence: Evidence, label: str, w: Words) -> str:
+    name = w.finding(label)
+    return name if evidence.margin(label) >= HEDGE else w.say("probable", finding=name)
+
+
+def regular(evidence: Evidence, w: Words = ENGLISH) -> str:
+    if evidence.regularity == "unknown":
+        return w.say("regular_unknown")
+    return w.say("regular", regularity=w.name("regularities", evidence.regularity))
+
+
+def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
     found = [label for label in rhythms(evidence) if label != "SR"] + beside_rhythm(evidence)
     if found:
-        return f"Findings: {', '.join(_hedged(evidence, label) for label in found)}."
-    if "NORM" in evidence.findings:
-        return "There is no abnormal finding: the ECG is normal."
-    return "The ECG is abnormal, but I cannot name a finding."
+        return w.say("findings", findings=w.listed(_hedged(evidence, label, w) for label in found))
+    return w.say("findings_none" if "NORM" in evidence.findings else "findings_unnamed")
 
 
-def group(evidence: Evidence, name: str) -> str:
+def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
     found = specific(evidence, GROUPS[name])
-    return sentence(", ".join(_hedged(evidence, label) for label in found)) if found else _NONE[name]
+    if not found:
+        return w.name("none", name)
+    return w.sentence(w.listed(_hedged(evidence, label, w) for label in found))
 
 
-def sentence(text: str) -> str:
-    """The text with a capital letter and a full stop."""
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def lead_sign(evidence: Evidence, sign: str, lead: str) -> str:
+def lead_sign(evidence: Evidence, sign: str, lead: str, w: Words = ENGLISH) -> str:
     waves = evidence.leads[lead]
     if waves is None:
-        return _unprinted(lead)
+        return w.say("unprinted", lead=lead)
     yes = evidence.sign(sign, lead)
-    start = "Yes" if yes else "No"
     if sign == "QWAVE":
-        return (
-            f"{start}, there is a Q wave of {say_mm(abs(waves.q))} mm in {lead}."
-            if yes
-            else f"No, there is no significant Q wave in {lead}."
-        )
-    if sign == "TINV":
-        return f"{start}, the T wave in {lead} measures {say_mm(waves.t, signed=True)} mm."
-    return f"{start}, the ST level in {lead} is {say_mm(waves.st, signed=True)} mm."
+        return w.say("qwave_yes", mm=w.mm(abs(waves.q)), lead=lead) if yes else w.say("qwave_no", lead=lead)
+    wave, value = ("tinv", waves.t) if sign == "TINV" else ("st", waves.st)
+    return w.say(f"{wave}_{'yes' if yes else 'no'}", mm=w.mm(value, signed=True), lead=lead)
 
 
-def _unprinted(lead: str) -> str:
-    return f"I cannot tell: lead {lead} is not printed."
-
-
-def leads_list(evidence: Evidence, sign: str) -> str:
+def leads_list(evidence: Evidence, sign: str, w: Words = ENGLISH) -> str:
     found = evidence.leads_with(sign)
-    return _in_leads(sign, found) if found else f"No lead shows {_SIGNS[sign]}."
+    return _in_leads(sign, found, w) if found else w.say("leads_none", sign=w.name("signs", sign))
 
 
-def _in_leads(sign: str, leads: Iterable[str]) -> str:
-    return f"{_SIGNS[sign]} in {', '.join(leads)}."
+def _in_leads(sign: str, leads: Iterable[str], w: Words) -> str:
+    return w.say("leads_with", sign=w.name("signs", sign), leads=w.listed(leads))
 
 
-def lead_amount(evidence: Evidence, wave: str, lead: str) -> str:
+def lead_amount(evidence: Evidence, wave: str, lead: str, w: Words = ENGLISH) -> str:
     waves = evidence.leads[lead]
     if waves is None:
-        return _unprinted(lead)
-    value = say_mm(getattr(waves, wave), signed=wave in ("st", "t"))
-    if wave == "st":
-        return f"The ST level in {lead} is {value} mm."
-    return f"The {wave.upper()} wave in {lead} measures {value} mm."
+        return w.say("unprinted", lead=lead)
+    value = w.mm(getattr(waves, wave), signed=wave in ("st", "t"))
+    return (
+        w.say("amount_st", lead=lead, mm=value)
+        if wave == "st"
+        else w.say("amount", wave=wave.upper(), lead=lead, mm=value)
+    )
 
 
-def lead(evidence: Evidence, name: str) -> str:
+def lead(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
     waves = evidence.leads[name]
     if waves is None:
-        return _unprinted(name)
-    parts = [f"{wave.upper()} {say_mm(getattr(waves, wave))} mm" for wave in ("q", "r", "s")]
-    parts += [f"{wave.upper()} {say_mm(getattr(waves, wave), signed=True)} mm" for wave in ("st", "t")]
-    return f"Lead {name}: {', '.join(parts)}."
+        return w.say("unprinted", lead=name)
+    parts = [f"{wave.upper()} {w.mm(getattr(waves, wave))} mm" for wave in ("q", "r", "s")]
+    parts += [f"{wave.upper()} {w.mm(getattr(waves, wave), signed=True)} mm" for wave in ("st", "t")]
+    return w.say("lead", lead=name, waves=w.listed(parts))
 
 
-def layout(evidence: Evidence) -> str:
+def layout(evidence: Evidence, w: Words = ENGLISH) -> str:
     if evidence.layout == "other":
-        return "The layout is none of the usual ones."
-    return f"The layout is {_LAYOUTS[evidence.layout]}."
+        return w.say("layout_other")
+    return w.say("layout", layout=w.name("layouts", evidence.layout))
 
 
-def scale(evidence: Evidence) -> str:
-    speed, gain = say_scale(evidence.mm_per_s), say_scale(evidence.mm_per_mv)
-    return f"The page is printed at {speed} mm/s and {gain} mm/mV."
+def scale(evidence: Evidence, w: Words = ENGLISH) -> str:
+    speed, gain = (w.number(say_scale(x)) for x in (evidence.mm_per_s, evidence.mm_per_mv))
+    return w.say("scale", speed=speed, gain=gain)
 
 
-def quality(evidence: Evidence) -> str:
-    how = "hard to read" if evidence.quality < POOR_QUALITY else "readable"
-    return f"The page is {how}, with a quality of {round(100 * evidence.quality)}%."
+def quality(evidence: Evidence, w: Words = ENGLISH) -> str:
+    key = "quality_poor" if evidence.quality < POOR_QUALITY else "quality_good"
+    return w.say(key, percent=_quality(evidence, w))
 
 
-def printed(evidence: Evidence) -> str:
+def _quality(evidence: Evidence, w: Words) -> str:
+    return w.say("percent", number=str(round(100 * evidence.quality)))
+
+
+def printed(evidence: Evidence, w: Words = ENGLISH) -> str:
     missing = [name for name in LEADS if evidence.leads[name] is None]
-    return f"Not printed: {', '.join(missing)}." if missing else "All 12 leads are printed."
+    return w.say("printed_missing", leads=w.listed(missing)) if missing else w.say("printed_all")
 
 
-def cabrera(evidence: Evidence) -> str:
-    if evidence.cabrera:
-        return "The limb leads are in Cabrera order (aVL, I, -aVR, II, aVF, III)."
-    return "The limb leads are in the standard order (I, II, III, aVR, aVL, aVF)."
+def cabrera(evidence: Evidence, w: Words = ENGLISH) -> str:
+    return w.say("cabrera_yes" if evidence.cabrera else "cabrera_no")
 
 
-def unchanged(evidence: Evidence) -> str:
+def unchanged(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The answer to doubt and to instructions that have nothing to do with the ECG."""
-    return f"My reading does not change: {verdict(evidence)}."
+    return w.say("unchanged", verdict=verdict(evidence, w))
 
 
-def axis(evidence: Evidence) -> str:
+def axis(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The electrical axis, as reports state it."""
-    value = _value(evidence, "axis_deg")
+    value = _value(evidence, "axis_deg", w)
     if not value:
-        return "Axis not measurable."
-    return {"low": "Left axis deviation", "high": "Right axis deviation", "normal": "Normal axis"}[
-        evidence.limit("axis_deg")
-    ] + f" ({value})."
+        return w.say("axis_missing")
+    return w.say(f"axis_{evidence.limit('axis_deg')}", value=value)
 
 
-def intervals(evidence: Evidence) -> str:
+def intervals(evidence: Evidence, w: Words = ENGLISH) -> str:
     """PR, QRS, QT and QTc, as reports state them."""
     parts = []
     for name, short in (("pr_ms", "PR"), ("qrs_ms", "QRS"), ("qt_ms", "QT"), ("qtc_ms", "QTc")):
-        value = _value(evidence, name)
+        value = _value(evidence, name, w)
         if not value:
-            parts.append(f"{short} not measurable")
+            parts.append(w.say("interval_missing", measure=short))
         elif name == "qt_ms" or evidence.limit(name) == "normal":
             parts.append(f"{short} {value}")
         else:
-            parts.append(f"{short} {value} ({_place(evidence, name)})")
-    return f"{', '.join(parts)}."
+            place = _place(evidence, name, w)
+            parts.append(w.say("interval_place", measure=short, value=value, place=place))
+    return w.sentence(w.listed(parts))
 
 
-def infarction(evidence: Evidence) -> str:
+def infarction(evidence: Evidence, w: Words = ENGLISH) -> str:
     """Infarctions and the leads with Q waves, as reports state them."""
-    return " ".join([group(evidence, "infarction"), *signs(evidence, ["QWAVE"])])
+    return w.text([group(evidence, "infarction", w), *signs(evidence, ["QWAVE"], w)])
 
 
-def repolarization(evidence: Evidence) -> str:
+def repolarization(evidence: Evidence, w: Words = ENGLISH) -> str:
     """ST-T changes and the leads with them, as reports state them."""
-    seen = signs(evidence, ["STE", "STD", "TINV"])
+    seen = signs(evidence, ["STE", "STD", "TINV"], w)
     if seen and "STTC" not in evidence.findings:
-        return " ".join(["No definite ST-T changes.", *seen])
-    return " ".join([group(evidence, "repolarization"), *seen])
+        return w.text([w.say("no_definite_stt"), *seen])
+    return w.text([group(evidence, "repolarization", w), *seen])
 
 
-def signs(evidence: Evidence, wanted: Iterable[str]) -> list[str]:
+def signs(evidence: Evidence, wanted: Iterable[str], w: Words = ENGLISH) -> list[str]:
     """The signs that neighbouring leads show, as reports state them: a sentence each."""
     found = {sign: evidence.beside(sign) for sign in wanted}
-    return [_in_leads(sign, leads) for sign, leads in found.items() if leads]
+    return [_in_leads(sign, leads, w) for sign, leads in found.items() if leads]
 
 
-def _sections(evidence: Evidence) -> list[tuple[str, str]]:
-    """(heading, sentences) in the fixed order of both reports."""
-    sections = [("Rhythm", sentence(_rhythm(evidence)))]
+def _sections(evidence: Evidence, w: Words) -> list[tuple[str, str]]:
+    """(heading, sentences) in the fixed order of both reports; headings by their key."""
+    sections = [("rhythm", w.sentence(_rhythm(evidence, w)))]
     if specific(evidence, GROUPS["ectopy"]):
-        sections.append(("Ectopy", group(evidence, "ectopy")))
+        sections.append(("ectopy", group(evidence, "ectopy", w)))
     sections += [
-        ("Axis", axis(evidence)),
-        ("Intervals", intervals(evidence)),
-        ("Conduction", group(evidence, "conduction")),
+        ("axis", axis(evidence, w)),
+        ("intervals", intervals(evidence, w)),
+        ("conduction", group(evidence, "conduction", w)),
     ]
-    voltage = f" {sentence(_hedged(evidence, 'LVOLT'))}" if "LVOLT" in evidence.findings else ""
-    sections.append(("Hypertrophy", group(evidence, "hypertrophy") + voltage))
-    sections += [("Infarction", infarction(evidence)), ("ST-T", repolarization(evidence))]
+    voltage = w.sentence(_hedged(evidence, "LVOLT", w)) if "LVOLT" in evidence.findings else ""
+    sections.append(("hypertrophy", w.text([group(evidence, "hypertrophy", w), voltage])))
+    sections += [
+        ("infarction", infarction(evidence, w)),
+        ("repolarization", repolarization(evidence, w)),
+    ]
     return sections
 
 
-def problems(evidence: Evidence) -> str:
+def problems(evidence: Evidence, w: Words = ENGLISH) -> str:
     """What is odd about the page or the recording."""
-    return _caution(evidence) or "I see no problem with this page."
+    return _caution(evidence, w) or w.say("problems_none")
 
 
-def _caution(evidence: Evidence) -> str:
+def _caution(evidence: Evidence, w: Words) -> str:
     parts = []
     if evidence.quality < POOR_QUALITY:
-        parts.append(
-            f"The page is hard to read (quality {round(100 * evidence.quality)}%), "
-            "so this reading is uncertain."
-        )
-    return " ".join(parts + [f"Caution: {CAUTIONS[caution]}." for caution in evidence.cautions])
+        parts.append(w.say("poor_page", percent=_quality(evidence, w)))
+    parts += [w.say("caution", caution=w.name("cautions", caution)) for caution in evidence.cautions]
+    return w.text(parts)
 
 
-def report(evidence: Evidence) -> str:
+def report(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion."""
-    parts = [_caution(evidence)] if _caution(evidence) else []
-    parts += [text for _, text in _sections(evidence)]
-    return " ".join([*parts, f"Conclusion: {verdict(evidence)}."])
+    parts = [_caution(evidence, w), *(text for _, text in _sections(evidence, w))]
+    return w.text([*parts, w.say("conclusion", verdict=verdict(evidence, w))])
 
 
-def diagnosis(evidence: Evidence) -> str:
+def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The comprehensive report: the same under headings, one a line, ending in the final diagnosis."""
-    lines = [_caution(evidence)] if _caution(evidence) else []
-    lines += [f"{heading}: {text}" for heading, text in _sections(evidence)]
-    return "\n".join([*lines, f"Final diagnosis: {verdict(evidence)}."])
+    lines = [_caution(evidence, w)] if _caution(evidence, w) else []
+    for heading, text in _sections(evidence, w):
+        lines.append(w.say("section", heading=w.name("headings", heading), text=text))
+    return "\n".join([*lines, w.say("final_diagnosis", verdict=verdict(evidence, w))])
 
 
 def close(evidence: Evidence, options: list[tuple[str, str]], separator: str) -> str:

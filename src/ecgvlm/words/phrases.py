@@ -1,0 +1,105 @@
+"""The sentences and names of every language: `say(key, ...)` words what the answers decide."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from ecgvlm.judge.evidence import CAUTIONS, say_measurement, say_mm
+from ecgvlm.labels import NAMES
+from ecgvlm.measure import MEASUREMENTS
+
+LANGUAGES = ("en",)
+_UNITS = {"°": "degrees"}  # in a sentence
+
+
+@dataclass(frozen=True)
+class Words:
+    """One language.
+
+    sentences: text with {placeholders} by key. names: by kind ("findings", "measures", ...), what each thing
+    is called. decimal, comma, stop, space: its punctuation.
+    """
+
+    language: str
+    sentences: Mapping[str, str]
+    names: Mapping[str, Mapping[str, str]]
+    decimal: str
+    comma: str
+    stop: str
+    space: str
+
+    def say(self, key: str, **parts: str) -> str:
+        return self.sentences[key].format(**parts)
+
+    def name(self, kind: str, code: str) -> str:
+        """What something is called; of a kind with a name for all others ("other"), that one."""
+        names = self.names[kind]
+        return names[code] if code in names else names["other"]
+
+    def finding(self, label: str) -> str:
+        return self.names["findings"][label]
+
+    def title(self, label: str) -> str:
+        """The finding's name in headline style."""
+        title = self.names["titles"].get(label)
+        if title is None:
+            name = self.finding(label)
+            title = name.title() if self.language == "en" else name[0].upper() + name[1:]
+        return title
+
+    def listed(self, items: Iterable[str]) -> str:
+        return self.comma.join(items)
+
+    def text(self, sentences: Iterable[str]) -> str:
+        """Sentences one after the other."""
+        return self.space.join(sentence for sentence in sentences if sentence)
+
+    def sentence(self, text: str) -> str:
+        """The text with a capital letter and a full stop."""
+        return f"{text[0].upper()}{text[1:]}{self.stop}"
+
+    def percent(self, probability: float) -> str:
+        """ "97%", "under 1%", "over 99%"."""
+        number = round(100 * probability)
+        if number < 1 or number > 99:
+            return self.say("percent_under" if number < 1 else "percent_over")
+        return self.say("percent", number=str(number))
+
+    def quantity(self, measurement: str, value: float) -> str:
+        """A measurement with its unit."""
+        unit = MEASUREMENTS[measurement].unit
+        return self.say(_UNITS.get(unit, unit), number=say_measurement(value))
+
+    def mm(self, mv: float, signed: bool = False) -> str:
+        """Millimetres at 10 mm/mV, without their unit."""
+        return self.number(say_mm(mv, signed))
+
+    def number(self, text: str) -> str:
+        return text.replace(".", self.decimal)
+
+
+@lru_cache
+def words(language: str) -> Words:
+    """The words of one of `LANGUAGES`. Raises KeyError for another."""
+    if language not in LANGUAGES:
+        raise KeyError(language)
+    data = tomllib.loads((files("ecgvlm.words") / "data" / "say" / f"{language}.toml").read_text("utf-8"))
+    names = {kind: table for kind, table in data.items() if isinstance(table, dict)}
+    if language == "en":
+        measures = {code: known.name for code, known in MEASUREMENTS.items()}
+        names |= {"findings": NAMES, "cautions": CAUTIONS, "measures": measures}
+    punctuation = {key: data[key] for key in ("decimal", "comma", "stop", "space")}
+    return Words(language, names.pop("sentences"), names, **punctuation)
+
+
+def placeholders(sentence: str) -> frozenset[str]:
+    """The names of what a sentence has filled in."""
+    return frozenset(re.findall(r"\{(\w+)\}", sentence))
+
+
+ENGLISH = words("en")
