@@ -56,6 +56,9 @@ _FROM_ELECTRODES[2:, 3:] = np.eye(6)
 # feet: this share of the half-width. The tangent to a falling T wave meets the baseline there too.
 _SEEN = 0.84
 _SEEN_QRS = 0.92  # steeper
+# Hand-made marks of real hearts stand this many s outside the steep part of P, QRS and T (`measure.FEET`): a
+# wave is drawn so much inside its marks.
+_FOOT = 0.011
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Simulation:
     of the atria in av_block_3 and vt, and of the flutter where its conduction varies. av_ratio: atrial beats
     per ventricular beat in flutter (0: varies from 2 to 4), atrial beats per dropped beat in wenckebach and
     mobitz (2: 2:1 block). pr_ms: P onset to QRS onset; the first of each cycle in wenckebach. qt_ms: at this
-    rate; None: a QTc (Fridericia) of 405 ms. axis_deg: frontal axis of the QRS area. arrhythmia: depth of
+    rate; None: a QTc (Fridericia) of 415 ms. axis_deg: frontal axis of the QRS area. arrhythmia: depth of
     respiratory sinus arrhythmia as fraction of the RR interval. pvc, pac: share of beats that are premature
     (0.5: bigeminy). conduction: one of `CONDUCTIONS`. st_elevation, q_waves, t_inversion: one of
     `TERRITORIES`. strain: secondary ST-T changes of LVH.
@@ -127,7 +130,7 @@ class Simulation:
     @property
     def qt(self) -> float:
         """QT in ms, resolved."""
-        return self.qt_ms if self.qt_ms is not None else 405.0 * (60 / self.rate_bpm) ** (1 / 3)
+        return self.qt_ms if self.qt_ms is not None else 415.0 * (60 / self.rate_bpm) ** (1 / 3)
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def simulate(
     rhythm = _rhythm(simulation, rng, seconds)
     torso = _Torso(rng)
     basic = _basic_beat(simulation, torso, rng)
-    ectopic = _ectopic_beat(torso, rng, rng.uniform(130, 180))
+    ectopic = _ectopic_beat(torso, rng, rng.uniform(135, 190))
     if simulation.rhythm == "vt":
         basic = _ectopic_beat(torso, rng, simulation.qrs_ms)
     atrial, early_p = _p_wave(torso, rng), _p_wave(torso, rng, ectopic=True)
@@ -175,10 +178,10 @@ def simulate(
     swing = 1 + rng.uniform(0.01, 0.06) * np.sin(breath * t + rng.uniform(0, 6.3))
     p_peaks = []
     for onset, early in rhythm.p:
-        wave = early_p if early else atrial
-        p_peaks.append(onset + wave.peak_s)
+        wave, start = early_p if early else atrial, onset + _FOOT
+        p_peaks.append(start + wave.peak_s)
         for amplitudes, a, b in wave.parts:
-            _add(leads, fs, amplitudes, onset + a, onset + (a + b) / 2, onset + (a + b) / 2, onset + b)
+            _add(leads, fs, amplitudes, start + a, start + (a + b) / 2, start + (a + b) / 2, start + b)
     rows, qt = [], simulation.qt / 1000
     mean_rr = float(np.mean(np.diff([onset for onset, _ in rhythm.beats])))
     previous = rhythm.beats[0][0] - mean_rr
@@ -378,14 +381,16 @@ class _Torso:
 
 @dataclass(frozen=True)
 class _Beat:
-    """A ventricular beat: amplitudes are [8] mV; qrs: (amplitudes, centre, half-width), in parts of qrs_s."""
+    """A ventricular beat: amplitudes are [8] mV; qrs: (amplitudes, centre, half-width) of each wave, and r,
+    where R lies, in parts of its steep length.
+    """
 
     qrs: tuple[tuple[np.ndarray, float, float], ...]
     st: np.ndarray
     t: np.ndarray
     u: np.ndarray
     qrs_s: float
-    r_s: float
+    r: float
     axis_deg: float
     t_skew: float
 
@@ -531,7 +536,7 @@ def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat
         t=torso.project(t) * t_size,
         u=torso.project(0.08 * t) * (rng.random() < 0.3) * t_size,
         qrs_s=s.qrs_ms / 1000,
-        r_s=_r_time(qrs) * s.qrs_ms / 1000,
+        r=_r_time(qrs),
         axis_deg=float(axes[best]),
         t_skew=rng.uniform(0.18, 0.27),
     )
@@ -553,7 +558,7 @@ def _ectopic_beat(torso: _Torso, rng: np.random.Generator, qrs_ms: float) -> _Be
         t=torso.project(-rng.uniform(0.25, 0.42) * main),
         u=np.zeros(8),
         qrs_s=qrs_ms / 1000,
-        r_s=_r_time(qrs) * qrs_ms / 1000,
+        r=_r_time(qrs),
         axis_deg=float(_axis(np.sum([a * h for a, _, h in qrs], axis=0))),
         t_skew=rng.uniform(0.24, 0.32),
     )
@@ -613,17 +618,18 @@ def _add(leads: np.ndarray, fs: float, amplitudes: np.ndarray, *shape: float) ->
 
 def _add_beat(leads: np.ndarray, fs: float, beat: _Beat, onset: float, qt: float):
     """Adds QRS, ST, T and U; returns the times of R, the QRS's end, T's peak and T's end."""
+    steep = beat.qrs_s - 2 * _FOOT
     for amplitudes, centre, half in beat.qrs:
-        middle, foot = onset + centre * beat.qrs_s, half * beat.qrs_s / _SEEN_QRS
+        middle, foot = onset + _FOOT + centre * steep, half * steep / _SEEN_QRS
         _add(leads, fs, amplitudes, middle - foot, middle, middle, middle + foot)
     j, end = onset + beat.qrs_s, onset + qt
     peak = end - beat.t_skew * qt
-    foot = peak + (end - peak) / _SEEN
+    foot = peak + (end - _FOOT - peak) / _SEEN
     start = j + 0.1 * (peak - j)
     _add(leads, fs, beat.st, j - 0.25 * beat.qrs_s, j, start + 0.3 * (peak - start), foot)
     _add(leads, fs, beat.t, start, peak, peak, foot, 1.6)
     _add(leads, fs, beat.u, end, end + 0.09, end + 0.09, end + 0.20)
-    return onset + beat.r_s, j, peak, end
+    return onset + _FOOT + beat.r * steep, j, peak, end
 
 
 def _add_spike(leads: np.ndarray, fs: float, amplitudes: np.ndarray, onset: float) -> None:
@@ -740,7 +746,7 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
     p: dict = {
         "rate_bpm": u(61, 98),
         "pr_ms": u(125, 192),
-        "qrs_ms": u(78, 106),
+        "qrs_ms": u(90, 117),
         "axis_deg": float(np.clip(rng.normal(40, 28), -25, 95)),
         "age": float(np.clip(rng.normal(50 if healthy else 66, 15), 18, 95).round()),
         "sex": str(rng.choice(["F", "M"])),
@@ -758,7 +764,7 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             {"t_inversion": str(rng.choice(TERRITORIES))},
             {"q_waves": str(rng.choice(TERRITORIES))},
             {"pvc": u(0.06, 0.2)},
-            {"conduction": "rbbb", "qrs_ms": u(122, 155), "axis_deg": u(20, 110)},
+            {"conduction": "rbbb", "qrs_ms": u(128, 165), "axis_deg": u(20, 110)},
             {"pr_ms": u(205, 280)},
         ]
         p |= others[rng.integers(len(others))]
@@ -767,7 +773,7 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
         case "bradycardia":
             p |= {"rate_bpm": u(38, 58)}
         case "tachycardia":
-            p |= {"rate_bpm": u(102, 160), "pr_ms": u(115, 155), "qrs_ms": u(74, 98)}
+            p |= {"rate_bpm": u(102, 160), "pr_ms": u(115, 155), "qrs_ms": u(86, 108)}
         case "sinus_arrhythmia":
             p |= {"rate_bpm": u(52, 88), "arrhythmia": u(0.10, 0.24)}
         case "af":
@@ -794,17 +800,17 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             p |= {"rhythm": "av_block_3", "rate_bpm": u(26, 42) if wide else u(38, 55)}
             p |= {"atrial_bpm": u(62, 110)}
             if wide:
-                p |= {"conduction": str(rng.choice(["rbbb", "lbbb"])), "qrs_ms": u(125, 170)}
+                p |= {"conduction": str(rng.choice(["rbbb", "lbbb"])), "qrs_ms": u(132, 182)}
         case "rbbb":
-            p |= {"conduction": "rbbb", "qrs_ms": u(121, 162), "axis_deg": u(20, 110)}
+            p |= {"conduction": "rbbb", "qrs_ms": u(126, 172), "axis_deg": u(20, 110)}
         case "irbbb":
-            p |= {"conduction": "irbbb", "qrs_ms": u(98, 118)}
+            p |= {"conduction": "irbbb", "qrs_ms": u(106, 119)}
         case "lbbb":
-            p |= {"conduction": "lbbb", "qrs_ms": u(122, 172), "axis_deg": u(-60, 60), "q_waves": None}
+            p |= {"conduction": "lbbb", "qrs_ms": u(128, 186), "axis_deg": u(-60, 60), "q_waves": None}
         case "lafb":
-            p |= {"lafb": True, "axis_deg": u(-78, -43), "qrs_ms": u(88, 116)}
+            p |= {"lafb": True, "axis_deg": u(-78, -43), "qrs_ms": u(96, 118)}
         case "bifascicular":
-            p |= {"conduction": "rbbb", "lafb": True, "axis_deg": u(-80, -45), "qrs_ms": u(124, 160)}
+            p |= {"conduction": "rbbb", "lafb": True, "axis_deg": u(-80, -45), "qrs_ms": u(128, 172)}
         case "pvc":
             p |= {"pvc": u(0.06, 0.25)}
         case "bigeminy":
@@ -815,20 +821,20 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             p |= {
                 "rhythm": "vt",
                 "rate_bpm": u(125, 215),
-                "qrs_ms": u(130, 185),
+                "qrs_ms": u(135, 195),
                 "conduction": "normal",
                 "pvc": 0.0,
             }
         case "paced_atrial" | "paced_ventricular" | "paced_dual":
             p |= {"rhythm": condition, "rate_bpm": u(58, 92), "conduction": "normal", "pvc": 0.0}
             if condition != "paced_atrial":
-                p |= {"qrs_ms": u(135, 185), "axis_deg": u(-95, -40), "lafb": False}
+                p |= {"qrs_ms": u(140, 195), "axis_deg": u(-95, -40), "lafb": False}
         case "lvh":
             p |= {
                 "lvh": True,
                 "strain": bool(rng.random() < 0.6),
                 "axis_deg": u(-30, 50),
-                "qrs_ms": u(88, 116),
+                "qrs_ms": u(96, 118),
             }
         case "stemi_anterior" | "stemi_inferior" | "stemi_lateral":
             p |= {"st_elevation": wall, "q_waves": wall if rng.random() < 0.3 else None}
@@ -839,5 +845,5 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
         case "low_voltage":
             p |= {"low_voltage": True, "lvh": False, "strain": False}
     rr = 60 / p["rate_bpm"]
-    p["qt_ms"] = u(375, 445) * rr ** (1 / 3) + 0.6 * max(0.0, p["qrs_ms"] - 100)
+    p["qt_ms"] = u(388, 452) * rr ** (1 / 3) + 0.6 * max(0.0, p["qrs_ms"] - 115)
     return Simulation(**p)

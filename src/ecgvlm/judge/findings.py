@@ -14,7 +14,7 @@ from ecgvlm.digitize import Page
 from ecgvlm.judge.cautions import find_cautions
 from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import MEASUREMENTS, WAVES, Measurements
+from ecgvlm.measure import FEET, MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_session, read_model_file
 
@@ -29,6 +29,8 @@ NUMBER_NAMES = (
     *(f"{lead}.{wave}" for lead in LEADS for wave in WAVES),
 )  # fmt: skip
 NUMBERS = len(NUMBER_NAMES)
+_QRS_FEET = 1000 * (FEET["j_point"] - FEET["qrs_onset"])
+_QT_FEET = 1000 * (FEET["t_end"] - FEET["qrs_onset"])
 # What a number of about its usual size is divided by.
 _SCALES = {
     "heart_rate_bpm": 100, "rr_variation": 0.1, "rr_variation_raw": 0.1, "pr_ms": 200, "qrs_ms": 100,
@@ -51,6 +53,12 @@ def numbers(m: Measurements) -> np.ndarray:
 
     axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
     known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
+    # The weights learned QRS and QT between the steep edges of the waves, without their feet.
+    if m.qrs_ms is not None:
+        known["qrs_ms"] = m.qrs_ms - _QRS_FEET
+    if m.qt_ms is not None:
+        known["qt_ms"] = m.qt_ms - _QT_FEET
+        known["qtc_ms"] = None if m.qtc_ms is None else m.qtc_ms * (m.qt_ms - _QT_FEET) / m.qt_ms
     known |= {
         "rr_variation": m.rr_variation,
         "rr_variation_raw": m.rr_variation_raw,
