@@ -85,6 +85,11 @@ class PageStyle:
         """Distance between rows."""
         return (self.height - self.header - self.footer) / self.layout_.rows
 
+    @property
+    def dark(self) -> bool:
+        """Whether the page is a dark screen's."""
+        return sum(self.paper) < 200
+
 
 def page_style(name: str = "classic", **changes) -> PageStyle:
     """The preset called `name` with some fields changed. Raises EcgError where there is no such preset."""
@@ -207,8 +212,14 @@ def random_style(
     None.
     """
     base = STYLES[family or _pick(rng, _FAMILY_WEIGHTS)]
-    u = rng.uniform
     name = layout or (base.layout if rng.random() < 0.3 else _pick(rng, _LAYOUT_WEIGHTS))
+    placed = _placed(base, name, rng)
+    return _varied(_equipped(placed, rng), width_px, rng)
+
+
+def _placed(base: PageStyle, name: str, rng: np.random.Generator) -> PageStyle:
+    """Sizes and places: paper, margins, names, pulses and the gap between a layout's columns."""
+    u = rng.uniform
     rows, columns = LAYOUTS[name].rows, LAYOUTS[name].columns
     # A third of the pages keep the device's own geometry but for jitter, the others are laid out freely.
     width, height = base.width, base.height
@@ -221,17 +232,7 @@ def random_style(
     pulses = base.pulses
     if rng.random() < 0.5:
         pulses = str(rng.choice(["left", "none", "right"], p=[0.6, 0.25, 0.15]))
-    place = rng.random()
-    if place < 0.35:
-        name_at = base.name_at
-    elif place < 0.64:
-        name_at = (float(u(0, 3)), float(u(3, 9)))
-    elif place < 0.72:
-        name_at = (float(u(0, 3)), float(u(-9, -5)))
-    elif place < 0.88:
-        name_at = (float(u(0, 2)), float(u(0.4, 2.5)))
-    else:
-        name_at = (float(u(-3, -1)), float(u(-1.5, 3)))
+    name_at = _name_place(base, rng)
     gap = float(rng.choice([0.0, 0.0, 0.0, u(1, 9)])) if columns > 1 else 0.0
     need = 10 * 25.0 + gap * (columns - 1)
     before = (10.0 if pulses == "left" else 1.0) + (NAME_ROOM if name_at[0] < 0 else 0.0)
@@ -245,68 +246,84 @@ def random_style(
         # A device's header that suits its own few rows is too tall for many: each row keeps at least 12 mm.
         header = min(header, 0.3 * height, max(4.0, height - footer - rows * 12.0))
         footer = max(footer, 6.0)
-    pitch = (height - header - footer) / rows
-    odds = _GAIN_ODDS["low" if pitch < 18 else "high" if pitch > 30 else "mid"]
+    return replace(
+        base, layout=name, mm_per_s=speed, width=width, height=height, left=before + spare * share,
+        right=after + spare * (1 - share), header=header, footer=footer, gap=gap, pulses=pulses,
+        name_at=name_at,
+    )  # fmt: skip
+
+
+def _name_place(base: PageStyle, rng: np.random.Generator) -> tuple[float, float]:
+    """Where lead names stand: as the device has them, above or below the strip, on the trace or before it."""
+    u = rng.uniform
+    place = rng.random()
+    if place < 0.35:
+        return base.name_at
+    if place < 0.64:
+        return float(u(0, 3)), float(u(3, 9))
+    if place < 0.72:
+        return float(u(0, 3)), float(u(-9, -5))
+    if place < 0.88:
+        return float(u(0, 2)), float(u(0.4, 2.5))
+    return float(u(-3, -1)), float(u(-1.5, 3))
+
+
+def _equipped(style: PageStyle, rng: np.random.Generator) -> PageStyle:
+    """Gain, kind and colours of the grid, the trace's colour, fonts and texts of a page with its places."""
+    u = rng.uniform
+    odds = _GAIN_ODDS["low" if style.row_mm < 18 else "high" if style.row_mm > 30 else "mid"]
     gain = float(rng.choice([10.0, 5.0, 20.0], p=odds))
-    minor, major = (base.minor, base.major) if rng.random() < 0.5 else _GRIDS[rng.integers(len(_GRIDS))]
-    dark = sum(base.paper) < 200
-    if dark:
-        minor, major = base.minor, base.major
+    grids = (style.minor, style.major)
+    minor, major = grids if rng.random() < 0.5 else _GRIDS[rng.integers(len(_GRIDS))]
+    if style.dark:
+        minor, major = grids
     fonts = [*system_fonts(), *(name for name in HERSHEY if name != "hershey-script"), BUILTIN]
-    font = base.font if rng.random() < 0.4 else str(rng.choice(fonts))
-    grid = base.grid if rng.random() < 0.6 else str(rng.choice(["line", "dot", "none"], p=[0.72, 0.18, 0.1]))
-    if dark:
-        trace = _tint(rng, base.trace, 40)
+    font = style.font if rng.random() < 0.4 else str(rng.choice(fonts))
+    grid = style.grid if rng.random() < 0.6 else str(rng.choice(["line", "dot", "none"], p=[0.72, 0.18, 0.1]))
+    if style.dark:
+        trace = _tint(rng, style.trace, 40)
     elif rng.random() < 0.12:
         trace = ((0, 0, 178), (30, 60, 140), (90, 20, 30), (70, 70, 80))[rng.integers(4)]
     else:
         trace = _tint(rng, (25, 25, 28), 14)
-    box = base.grid_box
+    box = style.grid_box
     if box is not None or rng.random() < 0.25:
         inset = u(0, 9)
-        box = (inset, header - u(0, 4), width - inset * u(0.5, 1), height - footer + u(0, 3))
-    template = base.template if rng.random() < 0.6 else str(rng.choice(_TEMPLATES))
-    if header < 22 and template in ("edan", "ge", "philips"):
+        top, right = style.header - u(0, 4), style.width - inset * u(0.5, 1)
+        box = (inset, top, right, style.height - style.footer + u(0, 3))
+    template = style.template if rng.random() < 0.6 else str(rng.choice(_TEMPLATES))
+    if style.header < 22 and template in ("edan", "ge", "philips"):
         template = "report"
     rhythm = ("II", "V1", "V5")
     if rng.random() < 0.35:
         rhythm = _RHYTHMS[rng.integers(len(_RHYTHMS))]
     return replace(
-        base,
-        layout=name,
+        style, mm_per_mv=gain, minor=minor, major=major, font=font, grid=grid, trace=trace, grid_box=box,
+        template=template, rhythm=rhythm,
+    )  # fmt: skip
+
+
+def _varied(style: PageStyle, width_px: int | None, rng: np.random.Generator) -> PageStyle:
+    """Widths of lines, tints, resolution and whatever else differs from one print of a device to the next."""
+    u = rng.uniform
+    return replace(
+        style,
         order="cabrera" if rng.random() < 0.08 else "standard",
-        rhythm=rhythm,
-        mm_per_s=speed,
-        mm_per_mv=gain,
         start=float(u(0, 1)),
-        px_per_mm=(width_px or float(np.exp(u(np.log(1100), np.log(2300))))) / width,
-        width=width,
-        height=height,
-        left=before + spare * share,
-        right=after + spare * (1 - share),
-        header=header,
-        footer=footer,
-        gap=gap,
-        offset=float(u(-0.1, 0.15)) * pitch,
-        paper=base.paper if dark else _tint(rng, base.paper, 2.5),
-        grid=grid,
+        px_per_mm=(width_px or float(np.exp(u(np.log(1100), np.log(2300))))) / style.width,
+        offset=float(u(-0.1, 0.15)) * style.row_mm,
+        paper=style.paper if style.dark else _tint(rng, style.paper, 2.5),
         grid_at=(float(u(0, 5)), float(u(0, 5))),
-        grid_box=box,
-        snap=base.snap and rng.random() < 0.7,
-        minor=_tint(rng, minor, 6),
-        major=_tint(rng, major, 9),
+        snap=style.snap and rng.random() < 0.7,
+        minor=_tint(rng, style.minor, 6),
+        major=_tint(rng, style.major, 9),
         minor_mm=float(u(0.08, 0.22)),
         major_mm=float(u(0.14, 0.36)),
-        frame=float(u(0.2, 0.6)) if rng.random() < (0.7 if base.frame else 0.1) else 0.0,
-        trace=trace,
+        frame=float(u(0.2, 0.6)) if rng.random() < (0.7 if style.frame else 0.1) else 0.0,
         trace_mm=float(np.exp(u(np.log(0.2), np.log(0.55)))),
-        separators=base.separators if rng.random() < 0.5 else str(rng.choice(["line", "tick", "none"])),
-        pulses=pulses,
-        pulse_mm=float(rng.choice([5.0, 5.0, 2.5, base.pulse_mm])),
-        ink=base.ink if dark else _tint(rng, (25, 25, 28), 12),
-        font=font,
-        name_at=name_at,
+        separators=style.separators if rng.random() < 0.5 else str(rng.choice(["line", "tick", "none"])),
+        pulse_mm=float(rng.choice([5.0, 5.0, 2.5, style.pulse_mm])),
+        ink=style.ink if style.dark else _tint(rng, (25, 25, 28), 12),
         name_size=float(u(2.8, 5.2)),
-        template=template,
         text_scale=float(u(0.85, 1.1)),
     )
