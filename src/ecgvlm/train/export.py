@@ -22,7 +22,7 @@ def export(source: Path, out: Path) -> list[Path]:
     source: the folder of a fine-tuning run (its best checkpoint is taken), a checkpoint in it, the folder of
     our own model's run, or that of its encoder or decoder alone. Raises EcgError where it is none of these.
     """
-    encoder = [p for p in (source, source / "encoder") if (p / "member0.pt").is_file()]
+    encoder = [p for p in (source, source / "encoder") if (p / "encoder.onnx").is_file()]
     language = [
         p for p in (source, source / "language") if (p / "checkpoint.pt").is_file() and _is_language(p)
     ]
@@ -104,20 +104,9 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
 
 def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> None:
     """encoder.onnx with encoder.json, language.onnx with tokenizer.json, each also with 8-bit weights."""
-    import onnx
-    import torch
-
     if encoder:
-        from ecgvlm.train.small.encoder import Encoder, Ensemble
-        from ecgvlm.train.small.encoder import export as write_encoder
-
-        members = []
-        for path in sorted(encoder[0].glob("member*.pt")):
-            member = Encoder()
-            member.load_state_dict(torch.load(path, weights_only=True))
-            members.append(member.eval())
-        write_encoder(Ensemble(members), onnx.load(encoder[0] / "trees.onnx"), folder / "encoder.onnx")
-        shutil.copy(encoder[0] / "encoder.json", folder)
+        for name in ("encoder.onnx", "encoder.json"):
+            shutil.copy(encoder[0] / name, folder)
         quantize(folder / "encoder.onnx")
     if language:
         from ecgvlm.train.small.language import export as write_language

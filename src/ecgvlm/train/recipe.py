@@ -140,7 +140,7 @@ class Recipe(_Section):
 class Stage(_Section):
     """One program of our own model's recipe. makes: the file that it must have written."""
 
-    run: Literal["pagenet", "pool", "encoder", "language"]
+    run: Literal["pagenet", "pool", "encoder", "cautions", "language"]
     makes: str
     arguments: list[str | int | float] = []
 

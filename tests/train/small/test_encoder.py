@@ -1,6 +1,7 @@
 """The findings encoder on observations made up here: numbers that tell a label, waves that tell another."""
 
-from pathlib import Path
+import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,13 +13,22 @@ from ecgvlm.labels import LABELS
 
 torch = pytest.importorskip("torch")
 from ecgvlm.train.small import encoder as training  # noqa: E402
+from ecgvlm.train.small.pool import GROUPS, Pool  # noqa: E402
+from ecgvlm.train.small.trees import tree_logits  # noqa: E402
 
 SB, NORM = LABELS.index("SB"), LABELS.index("NORM")
 
 
+class Signals:
+    """Whole records of noise, whatever their names."""
+
+    def of(self, names: np.ndarray) -> np.ndarray:
+        return np.random.default_rng(4).normal(0, 0.1, (len(names), 12, SAMPLES)).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory) -> tuple[training.Pool, Path]:
-    """240 records in folds 1 to 8; SB is a heart rate under 60, its label open in every seventh record."""
+def pool() -> Pool:
+    """240 records of 5 groups; SB is a heart rate under 60, its label open in every seventh record."""
     rng = np.random.default_rng(0)
     n = 240
     numbers = rng.normal(0, 1, (n, NUMBERS)).astype(np.float32)
@@ -30,41 +40,17 @@ def pool(tmp_path_factory) -> tuple[training.Pool, Path]:
     target[:, NORM] = rng.random(n) < 0.5
     leads = rng.normal(0, 0.1, (n, 12, SAMPLES)).astype(np.float16)
     leads[:, 6:, 500:] = np.nan
-    file = tmp_path_factory.mktemp("pool") / "pool.npz"
-    np.savez(
-        file,
+    return Pool(
         leads=leads,
         beat=rng.normal(0, 1, (n, 12, BEAT)).astype(np.float16),
         numbers=numbers,
         target=target,
-        fold=np.arange(n) % 8 + 1,
+        fold=np.full(n, 10),
+        group=np.arange(n) % GROUPS,
         name=np.arange(n).astype(str),
         kind=np.where(np.arange(n) // 8 % 2, "mask", "scan"),
+        estimated=np.arange(n) % 3 == 0,
     )
-    return training.Pool.load([file]), file
-
-
-def test_numbers_alone_find_a_threshold(pool):
-    observed = pool[0]
-    edges = np.nanpercentile(observed.numbers, training.QUANTILES, axis=0).T
-    net = training.Encoder(torch.from_numpy(edges.astype(np.float32)))
-    training.fit_numbers(net, observed)
-    with torch.no_grad():
-        logits = net.each(net._pieces(torch.from_numpy(observed.numbers)))[:, SB].numpy()
-    rate = observed.numbers[:, 0]
-    assert logits[rate < 0.55].min() > logits[rate > 0.65].max()
-
-
-def test_rhythms_do_not_look_at_the_waves_of_leads(pool):
-    net = training.train_member(pool[0], seed=0, epochs=1, rate=1e-3, log=None, batch=32)
-    numbers = torch.from_numpy(pool[0].numbers[:4])
-    leads, beat = (torch.from_numpy(x[:4].astype(np.float32)) for x in (pool[0].leads, pool[0].beat))
-    with torch.no_grad():
-        before, after = net(leads, beat, numbers), net(leads * 3, beat * 3, numbers)
-    for label in training.BY_NUMBERS:
-        k = LABELS.index(label)
-        assert torch.equal(before[:, k], after[:, k])
-    assert not torch.allclose(before[:, NORM], after[:, NORM])
 
 
 def test_thresholds_call_the_share_that_is_asked_for():
@@ -89,27 +75,70 @@ def test_thresholds_call_the_share_that_is_asked_for():
                 assert wanted <= found[with_it, k].mean() < wanted + 0.02
 
 
+def test_calibrated_probabilities_are_as_often_right_as_they_say():
+    rng = np.random.default_rng(2)
+    truth = rng.normal(-1, 2, (4000, len(LABELS)))
+    target = (rng.random(truth.shape) < 1 / (1 + np.exp(-truth))).astype(np.int8)
+    target[rng.random(target.shape) < 0.2] = -1
+    logits = np.stack([truth / 3 + 1, rng.normal(0, 1, truth.shape)], 1).astype(np.float32)
+    slopes, offset = training.calibrate(logits, target)
+    p = 1 / (1 + np.exp(-((slopes * logits).sum(1) + offset)))
+    assert (slopes[0] > 2).all()
+    assert (slopes[1] < 0.4).all()  # what is only noise weighs little
+    for k in range(len(LABELS)):
+        sure = (p[:, k] > 0.8) & (target[:, k] >= 0)
+        assert abs((target[sure, k] == 1).mean() - p[sure, k].mean()) < 0.03
+
+
 def test_two_runs_with_one_seed_are_the_same(pool):
-    nets = [training.train_member(pool[0], seed=3, epochs=1, rate=1e-3, log=None, batch=32) for _ in range(2)]
+    nets = [
+        training.train_network(pool, Signals(), seed=3, epochs=1, rate=1e-3, log=None, batch=32)
+        for _ in range(2)
+    ]
     for a, b in zip(nets[0].parameters(), nets[1].parameters()):
         assert torch.equal(a, b)
 
 
-def test_the_reported_fold_changes_nothing(pool, tmp_path, monkeypatch):
-    """With other labels in fold 8 the run writes the same network, calibration and thresholds."""
-    arrays = dict(np.load(pool[1]))
-    arrays["target"] = np.where(arrays["fold"][:, None] == 8, 1, arrays["target"])
-    np.savez(tmp_path / "other.npz", **arrays)
-    for name, file in (("a", pool[1]), ("b", tmp_path / "other.npz")):
-        words = ["encoder", "--pool", file, "--out", tmp_path / name, "--members", 1, "--epochs", 1]
+def test_what_was_printed_again_is_of_the_same_record():
+    signals = np.arange(6)[:, None, None] * np.ones((6, 12, SAMPLES))
+    shown = training.reprinted(signals, np.random.default_rng(0))
+    assert np.isfinite(shown).any(axis=2).all()
+    assert np.isnan(shown).any()
+    assert np.allclose(np.nanmean(shown, axis=(1, 2)), np.arange(6), atol=0.05)
+
+
+def test_no_group_is_judged_by_what_saw_it(pool, tmp_path, monkeypatch):
+    """With other labels in one group its own logits stay; the exported graph is the mean of all networks."""
+    monkeypatch.setattr(training, "Signals", lambda records: Signals())
+    monkeypatch.setattr(training, "GROUPS", 2)
+    halves = replace(pool, group=np.arange(len(pool.fold)) % 2)
+    other = np.where((halves.group == 1)[:, None], 1 - halves.target.clip(0), halves.target).astype(np.int8)
+    kept = {}
+    for name, target in (("a", halves.target), ("b", other)):
+        monkeypatch.setattr(training, "load_pool", lambda *_, t=target: replace(halves, target=t))
+        words = ["encoder", "--pool", "x", "--records", "x", "--out", tmp_path / name, "--epochs", 1]
         monkeypatch.setattr("sys.argv", [str(word) for word in words])
         training.main()
-    for part in ("encoder.onnx", "encoder.json"):
-        assert (tmp_path / "a" / part).read_bytes() == (tmp_path / "b" / part).read_bytes()
+        kept[name] = np.load(tmp_path / name / "out_of_fold.npz")
+    group = kept["a"]["group"]
+    assert np.array_equal(kept["a"]["logits"][group == 1], kept["b"]["logits"][group == 1])
+    assert not np.array_equal(kept["a"]["logits"][group == 0], kept["b"]["logits"][group == 0])
+
     session = onnxruntime.InferenceSession(tmp_path / "a" / "encoder.onnx")
-    net = training.Encoder()
-    net.load_state_dict(torch.load(tmp_path / "a" / "member0.pt", weights_only=True))
-    views = [x[:8].astype(np.float32) for x in (pool[0].leads, pool[0].beat, pool[0].numbers)]
+    views = [x[:8].astype(np.float32) for x in (pool.leads, pool.beat, pool.numbers)]
     (logits,) = session.run(None, dict(zip(("leads", "beat", "numbers"), views)))
-    trees = onnx.load(tmp_path / "a" / "trees.onnx")
-    assert np.allclose(logits, training.judged(net.eval(), trees, pool[0])[:8], atol=1e-4)
+    nets = []
+    for group in range(2):
+        nets.append(training.Encoder())
+        nets[-1].load_state_dict(torch.load(tmp_path / "a" / f"network{group}.pt", weights_only=True))
+    both = np.stack(
+        [
+            training.network_logits(training.Ensemble(nets).eval(), pool.where(np.arange(8))),
+            tree_logits(onnx.load(tmp_path / "a" / "trees.onnx"), pool.beat[:8], pool.numbers[:8]),
+        ],
+        1,
+    )
+    slopes, offset = training.calibrate(kept["a"]["logits"], kept["a"]["target"])
+    card = json.loads((tmp_path / "a" / "encoder.json").read_text())
+    calibrated = np.array(card["slope"]) * logits + np.array(card["offset"])
+    assert np.allclose(calibrated, (slopes * both).sum(1) + offset, atol=1e-3)

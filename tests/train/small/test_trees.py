@@ -63,7 +63,8 @@ def test_joined_graphs_give_the_weighted_mean():
         [onnx.numpy_helper.from_array(np.ones((1, len(LABELS)), np.float32), "ones")],
     )  # fmt: skip
     network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-    both = trees.joined(network, model, 0.25)
+    share = np.linspace(0, 1, len(LABELS))
+    both = trees.joined(network, model, share)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(both.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -71,5 +72,5 @@ def test_joined_graphs_give_the_weighted_mean():
     (found,) = session.run(
         None, {"leads": leads, "beat": beat[:1].astype(np.float32), "numbers": numbers[:1]}
     )
-    wanted = 0.75 * 2.0 + 0.25 * trees.tree_logits(model, beat[:1], numbers[:1])
+    wanted = (1 - share) * 2.0 + share * trees.tree_logits(model, beat[:1], numbers[:1])
     assert found == pytest.approx(wanted, abs=1e-5)

@@ -17,10 +17,10 @@ from ecgvlm.labels import LABELS
 
 SHAPES = 100  # principal components of the median beat
 TURN = "turn"  # the node that turns beats into shapes; trees do not bear its weights in 8 bits
-ROUNDS = 150
-# Strongly held back: a few hundred positives, and several observations of each record.
+ROUNDS = 300
+# Held back: a few hundred positives, and several observations of each record.
 SETTINGS = {
-    "objective": "binary", "learning_rate": 0.05, "num_leaves": 12, "min_child_samples": 80,
+    "objective": "binary", "learning_rate": 0.03, "num_leaves": 20, "min_child_samples": 40,
     "lambda_l2": 20.0, "feature_fraction_bynode": 0.2, "verbose": -1, "deterministic": True,
     "num_threads": 1,
 }  # fmt: skip
@@ -138,8 +138,8 @@ def tree_logits(model: onnx.ModelProto, beat: np.ndarray, numbers: np.ndarray) -
     return session.run(None, inputs)[0]
 
 
-def joined(network: onnx.ModelProto, trees: onnx.ModelProto, share: float) -> onnx.ModelProto:
-    """One graph (leads, beat, numbers) -> logits: share of the trees', the rest of the network's."""
+def joined(network: onnx.ModelProto, trees: onnx.ModelProto, share: np.ndarray) -> onnx.ModelProto:
+    """One graph (leads, beat, numbers) -> logits. share: [labels], the trees'; the rest is the network's."""
     trees = onnx.compose.add_prefix(trees, "trees.", rename_inputs=False)
     graph = network.graph
     output = graph.output[0].name
@@ -148,7 +148,7 @@ def joined(network: onnx.ModelProto, trees: onnx.ModelProto, share: float) -> on
     graph.node.extend(trees.graph.node)
     graph.initializer.extend(trees.graph.initializer)
     for name, value in (("share", share), ("rest", 1 - share)):
-        graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+        graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
     graph.node.extend([
         helper.make_node("Mul", ["network", "rest"], ["of_network"]),
         helper.make_node("Mul", ["trees.trees", "share"], ["of_trees"]),
