@@ -23,8 +23,8 @@ import pillow_heif
 from PIL import Image
 
 from ecgvlm.errors import EcgError
-from ecgvlm.files.dicom import write_dicom
 from ecgvlm.files.image import open_pages
+from ecgvlm.files.waveform import write_dicom
 from ecgvlm.record import Record
 
 LONGEST = 20.0  # s for one file

@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 from ecgvlm import cli, worker
 from ecgvlm.digitize import FS, Digitizer
 from ecgvlm.errors import EcgError
+from ecgvlm.files.csv import read_csv
 from ecgvlm.files.image import Leaf, load_image, write_image
-from ecgvlm.files.records import read_csv
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS, measure

@@ -6,19 +6,16 @@ import importlib
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-if TYPE_CHECKING:
-    from ecgvlm.files.image import Leaf
-    from ecgvlm.reader import Answer
+T = TypeVar("T")
 
 # Sub-commands with a Typer app of their own, imported when they are called.
 SUBCOMMANDS = {
@@ -125,30 +122,37 @@ def read(
 ) -> None:
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.errors import EcgError
+    from ecgvlm.files.image import write_image
+    from ecgvlm.show.terminal import show
+    from ecgvlm.worker import Wanted, read_files
 
-    places = grounds = None
-    if overlay is not None:
-        from ecgvlm.reader import Reader
-
-        places, grounds = _overlay_places(overlay, images), Reader(threads=1).grounds
+    place = None if overlay is None else _overlay_places(overlay, images)
     failed = False
-    for page, answer in _answers(images, question, sensitivity, places is not None, progress=not as_json):
-        failed |= answer.error is not None
+    pages = read_files(images, Wanted(question, sensitivity, overlay=place is not None))
+    for read in pages if as_json else _tracked(pages, len(images)):
+        failed |= read.answer.error is not None
         if as_json:
-            print(json.dumps(answer.to_dict()), flush=True)
+            print(json.dumps(read.answer.to_dict()), flush=True)
         else:
-            _show(answer, asked=question is not None)
-        if places is not None and grounds is not None and answer.error is None:
-            from ecgvlm.files.image import write_image
-            from ecgvlm.show.overlay import draw_overlay
-
+            show(read.answer, asked=question is not None)
+        if place is not None and read.overlay is not None:
             try:
-                write_image(places(page.name), draw_overlay(page.load(), answer, grounds(answer)))
+                write_image(place(read.page), read.overlay)
             except EcgError as error:  # the other images are still to be read
                 failed = True
                 print(f"ecgvlm: {error.message}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+
+
+def _tracked(items: Iterable[T], total: int) -> Iterable[T]:
+    """With a bar of progress where a person watches several."""
+    if total == 1 or not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, "Reading", total, console=Console(stderr=True))
 
 
 def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
@@ -173,137 +177,30 @@ def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
     return place
 
 
-def _answers(
-    images: list[Path], question: str | None, sensitivity: float | None, picture: bool, progress: bool
-) -> Iterator[tuple[Leaf, Answer]]:
-    """Every page of every image, in order; several are read at a time, by a process on each core."""
-    pages: Iterator[Leaf] = chain.from_iterable(map(_pages, images))
-    if len(images) == 1:
-        pages = iter(alone := _pages(images[0]))
-        if len(alone) == 1:
-            from ecgvlm.reader import Reader
-
-            yield alone[0], Reader().read(alone[0], question, sensitivity=sensitivity)
-            return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    from ecgvlm.errors import EcgError
-    from ecgvlm.worker import cores, read_page, start_worker
-
-    workers = cores()
-    # No fork: a process that has run OpenCV or ONNX Runtime forks into one that waits for ever.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(["ecgvlm.worker"])  # imports are shared by all workers
-    with ProcessPoolExecutor(workers, context, start_worker) as pool:
-        read_one = partial(read_page, question=question, sensitivity=sensitivity, picture=picture)
-        answers: Iterable = _ordered(pool, read_one, pages, 4 * workers)
-        if progress and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import track
-
-            answers = track(answers, "Reading", len(images), console=Console(stderr=True))
-        try:
-            yield from answers
-        except BrokenProcessPool as error:
-            raise EcgError(
-                "too_large", "a reading process was killed, most likely for want of memory; read fewer"
-            ) from error
-
-
-def _pages(image: Path) -> list[Leaf]:
-    from ecgvlm.errors import EcgError
-    from ecgvlm.files.image import Leaf, load_image, open_pages
-
-    try:
-        return open_pages(image)
-    except EcgError:
-        return [Leaf(str(image), partial(load_image, image))]  # whoever loads it learns why
-
-
-def _ordered(pool, function, items, ahead: int) -> Iterator:
-    """(item, result) of each in order; no more than `ahead` are under way, however long the list."""
-    from collections import deque
-
-    waiting: deque = deque()
-    for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        if len(waiting) >= ahead:
-            first, answer = waiting.popleft()
-            yield first, answer.result()
-    for first, answer in waiting:
-        yield first, answer.result()
-
-
-def _show(answer: Answer, asked: bool) -> None:
-    from rich.console import Console, Group
-    from rich.markup import escape
-    from rich.panel import Panel
-    from rich.table import Table
-    from rich.text import Text
-
-    from ecgvlm.judge.evidence import CAUTIONS
-    from ecgvlm.labels import NAMES
-    from ecgvlm.measure import MEASUREMENTS
-
-    console = Console()
-    if answer.error is not None:
-        why = answer.error.message.removeprefix(f"{answer.image}: ")
-        line = f"[red]{escape(answer.image)}[/red]: {escape(why)}"
-        Console(stderr=True, soft_wrap=True, highlight=False).print(line)
-        return
-    facts = answer.to_dict()
-    findings = Table(box=None, padding=(0, 1), show_header=False)
-    likely = sorted(facts["labels"].items(), key=lambda item: -item[1])
-    for label, p in likely:
-        if label in facts["findings"] or p >= 0.2:
-            mark = "●" if label in facts["findings"] else "○"
-            findings.add_row(mark, NAMES[label], f"{p:.0%}", "━" * max(1, round(20 * p)))
-    numbers = "   ".join(
-        f"{known.short} –" if value is None else f"{known.short} {value:.0f} {known.unit}"
-        for key, known in MEASUREMENTS.items()
-        for value in [facts["measurements"][key]]
-    )
-    page = facts["page"]
-    foot = (
-        f"{page['layout']} page at {page['mm_per_s']:g} mm/s and {page['mm_per_mv']:g} mm/mV, quality "
-        f"{page['quality']:.0%}, {facts['seconds']:.2f} s. Not a medical device."
-    )
-    lines: list[Text | Table] = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
-    if facts["cautions"]:
-        said = [f"Caution: {CAUTIONS[code]}." for code in facts["cautions"]]
-        lines += [Text(), Text("\n".join(said), style="yellow")]
-    if not asked:
-        lines += [Text(), Text(answer.report)]
-    console.print(
-        Panel(
-            Group(*lines, Text(), Text(foot, style="dim")),
-            title=escape(answer.image),
-            width=min(console.width, 110),
-        )
-    )
-
-
 @app.command()
 def digitize(
     image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
 ) -> None:
-    """Turn the traces on a page (of several, the first) into twelve leads in mV."""
+    """Turn the traces on a page (of several, the first) into twelve leads in mV; a record is copied as it
+    is."""
     from ecgvlm.digitize import Digitizer
     from ecgvlm.errors import EcgError
-    from ecgvlm.files.image import load_image
-    from ecgvlm.files.records import write_csv
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.files.csv import write_csv
     from ecgvlm.record import Record
 
     if output.resolve() == image.resolve():
         raise EcgError(
             "unsupported_format", f"{output}: is the picture itself; name another file for the leads"
         )
-    page = Digitizer()(load_image(image))
+    with BoundedDecoder() as decoder:
+        content = decoder.open(image)[0].load()
+    if isinstance(content, Record):
+        write_csv(content, output)
+        print(f"{output}: {content.seconds:g} s at {content.fs:g} Hz, copied from a record")
+        return
+    page = Digitizer()(content)
     fs = 500.0
     write_csv(Record(page.leads(fs), fs, source=str(image)), output)
     scale = f"{page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV"
@@ -313,7 +210,10 @@ def digitize(
 @app.command()
 def render(
     record: Annotated[
-        str, typer.Argument(help="WFDB record (no ending), CODE-15 file.hdf5:INDEX, DICOM or CSV.")
+        str,
+        typer.Argument(
+            help="WFDB record (no ending), CODE-15 file.hdf5:INDEX, DICOM, XML, SCP, EDF, CSV ..."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG (or JPEG) to write.")],
     layout: Annotated[
@@ -330,8 +230,7 @@ def render(
     """Print a record as an ECG page."""
     import numpy as np
 
-    from ecgvlm.files.image import write_image
-    from ecgvlm.files.records import read_record
+    from ecgvlm.files.image import read_record, write_image
     from ecgvlm.paper.print import print_page
     from ecgvlm.paper.style import page_style
 
@@ -353,7 +252,7 @@ def simulate(
     import numpy as np
 
     from ecgvlm.errors import EcgError
-    from ecgvlm.files.records import write_csv
+    from ecgvlm.files.csv import write_csv
     from ecgvlm.simulate import CONDITIONS, random_simulation
     from ecgvlm.simulate import simulate as simulated
 
@@ -484,18 +383,24 @@ def export(
         print(path)
 
 
-def _fail(message: str) -> NoReturn:
-    print(f"ecgvlm: {message}", file=sys.stderr)
-    sys.exit(1)
+def _fail(message: str, status: int = 1) -> NoReturn:
+    from ecgvlm.show.plain import plain
+
+    print(f"ecgvlm: {plain(message)}", file=sys.stderr)
+    sys.exit(status)
 
 
 def main() -> None:
-    from ecgvlm.errors import EcgError
+    from ecgvlm.errors import EcgError, UsageError
 
     try:
         app()
     except EcgError as error:
         _fail(error.message)
+    except UsageError as error:
+        _fail(str(error), 2)
+    except OSError as error:  # a full or read-only disk, wherever it is noticed
+        _fail(f"{error.filename or 'writing'}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -11,20 +11,25 @@ import numpy as np
 
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
-from ecgvlm.files.image import Leaf, load_image
+from ecgvlm.files.image import Leaf, open_pages
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.findings import FindingsModel
 from ecgvlm.judge.grounding import Ground, find_grounds
 from ecgvlm.measure import Measurements
+from ecgvlm.printed import print_record
+from ecgvlm.record import MachineReading, Record
 from ecgvlm.words.language import Language
 
 QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
 REPORT = "Please write a clinical report based on this ECG image."
+Source = str | Path | bytes | Leaf | np.ndarray | Record  # an ECG, in whatever form it is at hand
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one page says. Where `error` is None, the fields from `answer` on are filled."""
+    """What one page says. Where `error` is None, the fields from `answer` on are filled; machine only
+    where the
+    file holds what the recording device said."""
 
     image: str
     question: str
@@ -35,6 +40,7 @@ class Answer:
     evidence: Evidence | None = None
     page: Page | None = None
     model: str = ""
+    machine: MachineReading | None = None
 
     @property
     def measurements(self) -> Measurements | None:
@@ -65,6 +71,7 @@ class Answer:
                 "mm_per_mv": self.page.mm_per_mv,
                 "quality": round(self.page.quality, 3),
             },
+            **({} if self.machine is None else {"machine": self.machine.to_dict()}),
             "model": self.model,
             "seconds": round(self.seconds, 3),
         }
@@ -106,12 +113,12 @@ class Reader:
 
     def read(
         self,
-        source: str | Path | bytes | Leaf | np.ndarray,
+        source: Source,
         question: str | None = None,
         name: str | None = None,
         sensitivity: float | None = None,
     ) -> Answer:
-        """Read one picture (path, bytes, page, or what `load_image` gives) and answer a question about it.
+        """Read one ECG (path, bytes, page, picture or record) and answer a question about it.
 
         question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture.
         sensitivity: share of the pages with a finding on which it is to be called, 0.5 to 0.99; None for the
@@ -123,7 +130,8 @@ class Reader:
             name = name or source.name
         label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
-            seen = self.look(source, name, sensitivity)
+            content = _content(source, name)
+            seen = self.look(content, name, sensitivity)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         report = self.words.answer(seen.evidence, REPORT)
@@ -137,18 +145,20 @@ class Reader:
             evidence=seen.evidence,
             page=seen.page,
             model=self.judge.name,
+            machine=content.machine if isinstance(content, Record) else None,
         )
 
     def look(
         self,
-        source: str | Path | bytes | Leaf | np.ndarray,
+        source: Source,
         name: str | None = None,
         sensitivity: float | None = None,
     ) -> Seen:
-        """Digitise and measure a picture and judge its findings. Raises EcgError where it cannot be read."""
-        if isinstance(source, Leaf):
-            source = source.load()
-        page = self.digitizer(source if isinstance(source, np.ndarray) else load_image(source, name))
+        """Digitise and measure a picture and judge its findings; a record is judged as it is, and printed for
+        people. Raises EcgError where it cannot be read.
+        """
+        content = _content(source, name)
+        page = print_record(content) if isinstance(content, Record) else self.digitizer(content)
         return Seen(page, self.judge(page, sensitivity))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
@@ -162,6 +172,13 @@ class Reader:
         if answer.evidence is None:
             raise ValueError("this page could not be read; there is nothing to ask about")
         return self.words.answer(answer.evidence, question)
+
+
+def _content(source: Source, name: str | None) -> np.ndarray | Record:
+    """The first ECG of a source. Raises EcgError."""
+    if isinstance(source, np.ndarray | Record):
+        return source
+    return (source if isinstance(source, Leaf) else open_pages(source, name)[0]).load()
 
 
 def read(source: str | Path | bytes, question: str | None = None, threads: int = 2) -> Mapping:

@@ -10,12 +10,31 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 
 
 @dataclass(frozen=True)
+class MachineReading:
+    """What an electrocardiograph wrote into its file about the ECG in it.
+
+    measurements: of the names in `ecgvlm.measure.MEASUREMENTS`, only those that it states. statements: its
+    lines.
+    """
+
+    measurements: dict[str, float] = field(default_factory=dict)
+    statements: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.measurements or self.statements)
+
+    def to_dict(self) -> dict:
+        return {"measurements": self.measurements, "statements": list(self.statements)}
+
+
+@dataclass(frozen=True)
 class Record:
     """Twelve leads over time.
 
     signal: [12, n] float32 in mV, rows in the order of `LEADS`, NaN where nothing was recorded.
     fs: sampling rate in Hz. age in years, sex "F" or "M", None where unknown.
     labels: codes of `ecgvlm.labels`, or None where the record carries no labels.
+    machine: what the recording device says of it, None where the file holds nothing of the kind.
     """
 
     signal: np.ndarray
@@ -27,6 +46,7 @@ class Record:
     source: str = ""
     patient: str = ""
     meta: dict = field(default_factory=dict)
+    machine: MachineReading | None = None
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2 or self.signal.shape[0] != 12:

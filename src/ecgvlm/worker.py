@@ -1,17 +1,54 @@
-"""What each process of `ecgvlm read` with several pages does: one reader, page after page."""
+"""`ecgvlm read`: every page of every file, read by processes with a reader each."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-from dataclasses import replace
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from itertools import chain
+from multiprocessing.connection import wait
+from pathlib import Path
 
 import cv2
+import numpy as np
 
-from ecgvlm.files.image import Leaf
-from ecgvlm.reader import Answer, Reader
+from ecgvlm.errors import EcgError
+from ecgvlm.files.bounded import BoundedDecoder
+from ecgvlm.files.leaf import Leaf
+from ecgvlm.printed import picture_of
+from ecgvlm.reader import QUESTION, Answer, Reader
+from ecgvlm.record import Record
+from ecgvlm.show.overlay import draw_overlay
+
+_BYTES_A_WORKER = 800_000_000  # of memory, the nets and a large page included
 
 _reader: Reader
+_decoder: BoundedDecoder
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of every page. overlay: whether what was found is to be drawn on it."""
+
+    question: str | None = None
+    sensitivity: float | None = None
+    overlay: bool = False
+
+
+@dataclass(frozen=True)
+class PageRead:
+    """A page and its answer, without the rectified picture. overlay: [H, W, 3] uint8 RGB, where wanted."""
+
+    page: str
+    answer: Answer
+    overlay: np.ndarray | None = None
 
 
 def cores() -> int:
@@ -19,17 +56,141 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def workers() -> int:
+    """How many reading processes fit this machine: one a core, as far as its memory goes."""
+    return max(1, min(cores(), available_memory() // _BYTES_A_WORKER))
+
+
+def available_memory() -> int:
+    """Bytes that processes of this machine, or of this container, may still take."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 62
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+        group = Path("/sys/fs/cgroup")
+        limit = (group / "memory.max").read_text().strip()
+        if limit.isdecimal():
+            free = min(free, int(limit) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # another system
+        pass
+    return free
+
+
+def read_files(files: Sequence[Path], wanted: Wanted) -> Iterator[PageRead]:
+    """Every page of every file, in order. A file that cannot be opened is one page with its error.
+
+    One page is read here; several by a process on each core. Raises EcgError where such a process is killed.
+    """
+    with BoundedDecoder() as decoder:
+        if len(files) == 1:
+            # While a process of its own decodes the page, the nets are loaded here.
+            with ThreadPoolExecutor(1) as aside:
+                pages = _pages(decoder, files[0])
+                if len(pages) == 1:
+                    content = aside.submit(pages[0].load)
+                    yield read_page(Reader(), replace(pages[0], load=content.result), wanted)
+                    return
+        yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted)
+
+
+def _pages(decoder: BoundedDecoder, file: Path) -> list[Leaf]:
+    try:
+        return decoder.open(file)
+    except EcgError as error:
+        return [Leaf(str(file), _Refused(error.code, error.message))]
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """The load of a page that is none."""
+
+    code: str
+    message: str
+
+    def __call__(self):
+        raise EcgError(self.code, self.message)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A page of a file as it travels to a worker. refused: the file has none."""
+
+    file: Path
+    index: int
+    page: str
+    refused: _Refused | None = None
+
+
+def _jobs(decoder: BoundedDecoder, file: Path) -> list[_Job]:
+    return [
+        _Job(file, i, leaf.name, leaf.load if isinstance(leaf.load, _Refused) else None)
+        for i, leaf in enumerate(_pages(decoder, file))
+    ]
+
+
+def read_page(reader: Reader, page: Leaf, wanted: Wanted) -> PageRead:
+    """Reads one page, decoded once however much is wanted of it."""
+    start = time.perf_counter()
+    try:
+        content = page.load()
+    except EcgError as error:
+        return PageRead(page.name, Answer(page.name, wanted.question or QUESTION, 0.0, error=error))
+    answer = reader.read(content, wanted.question, page.name, wanted.sensitivity)
+    overlay = None
+    if answer.page is not None:
+        if wanted.overlay:
+            picture = picture_of(content) if isinstance(content, Record) else content
+            overlay = draw_overlay(picture, answer, reader.grounds(answer))
+        answer = replace(answer, page=replace(answer.page, image=answer.page.image[:0, :0]))
+    return PageRead(page.name, replace(answer, seconds=time.perf_counter() - start), overlay)
+
+
+def _read_many(jobs: Iterable[_Job], wanted: Wanted) -> Iterator[PageRead]:
+    count = workers()
+    # No fork: a process that has run OpenCV or ONNX Runtime forks into one that waits for ever.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(["ecgvlm.worker"])  # imports are shared by all workers
+    with ProcessPoolExecutor(count, context, start_worker) as pool:
+        try:
+            yield from _ordered(pool, jobs, wanted, 4 * count)
+        except BrokenProcessPool as error:
+            raise EcgError(
+                "too_large", "a reading process was killed, most likely for want of memory; read fewer"
+            ) from error
+
+
+def _ordered(pool: Executor, jobs: Iterable[_Job], wanted: Wanted, ahead: int) -> Iterator[PageRead]:
+    """Results in order; no more than `ahead` are under way, however long the list."""
+    waiting: deque[Future[PageRead]] = deque()
+    for job in jobs:
+        waiting.append(pool.submit(_read_job, job, wanted))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    for read in waiting:
+        yield read.result()
+
+
 def start_worker() -> None:
-    """Makes this process's reader. Ctrl-C is the parent's to answer."""
-    global _reader
+    """Makes this process's decoder and reader. Ctrl-C is the parent's to answer; when the parent ends, so
+    does this."""
+    global _reader, _decoder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
+    _decoder = BoundedDecoder()  # before there are threads
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _reader = Reader(threads=1)
 
 
-def read_page(page: Leaf, question: str | None, sensitivity: float | None, picture: bool) -> Answer:
-    """picture: whether the rectified page is wanted, too: some megabytes that go from process to process."""
-    answer = _reader.read(page, question, sensitivity=sensitivity)
-    if answer.page is None or picture:
-        return answer
-    return replace(answer, page=replace(answer.page, image=answer.page.image[:0, :0]))
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _read_job(job: _Job, wanted: Wanted) -> PageRead:
+    load = job.refused or (lambda: _decoder.load(job.file, None, job.index, job.page))
+    return read_page(_reader, Leaf(job.page, load), wanted)

@@ -11,9 +11,9 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
-from ecgvlm.files.dicom import write_dicom
 from ecgvlm.files.image import load_image, open_pages
 from ecgvlm.files.records import read_dicom
+from ecgvlm.files.waveform import write_dicom
 from ecgvlm.simulate import Simulation, simulate
 
 HEIGHT, WIDTH = 300, 500

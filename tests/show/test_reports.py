@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecgvlm.files.image import load_image, open_pages
-from ecgvlm.files.records import read_wfdb
+from ecgvlm.files.wfdb import read_wfdb
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS, Record

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from train.tiny import recipe, train, train_limited, write_rows
 
 from ecgvlm.errors import EcgError
-from ecgvlm.files.records import write_csv
+from ecgvlm.files.csv import write_csv
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import checkpoint
 from ecgvlm.train.finetune import Stopped, evaluate, finetune, judged, schedule

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.files.records import read_code15, read_record, read_wfdb
+from ecgvlm.files.code15 import read_code15
+from ecgvlm.files.image import read_record
+from ecgvlm.files.wfdb import read_wfdb
 from ecgvlm.labels import KINDS, RHYTHMS
 from ecgvlm.record import Record
 from ecgvlm.vocabulary import (

@@ -1,11 +1,9 @@
-"""DICOM files as pages: pictures, encapsulated PDF documents, and waveforms, which are printed first.
-
-Leads as DICOM waveforms.
-"""
+"""DICOM files as pages: pictures, encapsulated PDF documents, and waveforms."""
 
 from __future__ import annotations
 
 import io
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,33 +11,65 @@ import cv2
 import numpy as np
 
 from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.files.image import MAX_PAGES, Leaf, open_pages
-from ecgvlm.files.records import read_dicom
-from ecgvlm.record import LEADS, Record
+from ecgvlm.files.leaf import MAX_PAGES, MAX_UNPACKED, Budget, Leaf, numbered, too_large
+from ecgvlm.files.pdf import is_pdf, pdf_leaves
+from ecgvlm.files.waveform import read_waveform
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_PRINTED = "3x4+1R"  # how waveforms are printed
-# Codes of the leads in DICOM's context group 3001.
-_CODES = ("2:1", "2:2", "2:61", "2:62", "2:63", "2:64", "2:3", "2:4", "2:5", "2:6", "2:7", "2:8")
-_UV_PER_UNIT = 2.5
-_PADDING = -32768  # stands for NaN
+_PREAMBLE = 128
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+# A file without preamble begins with its meta group, or with an element of group 8 (UI, CS, DA or a length
+# below 100).
+_META = b"\x02\0\0\0UL\x04\0"
+_GROUP_8 = (b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x12\0", b"\x08\0\x16\0", b"\x08\0\0\0")
 
 
-def open_dicom(data: bytes, name: str, max_pixels: int, long_side: int) -> list[Leaf]:
-    """The pages of a DICOM file. Raises EcgError where it holds neither picture, PDF nor waveform."""
+def is_dicom(data: bytes) -> bool:
+    """Whether a file starts as DICOM does, with or without its preamble of 128 bytes."""
+    if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or data[:8] == _META:
+        return True
+    return data[:4] in _GROUP_8 and (data[4:6] in (b"UI", b"CS", b"DA", b"UL") or data[5:8] == b"\0\0\0")
+
+
+def read_dataset(data: bytes, name: str, budget: Budget) -> Dataset:
+    """A DICOM file, a deflated one within the budget. Raises EcgError."""
     import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian
 
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
+        if _DEFLATED not in data[:1000]:
+            return pydicom.dcmread(io.BytesIO(data), force=True)
+        start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
+        start += 12 + int.from_bytes(data[start + 8 : start + 12], "little")  # behind the meta group
+        body = zlib.decompressobj(-zlib.MAX_WBITS).decompress(
+            data[start:], min(budget.left, MAX_UNPACKED // 4) + 1
+        )
+        if len(body) > MAX_UNPACKED // 4:
+            raise too_large(name, f"more than {MAX_UNPACKED / 4e6:.0f} MB unpacked")
+        budget.take(len(body), name)
+        dataset = pydicom.dcmread(io.BytesIO(body), force=True)
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        return dataset
+    except EcgError:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged element leads to
+        raise unreadable(name, f"not a readable DICOM file ({error})") from error
+
+
+def dicom_leaves(data: bytes, name: str, max_pixels: int, budget: Budget) -> list[Leaf]:
+    """The pages of a DICOM file. Raises EcgError where it holds neither picture, PDF nor waveform."""
+    dataset = read_dataset(data, name, budget)
+    try:
         if "EncapsulatedDocument" in dataset:
             document = bytes(dataset.EncapsulatedDocument)
-            if b"%PDF-" in document[:1024]:
-                return open_pages(document, name, max_pixels, long_side)
+            if is_pdf(document):
+                return pdf_leaves(document, name)
             raise EcgError("unsupported_format", f"{name}: a DICOM document that is no PDF is not read")
         if "WaveformSequence" in dataset:
-            return [Leaf(name, partial(_printed, data, name))]
+            return [Leaf(name, partial(read_waveform, dataset, name))]
         if "PixelData" not in dataset:
             raise unreadable(name, "the DICOM file holds neither a picture nor a waveform")
         frames = int(dataset.get("NumberOfFrames") or 1)
@@ -51,64 +81,7 @@ def open_dicom(data: bytes, name: str, max_pixels: int, long_side: int) -> list[
     if frames > MAX_PAGES or rows * columns * max(1, samples // 3) > max_pixels:
         limit = f"{MAX_PAGES} frames and {max_pixels / 1e6:.0f} million pixels are allowed"
         raise EcgError("too_large", f"{name}: {frames} frames of {columns:,} x {rows:,} px, and {limit}")
-    names = [name] if frames == 1 else [f"{name} (page {i + 1})" for i in range(frames)]
-    return [Leaf(names[i], partial(_frame, dataset, i, name)) for i in range(frames)]
-
-
-def write_dicom(record: Record) -> bytes:
-    """A 12-lead ECG waveform object (PS3.3 A.34.3) without any patient's data, 2.5 uV a unit."""
-    import pydicom
-    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
-
-    def code(value: str, scheme: str, meaning: str) -> list[Dataset]:
-        item = Dataset()
-        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-        return [item]
-
-    group = Dataset()
-    group.WaveformOriginality = "DERIVED"
-    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = record.signal.shape
-    group.SamplingFrequency = f"{record.fs:g}"
-    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
-    group.ChannelDefinitionSequence = []
-    for lead, number in zip(LEADS, _CODES):
-        channel = Dataset()
-        channel.ChannelSourceSequence = code(number, "MDC", f"Lead {lead}")
-        channel.ChannelSensitivity, channel.ChannelSensitivityCorrectionFactor = f"{_UV_PER_UNIT:g}", "1"
-        channel.ChannelSensitivityUnitsSequence = code("uV", "UCUM", "microvolt")
-        channel.ChannelBaseline, channel.ChannelSampleSkew, channel.WaveformBitsStored = "0", "0", 16
-        group.ChannelDefinitionSequence.append(channel)
-    units = np.clip(np.round(record.signal * (1000 / _UV_PER_UNIT)), -32767, 32767)
-    group.WaveformData = np.where(np.isnan(units), _PADDING, units).T.astype("<i2").tobytes()
-    group.WaveformPaddingValue = np.int16(_PADDING).tobytes()
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = TwelveLeadECGWaveformStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.StudyInstanceUID, data.SeriesInstanceUID = generate_uid(), generate_uid()
-    data.Modality, data.Manufacturer, data.SeriesNumber, data.InstanceNumber = "ECG", "ecgvlm", "1", "1"
-    for empty in (
-        "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
-        "AccessionNumber", "ReferringPhysicianName",
-    ):  # fmt: skip
-        setattr(data, empty, "")
-    data.ContentDate = data.ContentTime = data.AcquisitionDateTime = ""
-    data.AcquisitionContextSequence = []
-    data.WaveformSequence = [group]
-    file = io.BytesIO()
-    pydicom.dcmwrite(file, data, enforce_file_format=True)
-    return file.getvalue()
-
-
-def _printed(data: bytes, name: str) -> np.ndarray:
-    from ecgvlm.paper.render import render
-    from ecgvlm.paper.style import page_style
-
-    return render(read_dicom(data, name), page_style(layout=_PRINTED)).image
+    return [Leaf(numbered(name, i, frames), partial(_frame, dataset, i, name)) for i in range(frames)]
 
 
 def _frame(dataset: Dataset, i: int, name: str) -> np.ndarray:

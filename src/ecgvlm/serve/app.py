@@ -23,9 +23,9 @@ from starlette.formparsers import MultiPartParser
 import ecgvlm
 from ecgvlm.digitize import FS
 from ecgvlm.errors import EcgError
-from ecgvlm.files.dicom import write_dicom
+from ecgvlm.files.csv import csv_text
 from ecgvlm.files.image import MAX_BYTES
-from ecgvlm.files.records import csv_text
+from ecgvlm.files.waveform import write_dicom
 from ecgvlm.judge.evidence import CAUTIONS
 from ecgvlm.judge.findings import SENSITIVITY
 from ecgvlm.labels import NAMES

@@ -102,7 +102,7 @@ class Service:
             redacted = keep and self.settings.redact
             reading: Reading = await self.readers.run(
                 "read",
-                picture.image,
+                picture,
                 question,
                 overlay,
                 redacted,

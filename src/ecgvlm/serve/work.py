@@ -12,7 +12,9 @@ from ecgvlm.digitize import FS
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import open_pages
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.printed import picture_of
 from ecgvlm.reader import Answer, Reader
+from ecgvlm.record import Record
 from ecgvlm.show.overlay import find_evidence, find_overlay
 from ecgvlm.show.redact import redact
 
@@ -21,17 +23,22 @@ NAME = "page"  # what workers call every file: the names that people give them s
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded page. image: [H, W, 3] uint8 RGB. pages: of its file."""
+    """A decoded page. image: [H, W, 3] uint8 RGB. pages: of its file. record: where the file holds one;
+    the image
+    is its print.
+    """
 
     image: np.ndarray
     pages: int = 1
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
     """What the server keeps of a page that was read, for further questions and for files.
 
-    answer: the contract's object. leads: [12, n] float32 mV at `reader.FS` Hz. overlay: as `Overlay.to_dict`
+    answer: the contract's object. leads: [12, n] float32 mV at `digitize.FS` Hz. overlay: as
+    `Overlay.to_dict`
     gives it, with the evidence of each finding; redacted: the picture as JPEG with nothing around its leads;
     both where asked for. All but the answer are None where the page could not be read.
     """
@@ -51,7 +58,10 @@ class Decoder:
         leaves = open_pages(data, NAME)
         if page >= len(leaves):
             raise EcgError("unreadable_file", f"{NAME}: there is no page {page + 1}, only {len(leaves)}")
-        return Picture(leaves[page].load(), len(leaves))
+        content = leaves[page].load()
+        if isinstance(content, Record):
+            return Picture(picture_of(content), len(leaves), content)
+        return Picture(content, len(leaves))
 
     def count(self, data: bytes) -> int:
         """How many pages a file has. Raises EcgError."""
@@ -70,13 +80,14 @@ class PageReader:
 
     def read(
         self,
-        image: np.ndarray,
+        picture: Picture,
         question: str | None,
         overlay: bool,
         redacted: bool,
         sensitivity: float | None = None,
     ) -> Reading:
-        answer = self.reader.read(image, question, NAME, sensitivity)
+        source = picture.image if picture.record is None else picture.record
+        answer = self.reader.read(source, question, NAME, sensitivity)
         if answer.error is not None:
             return Reading(answer.to_dict())
         assert answer.page is not None
@@ -85,7 +96,7 @@ class PageReader:
             evidence=answer.evidence,
             leads=answer.page.leads(FS),
             overlay=self._overlay(answer) if overlay else None,
-            redacted=jpeg(redact(image, answer.page)) if redacted else None,
+            redacted=jpeg(redact(picture.image, answer.page)) if redacted else None,
         )
 
     def _overlay(self, answer: Answer) -> dict:

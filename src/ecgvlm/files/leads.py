@@ -1,0 +1,159 @@
+"""Signals that carry names, as every format has them, into the twelve leads of a `Record`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.record import LEADS, MachineReading, Record
+
+MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}  # one unit in mV
+_ROWS = {lead.lower(): row for row, lead in enumerate(LEADS)}
+# "Lead I", "ECG DII", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF": what comes before and after
+# counts not.
+_LEAD_NAME = re.compile(
+    r"(?:MDC_ECG_LEAD_|(?:ECG|EKG|LEAD)[ _:-]*)*"
+    r"(?:D?(?P<limb>I{1,3})|A[ _-]?V[ _-]?(?P<goldberger>[RLF])|[VC][ _-]?(?P<chest>[1-6]))"
+    r"(?:[ _:-]*(?:REF|WCT|CT|AVG|RAW))?",
+    re.IGNORECASE,
+)
+_SLOWEST, _FASTEST = 50, 5000  # Hz at which an ECG is sampled
+_LIMITS = {  # of what a machine may have measured; beyond, it says "unknown" (0, 999, 32767, 29999 ...)
+    "heart_rate_bpm": (10, 400), "pr_ms": (30, 900), "qrs_ms": (20, 500), "qt_ms": (100, 1200),
+    "qtc_ms": (100, 1200), "axis_deg": (-180, 360),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """Leads that were recorded together. signal: [k, n] mV, a row for each of names. start: s."""
+
+    names: Sequence[str]
+    signal: np.ndarray
+    fs: float
+    start: float = 0.0
+
+
+def lead_row(name: str | None) -> int | None:
+    """Row in `LEADS` of a lead called `AVR`, `Lead I`, `MDC_ECG_LEAD_V1`, `ECG DII`, `V-2` ..., or None."""
+    match = _LEAD_NAME.fullmatch((name or "").strip())
+    if match is None:
+        return None
+    if match["limb"]:
+        return _ROWS[match["limb"].lower()]
+    return _ROWS[f"av{match['goldberger'].lower()}"] if match["goldberger"] else _ROWS[f"v{match['chest']}"]
+
+
+def record_of(parts: Sequence[Part], source: str | Path, **known: Any) -> Record:
+    """Parts on one time axis as a Record: limb leads derived from any two of I, II, III, NaN where nothing
+    is.
+
+    The fastest part's sampling rate holds; a lead that several parts have is joined. Raises EcgError.
+    """
+    for part in parts:
+        if not _SLOWEST <= part.fs <= _FASTEST:
+            raise unreadable(source, f"a sampling rate of {part.fs:g} Hz cannot be an ECG's")
+    useful = [part for part in parts if any(lead_row(name) is not None for name in part.names)]
+    if not useful:
+        if parts and not any((name or "").strip() for part in parts for name in part.names):
+            raise unreadable(
+                source, "the record does not name its leads; nothing tells which signal is which"
+            )
+        raise unreadable(source, f"holds none of the leads {', '.join(LEADS)}")
+    fs = max(part.fs for part in useful)
+    begin = min(part.start for part in useful)
+    ends = [round((part.start - begin + part.signal.shape[1] / part.fs) * fs) for part in useful]
+    leads = np.full((12, max(ends)), np.nan, np.float32)
+    for part in useful:
+        _place(leads, part, round((part.start - begin) * fs), fs, source)
+    if not np.isfinite(leads).any():
+        raise unreadable(source, "its leads hold no values")
+    leads[~np.isfinite(leads)] = np.nan
+    return Record(_derived(leads), float(fs), source=str(source), **known)
+
+
+def _place(leads: np.ndarray, part: Part, first: int, fs: float, source: str | Path) -> None:
+    given = set()
+    for name, row in zip(part.names, part.signal):
+        i = lead_row(name)
+        if i is None:
+            continue
+        if i in given:
+            raise unreadable(source, f"lead {LEADS[i]} is there twice")
+        given.add(i)
+        if part.fs != fs:
+            count = round(len(row) * fs / part.fs)
+            row = np.interp(np.arange(count) * (part.fs / fs), np.arange(len(row)), row)
+        place = leads[i, first : first + len(row)]
+        np.copyto(place, row[: len(place)], where=~np.isfinite(place))
+
+
+def _derived(leads: np.ndarray) -> np.ndarray:
+    """The limb leads that follow from any two of I, II and III by Einthoven's and Goldberger's relations."""
+    given = np.isfinite(leads).any(1)
+    if not given[0] and given[1] and given[2]:
+        leads[0] = leads[1] - leads[2]
+    if not given[1] and given[0] and given[2]:
+        leads[1] = leads[0] + leads[2]
+    one, two = leads[0], leads[1]
+    for i, row in {2: two - one, 3: -(one + two) / 2, 4: one - two / 2, 5: two - one / 2}.items():
+        if not given[i]:
+            leads[i] = row
+    return leads
+
+
+def in_mv(unit: str, source: str | Path, signal: str) -> float:
+    """One unit in mV. Raises EcgError where it is none of voltage."""
+    if unit.strip().lower() not in MV:
+        raise unreadable(source, f"signal {signal} is in {unit!r}, not in a unit of voltage")
+    return MV[unit.strip().lower()]
+
+
+def machine_reading(measured: Mapping[str, object], statements: Sequence[str]) -> MachineReading | None:
+    """What a device states, without its words for "unknown"; None where that is nothing."""
+    numbers = {name: number(str(value)) for name, value in measured.items() if value is not None}
+    known = {
+        name: x for name, x in numbers.items() if x is not None and _LIMITS[name][0] <= x <= _LIMITS[name][1]
+    }
+    said = tuple(line for text in statements if (line := " ".join(text.split())))
+    return MachineReading(known, said) or None
+
+
+def number(text: str) -> float | None:
+    """A number, None where the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def age_of(text: str) -> float | None:
+    """Age in years, None where the text is none."""
+    age = number(text)
+    return age if age is not None and 0 <= age < 150 else None
+
+
+def sex_of(text: str) -> str | None:
+    """ "M" or "F", None where the text tells neither."""
+    return {"m": "M", "f": "F", "w": "F"}.get(text.strip().lower()[:1])
+
+
+def cause(error: Exception) -> str:
+    """What an exception says, or else its kind."""
+    return str(error) or type(error).__name__
+
+
+def damaged(source: str | Path, kind: str, error: Exception) -> EcgError:
+    """The error for a file that its format's reader stumbles over."""
+    return (
+        error
+        if isinstance(error, EcgError)
+        else unreadable(source, f"not a readable {kind} ({cause(error)})")
+    )

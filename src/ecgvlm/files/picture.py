@@ -1,0 +1,124 @@
+"""Picture files as RGB arrays, by Pillow."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.leaf import MAX_PAGES, MAX_SIDE, WANTED, too_large
+
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
+_MOST_SCANS = 300  # of a progressive JPEG, which has about ten
+
+
+def tiff_pages(data: bytes) -> int:
+    """How many pages a TIFF has, 1 where it is damaged: decoding says what is wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture, count = Image.open(io.BytesIO(data)), 1
+            while count <= MAX_PAGES:
+                picture.seek(count)
+                count += 1
+            return count
+    except EOFError:
+        return count
+    except Exception:
+        return 1
+
+
+def decode(data: bytes, name: str, max_pixels: int, long_side: int, page: int) -> np.ndarray:
+    if _is_heif(data):
+        _register_heif(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            picture = Image.open(io.BytesIO(data))
+            if page:
+                picture.seek(page)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise too_large(name, f"more than {max_pixels / 1e6:.0f} million pixels") from error
+        except UnidentifiedImageError as error:
+            raise _not_a_picture(data, name) from error
+        except Exception as error:  # a damaged header may raise anything
+            raise unreadable(name, f"cut off or damaged ({error}); copy or export it again") from error
+        if picture.format not in _FORMATS:
+            raise EcgError("unsupported_format", f"{name}: {picture.format} files are not read; {WANTED}")
+        width, height = picture.size
+        if width * height > max_pixels or max(width, height) > MAX_SIDE:
+            limit = f"{max_pixels / 1e6:.0f} million pixels and {MAX_SIDE:,} px a side are allowed"
+            raise too_large(name, f"{width:,} x {height:,} px, and {limit}")
+        try:
+            # libjpeg leaves out whole octaves of detail while it decodes: phone photos come cheap.
+            picture.draft(None, (long_side, long_side))
+            ImageOps.exif_transpose(picture, in_place=True)
+            plain = {"1": "L", "P": "RGBA"}.get(picture.mode)
+            whole = picture.convert(plain) if plain else picture
+            if (times := max(whole.size) // long_side) > 1 and whole.mode in ("L", "RGB", "RGBA", "CMYK"):
+                whole = whole.reduce(times)
+            return _rgb(whole)
+        except MemoryError as error:
+            raise too_large(name, "it does not fit into memory") from error
+        except Exception as error:  # decoders of damaged data raise anything, from OSError to struct.error
+            raise unreadable(name, f"cut off or damaged ({error}); copy or export it again") from error
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    """[H, W, 3] uint8 of any mode: deep greys scaled to 8 bit, palettes resolved, transparency over white."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
+        grey = np.asarray(picture, np.float32)
+        largest = float(np.nan_to_num(grey).max(initial=0.0))
+        # Scanners store 10, 12 or 16 bit in the same 16; floats run from 0 to 1 or like integers.
+        bits = max(8, int(largest).bit_length())
+        white = 1.0 if picture.mode == "F" and largest <= 1 else 2.0**bits - 1
+        return cv2.cvtColor(
+            np.clip(np.nan_to_num(grey) * (255 / white), 0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB
+        )
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        picture = Image.new("RGBA", clear.size, "white")
+        picture.alpha_composite(clear)
+    return np.asarray(picture.convert("RGB"))
+
+
+def _is_heif(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in (
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"mif1",
+        b"msf1",
+    )
+
+
+def _register_heif(name: str) -> None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise EcgError(
+            "unsupported_format", f"{name}: HEIC pictures need `pip install pillow-heif`; or {WANTED}"
+        ) from error
+    pillow_heif.register_heif_opener()
+
+
+def _not_a_picture(data: bytes, name: str) -> EcgError:
+    """Why Pillow knew no picture in the data: a format of another kind, or nothing known at all."""
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    known = {
+        "SVG drawings": b"<svg" in head,
+        "JPEG XL pictures": head.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cjxl ")),
+        "films": data[4:8] == b"ftyp" or head.startswith(b"\x1a\x45\xdf\xa3"),
+        "PostScript files": head.startswith(b"%!ps"),
+    }
+    kind = next((kind for kind, found in known.items() if found), None)
+    if kind is None:
+        return unreadable(name, f"not a picture, or damaged at its very beginning; {WANTED}")
+    return EcgError("unsupported_format", f"{name}: {kind} are not read; {WANTED}")

@@ -1,0 +1,187 @@
+"""Leads as DICOM waveforms (PS3.3 A.34.3 to A.34.5), read as they occur and written."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgvlm.files.leads import MV, Part, age_of, damaged, lead_row, machine_reading, record_of, sex_of
+from ecgvlm.record import LEADS, MachineReading, Record
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# Codes of the leads in DICOM's context group 3001 (ISO/IEEE 11073-10102, partition 2).
+_NUMBERS = (1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8)
+_CODES = {f"{prefix}{n}": lead for n, lead in zip(_NUMBERS, LEADS) for prefix in ("2:", "5.6.3-9-")}
+_CODES |= {str((2 << 16) + n): lead for n, lead in zip(_NUMBERS, LEADS)}
+_MEASURED = {
+    "heart_rate_bpm": r"heart ?rate|ventricular rate|2:16016", "pr_ms": r"\bPR |2:15872",
+    "qrs_ms": r"QRS duration|2:16156", "qtc_ms": r"QTc|corrected QT|2:1588[04]|2:15876",
+    "qt_ms": r"\bQT |2:16160", "axis_deg": r"QRS axis|2:16132",
+}  # fmt: skip
+_RHYTHM_SECONDS = 2.0  # a shorter group is a median beat, where there is a longer one
+_UV_PER_UNIT = 2.5
+_PADDING = -32768  # stands for NaN
+
+
+def read_waveform(dataset: Dataset, name: str) -> Record:
+    """The leads of a waveform object, its groups on one time axis; padding values become NaN. Median beats
+    count
+    only where there is nothing else. Raises EcgError."""
+    try:
+        groups = [(i, group) for i, group in enumerate(dataset.WaveformSequence) if any(_names(group))]
+        if not groups:
+            raise ValueError("it holds no ECG waveform")
+        longer = [(i, g) for i, g in groups if _seconds(g) >= _RHYTHM_SECONDS and not _is_median(g)]
+        chosen = longer or groups[:1]
+        starts = _starts([group for _, group in chosen])
+        parts = [
+            Part(_names(group), _millivolts(dataset, i, group), float(group.SamplingFrequency), start)
+            for (i, group), start in zip(chosen, starts)
+        ]
+        age = str(dataset.get("PatientAge") or "")
+        sex = str(dataset.get("PatientSex") or "")
+        machine = _machine(dataset)
+    except Exception as error:  # pydicom raises whatever a damaged element leads to
+        raise damaged(name, "DICOM ECG", error) from error
+    return record_of(
+        parts,
+        name,
+        age=age_of(age[:-1]) if age.endswith("Y") else None,
+        sex=sex_of(sex),
+        patient=str(dataset.get("PatientID") or ""),
+        machine=machine,
+    )
+
+
+def _names(group: Dataset) -> list[str]:
+    return [_lead(channel) for channel in group.ChannelDefinitionSequence]
+
+
+def _lead(channel: Dataset) -> str:
+    """Lead of a channel, by its source's code or the code's meaning (`Lead aVR`), or by its label, else
+    ""."""
+    sources = channel.get("ChannelSourceSequence")
+    said = [str(channel.get("ChannelLabel", ""))]
+    if sources:
+        code = str(sources[0].get("CodeValue", ""))
+        if code in _CODES:
+            return _CODES[code]
+        said = [str(sources[0].get("CodeMeaning", "")), code, *said]
+    rows = (lead_row(text.split(" (")[0]) for text in said)
+    return next((LEADS[row] for row in rows if row is not None), "")
+
+
+def _seconds(group: Dataset) -> float:
+    return int(group.NumberOfWaveformSamples) / float(group.SamplingFrequency)
+
+
+def _is_median(group: Dataset) -> bool:
+    return (
+        re.search("median|average|template", str(group.get("MultiplexGroupLabel", "")), re.IGNORECASE)
+        is not None
+    )
+
+
+def _starts(groups: Sequence[Dataset]) -> list[float]:
+    """s at which each group begins: as it says, or else one after the other where they are columns of a
+    page or repeat
+    each other's leads, or else together."""
+    stated = [group.get("MultiplexGroupTimeOffset") for group in groups]
+    if all(value is not None for value in stated):
+        return [float(value) / 1000 for value in stated]
+    lengths = [_seconds(group) for group in groups]
+    named = [lead for group in groups for lead in _names(group) if lead]
+    if len(groups) > 1 and (max(lengths) < 5 or len(set(named)) < len(named)):
+        return [float(start) for start in np.cumsum([0.0, *lengths[:-1]])]
+    return [0.0] * len(groups)
+
+
+def _millivolts(dataset: Dataset, i: int, group: Dataset) -> np.ndarray:
+    """[channels, n] of one group."""
+    import pydicom
+
+    signal = dataset.waveform_array(i).T.astype(np.float64)
+    padding = group.get("WaveformPaddingValue")
+    if padding is not None:
+        raw = pydicom.waveforms.multiplex_array(dataset, i, as_raw=True).T
+        code = np.frombuffer(padding, raw.dtype)[0] if isinstance(padding, bytes) else padding
+        signal[raw == code] = np.nan
+    for row, channel in zip(signal, group.ChannelDefinitionSequence):
+        units = channel.get("ChannelSensitivityUnitsSequence")
+        unit = str(units[0].CodeValue).lower() if units else "raw"
+        if unit not in MV:
+            raise ValueError(f"a channel is in {unit!r}, not in a unit of voltage")
+        row *= MV[unit]
+    return signal
+
+
+def _machine(dataset: Dataset) -> MachineReading | None:
+    """The annotations that are numbers of a known name, and those in words."""
+    measured: dict[str, Any] = {}
+    statements = []
+    for note in dataset.get("WaveformAnnotationSequence") or []:
+        if note.get("UnformattedTextValue"):
+            statements.append(str(note.UnformattedTextValue))
+        concept = note.get("ConceptNameCodeSequence")
+        if concept and note.get("NumericValue") is not None:
+            said = f"{concept[0].get('CodeMeaning', '')} {concept[0].get('CodeValue', '')}"
+            key = next((key for key, like in _MEASURED.items() if re.search(like, said, re.IGNORECASE)), None)
+            value = note["NumericValue"].value
+            if key is not None:
+                measured.setdefault(key, value if isinstance(value, str | float | int) else float(value))
+    return machine_reading(measured, statements)
+
+
+def write_dicom(record: Record) -> bytes:
+    """A 12-lead ECG waveform object (PS3.3 A.34.3) without any patient's data, 2.5 uV a unit."""
+    import pydicom
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
+
+    def code(value: str, scheme: str, meaning: str) -> list[Dataset]:
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+        return [item]
+
+    group = Dataset()
+    group.WaveformOriginality = "DERIVED"
+    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = record.signal.shape
+    group.SamplingFrequency = f"{record.fs:g}"
+    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
+    group.ChannelDefinitionSequence = []
+    for lead, number in zip(LEADS, _NUMBERS):
+        channel = Dataset()
+        channel.ChannelSourceSequence = code(f"2:{number}", "MDC", f"Lead {lead}")
+        channel.ChannelSensitivity, channel.ChannelSensitivityCorrectionFactor = f"{_UV_PER_UNIT:g}", "1"
+        channel.ChannelSensitivityUnitsSequence = code("uV", "UCUM", "microvolt")
+        channel.ChannelBaseline, channel.ChannelSampleSkew, channel.WaveformBitsStored = "0", "0", 16
+        group.ChannelDefinitionSequence.append(channel)
+    units = np.clip(np.round(record.signal * (1000 / _UV_PER_UNIT)), -32767, 32767)
+    group.WaveformData = np.where(np.isnan(units), _PADDING, units).T.astype("<i2").tobytes()
+    group.WaveformPaddingValue = np.int16(_PADDING).tobytes()
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = TwelveLeadECGWaveformStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    data.StudyInstanceUID, data.SeriesInstanceUID = generate_uid(), generate_uid()
+    data.Modality, data.Manufacturer, data.SeriesNumber, data.InstanceNumber = "ECG", "ecgvlm", "1", "1"
+    for empty in (
+        "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+        "AccessionNumber", "ReferringPhysicianName",
+    ):  # fmt: skip
+        setattr(data, empty, "")
+    data.ContentDate = data.ContentTime = data.AcquisitionDateTime = ""
+    data.AcquisitionContextSequence = []
+    data.WaveformSequence = [group]
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, data, enforce_file_format=True)
+    return file.getvalue()

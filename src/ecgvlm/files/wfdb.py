@@ -1,0 +1,109 @@
+"""WFDB records (PhysioNet): headers as they occur are put right before the `wfdb` package reads them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.leads import Part, age_of, damaged, in_mv, record_of, sex_of
+from ecgvlm.record import Record
+
+
+def read_wfdb(path: str | Path) -> Record:
+    """A WFDB record (path without ending): any lead order, lead name, gain and voltage unit.
+
+    Age and sex are taken from header comments such as `# Age: 56`. Raises EcgError where the header or a
+    signal file is missing, truncated or damaged, a gain is not positive, or a signal is not a voltage.
+    """
+    header = Path(f"{path}.hea")
+    if not header.is_file():
+        raise unreadable(header, "no such file (a WFDB record is named without its ending)")
+    import wfdb  # here, not above: it takes longer to import than a page takes to read
+
+    try:
+        text = header.read_text(encoding="utf-8", errors="replace")
+        _check_gains(text)
+        plain, files = _plain_header(text, header.stem, header.parent)
+        with TemporaryDirectory(prefix="ecgvlm-") as folder:
+            where = path if plain == text else _copy(Path(folder), header.stem, plain, files)
+            record = wfdb.rdrecord(str(where))
+    except FileNotFoundError as error:
+        raise EcgError("unreadable_file", f"{error.filename or path}: no such file") from error
+    except Exception as error:  # wfdb raises whatever its parsing stumbles on, down to bare Exception
+        raise damaged(path, "WFDB record", error) from error
+    names = [name or "" for name in record.sig_name]
+    scale = [in_mv(unit, header, name) for name, unit in zip(names, record.units)]
+    # "Age: 56" in most collections, "<age>: 56" in older ones
+    pairs = [line.lower().partition(":") for line in record.comments]
+    comments = {key.strip(" <>"): value.strip() for key, _, value in pairs}
+    return record_of(
+        [Part(names, record.p_signal.T * np.array(scale)[:, None], record.fs)],
+        path,
+        age=age_of(comments.get("age", "")),
+        sex=sex_of(comments.get("sex", "")),
+    )
+
+
+def _check_gains(header: str) -> None:
+    """ValueError where a signal of a WFDB header is uncalibrated: wfdb would take 200 units for 1 mV then."""
+    lines = _lines(header)
+    if not lines or ("/" in lines[0].split()[0] and _segments(lines[0])):
+        return  # a record of several segments names no signals itself
+    for line in lines[1:]:
+        match = re.match(r"\S+\s+\S+\s+([^\s(/]+)", line)
+        if match is None or not float(match[1]) > 0:
+            raise ValueError("a signal has no gain above zero, so its millivolts are unknown")
+
+
+def _lines(header: str) -> list[str]:
+    return [line for line in header.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def _segments(record_line: str) -> bool:
+    return re.fullmatch(r"[^/]+/\d+", record_line.split()[0]) is not None
+
+
+def _plain_header(text: str, stem: str, folder: Path) -> tuple[str, Sequence[tuple[str, Path]]]:
+    """The header without what wfdb stumbles over: a folder or an ending in the record's name, dates of a
+    year alone,
+    folders before signal files. With it, the name there of each signal file and where it lies."""
+    lines = text.splitlines()
+    at = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
+    if at is None or _segments(lines[at]):
+        return text, ()
+    fields = lines[at].split()
+    # What follows rate and length is the base time and date, which nothing here needs.
+    lines[at] = " ".join([re.sub(r".*[/\\]|\.(mat|hea|dat)$", "", fields[0]) or stem, *fields[1:4]])
+    files = {}
+    for i, line in enumerate(lines[at + 1 :], start=at + 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        said, _, rest = line.strip().partition(" ")
+        plain = re.sub(r".*[/\\]", "", said)
+        place = folder / said if (folder / said).is_file() else folder / plain
+        if not place.is_file():
+            raise FileNotFoundError(2, "no such file", str(folder / said))
+        files[plain] = place
+        lines[i] = f"{plain} {rest}"
+    same = (
+        lines[at].split()[0] == fields[0]
+        and len(fields) < 5
+        and all(p == folder / n for n, p in files.items())
+    )
+    return (text if same else "\n".join(lines) + "\n"), tuple(files.items())
+
+
+def _copy(folder: Path, stem: str, header: str, files: Sequence[tuple[str, Path]]) -> Path:
+    """A record of its own in another folder: the header put right, its signal files beside it."""
+    (folder / f"{stem}.hea").write_text(
+        re.sub(r"^(?!#)\S+", stem, header, count=1, flags=re.MULTILINE), "utf-8"
+    )
+    for name, place in files:
+        shutil.copyfile(place, folder / name)
+    return folder / stem

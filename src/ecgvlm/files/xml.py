@@ -1,0 +1,61 @@
+"""XML as electrocardiographs write it: no entities, nothing fetched, names without their name spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from ecgvlm.errors import EcgError, unreadable
+
+_MOST_TAGS = 2_000_000  # an annotated ECG has some thousands; a tag takes a hundred bytes of memory
+
+
+def is_xml(data: bytes) -> bool:
+    """Whether a file starts as XML does."""
+    return (
+        data[:200].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0").startswith(b"<")
+        and b"<svg" not in data[:1000].lower()
+    )
+
+
+def parse_xml(data: bytes, name: str) -> Element:
+    """The root element, tags without name space in small letters. Raises EcgError."""
+    if data.count(b"<") > _MOST_TAGS:
+        raise EcgError("too_large", f"{name}: more than {_MOST_TAGS:,} XML tags; no ECG has so many")
+    try:
+        root = fromstring(data)
+    except DefusedXmlException as error:
+        raise unreadable(name, "XML with entities of its own is not read") from error
+    except (ParseError, ValueError, LookupError) as error:
+        raise unreadable(name, f"damaged XML ({error}); copy or export it again") from error
+    for element in root.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2].lower()
+    return root
+
+
+def find(element: Element | None, path: str) -> Element | None:
+    """The first element at a path of tags (small letters, "/" between them), each anywhere below the one
+    before."""
+    for tag in path.split("/"):
+        element = None if element is None else next((e for e in element.iter(tag) if e is not element), None)
+    return element
+
+
+def text_of(element: Element | None, path: str = "") -> str:
+    """The text of the first element at a path, "" where there is none."""
+    found = find(element, path) if path else element
+    return "" if found is None else "".join(found.itertext()).strip()
+
+
+def first_text(element: Element | None, *paths: str) -> str:
+    """The text at the first of some paths that holds any."""
+    return next((text for path in paths if (text := text_of(element, path))), "")
+
+
+def texts(element: Element, tag: str) -> Iterator[str]:
+    """The texts of all elements of a tag."""
+    return (text_of(found) for found in element.iter(tag))

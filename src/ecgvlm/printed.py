@@ -1,0 +1,104 @@
+"""A record as a page: printed for people to look at, its traces known exactly and not seen by any net."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from ecgvlm.digitize.grid import PaperMap
+from ecgvlm.digitize.page import FS, Page, Strip, joined_leads
+from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.errors import EcgError
+from ecgvlm.measure import measure
+from ecgvlm.paper.render import render
+from ecgvlm.paper.style import PageStyle, page_style
+from ecgvlm.record import LEADS, Record
+
+SECONDS = 10.0  # of a record that are printed and judged, from the first sample on
+FEWEST = 6  # leads, as on a page
+_STYLE = page_style("classic", layout="12x1", height=300.0)
+
+
+def picture_of(record: Record) -> np.ndarray:
+    """[H, W, 3] uint8 RGB: the twelve leads one below the other, 25 mm/s and 10 mm/mV. Raises EcgError."""
+    return render(_centred(_window(record)), _STYLE).image
+
+
+def print_record(record: Record) -> Page:
+    """The page that `picture_of` draws, with the record's own samples as its traces.
+
+    Raises EcgError not_an_ecg where fewer than six leads hold values.
+    """
+    window = _window(record)
+    rendering = render(_centred(window), _STYLE)
+    scale = _STYLE.px_per_mm
+    boxes = {trace.lead: (trace.box + 0.5) / scale for trace in rendering.truth.traces}
+    strips = tuple(
+        _strip(lead, row, window.fs, boxes[lead], _STYLE)
+        for lead, row in zip(LEADS, window.signal)
+        if np.isfinite(row).sum() > 1
+    )
+    if len(strips) < FEWEST:
+        held = ", ".join(strip.lead for strip in strips)
+        raise EcgError("not_an_ecg", f"only {held or 'no lead'} holds values; {FEWEST} leads are needed")
+    height, width = rendering.image.shape[:2]
+    flat = (round(width / scale * PX_PER_MM), round(height / scale * PX_PER_MM))
+    return Page(
+        image=cv2.resize(rendering.image, flat, interpolation=cv2.INTER_AREA),
+        layout=_STYLE.layout,
+        order=_STYLE.order,
+        mm_per_s=_STYLE.mm_per_s,
+        mm_per_mv=_STYLE.mm_per_mv,
+        scale_doubtful=False,
+        px_per_mm=scale,
+        quality=1.0,
+        strips=strips,
+        measurements=measure(joined_leads(strips, FS), FS),
+        turns=0,
+        mirrored=False,
+        origin=(0.0, 0.0),
+        paper=_paper(width / scale, height / scale, scale),
+        picture=(height, width),
+    )
+
+
+def _window(record: Record) -> Record:
+    """The first ten seconds in which anything was recorded."""
+    known = np.flatnonzero(np.isfinite(record.signal).any(0))
+    first = int(known[0]) if known.size else 0
+    return replace(record, signal=record.signal[:, first : first + round(SECONDS * record.fs)])
+
+
+def _centred(record: Record) -> Record:
+    """Each lead around its median: amplifiers that pass direct current put it anywhere."""
+    return replace(record, signal=record.signal - _medians(record.signal))
+
+
+def _medians(signal: np.ndarray) -> np.ndarray:
+    """[n, 1] of [n, m]; 0 where a row holds nothing."""
+    known = np.isfinite(signal).any(1)
+    medians = np.zeros((len(signal), 1), np.float32)
+    medians[known] = np.nanmedian(signal[known], axis=1, keepdims=True)
+    return medians
+
+
+def _strip(lead: str, mv: np.ndarray, fs: float, box: np.ndarray, style: PageStyle) -> Strip:
+    """box: [4, 2] mm of the lead's place on the page."""
+    t = (np.arange(len(mv)) + 0.5) / fs
+    x0, zero = float(box[0, 0]), float((box[0, 1] + box[2, 1]) / 2 + style.offset)
+    y = zero - (mv - _medians(mv[None])[0, 0]) * style.mm_per_mv
+    curve = np.stack([x0 + t * style.mm_per_s, np.where(np.isfinite(mv), y, np.nan)], 1)
+    seconds = len(mv) / fs
+    return Strip(
+        lead=lead, rhythm=False, x0=x0, x1=x0 + seconds * style.mm_per_s, y=zero, t0=0.0, t1=seconds,
+        t=t, curve=curve, mv=mv, sure=1.0,
+    )  # fmt: skip
+
+
+def _paper(width: float, height: float, scale: float) -> PaperMap:
+    """A flat sheet of so many mm that fills its picture."""
+    to_px = np.array([[scale, 0.0, -0.5], [0.0, scale, -0.5], [0.0, 0.0, 1.0]])
+    middle = np.array([width, height]) / 2
+    return PaperMap(to_px, np.zeros((15, 2)), middle, float(max(middle)), (0.0, 0.0, width, height), 1.0)
