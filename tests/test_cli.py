@@ -7,8 +7,8 @@ import os
 import stat
 import subprocess
 import sys
-from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,10 @@ from typer.testing import CliRunner
 
 from ecgvlm import cli, worker
 from ecgvlm.digitize import FS, Digitizer
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.files import bounded
 from ecgvlm.files.csv import read_csv
-from ecgvlm.files.image import Leaf, load_image, write_image
+from ecgvlm.files.image import load_image, write_image
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS, measure
@@ -45,46 +46,55 @@ def answer() -> Answer:
     return Answer("", "", 0.1, None, "ABNORMAL", "A report.", evidence, found, "fake@1")
 
 
+@pytest.fixture(scope="module")
+def decoders():
+    """One that lists the pages of files, and one for the thread that reads them."""
+    with bounded.BoundedDecoder() as lists, bounded.BoundedDecoder() as reads:
+        yield lists, reads
+
+
 @pytest.fixture
-def run(monkeypatch, answer):
+def run(monkeypatch, answer, decoders):
     """Runs a command as `main` does, with a reader that knows one answer only; (status, stdout, stderr)."""
 
-    def read(
-        self: Reader,
-        source: Leaf,
-        question: str | None = None,
-        name: str | None = None,
-        sensitivity: float | None = None,
-    ) -> Answer:
-        try:
-            image = source.load()
-            if image.std() < 1:
-                raise EcgError("not_an_ecg", "no twelve named leads found")
-        except EcgError as error:
-            return Answer(source.name, question or QUESTION, 0.0, error=error)
-        moved = answer
-        if sensitivity is not None:
-            assert answer.evidence is not None
-            lines = dict.fromkeys(LABELS, 1 - sensitivity)
-            moved = replace(answer, evidence=replace(answer.evidence, thresholds=lines))
-        return replace(moved, image=source.name, question=question or QUESTION)
+    class Knowing:
+        judge = words = None
 
-    monkeypatch.setattr(Reader, "read", read)
+        def __init__(self, threads: int = 2):
+            pass
+
+        def read(self, content, question=None, name=None, sensitivity=None) -> Answer:
+            if content.std() < 1:
+                error = EcgError("not_an_ecg", "no twelve named leads found")
+                return Answer(name, question or QUESTION, 0.0, error=error)
+            moved = answer
+            if sensitivity is not None:
+                lines = dict.fromkeys(LABELS, 1 - sensitivity)
+                moved = replace(answer, evidence=replace(answer.evidence, thresholds=lines))
+            return replace(moved, image=name, question=question or QUESTION)
+
+        def grounds(self, answer: Answer) -> tuple:
+            return ()
+
     # Several pages are read by processes of their own, which would not know of this reader: threads here.
-    monkeypatch.setattr(worker, "_reader", Reader(threads=1), raising=False)
-    monkeypatch.setattr(futures, "ProcessPoolExecutor", lambda workers, *_: ThreadPoolExecutor(workers))
+    monkeypatch.setattr(worker, "Reader", Knowing)
+    monkeypatch.setattr(worker, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(1))
+    monkeypatch.setattr(worker, "_reader", Knowing(), raising=False)
+    monkeypatch.setattr(worker, "_decoder", decoders[1], raising=False)
+    for module in (worker, bounded):
+        monkeypatch.setattr(module, "BoundedDecoder", lambda: nullcontext(decoders[0]))
+    return caller
 
-    def call(*words: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(cli.app, [str(word) for word in words])
-        error = result.exception
-        if isinstance(error, EcgError):
-            assert "\n" not in error.message
-            return 1, result.stdout, result.stderr + f"ecgvlm: {error.message}\n"
-        if error is not None and not isinstance(error, SystemExit):
-            raise error
-        return result.exit_code, result.stdout, result.stderr
 
-    return call
+def caller(*words: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(cli.app, [str(word) for word in words])
+    error = result.exception
+    if isinstance(error, EcgError | UsageError):
+        assert "\n" not in str(error)
+        return 1, result.stdout, result.stderr + f"ecgvlm: {error}\n"
+    if error is not None and not isinstance(error, SystemExit):
+        raise error
+    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +169,8 @@ def test_processes_read_as_one_reader_does(picture, tmp_path):
 
 
 def test_a_reading_process_that_dies_is_said(monkeypatch, picture):
-    monkeypatch.setattr(cli, "_pages", lambda image: [Leaf(str(image), partial(os._exit, 1))])
+    job = partial(worker._Job, picture, 0, "page.png", partial(os._exit, 1))
+    monkeypatch.setattr(worker, "_jobs", lambda decoder, file: [job()])
     result = CliRunner().invoke(cli.app, ["read", "--json", str(picture), str(picture)])
     assert isinstance(result.exception, EcgError)
     assert "killed" in result.exception.message
@@ -177,9 +188,11 @@ def test_read_at_a_sensitivity(run, picture):
         assert "--sensitivity" in err
 
 
-def test_a_device_without_end_is_too_large(run):
-    _, out, _ = run("read", "--json", "/dev/zero", "/dev/null")
-    assert [row["error"]["code"] for row in lines(out)] == ["too_large", "unreadable_file"]
+def test_what_is_no_file_is_not_waited_for(run, tmp_path):
+    """Devices have no end, and a pipe that nobody writes to has no beginning."""
+    os.mkfifo(tmp_path / "pipe")
+    _, out, _ = run("read", "--json", "/dev/zero", "/dev/null", tmp_path / "pipe")
+    assert {row["error"]["message"].partition(": ")[2] for row in lines(out)} == {"is not a regular file"}
 
 
 def test_an_error_for_a_person_is_one_line_that_names_the_image_once(run, tmp_path):
@@ -385,7 +398,7 @@ def test_render_a_record_with_gaps(run, csv, tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "first line"),
+        ("\n", "first line"),
         ("time_s,I,II\n", "holds no samples"),
         ("time_s,I\n0,0\n0.002,x\n", "line 3"),
         ("time_s,I\n0,0\n0.002\n", "line 3"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -16,6 +17,9 @@ import typer
 from typer.core import TyperGroup
 
 T = TypeVar("T")
+
+# Nothing here multiplies large matrices, and a process without threads forks in no time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Sub-commands with a Typer app of their own, imported when they are called.
 SUBCOMMANDS = {

@@ -12,8 +12,8 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import load_image, open_pages
-from ecgvlm.files.records import read_dicom
 from ecgvlm.files.waveform import write_dicom
+from ecgvlm.printed import picture_of
 from ecgvlm.simulate import Simulation, simulate
 
 HEIGHT, WIDTH = 300, 500
@@ -109,16 +109,16 @@ def test_document():
 def test_waveform_written_and_read(tmp_path):
     record, _ = simulate(Simulation(rate_bpm=72), 1)
     record.signal[3, 40:60] = np.nan
-    found = read_dicom(write_dicom(record))
+    found = open_pages(write_dicom(record))[0].load()
     assert found.fs == record.fs
     np.testing.assert_allclose(found.signal, record.signal, atol=2e-3)
     assert found.patient == ""
 
 
 def test_waveform_is_printed_and_read_back():
-    """The page that a waveform becomes holds what was recorded."""
+    """The page that a waveform is printed as holds what was recorded."""
     record, _ = simulate(Simulation(rate_bpm=72), 1)
-    page = Digitizer(threads=1)(load_image(write_dicom(record)))
+    page = Digitizer(threads=1)(picture_of(open_pages(write_dicom(record))[0].load()))
     found = page.leads(record.fs)
     n = min(found.shape[1], record.signal.shape[1])
     two = np.stack([found[1, :n], record.signal[1, :n]])

@@ -18,7 +18,8 @@ from live import running
 from pages import page, text_document
 from PIL import Image
 
-from ecgvlm.files.records import read_csv, read_dicom
+from ecgvlm.files.csv import read_csv
+from ecgvlm.files.image import open_pages
 from ecgvlm.serve.access import Keys, add_key
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
@@ -155,7 +156,7 @@ def test_leads_as_files(client, tmp_path):
     assert all(response.status_code == 200 for response in made.values())
     assert "attachment" in made["csv"].headers["content-disposition"]
     (tmp_path / "a.csv").write_bytes(made["csv"].content)
-    csv, dicom = read_csv(tmp_path / "a.csv"), read_dicom(made["dicom"].content)
+    csv, dicom = read_csv(tmp_path / "a.csv"), open_pages(made["dicom"].content)[0].load()
     assert csv.signal.shape == dicom.signal.shape
     assert zipfile.ZipFile(io.BytesIO(made["wfdb"].content)).namelist() == ["ecg.hea", "ecg.dat"]
     assert post(client, "/v1/digitize", format="edf").status_code == 422

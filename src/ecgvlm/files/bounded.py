@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -65,11 +66,13 @@ class BoundedDecoder:
         self.close()
 
     def _start(self) -> None:
-        # Forking is quick, but only a process without other threads comes out of it whole.
-        quick = threading.active_count() == 1
+        # Forking is quick, but only a process without other threads, also native ones, comes out of it whole.
+        quick = threading.active_count() == 1 and _native_threads() == 1
         methods = multiprocessing.get_all_start_methods()
         method = next(m for m in ("fork", "forkserver", "spawn") if m in methods and (quick or m != "fork"))
         context: Any = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["ecgvlm.files.image"])  # another decoder starts in no time
         self._pipe, theirs = context.Pipe()
         ours = self._pipe if method == "fork" else None
         self._process = context.Process(target=_work, args=(theirs, ours, self._memory), daemon=True)
@@ -96,6 +99,13 @@ class BoundedDecoder:
         self.close()
         self._held = None
         self._start()
+
+
+def _native_threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:  # not Linux
+        return 2
 
 
 class _Lost(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,10 @@ def record_of(parts: Sequence[Part], source: str | Path, **known: Any) -> Record
     for part in useful:
         _place(leads, part, round((part.start - begin) * fs), fs, source)
     if not np.isfinite(leads).any():
-        raise unreadable(source, "its leads hold no values")
+        raise unreadable(source, f"holds none of the leads {', '.join(LEADS)}")
     leads[~np.isfinite(leads)] = np.nan
-    return Record(_derived(leads), float(fs), source=str(source), **known)
+    given = {lead_row(name) for part in useful for name in part.names}
+    return Record(_derived(leads, given), float(fs), source=str(source), **known)
 
 
 def _place(leads: np.ndarray, part: Part, first: int, fs: float, source: str | Path) -> None:
@@ -94,16 +95,18 @@ def _place(leads: np.ndarray, part: Part, first: int, fs: float, source: str | P
         np.copyto(place, row[: len(place)], where=~np.isfinite(place))
 
 
-def _derived(leads: np.ndarray) -> np.ndarray:
-    """The limb leads that follow from any two of I, II and III by Einthoven's and Goldberger's relations."""
-    given = np.isfinite(leads).any(1)
-    if not given[0] and given[1] and given[2]:
+def _derived(leads: np.ndarray, given: Collection[int | None]) -> np.ndarray:
+    """The limb leads that follow from any two of I, II and III by Einthoven's and Goldberger's relations.
+
+    given: rows that the file holds, which stay as they are.
+    """
+    if 0 not in given and {1, 2} <= set(given):
         leads[0] = leads[1] - leads[2]
-    if not given[1] and given[0] and given[2]:
+    if 1 not in given and {0, 2} <= set(given):
         leads[1] = leads[0] + leads[2]
     one, two = leads[0], leads[1]
     for i, row in {2: two - one, 3: -(one + two) / 2, 4: one - two / 2, 5: two - one / 2}.items():
-        if not given[i]:
+        if i not in given:
             leads[i] = row
     return leads
 

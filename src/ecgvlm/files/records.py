@@ -32,7 +32,6 @@ from ecgvlm.record import Record
 
 _HDF5 = (".hdf5", ".h5")
 _BINARY: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str], Record]], ...] = (
-    (is_csv, parse_csv),
     (is_edf, read_edf),
     (is_ishne, read_ishne),
     (is_scp, read_scp),
@@ -42,6 +41,8 @@ _XML = {muse.ROOT: muse.read_muse, sierra.ROOT: sierra.read_sierra, aecg.ROOT: a
 
 def record_leaves(data: bytes, name: str) -> list[Leaf]:
     """The records in a file's bytes, told by its content; none where it is no record. Raises EcgError."""
+    if is_csv(data) or name.lower().endswith(".csv"):
+        return [Leaf(name, partial(parse_csv, data, name))]
     for recognise, read in _BINARY:
         if recognise(data):
             return [Leaf(name, partial(read, data, name))]

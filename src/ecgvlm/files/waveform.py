@@ -64,15 +64,13 @@ def _names(group: Dataset) -> list[str]:
 
 
 def _lead(channel: Dataset) -> str:
-    """Lead of a channel, by its source's code or the code's meaning (`Lead aVR`), or by its label, else
+    """Lead of a channel, by the meaning of its source's code (`Lead aVR`), by a code without meaning, or
+    by its label, else
     ""."""
     sources = channel.get("ChannelSourceSequence")
-    said = [str(channel.get("ChannelLabel", ""))]
-    if sources:
-        code = str(sources[0].get("CodeValue", ""))
-        if code in _CODES:
-            return _CODES[code]
-        said = [str(sources[0].get("CodeMeaning", "")), code, *said]
+    code = str(sources[0].get("CodeValue", "")) if sources else ""
+    meaning = str(sources[0].get("CodeMeaning", "")) if sources else ""
+    said = (meaning or _CODES.get(code, code), str(channel.get("ChannelLabel", "")))
     rows = (lead_row(text.split(" (")[0]) for text in said)
     return next((LEADS[row] for row in rows if row is not None), "")
 

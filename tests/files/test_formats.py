@@ -1,0 +1,292 @@
+"""Every record format gives back the leads that were written into it, and what the device says of them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+
+import edfio
+import numpy as np
+import pytest
+
+from ecgvlm.errors import EcgError
+from ecgvlm.files.image import open_pages
+from ecgvlm.files.leads import lead_row
+from ecgvlm.record import LEADS, MachineReading, Record
+from ecgvlm.simulate import Simulation, simulate
+
+EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+SAID = MachineReading(
+    {"heart_rate_bpm": 72.0, "pr_ms": 160.0, "qrs_ms": 90.0, "qt_ms": 380.0, "axis_deg": 45.0},
+    ("SINUS RHYTHM", "NORMAL ECG"),
+)
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    return simulate(Simulation(rate_bpm=72), 3)[0]
+
+
+def units(record: Record, names=LEADS, per_mv: float = 200.0) -> np.ndarray:
+    """[k, n] whole numbers, 5 uV each by default."""
+    return np.round(record.signal[[LEADS.index(name) for name in names]] * per_mv).astype("<i2")
+
+
+def muse_leads(rows: np.ndarray) -> str:
+    return "".join(
+        f"<LeadData><LeadID>{name}</LeadID><LeadAmplitudeUnitsPerBit>5</LeadAmplitudeUnitsPerBit>"
+        "<LeadAmplitudeUnits>MICROVOLTS</LeadAmplitudeUnits>"
+        f"<WaveFormData>{base64.b64encode(row.tobytes()).decode()}</WaveFormData></LeadData>"
+        for name, row in zip(EIGHT, rows)
+    )
+
+
+def muse(record: Record) -> bytes:
+    rows = units(record, EIGHT)
+    leads, median = muse_leads(rows), muse_leads(rows[:, :600])
+    statements = "".join(
+        f"<DiagnosisStatement><StmtFlag>ENDSLINE</StmtFlag><StmtText>{line}</StmtText></DiagnosisStatement>"
+        for line in SAID.statements
+    )
+    return (
+        "<?xml version='1.0' encoding='ISO-8859-1'?><!DOCTYPE RestingECG SYSTEM 'restecg.dtd'><RestingECG>"
+        "<PatientDemographics><PatientAge>61</PatientAge><AgeUnits>YEARS</AgeUnits><Gender>FEMALE</Gender>"
+        "</PatientDemographics><RestingECGMeasurements><VentricularRate>72</VentricularRate>"
+        "<PRInterval>160</PRInterval><QRSDuration>90</QRSDuration><QTInterval>380</QTInterval>"
+        "<RAxis>45</RAxis></RestingECGMeasurements>"
+        f"<Diagnosis>{statements}</Diagnosis>"
+        f"<Waveform><WaveformType>Median</WaveformType><SampleBase>500</SampleBase>{median}</Waveform>"
+        f"<Waveform><WaveformType>Rhythm</WaveformType><SampleBase>500</SampleBase>{leads}</Waveform></RestingECG>"
+    ).encode("latin-1")
+
+
+def aecg(record: Record) -> bytes:
+    def annotation(code: str, value: str) -> str:
+        return f"<component><annotation><code code='{code}'/>{value}</annotation></component>"
+
+    sequences = "".join(
+        f"<component><sequence><code code='MDC_ECG_LEAD_{name.upper()}'/><value><origin value='0' unit='uV'/>"
+        f"<scale value='5' unit='uV'/><digits>{' '.join(map(str, row))}</digits></value>"
+        "</sequence></component>"
+        for name, row in zip(LEADS, units(record))
+    )
+    time = (
+        "<component><sequence><code code='TIME_ABSOLUTE'/><value><head value='20240101100000.000'/>"
+        "<increment value='2' unit='ms'/></value></sequence></component>"
+    )
+    beat = f"<component><sequenceSet>{time}</sequenceSet></component>"
+    derived = f"<derivation><derivedSeries>{beat}</derivedSeries></derivation>"
+    numbers = {
+        "MDC_ECG_HEART_RATE": "value='72' unit='bpm'", "MDC_ECG_TIME_PD_PR": "value='160' unit='ms'",
+        "MDC_ECG_TIME_PD_QRS": "value='0.09' unit='s'", "MDC_ECG_TIME_PD_QT": "value='380' unit='ms'",
+        "MDC_ECG_ANGLE_QRS_FRONT": "value='45' unit='deg'",
+    }  # fmt: skip
+    notes = "".join(annotation(code, f"<value {value}/>") for code, value in numbers.items())
+    notes += "".join(
+        annotation("MDC_ECG_INTERPRETATION_STATEMENT", f"<value>{line}</value>") for line in SAID.statements
+    )
+    return (
+        "<AnnotatedECG xmlns='urn:hl7-org:v3'><administrativeGenderCode code='F'/><component><series>"
+        f"{derived}<component><sequenceSet>{time}{sequences}</sequenceSet></component>"
+        f"<subjectOf><annotationSet>{notes}</annotationSet></subjectOf></series></component></AnnotatedECG>"
+    ).encode()
+
+
+def sierra(record: Record) -> bytes:
+    data = base64.b64encode(units(record).tobytes()).decode()
+    statements = "".join(
+        f"<statement><leftstatement>{line}</leftstatement><rightstatement/></statement>"
+        for line in SAID.statements
+    )
+    return (
+        "<?xml version='1.0' encoding='UTF-16'?><restingecgdata xmlns='http://www3.medical.philips.com'>"
+        "<dataacquisition><signalcharacteristics><samplingrate>500</samplingrate><resolution>5</resolution>"
+        "</signalcharacteristics></dataacquisition><patient><generalpatientdata><age><years>61</years></age>"
+        "<sex>Female</sex></generalpatientdata></patient><measurements><heartrate>72</heartrate><print>160</print>"
+        "<qrsdur>90</qrsdur><qtint>380</qtint><qrsfrontaxis>45</qrsfrontaxis></measurements>"
+        f"<interpretations><interpretation>{statements}</interpretation></interpretations>"
+        "<waveforms><parsedwaveforms dataencoding='Base64' compressflag='False' numberofleads='12' "
+        f"leadlabels='{' '.join(LEADS)}'>{data}</parsedwaveforms></waveforms></restingecgdata>"
+    ).encode("utf-16")
+
+
+def section(number: int, body: bytes) -> bytes:
+    name = b"SCPECG" if number == 0 else b""
+    return struct.pack("<HHIBB6s", 0, number, 16 + len(body), 20, 20, name) + body
+
+
+def scp(record: Record, differences: int = 0, huffman: bool = False, subtracted: bool = False) -> bytes:
+    rows = units(record, EIGHT).astype(int)
+    n = rows.shape[1]
+    codes = (1, 2, 3, 4, 5, 6, 7, 8)
+    bodies = {
+        1: struct.pack("<BHHB", 4, 3, 61, 1) + struct.pack("<BHB", 8, 1, 2) + struct.pack("<BH", 255, 0),
+        3: bytes([8, 0x44 | subtracted]) + b"".join(struct.pack("<IIB", 1, n, code) for code in codes),
+        7: struct.pack("<BBHH5H3h", 1, 0, round(60_000 / 72), 0, 100, 180, 260, 350, 640, 0, 45, 0),
+        8: bytes(8) + b"\2" + b"".join(struct.pack("<BH", 1, len(x)) + x.encode() for x in SAID.statements),
+    }
+    if subtracted:
+        beat = np.tile(np.round(120 * np.hanning(100)).astype(int), (8, 1))
+        places = [(700 * k + 1, 700 * k + 50, 700 * k + 100) for k in range(6)]
+        for first, _, last in places:
+            rows[:, first - 1 : last] -= beat
+        bodies[4] = struct.pack("<HHH", 200, 50, len(places)) + b"".join(
+            struct.pack("<HIII", 0, *place) for place in places
+        )
+        bodies[5] = packed(beat, differences, huffman)
+    bodies[6] = packed(rows, differences, huffman)
+    if huffman:
+        bodies[2] = struct.pack("<H", 19999)
+    at, index, whole = 7 + 16 + 10 * (len(bodies) + 1), b"", b""
+    for number, body in sorted(bodies.items()):
+        part = section(number, body)
+        index += struct.pack("<HII", number, len(part), at)
+        at += len(part)
+        whole += part
+    head = section(0, struct.pack("<HII", 0, 16 + 10 * (len(bodies) + 1), 7) + index)
+    return struct.pack("<HI", 0, 6 + len(head) + len(whole)) + head + whole
+
+
+def packed(rows: np.ndarray, differences: int, huffman: bool) -> bytes:
+    """Section 5 or 6: 5 uV a unit, 500 Hz."""
+    chunks = []
+    for row in rows:
+        values = row if differences == 0 else np.concatenate([row[:differences], np.diff(row, differences)])
+        chunks.append(huffman_coded(values) if huffman else values.astype("<i2").tobytes())
+    sizes = struct.pack(f"<{len(chunks)}H", *map(len, chunks))
+    return struct.pack("<HHBB", 5000, 2000, differences, 0) + sizes + b"".join(chunks)
+
+
+def huffman_coded(values: np.ndarray) -> bytes:
+    """By the standard's own table."""
+    bits = []
+    for value in values.tolist():
+        if abs(value) <= 8:
+            bits.append("0" if value == 0 else "1" * abs(value) + "0" + ("0" if value > 0 else "1"))
+        elif -128 <= value < 128:
+            bits.append(f"1111111110{value & 0xFF:08b}")
+        else:
+            bits.append(f"1111111111{value & 0xFFFF:016b}")
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def edf(record: Record, kind: str = "edf") -> bytes:
+    signal, whole = (edfio.EdfSignal, edfio.Edf) if kind == "edf" else (edfio.BdfSignal, edfio.Bdf)
+    signals = [
+        signal(uv, 500, label=f"EKG {name}", physical_dimension="uV", physical_range=(-6000, 6000))
+        for name, uv in zip(LEADS, record.signal.astype(float) * 1000)
+    ]
+    signals.append(signal(np.zeros(len(record.signal[0]) // 5), 100, label="Resp", physical_range=(-1, 1)))
+    file = io.BytesIO()
+    whole(signals).write(file)
+    return file.getvalue()
+
+
+def ishne(record: Record) -> bytes:
+    head = bytearray(522)
+    head[:8] = b"ISHNE1.0"
+    struct.pack_into("<iiii", head, 10, 0, record.signal.shape[1], 522, 522)
+    struct.pack_into("<h", head, 128, 2)
+    struct.pack_into("<h", head, 156, 12)
+    struct.pack_into("<12h", head, 158, *range(5, 17))
+    struct.pack_into("<12h", head, 206, *[5000] * 12)
+    struct.pack_into("<h", head, 272, 500)
+    return bytes(head) + units(record).T.tobytes()
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+WRITERS: dict[str, Callable[[Record], bytes]] = {
+    "muse": muse,
+    "aecg": aecg,
+    "sierra": sierra,
+    "scp": scp,
+    "scp first differences": lambda r: scp(r, 1),
+    "scp second differences, Huffman": lambda r: scp(r, 2, huffman=True),
+    "scp beats subtracted": lambda r: scp(r, 1, huffman=True, subtracted=True),
+    "edf": edf,
+    "bdf": lambda r: edf(r, "bdf"),
+    "ishne": ishne,
+    "npy": lambda r: npy(r.signal),
+    "npy of samples by leads in uV": lambda r: npy((1000 * r.signal.T).astype(np.int16)),
+}
+
+
+def read(data: bytes) -> Record:
+    (page,) = open_pages(data, "a")
+    found = page.load()
+    assert isinstance(found, Record)
+    return found
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_is_written_is_read(record, kind):
+    found = read(WRITERS[kind](record))
+    assert found.fs == 500
+    np.testing.assert_allclose(found.signal[:, : record.signal.shape[1]], record.signal, atol=0.012)
+
+
+@pytest.mark.parametrize("kind", ["muse", "aecg", "sierra", "scp"])
+def test_what_the_device_says_is_kept(record, kind):
+    found = read(WRITERS[kind](record))
+    assert found.machine is not None
+    assert found.machine.statements == SAID.statements
+    assert found.machine.measurements == pytest.approx(SAID.measurements, abs=0.1)
+    assert found.sex == "F"
+
+
+@pytest.mark.parametrize("kind", ["muse", "sierra", "aecg", "scp", "edf", "ishne", "npy"])
+def test_damaged_files_raise_no_other_error(record, kind):
+    whole = WRITERS[kind](record)
+    rng = np.random.default_rng(1)
+    for cut in (0.02, 0.5, 0.99):
+        spoiled = bytearray(whole)
+        spoiled[rng.integers(len(whole) // 20)] ^= 0x5A
+        for data in (whole[: int(cut * len(whole))], bytes(spoiled)):
+            with contextlib.suppress(EcgError):  # nothing else may come of it
+                for page in open_pages(data, "a"):
+                    page.load()
+
+
+def test_xml_defines_nothing():
+    bomb = b"<!DOCTYPE a [<!ENTITY b 'c'><!ENTITY d '&b;&b;'>]><RestingECG>&d;</RestingECG>"
+    with pytest.raises(EcgError, match="entities"):
+        read(bomb)
+    with pytest.raises(EcgError, match="GE MUSE, Philips Sierra and HL7"):
+        read(b"<?xml version='1.0'?><html/>")
+
+
+def test_records_in_archives_and_many_in_an_array(record):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.xml", muse(record))
+        archive.writestr("b.npy", npy(np.stack([record.signal] * 2)))
+    pages = open_pages(file.getvalue(), "z")
+    assert [page.name for page in pages] == ["z/a.xml", "z/b.npy (page 1)", "z/b.npy (page 2)"]
+    assert all(isinstance(page.load(), Record) for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("name", "lead"),
+    [
+        ("V 1", "V1"), ("V-2", "V2"), ("V_3", "V3"), ("C5", "V5"), ("V6-REF", "V6"), ("ECG DII", "II"),
+        ("avF", "aVF"), ("MDC_ECG_LEAD_AVR", "aVR"), ("EKG aVL", "aVL"), ("Lead III", "III"),
+    ],
+)  # fmt: skip
+def test_names_of_leads(name, lead):
+    assert lead_row(name) == LEADS.index(lead)
+
+
+@pytest.mark.parametrize("name", ["", None, "V7", "-aVR", "VI", "IIII", "Pleth", "CV1", "V1R"])
+def test_names_of_no_lead(name):
+    assert lead_row(name) is None
