@@ -32,7 +32,7 @@ _FAINT = 0.25  # of the leads' median steepness: a QRS below this binds no colum
 FEET = {"p_onset": -0.012, "qrs_onset": -0.012, "j_point": 0.008, "t_end": 0.010}
 _P_SCORE = 0.47  # from here on a P wave is believed
 # A sinus P wave's usual size and sign in each lead.
-_SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
+SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
 _LIMB = np.radians([0.0, 60.0, 120.0, -150.0, -30.0, 90.0])
 _LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
@@ -97,17 +97,20 @@ class LeadWaves:
 class Measurements:
     """What can be measured on one page. Intervals in ms, None where unknown; `reasons` then says why.
 
-    beats: [b] R times in s. premature: [b] bool. rr_ms: mean RR interval. rr_variation: standard deviation of
-    the RR intervals divided by their mean, without those next to premature beats, None below three beats;
-    rr_variation_raw: of all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, qrs_onset,
-    j_point, t_end: s relative to R in the median beat. median_beat: [12, 100] float32 mV at 125 Hz from -0.3
-    s around R, against the level before the QRS; a row is NaN where the lead is not printed or holds no
-    complete beat. waves: of each lead, None where it has no median beat. reasons: measurement -> "no_p_wave",
-    "not_printed", "too_short" or "unclear".
+    beats: [b] R times in s. premature: [b] bool. alike: [b] bool, of the dominant shape. widths_ms: [b] QRS
+    of each beat by itself, NaN where it is not clear. rr_ms: mean RR interval. rr_variation: standard
+    deviation of the RR intervals divided by their mean, without those next to premature beats, None below
+    three beats; rr_variation_raw: of all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset,
+    qrs_onset, j_point, t_end: s relative to R in the median beat. median_beat: [12, 100] float32 mV at 125 Hz
+    from -0.3 s around R, against the level before the QRS; a row is NaN where the lead is not printed or
+    holds no complete beat. waves: of each lead, None where it has no median beat. reasons: measurement ->
+    "no_p_wave", "not_printed", "too_short" or "unclear".
     """
 
     beats: np.ndarray
     premature: np.ndarray
+    alike: np.ndarray
+    widths_ms: np.ndarray
     rr_ms: float | None
     rr_variation: float | None
     rr_variation_raw: float | None
@@ -184,6 +187,8 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     return Measurements(
         beats=beats / FS,
         premature=premature,
+        alike=similar,
+        widths_ms=np.array([_width(window) for window in windows]),
         rr_ms=None if rr_s is None else 1000 * rr_s,
         rr_variation=float(steady.std() / steady.mean()) if len(steady) >= 2 else raw,
         rr_variation_raw=raw,
@@ -532,8 +537,20 @@ def _level(windows: np.ndarray, onset: float) -> np.ndarray:
     return np.nan_to_num(_nanmedian(part, axis=-1))[..., None]
 
 
+def _width(window: np.ndarray) -> float:
+    """QRS of one beat ([12, w] mV) in ms, NaN where it has no clear edges."""
+    edges = _qrs(window)
+    return np.nan if edges is None else 1000 * (edges[1] - edges[0] + FEET["j_point"] - FEET["qrs_onset"])
+
+
 def _delineate(median: np.ndarray, rr: float) -> _Marks | None:
     """QRS onset and end from the spatial velocity, T end from a tangent. rr: s to the next beat."""
+    edges = _qrs(median)
+    return None if edges is None else _Marks(*edges, _t_end(median, *edges, rr))
+
+
+def _qrs(median: np.ndarray) -> tuple[float, float] | None:
+    """Where the spatial velocity rises from its noise and falls back to it, in s from R."""
     rows = np.flatnonzero(np.isfinite(median[:, _at(-0.1) : _at(0.12)]).all(axis=1))
     if not rows.size:
         return None
@@ -551,8 +568,7 @@ def _delineate(median: np.ndarray, rr: float) -> _Marks | None:
     end = _edge(velocity, _at(0.0), _at(0.18), limit, 1)
     if onset is None or end is None:
         return None
-    start, j = onset / FS - _BEFORE, end / FS - _BEFORE
-    return _Marks(start, j, _t_end(median, start, j, rr))
+    return onset / FS - _BEFORE, end / FS - _BEFORE
 
 
 def _edge(velocity: np.ndarray, first: int, last: int, limit: float, step: int) -> int | None:
@@ -628,7 +644,7 @@ def _find_p(windows: np.ndarray, rr_before: np.ndarray, marks: _Marks) -> tuple[
     ratio = signal / (usual + known.sum(axis=0) * 0.003**2 + 1e-9)  # [w]
     size = np.sqrt(np.where(known, mean**2, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     # Sinus P waves point down and left; the end of an upright T wave bends the other way.
-    ratio *= np.where(np.where(known, mean, 0.0).T @ _SINUS_P < 0, 0.5, 1.0)
+    ratio *= np.where(np.where(known, mean, 0.0).T @ SINUS_P < 0, 0.5, 1.0)
     tops = _peaks(ratio, round(0.05 * FS))
     tops = tops[size[tops] > 0.004]
     if not len(tops):

@@ -47,6 +47,15 @@ class Answer:
         """What was measured on the page."""
         return None if self.page is None else self.page.measurements
 
+    def _measurements(self) -> dict:
+        """What was measured, but for what the findings leave no room for."""
+        assert self.evidence
+        assert self.page
+        measured = self.page.measurements.to_dict()
+        gone = [name for name, value in self.evidence.measurements.items() if value is None]
+        reasons = {**measured["reasons"], **{name: self.evidence.reason(name) for name in gone}}
+        return {**measured, **dict.fromkeys(gone), "reasons": reasons}
+
     def to_dict(self) -> dict:
         """The contract's JSON object."""
         head = {"image": self.image, "ok": self.error is None, "question": self.question}
@@ -63,7 +72,8 @@ class Answer:
             "findings": list(self.evidence.findings),
             "cautions": list(self.evidence.cautions),
             "abstain": self.evidence.abstain,
-            "measurements": self.page.measurements.to_dict(),
+            "criteria": [criterion.to_dict() for criterion in self.evidence.criteria],
+            "measurements": self._measurements(),
             "page": {
                 "layout": self.page.layout,
                 "px_per_mm": round(self.page.px_per_mm, 2),
@@ -117,12 +127,14 @@ class Reader:
         question: str | None = None,
         name: str | None = None,
         sensitivity: float | None = None,
+        criteria: str = "definitions",
     ) -> Answer:
         """Read one ECG (path, bytes, page, picture or record) and answer a question about it.
 
         question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture.
         sensitivity: share of the pages with a finding on which it is to be called, 0.5 to 0.99; None for the
-        best F1. A picture that cannot be read gives an Answer with its error; nothing is raised for it.
+        best F1. criteria: the working point, one of `ecgvlm.judge.criteria.POINTS`. A picture that cannot be
+        read gives an Answer with its error; nothing is raised for it.
         """
         start = time.perf_counter()
         asked = question or QUESTION
@@ -131,7 +143,7 @@ class Reader:
         label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
             content = _content(source, name)
-            seen = self.look(content, name, sensitivity)
+            seen = self.look(content, name, sensitivity, criteria)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         report = self.words.answer(seen.evidence, REPORT)
@@ -153,13 +165,14 @@ class Reader:
         source: Source,
         name: str | None = None,
         sensitivity: float | None = None,
+        criteria: str = "definitions",
     ) -> Seen:
         """Digitise and measure a picture and judge its findings; a record is judged as it is, and printed for
         people. Raises EcgError where it cannot be read.
         """
         content = _content(source, name)
         page = print_record(content) if isinstance(content, Record) else self.digitizer(content)
-        return Seen(page, self.judge(page, sensitivity))
+        return Seen(page, self.judge(page, sensitivity, criteria))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""

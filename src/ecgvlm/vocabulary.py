@@ -83,7 +83,7 @@ def left_open(
     unknown = set(LABELS) - set(annotated)
     unknown |= frozenset().union(*(term.open for term in stated)) - {"NORM"}
     if not any(term.basic_rhythm for term in stated):
-        unknown |= set(RHYTHMS)
+        unknown |= set(RHYTHMS) & set(LABELS)
     if stated:
         abnormal = any("NORM" not in term.labels | term.open for term in stated)
         unknown = unknown - {"NORM"} if abnormal else unknown | {"NORM"}
@@ -132,7 +132,7 @@ def read_label(text: str) -> frozenset[str]:
     text = text.strip()
     if text in LABELS:
         return with_parents({text})
-    by_name = {name.lower(): label for label, name in NAMES.items()}
+    by_name = {NAMES[label].lower(): label for label in LABELS}
     if text.lower() in by_name:
         return with_parents({by_name[text.lower()]})
     for system in ("CODE-15%", "SCP-ECG", "SNOMED CT"):

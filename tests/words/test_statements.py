@@ -46,7 +46,7 @@ def test_options_are_found_as_the_benchmark_prints_them():
     assert mentions("incomplete right bundle branch block") == [
         ("IRBBB", "incomplete right bundle branch block")
     ]
-    assert mentions("right ventricular hypertrophy") == [("", "right ventricular hypertrophy")]
+    assert mentions("Brugada syndrome") == [("", "Brugada syndrome")]
 
 
 def test_code15s_question_has_one_answer_but_for_the_joints():

@@ -19,7 +19,7 @@ from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.code15 import read_code15
 from ecgvlm.files.image import read_record
 from ecgvlm.files.wfdb import read_wfdb
-from ecgvlm.labels import KINDS, RHYTHMS
+from ecgvlm.labels import LABELS, RHYTHMS, SUPERCLASSES
 from ecgvlm.record import Record
 from ecgvlm.vocabulary import (
     labels_of,
@@ -120,11 +120,11 @@ def ptbxl_labels(
 
     unknown: set[str] = set()
     if not any(statements[code].basic_rhythm for code in rhythm if code in statements):
-        unknown |= set(RHYTHMS)
+        unknown |= set(RHYTHMS) & set(LABELS)
     if not sub:
         unknown |= {*labels_of(sub_classes.values()), "HAVB"}
     if not sup:
-        unknown |= {*KINDS, "STTC"}
+        unknown |= set(SUPERCLASSES) - {"NORM"}
     if not scp_codes:
         unknown |= frozenset().union(*(sub_classes[code].open for code in sub if code in sub_classes))
     if not form & {"PAC", "PVC"}:
@@ -278,7 +278,7 @@ def _read_cinc(header: Path) -> Record:
         found |= {"NORM"}
     database = _database(header.stem)
     annotated = labels_of(t for t in terms("SNOMED CT").values() if database in t.databases)
-    unknown = left_open(found, stated, annotated - {*KINDS, "STTC"} | {"NORM"})
+    unknown = left_open(found, stated, annotated - set(SUPERCLASSES) - {"NORM"} | {"NORM"})
     if len(stated) < len(codes):
         unknown |= {"NORM"} - found
     meta = {

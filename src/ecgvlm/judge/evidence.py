@@ -9,13 +9,15 @@ exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from ecgvlm.judge.criteria import Criterion
+from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.labels import EXCLUSIVE, FINDINGS, KINDS, LABELS, SIGNS
 from ecgvlm.measure import MEASUREMENTS, WAVES, LeadWaves
 from ecgvlm.record import LEADS
@@ -43,12 +45,14 @@ _MAX_MV = 3.99
 class Evidence:
     """Everything that an answer may state.
 
-    probabilities, thresholds: calibrated probability of each of `LABELS`, and the probability from which on
-    it counts as found. measurements: each of `MEASUREMENTS`, None where it cannot be known; reasons then says
-    why, by one of `REASONS` ("unclear" where it says nothing). rr_variation: standard deviation of the RR
-    intervals divided by their mean, None where fewer than three beats are printed. leads: the waves of each
-    lead, None where it is not printed. mm_per_s, mm_per_mv, layout (one of `LAYOUTS`), cabrera and quality
-    (0..1) describe the page; cautions are of `CAUTIONS`, in their order.
+    probabilities, thresholds: calibrated probability of each of `LABELS` and of what else was judged, and the
+    probability from which on it counts as found. measurements: each of `MEASUREMENTS`, None where it cannot
+    be known; reasons then says why, by one of `REASONS` ("unclear" where it says nothing). rr_variation:
+    standard deviation of the RR intervals divided by their mean, None where fewer than three beats are
+    printed. leads: the waves of each lead, None where it is not printed. mm_per_s, mm_per_mv, layout (one of
+    `LAYOUTS`), cabrera and quality (0..1) describe the page; cautions are of `CAUTIONS`, in their order.
+    criteria: the conditions of all definitions, as far as they are met on this page. person: whose limits
+    they have.
     """
 
     probabilities: Mapping[str, float]
@@ -63,11 +67,14 @@ class Evidence:
     mm_per_mv: float = 10.0
     quality: float = 1.0
     cautions: tuple[str, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
+    person: Person = NOBODY
 
     def __post_init__(self) -> None:
+        for name, judged in (("probabilities", self.probabilities), ("thresholds", self.thresholds)):
+            if not set(LABELS) <= set(judged) <= set(FINDINGS):
+                raise ValueError(f"{name} must have all of {', '.join(LABELS)}, not {', '.join(judged)}")
         for name, wanted, given in (
-            ("probabilities", LABELS, self.probabilities),
-            ("thresholds", LABELS, self.thresholds),
             ("measurements", MEASUREMENTS, self.measurements),
             ("leads", LEADS, self.leads),
         ):
@@ -83,13 +90,33 @@ class Evidence:
             )
 
     def margin(self, label: str) -> float:
-        """logit(probability) - logit(threshold), clipped to +-6; the label is found where it is >= 0."""
+        """logit(probability) - logit(threshold), clipped to +-6; the label is found where it is >= 0.
+
+        A finding that was not judged is not found.
+        """
+        if label not in self.probabilities:
+            return -_MARGIN_CLIP
         return margin(self.probabilities[label], self.thresholds[label])
+
+    def probability(self, label: str) -> float:
+        """Calibrated probability, 0 of a finding that was not judged."""
+        return self.probabilities.get(label, 0.0)
 
     @cached_property
     def findings(self) -> tuple[str, ...]:
-        """The labels whose probability reaches their threshold, in the order of `LABELS`."""
-        return tuple(label for label in LABELS if self.margin(label) >= 0)
+        """Those whose probability reaches their threshold: `LABELS` in their order, then the others."""
+        beyond = (code for code in FINDINGS if code not in LABELS)
+        return tuple(label for label in (*LABELS, *beyond) if self.margin(label) >= 0)
+
+    @cached_property
+    def unassessable(self) -> frozenset[str]:
+        """Findings whose definition cannot be weighed on this page and that were not judged otherwise."""
+        weighed = {c.finding for c in self.criteria}
+        return frozenset(code for code in weighed if code not in self.probabilities)
+
+    def why(self, label: str) -> tuple[Criterion, ...]:
+        """The conditions of one finding's definition, with what was measured."""
+        return tuple(c for c in self.criteria if c.finding == label)
 
     @property
     def abstain(self) -> bool:
@@ -146,6 +173,13 @@ class Evidence:
         pairs = [pair for row in _NEIGHBOURS for pair in pairwise(row) if set(pair) <= set(found)]
         return tuple(lead for lead in found if any(lead in pair for pair in pairs))
 
+    def where(self, sign: str) -> tuple[str, ...]:
+        """The leads in which a report states a sign: none where its definition was weighed and is not met."""
+        if sign in self.probabilities and sign not in self.findings:
+            return ()
+        met = {lead for criterion in self.why(sign) if criterion.met for lead in criterion.leads}
+        return tuple(lead for lead in LEADS if lead in met or lead in self.beside(sign))
+
     def shows(self, sign: str) -> bool:
         """Whether at least two leads show a sign."""
         return len(self.leads_with(sign)) >= 2
@@ -189,7 +223,7 @@ def settle(
     thresholds: Mapping[str, float],
     usual: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """Probabilities without contradictions: of labels that exclude each other only the clearest stays found.
+    """Probabilities without contradictions: of findings that exclude each other only one stays found.
 
     usual: the thresholds by which the clearest is chosen where `thresholds` were moved for a sensitivity, as
     a threshold of nearly nothing makes anything look clear; sinus rhythm then gives way to any other.
@@ -197,28 +231,49 @@ def settle(
     The others move to just below their thresholds, and a superclass (MI, CD, HYP) to its threshold where one
     of its kinds is found, so that `labels`, `findings` and words agree.
     """
-    settled = dict(probabilities)
-
-    def margins(labels: tuple[str, ...]) -> list[tuple[float, str]]:
-        return sorted((margin(settled[x], thresholds[x]), x) for x in labels if settled[x] >= thresholds[x])
-
-    for group in EXCLUSIVE:
-        found = [label for _, label in margins(group)]
-        if usual is not None:
-            found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
-        for label in found[:-1]:
-            settled[label] = 0.99 * thresholds[label]
-    for parent, kinds in KINDS.items():
-        if margins(kinds):
-            settled[parent] = max(settled[parent], thresholds[parent])
-    abnormal = margins(FINDINGS["NORM"].excludes)
+    settled = one_of_each(probabilities, thresholds, usual)
+    abnormal = _margins(settled, thresholds, FINDINGS["NORM"].excludes)
     if abnormal and settled["NORM"] >= thresholds["NORM"]:
         if abnormal[-1][0] >= margin(settled["NORM"], thresholds["NORM"]):
-            settled["NORM"] = 0.99 * thresholds["NORM"]
+            settled["NORM"] = _not_found(thresholds["NORM"])
         else:
             for _, label in abnormal:
-                settled[label] = 0.99 * thresholds[label]
+                settled[label] = _not_found(thresholds[label])
     return settled
+
+
+def one_of_each(
+    probabilities: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    usual: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """`settle` without its last step, the choice between normal and abnormal."""
+    settled = dict(probabilities)
+    for group in EXCLUSIVE:
+        found = [label for _, label in _margins(settled, thresholds, group)]
+        found = [label for label in found if not set(KINDS.get(label, ())) & set(found)]
+        if usual is not None:
+            found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
+        found.sort(key=lambda x: FINDINGS[x].rank)
+        for label in found[:-1]:
+            settled[label] = _not_found(thresholds[label])
+    for parent, kinds in KINDS.items():
+        if parent in settled and _margins(settled, thresholds, kinds):
+            settled[parent] = max(settled[parent], thresholds[parent])
+    return settled
+
+
+def _margins(
+    probabilities: Mapping[str, float], thresholds: Mapping[str, float], labels: Iterable[str]
+) -> list[tuple[float, str]]:
+    """(margin, label) of those found among these labels, the clearest last."""
+    known = [x for x in labels if x in probabilities]
+    found = [x for x in known if probabilities[x] >= thresholds[x]]
+    return sorted((margin(probabilities[x], thresholds[x]), x) for x in found)
+
+
+def _not_found(threshold: float) -> float:
+    return 0.99 * threshold
 
 
 def _features() -> tuple[str, ...]:

@@ -13,12 +13,15 @@ from scipy.special import expit, logit
 from ecgvlm.digitize import Page
 from ecgvlm.judge.cautions import find_cautions
 from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
-from ecgvlm.labels import LABELS
+from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
+from ecgvlm.judge.judgement import decide
+from ecgvlm.labels import LABELS, WITHOUT_PR
 from ecgvlm.measure import FEET, MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_session, read_model_file
 
 FS = 100.0  # Hz of the strips that the encoder sees
+_FACTS_FS = 250.0  # Hz, of the leads that criteria look at
 SAMPLES = 1000  # ten seconds
 BEAT = 100  # samples of the median beat, at 125 Hz
 SENSITIVITY = (0.5, 0.99)  # lowest and highest that can be asked for
@@ -134,14 +137,25 @@ class FindingsModel:
         (logits,) = self._session.run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
         return 1 / (1 + np.exp(-(self._slope * logits + self._offset)))
 
-    def __call__(self, page: Page, sensitivity: float | None = None) -> Evidence:
-        """All that an answer about this page may state. sensitivity: of `thresholds_at`."""
+    def __call__(
+        self,
+        page: Page,
+        sensitivity: float | None = None,
+        criteria: str = "definitions",
+        person: Person = NOBODY,
+    ) -> Evidence:
+        """All that an answer about this page may state.
+
+        sensitivity: of `thresholds_at`. criteria: the working point, one of `criteria.POINTS`. person: whose
+        limits hold.
+        """
         measurements = page.measurements
         probabilities = self.probabilities(page.leads(FS), measurements)
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)
+        facts = find_facts(page.leads(_FACTS_FS), _FACTS_FS, measurements, usual, person)
         return replace(
-            self._evidence(probabilities, measurements, sensitivity),
+            self._evidence(probabilities, measurements, facts, sensitivity, criteria, person),
             layout=page.layout if page.layout in LAYOUTS else "other",
             cabrera=page.order == "cabrera",
             mm_per_s=page.mm_per_s,
@@ -150,20 +164,44 @@ class FindingsModel:
             cautions=find_cautions(page, numbers(measurements), usual, self.thresholds),
         )
 
-    def judge(self, leads: np.ndarray, measurements: Measurements) -> Evidence:
+    def judge(
+        self,
+        leads: np.ndarray,
+        measurements: Measurements,
+        criteria: str = "definitions",
+        person: Person = NOBODY,
+    ) -> Evidence:
         """What the leads themselves tell, wherever they come from. leads: [12, n] mV at `FS` Hz."""
-        return self._evidence(self.probabilities(leads, measurements), measurements, None)
+        probabilities = self.probabilities(leads, measurements)
+        facts = find_facts(leads, FS, measurements, settle(probabilities, self.thresholds), person)
+        return self._evidence(probabilities, measurements, facts, None, criteria, person)
 
     def _evidence(
-        self, probabilities: Mapping[str, float], measurements: Measurements, sensitivity: float | None
+        self,
+        probabilities: Mapping[str, float],
+        measurements: Measurements,
+        facts: Mapping[str, Fact],
+        sensitivity: float | None,
+        criteria: str,
+        person: Person,
     ) -> Evidence:
-        thresholds = self.thresholds_at(sensitivity)
         usual = None if sensitivity is None else self.thresholds
-        return Evidence(
-            probabilities=settle(probabilities, thresholds, usual),
-            thresholds=thresholds,
-            measurements={name: getattr(measurements, name) for name in MEASUREMENTS},
+        judged = decide(probabilities, self.thresholds_at(sensitivity), facts, person, criteria, usual)
+        measured: dict[str, float | None] = {name: getattr(measurements, name) for name in MEASUREMENTS}
+        evidence = Evidence(
+            probabilities=judged.probabilities,
+            thresholds=judged.thresholds,
+            measurements=measured,
             reasons=measurements.reasons,
             leads=measurements.waves,
             rr_variation=measurements.rr_variation,
+            criteria=judged.criteria,
+            person=person,
         )
+        if criteria != "ptbxl" and set(evidence.findings) & WITHOUT_PR:  # what was taken for P waves is none
+            return replace(
+                evidence,
+                measurements={**measured, "pr_ms": None},
+                reasons={**measurements.reasons, "pr_ms": "no_p_wave"},
+            )
+        return evidence

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
-from ecgvlm.labels import KINDS, NAMES, RHYTHMS, in_group
+from ecgvlm.labels import FINDINGS, RHYTHMS, SUPERCLASSES, in_group
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import ENGLISH, Words
 
+SLOWEST, FASTEST = 40, 150  # bpm; a rate beyond these is said first
 # What reports say, heading by heading.
 GROUPS = {name: in_group(name) for name in ENGLISH.names["none"]}
 OUTSIDE = ENGLISH.say("outside")
@@ -28,15 +29,18 @@ def rhythms(evidence: Evidence) -> list[str]:
 
 
 def specific(evidence: Evidence, labels: Iterable[str]) -> list[str]:
-    """The labels among these that were found, a superclass only where none of its kinds was."""
+    """The labels among these that were found, a superclass only where nothing says it better."""
     found = [label for label in labels if label in evidence.findings]
-    return found[:1] if found[:1] and found[0] in KINDS else [x for x in found if x not in KINDS]
+    implied = {parent for label in found for parent in FINDINGS[label].parents}
+    rest = [label for label in found if label not in implied]
+    return rest if len(rest) < 2 else [label for label in rest if label not in SUPERCLASSES]
 
 
 def beside_rhythm(evidence: Evidence) -> list[str]:
     """All findings that are no rhythm, from conduction to low voltage."""
     found = [label for group in GROUPS.values() for label in specific(evidence, group)]
-    return found + specific(evidence, in_group("voltage"))
+    found += specific(evidence, in_group("voltage"))
+    return sorted(found, key=lambda label: -FINDINGS[label].urgency)
 
 
 def word(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -54,7 +58,7 @@ def verdict(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """Whether a label was found, with its probability; close to the threshold the wording is careful."""
-    m, percent = evidence.margin(label), w.percent(evidence.probabilities[label])
+    m, percent = evidence.margin(label), w.percent(evidence.probability(label))
     if label == "NORM":
         return w.say("normal_yes" if m >= 0 else "normal_no", percent=percent)
     if m >= 0:
@@ -65,7 +69,7 @@ def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
 
 
 def likelihood(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
-    percent = w.percent(evidence.probabilities[label])
+    percent = w.percent(evidence.probability(label))
     return w.say("likelihood", finding=w.finding(label), percent=percent)
 
 
@@ -252,15 +256,15 @@ def infarction(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def repolarization(evidence: Evidence, w: Words = ENGLISH) -> str:
     """ST-T changes and the leads with them, as reports state them."""
-    seen = signs(evidence, ["STE", "STD", "TINV"], w)
-    if seen and "STTC" not in evidence.findings:
-        return w.text([w.say("no_definite_stt"), *seen])
-    return w.text([group(evidence, "repolarization", w), *seen])
+    return w.text([group(evidence, "repolarization", w), *signs(evidence, ["STE", "STD", "TINV"], w)])
 
 
 def signs(evidence: Evidence, wanted: Iterable[str], w: Words = ENGLISH) -> list[str]:
-    """The signs that neighbouring leads show, as reports state them: a sentence each."""
-    found = {sign: evidence.beside(sign) for sign in wanted}
+    """The signs that neighbouring leads show, as reports state them: a sentence each.
+
+    Where signs were judged by their definitions, only those that were found.
+    """
+    found = {sign: evidence.where(sign) for sign in wanted}
     return [_in_leads(sign, leads, w) for sign, leads in found.items() if leads]
 
 
@@ -283,6 +287,26 @@ def _sections(evidence: Evidence, w: Words) -> list[tuple[str, str]]:
     return sections
 
 
+def urgent(evidence: Evidence, w: Words = ENGLISH) -> str:
+    """What somebody must act on at once, first of all in a report; "" where there is nothing."""
+    said = []
+    for label in (label for label in evidence.findings if FINDINGS[label].urgency):
+        advice = w.names["advice"].get(label)
+        key = "urgent_advice" if advice else "urgent"
+        said.append(w.say(key, finding=w.finding(label), advice=advice or ""))
+    rate = evidence.measurements["heart_rate_bpm"]
+    if rate is not None and not SLOWEST <= round(rate) <= FASTEST:
+        said.append(w.say("urgent", finding=w.say("urgent_rate", rate=w.quantity("heart_rate_bpm", rate))))
+    return w.text(said)
+
+
+def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
+    """The definition of a finding with what was measured: "... QRS duration 168 ms (>= 120, met), ..."."""
+    conditions = w.listed(criterion.text for criterion in evidence.why(label))
+    name = w.finding(label)
+    return w.say("why", finding=name[0].upper() + name[1:], conditions=conditions) if conditions else ""
+
+
 def problems(evidence: Evidence, w: Words = ENGLISH) -> str:
     """What is odd about the page or the recording."""
     return _caution(evidence, w) or w.say("problems_none")
@@ -298,13 +322,13 @@ def _caution(evidence: Evidence, w: Words) -> str:
 
 def report(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion."""
-    parts = [_caution(evidence, w), *(text for _, text in _sections(evidence, w))]
+    parts = [urgent(evidence, w), _caution(evidence, w), *(text for _, text in _sections(evidence, w))]
     return w.text([*parts, w.say("conclusion", verdict=verdict(evidence, w))])
 
 
 def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The comprehensive report: the same under headings, one a line, ending in the final diagnosis."""
-    lines = [_caution(evidence, w)] if _caution(evidence, w) else []
+    lines = [line for line in (urgent(evidence, w), _caution(evidence, w)) if line]
     for heading, text in _sections(evidence, w):
         lines.append(w.say("section", heading=w.name("headings", heading), text=text))
     return "\n".join([*lines, w.say("final_diagnosis", verdict=verdict(evidence, w))])
@@ -320,4 +344,4 @@ def close(evidence: Evidence, options: list[tuple[str, str]], separator: str) ->
 
 
 def holds(evidence: Evidence, code: str) -> bool:
-    return code in evidence.findings if code in NAMES else evidence.shows(code)
+    return code in evidence.findings if code in evidence.probabilities else evidence.shows(code)

@@ -136,7 +136,7 @@ def general(evidence: Evidence, question: str, hearsay: str = "") -> list[str]:
     found = [code for code, _ in mentions(question) or (mentions(hearsay) if _RIGHT.search(question) else [])]
     if _BOTH.search(question):  # "normal or abnormal" names no finding
         found = [code for code in found if code != "NORM"]
-    labels = [code for code in found if code in NAMES]
+    labels = [code for code in found if code in NAMES and code not in SIGNS]
     measures, signs, waves, groups = (
         _named(question, kind) for kind in ("measurements", "signs", "waves", "groups")
     )

@@ -1,0 +1,183 @@
+"""What the atria do by themselves: P waves that go their own way, and flutter waves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ecgvlm.measure import SINUS_P, Measurements
+
+FS = 100.0  # Hz, of the search for P waves
+_P_RATES = (45.0, 160.0)  # a minute, of atria that a train of P waves is looked for at
+_DRIFT = 0.07  # part by which one PP interval may differ from the usual one
+_HIDDEN = (-0.07, 0.08)  # s around R in which a QRS hides what the atria do
+_CLEAR = 2.6  # standard deviations by which P waves of a train stand out, on average
+_CONDUCTED = (0.09, 0.46)  # s from P wave to R within which it may have conducted
+_TRAINS = 32
+_ALIKE = 0.45  # least size of a P wave without a QRS, of the others'
+_FLUTTER_HZ = (3.4, 6.2)  # 205 to 370 a minute
+_FLUTTER_LEADS = (1, 2, 5, 6)  # II, III, aVF, V1
+
+
+@dataclass(frozen=True)
+class Atria:
+    """The best train of P waves.
+
+    peaks: [p] s, empty where none stands out. score: by how many standard deviations they do. rate_bpm: of
+    the train. dropped: P waves that no QRS follows. pr_ms: [k] from P peak to R of those that may conduct.
+    growth_ms: how much longer that is before a dropped P wave than after it. dissociated: whether P waves
+    come at their own pace, before, in and after the QRS.
+    """
+
+    peaks: np.ndarray
+    score: float
+    rate_bpm: float | None
+    dropped: int
+    pr_ms: np.ndarray
+    growth_ms: float | None
+    dissociated: bool
+
+
+def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
+    """The train of P waves that goes through a page. leads: [12, n] mV at fs Hz, NaN where not printed."""
+    nothing = Atria(np.zeros(0), 0.0, None, 0, np.zeros(0), None, False)
+    if len(m.beats) < 3 or m.qrs_onset is None:
+        return nothing
+    signal = _atrial_signal(leads, fs, m)
+    scale = 1.4826 * np.median(np.abs(signal)) + 1e-6
+    best: tuple[float, np.ndarray] = (0.0, np.zeros(0))
+    for peaks in _trains(signal / scale, 60 / np.geomspace(*_P_RATES, _TRAINS)):
+        score = float(signal[peaks].mean() / scale)
+        # Every second P wave alone stands out as well: the faster train counts where it is nearly as clear.
+        if score > best[0] * (0.82 if len(peaks) > 1.5 * len(best[1]) else 1.0):
+            best = score, peaks
+    score, peaks = best
+    if score < _CLEAR or len(peaks) < 4:
+        return nothing
+    return _followed(peaks / FS, signal[peaks], score, m.beats)
+
+
+def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
+    """[n] at `FS`: how much the page looks like a P wave, without what every beat's QRS and T look like."""
+    n = int(leads.shape[1] * FS / fs)
+    t = np.arange(n) / FS
+    x, printed = np.zeros((12, n)), np.zeros((12, n), bool)
+    for k, lead in enumerate(leads):
+        known = np.flatnonzero(np.isfinite(lead))
+        if len(known) > fs:
+            smooth = ndimage.gaussian_filter1d(lead[known], 0.006 * fs)
+            x[k] = np.interp(t, known / fs, smooth)
+            printed[k] = np.isfinite(lead[np.minimum((t * fs).astype(int), leads.shape[1] - 1)])
+    bumps = ndimage.gaussian_filter1d(x, 0.022 * FS, axis=1) - ndimage.gaussian_filter1d(x, 0.06 * FS, axis=1)
+    beats = np.round(m.beats * FS).astype(int)
+    first, last = round((m.qrs_onset or -0.05) * FS) - 2, round((m.t_end or 0.35) * FS) + 4
+    offsets = np.arange(first, last)
+    for k in range(12):
+        parts = [bumps[k, b + first : b + last] for b in beats if b + first >= 0 and b + last <= n]
+        parts = [part for part in parts if len(part) == len(offsets)]
+        if len(parts) < 2:
+            continue
+        usual = np.median(parts, axis=0)
+        for b, following in zip(beats, [*beats[1:], n]):
+            at = b + offsets
+            inside = (at >= 0) & (at < min(n, following + first))
+            bumps[k, at[inside]] -= usual[inside]
+    hidden = np.zeros(n, bool)
+    for b in beats:
+        hidden[max(0, b + round(_HIDDEN[0] * FS)) : max(0, b + round(_HIDDEN[1] * FS))] = True
+    weight = printed * np.abs(SINUS_P)[:, None]
+    total = (bumps * SINUS_P[:, None] * printed).sum(0) / np.maximum(np.sqrt((weight**2).sum(0)), 0.3)
+    total[hidden] = 0.0
+    return np.clip(total, -0.08, 0.08)
+
+
+def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
+    """For each period (s) the columns of the train with about it on which the signal ([n]) is highest.
+
+    By dynamic programming, for all periods at once.
+    """
+    drift = np.linspace(-_DRIFT, _DRIFT, 15)
+    steps = np.round(periods[:, None] * FS * (1 + drift)).astype(int)  # [r, k]
+    cost, n, rows = 1.5 * (drift / _DRIFT) ** 2, len(signal), np.arange(len(periods))
+    total, back = np.tile(signal, (len(periods), 1)), np.full((len(periods), n), -1)
+    for i in range(steps.min(), n):
+        before = i - steps
+        gain = np.where(before >= 0, total[rows[:, None], np.maximum(before, 0)] - cost, -np.inf)
+        k = gain.argmax(1)
+        most = gain[rows, k]
+        goes_on = np.isfinite(most) & ((i >= steps[:, -1]) | (most > 0))
+        total[goes_on, i] += most[goes_on]
+        back[goes_on, i] = before[rows, k][goes_on]
+    trains = []
+    for row, last in zip(rows, steps[:, -1]):
+        i = max(0, n - last)
+        i += int(np.argmax(total[row, i:]))
+        path = []
+        while i >= 0:
+            path.append(i)
+            i = back[row, i]
+        trains.append(np.array(path[::-1]))
+    return trains
+
+
+def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndarray) -> Atria:
+    """Which of the P waves (s) the beats (s) follow, and how. sizes: [p] of the signal there."""
+    within = (peaks > beats[0] - 0.5) & (peaks < beats[-1])
+    inside, sizes = peaks[within], sizes[within]
+    gaps = [(p, beats[beats > p][:1]) for p in inside]
+    to_next = np.array([b[0] - p if len(b) else np.inf for p, b in gaps])
+    # A P wave conducts where no other lies between it and the QRS.
+    conducts = np.array(
+        [
+            _CONDUCTED[0] <= gap <= _CONDUCTED[1] and not ((inside > p) & (inside < p + gap - 0.05)).any()
+            for p, gap in zip(inside, to_next)
+        ],
+        bool,
+    )
+    pr = 1000 * to_next[conducts]
+    before = [1000 * to_next[i] for i in range(len(inside) - 1) if conducts[i] and not conducts[i + 1]]
+    after = [1000 * to_next[i + 1] for i in range(len(inside) - 1) if conducts[i + 1] and not conducts[i]]
+    spread = float(np.std(pr)) if len(pr) > 2 else np.inf
+    # What stands where no QRS follows must look like the P waves that conduct.
+    seen = sizes[~conducts][sizes[~conducts] != 0]  # not those hidden by a QRS
+    alike = not conducts.any() or not len(seen) or seen.mean() > _ALIKE * sizes[conducts].mean()
+    rr = np.diff(beats)
+    regular = len(rr) > 1 and rr.std() < 0.06 * rr.mean()
+    pp = float(np.median(np.diff(peaks)))
+    own_pace = abs(rr.mean() / pp - round(rr.mean() / pp)) > 0.06 or spread > 60
+    return Atria(
+        peaks,
+        score,
+        60 / pp,
+        int((~conducts).sum()) if alike else 0,
+        pr,
+        float(np.mean(before) - np.mean(after)) if before and after else None,
+        bool(alike and regular and own_pace and spread > 45 and pp < 0.9 * rr.mean()),
+    )
+
+
+def flutter_rate(leads: np.ndarray, fs: float, m: Measurements) -> tuple[float, float]:
+    """Rate a minute of the steadiest quick waves between the QRS complexes, and how much they stand out.
+
+    The latter is their share of the power from 2 to 14 Hz in II, III, aVF and V1, outside the QRS complexes.
+    """
+    best = (0.0, 0.0)
+    frequencies = np.arange(_FLUTTER_HZ[0], _FLUTTER_HZ[1], 0.04)
+    for k in _FLUTTER_LEADS:
+        known = np.flatnonzero(np.isfinite(leads[k]))
+        if len(known) < 2 * fs or len(m.beats) < 2:
+            continue
+        t = known / fs
+        x = leads[k, known] - ndimage.gaussian_filter1d(leads[k, known], 0.09 * fs)
+        x = ndimage.gaussian_filter1d(x, 0.012 * fs)
+        away = np.abs(t[:, None] - m.beats[None]).min(1) > 0.09
+        x = np.where(away, x - x[away].mean(), 0.0)
+        phases = np.exp(-2j * np.pi * frequencies[:, None] * t[None])
+        power = np.abs(phases @ x) ** 2 + np.abs(phases**2 @ x) ** 2
+        share = 2 * power / (away.sum() * (x**2).sum() + 1e-12)
+        top = int(np.argmax(share))
+        if share[top] > best[1]:
+            best = float(60 * frequencies[top]), float(share[top])
+    return best

@@ -1,0 +1,344 @@
+"""What criteria weigh: numbers measured on a page, each with its error, by name.
+
+Errors are standard deviations. Those of rate, intervals and axis are what clean pages of LUDB and simulated
+hearts gave (benchmarks/results/ludb.json and measure.json: 1.48 times the median absolute error); those of
+amplitudes are the width of a printed line and the error of a page's gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgvlm.judge.atria import find_atria, flutter_rate
+from ecgvlm.measure import BEAT_FS, BEAT_START, FEET, Measurements
+from ecgvlm.record import LEADS
+
+ERRORS = {"heart_rate_bpm": 1.0, "pr_ms": 8.5, "qrs_ms": 9.0, "qt_ms": 12.0, "qtc_ms": 14.0, "axis_deg": 4.0}
+_LINE_MV, _GAIN = 0.03, 0.06  # error of an amplitude: absolute, and relative
+_TIME_MS = 6.0  # error of a duration inside one lead
+# Neighbours in space (Fourth Universal Definition of MI 2018): of these, two beside each other must agree.
+NEIGHBOURS = {
+    "anterior": (("V1", "V2"), ("V2", "V3"), ("V3", "V4")),
+    "inferior": (("II", "aVF"), ("aVF", "III"), ("II", "III")),
+    "lateral": (("I", "aVL"), ("V5", "V6"), ("V4", "V5")),
+}
+_FAST_BEYOND, _SLOW_BELOW = 100, 60  # Bazett's correction overdoes beyond these; Fridericia's then counts
+_SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number; None where it cannot be measured on this page. error: its standard deviation.
+
+    limit: what it is compared with where that depends on the lead. leads: where it was found.
+    """
+
+    value: float | None
+    error: float = 0.0
+    limit: float | None = None
+    leads: tuple[str, ...] = ()
+
+
+UNKNOWN = Fact(None)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Age in years and sex ("M" or "F") where the page or the caller tells; None where unknown."""
+
+    age: float | None = None
+    sex: str | None = None
+
+
+NOBODY = Person()
+
+
+def find_facts(
+    leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float], person: Person
+) -> dict[str, Fact]:
+    """Everything that `criteria.toml` names. leads: [12, n] mV at fs Hz; network: its probabilities."""
+    facts = {name: Fact(_whole(getattr(m, name)), error) for name, error in ERRORS.items()}
+    facts |= _rhythm(leads, fs, m, network)
+    facts |= _recording(leads, fs, m)
+    facts |= _shapes(m, person)
+    return facts
+
+
+def _whole(value: float | None) -> float | None:
+    """A measurement as it is said, so that what is said and what is judged agree at a limit."""
+    return None if value is None else float(round(value))
+
+
+def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float]) -> dict[str, Fact]:
+    rr = 1000 * np.diff(m.beats)
+    early = m.premature
+    steady = rr[~(early[1:] | early[:-1])] if len(rr) else rr
+    other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))
+    sinus = max(network.get(code, 0.0) for code in ("SR", "SB", "ST", "SARRH"))
+    wider = m.widths_ms > np.nanmedian(m.widths_ms) + 25 if np.isfinite(m.widths_ms).any() else ~m.alike
+    ventricular = ~m.alike & (early | wider)
+    qtc = m.qtc_ms
+    if m.heart_rate_bpm is not None and not _SLOW_BELOW <= m.heart_rate_bpm <= _FAST_BEYOND:
+        qtc = m.qtc_fridericia_ms  # Bazett's overdoes it there
+    facts = {
+        "qtc_ms": Fact(_whole(qtc), ERRORS["qtc_ms"]),
+        "sinus": Fact(sinus / max(sinus + other, 1e-6) if network else None, 0.15),
+        "p_waves": Fact(m.p_score if len(m.beats) > 1 else None, 0.06),
+        "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
+        "rr_variation": Fact(m.rr_variation, 0.012),
+        "longest_rr_ms": Fact(float(rr.max()) if len(rr) else None, 8.0),
+        "beats": Fact(float(len(m.beats))),
+        "early_ventricular": Fact(float(ventricular.sum())),
+        "early_same": Fact(float((early & m.alike).sum())),
+        "bigeminy": Fact(_every(ventricular, 2) if len(rr) > 4 else None),
+        "trigeminy": Fact(_every(ventricular, 3) if len(rr) > 6 else None),
+        "doubled_rr": Fact(_doubled(rr, early)),
+    }
+    facts |= dict.fromkeys(
+        ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated"), UNKNOWN
+    )
+    if _p_waves_may_be_free(m, rr):
+        atria = find_atria(leads, fs, m)
+        facts["dissociated"] = Fact(float(atria.dissociated))
+        facts["dropped_p"] = Fact(float(atria.dropped))
+        facts["p_rate_bpm"] = Fact(atria.rate_bpm, 2.0)
+        facts["pr_growth_ms"] = Fact(atria.growth_ms, 12.0)
+        facts["pr_spread_ms"] = Fact(float(np.std(atria.pr_ms)) if len(atria.pr_ms) > 2 else None, 5.0)
+        if atria.rate_bpm is not None and m.heart_rate_bpm:
+            facts["p_per_qrs"] = Fact(atria.rate_bpm / m.heart_rate_bpm, 0.06)
+    facts.setdefault("p_per_qrs", UNKNOWN)
+    rate, share = flutter_rate(leads, fs, m)
+    facts["flutter_rate_bpm"], facts["flutter_waves"] = Fact(rate or None, 5.0), Fact(share or None, 0.06)
+    return facts
+
+
+def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
+    """Whether a search for P waves without a QRS is worth its time."""
+    if m.heart_rate_bpm is None or m.heart_rate_bpm > _SEARCHED_BELOW or len(rr) < 2:
+        return False
+    return m.heart_rate_bpm < 55 or m.p_score < 0.75 or bool(rr.max() > 1.4 * np.median(rr))
+
+
+def _every(marked: np.ndarray, k: int) -> float:
+    """Share of the beats that fit a pattern in which every kth is marked."""
+    n = len(marked)
+    return max(float(np.mean(marked == (np.arange(n) % k == phase))) for phase in range(k))
+
+
+def _doubled(rr: np.ndarray, early: np.ndarray) -> float | None:
+    """RR intervals of just twice the shortest ones, where all are one or the other; 0 where they are not."""
+    if len(rr) < 4:
+        return None
+    basic = float(np.percentile(rr, 20))
+    double = np.abs(rr - 2 * basic) < 0.14 * basic
+    if not (double | (np.abs(rr - basic) < 0.1 * basic)).all():
+        return 0.0
+    return float((double & ~early[:-1]).sum())
+
+
+def _recording(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
+    """What the recording itself shows: seconds of signal, leads that are printed but flat."""
+    printed = np.isfinite(leads)
+    flat = [
+        lead
+        for lead, row, known in zip(LEADS, leads, printed)
+        if known.sum() > fs and np.subtract(*np.percentile(row[known], [99.5, 0.5])) < 0.05
+    ]
+    seconds = float(printed.any(0).sum() / fs)
+    return {
+        "signal_s": Fact(seconds),
+        "flat_leads": Fact(float(len(flat)) if seconds else None, 0.0, leads=tuple(flat)),
+    }
+
+
+def _shapes(m: Measurements, person: Person) -> dict[str, Fact]:
+    waves = m.waves
+
+    def mv(*parts: float | None) -> Fact:
+        """The sum of amplitudes, unknown where one is."""
+        if any(part is None for part in parts):
+            return UNKNOWN
+        total = float(sum(part for part in parts if part is not None))
+        return Fact(total, _LINE_MV * len(parts) ** 0.5 + _GAIN * abs(total))
+
+    def wave(lead: str, name: str, sign: int = 1) -> float | None:
+        found = waves.get(lead)
+        return None if found is None else sign * getattr(found, name)
+
+    def deepest(lead: str) -> float | None:
+        found = waves.get(lead)
+        return None if found is None else -min(found.q, found.s)
+
+    def highest(leads: Iterable[str], name: str) -> float | None:
+        known = [x for x in (wave(lead, name) for lead in leads) if x is not None]
+        return max(known) if known else None
+
+    sizes = {lead: None if w is None else w.r - min(w.q, w.s) for lead, w in waves.items()}
+    deep = [x for x in (deepest(lead) for lead in LEADS if lead != "aVR") if x is not None]
+    r1, s1 = wave("V1", "r"), deepest("V1")
+    facts = {
+        "sokolow_mv": mv(deepest("V1"), highest(("V5", "V6"), "r")),
+        "cornell_mv": mv(wave("aVL", "r"), deepest("V3")),
+        "peguero_mv": mv(max(deep) if len(deep) == 11 else None, deepest("V4")),
+        "r_avl_mv": mv(wave("aVL", "r")),
+        "limb_qrs_mv": mv(_largest(sizes, LEADS[:6])),
+        "chest_qrs_mv": mv(_largest(sizes, LEADS[6:])),
+        "r_v1_mv": mv(r1),
+        "r_s_v1": Fact(None if r1 is None or s1 is None else r1 / max(s1, 0.02), 0.15),
+        "s_v6_mv": mv(deepest("V6")),
+        "r_v3_mv": mv(wave("V3", "r")),
+        "r_i_mv": mv(wave("I", "r")),
+        "s_i_mv": mv(wave("I", "s", -1)),
+        "q_iii_mv": mv(wave("III", "q", -1)),
+    }
+    beat = _Beat(m)
+    facts |= beat.atrial()
+    facts |= beat.ventricular()
+    for wall, pairs in NEIGHBOURS.items():
+        facts[f"q_{wall}_ms"] = _agreeing(pairs, beat.q_ms)
+        facts[f"st_up_{wall}_mv"] = _agreeing(pairs, lambda lead: beat.st_up(lead, person))
+        facts[f"st_down_{wall}_mv"] = _agreeing(pairs, beat.st_down)
+        facts[f"t_down_{wall}_mv"] = _agreeing(pairs, lambda lead: _inverted(m, lead))
+    return facts
+
+
+def _largest(sizes: Mapping[str, float | None], leads: Iterable[str]) -> float | None:
+    """The largest of these leads' QRS, None unless all are printed."""
+    values = [sizes[lead] for lead in leads]
+    known = [x for x in values if x is not None]
+    return max(known) if len(known) == len(values) else None
+
+
+def _agreeing(pairs: Iterable[tuple[str, str]], look: Callable[[str], Fact]) -> Fact:
+    """The lesser of two neighbouring leads, in the pair in which it exceeds its limit most."""
+    best, margin = UNKNOWN, -np.inf
+    for pair in pairs:
+        facts = [look(lead) for lead in pair]
+        if any(fact.value is None for fact in facts):
+            continue
+        excess = [((fact.value or 0.0) - (fact.limit or 0.0)) / max(fact.error, 1e-6) for fact in facts]
+        weaker = int(np.argmin(excess))
+        if excess[weaker] > margin:
+            fact = facts[weaker]
+            best, margin = Fact(fact.value, fact.error, fact.limit, pair), excess[weaker]
+    return best
+
+
+def _inverted(m: Measurements, lead: str) -> Fact:
+    """Depth of an inverted T wave in a lead with a prominent R wave; 0 where R is not (definition of MI)."""
+    waves = m.waves.get(lead)
+    if waves is None:
+        return UNKNOWN
+    prominent = waves.r > -min(waves.q, waves.s)
+    return Fact(max(0.0, -waves.t) if prominent else 0.0, _LINE_MV, 0.1)
+
+
+def st_limit(lead: str, person: Person) -> float:
+    """ST elevation at the J point in mV from which on it counts (Fourth Universal Definition of MI 2018).
+
+    Where age or sex is unknown the stricter limit holds, that of men under 40.
+    """
+    if lead not in ("V2", "V3"):
+        return 0.1
+    if person.sex == "F":
+        return 0.15
+    return 0.2 if person.age is not None and person.age >= 40 else 0.25
+
+
+class _Beat:
+    """The median beat, lead by lead: where waves of one lead begin and end."""
+
+    def __init__(self, m: Measurements):
+        self.m = m
+        self.known = {lead: row for lead, row in zip(LEADS, m.median_beat) if np.isfinite(row).all()}
+        self.onset = None if m.qrs_onset is None else m.qrs_onset - FEET["qrs_onset"] / 2
+        self.j = None if m.j_point is None else m.j_point
+
+    def at(self, lead: str, second: float) -> float:
+        """mV at s from R."""
+        row = self.known[lead]
+        return float(np.interp((second - BEAT_START) * BEAT_FS, np.arange(len(row)), row))
+
+    def part(self, lead: str, first: float, last: float) -> np.ndarray:
+        """mV every 2 ms from first to last s from R."""
+        row = self.known[lead]
+        times = np.arange(first, last + 1e-9, 0.002)
+        return np.interp((times - BEAT_START) * BEAT_FS, np.arange(len(row)), row)
+
+    def q_ms(self, lead: str) -> Fact:
+        """How long the first downward wave of 0.1 mV and more lasts; all of the QRS where no R follows."""
+        limit = 20.0 if lead in ("V2", "V3") else 30.0
+        waves = self.m.waves.get(lead)
+        if lead not in self.known or waves is None or self.onset is None or self.j is None:
+            return UNKNOWN
+        if waves.q > -0.1 or (waves.r >= 0.03 and -waves.q < 0.25 * waves.r and limit > 20):
+            return Fact(0.0, _TIME_MS, limit)
+        if waves.r < 0.03:  # QS
+            return Fact(1000 * (self.j - self.onset), _TIME_MS, limit)
+        qrs = self.part(lead, self.onset, self.j)
+        down = np.flatnonzero(qrs[: int(np.argmax(qrs)) + 1] < -0.02)
+        return Fact(2.0 * len(down), _TIME_MS, limit)
+
+    def st_up(self, lead: str, person: Person) -> Fact:
+        limit = st_limit(lead, person)
+        if lead not in self.known or self.j is None:
+            return UNKNOWN
+        level = min(self.at(lead, self.j + 0.01), self.at(lead, self.j + 0.03))
+        return Fact(level, _LINE_MV + _GAIN * abs(level), limit)
+
+    def st_down(self, lead: str) -> Fact:
+        """Depression at J and 60 ms after it (horizontal or downsloping)."""
+        if lead not in self.known or self.j is None:
+            return UNKNOWN
+        level = min(-self.at(lead, self.j + 0.01), -self.at(lead, self.j + 0.06))
+        return Fact(level, _LINE_MV, 0.05)
+
+    def atrial(self) -> dict[str, Fact]:
+        """P in II (height), its length over the leads, and its terminal force in V1."""
+        m = self.m
+        facts = dict.fromkeys(("p_ii_mv", "p_ms", "p_terminal_mvms"), UNKNOWN)
+        if m.p_onset is None or m.qrs_onset is None or m.p_onset < BEAT_START + 0.01:
+            return facts
+        first, last = m.p_onset, m.qrs_onset - 0.004
+        rows = {lead: self.part(lead, first, last) - self.at(lead, first) for lead in self.known}
+        if len(rows) < 2 or last - first < 0.06:
+            return facts
+        power = np.sqrt(np.mean([row**2 for row in rows.values()], axis=0))
+        loud = np.flatnonzero(power > 0.3 * power.max())
+        end = int(loud[-1])
+        facts["p_ms"] = Fact(2.0 * end + 8 if end < len(power) - 4 else None, 12.0)
+        if "II" in rows:
+            facts["p_ii_mv"] = Fact(float(rows["II"].max()), _LINE_MV)
+        if "V1" in rows:
+            below = np.minimum(rows["V1"][len(rows["V1"]) // 4 : end + 1], 0.0)
+            facts["p_terminal_mvms"] = Fact(float(-below.sum() * 2.0), 1.0)
+        return facts
+
+    def ventricular(self) -> dict[str, Fact]:
+        """How the QRS begins (slurred or steep), and its late forces right and left."""
+        facts = dict.fromkeys(("delta_ms", "late_v1_mv", "s_wide_ms", "r_peak_v6_ms", "q_v6_mv"), UNKNOWN)
+        if self.onset is None or self.j is None or len(self.known) < 3:
+            return facts
+        rows = {lead: self.part(lead, self.onset, self.j) for lead in self.known}
+        speed = np.sqrt(np.mean([np.gradient(row, 0.002) ** 2 for row in rows.values()], axis=0))
+        facts["delta_ms"] = Fact(2.0 * int(np.argmax(speed > 0.5 * speed.max())), _TIME_MS)
+        if "V1" in rows:
+            v1 = rows["V1"]
+            low = int(np.argmin(v1[: max(2, 3 * len(v1) // 4)]))
+            facts["late_v1_mv"] = Fact(float(v1[low:].max()), _LINE_MV)
+        right = [
+            2.0 * int((rows[lead][len(rows[lead]) // 3 :] < -0.05).sum())
+            for lead in ("I", "V6")
+            if lead in rows
+        ]
+        if right:
+            facts["s_wide_ms"] = Fact(max(right), _TIME_MS)
+        if "V6" in rows:
+            facts["r_peak_v6_ms"] = Fact(2.0 * int(np.argmax(rows["V6"])), _TIME_MS)
+            facts["q_v6_mv"] = Fact(
+                float(max(0.0, -rows["V6"][: max(1, len(rows["V6"]) // 3)].min())), _LINE_MV
+            )
+        return facts

@@ -1,0 +1,65 @@
+"""One judgement out of two: what shapes show (the network) and what numbers define (the criteria)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
+from ecgvlm.judge.evidence import margin, one_of_each, settle
+from ecgvlm.judge.facts import Fact, Person
+from ecgvlm.labels import FINDINGS, LABELS, UNREMARKABLE
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """probabilities, thresholds: of `LABELS` and of what else could be judged. criteria: of all rules."""
+
+    probabilities: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    criteria: tuple[Criterion, ...]
+
+
+def decide(
+    network: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    facts: Mapping[str, Fact],
+    person: Person,
+    point: str = "definitions",
+    usual: Mapping[str, float] | None = None,
+) -> Judgement:
+    """Weighs the network's probabilities against the definitions, at one of `POINTS`.
+
+    At "ptbxl" the network alone decides, by its thresholds, and the definitions are only told beside it. Else
+    a finding that is defined by numbers is what they say, with the network where they cannot be measured; a
+    finding that is a shape is what the network says, unless a condition of its definition is clearly not met.
+    An ECG with a finding is not normal. usual: of `settle`. Raises ValueError for another point.
+    """
+    if point not in POINTS:
+        raise ValueError(f"criteria must be one of {', '.join(POINTS)}, not {point!r}")
+    settled = settle(network, thresholds, usual)
+    margins = {code: margin(p, thresholds[code]) for code, p in settled.items()}
+    known = {**facts, **network_facts(margins)}
+    weighed = {code: assess(rule, known, point, person) for code, rule in rules().items()}
+    criteria = tuple(c for conditions in weighed.values() for c in conditions)
+    if point == "ptbxl":
+        return Judgement(settled, thresholds, criteria)
+    probabilities, limits = dict(settled), dict(thresholds)
+    for code, rule in rules().items():
+        if rule.by == "shape":
+            if code in probabilities and clearly_not(weighed[code]):
+                probabilities[code] = min(probabilities[code], 0.99 * limits[code])
+        elif (sure := holds(weighed[code])) is not None:
+            probabilities[code], limits[code] = sure, _threshold(rule, thresholds, usual)
+    probabilities = one_of_each(probabilities, limits)
+    if any(p >= limits[code] for code, p in probabilities.items() if code not in UNREMARKABLE):
+        probabilities["NORM"] = min(probabilities["NORM"], 0.99 * limits["NORM"])
+    order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
+    return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
+
+
+def _threshold(rule: Rule, thresholds: Mapping[str, float], usual: Mapping[str, float] | None) -> float:
+    """The rule's own; where a sensitivity moved the network's thresholds, moved in proportion."""
+    if usual is None or rule.code not in usual:
+        return rule.threshold
+    return min(rule.threshold, rule.threshold * thresholds[rule.code] / usual[rule.code])
