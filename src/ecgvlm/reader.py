@@ -13,6 +13,7 @@ from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import Leaf, open_pages
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.judge.findings import FindingsModel
 from ecgvlm.judge.grounding import Ground, find_grounds
 from ecgvlm.measure import Measurements
@@ -171,8 +172,12 @@ class Reader:
         people. Raises EcgError where it cannot be read.
         """
         content = _content(source, name)
-        page = print_record(content) if isinstance(content, Record) else self.digitizer(content)
-        return Seen(page, self.judge(page, sensitivity, criteria))
+        if isinstance(content, Record):
+            person = Person(content.age, content.sex)
+            page = print_record(content)
+        else:
+            person, page = NOBODY, self.digitizer(content)
+        return Seen(page, self.judge(page, sensitivity, criteria, person))
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""
@@ -194,6 +199,11 @@ def _content(source: Source, name: str | None) -> np.ndarray | Record:
     return (source if isinstance(source, Leaf) else open_pages(source, name)[0]).load()
 
 
-def read(source: str | Path | bytes, question: str | None = None, threads: int = 2) -> Mapping:
+def read(
+    source: str | Path | bytes,
+    question: str | None = None,
+    threads: int = 2,
+    criteria: str = "definitions",
+) -> Mapping:
     """Read one picture and return the contract's JSON object as a dict; see `Reader` for many pictures."""
-    return Reader(threads=threads).read(source, question).to_dict()
+    return Reader(threads=threads).read(source, question, criteria=criteria).to_dict()
