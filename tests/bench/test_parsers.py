@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecgvlm.bench.gold import Prediction
 from ecgvlm.bench.mentions import find_mentions, vocabulary
 from ecgvlm.bench.parsers import (
     after_answer,
+    final_answer,
     gold_labels,
     gold_options,
     parse_all,
@@ -30,6 +32,10 @@ with (Path(__file__).parent / "answers.csv").open(newline="", encoding="utf-8") 
 CODE15 = load_task("code15-test")
 
 
+def answers(texts, field="text"):
+    return [Prediction(str(k), text, None, field) for k, text in enumerate(texts)]
+
+
 def test_the_table_is_large_enough():
     assert len(TABLE) >= 150
 
@@ -41,7 +47,7 @@ def test_table(row):
     wanted = set() if row["strict"] in "-?" else set(row["strict"].split())
     assert strict.labels == wanted
     assert strict.parsed == (row["strict"] != "?")
-    pulse = pulse_labels(row["answer"], task.labels)
+    pulse = pulse_labels(row["answer"], task)
     assert pulse.labels == (set() if row["pulse"] == "-" else set(row["pulse"].split())) & set(task.labels)
 
 
@@ -68,10 +74,10 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@given(st.lists(FRAGMENTS, max_size=8).map("".join), st.sampled_from(sorted(published_rules.CODES)))
+@given(st.lists(FRAGMENTS, max_size=8).map("".join), st.sampled_from(published_rules.LABEL_TASKS))
 def test_pulse_agrees_with_the_second_implementation(text, name):
     task = load_task(name)
-    assert pulse_labels(text, task.labels).labels == published_rules.predicted(name, text) & set(task.labels)
+    assert pulse_labels(text, task).labels == published_rules.predicted(name, text)
     assert gold_labels(task, text) == published_rules.gold(name, text)
 
 
@@ -80,7 +86,7 @@ def test_no_text_breaks_a_parser(text):
     for name in ("code15-test", "ecgqa-test", "mmmu-ecg", "ptb-test-report"):
         task = load_task(name)
         for parser in ("pulse", "strict"):
-            [parsed] = parse_all(task, parser, [text], ["Q? Options: yes, no"])
+            [parsed] = parse_all(task, parser, answers([text]), ["Q? Options: yes, no"])
             if task.kind == "labels":
                 assert parsed.labels <= set(task.labels)
 
@@ -130,11 +136,10 @@ def test_no_name_stands_for_two_findings():
 
 
 def test_pulse_artefacts_are_kept():
-    labels = CODE15.labels
-    assert pulse_labels("ST segment elevation", labels).labels == {"ST"}
-    assert pulse_labels("normal", labels) == pulse_labels("", labels)
-    assert pulse_labels("IRBBB", labels).labels == {"RBBB"}
-    assert not pulse_labels("normal", labels).parsed
+    assert pulse_labels("ST segment elevation", CODE15).labels == {"ST"}
+    assert pulse_labels("normal", CODE15) == pulse_labels("", CODE15)
+    assert pulse_labels("IRBBB", CODE15).labels == {"RBBB"}
+    assert not pulse_labels("normal", CODE15).parsed
 
 
 CHOICES = [
@@ -169,7 +174,7 @@ QUESTION = "Which?\nA. normal ECG shape\nB. atrial fibrillation\nC. sinus bradyc
 @pytest.mark.parametrize(("text", "pulse", "strict"), CHOICES)
 def test_choices(text, pulse, strict):
     task = load_task("csn-test-no-cot")
-    [parsed] = parse_all(task, "pulse", [text], [QUESTION])
+    [parsed] = parse_all(task, "pulse", answers([text]), [QUESTION])
     assert (set(parsed.labels) if parsed.parsed else None) == ({pulse} if pulse else None)
     assert strict_choice(text, QUESTION) == strict
 
@@ -182,7 +187,7 @@ def test_choices_agree_with_the_second_implementation(texts, options):
     task = load_task("mmmu-ecg" if options == "ABCD" else "csn-test-no-cot")
     guess = random.Random(42)
     wanted = [{published_rules.choice(t, guess, options)} for t in texts]
-    assert [set(p.labels) for p in parse_all(task, "pulse", texts, [""] * len(texts))] == wanted
+    assert [set(p.labels) for p in parse_all(task, "pulse", answers(texts), [""] * len(texts))] == wanted
 
 
 def test_options():
@@ -192,17 +197,18 @@ def test_options():
     )
     assert question_options(question) == ["none", "sinus rhythm", "anterior ischemia", "Ischemia"]
     assert strict_options("Anterior ischemia", question).labels == {"anterior ischemia"}
-    assert pulse_options("Anterior ischemia", question).labels == {"anterior ischemia", "ischemia"}
+    # The published rule: the characters of the options found, as they are spelled in the question.
+    plain = question.replace("Ischemia. ", "Ischemia")
+    assert pulse_options("Anterior ischemia", plain).labels == set("anterior ischemiaIschemia")
+    assert pulse_options("Anterior ischemia", plain, "response").labels == set("anterior ischemia")
+    assert pulse_options("Anterior ischemia", question).labels == set("anterior ischemia"), "the stop stays"
+    assert gold_options("Ischemia", question, "pulse") == set("Ischemia")
     assert gold_options("sinus rhythmanterior ischemia", question, "strict") == {
         "sinus rhythm",
         "anterior ischemia",
     }
     assert gold_options("sinus rhythm, Ischemia", question, "strict") == {"sinus rhythm", "ischemia"}
-    for parser in ("pulse", "strict"):
-        read = pulse_options if parser == "pulse" else strict_options
-        assert (
-            gold_options("anterior ischemia", question, parser) == read("Anterior ischemia", question).labels
-        )
+    assert gold_options("anterior ischemia", question, "strict") == {"anterior ischemia"}
     assert strict_options("No, I do not think so, yes?", "Q? Options: yes, no").labels == {"no"}
     assert not strict_options("nothing", "Q? Options: yes, no").parsed
 
@@ -210,3 +216,37 @@ def test_options():
 def test_answer_marker():
     assert after_answer("a Answer: b **Answer**: c") == " c"
     assert after_answer('{"answer": "AF"}') == '{"answer": "AF"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>AF or SB? RBBB!</think>\nNORM", "NORM"),
+        ("AF or SB? RBBB!</think>\nNORM", "NORM"),
+        ("<think>AF or SB? The next thing to", ""),
+        ("<thinking>AF</thinking> <answer>SB</answer>", "SB"),
+        ("◁think▷AF◁/think▷SB", "SB"),
+        ("[THINK]AF[/THINK]SB", "SB"),
+        (r"So the rhythm is $\boxed{\text{AF}}$.", "AF"),
+        (r"\boxed{RBBB; \mathrm{AF}}", "RBBB; AF"),
+        (r"an open \boxed{AF", r"an open \boxed{AF"),
+        (
+            "<|channel|>analysis<|message|>AF?<|end|><|start|>assistant<|channel|>final<|message|>SB<|return|>",
+            "SB",
+        ),
+        ("<|channel|>analysis<|message|>Is it AF? I think", ""),
+        ("analysisWe look at AF.assistantfinalSB", "SB"),
+        ("<|begin_of_box|>C<|end_of_box|>", "C"),
+        ("An analysis of the ECG shows AF", "An analysis of the ECG shows AF"),
+    ],
+)
+def test_thinking_and_wrapping_are_taken_away(text, answer):
+    assert final_answer(text) == answer
+
+
+def test_strict_does_not_score_what_was_thought():
+    thought = answers(["<think>The rhythm could be AF or SB.</think>\nNORM", "<think>AF? The next"])
+    said, cut = parse_all(CODE15, "strict", thought, ["", ""])
+    assert said.labels == {"NORM"}
+    assert not cut.parsed
+    assert parse_all(CODE15, "pulse", thought, ["", ""])[0].labels == {"AF", "SB", "NORM"}

@@ -58,6 +58,89 @@ def test_pulse_figures_are_the_published_ones(pairs):
     assert s.unparsed == sum(not published_rules.predicted("code15-test", a) for a in answers)
 
 
+PIECES = [
+    "NORM", "ABNORMAL", "normal", "Answer:", " and ", "; ", "MI", "STTC", "CD", "HYP", "PAC", "PVC", "STD",
+    "STE", "AF", "RBBB", "LBBB", "IRBBB", "I-AVB", "1dAVb", "SB", "ST segment", "no ", "NORMAL ECG",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", published_rules.LABEL_TASKS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_300_answers_are_scored_as_published(name):
+    rng, task = np.random.default_rng(5), load_task(name)
+    codes = [*task.gold_labels, *task.whole_gold]
+    golds = [
+        str(rng.choice(codes)) if rng.random() < 0.7 else "; ".join(rng.choice(codes, 2)) for _ in range(300)
+    ]
+    answers = ["".join(rng.choice(PIECES, rng.integers(0, 6))) for _ in golds]
+    answers = [gold if rng.random() < 0.3 else answer for gold, answer in zip(golds, answers)]
+    figures = score(task, *system(golds, answers), "pulse", replicates=0).figures
+    assert [figures[k] for k in ("f1", "auc", "hl")] == pytest.approx(
+        published_rules.scores(name, golds, answers), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", ["csn-test-no-cot", "g12-test-no-cot", "mmmu-ecg"])
+def test_300_choices_are_scored_as_published(name):
+    rng, task = np.random.default_rng(6), load_task(name)
+    said = [
+        "A",
+        "B",
+        "c",
+        "D.",
+        "Answer: (B)",
+        "Answer: none",
+        "The correct option is C",
+        "The correct option is x",
+        "",
+        "No.",
+    ]
+    golds = [str(rng.choice(list(task.options))) for _ in range(300)]
+    items, filed = system(golds, [str(rng.choice(said)) for _ in golds])
+    shuffled = [
+        list(filed.answers.values())[k] for k in rng.permutation(300)
+    ]  # a file has an order of its own
+    wanted = published_rules.choices(
+        [golds[int(a.id[1:])] for a in shuffled], [a.text for a in shuffled], task.options
+    )
+    figures = score(
+        task, items, Predictions({a.id: a for a in shuffled}, 0, 0), "pulse", replicates=0
+    ).figures
+    assert figures["accuracy"] == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("field", ["text", "response"])
+def test_300_picked_options_are_scored_as_published(field):
+    rng, task = np.random.default_rng(7), load_task("ecgqa-test")
+    names = [
+        "yes",
+        "no",
+        "none",
+        "AFIB",
+        "ischemia",
+        "anterior ischemia",
+        "Sinus rhythm",
+        "lead aVR",
+        "lead V1",
+    ]
+    end = " Only answer based on the given Options without any explanation."
+    questions, golds, texts = [], [], []
+    for _ in range(300):
+        offered = rng.choice(names, rng.integers(2, 6), replace=False)
+        questions.append(f"<image>\nWhich? Options: {', '.join(offered)}.{end}")
+        golds.append("".join(rng.choice(offered, rng.integers(1, 3), replace=False)))
+        texts.append(
+            str(rng.choice([golds[-1], golds[-1].lower(), str(offered[0]), "I see " + str(offered[-1]), ""]))
+        )
+    items = [item_from_row(row(f"q{k}", list(g), list(q))) for k, (q, g) in enumerate(zip(questions, golds))]
+    filed = {f"q{k}": Prediction(f"q{k}", text, None, field) for k, text in enumerate(texts)}
+    figures = score(task, items, Predictions(filed, 0, 0), "pulse", replicates=0).figures
+    assert figures["accuracy"] == pytest.approx(
+        published_rules.ecgqa(questions, golds, texts, field), abs=1e-9
+    )
+    assert 0.05 < figures["accuracy"] < 0.9
+
+
 def test_per_class_figures_match_sklearn():
     rng = np.random.default_rng(0)
     y, p = rng.random((200, 4)) < 0.3, rng.random((200, 4)) < 0.4
@@ -214,7 +297,7 @@ def test_choice_and_options_accuracy():
     ]
     assert items[0].gold == "AF"
     answers = Predictions({"1": Prediction("1", "It is af"), "2": Prediction("2", "AF")}, 0, 0)
-    s = score(load_task("ecgqa-test"), items, answers)
+    s = score(load_task("ecgqa-test"), items, answers, "strict")
     assert s.figures["accuracy"] == 0.5
     assert s.to_dict()["f1"] is None
 
@@ -261,6 +344,18 @@ def test_bad_answers_are_named(tmp_path, line, message):
     path.write_text('{"id": 0, "text": "AF"}\n' + line)
     with pytest.raises(EcgError, match=message):
         load_predictions(path)
+
+
+def test_other_harnesses_failures_are_failures(tmp_path):
+    path = tmp_path / "pred.jsonl"
+    texts = [
+        "Failed to obtain answer via API.", "Failed to obtain answer via API. ", "nan", None, float("nan"),
+        "[LMMS_EVAL_REQUEST_FAILED after 5 retries] timeout", "none", "AF",
+    ]  # fmt: skip
+    path.write_text("\n".join(json.dumps({"id": k, "text": text}) for k, text in enumerate(texts)))
+    read = load_predictions(path)
+    assert [a.text for a in read.answers.values()] == ["none", "AF"]
+    assert read.failures == 6
 
 
 def test_line_separators_inside_an_answer(tmp_path):

@@ -22,6 +22,7 @@ import numpy as np
 from ecgvlm.bench import metrics
 from ecgvlm.bench.gold import Item, Predictions
 from ecgvlm.bench.mentions import find_mentions, normalise
+from ecgvlm.bench.parsers import final_answer
 
 RHYTHMS = ("SR", "SB", "ST", "SARRH", "AF", "AFLT", "PACE", "SVT", "VT")
 # Rhythms that may hold together: a sinus bradycardia is a sinus rhythm.
@@ -42,7 +43,7 @@ _VALUE = rf"(?:\s*(?:{_FILLER}))*\s*"
 _UNIT = r"(ms|msec|s|sec|seconds|bpm|/min|beats|°|degrees)"
 _PATTERNS = {
     name: re.compile(
-        rf"\b(?:{words})\b{_VALUE}(-?\d+(?:\.\d+)?)\s*(ms|msec|s|sec|seconds|bpm|/min|beats|°|degrees)?",
+        rf"\b(?:{words})\b{_VALUE}(-?\d+(?:\.\d+)?)\s*{_UNIT}?",
         re.IGNORECASE,
     )
     for name, (words, _, _) in _QUANTITIES.items()
@@ -182,7 +183,7 @@ def judge_reports(
     Figures are of pooled facts (micro). Returns JSON values; "rows" holds each report's verdict.
     """
     rows = [item for item in gold if item.id in predictions.answers]
-    texts = ["\n".join([predictions.answers[i.id].text]) for i in rows]
+    texts = [final_answer(predictions.answers[item.id].text) for item in rows]
     more = known or {}
     verdicts = [
         judge_facts(text, "\n".join(item.golds), more.get(item.id)) for text, item in zip(texts, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,11 +143,21 @@ def _with_image(item: Item, image: Path | bytes | None) -> Item:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer: what the system said, and its label probabilities where it gives them."""
+    """One answer: what the system said, and its label probabilities where it gives them.
+
+    field: "text" or "response", as its file names the answer; the published ecgqa rule tells them apart.
+    """
 
     id: str
     text: str
     scores: dict[str, float] | None = None
+    field: str = "text"
+
+
+# What VLMEvalKit and lmms-eval write in an answer's place where a request failed, and pandas where none is.
+_FAILED = re.compile(
+    r"\s*(?:failed to obtain answer\b.*|\[lmms_eval_request_failed\b.*|nan)\s*", re.IGNORECASE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -164,8 +175,8 @@ def load_predictions(path: Path | str) -> Predictions:
     """A JSONL file of {"question_id" or "id", "text" or "response"} rows; "scores" may hold label
     probabilities.
 
-    A row with a true "error" is a failed request: counted apart, never an answer. Raises EcgError naming
-    file and line.
+    A row with a true "error", or with what other harnesses write where a request failed, is a failed request:
+    counted apart, never an answer. Raises EcgError naming file and line.
     """
     path = Path(path)
     answers: dict[str, Prediction] = {}
@@ -187,15 +198,20 @@ def load_predictions(path: Path | str) -> Predictions:
             if row.get("error"):
                 failed.add(key)
                 continue
-            text = row["text"] if "text" in row else row["response"]
+            field = "text" if "text" in row else "response"
+            text = row[field]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise EcgError("unsupported_format", f"{path}: line {number}: {what}") from None
+        if text is None or text != text or (isinstance(text, str) and _FAILED.fullmatch(text)):
+            failed.add(key)
+            continue
         if not isinstance(text, str):
             raise EcgError(
                 "unsupported_format", f"{path}: line {number}: the answer must be text, not {text!r}"
             )
         duplicates += key in answers
         scores = row.get("scores")
-        answers[key] = Prediction(key, text, {k: float(v) for k, v in scores.items()} if scores else None)
+        probabilities = {k: float(v) for k, v in scores.items()} if scores else None
+        answers[key] = Prediction(key, text, probabilities, field)
     return Predictions(answers, duplicates, len(failed - answers.keys()))

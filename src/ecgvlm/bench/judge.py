@@ -22,6 +22,7 @@ import pydantic
 from ecgvlm.bench import metrics
 from ecgvlm.bench.backends.base import Failure, api_key, sdk_failure
 from ecgvlm.bench.gold import Item, Predictions
+from ecgvlm.bench.parsers import final_answer
 from ecgvlm.bench.runner import DEFAULT, Limits, with_retries
 from ecgvlm.bench.store import AnswerStore
 from ecgvlm.bench.task import Task
@@ -125,7 +126,7 @@ def judge_with_model(
             raise Failure("server", f"the judge's reply does not fit: {error.error_count()} errors") from None
 
     rows = [item for item in gold if item.id in predictions.answers]
-    prompts = [judge_prompt(task, item, predictions.answers[item.id].text) for item in rows]
+    prompts = [judge_prompt(task, item, final_answer(predictions.answers[item.id].text)) for item in rows]
     keys = [hashlib.sha256(json.dumps([model, task.axes, p]).encode()).hexdigest() for p in prompts]
     store = AnswerStore(out / "judge")
     try:

@@ -1,8 +1,9 @@
 """From an answer in words to what it says: the parser PULSE published, and a strict one.
 
-`pulse` follows the published rules to the letter, artefacts included: case-sensitive substrings, "ST
+`pulse` follows the published script task by task, artefacts included: case-sensitive substrings, "ST
 segment" counts as sinus tachycardia, lower-case "normal" as nothing, an unreadable choice is drawn at
-random. Its figures compare with the published table. `strict` reads whole words, names and synonyms, and
+random, an ecgqa answer is right where its options have the gold's characters. Its figures compare with the
+published table. `strict` takes thinking and wrapping away, reads whole words, names and synonyms, and
 denials, and never guesses.
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from ecgvlm.bench.gold import Prediction
 from ecgvlm.bench.mentions import find_mentions, from_json, normalise, vocabulary
 from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 
 PARSERS = ("pulse", "strict")
 LETTERS = "ABCDEFGH"
@@ -40,15 +42,18 @@ def gold_labels(task: Task, text: str) -> frozenset[str]:
     return frozenset(code for code in task.gold_labels if code in text)
 
 
-def pulse_labels(text: str, labels: Sequence[str]) -> Parsed:
-    """Published rule for close-ended tasks: codes that occur after the last "Answer:", NORM only without
-    ABNORMAL.
+def pulse_labels(text: str, task: Task) -> Parsed:
+    """Published rule for close-ended tasks: every code that occurs anywhere in the text.
+
+    Of code15-test alone (the task with whole golds) only what follows the last "Answer:" is read, and NORM
+    counts only without ABNORMAL.
     """
-    text = text.split("Answer:")[-1]
-    found = {code for code in labels if code in text}
-    if "ABNORMAL" in text:
+    if task.whole_gold:
+        text = text.split("Answer:")[-1]
+    found = {code for code in task.labels if code in text}
+    if "ABNORMAL" in found:
         found.discard("NORM")
-    return Parsed(frozenset(found), bool(found) or "ABNORMAL" in text)
+    return Parsed(frozenset(found), bool(found))
 
 
 def strict_labels(text: str, labels: Sequence[str]) -> Parsed:
@@ -61,6 +66,52 @@ def strict_labels(text: str, labels: Sequence[str]) -> Parsed:
     wider = {w for code in asserted for w in vocab.is_a.get(code, ())}
     found = frozenset(code for code in labels if vocab.codes.get(code, code) in asserted | wider)
     return Parsed(found, bool(mentions) or says_none)
+
+
+# What models think aloud: <think>...</think> and its relatives, and the analysis channel of harmony's format.
+_THOUGHT = r"(?:think|thinking|thought|reasoning)"
+_OPENED = re.compile(rf"<{_THOUGHT}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>", re.IGNORECASE)
+_CLOSED = re.compile(rf"</{_THOUGHT}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>", re.IGNORECASE)
+_FINAL = re.compile(r"<\|channel\|>\s*final\b[^<]*<\|message\|>|assistantfinal")
+_CHANNEL = re.compile(
+    r"\s*(?:<\|start\|>assistant)?(?:<\|channel\|>\s*(?:analysis|commentary)\b|analysis(?=[A-Z]))"
+)
+_ENDS = re.compile(r"<\|(?:return|end|eot_id|im_end|endoftext|end_of_solution|begin_of_solution)\|>")
+_WRAPPED = re.compile(
+    r"<answer>(.*?)(?:</answer>|$)|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|$)", re.DOTALL
+)
+
+
+def final_answer(text: str) -> str:
+    r"""The answer without what was thought before it, and out of <answer>, \boxed{} and the like.
+
+    "" where the text ends while the model is still thinking.
+    """
+    if final := list(_FINAL.finditer(text)):
+        text = text[final[-1].end() :]
+    elif _CHANNEL.match(text):
+        return ""
+    if closed := list(_CLOSED.finditer(text)):
+        text = text[closed[-1].end() :]
+    if opened := _OPENED.search(text):
+        text = text[: opened.start()]
+    text = _ENDS.sub(" ", text)
+    if wrapped := _WRAPPED.findall(text):
+        text = next(filter(None, wrapped[-1]), "")
+    return _boxed(text).strip()
+
+
+def _boxed(text: str) -> str:
+    r"""What the last \boxed{} holds, without \text{} and its like; the text itself where there is none."""
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return text
+    depth, inside = 1, text[start + len("\\boxed{") :]
+    for end, letter in enumerate(inside):
+        depth += (letter == "{") - (letter == "}")
+        if not depth:
+            return re.sub(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}", r"\1", inside[:end])
+    return text
 
 
 _ANSWER = re.compile(r"\banswer\W{0,4}[:：]", re.IGNORECASE)
@@ -144,11 +195,19 @@ def question_options(question: str) -> list[str]:
     return [option for part in tail.split(",") if (option := part.strip().rstrip(".").strip())]
 
 
-def pulse_options(text: str, question: str) -> Parsed:
-    """Published rule for ecgqa: every option that occurs in the text, in any case."""
-    lower = text.lower()
-    found = frozenset(o.lower() for o in question_options(question) if o.lower() in lower)
-    return Parsed(found, bool(found))
+_PUBLISHED_END = "Only answer based on the given Options without any explanation."
+
+
+def pulse_options(text: str, question: str, field: str = "text") -> Parsed:
+    """Published rule for ecgqa: the characters of every option that occurs in the answer.
+
+    Options are compared in lower case where the answer's field is "text". Of "response", the field of the
+    closed models' answers, only the answer is lowered, so that an option with a capital never occurs in it.
+    """
+    listed = question.split("Options:")[-1].replace(_PUBLISHED_END, "").split(",")
+    options, lower = [option.strip() for option in listed], text.lower()
+    found = [o for o in options if (o.lower() if field == "text" else o) in lower]
+    return Parsed(frozenset("".join(found)), bool(found))
 
 
 def strict_options(text: str, question: str) -> Parsed:
@@ -167,45 +226,53 @@ def strict_options(text: str, question: str) -> Parsed:
 
 
 def gold_options(text: str, question: str, parser: str) -> frozenset[str]:
-    """Gold of an ecgqa row as a set of options, read as `parser` reads answers; the gold itself where no
-    option fits.
+    """Gold of an ecgqa row as `parser` compares it: `pulse` its characters, `strict` its set of options.
 
     Several options may stand in the gold without anything between (the hub's character lists lose the
-    separators).
+    separators). Where no option fits, the gold itself is the only one.
     """
     if parser == "pulse":
-        found = pulse_options(text, question).labels
-    else:
-        rest, pieces = text.lower(), set()
-        for option in sorted({o.lower() for o in question_options(question)}, key=len, reverse=True):
-            if option in rest:
-                pieces.add(option)
-                rest = rest.replace(option, " ")
-        found = frozenset(pieces) if not rest.strip(" ,;.") else strict_options(text, question).labels
+        return frozenset(text)
+    rest, pieces = text.lower(), set()
+    for option in sorted({o.lower() for o in question_options(question)}, key=len, reverse=True):
+        if option in rest:
+            pieces.add(option)
+            rest = rest.replace(option, " ")
+    found = frozenset(pieces) if not rest.strip(" ,;.") else strict_options(text, question).labels
     return found or frozenset([text.strip().lower()])
 
 
-def parse_all(task: Task, parser: str, texts: Sequence[str], questions: Sequence[str]) -> list[Parsed]:
-    """Parses answers in the order of the gold. Choices that `pulse` cannot read are drawn in that order, seed
-    42.
-    """
+def parse_all(
+    task: Task, parser: str, answers: Sequence[Prediction], questions: Sequence[str]
+) -> list[Parsed]:
+    """Parses answers in the order of the gold. Choices that `pulse` cannot read are drawn in it, seed 42."""
     if parser not in PARSERS:
-        raise EcgError("unsupported_format", f"no parser {parser!r}; there are: {', '.join(PARSERS)}")
+        raise UsageError(f"no parser {parser!r}; there are: {', '.join(PARSERS)}")
+    if parser == "strict":
+        answers = [replace(answer, text=final_answer(answer.text)) for answer in answers]
     if task.kind == "labels":
-        read: Callable[[str, Sequence[str]], Parsed] = pulse_labels if parser == "pulse" else strict_labels
-        remembered = lru_cache(maxsize=65536)(lambda text: read(text, task.labels))
-        return [remembered(text) for text in texts]
+        read = pulse_labels if parser == "pulse" else lambda text, task: strict_labels(text, task.labels)
+        remembered = lru_cache(maxsize=65536)(lambda text: read(text, task))
+        return [remembered(answer.text) for answer in answers]
     if task.kind == "choice":
         guess = random.Random(GUESS_SEED)
         parsed = []
-        for text, question in zip(texts, questions):
-            letter = pulse_choice(text) if parser == "pulse" else strict_choice(text, question, task.options)
+        for answer, question in zip(answers, questions):
+            letter = (
+                pulse_choice(answer.text)
+                if parser == "pulse"
+                else strict_choice(answer.text, question, task.options)
+            )
             labels = frozenset([letter]) if letter else frozenset()
             if letter is None and parser == "pulse":
                 labels = frozenset([guess.choice(task.options)])
             parsed.append(Parsed(labels, letter is not None))
         return parsed
     if task.kind == "options":
-        pick = pulse_options if parser == "pulse" else strict_options
-        return [pick(text, question) for text, question in zip(texts, questions)]
-    return [Parsed(frozenset(), bool(text.strip())) for text in texts]
+        return [
+            pulse_options(a.text, question, a.field)
+            if parser == "pulse"
+            else strict_options(a.text, question)
+            for a, question in zip(answers, questions)
+        ]
+    return [Parsed(frozenset(), bool(answer.text.strip())) for answer in answers]

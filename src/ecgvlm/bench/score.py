@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgvlm.bench import metrics
 from ecgvlm.bench.gold import Item, Prediction, Predictions
-from ecgvlm.bench.parsers import Parsed, gold_labels, gold_options, parse_all
+from ecgvlm.bench.parsers import Parsed, final_answer, gold_labels, gold_options, parse_all
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError
 
@@ -93,9 +93,7 @@ def prepare(task: Task, gold: Sequence[Item], predictions: Predictions, parser: 
             "unsupported_format", "none of the answers has the id of a gold row; is it the right file?"
         )
     answers = [predictions.answers[item.id] for item in rows]
-    texts = [a.text for a in answers]
-    questions = [item.question for item in rows]
-    parsed = parse_all(task, parser, texts, questions)
+    parsed = parse_all(task, parser, answers, [item.question for item in rows])
     if task.kind == "labels":
         truths = [gold_labels(task, item.gold) for item in rows]
         order = list(task.labels)
@@ -121,7 +119,8 @@ def prepare(task: Task, gold: Sequence[Item], predictions: Predictions, parser: 
         exact = (truth == predicted).all(1)
     else:
         exact = np.array([t == p.labels for t, p in zip(truths, parsed)])
-    similarity = metrics.anls(texts, [(item.gold,) for item in rows])
+    said = [final_answer(a.text) if parser == "strict" else a.text for a in answers]
+    similarity = metrics.anls(said, [(item.gold,) for item in rows])
     group = metrics.clusters([item.patient for item in rows])
     return Scorable(rows, answers, parsed, classes, truth, predicted, exact, similarity, group)
 
