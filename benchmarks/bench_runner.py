@@ -50,7 +50,8 @@ def serve(listener: socket.socket) -> None:
 def main() -> None:
     from ecgvlm.bench.backends import make_backend
     from ecgvlm.bench.gold import Item
-    from ecgvlm.bench.runner import Limits, run_task
+    from ecgvlm.bench.retries import RequestLimits
+    from ecgvlm.bench.runner import run_task
     from ecgvlm.bench.task import load_task
 
     listener = socket.create_server(("127.0.0.1", 0))
@@ -60,14 +61,14 @@ def main() -> None:
     picture = b"\x89PNG" + os.urandom(PICTURE_BYTES)
     items = [Item(str(i), (f"Question {i}",), ("NORM",), picture) for i in range(REQUESTS)]
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    backend = make_backend("openai-compatible", task, items, "m", url)
+    backend = make_backend("openai-compatible", task, items, "m", base_url=url)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        done = run_task(task, items, backend, Path(folder) / "run", Limits(workers=WORKERS))
+        done = run_task(task, items, backend, Path(folder) / "run", RequestLimits(workers=WORKERS))
         seconds = time.perf_counter() - began
         assert done.failures == 0
         began = time.perf_counter()
-        again = run_task(task, items, backend, Path(folder) / "run", Limits(workers=WORKERS))
+        again = run_task(task, items, backend, Path(folder) / "run", RequestLimits(workers=WORKERS))
         resumed = time.perf_counter() - began
         assert again.cached == REQUESTS
     server.terminate()

@@ -25,14 +25,15 @@ from types import SimpleNamespace
 
 import ecgvlm
 from ecgvlm.bench.backends import make_backend
-from ecgvlm.bench.backends.base import Ask, Backend, Reply
+from ecgvlm.bench.backends.base import Ask, Backend, Reply, Setup
 from ecgvlm.bench.backends.ours import Ecgvlm
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.controls import control_images
 from ecgvlm.bench.facts import RHYTHMS, Facts, extract_facts, judge_reports
 from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
 from ecgvlm.bench.report import GROUPS, by_group
-from ecgvlm.bench.runner import Limits, run_task, write_text
+from ecgvlm.bench.retries import RequestLimits
+from ecgvlm.bench.runner import run_task, write_text
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
 from ecgvlm.errors import EcgError
@@ -260,16 +261,18 @@ def main() -> None:
     scores: dict[str, dict] = {}
     for name in TASKS:
         task, gold = load_task(name), golds[name]
-        systems: list[tuple[str, Backend, str]] = [("ecgvlm", Ecgvlm(task, reader), "none")]
+        systems: list[tuple[str, Backend, str]] = [("ecgvlm", Ecgvlm(Setup(task), reader), "none")]
         if name == "code15-test":
-            systems += [(f"ecgvlm {c}", Ecgvlm(task, reader), c) for c in ("blank", "noise", "shuffled")]
+            systems += [
+                (f"ecgvlm {c}", Ecgvlm(Setup(task), reader), c) for c in ("blank", "noise", "shuffled")
+            ]
             systems += [
                 (f"trivial {m}", make_backend("trivial", task, gold, m), "none")
                 for m in ("empty", "norm", "random")
             ]
             systems += [("rules", Rules(task, reader), "none")]
             small = OnceReader(args.runs / "looks8.pickle", _in_8_bits(args.runs / "int8"))
-            systems += [("ecgvlm int8", Ecgvlm(task, small), "none")]
+            systems += [("ecgvlm int8", Ecgvlm(Setup(task), small), "none")]
         if name != "ptb-test-report":
             systems += [("original signal", Signal(task, reader, records), "none")]
         for system, backend, control in systems:
@@ -278,7 +281,7 @@ def main() -> None:
             rows = gold[:60] if control in ("blank", "noise") else gold
             shown = control_images(rows, control, 0)
             shutil.rmtree(folder, ignore_errors=True)  # the answers of another version
-            done = run_task(task, rows, backend, folder, Limits(workers=1), shown, None, control)
+            done = run_task(task, rows, backend, folder, RequestLimits(workers=1), shown, None, control)
             scores.setdefault(name, {})[system] = _keep(task, system, rows, folder, known)
             reader.keep()
             if (name, system) == ("code15-test", "ecgvlm"):

@@ -77,7 +77,7 @@ def choice(text, guess: random.Random, options):
 
 
 def choices(golds, answers, options):
-    """Accuracy; the random letters come from one generator of seed 42, in the order of the answers."""
+    """Accuracy; the random letters come from one generator of seed 42, in the order of the rows."""
     guess = random.Random(42)
     hits = [choice(a, guess, options) == g[0] for g, a in zip(golds, answers)]
     return sum(hits) / len(hits)

@@ -18,7 +18,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, vendor, answer="AF(atrial fibrillation)", faults=()):
         super().__init__(("127.0.0.1", 0), Handler)
         self.vendor, self.answer, self.faults = vendor, answer, list(faults)
-        self.images, self.prompts, self.paths, self.times = [], [], [], []
+        self.images, self.prompts, self.paths, self.times, self.bodies = [], [], [], [], []
         self.lock = threading.Lock()
 
     @property
@@ -40,9 +40,11 @@ class Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.times.append(time.monotonic())
             server.paths.append(self.path)
+            server.bodies.append(body)
             server.images.append(images)
             server.prompts.append(prompt)
             fault = server.faults.pop(0) if server.faults else None
+            fault = fault(body) if callable(fault) else fault
         if fault is None:
             self.send(
                 200,
@@ -63,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, REPLY[server.vendor]("too late", "stop"))
         elif fault in ("filter", "length", "blocked"):
             self.send(200, REPLY[server.vendor]("cut", fault))
+        elif isinstance(fault, dict):  # a reply as it is
+            self.send(fault.get("status", 200), fault["reply"])
         elif isinstance(fault, tuple):
             status, headers = fault
             self.send(status, ERROR[server.vendor](status, self.headers), headers)

@@ -5,15 +5,16 @@ own.
 import json
 
 import pytest
-from servers import PNG, serving
+from servers import PNG, reply_openai, serving
 
 from ecgvlm.bench.backends import Ask, Failure, make_backend
 from ecgvlm.bench.backends.base import http_failure, media_type, scrub
 from ecgvlm.bench.backends.ours import label_scores
 from ecgvlm.bench.gold import Item
-from ecgvlm.bench.runner import Limits, run_task
+from ecgvlm.bench.retries import RequestLimits
+from ecgvlm.bench.runner import run_task
 from ecgvlm.bench.task import load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
 SECRET = "sk-SecretSecret0123456789"
 VENDORS = {"openai": "openai", "openai-compatible": "openai", "anthropic": "anthropic", "gemini": "gemini"}
@@ -30,8 +31,29 @@ def keys(monkeypatch):
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
 
 
-def backend_for(name, server, timeout=20.0):
-    return make_backend(name, TASK, [], model="some-model", base_url=server.url, timeout=timeout)
+def backend_for(name, server, timeout=20.0, **options):
+    return make_backend(name, TASK, [], model="some-model", base_url=server.url, timeout=timeout, **options)
+
+
+def refused(message):
+    """An error 400 of OpenAI's and Anthropic's kind."""
+    return {"status": 400, "reply": {"error": {"message": message, "type": "invalid_request_error"}}}
+
+
+def no_temperature(body):
+    config = body.get("generationConfig", body)
+    return refused("'temperature' does not support 0 with this model") if "temperature" in config else None
+
+
+def no_max_tokens(body):
+    known = "max_tokens" not in body
+    return None if known else refused("'max_tokens' is not supported. Use 'max_completion_tokens' instead.")
+
+
+def said(text, finish="stop", **message):
+    return {"reply": reply_openai(text, finish) | {"choices": [
+        {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": finish}
+    ]}}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", VENDORS)
@@ -86,6 +108,93 @@ def test_cut_answers_are_marked(name):
 
 
 @pytest.mark.parametrize("name", VENDORS)
+def test_a_model_that_takes_no_temperature_is_asked_without_it(name):
+    with serving(VENDORS[name], faults=[no_temperature] * 9) as server:
+        backend = backend_for(name, server)
+        assert backend.ask(ASK).text == backend.ask(ASK).text == "AF(atrial fibrillation)"
+        assert len(server.bodies) == 3, "learned once"
+        assert backend.left_out == {"temperature"}
+        backend_for(name, server, temperature=None).ask(ASK)
+    assert len(server.bodies) == 4
+
+
+def test_the_name_of_the_token_limit_is_learned():
+    with serving("openai", faults=[no_max_tokens] * 9) as server:
+        backend = backend_for("openai-compatible", server)
+        assert backend.ask(ASK).text
+        assert backend.ask(ASK).text
+    assert ["max_tokens" in body for body in server.bodies] == [True, False, False]
+    assert server.bodies[-1]["max_completion_tokens"] == 16
+    with serving("openai", faults=[refused("'max_tokens' must be less")] * 9) as server:
+        with pytest.raises(Failure, match="must be less"):
+            backend_for("openai-compatible", server).ask(ASK)
+        assert len(server.bodies) < 5
+
+
+def test_thinking_is_asked_for_in_each_vendors_way():
+    with serving("openai") as server:
+        backend_for("openai", server, thinking="high").ask(ASK)
+        assert server.bodies[0]["reasoning_effort"] == "high"
+        with pytest.raises(UsageError, match="not a token budget"):
+            backend_for("openai", server, thinking="2048")
+    with serving("anthropic") as server:
+        backend_for("anthropic", server, thinking="2048", temperature=None).ask(ASK)
+        backend_for("anthropic", server, thinking="high", temperature=None).ask(ASK)
+    budget, effort = server.bodies
+    assert budget["thinking"] == {"type": "enabled", "budget_tokens": 2048}
+    assert budget["max_tokens"] == 16 + 2048
+    assert (effort["thinking"]["type"], effort["output_config"]) == ("adaptive", {"effort": "high"})
+    with serving("gemini") as server:
+        backend_for("gemini", server, thinking="2048").ask(ASK)
+        backend_for("gemini", server, thinking="low").ask(ASK)
+    budget, effort = (body["generationConfig"] for body in server.bodies)
+    assert (list(budget["thinkingConfig"].values()), budget["maxOutputTokens"]) == ([2048], 16 + 2048)
+    assert list(effort["thinkingConfig"].values()) == ["LOW"]
+
+
+def test_gemini_thinks_for_money():
+    usage = {"promptTokenCount": 5, "candidatesTokenCount": 7, "thoughtsTokenCount": 100}
+    parts = [{"text": "hm", "thought": True}, {"text": "AF"}]
+    reply = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}], "usageMetadata": usage}
+    with serving("gemini", faults=[{"reply": reply}]) as server:
+        answer = backend_for("gemini", server).ask(ASK)
+    assert (answer.text, answer.output_tokens) == ("AF", 107)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        said("", "length"), said(None, "length"), said("", reasoning_content="It is AF, I think"),
+        said(None, reasoning="It is AF"),
+    ],
+    ids=["cut", "cut, null", "only thinking", "only thinking, null"],
+)  # fmt: skip
+def test_an_empty_answer_is_a_failure_that_costs(reply):
+    with serving("openai", faults=[reply]) as server, pytest.raises(Failure) as caught:
+        backend_for("openai-compatible", server).ask(ASK)
+    assert caught.value.kind == "no_answer"
+    assert not caught.value.retryable
+    assert caught.value.usage.output_tokens == 10
+
+
+def test_a_gateways_error_with_status_200():
+    reply = {"reply": {"error": {"message": "Provider returned error", "code": 429}}}
+    with serving("openai", faults=[reply]) as server, pytest.raises(Failure) as caught:
+        backend_for("openai-compatible", server).ask(ASK)
+    assert caught.value.kind == "rate_limit"
+
+
+@pytest.mark.parametrize(
+    "message", ["You exceeded your current quota. code: insufficient_quota", "Your credit balance is too low"]
+)
+def test_no_money_left_is_fatal(message):
+    failure = http_failure(429, message)
+    assert failure.kind == "quota"
+    assert failure.fatal
+    assert not failure.retryable
+
+
+@pytest.mark.parametrize("name", VENDORS)
 def test_nobody_listens(name):
     with serving(VENDORS[name]) as server:
         backend = backend_for(name, server)
@@ -100,7 +209,11 @@ def test_the_key_appears_nowhere(name, tmp_path, capfd):
     faults = [(400, {}), (500, {}), (429, {"Retry-After": "0"}), "truncated"]
     with serving(VENDORS[name], faults=faults) as server:
         run_task(
-            TASK, items, backend_for(name, server), tmp_path, Limits(workers=1, attempts=3, longest_wait=0.01)
+            TASK,
+            items,
+            backend_for(name, server),
+            tmp_path,
+            RequestLimits(workers=1, attempts=3, longest_wait=0.01),
         )
     for file in tmp_path.iterdir():
         assert SECRET.encode() not in file.read_bytes(), file
@@ -111,11 +224,11 @@ def test_the_key_appears_nowhere(name, tmp_path, capfd):
 
 def test_a_missing_key_is_named(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(EcgError, match="OPENAI_API_KEY"):
+    with pytest.raises(UsageError, match="OPENAI_API_KEY"):
         make_backend("openai", TASK, [])
-    with pytest.raises(EcgError, match="--base-url"):
+    with pytest.raises(UsageError, match="--base-url"):
         make_backend("openai-compatible", TASK, [], model="m")
-    with pytest.raises(EcgError, match="no backend"):
+    with pytest.raises(UsageError, match="no backend"):
         make_backend("clever", TASK, [])
 
 
@@ -147,7 +260,7 @@ def test_trivial_systems():
     answers = [drawn.ask(Ask("q", id=i.id)).text for i in items]
     assert answers == [drawn.ask(Ask("q", id=i.id)).text for i in items]
     assert 0.6 < answers.count("AF") / 400 < 0.9
-    with pytest.raises(EcgError):
+    with pytest.raises(UsageError):
         make_backend("trivial", TASK, items, model="best")
 
 

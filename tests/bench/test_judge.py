@@ -8,7 +8,7 @@ from servers import serving
 from ecgvlm.bench.facts import Facts, extract_facts, judge_facts, judge_reports
 from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.judge import judge_prompt, judge_with_model
-from ecgvlm.bench.runner import Limits
+from ecgvlm.bench.retries import RequestLimits
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError
 
@@ -127,7 +127,7 @@ def marks(prompt):
 def test_judge_is_cached_retried_and_resumed(tmp_path):
     items, predictions = reports(6)
     faults = [(429, {"Retry-After": "0"}), "not json", (400, {}), (400, {})]
-    limits = Limits(workers=1, attempts=3, longest_wait=0.01)
+    limits = RequestLimits(workers=1, attempts=3, longest_wait=0.01)
     with serving("openai", answer=marks, faults=faults) as server:
         first = judge_with_model(TASK, items, predictions, "judge-1", tmp_path, server.url, limits, 100)
         asked = len(server.prompts)
@@ -149,7 +149,7 @@ def test_a_judge_that_keeps_no_form_is_an_error(tmp_path):
         pytest.raises(EcgError, match="marked none"),
     ):
         judge_with_model(
-            TASK, items, predictions, "m", tmp_path, server.url, Limits(attempts=2, longest_wait=0.01)
+            TASK, items, predictions, "m", tmp_path, server.url, RequestLimits(attempts=2, longest_wait=0.01)
         )
     with pytest.raises(EcgError, match="not judged"):
         judge_with_model(load_task("ptb-test"), items, predictions, "m", tmp_path, server.url)

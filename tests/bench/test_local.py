@@ -11,12 +11,13 @@ import pytest
 from ecgvlm.bench.backends import Ask, make_backend
 from ecgvlm.bench.backends.llava import convert_llava, new_key
 from ecgvlm.bench.task import load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 HIDDEN, WORDS = 32, 60
+TASK = load_task("code15-test")
 
 
 def original_names(layers, vision_layers, newline):
@@ -78,12 +79,13 @@ def write_tokenizer(folder):
     fast.save_pretrained(folder)
 
 
-@pytest.fixture(params=["anyres", "pad"])
+@pytest.fixture(params=[("llava_llama", "anyres"), ("llava_mistral", "pad")], ids=["PULSE", "LLaVA-Med"])
 def checkpoint(request, tmp_path):
     """(folder in the original naming, the same model in transformers' own)."""
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
+    model_type, aspect = request.param
     vision = transformers.CLIPVisionConfig(
         hidden_size=16,
         intermediate_size=32,
@@ -94,7 +96,8 @@ def checkpoint(request, tmp_path):
     )
     (tmp_path / "clip").mkdir()
     vision.save_pretrained(tmp_path / "clip")
-    text = transformers.LlamaConfig(
+    text_class = transformers.LlamaConfig if model_type == "llava_llama" else transformers.MistralConfig
+    text = text_class(
         vocab_size=WORDS + 1, hidden_size=HIDDEN, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0,
         tie_word_embeddings=False,
@@ -106,7 +109,7 @@ def checkpoint(request, tmp_path):
         "vision_feature_layer": -2,
     }
     pinpoints = [[28, 56], [56, 28], [56, 56]]
-    if request.param == "anyres":
+    if aspect == "anyres":
         config = transformers.LlavaNextConfig(
             **common, image_grid_pinpoints=pinpoints, tie_word_embeddings=False
         )
@@ -125,18 +128,18 @@ def checkpoint(request, tmp_path):
     source = tmp_path / "original"
     source.mkdir()
     old = {}
-    for name, new in original_names(2, 3, request.param == "anyres").items():
+    for name, new in original_names(2, 3, aspect == "anyres").items():
         tensor = weights[new if new in weights else prefix + new]
         old[name] = (tensor[:WORDS] if tensor.shape[0] == WORDS + 1 and tensor.dim() == 2 else tensor).clone()
     names = sorted(old)
     save_file({k: old[k] for k in names[::2]}, source / "model-00001-of-00002.safetensors")
     save_file({k: old[k] for k in names[1::2]}, source / "model-00002-of-00002.safetensors")
     raw = {
-        "model_type": "llava_llama", "architectures": ["LlavaLlamaForCausalLM"],
+        "model_type": model_type,
         "mm_projector_type": "mlp2x_gelu",
         "mm_vision_tower": str(tmp_path / "clip"), "mm_vision_select_layer": -2,
         "mm_vision_select_feature": "patch",
-        "image_aspect_ratio": request.param, "image_grid_pinpoints": pinpoints, "vocab_size": WORDS,
+        "image_aspect_ratio": aspect, "image_grid_pinpoints": pinpoints, "vocab_size": WORDS,
         "hidden_size": HIDDEN,
         "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False,
@@ -193,5 +196,64 @@ def test_unknown_tensors_are_refused():
     with pytest.raises(EcgError, match="no part"):
         new_key("model.resampler.weight", "model.vision_tower.")
     assert new_key("model.layers.0.self_attn.rotary_emb.inv_freq", "v.") is None
-    with pytest.raises(EcgError, match="needs --model"):
+    with pytest.raises(UsageError, match="needs --model"):
         make_backend("transformers", load_task("code15-test"), [])
+
+
+def test_llava_med_is_asked_as_it_was_taught(checkpoint, tmp_path):
+    source, _ = checkpoint
+    processor = transformers.AutoProcessor.from_pretrained(convert_llava(source, tmp_path / "converted"))
+    content = [{"type": "image"}, {"type": "text", "text": "Rhythm?"}]
+    messages = [{"role": "user", "content": content}]
+    more = [
+        {"role": "assistant", "content": [{"type": "text", "text": "AF."}]},
+        {"role": "user", "content": [{"type": "text", "text": "Sure?"}]},
+    ]
+    asked = processor.apply_chat_template(messages, add_generation_prompt=True)
+    again = processor.apply_chat_template([*messages, *more], add_generation_prompt=True)
+    if json.loads((source / "config.json").read_text())["model_type"] == "llava_mistral":
+        assert asked == "[INST] <image>\nRhythm? [/INST]"
+        assert again == "[INST] <image>\nRhythm? [/INST] AF. </s>[INST] Sure? [/INST]"
+    else:
+        assert asked.endswith("questions. USER: <image>\nRhythm? ASSISTANT:")
+        assert again.endswith("ASSISTANT: AF.</s> USER: Sure? ASSISTANT:")
+
+
+def test_all_of_a_wide_page_is_seen(checkpoint, tmp_path):
+    source, _ = checkpoint
+    processor = transformers.AutoProcessor.from_pretrained(convert_llava(source, tmp_path / "converted"))
+    page = np.full((30, 90, 3), 255, np.uint8)
+    page[:, :8], page[:, -8:] = 0, 0  # a bar at either end
+    pixels = processor(text=["<image>"], images=[page], return_tensors="pt")["pixel_values"]
+    whole = pixels.reshape(-1, *pixels.shape[-3:])[0, 0].numpy()
+    middle = whole[whole.shape[0] // 2]
+    assert middle[0] < middle.max() - 1, "the left bar is in the picture"
+    assert middle[-1] < middle.max() - 1, "the right bar is in the picture"
+
+
+@pytest.mark.parametrize("damage", ["missing", "unexpected", "of another shape"])
+def test_a_model_that_does_not_load_whole_is_not_asked(tmp_path, damage):
+    from safetensors.torch import load_file, save_file
+    from train import tiny
+
+    folder = tiny.write_model(tmp_path / "model")
+    assert make_backend("transformers", TASK, [], str(folder)).model == str(folder)
+    tensors = load_file(folder / "model.safetensors")
+    name = "model.connector.modality_projection.proj.weight"
+    if damage == "missing":
+        del tensors[name]
+    elif damage == "unexpected":
+        tensors["model.resampler.weight"] = torch.zeros(3)
+    else:
+        tensors[name] = torch.zeros(5, 5)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EcgError, match=damage):
+        make_backend("transformers", TASK, [], str(folder))
+
+
+def test_minicpm_is_sent_to_its_own_environment(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "minicpmv"}))
+    with pytest.raises(UsageError, match=r"minicpmv_server\.py"):
+        make_backend("transformers", TASK, [], str(tmp_path))
+    with pytest.raises(EcgError, match="absent"):
+        make_backend("transformers", TASK, [], str(tmp_path / "absent"))

@@ -20,7 +20,8 @@ import pytest
 from ecgvlm.bench.backends import Ask, make_backend
 from ecgvlm.bench.gold import Item, Prediction, Predictions
 from ecgvlm.bench.judge import judge_with_model
-from ecgvlm.bench.runner import Limits, run_task
+from ecgvlm.bench.retries import RequestLimits
+from ecgvlm.bench.runner import run_task
 from ecgvlm.bench.task import load_task
 
 pytestmark = [
@@ -62,21 +63,21 @@ def test_run_and_resume(server, tmp_path):
         Item(str(i), (f"The rate is {r} per minute. Is that fast or slow?",), ("ST",))
         for i, r in enumerate((40, 140))
     ]
-    backend = make_backend("openai-compatible", task, items, "smollm2-135m", server)
+    backend = make_backend("openai-compatible", task, items, "smollm2-135m", base_url=server)
     reply = backend.ask(Ask("Say yes.", max_tokens=8))
     assert reply.text.strip()
     assert 0 < reply.output_tokens <= 8
-    done = run_task(task, items, backend, tmp_path, Limits(workers=1))
+    done = run_task(task, items, backend, tmp_path, RequestLimits(workers=1))
     assert (done.done, done.failures, done.cached) == (2, 0, 0)
-    again = run_task(task, items, backend, tmp_path, Limits(workers=1))
+    again = run_task(task, items, backend, tmp_path, RequestLimits(workers=1))
     assert again.cached == 2
 
 
 def test_a_text_only_server_fails_on_pictures_and_is_not_scored(server, tmp_path):
     task = load_task("code15-test")
     items = [Item("0", ("Which?",), ("AF",), b"\x89PNG\r\n\x1a\n")]
-    backend = make_backend("openai-compatible", task, items, "smollm2-135m", server)
-    done = run_task(task, items, backend, tmp_path, Limits(attempts=1))
+    backend = make_backend("openai-compatible", task, items, "smollm2-135m", base_url=server)
+    done = run_task(task, items, backend, tmp_path, RequestLimits(attempts=1))
     assert done.failures == 1
     assert "error" in json.loads((tmp_path / "predictions.jsonl").read_text())
 
@@ -85,5 +86,7 @@ def test_judge_with_structured_output(server, tmp_path):
     task = load_task("ptb-test-report")
     items = [Item("0", ("Report?",), ("Sinus rhythm. Normal ECG.",))]
     predictions = Predictions({"0": Prediction("0", "Sinus rhythm.")}, 0, 0)
-    out = judge_with_model(task, items, predictions, "smollm2-135m", tmp_path, server, Limits(attempts=1))
+    out = judge_with_model(
+        task, items, predictions, "smollm2-135m", tmp_path, server, RequestLimits(attempts=1)
+    )
     assert 0 <= out["judge"] <= 1

@@ -13,17 +13,21 @@ import cv2
 import numpy as np
 import pytest
 from servers import PNG, serving
+from typer.testing import CliRunner
 
 from ecgvlm.bench.backends import Failure, Reply, make_backend
+from ecgvlm.bench.backends.base import Usage
+from ecgvlm.bench.cli import app
 from ecgvlm.bench.controls import control_images
 from ecgvlm.bench.gold import Item, load_gold, load_predictions
-from ecgvlm.bench.runner import Limits, Price, Progress, price_of, run_task
+from ecgvlm.bench.retries import RequestLimits
+from ecgvlm.bench.runner import Price, RunProgress, price_of, run_task
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
 TASK = load_task("code15-test")
-QUICK = Limits(workers=4, attempts=3, longest_wait=0.01)
+QUICK = RequestLimits(workers=4, attempts=3, longest_wait=0.01)
 
 
 class Fake:
@@ -91,7 +95,7 @@ def test_changed_words_picture_or_parameters_are_asked_anew(tmp_path):
     assert len(backend.asked) == 2
     warmer = Fake()
     warmer.parameters = {"temperature": 1}
-    with pytest.raises(EcgError, match="another run"):
+    with pytest.raises(UsageError, match="another run"):
         run_task(TASK, items, warmer, tmp_path, QUICK)
 
 
@@ -115,8 +119,8 @@ def test_retries_are_bounded(tmp_path):
 
 def test_retry_after_is_kept(tmp_path):
     with serving("openai", faults=[(429, {"Retry-After": "0.4"})]) as server:
-        backend = make_backend("openai-compatible", TASK, [], "m", server.url)
-        done = run_task(TASK, rows(1), backend, tmp_path, Limits(workers=1))
+        backend = make_backend("openai-compatible", TASK, [], "m", base_url=server.url)
+        done = run_task(TASK, rows(1), backend, tmp_path, RequestLimits(workers=1))
     assert done.failures == 0
     assert 0.4 <= server.times[1] - server.times[0] < 2
 
@@ -127,30 +131,53 @@ def test_a_wrong_key_ends_the_run(tmp_path):
         | {"0 AF": [Failure("auth", "key")]}
     )
     with pytest.raises(EcgError, match="auth"):
-        run_task(TASK, rows(40), backend, tmp_path, Limits(workers=1))
+        run_task(TASK, rows(40), backend, tmp_path, RequestLimits(workers=1))
     assert len(backend.asked) < 10
+
+
+def test_questions_that_all_fail_alike_end_the_run(tmp_path):
+    plan = {
+        row.turns[0]: [Failure("bad_request", f"request {k}: no pictures")] for k, row in enumerate(rows(40))
+    }
+    backend = Fake(plan)
+    with pytest.raises(EcgError, match=r"all failed alike.*no pictures"):
+        run_task(TASK, rows(40), backend, tmp_path, RequestLimits(workers=1))
+    assert len(backend.asked) < 12
+    assert load_predictions(tmp_path / "predictions.jsonl").failures >= 8
+    mixed = Fake({row.turns[0]: [Failure("bad_request", "no")] for row in rows(40)[1:]})
+    assert run_task(TASK, rows(40), mixed, tmp_path / "mixed", RequestLimits(workers=1)).failures == 39
+
+
+def test_failures_that_cost_are_counted(tmp_path):
+    backend = Fake({"0 AF": [Failure("no_answer", "cut", usage=Usage(1000, 4000))]})
+    done = run_task(TASK, rows(1), backend, tmp_path, QUICK, price=Price(1.0, 10.0))
+    assert done.failures == 1
+    assert done.cost == pytest.approx(0.041)
+    again = run_task(TASK, rows(1), backend, tmp_path, QUICK, price=Price(1.0, 10.0))
+    assert (again.cached, again.failures) == (0, 0), "a failure is asked again"
 
 
 def test_budget(tmp_path):
     price = Price(10.0, 10.0)  # 1.1 cents an answer
-    limits = Limits(workers=4, max_cost=0.1)
+    limits = RequestLimits(workers=4, max_cost=0.1)
     done = run_task(TASK, rows(40), Fake(), tmp_path, limits, price=price)
     assert 0 < done.cost <= 0.1
     assert done.failures > 0
     assert "budget" in (tmp_path / "predictions.jsonl").read_text()
-    with pytest.raises(EcgError, match="no price"):
+    with pytest.raises(UsageError, match="no price"):
         run_task(TASK, rows(1), Fake(), tmp_path / "x", limits)
 
 
 def test_prices():
     assert price_of("gpt-4o-mini-2024-07-18").input < price_of("gpt-4o-2024-08-06").input
     assert price_of("unheard-of") is None
+    assert all(price_of(m) for m in ("gpt-6.2-astra", "claude-opus-5-5-20260922", "gemini-4-neon"))
     assert Price(2.0, 8.0).of(1_000_000, 500_000) == 6.0
 
 
 def test_rate(tmp_path):
     began = time.monotonic()
-    run_task(TASK, rows(10), Fake(), tmp_path, Limits(workers=8, rate=50))
+    run_task(TASK, rows(10), Fake(), tmp_path, RequestLimits(workers=8, rate=50))
     assert time.monotonic() - began >= 9 / 50
 
 
@@ -159,7 +186,9 @@ def test_scores_do_not_depend_on_workers_or_order(tmp_path):
     results = []
     for k, (workers, order) in enumerate([(1, items), (8, items), (3, items[::-1])]):
         out = tmp_path / str(k)
-        run_task(TASK, order, make_backend("trivial", TASK, items, "random"), out, Limits(workers=workers))
+        run_task(
+            TASK, order, make_backend("trivial", TASK, items, "random"), out, RequestLimits(workers=workers)
+        )
         results.append(score(TASK, items, load_predictions(out / "predictions.jsonl"), replicates=50))
     assert results[0] == results[1] == results[2]
 
@@ -176,23 +205,23 @@ def test_two_turns(tmp_path):
 
 
 def test_progress():
-    p = Progress(total=10, done=4, cached=2)
+    p = RunProgress(total=10, done=4, cached=2)
     p.started -= 6
     assert p.eta == pytest.approx(18, abs=0.1)
-    assert Progress(total=3).eta is None
+    assert RunProgress(total=3).eta is None
 
 
 KILLED = """
 import sys, time
 sys.path.insert(0, {tests!r})
-from test_runner import Fake, Limits, TASK, rows, run_task
+from test_runner import Fake, RequestLimits, TASK, rows, run_task
 from pathlib import Path
 class Slow(Fake):
     def ask(self, ask):
         time.sleep(0.02)
         print("answered", flush=True)
         return super().ask(ask)
-run_task(TASK, rows(200), Slow(), Path({out!r}), Limits(workers=2))
+run_task(TASK, rows(200), Slow(), Path({out!r}), RequestLimits(workers=2))
 """
 
 
@@ -242,3 +271,31 @@ def test_controls():
         control_images(items, "upside-down")
     with pytest.raises(EcgError, match="too few"):
         control_images(items[:2], "shuffled")
+
+
+def item_dict(item):
+    turns = [{"from": "human", "value": item.turns[0]}, {"from": "gpt", "value": item.golds[0]}]
+    return {"id": item.id, "conversations": turns}
+
+
+@pytest.mark.parametrize(
+    ("faults", "status", "said"),
+    [
+        ([], 0, "4 rows"),
+        ([{"status": 429, "reply": {"error": {"message": "x", "code": "insufficient_quota"}}}], 1, "quota"),
+        ([{"status": 400, "reply": {"error": {"message": "no pictures here"}}}] * 4, 1, "4 failed"),
+    ],
+    ids=["answers", "no money", "refused"],
+)
+def test_the_commands_exit_status(tmp_path, monkeypatch, faults, status, said):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-SecretSecret0123456789")
+    (tmp_path / "gold.json").write_text(json.dumps([item_dict(item) for item in rows(4)]))
+    with serving("openai", faults=faults) as server:
+        done = CliRunner().invoke(app, [
+            "run", "--task", "code15", "--backend", "openai", "--model", "m", "--base-url", server.url,
+            "--gold", str(tmp_path / "gold.json"), "--out", str(tmp_path / "run"), "--max-tokens", "77",
+            "--workers", "1",
+        ])  # fmt: skip
+    assert done.exit_code == status, done.output
+    assert said in done.output
+    assert server.bodies[0]["max_completion_tokens"] == 77

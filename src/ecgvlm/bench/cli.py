@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
 app = typer.Typer(no_args_is_help=True)
 TaskName = Annotated[
@@ -18,9 +22,15 @@ TaskName = Annotated[
 ]
 
 
-def _fail(error: EcgError) -> typer.Exit:
-    Console(stderr=True, soft_wrap=True).print(f"[red]{error.code}[/]: {error.message}", highlight=False)
-    return typer.Exit(1)
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """What a user can act on ends the command with one line on standard error and status 1."""
+    try:
+        yield
+    except (EcgError, UsageError) as error:
+        kind = error.code if isinstance(error, EcgError) else "usage"
+        Console(stderr=True, soft_wrap=True).print(f"[red]{kind}[/]: {escape(str(error))}", highlight=False)
+        raise typer.Exit(1) from None
 
 
 @app.callback()
@@ -48,7 +58,7 @@ def score(
     from ecgvlm.bench.score import score as score_answers
     from ecgvlm.bench.task import load_task
 
-    try:
+    with _one_line():
         loaded, items, answers = load_task(task), load_gold(gold), load_predictions(pred)
         chosen = [parser] if parser else list(PARSERS)
         scores = [score_answers(loaded, items, answers, name, replicates, seed) for name in chosen]
@@ -57,8 +67,6 @@ def score(
             if against
             else []
         )
-    except EcgError as error:
-        raise _fail(error) from None
     first = scores[0]
     for count, what in (
         (first.missing, "gold rows have no answer and are not scored"),
@@ -115,6 +123,17 @@ def run(
     max_cost: Annotated[float | None, typer.Option(help="US dollars, at most.")] = None,
     price_input: Annotated[float | None, typer.Option(help="Dollars per million input tokens.")] = None,
     price_output: Annotated[float | None, typer.Option(help="Dollars per million output tokens.")] = None,
+    temperature: Annotated[str, typer.Option(help="Of hosted models; none leaves it to the model.")] = "0",
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of an answer, thinking included; else the task's own.")
+    ] = None,
+    thinking: Annotated[
+        str | None,
+        typer.Option(help="A hosted model's effort (low, high ...), or tokens on top of --max-tokens."),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the code in a local model's folder.")
+    ] = False,
     attempts: Annotated[int, typer.Option(min=1, help="Tries of a request.")] = 5,
     timeout: Annotated[float, typer.Option(help="Seconds a request may take.")] = 120.0,
     limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
@@ -127,13 +146,20 @@ def run(
     from ecgvlm.bench.backends import make_backend
     from ecgvlm.bench.controls import control_images
     from ecgvlm.bench.gold import load_gold, load_hub
-    from ecgvlm.bench.runner import Limits, Price, Progress, price_of, run_task
+    from ecgvlm.bench.retries import RequestLimits
+    from ecgvlm.bench.runner import Price, RunProgress, price_of, run_task
     from ecgvlm.bench.task import load_task
 
-    try:
+    with _one_line():
         loaded = load_task(task)
-        items = (load_gold(gold, images) if gold else load_hub(loaded))[:limit]
-        system = make_backend(backend, loaded, items, model, base_url, timeout, seed)
+        if max_tokens is not None:
+            loaded = replace(loaded, max_tokens=max_tokens)
+        rows = load_gold(gold, images) if gold else load_hub(loaded)
+        items = rows[:limit]
+        system = make_backend(
+            backend, loaded, items, model, base_url=base_url, timeout=timeout, seed=seed,
+            temperature=_temperature(temperature), thinking=thinking, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
         price = price_of(system.model)
         if price_input is not None and price_output is not None:
             price = Price(price_input, price_output)
@@ -142,17 +168,29 @@ def run(
         with Bar(BarColumn(), TextColumn(text), console=Console(stderr=True)) as bar:
             line = bar.add_task("", total=len(items), note="")
 
-            def report(p: Progress) -> None:
+            def report(p: RunProgress) -> None:
                 left = "" if p.eta is None else f", {p.eta:.0f} s to go"
                 bar.update(line, completed=p.done, note=f"{p.failures} failures, ${p.cost:.4f}{left}")
 
-            limits = Limits(workers, rate, max_cost, attempts)
-            done = run_task(loaded, items, system, out, limits, shown, price, control, report)
-    except EcgError as error:
-        raise _fail(error) from None
+            limits = RequestLimits(workers, rate, max_cost, attempts)
+            done = run_task(loaded, items, system, out, limits, shown, price, control, report, len(rows))
     typer.echo(f"{done.done} rows: {done.cached} from earlier, {done.failures} failed, ${done.cost:.4f}")
-    if done.failures < done.done:
-        score(task, out / "gold.json", out / "predictions.jsonl")
+    if done.failures:
+        typer.echo(f"note: {done.failures} of {done.done} failed, the last with {done.reason}", err=True)
+    for name in sorted(getattr(system, "left_out", ())):
+        typer.echo(f"note: the model takes no {name}; asked without it", err=True)
+    if done.failures == done.done:
+        raise typer.Exit(1)
+    score(task, out / "gold.json", out / "predictions.jsonl")
+
+
+def _temperature(text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--temperature must be a number or none, not {text!r}") from None
 
 
 @app.command()
@@ -167,10 +205,11 @@ def judge(
 ) -> None:
     """Judges reports: by facts (ours, asks no one) and, with --model, by a language model."""
     from ecgvlm.bench.facts import judge_reports
-    from ecgvlm.bench.runner import Limits, write_text
+    from ecgvlm.bench.retries import RequestLimits
+    from ecgvlm.bench.runner import write_text
     from ecgvlm.bench.table import load_run
 
-    try:
+    with _one_line():
         run = load_run(folder)
         facts = judge_reports(run.gold, run.predictions, replicates)
         write_text(folder / "facts.json", json.dumps(facts, indent=1) + "\n")
@@ -178,14 +217,12 @@ def judge(
         if model is not None:
             from ecgvlm.bench.judge import judge_with_model
 
-            limits = Limits(workers=workers)
+            limits = RequestLimits(workers=workers)
             marks = judge_with_model(
                 run.task, run.gold, run.predictions, model, folder, base_url, limits, replicates
             )
             write_text(folder / "judge.json", json.dumps(marks, indent=1) + "\n")
             shown = {"facts": shown, "model": marks}
-    except EcgError as error:
-        raise _fail(error) from None
     typer.echo(json.dumps(shown, indent=1))
 
 
@@ -202,10 +239,8 @@ def table(
     from ecgvlm.bench.runner import write_text
     from ecgvlm.bench.table import find_runs, leaderboard, to_csv, to_html, to_markdown
 
-    try:
+    with _one_line():
         rows = leaderboard(find_runs(folders), parser, replicates)
-    except EcgError as error:
-        raise _fail(error) from None
     typer.echo(to_markdown(rows), nl=False)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -226,10 +261,8 @@ def report(
     from ecgvlm.bench.table import load_run
 
     path = out or folder / "report.html"
-    try:
+    with _one_line():
         write_text(path, report_page(load_run(folder), parser, replicates))
-    except EcgError as error:
-        raise _fail(error) from None
     typer.echo(str(path))
 
 
@@ -252,15 +285,13 @@ def build(
     from ecgvlm.bench.build import build_task
     from ecgvlm.bench.task import load_task
 
-    try:
+    with _one_line():
         wanted = [int(f) for f in folds.split(",")] if folds else None
         loaded = load_task(task)
         skipped: list[str] | None = [] if skip_damaged else None
         n = build_task(
             loaded, records, out, pages.split(","), seed, wanted, limit, layout, licence, skipped=skipped
         )
-    except EcgError as error:
-        raise _fail(error) from None
     for message in skipped or ():
         typer.echo(f"skipped: {message}", err=True)
     typer.echo(f"{n} rows in {out / loaded.name}.json")

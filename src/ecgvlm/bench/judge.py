@@ -23,7 +23,7 @@ from ecgvlm.bench import metrics
 from ecgvlm.bench.backends.base import Failure, api_key, sdk_failure
 from ecgvlm.bench.gold import Item, Predictions
 from ecgvlm.bench.parsers import final_answer
-from ecgvlm.bench.runner import DEFAULT, Limits, with_retries
+from ecgvlm.bench.retries import DEFAULT, RequestLimits, with_retries
 from ecgvlm.bench.store import AnswerStore
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError
@@ -72,7 +72,7 @@ def judge_with_model(
     model: str,
     out: Path,
     base_url: str | None = None,
-    limits: Limits = DEFAULT,
+    limits: RequestLimits = DEFAULT,
     replicates: int = 1000,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
+import re
 import threading
 import time
 import tomllib
@@ -17,31 +17,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import tenacity
-
-from ecgvlm.bench.backends.base import Ask, Backend, Failure, Reply
+from ecgvlm.atomic import write_file
+from ecgvlm.bench.backends.base import Ask, Backend, Reply
 from ecgvlm.bench.gold import Item
+from ecgvlm.bench.retries import DEFAULT, Pace, RequestLimits, with_retries
 from ecgvlm.bench.store import AnswerStore, answer_key
 from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
-LONGEST_WAIT = 120.0  # s, however long a server asks to wait
-
-
-@dataclass(frozen=True)
-class Limits:
-    """workers: requests at once. rate: requests a second. max_cost: US dollars. attempts: tries of one
-    request.
-    """
-
-    workers: int = 4
-    rate: float | None = None
-    max_cost: float | None = None
-    attempts: int = 5
-    longest_wait: float = LONGEST_WAIT
-
-
-DEFAULT = Limits()
+# So many first answers that are all the same failure, and the rest is not asked.
+COMMON_REFUSAL = 8
 
 
 @dataclass(frozen=True)
@@ -63,9 +48,9 @@ def price_of(model: str) -> Price | None:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """What a run has done so far. cached: answered by an earlier run. cost: US dollars, of this run's
-    requests.
+    requests. reason: of the last failure.
     """
 
     total: int
@@ -73,6 +58,7 @@ class Progress:
     cached: int = 0
     failures: int = 0
     cost: float = 0.0
+    reason: str = ""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -84,208 +70,197 @@ class Progress:
         return (time.monotonic() - self.started) / asked * (self.total - self.done)
 
 
-class _Pace:
-    """Hands out start times no closer than the rate allows."""
-
-    def __init__(self, rate: float | None):
-        self._gap = 1 / rate if rate else 0.0
-        self._next = 0.0
-        self._lock = threading.Lock()
-
-    def wait(self, stop: threading.Event) -> None:
-        if not self._gap:
-            return
-        with self._lock:
-            at = max(time.monotonic(), self._next)
-            self._next = at + self._gap
-        stop.wait(at - time.monotonic())
-
-
 def run_task(
     task: Task,
     items: Sequence[Item],
     backend: Backend,
     out: Path,
-    limits: Limits = DEFAULT,
+    limits: RequestLimits = DEFAULT,
     images: Callable[[Item], bytes | None] = Item.image_bytes,
     price: Price | None = None,
     control: str = "none",
-    report: Callable[[Progress], None] = lambda _: None,
-) -> Progress:
+    report: Callable[[RunProgress], None] = lambda _: None,
+    whole: int | None = None,
+) -> RunProgress:
     """Asks about every row that has no answer yet and writes `predictions.jsonl` (in gold order) to `out`.
 
-    Each answer is kept the moment it comes (`AnswerStore`); a second call asks only for what is missing or
-    failed. A failed row gets {"id", "error"} in the predictions. Raises EcgError where the budget cannot
-    be kept (no price known) or every request must fail (wrong key, no such model); what was answered until
-    then is kept.
+    whole: rows of the whole set, where items are some of them only; a table then says so. Each answer is kept
+    the moment it comes (`AnswerStore`); a second call asks only for what is missing or failed. A failed row
+    gets {"id", "error"} in the predictions. Raises UsageError where the budget cannot be kept (no price
+    known), and EcgError where every request must fail (wrong key, no such model, no money left) or the first
+    ones all fail alike; what was answered until then is kept.
     """
     if limits.max_cost is not None and price is None:
-        raise EcgError(
-            "unsupported_format", f"no price of {backend.model!r} is known: --price-input and --price-output"
-        )
-    _write_run(task, items, backend, out, control)
-    store = AnswerStore(out)
-    progress = Progress(len(items))
-    results: dict[str, dict[str, Any]] = {}
-    stop = threading.Event()
+        raise UsageError(f"no price of {backend.model!r} is known: --price-input and --price-output")
+    _write_run(task, items, backend, out, control, whole)
+    asking = _Asking(task, backend, AnswerStore(out), limits, images, _Budget(price, limits.max_cost))
+    asking.progress, asking.report = RunProgress(len(items)), report
     try:
-        _ask_all(task, items, backend, store, limits, images, price, report, progress, results, stop)
+        asking.go(items)
     finally:
-        stop.set()
-        store.close()
-        _write_predictions(items, results, out)
-    return progress
+        asking.close()
+        _write_predictions(items, asking.results, out)
+    return asking.progress
 
 
-def _ask_all(
-    task: Task,
-    items: Sequence[Item],
-    backend: Backend,
-    store: AnswerStore,
-    limits: Limits,
-    images: Callable[[Item], bytes | None],
-    price: Price | None,
-    report: Callable[[Progress], None],
-    progress: Progress,
-    results: dict[str, dict[str, Any]],
-    stop: threading.Event,
-) -> None:
-    pace = _Pace(limits.rate)
-    flying: dict[Future[dict[str, Any]], tuple[str, Ask, Item, list[tuple[str, str]], float]] = {}
-    waiting = iter(items)
-    same: dict[str, list[Item]] = {}  # rows that wait for a request already in flight
-    reserved, dearest = 0.0, 0.0
+@dataclass(frozen=True)
+class _Flight:
+    """A request under way: its row and the turns before it. estimate: what it may cost, in US dollars."""
 
-    def settle(item: Item, row: dict[str, Any]) -> None:
-        results[item.id] = row
-        progress.done += 1
-        progress.failures += "error" in row
-        report(progress)
-
-    with ThreadPoolExecutor(limits.workers) as pool:
-
-        def start(item: Item, history: list[tuple[str, str]]) -> None:
-            """Answers a row from the store as far as it can, then sends its next question."""
-            nonlocal reserved
-            try:
-                image = images(item)
-            except EcgError as error:
-                settle(item, {"error": f"{error.code}: {error.message}"})
-                return
-            while len(history) < len(item.turns):
-                ask = Ask(item.turns[len(history)], image, tuple(history), task.max_tokens, item.id)
-                key = answer_key(backend, ask)
-                kept = store.get(key)
-                if kept is None:
-                    break
-                history = [*history, (ask.prompt, kept["text"])]
-            else:
-                progress.cached += 1
-                assert kept is not None  # a row has at least one turn
-                settle(item, _answer(kept, history))
-                return
-            if key in same:
-                same[key].append(item)
-                return
-            estimate = max(dearest, price.of(_tokens(ask), task.max_tokens)) if price else 0.0
-            if limits.max_cost is not None and progress.cost + reserved + estimate > limits.max_cost:
-                settle(item, {"error": "budget: not asked, the budget is spent"})
-                return
-            reserved += estimate
-            same[key] = []
-            future = pool.submit(_request, backend, ask, limits, pace, stop)
-            flying[future] = (key, ask, item, history, estimate)
-
-        try:
-            exhausted = False
-            while flying or not exhausted:
-                while len(flying) < 2 * limits.workers and not exhausted:
-                    item = next(waiting, None)
-                    if item is None:
-                        exhausted = True
-                    else:
-                        start(item, [])
-                if not flying:
-                    continue
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    key, ask, item, history, estimate = flying.pop(future)
-                    reserved -= estimate
-                    row = future.result()
-                    cost = price.of(row.get("input_tokens", 0), row.get("output_tokens", 0)) if price else 0.0
-                    progress.cost += cost
-                    dearest = max(dearest, cost)
-                    store.add(key, {"id": item.id} | row)
-                    others = same.pop(key)
-                    if "error" in row:
-                        for each in (item, *others):
-                            settle(each, {"error": row["error"]})
-                        if row.get("fatal"):
-                            raise EcgError(
-                                "unsupported_format", f"{backend.name} {backend.model}: {row['error']}"
-                            )
-                        continue
-                    turns = [*history, (ask.prompt, row["text"])]
-                    if len(turns) < len(item.turns):
-                        start(item, turns)
-                    else:
-                        settle(item, _answer(row, turns))
-                    for each in others:
-                        start(each, [])
-        except BaseException:
-            stop.set()
-            for future in flying:
-                future.cancel()
-            raise
+    key: str
+    ask: Ask
+    item: Item
+    history: list[tuple[str, str]]
+    estimate: float
 
 
-def with_retries(
-    call: Callable[[], dict[str, Any]], limits: Limits, stop: threading.Event | None = None
-) -> dict[str, Any]:
-    """What `call` returns, or a row with "error" once its failures are final or its attempts spent.
+class _Budget:
+    """Keeps the cost of what is asked, and of what is under way at most, below a limit in US dollars."""
 
-    Between tries it waits as long as the server asked, else exponentially longer, with jitter either way.
+    def __init__(self, price: Price | None, most: float | None):
+        self.price, self.most = price, most
+        self.spent = self.reserved = self.dearest = 0.0
+
+    def reserve(self, ask: Ask) -> float | None:
+        """What the question may cost, now set aside; None where that is too much."""
+        if self.price is None:
+            return 0.0
+        estimate = max(self.dearest, self.price.of(_tokens(ask), ask.max_tokens))
+        if self.most is not None and self.spent + self.reserved + estimate > self.most:
+            return None
+        self.reserved += estimate
+        return estimate
+
+    def pay(self, flight: _Flight, row: dict[str, Any]) -> float:
+        """What the answer cost, instead of what was set aside for it."""
+        self.reserved -= flight.estimate
+        tokens = row.get("input_tokens", 0), row.get("output_tokens", 0)
+        cost = self.price.of(*tokens) if self.price else 0.0
+        self.spent += cost
+        self.dearest = max(self.dearest, cost)
+        return cost
+
+
+class _Asking:
+    """The loop of one run: rows that wait, requests under way, answers that have come.
+
+    results: row id -> {"text", ...} or {"error"}.
     """
-    stop = stop or threading.Event()
 
-    def pause(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        after = error.after if isinstance(error, Failure) else None
-        if after is not None:  # a little more than asked, so that workers do not come back all at once
-            return min(after * random.uniform(1.0, 1.1), limits.longest_wait)
-        return min(random.uniform(0.5, 1.0) * 2 ** (state.attempt_number - 1), limits.longest_wait)
+    progress: RunProgress
+    report: Callable[[RunProgress], None]
 
-    def sleep(seconds: float) -> None:
-        stop.wait(seconds)
+    def __init__(
+        self, task: Task, backend: Backend, store: AnswerStore, limits: RequestLimits,
+        images: Callable[[Item], bytes | None], budget: _Budget,
+    ):  # fmt: skip
+        self.task, self.backend, self.store = task, backend, store
+        self.limits, self.images, self.budget = limits, images, budget
+        self.results: dict[str, dict[str, Any]] = {}
+        self._pace, self._stop = Pace(limits.rate), threading.Event()
+        self._pool = ThreadPoolExecutor(limits.workers)
+        self._flying: dict[Future[dict[str, Any]], _Flight] = {}
+        self._same: dict[str, list[Item]] = {}  # rows that wait for a request already under way
+        self._refusals: list[str] | None = []  # None from the first answer on
 
-    retrying = tenacity.Retrying(
-        stop=tenacity.stop_any(
-            tenacity.stop_after_attempt(limits.attempts), tenacity.stop_when_event_set(stop)
-        ),
-        wait=pause,
-        retry=tenacity.retry_if_exception(lambda e: isinstance(e, Failure) and e.retryable),
-        sleep=sleep,
-        reraise=True,
-    )
-    try:
-        return retrying(call)
-    except Failure as error:
-        attempts = retrying.statistics.get("attempt_number", 1)
-        return {"error": str(error), "kind": error.kind, "fatal": error.fatal, "attempts": attempts}
-    except EcgError as error:
-        return {"error": f"{error.code}: {error.message}", "kind": error.code}
+    def go(self, items: Sequence[Item]) -> None:
+        waiting = iter(items)
+        more = True
+        while more or self._flying:
+            while more and len(self._flying) < 2 * self.limits.workers:
+                item = next(waiting, None)
+                if item is None:
+                    more = False
+                else:
+                    self._start(item, [])
+            if self._flying:
+                for future in wait(self._flying, return_when=FIRST_COMPLETED).done:
+                    self._land(self._flying.pop(future), future.result())
 
+    def close(self) -> None:
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+        self.store.close()
 
-def _request(
-    backend: Backend, ask: Ask, limits: Limits, pace: _Pace, stop: threading.Event
-) -> dict[str, Any]:
-    """One request with its retries, as a row to keep."""
-    began = time.monotonic()
+    def _start(self, item: Item, history: list[tuple[str, str]]) -> None:
+        """Answers a row from the store as far as it can, then sends its next question."""
+        try:
+            image = self.images(item)
+        except EcgError as error:
+            self._settle(item, {"error": f"{error.code}: {error.message}"})
+            return
+        kept: dict[str, Any] = {}
+        while len(history) < len(item.turns):
+            ask = Ask(item.turns[len(history)], image, tuple(history), self.task.max_tokens, item.id)
+            key = answer_key(self.backend, ask)
+            found = self.store.get(key)
+            if found is None:
+                self._send(key, ask, item, history)
+                return
+            kept, history = found, [*history, (ask.prompt, found["text"])]
+        self.progress.cached += 1
+        self._settle(item, _answer(kept, history))
 
-    def once() -> dict[str, Any]:
-        pace.wait(stop)
-        return _row(backend.ask(ask), time.monotonic() - began)
+    def _send(self, key: str, ask: Ask, item: Item, history: list[tuple[str, str]]) -> None:
+        if key in self._same:
+            self._same[key].append(item)
+            return
+        estimate = self.budget.reserve(ask)
+        if estimate is None:
+            self._settle(item, {"error": "budget: not asked, the budget is spent"})
+            return
+        self._same[key] = []
+        future = self._pool.submit(self._request, ask)
+        self._flying[future] = _Flight(key, ask, item, history, estimate)
 
-    return with_retries(once, limits, stop)
+    def _request(self, ask: Ask) -> dict[str, Any]:
+        """One request with its retries, as a row to keep."""
+        began = time.monotonic()
+
+        def once() -> dict[str, Any]:
+            self._pace.wait(self._stop)
+            return _row(self.backend.ask(ask), time.monotonic() - began)
+
+        return with_retries(once, self.limits, self._stop)
+
+    def _land(self, flight: _Flight, row: dict[str, Any]) -> None:
+        """Keeps what came; goes on with the row's next turn, and with the rows that waited for the same."""
+        self.progress.cost += self.budget.pay(flight, row)
+        self.store.add(flight.key, {"id": flight.item.id} | row)
+        others = self._same.pop(flight.key)
+        if "error" in row:
+            for each in (flight.item, *others):
+                self._settle(each, {"error": row["error"]})
+            self._give_up_if_all_fail(row)
+            return
+        self._refusals = None
+        turns = [*flight.history, (flight.ask.prompt, row["text"])]
+        if len(turns) < len(flight.item.turns):
+            self._start(flight.item, turns)
+        else:
+            self._settle(flight.item, _answer(row, turns))
+        for each in others:
+            self._start(each, [])
+
+    def _give_up_if_all_fail(self, row: dict[str, Any]) -> None:
+        """Raises EcgError where the failure is that of every request, by its kind or by those before it."""
+        who = f"{self.backend.name} {self.backend.model}"
+        if row.get("fatal"):
+            raise EcgError("unsupported_format", f"{who}: {row['error']}")
+        if self._refusals is None:
+            return
+        self._refusals.append(re.sub(r"\d+", "0", row["error"]))
+        if len(self._refusals) >= COMMON_REFUSAL and len(set(self._refusals)) == 1:
+            said = f"the first {len(self._refusals)} questions all failed alike, the rest were not asked"
+            raise EcgError("unsupported_format", f"{who}: {said}: {row['error']}")
+
+    def _settle(self, item: Item, row: dict[str, Any]) -> None:
+        self.results[item.id] = row
+        self.progress.done += 1
+        if "error" in row:
+            self.progress.failures += 1
+            self.progress.reason = row["error"]
+        self.report(self.progress)
 
 
 def _row(reply: Reply, seconds: float) -> dict[str, Any]:
@@ -310,19 +285,20 @@ def _answer(row: dict[str, Any], turns: list[tuple[str, str]]) -> dict[str, Any]
     return keep | ({"turns": [answer for _, answer in turns]} if len(turns) > 1 else {})
 
 
-def _write_run(task: Task, items: Sequence[Item], backend: Backend, out: Path, control: str) -> None:
+def _write_run(
+    task: Task, items: Sequence[Item], backend: Backend, out: Path, control: str, whole: int | None
+) -> None:
     """`run.json` and `gold.json`: who was asked what. A folder holds one run; another one's is refused."""
     out.mkdir(parents=True, exist_ok=True)
     run = {
         "task": task.name, "task_version": task.version, "backend": backend.name, "model": backend.model,
-        "parameters": backend.parameters, "control": control,
+        "parameters": backend.parameters, "max_tokens": task.max_tokens, "control": control,
     }  # fmt: skip
     path = out / "run.json"
-    if path.is_file() and (old := json.loads(path.read_text("utf-8"))) != run:
-        raise EcgError(
-            "unsupported_format",
-            f"{out} holds another run ({old['backend']} {old['model']} on {old['task']})",
-        )
+    if path.is_file():
+        old = json.loads(path.read_text("utf-8"))
+        if any(old.get(name, value) != value for name, value in run.items()):
+            raise UsageError(f"{out} holds another run ({old['backend']} {old['model']} on {old['task']})")
     rows = [
         {"id": i.id, "patient": i.patient, **i.meta, "conversations": [
             turn for q, a in zip(i.turns, i.golds)
@@ -330,7 +306,8 @@ def _write_run(task: Task, items: Sequence[Item], backend: Backend, out: Path, c
         ]} | ({"image": os.path.relpath(i.image, out)} if isinstance(i.image, Path) else {})
         for i in items
     ]  # fmt: skip
-    write_text(path, json.dumps(run, indent=1) + "\n")
+    asked = run | {"rows": len(items), "of": whole or len(items)}
+    write_text(path, json.dumps(asked, indent=1) + "\n")
     write_text(out / "gold.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
 
 
@@ -344,7 +321,5 @@ def _write_predictions(items: Sequence[Item], results: dict[str, dict[str, Any]]
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes beside, then renames."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, "utf-8")
-    beside.replace(path)
+    """Writes a text file beside its place, then renames it."""
+    write_file(path, text.encode("utf-8"))

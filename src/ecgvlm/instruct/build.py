@@ -21,6 +21,7 @@ import numpy as np
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
+from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.rows import PICTURES, Row
 from ecgvlm.paper.degrade import PAGE_KINDS
@@ -270,21 +271,6 @@ def _widened(style: PageStyle) -> PageStyle:
         grid_box=None,
         template=style.template if style.template in ("scale", "title", "none") else "report",
     )
-
-
-def fit(image: np.ndarray, width: int) -> np.ndarray:
-    """The picture [H, W, 3] on a canvas of its border's colour, scaled to exactly [width / 2, width, 3]."""
-    import cv2
-
-    h, w = image.shape[:2]
-    full = max(w, 2 * h), max((w + 1) // 2, h)
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    left, top = (full[0] - w) // 2, (full[1] - h) // 2
-    canvas = cv2.copyMakeBorder(
-        image, top, full[1] - h - top, left, full[0] - w - left, cv2.BORDER_CONSTANT,
-        value=[int(c) for c in np.median(border, axis=0)],
-    )  # fmt: skip
-    return cv2.resize(canvas, (width, width // 2), interpolation=cv2.INTER_AREA)
 
 
 class _JsonWriter:

@@ -2,71 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from typing import Any
 
-from ecgvlm.bench.backends.base import Ask, Backend, Failure, Reply
+from ecgvlm.bench.backends.base import Ask, Backend, Failure, Reply, Setup
 from ecgvlm.bench.gold import Item
 from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 
-__all__ = ["BACKENDS", "Ask", "Backend", "Failure", "Reply", "make_backend"]
+__all__ = ["BACKENDS", "Ask", "Backend", "Failure", "Reply", "Setup", "make_backend"]
 
-BACKENDS = (
-    "openai",
-    "openai-compatible",
-    "anthropic",
-    "gemini",
-    "transformers",
-    "pulse",
-    "ecgvlm",
-    "trivial",
-)
+# name -> where its class is, which is made from a `Setup`. A backend is added by a line.
+BACKENDS = {
+    "openai": "openai_chat:OpenAI",
+    "openai-compatible": "openai_chat:OpenAICompatible",
+    "anthropic": "anthropic_messages:Anthropic",
+    "gemini": "gemini:Gemini",
+    "transformers": "local:Transformers",
+    "pulse": "local:Pulse",
+    "ecgvlm": "ours:Ecgvlm",
+    "trivial": "trivial:Trivial",
+}
 
 
-def make_backend(
-    name: str,
-    task: Task,
-    items: Sequence[Item],
-    model: str | None = None,
-    base_url: str | None = None,
-    timeout: float = 120.0,
-    seed: int = 0,
-) -> Backend:
-    """A backend by name; its libraries are imported here and not before. Raises EcgError where one is
-    missing.
+def make_backend(name: str, task: Task, items: Sequence[Item], model: str | None = None, **options: Any):
+    """A backend by name; its libraries are imported here and not before. options: further fields of `Setup`.
+
+    Raises UsageError where there is none of that name, or a library is missing.
     """
+    if name not in BACKENDS:
+        raise UsageError(f"no backend {name!r}; there are: {', '.join(BACKENDS)}")
+    module, made = BACKENDS[name].split(":")
     try:
-        if name == "openai":
-            from ecgvlm.bench.backends.openai_chat import OpenAI
-
-            return OpenAI(model, base_url, timeout)
-        if name == "openai-compatible":
-            from ecgvlm.bench.backends.openai_chat import OpenAICompatible
-
-            return OpenAICompatible(model, base_url, timeout)
-        if name == "anthropic":
-            from ecgvlm.bench.backends.anthropic_messages import Anthropic
-
-            return Anthropic(model, base_url, timeout)
-        if name == "gemini":
-            from ecgvlm.bench.backends.gemini import Gemini
-
-            return Gemini(model, base_url, timeout)
-        if name in {"transformers", "pulse"}:
-            from ecgvlm.bench.backends.local import Pulse, Transformers
-
-            return Transformers(model) if name == "transformers" else Pulse(model)
-        if name == "ecgvlm":
-            from ecgvlm.bench.backends.ours import Ecgvlm
-
-            return Ecgvlm(task)
-        if name == "trivial":
-            from ecgvlm.bench.backends.trivial import Trivial
-
-            return Trivial(task, items, model, seed)
+        place = importlib.import_module(f"ecgvlm.bench.backends.{module}")
+        backend: Backend = getattr(place, made)(Setup(task, items, model, **options))
     except ImportError as error:
-        raise EcgError(
-            "unsupported_format",
-            f"backend {name} needs the package {error.name}: pip install 'ecgvlm[bench,train]'",
+        raise UsageError(
+            f"backend {name} needs the package {error.name}: pip install 'ecgvlm[bench,train]'"
         ) from None
-    raise EcgError("unsupported_format", f"no backend {name!r}; there are: {', '.join(BACKENDS)}")
+    return backend

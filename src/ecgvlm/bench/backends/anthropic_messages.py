@@ -5,56 +5,79 @@ from __future__ import annotations
 import base64
 from typing import Any, cast
 
-from ecgvlm.bench.backends.base import EXAM_PREAMBLE, Ask, Failure, Reply, api_key, media_type, sdk_failure
+from ecgvlm.bench.backends.base import (
+    EXAM_PREAMBLE,
+    Ask,
+    Failure,
+    Reply,
+    Setup,
+    Usage,
+    api_key,
+    media_type,
+    sdk_failure,
+)
+from ecgvlm.bench.backends.hosted import Hosted, checked, token_budget
 
 
-class Anthropic:
+class Anthropic(Hosted):
     """`ANTHROPIC_API_KEY=... ecgvlm bench run --task code15 --backend anthropic --model claude-... --out
     DIR`
     """
 
     name = "anthropic"
+    default_model = "claude-3-5-sonnet-20240620"
 
-    def __init__(self, model: str | None = None, base_url: str | None = None, timeout: float = 120.0):
+    def __init__(self, setup: Setup):
         import anthropic
 
-        self.model = model or "claude-3-5-sonnet-20240620"
-        self.parameters: dict[str, Any] = {"temperature": 0.0}
+        super().__init__(setup)
         self._sdk = anthropic
         self._key = api_key("ANTHROPIC_API_KEY")
         self._client = anthropic.Anthropic(
-            api_key=self._key, base_url=base_url, timeout=timeout, max_retries=0
+            api_key=self._key, base_url=setup.base_url, timeout=setup.timeout, max_retries=0
         )
 
-    def ask(self, ask: Ask) -> Reply:
-        messages: list[dict[str, Any]] = []
-        turns = [q for q, _ in ask.history] + [ask.prompt]
-        for k, question in enumerate(turns):
-            content: list[dict[str, Any]] = [
-                {"type": "text", "text": question if k else EXAM_PREAMBLE + question}
-            ]
-            if k == 0 and ask.image is not None:
-                data = base64.b64encode(ask.image).decode()
-                source = {"type": "base64", "media_type": media_type(ask.image), "data": data}
-                content.insert(0, {"type": "image", "source": source})
-            messages.append({"role": "user", "content": content})
-            if k < len(ask.history):
-                messages.append({"role": "assistant", "content": ask.history[k][1]})
+    def send(self, ask: Ask, parameters: dict[str, Any]) -> Reply:
+        limit, extra = ask.max_tokens, {k: v for k, v in parameters.items() if k == "temperature"}
+        if (thinking := parameters.get("thinking")) is not None:
+            budget = token_budget(thinking)
+            if budget is None:
+                extra |= {"thinking": {"type": "adaptive"}, "output_config": {"effort": thinking}}
+            else:  # thinking counts towards max_tokens
+                extra["thinking"] = {"type": "enabled", "budget_tokens": budget}
+                limit += budget
         try:
             out = self._client.messages.create(
                 model=self.model,
-                messages=cast(Any, messages),
-                max_tokens=ask.max_tokens,
-                extra_body=self.parameters,  # this SDK has no argument for the temperature any more
+                messages=cast(Any, _messages(ask)),
+                max_tokens=limit,
+                extra_body=extra,  # this SDK has no argument for the temperature any more
             )
         except (self._sdk.AnthropicError, ValueError) as error:
             raise sdk_failure(self._sdk, error, self._key) from None
         try:
             text = "".join(block.text for block in out.content if block.type == "text")
-            read, written = out.usage.input_tokens, out.usage.output_tokens
+            used = Usage(out.usage.input_tokens, out.usage.output_tokens)
         except (AttributeError, TypeError) as error:
             raise Failure("connection", f"unreadable reply: {error}") from None
         if out.stop_reason == "refusal":
-            raise Failure("content_filter", "the model's filter stopped the answer")
+            raise Failure("content_filter", "the model's filter stopped the answer", usage=used)
         finish = "length" if out.stop_reason == "max_tokens" else "stop"
-        return Reply(text, None, read, written, finish)
+        thought = any(block.type == "thinking" for block in out.content)
+        return checked(Reply(text, None, used.input_tokens, used.output_tokens, finish), thought)
+
+
+def _messages(ask: Ask) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    for question, answer in ask.turns:
+        content: list[dict[str, Any]] = [
+            {"type": "text", "text": question if messages else EXAM_PREAMBLE + question}
+        ]
+        if not messages and ask.image is not None:
+            data = base64.b64encode(ask.image).decode()
+            source = {"type": "base64", "media_type": media_type(ask.image), "data": data}
+            content.insert(0, {"type": "image", "source": source})
+        messages.append({"role": "user", "content": content})
+        if answer is not None:
+            messages.append({"role": "assistant", "content": answer})
+    return messages

@@ -9,50 +9,71 @@ from ecgvlm.bench.backends.base import (
     Ask,
     Failure,
     Reply,
+    Setup,
+    Usage,
     api_key,
     http_failure,
     media_type,
     scrub,
 )
+from ecgvlm.bench.backends.hosted import Hosted, checked, token_budget
 
 _TRANSPORTS = {"httpx", "httpx2", "httpcore", "requests", "aiohttp"}
 
 
-class Gemini:
+class Gemini(Hosted):
     """`GEMINI_API_KEY=... ecgvlm bench run --task code15 --backend gemini --model gemini-1.5-pro-002 --out
     DIR`
     """
 
     name = "gemini"
+    default_model = "gemini-1.5-pro-002"
 
-    def __init__(self, model: str | None = None, base_url: str | None = None, timeout: float = 120.0):
+    def __init__(self, setup: Setup):
         from google import genai
 
-        self.model = model or "gemini-1.5-pro-002"
-        self.parameters: dict[str, Any] = {"temperature": 0.0}
+        super().__init__(setup)
         self._key = api_key("GEMINI_API_KEY", "GOOGLE_API_KEY")
-        options = genai.types.HttpOptions(base_url=base_url, timeout=int(timeout * 1000))
-        self._genai = genai
+        options = genai.types.HttpOptions(base_url=setup.base_url, timeout=int(setup.timeout * 1000))
+        self._types = genai.types
         self._client = genai.Client(api_key=self._key, http_options=options)
 
-    def ask(self, ask: Ask) -> Reply:
+    def send(self, ask: Ask, parameters: dict[str, Any]) -> Reply:
+        out = self._generated(ask, parameters)
+        usage = out.usage_metadata
+        written = (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0) if usage else 0
+        used = Usage((usage.prompt_token_count or 0) if usage else 0, written)
+        if out.prompt_feedback is not None and out.prompt_feedback.block_reason:
+            why = f"the prompt was blocked: {out.prompt_feedback.block_reason.value}"
+            raise Failure("content_filter", why, usage=used)
+        candidate = out.candidates[0] if out.candidates else None
+        reason = candidate.finish_reason.value if candidate and candidate.finish_reason else "none"
+        if reason in {"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}:
+            raise Failure("content_filter", f"the answer was stopped: {reason}", usage=used)
+        parts = (candidate.content.parts if candidate and candidate.content else None) or []
+        if not parts and reason != "MAX_TOKENS":
+            raise Failure("connection", "the reply holds no text", usage=used)
+        text = "".join(p.text or "" for p in parts if not p.thought)
+        finish = "length" if reason == "MAX_TOKENS" else "stop"
+        thought = any(p.thought for p in parts)
+        return checked(Reply(text, None, used.input_tokens, used.output_tokens, finish), thought)
+
+    def _generated(self, ask: Ask, parameters: dict[str, Any]) -> Any:
         from google.genai import errors
 
-        types = self._genai.types
-        contents: list[Any] = []
-        turns = [q for q, _ in ask.history] + [ask.prompt]
-        for k, question in enumerate(turns):
-            parts = [types.Part(text=question if k else EXAM_PREAMBLE + question)]
-            if k == 0 and ask.image is not None:
-                parts.insert(0, types.Part.from_bytes(data=ask.image, mime_type=media_type(ask.image)))
-            contents.append(types.Content(role="user", parts=parts))
-            if k < len(ask.history):
-                contents.append(types.Content(role="model", parts=[types.Part(text=ask.history[k][1])]))
+        config = {k: v for k, v in parameters.items() if k == "temperature"}
+        limit = ask.max_tokens
+        if (thinking := parameters.get("thinking")) is not None:
+            budget = token_budget(thinking)
+            limit += budget or 0
+            config["thinking_config"] = self._types.ThinkingConfig(
+                **({"thinking_level": thinking.upper()} if budget is None else {"thinking_budget": budget})
+            )
         try:
-            out = self._client.models.generate_content(
+            return self._client.models.generate_content(
                 model=self.model,
-                contents=contents,
-                config=types.GenerateContentConfig(max_output_tokens=ask.max_tokens, **self.parameters),
+                contents=self._contents(ask),
+                config=self._types.GenerateContentConfig(max_output_tokens=limit, **config),
             )
         except errors.APIError as error:
             headers = getattr(error.response, "headers", None) or {}
@@ -63,22 +84,14 @@ class Gemini:
                 raise
             kind = "timeout" if "Timeout" in type(error).__name__ else "connection"
             raise Failure(kind, scrub(str(error) or type(error).__name__, self._key)) from None
-        if out.prompt_feedback is not None and out.prompt_feedback.block_reason:
-            raise Failure(
-                "content_filter", f"the prompt was blocked: {out.prompt_feedback.block_reason.value}"
-            )
-        candidate = out.candidates[0] if out.candidates else None
-        reason = candidate.finish_reason.value if candidate and candidate.finish_reason else "none"
-        if reason in {"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}:
-            raise Failure("content_filter", f"the answer was stopped: {reason}")
-        parts = (candidate.content.parts if candidate and candidate.content else None) or []
-        if not parts and reason != "MAX_TOKENS":
-            raise Failure("connection", "the reply holds no text")
-        usage = out.usage_metadata
-        return Reply(
-            "".join(p.text or "" for p in parts if not p.thought),
-            None,
-            (usage.prompt_token_count or 0) if usage else 0,
-            (usage.candidates_token_count or 0) if usage else 0,
-            "length" if reason == "MAX_TOKENS" else "stop",
-        )
+
+    def _contents(self, ask: Ask) -> list[Any]:
+        types, contents = self._types, []
+        for question, answer in ask.turns:
+            parts = [types.Part(text=question if contents else EXAM_PREAMBLE + question)]
+            if not contents and ask.image is not None:
+                parts.insert(0, types.Part.from_bytes(data=ask.image, mime_type=media_type(ask.image)))
+            contents.append(types.Content(role="user", parts=parts))
+            if answer is not None:
+                contents.append(types.Content(role="model", parts=[types.Part(text=answer)]))
+        return contents

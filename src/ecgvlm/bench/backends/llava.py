@@ -10,18 +10,27 @@ from typing import Any
 
 from ecgvlm.errors import EcgError
 
-# The conversation that LLaVA's Vicuna models, PULSE-7B among them, were trained on ("llava_v1").
+# The conversations of LLaVA's own code: "llava_v1" for its Vicuna models, PULSE-7B among them, and
+# "mistral_instruct" for its Mistral models, LLaVA-Med 1.5 among them. The picture stands before the first
+# words.
+_CONTENT = (
+    "{% for part in message['content'] %}"
+    "{{ '<image>\n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+)
 VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
-)
-CHAT_TEMPLATE = (
-    VICUNA + "{% for message in messages %}"
+    "{% for message in messages %}"
     "{{ ' USER: ' if message['role'] == 'user' else ' ASSISTANT: ' }}"
-    "{% for part in message['content'] %}"
-    "{{ '<image>\n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
-    "{{ '</s>' if message['role'] == 'assistant' else '' }}{% endfor %}"
+    + _CONTENT
+    + "{{ '</s>' if message['role'] == 'assistant' else '' }}{% endfor %}"
     "{{ ' ASSISTANT:' if add_generation_prompt else '' }}"
+)
+MISTRAL = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' }}"
+    + _CONTENT
+    + "{{ ' [/INST]' }}"
+    "{% else %}{{ ' ' }}" + _CONTENT + "{{ ' </s>' }}{% endif %}{% endfor %}"
 )
 IMAGE_TOKEN = "<image>"
 
@@ -164,13 +173,17 @@ def _processor(source: Path, raw: dict[str, Any], config: Any) -> Any:
     side = config.vision_config.image_size
     size: dict[str, Any] = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
     common: dict[str, Any] = {
-        "tokenizer": tokenizer, "patch_size": config.vision_config.patch_size, "chat_template": CHAT_TEMPLATE,
+        "tokenizer": tokenizer, "patch_size": config.vision_config.patch_size,
+        "chat_template": MISTRAL if raw["model_type"] == "llava_mistral" else VICUNA,
         "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1,
     }  # fmt: skip
     if config.model_type == "llava_next":
         images = tr.LlavaNextImageProcessorPil(**size, image_grid_pinpoints=config.image_grid_pinpoints)
         return tr.LlavaNextProcessor(images, **common)
-    return tr.LlavaProcessor(tr.CLIPImageProcessorPil(**size), **common)
+    # "pad": a square around the whole picture, in the mean colour; else its middle square is all that is
+    # seen.
+    images = tr.LlavaImageProcessorPil(**size, do_pad=raw.get("image_aspect_ratio") == "pad")
+    return tr.LlavaProcessor(images, **common)
 
 
 def _shards(source: Path) -> Iterator[dict[str, Any]]:

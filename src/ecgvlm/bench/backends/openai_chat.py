@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from typing import Any
 
 from ecgvlm.bench.backends.base import (
@@ -13,15 +14,22 @@ from ecgvlm.bench.backends.base import (
     Ask,
     Failure,
     Reply,
+    Setup,
+    Usage,
     api_key,
+    http_failure,
     media_type,
     scrub,
     sdk_failure,
 )
-from ecgvlm.errors import EcgError
+from ecgvlm.bench.backends.hosted import Hosted, checked, token_budget
+from ecgvlm.errors import UsageError
+
+_LIMITS = {"max_tokens", "max_completion_tokens"}  # older servers know the first, newer models the second
+_LIMIT = re.compile(r"max_(?:completion_)?tokens")
 
 
-class OpenAICompatible:
+class OpenAICompatible(Hosted):
     """`ecgvlm bench run --task code15 --backend openai-compatible --base-url http://127.0.0.1:8000/v1 --model
     NAME ...`
 
@@ -30,28 +38,79 @@ class OpenAICompatible:
 
     name = "openai-compatible"
     preamble = ""
-    _token_limit = "max_tokens"
+    token_limit = "max_tokens"
 
-    def __init__(self, model: str | None = None, base_url: str | None = None, timeout: float = 120.0):
+    def __init__(self, setup: Setup):
         import openai
 
-        if model is None or not (base_url or self.name == "openai"):
-            raise EcgError("unsupported_format", f"backend {self.name} needs --model and --base-url")
-        self.model = model
-        self.parameters: dict[str, Any] = {"temperature": 0.0}
+        super().__init__(setup)
+        if token_budget(setup.thinking) is not None:
+            raise UsageError(
+                f"backend {self.name} takes an effort (low, medium, high ...), not a token budget"
+            )
         self._sdk = openai
         self._key = self._read_key()
-        self._client = openai.OpenAI(api_key=self._key, base_url=base_url, timeout=timeout, max_retries=0)
+        self._client = openai.OpenAI(
+            api_key=self._key, base_url=self._url(setup), timeout=setup.timeout, max_retries=0
+        )
 
     def _read_key(self) -> str:
         return api_key("OPENAI_COMPATIBLE_API_KEY", required=False)
 
-    def ask(self, ask: Ask) -> Reply:
+    def _url(self, setup: Setup) -> str | None:
+        if setup.base_url is None:
+            raise UsageError(f"backend {self.name} needs --base-url")
+        return setup.base_url
+
+    def send(self, ask: Ask, parameters: dict[str, Any]) -> Reply:
+        request: dict[str, Any] = {"model": self.model, "messages": self._messages(ask), **parameters}
+        if "thinking" in request:
+            request["reasoning_effort"] = request.pop("thinking")
+        request[self.token_limit] = ask.max_tokens
+        try:
+            out = self._client.chat.completions.create(**request)
+        except (self._sdk.OpenAIError, ValueError) as error:
+            raise sdk_failure(self._sdk, error, self._key) from None
+        try:
+            choice = out.choices[0]
+            finish, message = choice.finish_reason, choice.message
+            text = message.content
+        except (AttributeError, IndexError, TypeError) as error:
+            raise self._unreadable(out, error) from None
+        used = Usage(out.usage.prompt_tokens, out.usage.completion_tokens) if out.usage else Usage()
+        if finish == "content_filter":
+            raise Failure("content_filter", "the server's filter stopped the answer", usage=used)
+        if refusal := getattr(message, "refusal", None):
+            raise Failure("content_filter", scrub(str(refusal), self._key), usage=used)
+        thought = any(getattr(message, field, None) for field in ("reasoning_content", "reasoning"))
+        if text is None and not thought and finish != "length":
+            raise Failure("connection", "the reply holds no text", usage=used)
+        finish = "length" if finish == "length" else "stop"
+        return checked(Reply(text or "", None, used.input_tokens, used.output_tokens, finish), thought)
+
+    def _unreadable(self, out: Any, cause: Exception) -> Failure:
+        """Some gateways send a provider's error with status 200."""
+        error = getattr(out, "error", None)
+        if isinstance(error, dict) and str(error.get("code", "")).isdecimal():
+            return http_failure(int(error["code"]), scrub(str(error.get("message", "")), self._key))
+        return Failure("connection", f"unreadable reply: {cause}")
+
+    def adapt(self, failure: Failure, parameters: dict[str, Any]) -> bool:
+        if super().adapt(failure, parameters):
+            return True
+        refused = _LIMIT.search(failure.message)
+        if failure.kind != "bad_request" or refused is None:
+            return False
+        if refused[0] == self.token_limit and not self.left_out & _LIMITS:
+            self.left_out.add(refused[0])
+            self.token_limit = (_LIMITS - {refused[0]}).pop()
+        return refused[0] in self.left_out
+
+    def _messages(self, ask: Ask) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = []
-        turns = [q for q, _ in ask.history] + [ask.prompt]
-        for k, question in enumerate(turns):
+        for question, answer in ask.turns:
             content: list[dict[str, Any]] | str = question
-            if k == 0:
+            if not messages:
                 content = [{"type": "text", "text": self.preamble + question}]
                 if ask.image is not None:
                     url = f"data:{media_type(ask.image)};base64,{base64.b64encode(ask.image).decode()}"
@@ -59,33 +118,9 @@ class OpenAICompatible:
                 elif not self.preamble:
                     content = question  # text-only servers take plain strings only
             messages.append({"role": "user", "content": content})
-            if k < len(ask.history):
-                messages.append({"role": "assistant", "content": ask.history[k][1]})
-        request: dict[str, Any] = {"model": self.model, "messages": messages, **self.parameters}
-        request[self._token_limit] = ask.max_tokens
-        try:
-            out = self._client.chat.completions.create(**request)
-        except (self._sdk.OpenAIError, ValueError) as error:
-            raise sdk_failure(self._sdk, error, self._key) from None
-        try:
-            choice = out.choices[0]
-            finish, text = choice.finish_reason, choice.message.content
-        except (AttributeError, IndexError, TypeError) as error:
-            raise Failure("connection", f"unreadable reply: {error}") from None
-        if finish == "content_filter":
-            raise Failure("content_filter", "the server's filter stopped the answer")
-        if refusal := getattr(choice.message, "refusal", None):
-            raise Failure("content_filter", scrub(str(refusal), self._key))
-        if text is None:
-            raise Failure("connection", "the reply holds no text")
-        usage = out.usage
-        return Reply(
-            text,
-            None,
-            usage.prompt_tokens if usage else 0,
-            usage.completion_tokens if usage else 0,
-            "length" if finish == "length" else "stop",
-        )
+            if answer is not None:
+                messages.append({"role": "assistant", "content": answer})
+        return messages
 
 
 class OpenAI(OpenAICompatible):
@@ -94,11 +129,12 @@ class OpenAI(OpenAICompatible):
     """
 
     name = "openai"
+    default_model = "gpt-4o-2024-08-06"
     preamble = EXAM_PREAMBLE
-    _token_limit = "max_completion_tokens"
+    token_limit = "max_completion_tokens"
 
-    def __init__(self, model: str | None = None, base_url: str | None = None, timeout: float = 120.0):
-        super().__init__(model or "gpt-4o-2024-08-06", base_url or os.environ.get("OPENAI_BASE_URL"), timeout)
+    def _url(self, setup: Setup) -> str | None:
+        return setup.base_url or os.environ.get("OPENAI_BASE_URL")
 
     def _read_key(self) -> str:
         return api_key("OPENAI_API_KEY")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ecgvlm.bench.backends.base import Ask, Reply
+from ecgvlm.bench.backends.base import Ask, Reply, Setup
 from ecgvlm.bench.mentions import vocabulary
-from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError
 
 if TYPE_CHECKING:
@@ -22,15 +21,15 @@ class Ecgvlm:
 
     name = "ecgvlm"
 
-    def __init__(self, task: Task, reader: Reader | None = None):
+    def __init__(self, setup: Setup, reader: Reader | None = None):
         from ecgvlm.reader import Reader
 
         self._reader = reader or Reader()
         self.model = self._reader.judge.name
         self.parameters: dict[str, Any] = {}
-        self._labels = task.labels
+        self._labels = setup.task.labels
         # CODE-15% cleaned its labels by definitions; the habits of the others are nearest to PTB-XL's.
-        self._criteria = "code15" if task.name.startswith("code15") else "ptbxl"
+        self._criteria = "code15" if setup.task.name.startswith("code15") else "ptbxl"
         self.parameters["criteria"] = self._criteria
 
     def ask(self, ask: Ask) -> Reply:

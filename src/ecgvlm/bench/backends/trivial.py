@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from ecgvlm.bench.backends.base import Ask, Reply
-from ecgvlm.bench.gold import Item
-from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError
+from ecgvlm.bench.backends.base import Ask, Reply, Setup
+from ecgvlm.errors import UsageError
 
 MODELS = ("empty", "norm", "random")
 
@@ -24,14 +21,13 @@ class Trivial:
 
     name = "trivial"
 
-    def __init__(self, task: Task, items: Sequence[Item], model: str | None = None, seed: int = 0):
-        model = model or "empty"
-        if model not in MODELS:
-            raise EcgError("unsupported_format", f"trivial model {model!r} is none of {', '.join(MODELS)}")
-        self.model = model
-        self.parameters: dict[str, Any] = {"seed": seed} if model == "random" else {}
-        self._constant = task.options[:1] or "NORM"
-        counts = Counter(item.gold for item in items)
+    def __init__(self, setup: Setup):
+        self.model = setup.model or "empty"
+        if self.model not in MODELS:
+            raise UsageError(f"trivial model {self.model!r} is none of {', '.join(MODELS)}")
+        self.parameters: dict[str, Any] = {"seed": setup.seed} if self.model == "random" else {}
+        self._constant = setup.task.options[:1] or "NORM"
+        counts = Counter(item.gold for item in setup.items)
         self._answers, self._weights = list(counts), list(counts.values())
 
     def ask(self, ask: Ask) -> Reply:
