@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from ecgvlm.cli import app
 from ecgvlm.errors import EcgError
-from ecgvlm.instruct.build import Recipe, build, fit
+from ecgvlm.instruct.build import Recipe, build
+from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import KINDS
 from ecgvlm.instruct.rows import load_rows
 from ecgvlm.record import LEADS

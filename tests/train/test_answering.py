@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from train.tiny import SIDE
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train.answering import (
     add_adapters,
     collate,
@@ -158,7 +158,7 @@ def test_other_models_are_refused(tmp_path):
 def test_qlora_needs_cuda(model_folder):
     if torch.cuda.is_available():
         pytest.skip("a CUDA device is here")
-    with pytest.raises(EcgError, match="needs a CUDA device"):
+    with pytest.raises(UsageError, match="needs a CUDA device"):
         load_smolvlm(str(model_folder), 3, "qlora")
 
 

@@ -8,9 +8,12 @@ import onnxruntime
 import pytest
 import torch
 import transformers
+from PIL import Image
 from scipy.special import expit
 from train.tiny import SIDE, recipe, write_rows
 
+from ecgvlm.bench.backends import Ask, make_backend
+from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError
 from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.states import sample
@@ -20,11 +23,12 @@ from ecgvlm.labels import LABELS
 from ecgvlm.train import checkpoint
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import base_model, finetune, prepare
-from ecgvlm.train.pages import cut_tiles
+from ecgvlm.train.pages import RowPages, cut_tiles
 from ecgvlm.train.small.encoder import Encoder, Ensemble
 from ecgvlm.train.small.encoder import export as write_encoder
 from ecgvlm.train.small.language import Config, Decoder, train_tokenizer
 from ecgvlm.train.small.trees import fit_trees, tree_logits
+from ecgvlm.train.smolvlm import load_smolvlm
 from ecgvlm.words.language import ANSWER, ASK, END, Language
 
 PAGES = 200
@@ -137,7 +141,7 @@ def test_a_finetuned_model_is_a_transformers_folder(tmp_path, model_folder, rows
     )
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    processor = transformers.AutoProcessor.from_pretrained(tmp_path / "out")
+    processor = transformers.AutoProcessor.from_pretrained(tmp_path / "out", trust_remote_code=True)
     trained = base_model(one)
     prepare(trained, one)
     checkpoint.restore_weights(made, trained)
@@ -157,6 +161,37 @@ def test_a_finetuned_model_is_a_transformers_folder(tmp_path, model_folder, rows
         said = trained.answer(page, [((question, ""),)], 10)[0]
         assert processor.tokenizer.decode(out, skip_special_tokens=True).strip() == said
     assert json.loads((tmp_path / "out/ecgvlm.json").read_text())["checkpoint"] == made.name
+
+
+def test_one_picture_gives_the_same_tokens_everywhere(tmp_path, model_folder, rows):
+    """Training, `bench run` and plain transformers, of a picture that is neither 2:1 nor of the sheet's
+    size."""
+    one = recipe(tmp_path, model_folder, rows, loop={"steps": 1})
+    export(finetune(one), tmp_path / "out")
+    picture = np.random.default_rng(1).integers(0, 255, (340, 440, 3), np.uint8)
+    path = tmp_path / "page.png"
+    Image.fromarray(picture).save(path)
+    question = "Which rhythm is this?"
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": "AF"}]
+    (tmp_path / "one.json").write_text(json.dumps([{"id": "a", "image": "page.png", "conversations": turns}]))
+
+    trained = load_smolvlm(str(tmp_path / "out"), 3)
+    sample = RowPages(tmp_path / "one.json", None, trained.side).load(0, 0)
+    ids = [*trained.chat.page, *trained.chat.prompt(sample.rows[0])]
+    pixels = (torch.from_numpy(sample.page).float() / 255 - 0.5) / 0.5
+
+    processor = transformers.AutoProcessor.from_pretrained(tmp_path / "out", trust_remote_code=True)
+    content = [{"type": "image"}, {"type": "text", "text": question}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    plain = processor(text=[text], images=[[Image.open(path)]], return_tensors="pt")
+
+    backend = make_backend("transformers", load_task("code15-test"), [], str(tmp_path / "out"))
+    seen = {}
+    backend._net.generate = lambda **inputs: seen.update(inputs) or inputs["input_ids"]
+    backend.ask(Ask(question, path.read_bytes(), max_tokens=4))
+    for inputs in (plain, seen):
+        assert inputs["input_ids"][0].tolist() == ids
+        torch.testing.assert_close(inputs["pixel_values"][0], pixels, rtol=0, atol=1e-5)
 
 
 def test_what_is_no_run_is_refused(tmp_path):

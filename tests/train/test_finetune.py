@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -22,9 +23,8 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.csv import write_csv
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import checkpoint
-from ecgvlm.train.finetune import Stopped, evaluate, finetune, judged, schedule
+from ecgvlm.train.finetune import Stopped, evaluate, finetune, schedule
 from ecgvlm.train.pages import RecordPages, RowPages, micro_batches
-from ecgvlm.train.recipe import Evaluation
 
 
 def curve(run):
@@ -190,7 +190,7 @@ def test_what_does_not_fit_is_refused(make, tmp_path, model_folder):
         )
     fewer = write_rows(tmp_path / "fewer", pages=8)
     with pytest.raises(EcgError, match=r"trained on 24 pages, the data now holds 16"):
-        finetune(one.model_copy(update={"data": one.data.model_copy(update={"train": fewer})}), resume=True)
+        finetune(make("run", loop={"steps": 2}, data={"train": str(fewer)}), resume=True)
     with pytest.raises(EcgError, match="fewer than a batch"):
         finetune(make("large", loop={"batch": 64}))
     last = checkpoint.steps_in(one.out)[-1] / "weights.safetensors"
@@ -218,33 +218,32 @@ def test_an_unreadable_page_stops_the_run_unless_it_may_be_skipped(make, tmp_pat
 
 
 def test_best_checkpoint_is_kept_and_patience_ends_the_run(make, rows, monkeypatch):
-    figures = iter([0.2, 0.5, 0.4, 0.3, 0.9])
-    monkeypatch.setattr("ecgvlm.train.finetune.judged", lambda *_: next(figures))
+    worth = iter([0.2, 0.5, 0.4, 0.3, 0.9])
+    monkeypatch.setattr("ecgvlm.train.finetune.figures", lambda _: {"all": next(worth), "close": 0.7})
     one = make(
         "run",
         data={"valid": str(rows)},
         loop={"steps": 50},
         keep={"steps": 50, "last": 1},
-        evaluation={"every": 2, "patience": 2, "task": "code15-test"},
+        evaluation={"every": 2, "patience": 2},
     )
     best = finetune(one)
     assert best.name == "step-00000004"
     assert [p.name for p in checkpoint.steps_in(one.out)] == ["step-00000004", "step-00000008"]
     with (one.out / "evaluations.csv").open() as file:
         assert [float(r["figure"]) for r in csv.DictReader(file)] == [0.2, 0.5, 0.4, 0.3]
+    assert (one.out / "kinds.csv").read_text().splitlines()[:2] == ["step,kind,figure", "2,close,0.7"]
     samples = [json.loads(line) for line in (one.out / "samples.jsonl").read_text().splitlines()]
     assert {"step", "question", "gold", "answer"} == samples[0].keys()
     assert list((one.out / "tensorboard").iterdir())
 
 
-def test_answers_are_judged_by_the_benchmark():
-    shown = [
-        {"question": "q", "gold": "NORM", "answer": "NORM"},
-        {"question": "q", "gold": "AF", "answer": "NORM"},
-    ]
-    wanted = judged([*shown[:1], shown[1] | {"answer": "AF"}], Evaluation(task="code15-test"))
-    assert wanted == 1
-    assert judged(shown, Evaluation(task="code15-test")) < 0.5
+def test_of_equal_figures_the_lower_loss_is_the_best(make, rows, monkeypatch):
+    losses = iter([0.9, 0.5, 0.7, 0.6])
+    done = lambda *_: ({"loss": next(losses), "exact": 0, "figure": 0.0, "kinds": {}}, [])  # noqa: E731
+    monkeypatch.setattr("ecgvlm.train.finetune.evaluate", done)
+    one = make("run", data={"valid": str(rows)}, loop={"steps": 8}, evaluation={"every": 2})
+    assert finetune(one).name == "step-00000004"
 
 
 def test_order_is_the_same_for_any_number_of_processes(rows):
@@ -263,9 +262,41 @@ def test_order_is_the_same_for_any_number_of_processes(rows):
 
 def test_lengths_are_grouped(rows):
     pages = RowPages(rows, None, 32, questions=1)
-    lengths = np.array([g.length for g in pages.groups])
+    lengths = np.array(pages.rows.lengths)
     spread = [np.ptp(lengths[batch]) for batch in pages.order(0, 4)]
     assert np.mean(spread) < 0.5 * np.ptp(lengths)
+
+
+def test_rows_lie_on_disk_and_not_in_what_workers_are_sent(tmp_path):
+    path = write_rows(tmp_path / "many", pages=40, questions=5)
+    pages = RowPages(path, None, 32, questions=2, balance=0.5, store=tmp_path / "store")
+    sent = pickle.dumps(pages)
+    assert len(sent) < 2_000
+    again = pickle.loads(sent)
+    assert [again.load(0, k).rows for k in range(len(pages))] == [
+        pages.load(0, k).rows for k in range(len(pages))
+    ]
+    groups = [[row.id for row in pages.rows.group(k)] for k in range(len(pages))]
+    assert groups[:4] == [["0-0", "0-1"], ["0-2", "0-3"], ["0-4"], ["1-0", "1-1"]]
+    written = (tmp_path / "store" / "rows.jsonl").stat().st_mtime_ns
+    RowPages(path, None, 32, questions=2, balance=0.5, store=tmp_path / "store")
+    assert (tmp_path / "store" / "rows.jsonl").stat().st_mtime_ns == written, (
+        "a run that goes on reads it again"
+    )
+    path.write_text(json.dumps(json.loads(path.read_text())[:50]))
+    assert len(RowPages(path, None, 32, questions=2, balance=0.5, store=tmp_path / "store")) == 30
+
+
+def test_special_tokens_in_rows_are_found_before_the_start(make, tmp_path):
+    path = write_rows(tmp_path / "odd", pages=4, questions=2)
+    table = json.loads(path.read_text())
+    table[3]["conversations"][1]["value"] = "AF <image> AF"
+    path.write_text(json.dumps(table))
+    with pytest.raises(EcgError, match=r"row '1-1'.*<image>.*special token"):
+        finetune(make("strict", data={"train": str(path)}))
+    lenient = make("lenient", data={"train": str(path), "skip_unreadable": True}, loop={"steps": 1})
+    finetune(lenient)
+    assert checkpoint.place_of(checkpoint.steps_in(lenient.out)[-1])["pages"] == 4
 
 
 def test_rare_labels_are_drawn_more_often(tmp_path):
@@ -301,6 +332,52 @@ def test_schedule():
     assert max(rates) == rates[10] == 1
     assert rates[-1] == pytest.approx(0)
     assert rates[55] == pytest.approx(0.5)
+
+
+RECIPE = """
+base = "{base}"
+out = "{out}"
+[data]
+train = "{rows}"
+workers = {workers}
+[loop]
+steps = {steps}
+batch = 4
+micro_batch = 2
+precision = "fp32"
+[keep]
+steps = 100000
+"""
+
+
+def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_folder, rows):
+    """As `timeout`, `scancel` and a terminal's Ctrl-C send it: the data workers get it too."""
+    out = tmp_path / "run"
+    text = RECIPE.format(base=model_folder, out=out, rows=rows, workers=2, steps=100000)
+    (tmp_path / "recipe.toml").write_text(text)
+    command = [sys.executable, "-m", "ecgvlm.train", "--config", str(tmp_path / "recipe.toml")]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log, start_new_session=True)
+    while _logged(out) < 3 and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 1, (tmp_path / "log").read_text()[-2000:]
+    assert "is whole, go on with --resume" in (tmp_path / "log").read_text()
+    [last] = checkpoint.steps_in(out)
+    assert checkpoint.place_of(last)["step"] == _logged(out) >= 3
+
+
+@pytest.mark.slow
+def test_torchrun_on_a_cpu_is_one_run(tmp_path, model_folder, rows):
+    text = RECIPE.format(base=model_folder, out=tmp_path / "run", rows=rows, workers=0, steps=2)
+    (tmp_path / "recipe.toml").write_text(text)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29519"]
+    done = subprocess.run(
+        [*launch, "-m", "ecgvlm.train", "--config", str(tmp_path / "recipe.toml")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [step for step, *_ in curve(tmp_path / "run")] == [1, 2]
 
 
 PROCESSES = """

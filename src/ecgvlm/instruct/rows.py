@@ -54,13 +54,15 @@ def load_rows(
     split: str | None = None,
     skipped: list[str] | None = None,
     seed: int = 0,
+    revision: str | None = None,
 ) -> Iterator[Row]:
     """The rows of an instruction data set or benchmark, streamed in their order.
 
     source: a JSON list or JSONL file as ECGInstruct is published, a Parquet file, a folder holding one of
     these, a folder (or its CSV file) of pictures of one's own (see `read_pictures`), or a hub name such as
     "PULSE-ECG/ECGInstruct". images: where the pictures lie that rows name, the source's folder if not given.
-    configuration, split: of a hub data set or a folder laid out like one; the first split if not given.
+    configuration, split, revision: of a hub data set or a folder laid out like one; the first split if not
+    given.
     skipped: takes the messages of rows whose text or picture is missing or damaged, which are then left out;
     without it the first one raises EcgError. A picture is opened, but not decoded to its end. seed: of the
     questions about a picture of one's own that has labels only.
@@ -75,7 +77,10 @@ def load_rows(
     if path.suffix in (".json", ".jsonl"):
         rows, root = _json(path), path.parent
     else:
-        rows, root = _arrow(str(source), path, configuration, split), path if path.is_dir() else path.parent
+        rows, root = (
+            _arrow(str(source), path, configuration, split, revision),
+            path if path.is_dir() else path.parent,
+        )
     root = Path(images) if images is not None else root
     for number, raw in enumerate(rows):
         row = _checked(partial(_row, raw, root), f"{source}: row {number}", skipped)
@@ -154,7 +159,9 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
         raise unreadable(path, "not UTF-8 text") from error
 
 
-def _arrow(source: str, path: Path, configuration: str | None, split: str | None) -> Iterator[dict[str, Any]]:
+def _arrow(
+    source: str, path: Path, configuration: str | None, split: str | None, revision: str | None
+) -> Iterator[dict[str, Any]]:
     """Rows through `datasets`, streamed, pictures in their original bytes."""
     try:
         import datasets
@@ -166,7 +173,8 @@ def _arrow(source: str, path: Path, configuration: str | None, split: str | None
         if path.suffix == ".parquet":
             found = datasets.load_dataset("parquet", data_files=source, streaming=True)
         else:
-            found = datasets.load_dataset(source, configuration, streaming=True)
+            pinned = {"revision": revision} if revision else {}
+            found = datasets.load_dataset(source, configuration, streaming=True, **pinned)
         name = split or next(iter(found))
         rows = found[name]
         if rows.features and isinstance(rows.features.get("image"), datasets.Image):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -258,17 +257,3 @@ def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float) -> lis
         }
         for (part, decays), params in sorted(groups.items())
     ]
-
-
-def check_keys(source: str | Path, info: dict) -> None:
-    """Raises EcgError where a load left a tensor out or did not know one: such a model is not the one that
-    was asked for.
-    """
-    for what, keys in (
-        ("missing", info.get("missing_keys")),
-        ("unexpected", info.get("unexpected_keys")),
-        ("of another shape", info.get("mismatched_keys")),
-    ):
-        if keys:
-            first = sorted(map(str, keys))[0]
-            raise EcgError("unsupported_format", f"{source}: {len(keys)} tensors are {what}, {first} first")

@@ -17,10 +17,12 @@ from ecgvlm.errors import EcgError, unreadable
 
 STEPS = ("step", "epoch", "loss", "rate", "gradient", "pages_s", "rows_s", "wait_share", "seconds")
 EVALUATIONS = ("step", "loss", "exact", "figure", "seconds")
+KINDS = ("step", "kind", "figure")
 
 
 class RunLog:
-    """metrics.csv (a row a step), evaluations.csv, samples.jsonl and TensorBoard events in a run's folder.
+    """metrics.csv (a row a step), evaluations.csv, kinds.csv, samples.jsonl and TensorBoard events in a run's
+    folder.
 
     A run that goes on from a step drops what was logged after it. tracker: "wandb" or "trackio", to which the
     same figures go as well.
@@ -32,6 +34,7 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._steps = _Table(folder / "metrics.csv", STEPS, step)
         self._evaluations = _Table(folder / "evaluations.csv", EVALUATIONS, step)
+        self._kinds = _Table(folder / "kinds.csv", KINDS, step)
         self._samples = folder / "samples.jsonl"
         kept = [line for line in _lines(self._samples) if json.loads(line)["step"] <= step]
         _replace(self._samples, "".join(line + "\n" for line in kept))
@@ -56,8 +59,13 @@ class RunLog:
         self._progress.advance(row)
 
     def evaluation(self, row: dict[str, Any], samples: Sequence[dict[str, Any]]) -> None:
-        """row: of `EVALUATIONS`; samples: question, gold and answer of some validation rows."""
+        """row: of `EVALUATIONS`, and "kinds": the figure of each kind of question; samples: question, gold
+        and
+        answer of some validation rows.
+        """
         self._evaluations.add(row)
+        for kind, figure in row.get("kinds", {}).items():
+            self._kinds.add({"step": row["step"], "kind": kind, "figure": figure})
         self._write("valid", EVALUATIONS[1:-1], row)
         with self._samples.open("a", encoding="utf-8") as file:
             for sample in samples:

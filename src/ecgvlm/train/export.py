@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ecgvlm.errors import EcgError
 from ecgvlm.sessions import seal
@@ -92,14 +93,18 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
     checkpoint.restore_weights(chosen, model)
     if recipe.method != "full":
         merge_adapters(model.net)
+    form: dict[str, Any] = {}
     if isinstance(model, SmolVLM):
         save_transformers(model, folder)
+        form = {"page": {"width": model.width}}
     else:
         from ecgvlm.train.small.smollm2 import SmolLM2, save_smollm2
 
         assert isinstance(model, SmolLM2)
         save_smollm2(model, folder)
-    (folder / "ecgvlm.json").write_text(json.dumps({"checkpoint": chosen.name, **said}, indent=1) + "\n")
+    (folder / "ecgvlm.json").write_text(
+        json.dumps({"checkpoint": chosen.name, **form, **said}, indent=1) + "\n"
+    )
 
 
 def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> None:

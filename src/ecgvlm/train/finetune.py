@@ -11,12 +11,13 @@ import importlib.metadata
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,10 +29,7 @@ from accelerate import Accelerator
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
-from ecgvlm.bench.gold import Item, Prediction, Predictions
-from ecgvlm.bench.score import score
-from ecgvlm.bench.task import load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train import checkpoint
 from ecgvlm.train.answering import (
     Answering,
@@ -44,7 +42,8 @@ from ecgvlm.train.answering import (
 )
 from ecgvlm.train.curves import RunLog
 from ecgvlm.train.pages import RecordPages, RowPages, Sample, micro_batches
-from ecgvlm.train.recipe import SMOLLM2, Evaluation, Recipe
+from ecgvlm.train.recipe import SMOLLM2, Recipe
+from ecgvlm.train.validation import Answered, figures
 
 
 class Source(Protocol):
@@ -100,12 +99,17 @@ def load(recipe: Recipe) -> tuple[Answering, Source, Source | None]:
             valid = RecordPages(data.records, data.valid_folds, **looks)
         else:
             assert data.train is not None
+            looks |= {"special": model.chat.tokenizer.all_special_tokens, "images": data.images}
             skipped: list[str] | None = [] if data.skip_unreadable else None
-            train = RowPages(data.train, data.images, balance=data.balance, skipped=skipped, **looks)
+            stores = recipe.out / "rows"
+            with _accelerator(recipe).main_process_first():  # it writes the store that the others open
+                train = RowPages(
+                    data.train, balance=data.balance, skipped=skipped, store=stores / "train", **looks
+                )
+                if data.valid is not None:
+                    valid = RowPages(data.valid, store=stores / "valid", **looks)
             for message in skipped or ():
                 print(f"left out: {message}", file=sys.stderr)
-            if data.valid is not None:
-                valid = RowPages(data.valid, data.images, **looks)
     prepare(model, recipe)
     return model, train, valid
 
@@ -119,7 +123,7 @@ def base_model(recipe: Recipe) -> Answering:
         return load_smollm2(recipe.data.tokens)
     from ecgvlm.train.smolvlm import load_smolvlm
 
-    return load_smolvlm(recipe.base, recipe.data.tiles, recipe.method)
+    return load_smolvlm(recipe.base, recipe.data.tiles, recipe.method, recipe.revision)
 
 
 def prepare(model: Answering, recipe: Recipe) -> None:
@@ -132,12 +136,26 @@ def prepare(model: Answering, recipe: Recipe) -> None:
         model.net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
+def _accelerator(recipe: Recipe) -> Accelerator:
+    """Of all processes that torchrun or accelerate started, on GPUs where there are any."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    accelerator = Accelerator(
+        mixed_precision="bf16" if recipe.loop.precision == "bf16" else "no",
+        cpu=not torch.accelerator.is_available(),
+    )
+    if accelerator.num_processes != world:
+        raise UsageError(
+            f"{world} processes were started, but {accelerator.num_processes} know of each other"
+        )
+    return accelerator
+
+
 class Run:
     """One run of a recipe."""
 
     def __init__(self, recipe: Recipe, model: Answering, train: Source, valid: Source | None):
         self.recipe, self.train, self.valid = recipe, train, valid
-        self.accelerator = Accelerator(mixed_precision="bf16" if recipe.loop.precision == "bf16" else "no")
+        self.accelerator = _accelerator(recipe)
         loop, world = recipe.loop, self.accelerator.num_processes
         if loop.batch % (loop.micro_batch * world):
             said = f"batch {loop.batch} is no multiple of micro_batch {loop.micro_batch} x {world} processes"
@@ -152,8 +170,8 @@ class Run:
         groups = parameter_groups(self.model, recipe.rates, recipe.loop.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
         self.place: dict[str, Any] = {
-            "step": 0, "seconds": 0.0, "best": None, "figure": None, "stale": 0, "skipped": 0,
-            "pages": len(train), "share": 0.0,
+            "step": 0, "seconds": 0.0, "best": None, "figure": None, "valid_loss": None, "stale": 0,
+            "skipped": 0, "pages": len(train), "share": 0.0,
         }  # fmt: skip
         self._asked: str | None = None
 
@@ -279,11 +297,17 @@ class Run:
             collate_fn=_Collate(self.chat),
             prefetch_factor=2 * self.accumulation if data.workers else None,
             worker_init_fn=_one_thread,
-            # A forked worker inherits OpenCV's locks but not the threads that would open them.
-            multiprocessing_context="spawn" if data.workers else None,
+            multiprocessing_context=_workers_start() if data.workers else None,
             pin_memory=self._device.type == "cuda",
         )
-        batches = iter(loader)
+        # The workers end with this process, by its word: a signal to the whole group must not take them
+        # first. A
+        # mask is inherited from the moment they are started.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        try:
+            batches = iter(loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         while True:
             step = list(itertools.islice(batches, self.accumulation))
             for _, skipped in step:
@@ -320,12 +344,19 @@ class Run:
         return self.accelerator.device
 
     def _evaluate(self, log: RunLog | None) -> None:
+        """Notes the best figure so far; of equal ones the lower loss is the better."""
         assert self.valid is not None
         started = time.monotonic()
-        result, samples = evaluate(self.model, self.valid, self.recipe, self.accelerator)
-        figure = result["figure"]
-        if self.place["figure"] is None or figure > self.place["figure"]:
-            self.place |= {"best": self._name(), "figure": figure, "stale": 0}
+        done = evaluate(
+            self.model, self.valid, self.recipe, self.accelerator, lambda: self._asked is not None
+        )
+        if done is None:
+            return
+        result, samples = done
+        figure, loss = result["figure"], result["loss"]
+        best = self.place["figure"]
+        if best is None or (figure, -loss) > (best, -self.place["valid_loss"]):
+            self.place |= {"best": self._name(), "figure": figure, "valid_loss": loss, "stale": 0}
         else:
             self.place["stale"] += 1
         if log is not None:
@@ -416,7 +447,17 @@ class _Collate:
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run's process ends them
+
+
+def _workers_start() -> multiprocessing.context.BaseContext:
+    """Workers are forked from a server that has imported all they need and has no threads: a fork of this
+    process
+    would inherit OpenCV's locks without the threads that open them, and a fresh start would cost each
+    worker the
+    imports in time and memory."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ecgvlm.train.finetune", "transformers"])
+    return context
 
 
 def schedule(share: float, warmup: float) -> float:
@@ -428,62 +469,71 @@ def schedule(share: float, warmup: float) -> float:
 
 @torch.no_grad()
 def evaluate(
-    model: Any, valid: Source, recipe: Recipe, accelerator: Accelerator
-) -> tuple[dict[str, float], list[dict]]:
-    """Validation loss and what the generated answers are worth, with some of them. Every process takes its
-    share.
+    model: Any,
+    valid: Source,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    asked: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, Any], list[dict[str, str]]] | None:
+    """Validation loss and what the generated answers are worth (`validation.figures`), with some of them.
 
-    The same rows and pages each time. Returns {"loss", "exact", "figure"} and samples {"question", "gold",
-    "answer"}.
+    Every process takes its share; the same rows and pages each time. asked: whether the run is to end,
+    which an
+    evaluation does not wait for. Returns {"loss", "exact", "figure", "kinds"} and samples {"question",
+    "gold",
+    "answer"}, or None where it was broken off.
     """
     plain: Answering = accelerator.unwrap_model(model)
     plain.eval()
-    wanted = recipe.evaluation.rows
-    order = np.random.default_rng([recipe.seed, 7]).permutation(len(valid)).tolist()
-    samples, rows = [], 0
-    for index in order:
-        if rows >= wanted:
-            break
-        samples.append(valid.load(0, index))
-        rows += len(samples[-1].rows)
-    mine = list(enumerate(samples))[accelerator.process_index :: accelerator.num_processes]
+    samples = _drawn(valid, recipe)
+    mine = samples[accelerator.process_index :: accelerator.num_processes]
     micro, loss, tokens, said = recipe.loop.micro_batch, 0.0, 0, []
     with _whole(model), accelerator.autocast():
-        for _, same in itertools.groupby(
-            sorted(mine, key=lambda m: len(m[1].rows)), key=lambda m: len(m[1].rows)
-        ):
+        for _, same in itertools.groupby(sorted(mine, key=_rows_of), key=_rows_of):
             for part in _batched(same, micro):
+                if asked():
+                    break
                 batch = collate(plain.chat, [s for _, s in part]).to(accelerator.device)
                 loss += float(plain(batch))
                 tokens += int(batch.answers.sum())
                 prompts = [turns for _, s in part for turns in s.rows]
+                truths = [truth for _, s in part for truth in s.truths]
                 answers = plain.answer(batch.pages, prompts, recipe.evaluation.max_tokens)
                 keys = [(k, j) for k, s in part for j in range(len(s.rows))]
-                said += [(*key, turns, answer) for key, turns, answer in zip(keys, prompts, answers)]
-    parts = [(loss, tokens, said)]
+                said += [
+                    (key, Answered(turns[-1][0], turns[-1][1], answer, truth))
+                    for key, turns, answer, truth in zip(keys, prompts, answers, truths)
+                ]
+    parts = [(loss, tokens, said, asked())]
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
         parts = gather_object(parts)
+    if any(part[3] for part in parts):
+        return None
     loss, tokens = sum(p[0] for p in parts), sum(p[1] for p in parts)
-    told = sorted((t for p in parts for t in p[2]), key=lambda t: t[:2])
-    shown = [
-        {"question": turns[-1][0], "gold": turns[-1][1], "answer": answer} for _, _, turns, answer in told
-    ]
-    exact = sum(s["gold"].strip() == s["answer"] for s in shown) / len(shown)
-    figure = judged(shown, recipe.evaluation) if recipe.evaluation.task else exact
-    return {"loss": loss / tokens, "exact": exact, "figure": figure}, shown[:8]
+    told = [row for _, row in sorted((t for p in parts for t in p[2]), key=lambda t: t[0])]
+    exact = sum(row.gold.strip() == row.answer for row in told) / len(told)
+    kinds = figures(told)
+    result = {"loss": loss / tokens, "exact": exact, "figure": kinds.pop("all"), "kinds": kinds}
+    return result, [{"question": r.question, "gold": r.gold, "answer": r.answer} for r in told[:8]]
 
 
-def judged(shown: Sequence[dict[str, str]], evaluation: Evaluation) -> float:
-    """The task's own figure of the answers, by the strict parser: F1 of label tasks, else accuracy."""
-    assert evaluation.task is not None
-    task = load_task(evaluation.task)
-    items = [Item(str(k), (s["question"],), (s["gold"],)) for k, s in enumerate(shown)]
-    answers = {str(k): Prediction(str(k), s["answer"]) for k, s in enumerate(shown)}
-    figures = score(task, items, Predictions(answers, 0, 0), "strict", replicates=0).figures
-    figure = figures["f1" if task.kind == "labels" else "accuracy"]
-    return 0.0 if math.isnan(figure) else figure
+def _drawn(valid: Source, recipe: Recipe) -> list[tuple[int, Sample]]:
+    """The validation pages, numbered: drawn by seed until they hold as many rows as the recipe asks for."""
+    order = np.random.default_rng([recipe.seed, 7]).permutation(len(valid)).tolist()
+    samples: list[tuple[int, Sample]] = []
+    rows = 0
+    for index in order:
+        if rows >= recipe.evaluation.rows:
+            break
+        samples.append((len(samples), valid.load(0, index)))
+        rows += len(samples[-1][1].rows)
+    return samples
+
+
+def _rows_of(numbered: tuple[int, Sample]) -> int:
+    return len(numbered[1].rows)
 
 
 def _batched(items: Any, n: int) -> Iterator[tuple]:

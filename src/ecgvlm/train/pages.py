@@ -6,7 +6,8 @@ prepares it, and a run that goes on sees exactly what it would have seen.
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,33 +21,29 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import find_records
 from ecgvlm.files.image import load_image
 from ecgvlm.instruct import build
-from ecgvlm.instruct.build import fit
+from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import ask, known_of, printed
 from ecgvlm.instruct.rows import Row, load_rows
 from ecgvlm.labels import LABELS
 from ecgvlm.paper.degrade import PAGE_KINDS
+from ecgvlm.train.recipe import RowSource
+from ecgvlm.train.rowstore import open_store, write_store
+from ecgvlm.train.validation import Truth, truth_of
 
 GRIDS = {3: (1, 2), 9: (2, 4)}  # tiles with the whole page's -> rows and columns of tiles
 _WINDOW = 32  # batches among which pages of like length are grouped
 
 
 @dataclass(frozen=True)
-class Group:
-    """A page and those of its rows that are seen together. length: of their texts, in characters."""
-
-    rows: tuple[Row, ...]
-    length: int
-
-
-@dataclass(frozen=True)
 class Sample:
     """What the model is shown and asked. page: uint8 tiles [n, 3, S, S], or evidence [E, WIDTH] int64.
 
-    rows: of each row, its (question, answer) turns.
+    rows: of each row, its (question, answer) turns. truths: of each row, what validation knows of it.
     """
 
     page: np.ndarray
     rows: tuple[tuple[tuple[str, str], ...], ...]
+    truths: tuple[Truth, ...] = ()
 
 
 def cut_tiles(sheet: np.ndarray, side: int) -> np.ndarray:
@@ -68,37 +65,96 @@ def cut_tiles(sheet: np.ndarray, side: int) -> np.ndarray:
 class RowPages:
     """Rows in ECGInstruct form (see `load_rows`) as pages.
 
-    side: of a tile in px; tiles: 3 or 9; questions: rows of a page seen together; balance: see `Data`.
+    source: where the rows are. side: of a tile in px; tiles: 3 or 9; questions: rows of a page seen together;
+    balance: see `Data`. store: a folder for the rows, which is used again by a run that goes on; a
+    temporary one if
+    not given. special: tokens that no text may hold, as they would be read as more than words.
     """
 
     def __init__(
-        self, rows: str | Path, images: Path | None, side: int, tiles: int = 3, questions: int = 1,
-        balance: float = 0.0, seed: int = 0, skipped: list[str] | None = None,
+        self, source: RowSource | str | Path, images: Path | None, side: int, tiles: int = 3,
+        questions: int = 1,
+        balance: float = 0.0, seed: int = 0, skipped: list[str] | None = None, store: Path | None = None,
+        special: Collection[str] = (),
     ):  # fmt: skip
         self.side, self.width, self.seed = side, GRIDS[tiles][1] * side, seed
-        kept = list(load_rows(rows, images, skipped=skipped))
-        if blind := next((row for row in kept if row.image is None), None):
-            raise EcgError("unsupported_format", f"{rows}: row {blind.id!r} has no image")
-        self.groups = _groups(kept, questions)
-        self.odds = _odds(self.groups, balance) if balance else None
+        if not isinstance(source, RowSource):
+            source = RowSource(source=str(source))
+        if store is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="ecgvlm-rows-")
+            store = Path(self._temporary.name) / "rows"
+        notes = {
+            **source.model_dump(mode="json"), **_state(source.source), "images": str(images),
+            "questions": questions,
+            "balanced": balance > 0, "skip": skipped is not None, "special": sorted(special),
+        }  # fmt: skip
+        kept = open_store(store, notes)
+        if kept is None:
+            rows = _trainable(source, images, skipped, special)
+            kept = write_store(rows, store, questions, notes, row_labels if balance else None)
+        if not len(kept):
+            raise EcgError("unsupported_format", f"{source.source}: no row can be trained on")
+        self.rows = kept
+        self.odds = _odds(kept.labels, balance) if balance else None
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name not in ("_temporary", "odds")}
 
     def order(self, epoch: int, batch: int) -> list[list[int]]:
         """The epoch's batches of `batch` groups, the same for every process; a rest smaller than a batch is
         left out."""
         rng = np.random.default_rng([self.seed, epoch])
-        n = len(self.groups)
+        n = len(self)
         drawn = rng.permutation(n) if self.odds is None else rng.choice(n, n, p=self.odds)
-        return by_length(drawn[: n // batch * batch], [g.length for g in self.groups], batch, rng)
+        return by_length(drawn[: n // batch * batch], self.rows.lengths, batch, rng)
 
     def load(self, epoch: int, index: int) -> Sample:
         """Raises EcgError where the image cannot be read."""
-        rows = self.groups[index].rows
+        rows = self.rows.group(index)
         assert rows[0].image is not None
         sheet = fit(load_image(rows[0].image), self.width)
-        return Sample(cut_tiles(sheet, self.side), tuple(row.turns for row in rows))
+        truths = tuple(truth_of(row.metadata) for row in rows)
+        return Sample(cut_tiles(sheet, self.side), tuple(row.turns for row in rows), truths)
 
     def __len__(self) -> int:
-        return len(self.groups)
+        return len(self.rows)
+
+
+def _state(source: str) -> dict[str, int]:
+    """Size and age of a local file, by which a changed one is told; of anything else nothing."""
+    path = Path(source)
+    return {"size": path.stat().st_size, "changed": path.stat().st_mtime_ns} if path.is_file() else {}
+
+
+def _trainable(
+    source: RowSource, images: Path | None, skipped: list[str] | None, special: Collection[str]
+) -> Iterator[Row]:
+    """The rows that can be trained on. Raises EcgError at the first other one, or adds its message to
+    skipped."""
+    token = re.compile("|".join(map(re.escape, sorted(special)))) if special else None
+    for row in load_rows(
+        source.source, images, source.configuration, source.split, skipped, revision=source.revision
+    ):
+        wrong = None
+        if row.image is None:
+            wrong = "has no image"
+        elif token and (found := _special_in(row, token)):
+            wrong = f"{found!r} in its text would be read as a special token"
+        if wrong is None:
+            yield row
+        elif skipped is None:
+            raise EcgError("unsupported_format", f"{source.source}: row {row.id!r} {wrong}")
+        else:
+            skipped.append(f"{source.source}: row {row.id!r} {wrong}")
+
+
+def _special_in(row: Row, token: re.Pattern[str]) -> str | None:
+    """The first special token in a row's answers, or in its questions where it is not the picture's place."""
+    for question, answer in row.turns:
+        for text in (question.replace("<image>", ""), answer):
+            if "<" in text and (found := token.search(text)):
+                return found[0]
+    return None
 
 
 class RecordPages:
@@ -128,16 +184,19 @@ class RecordPages:
         look = build.Recipe(width=max(1024, self.width), wide=True, seed=self.seed * 1000 + epoch)
         kind = PAGE_KINDS[(index + epoch) % len(PAGE_KINDS)]
         _, picture, truth = build.print_leaf(record, entry.key, kind, look)
-        asked = ask(printed(known_of(record), truth), Random(f"{self.seed}:{epoch}:{index}"), self.questions)
+        known = printed(known_of(record), truth)
+        asked = ask(known, Random(f"{self.seed}:{epoch}:{index}"), self.questions)
+        held = frozenset(known.evidence.findings) - known.open
+        truths = tuple(Truth(qa.kind, held, known.open) for qa in asked)
         sheet = fit(load_image(picture), self.width)
-        return Sample(cut_tiles(sheet, self.side), tuple(((qa.question, qa.answer),) for qa in asked))
+        return Sample(cut_tiles(sheet, self.side), tuple(((qa.question, qa.answer),) for qa in asked), truths)
 
     def __len__(self) -> int:
         return len(self.entries)
 
 
 def by_length(
-    drawn: np.ndarray, lengths: Sequence[int], batch: int, rng: np.random.Generator
+    drawn: np.ndarray, lengths: Sequence[int] | np.ndarray, batch: int, rng: np.random.Generator
 ) -> list[list[int]]:
     """Cuts the drawn groups into batches of like length, within windows so that the order stays random."""
     batches = []
@@ -148,24 +207,15 @@ def by_length(
     return batches
 
 
-def _groups(rows: Sequence[Row], questions: int) -> list[Group]:
-    pages: dict[object, list[Row]] = {}
-    for row in rows:
-        pages.setdefault(row.image, []).append(row)
-    groups = []
-    for of_page in pages.values():
-        for k in range(0, len(of_page), questions):
-            part = tuple(of_page[k : k + questions])
-            groups.append(Group(part, sum(len(text) for row in part for turn in row.turns for text in turn)))
-    return groups
-
-
-def _odds(groups: Sequence[Group], balance: float) -> np.ndarray:
-    """How likely each group is drawn: by its rarest label's count to the power of -balance; "" stands for
-    no label."""
-    found = [{x for row in g.rows for x in row_labels(row)} or {""} for g in groups]
-    count = Counter(label for labels in found for label in labels)
-    weights = np.array([max(count[label] ** -balance for label in labels) for labels in found])
+def _odds(labels: np.ndarray, balance: float) -> np.ndarray:
+    """How likely each group is drawn: by its rarest label's count to the power of -balance; having none
+    counts
+    as a label. labels: a bit for each, [G]."""
+    columns = [(labels >> np.uint64(k)) & np.uint64(1) > 0 for k in range(len(LABELS))] + [labels == 0]
+    weights = np.zeros(len(labels))
+    for has in columns:
+        if has.any():
+            weights[has] = np.maximum(weights[has], float(has.sum()) ** -balance)
     return weights / weights.sum()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ecgvlm.errors import EcgError
 
@@ -20,19 +20,32 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RowSource(_Section):
+    """Where rows are: a JSON or Parquet file, a folder, or a hub name with its configuration, split and
+    revision
+    (a commit or tag); the first split if none is named.
+    """
+
+    source: str
+    configuration: str | None = None
+    split: str | None = None
+    revision: str | None = None
+
+
 class Data(_Section):
     """What is trained on: rows, or records whose pages and questions are made afresh each epoch.
 
-    train, valid: rows in ECGInstruct form (JSON, Parquet, a folder of pictures, a hub name); images: where
-    the pictures lie that rows name. records, folds, valid_folds: a folder of labelled records and PTB-XL's
+    train, valid: rows in ECGInstruct form, as a `RowSource` or its source alone; images: where the
+    pictures lie
+    that rows name. records, folds, valid_folds: a folder of labelled records and PTB-XL's
     folds of it. tokens: for base "smollm2", a run of our decoder whose evidence embeddings it takes over.
     tiles: 3 (pages of 1024 x 512 px) or 9 (2048 x 1024). questions: rows of a page that share its tokens.
     balance: 0 draws every page alike often, 1 every label. skip_unreadable: leave out, named and counted,
     what cannot be read, instead of stopping.
     """
 
-    train: str | None = None
-    valid: str | None = None
+    train: RowSource | None = None
+    valid: RowSource | None = None
     images: Path | None = None
     records: Path | None = None
     folds: tuple[int, ...] | None = (1, 2, 3, 4, 5, 6)
@@ -43,6 +56,11 @@ class Data(_Section):
     balance: Share = 0.0
     workers: Annotated[int, Field(ge=0)] = 1
     skip_unreadable: bool = False
+
+    @field_validator("train", "valid", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"source": str(value)} if isinstance(value, str | Path) else value
 
 
 class Adapter(_Section):
@@ -97,22 +115,24 @@ class Keep(_Section):
 class Evaluation(_Section):
     """Every so many steps the model answers `rows` validation questions by generation.
 
-    task: of ECGBench, whose figure (F1 of label tasks, accuracy of choices) then decides; without one, the
-    share of answers that equal the gold. patience: evaluations without improvement after which the run ends;
-    0 never.
+    The mean worth of its answers over the kinds of question (`ecgvlm.train.validation`) decides which
+    checkpoint
+    is the best; of equal ones, the lower loss. patience: evaluations without improvement after which the run
+    ends; 0 never.
     """
 
     every: Count = 500
     rows: Count = 200
-    task: str | None = None
     patience: Annotated[int, Field(ge=0)] = 0
     max_tokens: Count = 128
 
 
 class Recipe(_Section):
-    """A fine-tuning run; see docs/training.md for every field."""
+    """A fine-tuning run; see docs/training.md for every field. revision: of the base, where that is on the
+    hub."""
 
     base: str
+    revision: str | None = None
     out: Path
     data: Data
     loop: Loop

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ecgvlm.errors import EcgError
-from ecgvlm.train.answering import Answering, Chat, check_keys
+from ecgvlm.bench.backends.loading import load_checked
+from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.train.answering import Answering, Chat
 from ecgvlm.train.pages import GRIDS
 
 IMAGE = "<image>"
 
 
 class SmolVLM(Answering):
-    """Pages as tiles [B, n, 3, S, S] uint8. tiles: n, 3 or 9."""
+    """Pages as tiles [B, n, 3, S, S] uint8. tiles: n, 3 or 9. width: of the 2:1 sheet that they are cut
+    from."""
 
     def __init__(self, net: Any, processor: Any, tiles: int):
         rows, columns = GRIDS[tiles]
@@ -34,7 +39,7 @@ class SmolVLM(Answering):
         super().__init__(
             net, net.model.text_model, Chat(processor.tokenizer, render, IMAGE, list(ids)), image_id
         )
-        self.side = side
+        self.side, self.width = side, columns * side
         self.processor = processor
         page_tokens = tiles * ((side // net.config.vision_config.patch_size) // net.config.scale_factor) ** 2
         if list(ids).count(image_id) != page_tokens:
@@ -55,39 +60,28 @@ def _rendered(processor: Any, messages: list[dict], answer: bool) -> str:
     return processor.apply_chat_template(messages, add_generation_prompt=answer)
 
 
-def load_smolvlm(base: str, tiles: int, method: str = "full") -> SmolVLM:
+def load_smolvlm(base: str, tiles: int, method: str = "full", revision: str | None = None) -> SmolVLM:
     """A model of the SmolVLM family by name on the hub or folder, in float32 (4-bit where method is "qlora").
 
     Raises EcgError where it cannot be had, is no SmolVLM, or a tensor is missing or unexpected.
     """
     import transformers
 
-    # A tensor of another shape is reported instead of raised, so that `check_keys` can name it.
-    options: dict[str, Any] = {
-        "dtype": torch.float32,
-        "attn_implementation": "sdpa",
-        "ignore_mismatched_sizes": True,
-    }
+    options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa", "revision": revision}
     if method == "qlora":
         options |= quantized()
     try:
-        config = transformers.AutoConfig.from_pretrained(base)
+        config = transformers.AutoConfig.from_pretrained(base, revision=revision)
         if config.model_type not in ("smolvlm", "idefics3"):
             raise EcgError(
                 "unsupported_format", f"{base} is a {config.model_type} model, not one of the SmolVLM family"
             )
-        loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-            base, output_loading_info=True, **options
-        )
-        processor = transformers.AutoProcessor.from_pretrained(base)
+        processor = transformers.AutoProcessor.from_pretrained(base, revision=revision)
     except (OSError, ValueError) as error:
         raise EcgError("unreadable_file", f"model {base}: {str(error).splitlines()[0]}") from None
     except ImportError as error:
-        raise EcgError(
-            "unsupported_format", f"model {base} needs a package: {str(error).strip().splitlines()[0]}"
-        ) from None
-    net, info = loaded
-    check_keys(base, info)
+        raise UsageError(f"model {base} needs a package: {str(error).strip().splitlines()[0]}") from None
+    net = load_checked(transformers.AutoModelForImageTextToText, base, **options)
     if method == "qlora":
         import peft
 
@@ -96,15 +90,13 @@ def load_smolvlm(base: str, tiles: int, method: str = "full") -> SmolVLM:
 
 
 def quantized() -> dict[str, Any]:
-    """Options of a 4-bit load. Raises EcgError where bitsandbytes or a CUDA device is missing."""
+    """Options of a 4-bit load. Raises UsageError where bitsandbytes or a CUDA device is missing."""
     import importlib.util
 
     import transformers
 
     if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
-        raise EcgError(
-            "unsupported_format", "method qlora needs a CUDA device and the package bitsandbytes; use lora"
-        )
+        raise UsageError("method qlora needs a CUDA device and the package bitsandbytes; use lora")
     four = transformers.BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
     )
@@ -112,6 +104,15 @@ def quantized() -> dict[str, Any]:
 
 
 def save_transformers(model: SmolVLM, folder: Path) -> None:
-    """The folder that AutoModelForImageTextToText and AutoProcessor load; adapters must have been merged."""
+    """The folder that AutoModelForImageTextToText and AutoProcessor load; adapters must have been merged.
+
+    Its own processor (`page_processor.py`) lays any picture on the 2:1 sheet that was trained on.
+    """
     model.net.save_pretrained(folder)
     model.processor.save_pretrained(folder)
+    for name in ("page_form.py", "page_processor.py"):
+        shutil.copy(str(files("ecgvlm.instruct") / name), folder / name)
+    path = folder / "processor_config.json"
+    config = json.loads(path.read_text("utf-8"))
+    config["auto_map"] = {"AutoProcessor": f"page_processor.Ecg{type(model.processor).__name__}"}
+    path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")

@@ -86,7 +86,8 @@ class Gemini(Hosted):
             raise Failure(kind, scrub(str(error) or type(error).__name__, self._key)) from None
 
     def _contents(self, ask: Ask) -> list[Any]:
-        types, contents = self._types, []
+        types = self._types
+        contents: list[Any] = []
         for question, answer in ask.turns:
             parts = [types.Part(text=question if contents else EXAM_PREAMBLE + question)]
             if not contents and ask.image is not None:

@@ -182,8 +182,8 @@ def _processor(source: Path, raw: dict[str, Any], config: Any) -> Any:
         return tr.LlavaNextProcessor(images, **common)
     # "pad": a square around the whole picture, in the mean colour; else its middle square is all that is
     # seen.
-    images = tr.LlavaImageProcessorPil(**size, do_pad=raw.get("image_aspect_ratio") == "pad")
-    return tr.LlavaProcessor(images, **common)
+    pad = raw.get("image_aspect_ratio") == "pad"
+    return tr.LlavaProcessor(tr.LlavaImageProcessorPil(**size, do_pad=pad), **common)
 
 
 def _shards(source: Path) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,7 @@ from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import FEATURES, TOKENS, WIDTH, Evidence, encode
 from ecgvlm.train.answering import Answering, Chat
 from ecgvlm.train.pages import Sample, by_length
+from ecgvlm.train.validation import Truth
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PAGE = "<file_sep>"  # a token of SmolLM2's own that holds an evidence token's place
@@ -109,7 +110,9 @@ class EvidencePages:
         else:
             asked = tuple(rng.choice(kinds) for _ in range(self.questions))
         rows = [asker.ask(evidence, kind) for kind in asked]
-        return Sample(encode(evidence), tuple(((qa.question, qa.answer),) for qa in rows))
+        held = frozenset(evidence.findings)
+        truths = tuple(Truth(qa.kind, held) for qa in rows)
+        return Sample(encode(evidence), tuple(((qa.question, qa.answer),) for qa in rows), truths)
 
     def __len__(self) -> int:
         return self.size

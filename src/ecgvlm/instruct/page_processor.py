@@ -1,0 +1,40 @@
+"""Processors of SmolVLM's family that bring any picture into the form that pages were trained in
+(`page_form.py`).
+
+`ecgvlm export` copies both files into the folder that it writes, so that transformers sees there what
+training saw:
+
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from transformers import Idefics3Processor, SmolVLMProcessor
+
+from .page_form import fit
+
+
+def _fitted(images: Any, width: int) -> Any:
+    """The same pictures (one, a list, a list of lists) on 2:1 sheets."""
+    if isinstance(images, list | tuple):
+        return [_fitted(image, width) for image in images]
+    picture = images if isinstance(images, Image.Image) else Image.fromarray(np.asarray(images))
+    return Image.fromarray(fit(np.asarray(picture.convert("RGB")), width))
+
+
+class EcgIdefics3Processor(Idefics3Processor):
+    def __call__(self, images: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if images is not None:
+            images = _fitted(images, self.image_processor.size["longest_edge"])
+        return super().__call__(images, *args, **kwargs)
+
+
+class EcgSmolVLMProcessor(SmolVLMProcessor):
+    def __call__(self, images: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if images is not None:
+            images = _fitted(images, self.image_processor.size["longest_edge"])
+        return super().__call__(images, *args, **kwargs)

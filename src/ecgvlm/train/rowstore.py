@@ -1,0 +1,154 @@
+"""Rows of instruction data on disk: any one is read when it is wanted, by any number of processes.
+
+A store is written once from what `instruct.rows.load_rows` reads, beside its place and then renamed. In
+memory are a
+few numbers a row, mapped from files, so that a million rows cost no process more than some megabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgvlm.errors import unreadable
+from ecgvlm.instruct.rows import Row
+from ecgvlm.labels import LABELS
+
+_NOTES = "store.json"
+_TEXT, _PICTURES = "rows.jsonl", "pictures.bin"
+
+
+class RowStore:
+    """The rows in a folder that `write_store` wrote, and their groups: rows of one page that are seen
+    together.
+
+    lengths: characters of each group's texts, [G] int64. labels: a bit for each of `LABELS` that a group
+    has, [G]
+    uint64. Only the folder is sent to other processes.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._files: dict[str, int] = {}
+        numbers = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _NUMBERS}
+        self._offsets, self._order, self._starts = numbers["offsets"], numbers["order"], numbers["starts"]
+        self.lengths, self.labels = numbers["lengths"], numbers["labels"]
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def group(self, index: int) -> list[Row]:
+        """The rows of one group, their picture as a file or its bytes."""
+        return [self._row(int(k)) for k in self._order[self._starts[index] : self._starts[index + 1]]]
+
+    def _row(self, number: int) -> Row:
+        start, end = (int(self._offsets[number + k]) for k in (0, 1))
+        raw = json.loads(self._read(_TEXT, start, end - start))
+        image = raw["image"]
+        picture = self._read(_PICTURES, *image) if isinstance(image, list) else Path(image)
+        return Row(raw["id"], picture, tuple(map(tuple, raw["turns"])), raw["metadata"], raw["source"])
+
+    def _read(self, name: str, start: int, size: int) -> bytes:
+        # Read, not mapped: pages of a mapped file would count as this process's memory.
+        if name not in self._files:
+            self._files[name] = os.open(self.folder / name, os.O_RDONLY)
+        return os.pread(self._files[name], size, start)
+
+
+_NUMBERS = ("offsets", "order", "starts", "lengths", "labels")
+
+
+def write_store(
+    rows: Iterable[Row],
+    folder: Path,
+    questions: int,
+    notes: Mapping[str, Any],
+    labels_of: Callable[[Row], Iterable[str]] | None = None,
+) -> RowStore:
+    """Writes the rows and returns their store. notes: what they depend on, for `open_store`.
+
+    questions: rows of a page in one group. labels_of: a row's labels, where groups are to be drawn by them.
+    Raises EcgError where the folder cannot be written.
+    """
+    beside = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        numbers = _grouped(*_copied(rows, beside, labels_of), questions)
+        for name, values in zip(_NUMBERS, numbers):
+            np.save(beside / f"{name}.npy", values)
+        (beside / _NOTES).write_text(json.dumps(dict(notes)) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.replace(folder)
+    except OSError as error:
+        raise unreadable(folder, f"cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return RowStore(folder)
+
+
+def open_store(folder: Path, notes: Mapping[str, Any]) -> RowStore | None:
+    """The store in a folder, None where there is none or it was made from something else."""
+    try:
+        same = json.loads((folder / _NOTES).read_text("utf-8")) == dict(notes)
+    except (OSError, ValueError):
+        return None
+    return RowStore(folder) if same else None
+
+
+def _copied(
+    rows: Iterable[Row], folder: Path, labels_of: Callable[[Row], Iterable[str]] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Writes texts and pictures; of each row the text's offset (and the end's), page, length and label
+    bits."""
+    offsets, page, length, bits = array("q", [0]), array("q"), array("q"), array("Q")
+    pages: dict[int, int] = {}  # a picture's hash -> its number
+    places: list[Any] = []
+    with (folder / _TEXT).open("wb") as text, (folder / _PICTURES).open("wb") as pictures:
+        for row in rows:
+            known = pages.setdefault(hash(row.image), len(pages))
+            if isinstance(row.image, bytes) and known == len(places):
+                places.append([pictures.tell(), len(row.image)])
+                pictures.write(row.image)
+            elif known == len(places):
+                places.append(None)
+            raw = {
+                "id": row.id, "image": places[known] or str(row.image), "turns": row.turns,
+                "metadata": dict(row.metadata), "source": row.source,
+            }  # fmt: skip
+            text.write(json.dumps(raw, ensure_ascii=False).encode() + b"\n")
+            offsets.append(text.tell())
+            page.append(known)
+            length.append(sum(len(words) for turn in row.turns for words in turn))
+            bits.append(_bits(labels_of(row)) if labels_of else 0)
+    return np.array(offsets), np.array(page), np.array(length), np.array(bits, np.uint64)
+
+
+def _bits(labels: Iterable[str]) -> int:
+    return sum(1 << LABELS.index(label) for label in set(labels) if label in LABELS)
+
+
+def _grouped(
+    offsets: np.ndarray, page: np.ndarray, length: np.ndarray, bits: np.ndarray, questions: int
+) -> Iterator[np.ndarray]:
+    """The arrays of `_NUMBERS`: pages in the order of their first rows, each cut after every `questions`
+    rows."""
+    order = np.argsort(page, kind="stable")
+    first = np.r_[True, np.diff(page[order]) > 0][: len(order)]
+    begin = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+    starts = np.flatnonzero((np.arange(len(order)) - begin) % questions == 0)
+    yield offsets
+    yield order
+    yield np.r_[starts, len(order)]
+    yield np.add.reduceat(length[order], starts) if len(order) else length
+    yield np.bitwise_or.reduceat(bits[order], starts) if len(order) else bits
