@@ -13,7 +13,7 @@ from ecgvlm.bench.gold import load_gold, load_hub
 from ecgvlm.bench.report import report_page
 from ecgvlm.bench.table import find_runs, leaderboard, load_run, published_rows, to_csv, to_html, to_markdown
 from ecgvlm.bench.task import load_task, task_names
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records
 
 ROWS = {
@@ -235,7 +235,7 @@ def test_hub_rows(tmp_path, monkeypatch):
 def test_records_that_are_none(tmp_path):
     with pytest.raises(EcgError, match="neither"):
         list(find_records(tmp_path))
-    with pytest.raises(EcgError, match="cannot be made"):
+    with pytest.raises(UsageError, match="cannot be made"):
         build_task(load_task("mmmu-ecg"), tmp_path, tmp_path / "out")
 
 

@@ -10,7 +10,7 @@ import wfdb
 from typer.testing import CliRunner
 
 from ecgvlm.cli import app
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.build import Recipe, build
 from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import KINDS
@@ -147,17 +147,27 @@ def test_pictures_of_ones_own(tmp_path):
     assert not {row.metadata["kind"] for row in rows} & {"report", "measurement", "lead"}
 
 
+def test_messages_for_chat_trainers(records, tmp_path):
+    build(records, tmp_path / "set", SMALL, form="messages", limit=1)
+    lines = [json.loads(line) for line in (tmp_path / "set/instruct.jsonl").read_text().splitlines()]
+    assert {tuple(line) for line in lines} == {("messages", "images")}
+    first = lines[0]
+    assert [message["role"] for message in first["messages"]] == ["user", "assistant"]
+    assert [part["type"] for part in first["messages"][0]["content"]] == ["image", "text"]
+    assert (tmp_path / "set" / first["images"][0]).is_file()
+
+
 def test_refusals(records, tmp_path):
     for options, message in (
         ({"recipe": Recipe(width=640), "form": "xml"}, "no format 'xml'"),
         ({"recipe": SMALL, "folds": None}, "exists already"),
     ):
         (tmp_path / "there").mkdir(exist_ok=True)
-        with pytest.raises(EcgError, match=message):
+        with pytest.raises(UsageError, match=message):
             build(records, tmp_path / "there", **options)
-    with pytest.raises(EcgError, match="no kind 'riddle'"):
+    with pytest.raises(UsageError, match="no kind 'riddle'"):
         Recipe(kinds=("riddle",))
-    with pytest.raises(EcgError, match="no page 'fax'"):
+    with pytest.raises(UsageError, match="no page 'fax'"):
         Recipe(pages=("fax",))
     with pytest.raises(EcgError, match="2x6"):
         Recipe(layout="2x6")

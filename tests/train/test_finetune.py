@@ -21,6 +21,7 @@ from train.tiny import recipe, train, train_limited, write_rows
 
 from ecgvlm.errors import EcgError
 from ecgvlm.files.csv import write_csv
+from ecgvlm.files.datasets import find_records
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import checkpoint
 from ecgvlm.train.finetune import Stopped, evaluate, finetune, schedule
@@ -316,7 +317,7 @@ def test_records_are_printed_afresh_each_epoch(tmp_path):
         write_csv(record, tmp_path / f"{k}.csv")
     lines = ["file,labels,patient", "0.csv,NORM;SR,a", "1.csv,AF,b", ""]
     (tmp_path / "records.csv").write_text("\n".join(lines))
-    pages = RecordPages(tmp_path / "records.csv", None, side=64, questions=2, seed=3)
+    pages = RecordPages(find_records(tmp_path / "records.csv"), side=64, questions=2, seed=3)
     first, second, again = (pages.load(epoch, 1) for epoch in (0, 1, 0))
     assert first.page.shape == (3, 3, 64, 64)
     assert (first.page == again.page).all()
@@ -350,6 +351,7 @@ steps = 100000
 """
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_folder, rows):
     """As `timeout`, `scancel` and a terminal's Ctrl-C send it: the data workers get it too."""
     out = tmp_path / "run"

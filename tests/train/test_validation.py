@@ -1,5 +1,4 @@
 """What validation says an answer is worth: the right one 1, whatever its kind, the others less."""
-less."""
 
 from dataclasses import replace
 from random import Random

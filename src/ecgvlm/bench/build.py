@@ -13,8 +13,9 @@ import cv2
 
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records, load_records
+from ecgvlm.instruct.splits import records_of
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.record import Record
@@ -86,26 +87,29 @@ def build_task(
     licence: str = "",
     width_px: int = 1600,
     skipped: list[str] | None = None,
+    splits: Path | None = None,
+    part: str = "test",
 ) -> int:
     """Writes `out/<task>.json` and `out/images/`; returns the number of rows.
 
     Each record becomes one page of each kind asked for. Style, layout and damage of a page depend on the
     seed and the record's id only, so any subset is rendered alike. A record whose labels leave the gold
     open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
-    are shown to others only where it is open. skipped: as in `load_records`. Raises EcgError where the task
+    are shown to others only where it is open. skipped: as in `load_records`. splits, part: of the records
+    (`ecgvlm instruct split`), instead of folds. Raises EcgError where the task
     cannot be made from records, or a file is missing or damaged.
     """
     from ecgvlm.paper.print import page_rng, print_page
     from ecgvlm.paper.style import random_style
 
     if task.build not in _GOLD:
-        raise EcgError("unsupported_format", f"task {task.name} cannot be made from records")
+        raise UsageError(f"task {task.name} cannot be made from records")
     if unknown := set(pages) - set(PAGE_KINDS):
         raise EcgError(
             "unsupported_format", f"no page kind {min(unknown)!r}; there are: {', '.join(PAGE_KINDS)}"
         )
     gold_of = _GOLD[task.build]
-    entries = find_records(records, folds)
+    entries = records_of(records, splits, part) if splits else find_records(records, folds)
     found = [
         (key, record, gold) for key, record in load_records(entries, skipped) if (gold := gold_of(record))
     ]

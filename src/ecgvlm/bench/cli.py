@@ -273,6 +273,8 @@ def build(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the gold and the pages.")],
     pages: Annotated[str, typer.Option(help="Page kinds, separated by commas.")] = "clean,scan,photo",
     folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
+    splits: Annotated[Path | None, typer.Option(help="Parts of the records: ecgvlm instruct split.")] = None,
+    part: Annotated[str, typer.Option(help="Which part of --splits.")] = "test",
     limit: Annotated[int | None, typer.Option(help="At most so many records, drawn by seed.")] = None,
     layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,
     licence: Annotated[
@@ -290,7 +292,18 @@ def build(
         loaded = load_task(task)
         skipped: list[str] | None = [] if skip_damaged else None
         n = build_task(
-            loaded, records, out, pages.split(","), seed, wanted, limit, layout, licence, skipped=skipped
+            loaded,
+            records,
+            out,
+            pages.split(","),
+            seed,
+            wanted,
+            limit,
+            layout,
+            licence,
+            skipped=skipped,
+            splits=splits,
+            part=part,
         )
     for message in skipped or ():
         typer.echo(f"skipped: {message}", err=True)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.code15 import read_code15
 from ecgvlm.files.image import read_record
 from ecgvlm.files.wfdb import read_wfdb
@@ -41,10 +41,17 @@ _SINUS_RHYTHM = "426783006"
 
 @dataclass(frozen=True)
 class Entry:
-    """One record of a collection, not read yet. load raises EcgError where its file is missing or damaged."""
+    """One record of a collection, not read yet. load raises EcgError where its file is missing or damaged.
+
+    patient: who it is of; the record alone, by its key, where the collection does not say.
+    """
 
     key: str
     load: Callable[[], Record]
+    patient: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patient", self.patient or self.key)
 
 
 def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int = 100) -> list[Entry]:
@@ -56,13 +63,17 @@ def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int
     - a CSV file with the columns file and labels: records of one's own (see `read_own`)
     - WFDB headers anywhere below: CinC 2020/2021, labelled by their `Dx` comments
 
-    folds: strat_folds wanted of PTB-XL, None for all. fs: its sampling rate, 100 or 500 Hz. Raises EcgError
-    where the folder is none of these.
+    folds: strat_folds wanted of PTB-XL, None for all; UsageError for any other collection, which has none.
+    fs:
+    its sampling rate, 100 or 500 Hz. Raises EcgError where the folder is none of these.
     """
     root = Path(root)
+    ptbxl = (root / "labels.csv").is_file() or (root / "ptbxl_database.csv").is_file()
+    if folds is not None and not ptbxl:
+        raise UsageError(f"{root}: only PTB-XL has folds; split other records with ecgvlm instruct split")
     if root.suffix.lower() == ".csv" and root.is_file():
         return read_own(root)
-    if (root / "labels.csv").is_file() or (root / "ptbxl_database.csv").is_file():
+    if ptbxl:
         return _ptbxl(root, folds, fs)
     if (root / "exams.csv").is_file():
         return _code15(root)
@@ -183,7 +194,7 @@ def _ptbxl(root: Path, folds: Collection[int] | None, fs: int) -> list[Entry]:
         known = {
             "age": age, "sex": sex, "labels": found, "report": report, "patient": patient, "meta": meta,
         }  # fmt: skip
-        entries.append(Entry(str(ecg_id), partial(_read_known, path, known)))
+        entries.append(Entry(str(ecg_id), partial(_read_known, path, known), patient))
     return entries
 
 
@@ -255,7 +266,7 @@ def _code15(root: Path) -> list[Entry]:
             continue
         # The published parts end in one row of zeros with exam 0, which the table does not know.
         entries += [
-            Entry(number, partial(read_code15, path, i, exams[number]))
+            Entry(number, partial(read_code15, path, i, exams[number]), exams[number].get("patient_id", ""))
             for i, number in enumerate(numbers)
             if number in exams
         ]
@@ -321,9 +332,8 @@ def _mimic(root: Path) -> list[Entry]:
             entries.append(Entry(f"line {line}", partial(_fail, damage.code, damage.message)))
             continue
         study, patient = row["study_id"], row.get("subject_id", "")
-        entries.append(
-            Entry(study, partial(_read_mimic, root / row["path"], study, patient, said.get(study, [])))
-        )
+        read = partial(_read_mimic, root / row["path"], study, patient, said.get(study, []))
+        entries.append(Entry(study, read, patient))
     return entries
 
 
@@ -381,7 +391,8 @@ def read_own(table: Path) -> list[Entry]:
             "patient": row.get("patient", ""),
             "report": row.get("report") or None,
         }
-        entries.append(Entry(row["file"], partial(_read_own, table.parent / row["file"], known, unknown)))
+        read = partial(_read_own, table.parent / row["file"], known, unknown)
+        entries.append(Entry(row["file"], read, row.get("patient", "")))
     return entries
 
 

@@ -19,11 +19,12 @@ from random import Random
 
 import numpy as np
 
-from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
 from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.rows import PICTURES, Row
+from ecgvlm.instruct.splits import Parts
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.layouts import layout as known_layout
 from ecgvlm.paper.print import page_rng, print_page
@@ -31,7 +32,6 @@ from ecgvlm.paper.style import PageStyle, random_style
 from ecgvlm.paper.truth import PageTruth
 from ecgvlm.record import Record
 
-FORMATS = ("json", "parquet")
 _SHARD = 200_000_000  # bytes of pictures in a Parquet file
 # Layouts whose rows have room on a page half as high as wide.
 _WIDE = ("3x4", "3x4+1R", "3x4+1R", "3x4+3R", "6x2", "6x2+1R")
@@ -59,9 +59,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for what, given, known in (("kind", self.kinds, tuple(KINDS)), ("page", self.pages, PAGE_KINDS)):
             if unknown := set(given) - set(known):
-                raise EcgError(
-                    "unsupported_format", f"no {what} {min(unknown)!r}; choose from {', '.join(known)}"
-                )
+                raise UsageError(f"no {what} {min(unknown)!r}; choose from {', '.join(known)}")
         if self.layout is not None:
             known_layout(self.layout)
 
@@ -86,6 +84,10 @@ class _Picture:
     data: bytes
     rows: tuple[Row, ...]
 
+    @property
+    def patient(self) -> str:
+        return str(self.rows[0].metadata["patient"]) if self.rows else ""
+
 
 # What became of one record: its pictures, or why there are none ("damaged", "contradictory", "unlabelled").
 _Made = list[_Picture] | tuple[str, str, str]
@@ -101,20 +103,25 @@ def build(
     skip_damaged: bool = False,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    parts: Parts | None = None,
 ) -> Summary:
     """Writes a data set of the records (see `find_records`; or a CSV table of pictures) to a new folder.
 
-    form "json": `instruct.json` and `images/`; "parquet": `data/train-*.parquet` with the pictures inside, as
-    `datasets.load_dataset(out)` reads them. folds: of PTB-XL. limit: records, drawn by seed. Records without
+    form "json": `instruct.json` and `images/`; "messages": `instruct.jsonl` with messages and images, as
+    TRL reads
+    them; "parquet": `data/train-*.parquet` with the pictures inside, as `datasets.load_dataset(out)` reads
+    them.
+    parts: a file of each part's name instead, no patient in two of them. folds: of PTB-XL. limit: records,
+    drawn by seed. Records without
     labels, or whose label contradicts the measured heart rate, are left out and counted; the first missing or
     damaged file raises EcgError unless skip_damaged, which counts them. The folder appears when all is done.
     """
     recipe = recipe or Recipe()
     out, records = Path(out), Path(records)
-    if form not in FORMATS:
-        raise EcgError("unsupported_format", f"no format {form!r}; choose from {', '.join(FORMATS)}")
+    if form not in _WRITERS:
+        raise UsageError(f"no format {form!r}; choose from {', '.join(_WRITERS)}")
     if out.exists():
-        raise EcgError("unsupported_format", f"{out}: exists already; choose another folder")
+        raise UsageError(f"{out}: exists already; choose another folder")
     recipe = recipe if recipe.source else replace(recipe, source=records.stem)
     jobs = _jobs(records, folds, recipe)
     if limit is not None and limit < len(jobs):
@@ -124,20 +131,24 @@ def build(
     beside.mkdir(parents=True)
     summary = Summary()
     try:
-        writer = _JsonWriter(beside) if form == "json" else _ParquetWriter(beside)
+        make = _WRITERS[form]
+        writers = {part: make(beside, part) for part in (parts.shares if parts else [""])}
         for done, made in enumerate(_run(jobs, workers), start=1):
             if isinstance(made, tuple):
                 _note(made, summary, skip_damaged)
             else:
                 for picture in made:
-                    writer.add(picture)
+                    writers[parts.of(picture.patient) if parts else ""].add(picture)
                     summary.pictures += 1
                     summary.rows += len(picture.rows)
                     summary.kinds.update(str(row.metadata["kind"]) for row in picture.rows)
             progress(done, len(jobs))
-        writer.close()
         if not summary.rows:
             raise EcgError("unsupported_format", f"{records}: no record has labels that can be asked about")
+        for part, writer in writers.items():
+            if not writer.close():
+                said = f"part {part} would be empty"
+                raise EcgError("unsupported_format", f"{records}: {said}")
         beside.replace(out)
     except OSError as error:
         raise unreadable(out, f"cannot be written ({error.strerror or error})") from error
@@ -274,39 +285,62 @@ def _widened(style: PageStyle) -> PageStyle:
 
 
 class _JsonWriter:
-    """`instruct.json`, one row a line, and `images/`."""
+    """`instruct.json` (or the part's name), one row a line, and `images/`, which parts share."""
 
-    def __init__(self, folder: Path):
+    before, between, end, ending = "[\n", ",\n", "\n]\n", ".json"
+
+    def __init__(self, folder: Path, part: str = ""):
         self.folder = folder
-        (folder / "images").mkdir()
-        self.file = (folder / "instruct.json").open("w", encoding="utf-8")
-        self.before = "["
+        (folder / "images").mkdir(exist_ok=True)
+        self.file = (folder / f"{part or 'instruct'}{self.ending}").open("w", encoding="utf-8")
+        self.rows = 0
 
     def add(self, picture: _Picture) -> None:
         (self.folder / "images" / picture.name).write_bytes(picture.data)
         for row in picture.rows:
-            line = json.dumps(row.to_dict(f"images/{picture.name}"), ensure_ascii=False)
-            self.file.write(f"{self.before}\n{line}")
-            self.before = ","
+            line = json.dumps(self.line(row, f"images/{picture.name}"), ensure_ascii=False)
+            self.file.write(f"{self.between if self.rows else self.before}\n{line}")
+            self.rows += 1
 
-    def close(self) -> None:
-        self.file.write(f"{'' if self.before == ',' else '['}\n]\n")
+    def line(self, row: Row, image: str) -> dict:
+        return row.to_dict(image)
+
+    def close(self) -> int:
+        """How many rows were written."""
+        self.file.write(self.end)
         self.file.close()
+        return self.rows
+
+
+class _MessagesWriter(_JsonWriter):
+    """`instruct.jsonl`: messages and images, the form of chat data that TRL's SFTTrainer and others read."""
+
+    before, between, end, ending = "", "\n", "\n", ".jsonl"
+
+    def line(self, row: Row, image: str) -> dict:
+        messages: list[dict] = []
+        for question, answer in row.turns:
+            asked: list[dict[str, str]] = [] if messages else [{"type": "image"}]
+            asked.append({"type": "text", "text": question})
+            messages.append({"role": "user", "content": asked})
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        return {"messages": messages, "images": [image]}
 
 
 class _ParquetWriter:
-    """`data/train-*.parquet`, pictures inside, typed so that `datasets` shows them as pictures."""
+    """`data/train-*.parquet` (or the part's name), pictures inside, typed so that `datasets` shows them."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, part: str = ""):
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
         except ImportError:
             raise EcgError("unsupported_format", "Parquet needs: pip install 'ecgvlm[train]'") from None
         self.pa, self.pq = pa, pq
-        self.folder = folder / "data"
-        self.folder.mkdir()
+        self.folder, self.part = folder / "data", part or "train"
+        self.folder.mkdir(exist_ok=True)
         self.rows: list[dict] = []
+        self.written = 0
         self.bytes = 0
         self.shards = 0
         text, texts = pa.string(), pa.list_(pa.string())
@@ -347,13 +381,21 @@ class _ParquetWriter:
 
     def _write(self) -> None:
         table = self.pa.Table.from_pylist(self.rows, schema=self.schema)
-        self.pq.write_table(table, self.folder / f"{self.shards:05d}.parquet", row_group_size=100)
+        self.pq.write_table(table, self.folder / f"{self.part}-{self.shards}", row_group_size=100)
         self.shards += 1
+        self.written += len(self.rows)
         self.rows, self.bytes = [], 0
 
-    def close(self) -> None:
+    def close(self) -> int:
+        """How many rows were written."""
         if self.rows:
             self._write()
         for i in range(self.shards):
-            name = f"train-{i:05d}-of-{self.shards:05d}.parquet"
-            (self.folder / f"{i:05d}.parquet").rename(self.folder / name)
+            name = f"{self.part}-{i:05d}-of-{self.shards:05d}.parquet"
+            (self.folder / f"{self.part}-{i}").rename(self.folder / name)
+        return self.written
+
+
+_WRITERS: dict[str, type[_JsonWriter] | type[_ParquetWriter]] = {
+    "json": _JsonWriter, "messages": _MessagesWriter, "parquet": _ParquetWriter,
+}  # fmt: skip

@@ -13,6 +13,7 @@ import typer
 
 from ecgvlm.instruct.build import Recipe
 from ecgvlm.instruct.records import KINDS
+from ecgvlm.instruct.splits import DEFAULT_PARTS
 from ecgvlm.paper.degrade import PAGE_KINDS
 
 app = typer.Typer(no_args_is_help=True)
@@ -20,6 +21,7 @@ app = typer.Typer(no_args_is_help=True)
 
 class Format(StrEnum):
     json = "json"
+    messages = "messages"
     parquet = "parquet"
 
 
@@ -37,7 +39,14 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
-    form: Annotated[Format, typer.Option("--format", help="JSON and pictures, or Parquet.")] = Format.json,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help="ECGInstruct's JSON, TRL's messages (JSON lines), or Parquet."),
+    ] = Format.json,
+    parts: Annotated[
+        str | None,
+        typer.Option(help="Parts without a patient in common: train=0.9,valid=0.1", show_default=False),
+    ] = None,
     kinds: Annotated[str, typer.Option(help=f"Kinds of question: {', '.join(KINDS)}.")] = ",".join(KINDS),
     questions: Annotated[int, typer.Option(min=1, help="Questions a page.")] = Recipe.count,
     pages: Annotated[str, typer.Option(help="Page kinds, each record as each.")] = ",".join(PAGE_KINDS),
@@ -56,11 +65,12 @@ def build(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ecgvlm.errors import EcgError
+    from ecgvlm.errors import UsageError
     from ecgvlm.instruct.build import build as built
+    from ecgvlm.instruct.splits import Parts
 
     if folds and not all(fold.strip().isdecimal() for fold in folds.split(",")):
-        raise EcgError("unsupported_format", f"folds must be numbers, as in 1,2,3, not {folds!r}")
+        raise UsageError(f"folds must be numbers, as in 1,2,3, not {folds!r}")
     chosen = [int(fold) for fold in folds.split(",")] if folds else None
     recipe = Recipe(tuple(kinds.split(",")), questions, tuple(pages.split(",")), layout, width, wide, seed)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
@@ -68,6 +78,7 @@ def build(
         summary = built(
             records, out, recipe, form.value, chosen, limit, skip_damaged, workers,
             lambda done, total: bar.update(line, completed=done, total=total),
+            Parts.parse(parts, seed) if parts else None,
         )  # fmt: skip
     for message in summary.damaged:
         print(f"skipped: {message}", file=sys.stderr)
@@ -82,6 +93,29 @@ def build(
     ):
         if n:
             print(f"  {n} records {what}")
+
+
+@app.command()
+def split(
+    source: Annotated[Path, typer.Argument(help="Folder (or CSV table) of records, or a file of rows.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Table (of records) or folder (for rows) to write."),
+    ],
+    parts: Annotated[str, typer.Option(help="Names and shares of the patients.")] = DEFAULT_PARTS,
+    images: Annotated[Path | None, typer.Option(help="Where the pictures lie that rows name.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the hash that puts a patient into a part.")] = 0,
+) -> None:
+    """Split any collection by patient: records to a table that recipes and bench build read, rows to
+    files."""
+    from ecgvlm.instruct.splits import Parts, is_rows, split_records, split_rows
+
+    wanted = Parts.parse(parts, seed)
+    if is_rows(source):
+        counts = split_rows(source, out, wanted, images)
+    else:
+        counts = split_records(source, out, wanted)
+    print(f"{out}: " + ", ".join(f"{name} {counts[name]:,}" for name in wanted.shares))
 
 
 @app.command()

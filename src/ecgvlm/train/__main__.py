@@ -4,12 +4,12 @@ train`.
 
 import sys
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train.cli import app
 
 if __name__ == "__main__":
     try:
         app()
-    except EcgError as error:
-        print(f"ecgvlm: {error.message}", file=sys.stderr)
+    except (EcgError, UsageError) as error:
+        print(f"ecgvlm: {error}", file=sys.stderr)
         sys.exit(1)

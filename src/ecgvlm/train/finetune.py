@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.files.datasets import find_records
+from ecgvlm.instruct.splits import records_of
 from ecgvlm.train import checkpoint
 from ecgvlm.train.answering import (
     Answering,
@@ -95,8 +98,11 @@ def load(recipe: Recipe) -> tuple[Answering, Source, Source | None]:
         assert isinstance(model, SmolVLM)
         looks = {"side": model.side, "tiles": data.tiles, "questions": data.questions, "seed": recipe.seed}
         if data.records is not None:
-            train = RecordPages(data.records, data.folds, **looks)
-            valid = RecordPages(data.records, data.valid_folds, **looks)
+            if data.splits is not None:
+                parts = [records_of(data.records, data.splits, part) for part in ("train", "valid")]
+            else:
+                parts = [find_records(data.records, folds) for folds in (data.folds, data.valid_folds)]
+            train, valid = (RecordPages(entries, **looks) for entries in parts)
         else:
             assert data.train is not None
             looks |= {"special": model.chat.tokenizer.all_special_tokens, "images": data.images}
@@ -301,8 +307,10 @@ class Run:
             pin_memory=self._device.type == "cuda",
         )
         # The workers end with this process, by its word: a signal to the whole group must not take them
-        # first. A
-        # mask is inherited from the moment they are started.
+        # first.
+        # A mask is inherited from the moment they are started; the resource tracker's own start would lift
+        # it.
+        multiprocessing.resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         try:
             batches = iter(loader)

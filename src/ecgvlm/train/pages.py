@@ -18,7 +18,7 @@ from PIL import Image
 
 from ecgvlm.bench.parsers import strict_labels
 from ecgvlm.errors import EcgError
-from ecgvlm.files.datasets import find_records
+from ecgvlm.files.datasets import Entry
 from ecgvlm.files.image import load_image
 from ecgvlm.instruct import build
 from ecgvlm.instruct.page_form import fit
@@ -160,14 +160,13 @@ def _special_in(row: Row, token: re.Pattern[str]) -> str | None:
 class RecordPages:
     """Labelled records printed in a new style, layout and state of wear each epoch, with new questions.
 
-    records, folds: see `find_records`. questions: so many about each page.
+    entries: of `find_records`. questions: so many about each page.
     """
 
     def __init__(
-        self, records: Path, folds: Collection[int] | None, side: int, tiles: int = 3, questions: int = 4,
-        seed: int = 0,
+        self, entries: Sequence[Entry], side: int, tiles: int = 3, questions: int = 4, seed: int = 0
     ):  # fmt: skip
-        self.entries = list(find_records(records, folds))
+        self.entries = list(entries)
         self.side, self.width, self.questions, self.seed = side, GRIDS[tiles][1] * side, questions, seed
 
     def order(self, epoch: int, batch: int) -> list[list[int]]:

@@ -35,10 +35,11 @@ class RowSource(_Section):
 class Data(_Section):
     """What is trained on: rows, or records whose pages and questions are made afresh each epoch.
 
-    train, valid: rows in ECGInstruct form, as a `RowSource` or its source alone; images: where the
-    pictures lie
-    that rows name. records, folds, valid_folds: a folder of labelled records and PTB-XL's
-    folds of it. tokens: for base "smollm2", a run of our decoder whose evidence embeddings it takes over.
+    train, valid: rows in ECGInstruct form, as a `RowSource` or its source alone; images: where the pictures
+    lie that rows name. records: a folder of labelled records; folds, valid_folds: of PTB-XL; splits: of any
+    collection, the table of `ecgvlm instruct split`, whose parts train and valid are used instead. tokens:
+    for
+    base "smollm2", a run of our decoder whose evidence embeddings it takes over.
     tiles: 3 (pages of 1024 x 512 px) or 9 (2048 x 1024). questions: rows of a page that share its tokens.
     balance: 0 draws every page alike often, 1 every label. skip_unreadable: leave out, named and counted,
     what cannot be read, instead of stopping.
@@ -48,6 +49,7 @@ class Data(_Section):
     valid: RowSource | None = None
     images: Path | None = None
     records: Path | None = None
+    splits: Path | None = None
     folds: tuple[int, ...] | None = (1, 2, 3, 4, 5, 6)
     valid_folds: tuple[int, ...] = (7,)
     tokens: Path | None = None

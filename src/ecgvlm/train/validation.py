@@ -17,7 +17,7 @@ from ecgvlm.bench.metrics import anls
 from ecgvlm.bench.parsers import strict_choice, strict_labels
 from ecgvlm.labels import LABELS
 from ecgvlm.record import LEADS
-from ecgvlm.vocabulary import RHYTHMS
+from ecgvlm.vocabulary import RHYTHMS, with_parents
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _labels(row: Answered) -> float:
         return _alike(row)
     if not stated.parsed:
         return 0.0
-    held = asked.labels if row.truth.labels is None else row.truth.labels
+    held = asked.labels if row.truth.labels is None else with_parents(row.truth.labels)
     if "NORM" not in held | row.truth.open:
         held |= {"ABNORMAL"}
     wanted = asked.labels & held or asked.labels

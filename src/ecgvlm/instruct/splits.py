@@ -1,0 +1,119 @@
+"""Parts of a collection (train, valid, test) that share no patient.
+
+A patient's part follows from a hash of the seed and the patient's name: the same in every run and on every
+machine,
+and unchanged by records that come or go.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgvlm.atomic import write_file
+from ecgvlm.errors import EcgError, UsageError, unreadable
+from ecgvlm.files.datasets import Entry, find_records, read_table
+from ecgvlm.instruct.rows import Row, load_rows
+
+DEFAULT_PARTS = "train=0.8,valid=0.1,test=0.1"
+_ROWS = (".json", ".jsonl", ".parquet")
+_MIMIC_PATIENT = re.compile(r"/p(\d{8})/")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Names of parts and their shares of the patients, which add up to 1."""
+
+    shares: Mapping[str, float]
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, text: str, seed: int = 0) -> Parts:
+        """From "train=0.9,valid=0.1". Raises UsageError where that does not fit."""
+        try:
+            shares = {name.strip(): float(share) for name, share in (p.split("=") for p in text.split(","))}
+        except ValueError:
+            raise UsageError(f"parts must look like {DEFAULT_PARTS}, not {text!r}") from None
+        if abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) <= 0 or "" in shares:
+            raise UsageError(f"the shares of {text!r} must be positive and add up to 1")
+        return cls(shares, seed)
+
+    def of(self, patient: str) -> str:
+        """The part that a patient belongs to."""
+        drawn = int.from_bytes(hashlib.sha256(f"{self.seed}:{patient}".encode()).digest()[:8], "big") / 2**64
+        for name, share in self.shares.items():
+            drawn -= share
+            if drawn < 0:
+                return name
+        return name
+
+
+def split_records(records: str | Path, out: Path, parts: Parts) -> Counter[str]:
+    """Writes a table `key,patient,part` of a collection's records; returns how many records each part has."""
+    table, counts = io.StringIO(), Counter[str]()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["key", "patient", "part"])
+    for entry in find_records(records):
+        part = parts.of(entry.patient)
+        writer.writerow([entry.key, entry.patient, part])
+        counts[part] += 1
+    write_file(out, table.getvalue().encode())
+    return counts
+
+
+def records_of(records: str | Path, splits: Path, part: str) -> list[Entry]:
+    """A collection's records of one part of such a table. Raises EcgError where one of them is not in it."""
+    rows = read_table(splits)
+    if not rows or not {"key", "part"} <= rows[0].keys():
+        raise unreadable(splits, "a table of parts has the columns key, patient and part")
+    parts = {row["key"]: row["part"] for row in rows}
+    if part not in parts.values():
+        raise UsageError(f"{splits}: no part {part!r}; there are: {', '.join(sorted(set(parts.values())))}")
+    entries = find_records(records)
+    if strange := next((entry.key for entry in entries if entry.key not in parts), None):
+        raise EcgError(
+            "unsupported_format", f"{splits}: record {strange} is in no part; split {records} anew"
+        )
+    return [entry for entry in entries if parts[entry.key] == part]
+
+
+def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None = None) -> Counter[str]:
+    """Writes rows to `out/<part>.json`, pictures staying where they are; returns how many rows each part has.
+
+    Raises EcgError where a row tells neither its patient nor its picture.
+    """
+    kept: dict[str, list[dict[str, Any]]] = {name: [] for name in parts.shares}
+    for row in load_rows(source, images):
+        if isinstance(row.image, bytes):
+            raise UsageError(f"{source} has its pictures inside: make parts with instruct build --parts")
+        kept[parts.of(patient_of(row))].append(row.to_dict(str(row.image.resolve()) if row.image else None))
+    if empty := [name for name, rows in kept.items() if not rows]:
+        raise UsageError(f"{source}: part {empty[0]} would have no row")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, rows in kept.items():
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        write_file(out / f"{name}.json", f"[\n{lines}\n]\n".encode())
+    return Counter({name: len(rows) for name, rows in kept.items()})
+
+
+def patient_of(row: Row) -> str:
+    """Who a row is about: as its metadata says, as MIMIC's paths say, else the picture stands for one."""
+    if patient := row.metadata.get("patient"):
+        return str(patient)
+    if row.image is None or isinstance(row.image, bytes):
+        raise EcgError("unsupported_format", f"row {row.id!r} tells neither its patient nor its picture")
+    mimic = _MIMIC_PATIENT.search(row.image.as_posix())
+    return mimic[1] if mimic else str(row.image)
+
+
+def is_rows(source: str | Path) -> bool:
+    """Whether a source holds rows rather than records."""
+    return str(source).endswith(_ROWS) or (Path(source) / "instruct.json").is_file()
