@@ -299,7 +299,7 @@ class _JsonWriter:
         (self.folder / "images" / picture.name).write_bytes(picture.data)
         for row in picture.rows:
             line = json.dumps(self.line(row, f"images/{picture.name}"), ensure_ascii=False)
-            self.file.write(f"{self.between if self.rows else self.before}\n{line}")
+            self.file.write(f"{self.between if self.rows else self.before}{line}")
             self.rows += 1
 
     def line(self, row: Row, image: str) -> dict:
