@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,6 +192,58 @@ def test_table_marks_significance_and_escapes(tmp_path):
     assert to_csv(rows).count("\n") == len(rows) + 1
     with pytest.raises(EcgError, match="no run"):
         find_runs([tmp_path / "a" / "nowhere"])
+
+
+def test_runs_on_some_rows_are_marked(tmp_path):
+    folder = fake_run(tmp_path / "a", False)
+    assert "first" not in load_run(folder).system
+    asked = json.loads((folder / "run.json").read_text()) | {"rows": 60, "of": 1400}
+    (folder / "run.json").write_text(json.dumps(asked))
+    rows = leaderboard(find_runs([tmp_path]), replicates=20)
+    for text in (
+        to_markdown(rows),
+        to_csv(rows),
+        to_html(rows),
+        report_page(load_run(folder), replicates=20),
+    ):
+        assert "[first 60 of 1400 rows]" in text
+
+
+def test_limited_runs_say_so(tmp_path):
+    gold = tmp_path / "gold.json"
+    gold.write_text((fake_run(tmp_path / "a", False) / "gold.json").read_text())
+    command = [
+        "run",
+        "--task",
+        "code15",
+        "--backend",
+        "trivial",
+        "--gold",
+        str(gold),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert CliRunner().invoke(app, [*command, "--limit", "7"]).exit_code == 0
+    assert load_run(tmp_path / "run").system == "trivial: empty [first 7 of 60 rows]"
+    assert CliRunner().invoke(app, command).exit_code == 0, "the rest may be asked later"
+    assert load_run(tmp_path / "run").system == "trivial: empty"
+
+
+@pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="needs Chromium")
+def test_tables_and_reports_fit_a_phone(tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    folder = fake_run(tmp_path / "a", True)
+    pages = [
+        to_html(leaderboard(find_runs([tmp_path]), replicates=20)),
+        report_page(load_run(folder), replicates=20),
+    ]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 360, "height": 700})
+        for text in pages:
+            page.set_content(text)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        browser.close()
 
 
 def test_hub_rows(tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def report_page(
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     heads = "".join(f"<th>{html.escape(h)}</th>" for h in head)
     lines = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><tr>{heads}</tr>{lines}</table>"
+    return f"<div class=wide><table><tr>{heads}</tr>{lines}</table></div>"
 
 
 def _percent(value: float) -> str:

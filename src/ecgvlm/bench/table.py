@@ -33,7 +33,7 @@ Figures = dict[str, tuple[float, float | None, float | None]]
 
 @dataclass(frozen=True)
 class Run:
-    """A folder that `bench run` wrote."""
+    """A folder that `bench run` wrote. rows, of: how many were to be asked, and the whole set's."""
 
     folder: Path
     task: Task
@@ -42,11 +42,15 @@ class Run:
     control: str
     gold: list[Item]
     predictions: Predictions
+    rows: int
+    of: int
 
     @property
     def system(self) -> str:
+        """Who answered, on which pages, and that it was asked some of the rows only."""
         name = self.model if self.model.startswith(self.backend) else f"{self.backend}: {self.model}"
-        return name if self.control == "none" else f"{name} ({self.control} pages)"
+        name += "" if self.control == "none" else f" ({self.control} pages)"
+        return name if self.rows == self.of else f"{name} [first {self.rows} of {self.of} rows]"
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,11 @@ def load_run(folder: Path) -> Run:
         run = json.loads((folder / "run.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise EcgError("unreadable_file", f"{folder}: not the folder of a run ({error})") from None
+    gold = load_gold(folder / "gold.json")
     return Run(
         folder, load_task(run["task"]), run["backend"], run["model"], run["control"],
-        load_gold(folder / "gold.json"), load_predictions(folder / "predictions.jsonl"),
+        gold, load_predictions(folder / "predictions.jsonl"),
+        run.get("rows", len(gold)), run.get("of", len(gold)),
     )  # fmt: skip
 
 
@@ -232,17 +238,22 @@ def to_html(rows: Sequence[Row]) -> str:
             for line in body
         )
         heads = "".join(f"<th>{html.escape(h)}</th>" for h in head)
-        parts.append(f"<h2>{html.escape(task)}</h2><table><tr>{heads}</tr>{lines}</table>")
+        table = f"<table><tr>{heads}</tr>{lines}</table>"
+        parts.append(f"<h2>{html.escape(task)}</h2><div class=wide>{table}</div>")
     return PAGE.format(title="ECGBench", body="".join(parts))
 
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 75em;
-  padding: 0 1em; color: #222 }}
+  padding: 0 1em; color: #222; overflow-wrap: anywhere }}
+.wide {{ overflow-x: auto }}
+.wide table {{ overflow-wrap: normal }}
 table {{ border-collapse: collapse; margin: 1em 0 }}
 th, td {{ padding: .25em .7em; text-align: left; border-bottom: 1px solid #ddd }}
 .published td {{ color: #777 }}
-figure {{ display: inline-block; margin: .5em; max-width: 500px; vertical-align: top }}
+figure {{ display: inline-block; margin: .5em 0; width: 500px; max-width: 100%; vertical-align: top }}
+figure svg, figure img {{ max-width: 100%; height: auto }}
 figcaption {{ font-size: 13px; color: #555 }}
 </style><h1>{title}</h1>{body}</html>
 """

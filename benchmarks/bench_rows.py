@@ -1,0 +1,118 @@
+"""What the rows of a fine-tune cost in memory: 1.16 million, as many as ECGInstruct has, and eight workers.
+
+    python benchmarks/bench_rows.py --folder /tmp/rows      # writes benchmarks/results/rows.json
+
+The rows are made: texts of ECGInstruct's length about 800,000 pages (names of one small picture). Memory is
+the proportional set size (PSS) of the process and its workers together, so that what they share counts once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import cv2
+import numpy as np
+import psutil
+import torch
+
+from ecgvlm.bench.runner import write_text
+from ecgvlm.train.finetune import _Dataset, _one_thread, _workers_start
+from ecgvlm.train.pages import RowPages, micro_batches
+
+ROWS, PAGES, BATCHES = 1_156_110, 800_000, 300
+WORDS = [
+    "sinus",
+    "rhythm",
+    "with",
+    "first",
+    "degree",
+    "AV",
+    "block",
+    "and",
+    "left",
+    "axis",
+    "deviation,",
+    "no",
+    "sign",
+    "of",
+    "infarction",
+]
+
+
+def write_rows(path: Path) -> None:
+    """ECGInstruct's form and size; every picture's name leads to the same small file."""
+    rng = Random(0)
+    cv2.imwrite(str(path.parent / "page.png"), np.full((420, 840, 3), 255, np.uint8))
+    for k in range(100):
+        link = path.parent / f"p{k}"
+        link.exists() or link.symlink_to(path.parent, target_is_directory=True)
+    with path.open("w") as file:
+        file.write("[")
+        for k in range(ROWS):
+            page = rng.randrange(PAGES)
+            name = f"p{page % 100}/p{page // 100 % 100}/p{page // 10_000}/page.png"
+            turns = [
+                {"from": "human", "value": "<image>\n" + " ".join(rng.choices(WORDS, k=30))},
+                {"from": "gpt", "value": " ".join(rng.choices(WORDS, k=60))},
+            ]
+            row = {"id": str(k), "image": name, "conversations": turns, "metadata": {"type": "open-ended"}}
+            file.write(f"{',' if k else ''}\n{json.dumps(row)}")
+        file.write("\n]\n")
+
+
+def memory() -> float:
+    """PSS of this process and all below it, in MB."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(p.memory_full_info().pss for p in processes) / 1e6
+
+
+class Collate:
+    def __call__(self, samples: list) -> int:
+        return len(samples)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=8)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    path = arguments.folder / "rows.json"
+    if not path.is_file():
+        write_rows(path)
+    empty, began = memory(), time.monotonic()
+    pages = RowPages(path, None, 32, questions=4, seed=1, store=arguments.folder / "store")
+    written, stored = time.monotonic() - began, memory()
+    order = pages.order(0, 16)
+    loader = torch.utils.data.DataLoader(
+        _Dataset(pages, False), batch_sampler=list(micro_batches(order[:BATCHES], 4, 0, 1, 0)),
+        num_workers=arguments.workers, collate_fn=Collate(), worker_init_fn=_one_thread,
+        multiprocessing_context=_workers_start(),
+    )  # fmt: skip
+    peak = groups = 0
+    for groups, _ in enumerate(loader, 1):
+        if groups % 100 == 0:
+            peak = max(peak, memory())
+    seen = [g for batch in order for g in batch]
+    assert len(set(seen)) == len(seen)
+    assert seen[:1000] != sorted(seen[:1000])
+    resident = sum(p.memory_info().rss for p in [psutil.Process(), *psutil.Process().children(True)]) / 1e6
+    result = {
+        "rows": ROWS, "groups": len(pages), "workers": arguments.workers,
+        "file_mb": round(path.stat().st_size / 1e6),
+        "before_mb": round(empty), "store_opened_mb": round(stored), "training_peak_mb": round(peak),
+        "resident_sum_mb": round(resident), "seconds_to_write_the_store": round(written), "batches": groups,
+        "cores": os.cpu_count(),
+    }  # fmt: skip
+    write_text(Path(__file__).parent / "results/rows.json", json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
