@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.files.datasets import find_records
 from ecgvlm.files.csv import write_csv
+from ecgvlm.files.datasets import find_records
 from ecgvlm.instruct.cli import app
 from ecgvlm.instruct.rows import load_rows
 from ecgvlm.instruct.splits import Parts, patient_of, records_of, split_records, split_rows
