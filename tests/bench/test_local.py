@@ -257,3 +257,43 @@ def test_minicpm_is_sent_to_its_own_environment(tmp_path):
         make_backend("transformers", TASK, [], str(tmp_path))
     with pytest.raises(EcgError, match="absent"):
         make_backend("transformers", TASK, [], str(tmp_path / "absent"))
+
+
+class Chatting:
+    """MiniCPM-V's published interface: what `chat` is called with, and an answer."""
+
+    def __init__(self):
+        self.calls = []
+
+    def chat(self, image, msgs, tokenizer, sampling, max_new_tokens):
+        self.calls.append((image, msgs, sampling, max_new_tokens))
+        return "AF(atrial fibrillation)"
+
+
+def test_minicpms_server_is_asked_like_any_other(monkeypatch):
+    import importlib.util
+    import threading
+    from pathlib import Path
+
+    path = Path(__file__).parents[2] / "examples/minicpmv_server.py"
+    spec = importlib.util.spec_from_file_location("minicpmv_server", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model = module.Model.__new__(module.Model)
+    model.net, model.lock = Chatting(), threading.Lock()
+    model.tokenizer = lambda text: {"input_ids": text.split()}
+    server = module.server(model, "MiniCPM-V-2_6", "127.0.0.1", 0)
+    server.RequestHandlerClass.log_message = lambda *_: None
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    backend = make_backend("openai-compatible", TASK, [], "MiniCPM-V-2_6", base_url=url)
+    picture = cv2.imencode(".png", np.full((40, 80, 3), 9, np.uint8))[1].tobytes()
+    reply = backend.ask(Ask("And now?", picture, (("Rhythm?", "AF"),), max_tokens=30))
+    server.shutdown()
+    server.server_close()
+    assert (reply.text, reply.finish) == ("AF(atrial fibrillation)", "stop")
+    [(image, messages, sampling, limit)] = model.net.calls
+    assert (image, sampling, limit) == (None, False, 30)
+    assert [m["role"] for m in messages] == ["user", "assistant", "user"]
+    assert messages[0]["content"][0].size == (80, 40)
+    assert [m["content"][-1] for m in messages] == ["Rhythm?", "AF", "And now?"]
