@@ -9,7 +9,7 @@
 
     uv run examples/minicpmv_server.py --model openbmb/MiniCPM-V-2_6 --port 8100
 
-The model's repository brings code (`modeling_minicpmv.py`) that runs under the versions above only; `uv` makes
+The repository brings code (`modeling_minicpmv.py`) that runs under the versions above only; `uv` makes
 their environment from the lines on top, and so does `pip install` of what they list. Needs nothing of ecgvlm.
 Decoding is greedy, one question at a time.
 """
