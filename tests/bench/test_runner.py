@@ -267,9 +267,9 @@ def test_controls():
     noise = cv2.imdecode(np.frombuffer(control_images(items, "noise")(items[0]), np.uint8), 0)
     assert noise.std() > 30
     assert control_images(items, "none")(items[0]) == items[0].image
-    with pytest.raises(EcgError):
+    with pytest.raises(UsageError):
         control_images(items, "upside-down")
-    with pytest.raises(EcgError, match="too few"):
+    with pytest.raises(UsageError, match="too few"):
         control_images(items[:2], "shuffled")
 
 

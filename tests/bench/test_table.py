@@ -39,9 +39,9 @@ def test_a_task_is_added_by_a_file(tmp_path):
     assert load_task(str(path)).labels == ("AF",)
     path.write_text('name="mine"\nversion="1"\nkind="riddle"\nrows=1\nmetrics=[]\n')
     load_task.cache_clear()
-    with pytest.raises(EcgError, match="riddle"):
+    with pytest.raises(UsageError, match="riddle"):
         load_task(str(path))
-    with pytest.raises(EcgError, match="no task"):
+    with pytest.raises(UsageError, match="no task"):
         load_task("nothing")
 
 

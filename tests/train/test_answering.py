@@ -149,7 +149,7 @@ def test_a_load_that_does_not_fit_is_an_error(model_folder, tmp_path, damage):
 
 def test_other_models_are_refused(tmp_path):
     transformers.LlamaConfig().save_pretrained(tmp_path)
-    with pytest.raises(EcgError, match="not one of the SmolVLM family"):
+    with pytest.raises(UsageError, match="not one of the SmolVLM family"):
         load_smolvlm(str(tmp_path), 3)
     with pytest.raises(EcgError, match="absent"):
         load_smolvlm(str(tmp_path / "absent"), 3)

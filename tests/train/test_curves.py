@@ -10,7 +10,7 @@ import types
 import pytest
 from train.tiny import log_steps
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train.curves import EVALUATIONS, STEPS, RunLog, plot
 
 
@@ -46,7 +46,7 @@ def test_a_tracker_gets_the_same_figures(tmp_path, monkeypatch):
 
 def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(EcgError, match="pip install wandb"):
+    with pytest.raises(UsageError, match="pip install wandb"):
         RunLog(tmp_path / "run", 0, 1, "wandb")
 
 
@@ -59,5 +59,5 @@ def test_curves_are_drawn(tmp_path):
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(EcgError, match="absent"):
         plot([tmp_path / "absent"], tmp_path / "curves.png")
-    with pytest.raises(EcgError, match=r"curves\.xyz"):
+    with pytest.raises(UsageError, match=r"curves\.xyz"):
         plot([tmp_path / "a"], tmp_path / "curves.xyz")

@@ -14,7 +14,7 @@ from train.tiny import SIDE, recipe, write_rows
 
 from ecgvlm.bench.backends import Ask, make_backend
 from ecgvlm.bench.task import load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import encode
@@ -134,7 +134,7 @@ def test_a_finetuned_model_is_a_transformers_folder(tmp_path, model_folder, rows
     one = recipe(tmp_path, model_folder, rows, method=method, adapter={"rank": 2}, loop={"steps": 3})
     made = finetune(one)
     export(made, tmp_path / "out")
-    with pytest.raises(EcgError, match="exists"):
+    with pytest.raises(UsageError, match="exists"):
         export(one.out, tmp_path / "out")
     net, info = transformers.AutoModelForImageTextToText.from_pretrained(
         tmp_path / "out", output_loading_info=True

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from train.tiny import recipe, train, train_limited, write_rows
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.csv import write_csv
 from ecgvlm.files.datasets import find_records
 from ecgvlm.simulate import random_simulation, simulate
@@ -183,16 +183,16 @@ def test_a_file_size_limit_is_told_as_it_is(make):
 def test_what_does_not_fit_is_refused(make, tmp_path, model_folder):
     one = make("run", loop={"steps": 2})
     finetune(one)
-    with pytest.raises(EcgError, match="holds a run already"):
+    with pytest.raises(UsageError, match="holds a run already"):
         finetune(one)
-    with pytest.raises(EcgError, match=r"begun with rates.language = 0.01, not 0.5"):
+    with pytest.raises(UsageError, match=r"begun with rates.language = 0.01, not 0.5"):
         finetune(
             one.model_copy(update={"rates": one.rates.model_copy(update={"language": 0.5})}), resume=True
         )
     fewer = write_rows(tmp_path / "fewer", pages=8)
-    with pytest.raises(EcgError, match=r"trained on 24 pages, the data now holds 16"):
+    with pytest.raises(UsageError, match=r"trained on 24 pages, the data now holds 16"):
         finetune(make("run", loop={"steps": 2}, data={"train": str(fewer)}), resume=True)
-    with pytest.raises(EcgError, match="fewer than a batch"):
+    with pytest.raises(UsageError, match="fewer than a batch"):
         finetune(make("large", loop={"batch": 64}))
     last = checkpoint.steps_in(one.out)[-1] / "weights.safetensors"
     tensors = load_file(last)

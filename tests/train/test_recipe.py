@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train.recipe import Recipe, Stages, read_recipe
 from ecgvlm.train.small.stages import command, run_stages
 
@@ -37,7 +37,7 @@ def test_shipped_recipes_are_valid():
 )
 def test_what_does_not_fit_is_named(tmp_path, text, said):
     (tmp_path / "recipe.toml").write_text(text)
-    with pytest.raises(EcgError, match=said):
+    with pytest.raises(UsageError, match=said):
         read_recipe(tmp_path / "recipe.toml")
 
 

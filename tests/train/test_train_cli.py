@@ -16,18 +16,18 @@ def run(monkeypatch, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "said", "status"),
     [
-        (["train", "--config", "absent.toml"], "absent.toml: No such file"),
-        (["train", "--config", "bad.toml"], "steps"),
-        (["export", "absent", "-o", "out"], "neither a run nor a checkpoint"),
-        (["train", "plot", "absent", "-o", "x.png"], "absent"),
+        (["train", "--config", "absent.toml"], "absent.toml: No such file", 1),
+        (["train", "--config", "bad.toml"], "steps", 2),
+        (["export", "absent", "-o", "out"], "neither a run nor a checkpoint", 1),
+        (["train", "plot", "absent", "-o", "x.png"], "absent", 1),
     ],
 )
-def test_errors_are_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+def test_errors_are_one_line(tmp_path, monkeypatch, capsys, arguments, said, status):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.toml").write_text('base = "x"\nout = "o"\n[data]\ntrain = "r"\n[loop]\n')
-    assert run(monkeypatch, *arguments) == 1
+    assert run(monkeypatch, *arguments) == status
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert said in lines[0]

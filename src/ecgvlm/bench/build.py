@@ -105,9 +105,7 @@ def build_task(
     if task.build not in _GOLD:
         raise UsageError(f"task {task.name} cannot be made from records")
     if unknown := set(pages) - set(PAGE_KINDS):
-        raise EcgError(
-            "unsupported_format", f"no page kind {min(unknown)!r}; there are: {', '.join(PAGE_KINDS)}"
-        )
+        raise UsageError(f"no page kind {min(unknown)!r}; there are: {', '.join(PAGE_KINDS)}")
     gold_of = _GOLD[task.build]
     entries = records_of(records, splits, part) if splits else find_records(records, folds)
     found = [

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.bench.gold import Item
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
 CONTROLS = ("none", "blank", "shuffled", "noise")
 
@@ -29,7 +29,7 @@ def control_images(items: Sequence[Item], control: str, seed: int = 0) -> Callab
         other = _others(items, seed)
         return lambda item: other[item.id].image_bytes()
     if control not in CONTROLS:
-        raise EcgError("unsupported_format", f"no control {control!r}; there are: {', '.join(CONTROLS)}")
+        raise UsageError(f"no control {control!r}; there are: {', '.join(CONTROLS)}")
 
     def replaced(item: Item) -> bytes | None:
         data = item.image_bytes()
@@ -66,5 +66,5 @@ def _others(items: Sequence[Item], seed: int) -> dict[str, Item]:
     ordered = sorted(items, key=lambda i: (rank[who(i)], i.id))
     largest = max(Counter(map(who, items)).values())
     if 2 * largest > len(ordered):
-        raise EcgError("unsupported_format", "too few patients to show each row the page of another")
+        raise UsageError("too few patients to show each row the page of another")
     return {item.id: ordered[(k + largest) % len(ordered)] for k, item in enumerate(ordered)}

@@ -26,7 +26,7 @@ from ecgvlm.bench.parsers import final_answer
 from ecgvlm.bench.retries import DEFAULT, RequestLimits, with_retries
 from ecgvlm.bench.store import AnswerStore
 from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
 _MEANING = {
     "diagnosis": "Are the reference's diagnoses stated (conduction, ischaemia, infarct, hypertrophy)?",
@@ -87,7 +87,7 @@ def judge_with_model(
     import openai
 
     if not task.axes:
-        raise EcgError("unsupported_format", f"task {task.name} is scored, not judged")
+        raise UsageError(f"task {task.name} is scored, not judged")
     key = api_key("OPENAI_API_KEY", "OPENAI_COMPATIBLE_API_KEY", required=base_url is None)
     client = openai.OpenAI(
         api_key=key, base_url=base_url or os.environ.get("OPENAI_BASE_URL"), timeout=120.0, max_retries=0

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 
 KINDS = ("labels", "choice", "options", "report", "chat")
 
@@ -50,7 +50,7 @@ def task_names() -> list[str]:
 def load_task(name: str) -> Task:
     """A task by name ("code15-test"; "code15" does too) or by the path of its file.
 
-    Raises EcgError where there is none or its file does not fit.
+    Raises UsageError where there is none or its file does not fit.
     """
     path = Path(name)
     if path.suffix == ".toml" and path.is_file():
@@ -61,18 +61,16 @@ def load_task(name: str) -> Task:
         }
         full |= {"report": "ptb-test-report", "mmmu": "mmmu-ecg"}
         if name not in full:
-            raise EcgError("unsupported_format", f"no task {name!r}; there are: {', '.join(task_names())}")
+            raise UsageError(f"no task {name!r}; there are: {', '.join(task_names())}")
         text = (_folder() / f"{full[name]}.toml").read_text("utf-8")
     try:
         raw = tomllib.loads(text)
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         task = Task(**fields)
     except (tomllib.TOMLDecodeError, TypeError) as error:
-        raise EcgError("unsupported_format", f"task file {name}: {error}") from None
+        raise UsageError(f"task file {name}: {error}") from None
     if task.kind not in KINDS:
-        raise EcgError(
-            "unsupported_format", f"task file {name}: kind {task.kind!r} is none of {', '.join(KINDS)}"
-        )
+        raise UsageError(f"task file {name}: kind {task.kind!r} is none of {', '.join(KINDS)}")
     return task
 
 

@@ -335,7 +335,7 @@ class _ParquetWriter:
             import pyarrow as pa
             import pyarrow.parquet as pq
         except ImportError:
-            raise EcgError("unsupported_format", "Parquet needs: pip install 'ecgvlm[train]'") from None
+            raise UsageError("Parquet needs: pip install 'ecgvlm[train]'") from None
         self.pa, self.pq = pa, pq
         self.folder, self.part = folder / "data", part or "train"
         self.folder.mkdir(exist_ok=True)

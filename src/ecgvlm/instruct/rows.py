@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from ecgvlm.bench.gold import item_from_row
-from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import read_labels, read_table
 from ecgvlm.instruct.records import KINDS, ask, known_of_labels
 
@@ -166,9 +166,7 @@ def _arrow(
     try:
         import datasets
     except ImportError:
-        raise EcgError(
-            "unsupported_format", "Parquet and the hub need: pip install 'ecgvlm[train]'"
-        ) from None
+        raise UsageError("Parquet and the hub need: pip install 'ecgvlm[train]'") from None
     try:
         if path.suffix == ".parquet":
             found = datasets.load_dataset("parquet", data_files=source, streaming=True)

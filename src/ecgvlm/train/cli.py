@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -61,7 +61,7 @@ def plot(
 
 
 def needs_training_packages() -> None:
-    """Raises EcgError where the `train` extra is not installed."""
+    """Raises UsageError where the `train` extra is not installed."""
     for package in ("torch", "transformers", "accelerate", "peft", "pydantic", "tensorboard", "matplotlib"):
         if importlib.util.find_spec(package) is None:
-            raise EcgError("unsupported_format", f"training needs {package}: pip install 'ecgvlm[train]'")
+            raise UsageError(f"training needs {package}: pip install 'ecgvlm[train]'")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import importlib
 import importlib.util
+import io
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.atomic import write_file
+from ecgvlm.errors import UsageError, unreadable
 
 STEPS = ("step", "epoch", "loss", "rate", "gradient", "pages_s", "rows_s", "wait_share", "seconds")
 EVALUATIONS = ("step", "loss", "exact", "figure", "seconds")
@@ -37,13 +38,13 @@ class RunLog:
         self._kinds = _Table(folder / "kinds.csv", KINDS, step)
         self._samples = folder / "samples.jsonl"
         kept = [line for line in _lines(self._samples) if json.loads(line)["step"] <= step]
-        _replace(self._samples, "".join(line + "\n" for line in kept))
+        write_file(self._samples, "".join(line + "\n" for line in kept).encode())
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._progress = _Progress(step, total)
         self._tracker: Any = None
         if tracker:
             if importlib.util.find_spec(tracker) is None:
-                raise EcgError("unsupported_format", f"the recipe asks for {tracker}: pip install {tracker}")
+                raise UsageError(f"the recipe asks for {tracker}: pip install {tracker}")
             self._tracker = importlib.import_module(tracker)
             self._tracker.init(project="ecgvlm", name=folder.name)
 
@@ -90,7 +91,7 @@ class _Table:
     def __init__(self, path: Path, columns: Sequence[str], step: int):
         rows = [row for row in _rows(path) if int(row["step"]) <= step] if path.exists() and step else []
         text = "".join(",".join(row[c] for c in columns) + "\n" for row in rows)
-        _replace(path, ",".join(columns) + "\n" + text)
+        write_file(path, (",".join(columns) + "\n" + text).encode())
         self._columns = columns
         self._file = path.open("a", newline="")
         self._writer = csv.writer(self._file)
@@ -141,7 +142,7 @@ def plot(runs: Sequence[Path], output: Path) -> None:
     """Draws loss, validation figure, learning rate and speed of runs over their steps. output: .png, .svg or
     .pdf.
 
-    Raises EcgError where a run has no metrics.csv.
+    Raises EcgError where a run has no metrics.csv, UsageError for another ending.
     """
     import matplotlib
 
@@ -174,14 +175,14 @@ def plot(runs: Sequence[Path], output: Path) -> None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)
     loss.set_yscale("log")
-    beside = output.with_name(f".{output.stem}.part{output.suffix}")
+    drawn = io.BytesIO()
     try:
-        figure.savefig(beside)
-    except (OSError, ValueError) as error:
-        raise EcgError("unsupported_format", f"{output}: {error}") from None
+        figure.savefig(drawn, format=output.suffix.lstrip("."))
+    except ValueError as error:
+        raise UsageError(f"{output}: {error}") from None
     finally:
         plt.close(figure)
-    os.replace(beside, output)
+    write_file(output, drawn.getvalue())
 
 
 def _smoothed(values, keep: float = 0.9):
@@ -207,9 +208,3 @@ def _lines(path: Path) -> list[str]:
         return []
     text = path.read_text("utf-8")
     return text[: text.rfind("\n") + 1].split("\n")[:-1]
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, "utf-8")
-    os.replace(beside, path)

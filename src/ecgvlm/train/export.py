@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.sessions import seal
 
 INT8 = ".int8.onnx"
@@ -40,7 +40,7 @@ def _written(out: Path, write: Callable[[Path], None], whole: bool) -> list[Path
     exist.
     """
     if whole and out.exists():
-        raise EcgError("unsupported_format", f"{out} exists; name a folder that does not")
+        raise UsageError(f"{out} exists; name a folder that does not")
     beside = out.with_name(f".{out.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:

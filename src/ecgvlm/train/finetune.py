@@ -30,6 +30,7 @@ from accelerate import Accelerator
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
+from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records
 from ecgvlm.instruct.splits import records_of
@@ -66,13 +67,13 @@ class Stopped(EcgError):
 def finetune(recipe: Recipe, resume: bool = False) -> Path:
     """Trains as the recipe says; returns the best checkpoint (the last one where there is no validation).
 
-    Raises EcgError where the recipe and what is found do not fit, a checkpoint cannot be written, or the run
+    Raises UsageError where the recipe and what is found do not fit, EcgError where a checkpoint cannot be
+    written or the run
     was asked to stop (`Stopped`); a usable checkpoint then exists, as the message says.
     """
     whole = checkpoint.steps_in(recipe.out)
     if whole and not resume:
-        raise EcgError(
-            "unsupported_format",
+        raise UsageError(
             f"{recipe.out} holds a run already: go on with --resume, or name another folder",
         )
     if recipe.loop.threads:
@@ -165,7 +166,7 @@ class Run:
         loop, world = recipe.loop, self.accelerator.num_processes
         if loop.batch % (loop.micro_batch * world):
             said = f"batch {loop.batch} is no multiple of micro_batch {loop.micro_batch} x {world} processes"
-            raise EcgError("unsupported_format", said)
+            raise UsageError(said)
         self.accumulation = loop.batch // (loop.micro_batch * world)
         self.chat = model.chat
         self.model: Any = model.to(self._device)
@@ -338,8 +339,7 @@ class Run:
     def _epoch_steps(self) -> int:
         steps = len(self.train) // self.recipe.loop.batch
         if not steps:
-            raise EcgError(
-                "unsupported_format",
+            raise UsageError(
                 f"{len(self.train)} pages are fewer than a batch of {self.recipe.loop.batch}",
             )
         return steps
@@ -392,8 +392,7 @@ class Run:
     def _restore(self, start: Path) -> None:
         self.place |= checkpoint.place_of(start)
         if self.place["pages"] != len(self.train):
-            raise EcgError(
-                "unsupported_format",
+            raise UsageError(
                 f"{start} was trained on {self.place['pages']} pages, the data now holds {len(self.train)}",
             )
         check_recipe(self.recipe)
@@ -585,7 +584,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises EcgError where the recipe would learn otherwise than the one that the run began with."""
+    """Raises UsageError where the recipe would learn otherwise than the one that the run began with."""
     path = recipe.out / "recipe.json"
     try:
         before = json.loads(path.read_text())["recipe"]
@@ -598,12 +597,8 @@ def check_recipe(recipe: Recipe) -> None:
             old = before.get(section) if field is None else (before.get(section) or {}).get(field)
             if old != new and (section,) not in _FREE and (section, field) not in _FREE:
                 name = section if field is None else f"{section}.{field}"
-                raise EcgError(
-                    "unsupported_format", f"{recipe.out} was begun with {name} = {old!r}, not {new!r}"
-                )
+                raise UsageError(f"{recipe.out} was begun with {name} = {old!r}, not {new!r}")
 
 
 def write_json(path: Path, value: object) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(beside, path)
+    write_file(path, (json.dumps(value, indent=1) + "\n").encode())

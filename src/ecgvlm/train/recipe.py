@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 
 OURS = "ecgvlm"  # base of our own small model: findings encoder and language decoder
 SMOLLM2 = "smollm2"  # base of SmolLM2-135M behind our evidence tokens
@@ -177,13 +177,13 @@ class Stages(_Section):
 
 
 def read_recipe(path: Path) -> Recipe | Stages:
-    """The recipe in a TOML file. Raises EcgError that names each field that does not fit."""
+    """The recipe in a TOML file. Raises UsageError that names each field that does not fit."""
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EcgError("unsupported_format", f"{path}: not TOML ({error})") from None
+        raise UsageError(f"{path}: not TOML ({error})") from None
     try:
         return Stages(**raw) if raw.get("base") == OURS else Recipe(**raw)
     except ValidationError as error:
@@ -191,4 +191,4 @@ def read_recipe(path: Path) -> Recipe | Stages:
             f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         )
-        raise EcgError("unsupported_format", f"{path}: {said}") from None
+        raise UsageError(f"{path}: {said}") from None

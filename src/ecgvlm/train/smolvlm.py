@@ -73,9 +73,7 @@ def load_smolvlm(base: str, tiles: int, method: str = "full", revision: str | No
     try:
         config = transformers.AutoConfig.from_pretrained(base, revision=revision)
         if config.model_type not in ("smolvlm", "idefics3"):
-            raise EcgError(
-                "unsupported_format", f"{base} is a {config.model_type} model, not one of the SmolVLM family"
-            )
+            raise UsageError(f"{base} is a {config.model_type} model, not one of the SmolVLM family")
         processor = transformers.AutoProcessor.from_pretrained(base, revision=revision)
     except (OSError, ValueError) as error:
         raise EcgError("unreadable_file", f"model {base}: {str(error).splitlines()[0]}") from None
