@@ -7,9 +7,9 @@ import pytest
 
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import encode
-from ecgvlm.words import answers
+from ecgvlm.labels import LABELS
 from ecgvlm.words.language import ANSWER, ASK, END, LOOK, PAD, Language
-from ecgvlm.words.statements import statements
+from ecgvlm.words.options import listed_answers
 
 torch = pytest.importorskip("torch")
 from ecgvlm.train.small import language as training  # noqa: E402
@@ -44,12 +44,13 @@ def test_the_exported_graph_with_its_cache_says_what_the_trained_one_does(tiny):
 
 
 def test_the_answer_is_the_most_probable_true_one(tiny):
-    """The search finds what adding up the log probabilities of every statement finds."""
+    """The search finds what adding up the log probabilities of every answer finds."""
     model, language, _ = tiny
-    evidence, question = sample(Random(8)), "Which leads show ST depression?"
+    evidence = next(x for x in map(sample, map(Random, range(99))) if len(x.findings) > 3)
+    question = f"Which of these does the ECG show? {', '.join(LABELS)}"
     words = [ASK, *language._tokenizer.encode(question).ids, ANSWER]
     costs = {}
-    for text in statements(evidence, question):
+    for text in listed_answers(evidence, question):
         ids = language._tokenizer.encode(text).ids
         row = [*words, *ids, END]
         with torch.no_grad():
@@ -57,6 +58,7 @@ def test_the_answer_is_the_most_probable_true_one(tiny):
             steps = torch.log_softmax(hidden[0] @ model.words.weight.T, -1)[len(words) - 1 :]
         chosen = [*ids, END][:LOOK]
         costs[text] = sum(language._cost(steps[i].numpy(), token) for i, token in enumerate(chosen))
+    assert len(costs) > 1
     assert language.answer(evidence, question) == min(costs, key=costs.get)
 
 
@@ -141,26 +143,9 @@ def test_digits_are_tokens_of_their_own(tiny):
     assert tokenizer.decode(tokenizer.encode("RBBB; ü – 心").ids).removeprefix(" ") == "RBBB; ü – 心"
 
 
-QUESTIONS = {
-    "Please write a clinical report based on this ECG image.": answers.report,
-    "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm.": answers.verdict,
-    "What is the rhythm?": answers.rhythm,
-    "Is there atrial fibrillation?": lambda evidence: answers.finding(evidence, "AF"),
-    "What is the PR interval?": lambda evidence: answers.measurement(evidence, "pr_ms"),
-    "What is the potassium level?": lambda evidence: answers.UNANSWERABLE,
-}
-
-
 @pytest.fixture(scope="module")
 def shipped():
     return Language()
-
-
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_the_shipped_decoder_says_what_its_evidence_holds(question, shipped):
-    pages = [sample(Random(seed)) for seed in range(1000, 1010)]
-    said = [shipped.answer(page, question) == QUESTIONS[question](page) for page in pages]
-    assert sum(said) >= 9
 
 
 def test_the_shipped_decoder_takes_any_text(shipped):

@@ -14,7 +14,9 @@ from tokenizers import Tokenizer
 
 from ecgvlm.judge.evidence import WIDTH, Evidence, encode
 from ecgvlm.sessions import open_session, read_model_file
-from ecgvlm.words.statements import statements, understood
+from ecgvlm.words.dialogue import Conversation, Dialogue
+from ecgvlm.words.options import listed_answers, understood
+from ecgvlm.words.understand import Understanding
 
 SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
 PAD, ASK, ANSWER, END = range(len(SPECIAL))
@@ -58,9 +60,10 @@ def numbers(tokenizer: Tokenizer) -> np.ndarray:
 class Language:
     """The decoder. folder: where language.onnx and tokenizer.json lie, by default the package's own.
 
-    It says only what the page's evidence supports: `instruct.statements` lists all true answers, and the
-    decoder's probabilities choose among them. A statement's probability is that of its first words; the
-    numbers in it are those measured, whatever the decoder thinks of them.
+    Questions are understood by a net of their own (`Understanding`) and answered from the evidence
+    (`Dialogue`). Where a question lists options and several ways of answering are true, the decoder's
+    probabilities choose: that of a statement is that of its first words; the numbers in it are those
+    measured, whatever the decoder thinks of them.
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 1):
@@ -69,16 +72,29 @@ class Language:
         layers, _, heads, _, width = self._session.get_inputs()[2].shape
         self._empty = np.zeros((layers, 2, heads, 0, width), np.float32)
         self._free = numbers(self._tokenizer)
+        self.dialogue = Dialogue(Understanding())
         self._page: tuple[Evidence, np.ndarray] | None = None
 
-    def answer(self, evidence: Evidence, question: str) -> str:
-        """The most probable true answer; the same evidence and question always give the same words."""
-        said = statements(evidence, question)
-        return said[0] if len(said) == 1 else self._choose(evidence, question, said)
+    def answer(self, evidence: Evidence, question: str, language: str | None = None) -> str:
+        """The answer to a question that stands alone; the same evidence and question always give the same
+        words.
 
-    def stream(self, evidence: Evidence, question: str) -> Iterator[str]:
+        language: one of `phrases.LANGUAGES`, by default that of the question.
+        """
+        return self.converse(evidence, question, Conversation(), language)[0]
+
+    def converse(
+        self, evidence: Evidence, question: str, before: Conversation, language: str | None = None
+    ) -> tuple[str, Conversation]:
+        """The answer to the next question of a conversation, and the conversation with it."""
+        if said := listed_answers(evidence, question):
+            return said[0] if len(said) == 1 else self._choose(evidence, question, said), before
+        return self.dialogue.answer(evidence, question, before, language)
+
+    def stream(self, evidence: Evidence, question: str, before: Conversation | None = None) -> Iterator[str]:
         """The answer word by word."""
-        yield from re.findall(r"\s*\S+\s*$|\s*\S+", self.answer(evidence, question))
+        said, _ = self.converse(evidence, question, before or Conversation())
+        yield from re.findall(r"\s*\S+\s*$|\s*\S+", said)
 
     def free(self, evidence: Evidence, question: str, max_tokens: int = 400) -> str:
         """What the decoder says greedily and not held to the evidence: to measure how much it needs that."""

@@ -13,7 +13,7 @@ from ecgvlm.judge.evidence import CAUTIONS, say_measurement, say_mm
 from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS
 
-LANGUAGES = ("en",)
+LANGUAGES = ("en", "de")
 _UNITS = {"°": "degrees"}  # in a sentence
 
 

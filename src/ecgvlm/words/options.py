@@ -1,4 +1,4 @@
-"""Everything that may be said about a page: the true sentences that the decoder chooses from."""
+"""Questions that list what may be answered, as benchmarks ask them: the answers in the options' own words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from functools import lru_cache
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import LABELS, NAMES, SIGNS
-from ecgvlm.measure import MEASUREMENTS, WAVES
-from ecgvlm.record import LEADS
+from ecgvlm.labels import NAMES
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article
 
@@ -19,7 +17,7 @@ _LIST = re.compile(
 )
 # What somebody else said about the page, orders what to answer, and how old somebody is are no part of the
 # question.
-_HEARSAY = re.compile(
+HEARSAY = re.compile(
     r"\(age \d+\)|[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
     r"[^.!?\n]*\b(?:header|page|machine|computer|printout|printer|doctor|colleague)\b[^.!?\n]*"
     r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?"
@@ -30,53 +28,16 @@ _HEARSAY = re.compile(
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
 _YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
-_WHOLE = re.compile(
-    r"report|describ|diagnos|interpret|summar|verdict|analy[sz]|evaluat|normal|rhythm|finding|impression"
-    r"|conclu|\b(?:what|which) .*\b(?:shows?|say)\b|make of|detect"
-    r"|classify|sum up|going on|all right|^read\b|the (?:main |overall )?result\b",
-    re.I,
-)
-_BOTH = re.compile(r"\bnormal\b.*\babnormal\b|\babnormal\b.*\bnormal\b", re.I)
-_DOUBTED = re.compile(
-    r"\b(?:sure|certain|mistaken|mistake|doubt|disagrees?|again|another look|stand by|stick to|final answer"
-    r"|don't (?:agree|believe)|can't be right|(?:that|you are|seems|this is) (?:right|correct|wrong))\b"
-    r"|^\W*really",
-    re.I,
-)
-_PAGE = re.compile(
-    r"cabrera|invert|upside|order|calibrat|quality|readable|legible|leads are|missing|printed|speed|\bgain"
-    r"|layout|format|arrange|strip|rows|columns|rely|trust|swap|electrode|mm/|millimet"
-    r"|technical|problem.*\b(?:page|picture|image|scan|photo|print|copy|record)",
-    re.I,
-)
-_BEYOND = re.compile(
-    r"treat|therap|drug|medic|dose|prognos|risk|cause|why|should|surg|live|die|\bage\b"
-    r"|\b(?:the|his|her|my|their|whose|'s) name\b",
-    re.I,
-)
-_RIGHT = re.compile(r"right|correct|agree|true|confirm|think|really", re.I)
-_READINGS = (
-    answers.verdict,
-    answers.report,
-    answers.diagnosis,
-    answers.findings,
-    answers.rhythm,
-    answers.regular,
-)
-_ABOUT = (
-    answers.layout, answers.scale, answers.quality, answers.printed, answers.cabrera, answers.problems,
-)  # fmt: skip
-# Lead I must be called a lead: "I" is also who asks.
-_LEADS = {lead: rf"(?i:(?<!\w){lead}(?!\w))" for lead in LEADS} | {"I": r"(?i:leads?|in) I(?!\w)"}
+_ONLY = re.compile(r"option|\b(?:answer|reply|respond|one word|only)\b", re.I)
 _JOINTS = re.compile(r"\s?\(|: | - ")
 
 
-def statements(evidence: Evidence, question: str) -> list[str]:
-    """All true answers that the question may get, each once."""
+def listed_answers(evidence: Evidence, question: str) -> list[str]:
+    """All true answers to a question that lists its options, each once; empty where it lists none."""
     asked = understood(question)
     if _YES_NO.search(asked) and not _lettered(asked):
-        return _yes_or_no(evidence, asked) + general(evidence, asked, question)
-    return list(dict.fromkeys(_listed(evidence, asked))) or general(evidence, asked, question)
+        return _yes_or_no(evidence, asked) if _ONLY.search(asked) else []
+    return list(dict.fromkeys(_listed(evidence, asked)))
 
 
 def understood(question: str) -> str:
@@ -84,7 +45,7 @@ def understood(question: str) -> str:
 
     A slip is an unknown word that one letter more, less, other or swapped makes a known one.
     """
-    asked = _HEARSAY.sub(" ", question).strip()
+    asked = HEARSAY.sub(" ", question).strip()
     asked = asked if re.search(r"\w\w", asked) else question
     return _WORD.sub(lambda match: _mended(match[0]), asked)
 
@@ -127,81 +88,6 @@ def _known_words() -> frozenset[str]:
     return frozenset(word.lower() for text in texts for word in _WORD.findall(text))
 
 
-def general(evidence: Evidence, question: str, hearsay: str = "") -> list[str]:
-    """The answers to all questions that list no options: both reports and up to two hundred sentences.
-
-    Where the question names findings, measurements, signs, waves or leads, only what concerns those. Whether
-    hearsay is right may be asked: then the findings that it names are meant.
-    """
-    found = [code for code, _ in mentions(question) or (mentions(hearsay) if _RIGHT.search(question) else [])]
-    if _BOTH.search(question):  # "normal or abnormal" names no finding
-        found = [code for code in found if code != "NORM"]
-    labels = [code for code in found if code in NAMES and code not in SIGNS]
-    measures, signs, waves, groups = (
-        _named(question, kind) for kind in ("measurements", "signs", "waves", "groups")
-    )
-    if "qt_ms" in measures:  # with a slip of the pen in the word before it, QTc may be meant
-        measures.append("qtc_ms")
-    leads = [lead for lead in LEADS if re.search(_LEADS[lead], question)]
-    known = labels or measures or signs or groups
-    if re.search(r"\breport\b", question, re.I) and not known:
-        return [answers.report(evidence), answers.diagnosis(evidence)]
-    said = [answers.unchanged(evidence)]
-    anything = not (found or measures or signs or waves or groups or leads)
-    rest = question  # without the names of findings: a paced rhythm is no question for the rhythm
-    for code, name in mentions(question):
-        rest = rest.replace(name, " ") if code != "NORM" else rest
-    whole, page = _WHOLE.search(rest), _PAGE.search(question)
-    if anything and not page and not _BEYOND.search(question):
-        if whole:
-            # Whoever offers both words wants one of them, and not the rhythm alone.
-            readings = _READINGS[:4] if _BOTH.search(rest) else _READINGS
-            return list(dict.fromkeys(said + [answer(evidence) for answer in readings]))
-        if _DOUBTED.search(question):
-            return said
-    if not known or _BEYOND.search(question):
-        said += [answers.UNANSWERABLE, answers.HELLO]
-    if "" in found or not found:
-        said.append(answers.OUTSIDE)
-    if anything or whole:
-        said += [answer(evidence) for answer in _READINGS]
-    if anything or page:
-        said += [answer(evidence) for answer in _ABOUT]
-    for label in labels or (LABELS if anything else ()):
-        said += [answers.finding(evidence, label), answers.likelihood(evidence, label)]
-    for name in measures or (MEASUREMENTS if anything else ()):
-        said.append(answers.measurement(evidence, name))
-        said += [
-            answers.limit(evidence, name, side)
-            for side in ("high", "low")
-            if name in prompts()["names"][side]
-        ]
-        said += [answers.within(evidence, name)] if name != "qt_ms" else []
-    if "heart_rate_bpm" in measures:  # "pulse" may be its rate or its rhythm
-        said += [answers.rhythm(evidence), answers.regular(evidence)]
-    for name in groups or (answers.GROUPS if anything else ()):
-        said.append(answers.group(evidence, name))
-    for sign in signs or (SIGNS if anything or leads else ()):
-        said.append(answers.leads_list(evidence, sign))
-        said += [answers.lead_sign(evidence, sign, lead) for lead in leads or (LEADS if anything else ())]
-    for lead in leads or (LEADS if anything or waves else ()):
-        said.append(answers.lead(evidence, lead))
-        said += [answers.lead_amount(evidence, wave, lead) for wave in waves or WAVES]
-    return list(dict.fromkeys(said))
-
-
-def _named(question: str, table: str) -> list[str]:
-    """What a question names of a table of names, longer names first ("corrected QT" is not QT)."""
-    text, found = question, []
-    names = [(name, key) for key, written in prompts()["names"][table].items() for name in written]
-    for name, key in sorted(names, key=lambda pair: -len(pair[0])):
-        pattern = rf"(?i:(?<!\w){re.escape(without_article(name))}(?!\w))"
-        if re.search(pattern, text):
-            found.append(key)
-            text = re.sub(pattern, " ", text)
-    return list(dict.fromkeys(found))
-
-
 def _listed(evidence: Evidence, question: str) -> list[str]:
     """The answers to a question that lists its options; empty where it lists none.
 
@@ -225,11 +111,13 @@ def _listed(evidence: Evidence, question: str) -> list[str]:
 
 
 def _yes_or_no(evidence: Evidence, question: str) -> list[str]:
-    """The true word about the one finding that is named; any word where that is not clear."""
+    """The true word, as it is printed, about the one finding that is named; any word where that is not
+    clear."""
     named = [code for code, _ in mentions(question)]
     known = len(named) == 1 and named[0]
     words = [("no", "yes")[answers.holds(evidence, named[0])]] if known else ["yes", "no", "not sure"]
-    return [form for word in words for form in (word, word.capitalize(), word.upper())]
+    printed = re.findall(r"(?<!\w)(?:not sure|yes|no)(?!\w)", question, re.I)
+    return [next((form for form in printed[::-1] if form.lower() == word), word) for word in words]
 
 
 def _lettered(question: str) -> dict[str, str]:

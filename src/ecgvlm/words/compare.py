@@ -1,0 +1,130 @@
+"""Two ECGs of one patient: what changed by more than the error of measuring it on paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import LABELS
+from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.record import LEADS
+from ecgvlm.words import answers
+from ecgvlm.words.phrases import ENGLISH, Words
+
+# What two readings of an unchanged heart may differ by: about twice the 95% error of a measurement on a
+# photographed page (docs/benchmark.md), and for amplitudes half a millimetre, what a change of electrode
+# position does anyway.
+BEYOND = {"heart_rate_bpm": 5, "pr_ms": 20, "qrs_ms": 16, "qt_ms": 30, "qtc_ms": 30, "axis_deg": 20}
+BEYOND_MV = 0.1
+WAVES = ("st", "t")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing in both ECGs. kind: "finding", "measurement", "st" or "t"; what: label, measurement or lead.
+
+    old, new: probability, value in its unit, or mV; None where it cannot be known. changed: beyond error.
+    """
+
+    kind: str
+    what: str
+    old: float | None
+    new: float | None
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """old, new: the findings of each; changes: everything compared, in a fixed order."""
+
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def appeared(self) -> tuple[str, ...]:
+        return tuple(label for label in self.new if label not in self.old)
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        return tuple(label for label in self.old if label not in self.new)
+
+    def to_dict(self) -> dict:
+        """For JSON: `changed`, `appeared`, `gone`, and `measurements`, `st` and `t` as {what: {old, new,
+        changed}}, amplitudes in mV."""
+        out: dict = {
+            "changed": any(change.changed for change in self.changes),
+            "appeared": list(self.appeared),
+            "gone": list(self.gone),
+        }
+        for kind, key in (("measurement", "measurements"), ("st", "st"), ("t", "t"), ("finding", "findings")):
+            out[key] = {
+                change.what: {
+                    "old": None if change.old is None else round(change.old, 3),
+                    "new": None if change.new is None else round(change.new, 3),
+                    "changed": change.changed,
+                }
+                for change in self.changes
+                if change.kind == kind
+            }
+        return out
+
+
+def compare(old: Evidence, new: Evidence) -> Comparison:
+    """A finding has changed where it is found in one ECG alone; what is missing in one of both has not."""
+    changes = [
+        Change("finding", label, old.probabilities[label], new.probabilities[label],
+               (label in old.findings) != (label in new.findings))
+        for label in LABELS
+    ]  # fmt: skip
+    for name in MEASUREMENTS:
+        before, after = old.measurements[name], new.measurements[name]
+        known = before is not None and after is not None
+        changed = known and _distance(name, before, after) > BEYOND[name]  # type: ignore[arg-type]
+        changes.append(Change("measurement", name, before, after, changed))
+    for wave in WAVES:
+        for lead in LEADS:
+            a, b = old.leads[lead], new.leads[lead]
+            before, after = (None if waves is None else getattr(waves, wave) for waves in (a, b))
+            changed = before is not None and after is not None and abs(after - before) >= BEYOND_MV
+            changes.append(Change(wave, lead, before, after, changed))
+    return Comparison(old.findings, new.findings, tuple(changes))
+
+
+def _distance(measurement: str, a: float, b: float) -> float:
+    if measurement == "axis_deg":  # around the circle
+        return abs((b - a + 180) % 360 - 180)
+    return abs(b - a)
+
+
+def described(found: Comparison, w: Words = ENGLISH) -> str:
+    """The comparison in sentences: findings, measurements, then ST and T by lead."""
+    said = []
+    if found.appeared:
+        said.append(w.say("new_findings", findings=w.listed(map(w.finding, found.appeared))))
+    if found.gone:
+        said.append(w.say("gone_findings", findings=w.listed(map(w.finding, found.gone))))
+    for change in found.changes:
+        if (
+            change.kind == "measurement"
+            and change.changed
+            and change.old is not None
+            and change.new is not None
+        ):
+            old, new = (w.quantity(change.what, x) for x in (change.old, change.new))
+            said.append(w.say("changed", measure=w.name("measures", change.what), old=old, new=new))
+    for wave in WAVES:
+        moved = [c for c in found.changes if c.kind == wave and c.changed]
+        if moved:
+            leads = w.listed(
+                f"{c.what} {w.mm(c.old, signed=True)} → {w.mm(c.new, signed=True)} mm"
+                for c in moved
+                if c.old is not None and c.new is not None
+            )
+            said.append(w.say("changed_wave", wave=wave.upper(), leads=leads))
+    return w.text(said) if said else w.say("unchanged_since")
+
+
+def reading(comparison: Comparison, new: Evidence, w: Words = ENGLISH) -> str:
+    """What changed, and what the newer ECG shows."""
+    return w.text([described(comparison, w), w.say("conclusion", verdict=answers.verdict(new, w))])

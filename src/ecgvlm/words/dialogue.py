@@ -1,0 +1,132 @@
+"""From a question to its answer: understood, resolved with what was said before, answered part by part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.words.options import HEARSAY
+from ecgvlm.words.phrases import Words, words
+from ecgvlm.words.replies import Request, reply
+from ecgvlm.words.understand import OTHER, Asked, Understanding, Understood, intents
+
+# Nobody asks anything with these where something else is asked beside them.
+_ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
+_WHOLE = 0.6  # of an intent that speaks of the whole ECG
+_STEADY = ("doubt", "order")
+_LIKELY = 0.4  # of an intent that speaks of what is named, or that says it cannot tell
+# What names alone ask for, most telling first.
+_NAMES_ASK = (
+    (("wave", "lead"), "amount"), (("finding",), "finding"), (("group",), "group"), (("measure", "side"),
+    "limit"),
+    (("measure",), "value"), (("wave",), "wave"), (("lead",), "lead"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What was said before, kept by the caller. asked: the last question, part by part; earlier: another ECG
+    of the same patient, to compare with; language: of the last question."""
+
+    asked: tuple[Asked, ...] = ()
+    language: str = "en"
+    earlier: Evidence | None = field(default=None, repr=False)
+
+
+class Dialogue:
+    """Answers questions about a page."""
+
+    def __init__(self, understanding: Understanding):
+        self._understanding = understanding
+
+    def answer(
+        self, evidence: Evidence, question: str, before: Conversation, language: str | None = None
+    ) -> tuple[str, Conversation]:
+        """The answer in the language of the question (or the one given), and the conversation with it."""
+        heard = self.hear(question, before)
+        spoken = language or (heard.language if heard.language != OTHER else "en")
+        w = words(spoken)
+        said = [w.say("language_unknown")] if heard.language == OTHER and language is None else []
+        said += answer_parts(heard.parts, evidence, w, before.earlier)
+        return w.text(said), replace(before, asked=heard.parts, language=spoken)
+
+    def hear(self, question: str, before: Conversation) -> Understood:
+        """What is asked, with what it leaves out taken from the question before."""
+        asked = HEARSAY.sub(" ", question)
+        claimed: tuple[Asked, ...] = ()
+        if not re.search(r"\w\w", asked):
+            asked = question
+        elif asked != question:
+            claimed = self._understanding.understand(question, before.language).parts
+        heard = self._understanding.understand(asked, before.language)
+        if all(part.intent in _ASIDE for part in heard.parts) and any(part.of("finding") for part in claimed):
+            heard = replace(heard, parts=claimed)
+        enough = self._understanding.enough
+        parts = [resolve(part, (*claimed, *before.asked), enough) for part in heard.parts]
+        questions = [part for part in parts if part.intent not in _ASIDE]
+        sure = [part for part in questions if part.intent != "unsure"]
+        # What is not understood beside what is: mostly a word about the patient.
+        kept = sure or [part for part in parts[-1:] if part.intent in _STEADY] or questions[:1] or parts[-1:]
+        covered = (
+            {name for part in kept for name in intents()[part.intent].get("covers", ())} if sure else set()
+        )
+        kept = [part for part in kept if part.intent not in covered]
+        if not kept:
+            kept = [Asked("hello")] if not re.search(r"\w", question) else [Asked("unsure", text=question)]
+        return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
+
+
+def answer_parts(
+    parts: Iterable[Asked], evidence: Evidence, w: Words, earlier: Evidence | None = None
+) -> list[str]:
+    """The answers to all parts of a question, each once, none that another one holds."""
+    said = [reply(intents()[part.intent]["answers"], Request(evidence, part, w, earlier)) for part in parts]
+    once = list(dict.fromkeys(said))
+    return [text for text in once if not any(text in other for other in once if other != text)]
+
+
+def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
+    """The intent that is likely enough and whose objects are named, here or in the question before."""
+    for place, intent in enumerate((part.intent, *part.others)):
+        row = intents()[intent]
+        needed = row.get("takes", [])
+        sure = part.sure if place == 0 else 0.0
+        named = part.of("finding") or part.of("measure")
+        if row.get("refuses") and sure >= (enough if named else _LIKELY):
+            return replace(part, intent=intent)
+        if row.get("family") == "whole" and sure >= _WHOLE and not named:
+            return replace(part, intent=intent)
+        own = _with_objects(part, needed, ())
+        if own is None and place == 0 and sure >= _LIKELY:
+            own = _with_objects(part, needed, before)
+        speaks = any(kind.rstrip("?") in part.objects for kind in needed)
+        follows = own is not None and own.objects != part.objects
+        if own is not None and (sure >= enough or follows or (speaks and (sure >= _LIKELY or place))):
+            return replace(own, intent=intent)
+    for code in part.of("topic"):
+        return replace(part, intent=code)
+    for kinds, intent in _NAMES_ASK:
+        if all(part.of(kind) for kind in kinds):
+            return replace(part, intent=intent)
+    return replace(part, intent="unsure")
+
+
+def _with_objects(part: Asked, needed: Iterable[str], before: tuple[Asked, ...]) -> Asked | None:
+    """The part with all the objects it needs; what it leaves out comes from the question before. None:
+    lacking."""
+    objects, named = dict(part.objects), part.named
+    for kind in needed:
+        optional, kind = kind.endswith("?"), kind.rstrip("?")
+        if objects.get(kind):
+            continue
+        for last in before:
+            if last.of(kind):
+                objects[kind] = last.of(kind)
+                named = named or last.named
+                break
+        else:
+            if not optional:
+                return None
+    return replace(part, objects=objects, named=named)

@@ -1,0 +1,245 @@
+"""What a question names, in any of the languages: findings, measurements, waves, groups, sides and leads."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from ecgvlm.record import LEADS
+
+# One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them.
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+    r"|(?:(?![\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])[^\W_]|[\u0300-\u036f\u064b-\u0655\u0900-\u0963])+"
+)
+_MARKS = re.compile(r"[\u0300-\u036f\u0640\u064b-\u0655\u093c]")
+_LETTERS = str.maketrans({"ß": "ss", "ł": "l", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "ى": "ي", "ة": "ه"})
+_ARTICLE = re.compile("^(?:[وبفك]?ال|لل)(?=.{3})")
+REGIONS = {
+    "inferior": ("II", "III", "aVF"),
+    "lateral": ("I", "aVL", "V5", "V6"),
+    "anterior": ("V1", "V2", "V3", "V4"),
+    "septal": ("V1", "V2"),
+    "limb": LEADS[:6],
+    "chest": LEADS[6:],
+}
+_KINDS = (
+    "finding",
+    "group",
+    "wave",
+    "measure",
+    "region",
+    "topic",
+    "side",
+)  # of two equally long, the first counts
+_LEAD_CODES = {lead.lower(): lead for lead in LEADS if lead != "I"} | {
+    "di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III",
+}  # fmt: skip
+_DIGITS = {
+    "i": "I",
+    "ii": "II",
+    "iii": "III",
+    "1": "I",
+    "2": "II",
+    "3": "III",
+    "१": "I",
+    "२": "II",
+    "३": "III",
+}
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word as it is written, what it is compared by, and where it stands."""
+
+    text: str
+    plain: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Object:
+    """Something named: its kind ("finding", ..., "lead"), code, and the words [first, last) that name it."""
+
+    kind: str
+    code: str
+    first: int
+    last: int
+
+
+@dataclass
+class _Node:
+    """A place in the tree of names. starts: the next word by its beginning, where any ending will do."""
+
+    words: dict[str, _Node] = field(default_factory=dict)
+    starts: dict[str, _Node] = field(default_factory=dict)
+    names: list[tuple[str, str, bool]] = field(default_factory=list)  # kind, code, only in capitals
+
+
+def fold(word: str) -> str:
+    """A word in small letters, without accents, vowel marks and the Arabic article."""
+    plain = _MARKS.sub("", unicodedata.normalize("NFKD", word.lower())).translate(_LETTERS)
+    return _ARTICLE.sub("", plain)
+
+
+def split(text: str) -> list[Word]:
+    return [Word(m[0], fold(m[0]), m.start(), m.end()) for m in _WORD.finditer(text)]
+
+
+class Lexicon:
+    """The names of one language, and those of English that are long enough to be meant in any."""
+
+    def __init__(self, language: str):
+        self.language = language
+        self.data = asked(language)
+        self._root = _Node()
+        for kind in _KINDS:
+            for code, names in self.data.get(kind, {}).items():
+                for name in names:
+                    self._add(name, kind, code)
+        if language != "en":
+            for kind in _KINDS[:5]:
+                for code, names in asked("en")[kind].items():
+                    for name in names:
+                        if name.isupper() or len(name) > 3:
+                            self._add(name, kind, code)
+        self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
+        self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
+        self.joints = frozenset(fold(word) for word in self.data["and"])
+        self.articles = frozenset(fold(word) for word in self.data["articles"])
+        self._known = _vocabulary(self.data)
+        if language != "en":
+            self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
+        self._starts = tuple(word for word in self._known if word.endswith("*"))
+        self._by_length: dict[int, list[str]] = {}
+        for word in sorted(self._known):
+            if not word.endswith("*"):
+                self._by_length.setdefault(len(word), []).append(word)
+
+    def _add(self, name: str, kind: str, code: str) -> None:
+        node = self._root
+        for text in re.findall(r"[^\s]+", name):
+            for word in split(text.rstrip("*")):
+                plain = word.plain
+                if text.endswith("*") and word.end == len(text) - 1:
+                    node = node.starts.setdefault(plain, _Node())
+                else:
+                    node = node.words.setdefault(plain, _Node())
+        node.names.append((kind, code, name.isupper() and len(name) <= 3))
+
+    def objects(self, words: list[Word]) -> list[Object]:
+        """What a question's words name, the longest names first; none overlaps another."""
+        found: list[Object] = []
+        english = self.language == "en"
+        shouted = any(word.text.isupper() and len(word.text) > 3 for word in words)
+        small = not any(word.text != word.text.lower() for word in words)
+        place = 0
+        while place < len(words):
+            last, names = self._longest(words, place)
+            exact = [
+                (kind, code)
+                for kind, code, capitals in names
+                if not capitals or small or (words[place].text.isupper() and (english or not shouted))
+            ]
+            if exact:
+                kind, code = min(exact, key=lambda name: _KINDS.index(name[0]))
+                found.append(Object(kind, code, place, last))
+                place = last
+            else:
+                if lead := self._lead(words, place, found):
+                    found.append(Object("lead", lead, place, place + 1))
+                place += 1
+        return found
+
+    def _longest(self, words: list[Word], place: int) -> tuple[int, list[tuple[str, str, bool]]]:
+        best: tuple[int, list] = (place, [])
+        nodes = [self._root]
+        for last in range(place, len(words)):
+            plain = words[last].plain
+            following = []
+            for node in nodes:
+                if plain in node.words:
+                    following.append(node.words[plain])
+                following += [child for start, child in node.starts.items() if plain.startswith(start)]
+            if not following:
+                break
+            nodes = following
+            if names := [name for node in nodes for name in node.names]:
+                best = (last + 1, names)
+        return best
+
+    def _lead(self, words: list[Word], place: int, found: list[Object]) -> str | None:
+        """The lead that a word names: "I" and bare numbers only where a lead must be meant."""
+        word = words[place]
+        if word.plain in _LEAD_CODES:
+            return _LEAD_CODES[word.plain]
+        if word.plain not in _DIGITS:
+            return None
+        before = words[place - 1] if place else None
+        after_lead = bool(found) and found[-1].kind == "lead" and place - found[-1].last <= 1
+        named = before is not None and before.plain.startswith(self._lead_words)
+        if word.text == "I":
+            english = self.language == "en" and before is not None and before.plain != "in"
+            return "I" if named or after_lead or (place and not english) else None
+        return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
+
+    def knows(self, words: list[Word]) -> bool:
+        """Whether all of these words are names or wordings of this language."""
+        return all(word.plain in self._known or word.plain in _LEAD_CODES for word in words)
+
+    def mended(self, word: Word) -> Word:
+        """A word with a slip of the pen as it was meant; as it is where that is not clear."""
+        plain = word.plain
+        if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
+            return word
+        if any(plain.startswith(start[:-1]) for start in self._starts):
+            return word
+        slips = 1 if len(plain) < 8 else 2
+        choices = [
+            known
+            for length in range(max(4, len(plain) - slips), len(plain) + slips + 1)
+            for known in self._by_length.get(length, ())
+            if len(plain) > 4 or length > 4 or sorted(known) == sorted(plain)
+        ]
+        near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=2)
+        if not near or (len(near) == 2 and near[0][1] == near[1][1]):
+            return word
+        return Word(word.text, near[0][0], word.start, word.end)
+
+
+def _vocabulary(table: dict) -> frozenset[str]:
+    """Every word of all names and wordings in a table; those that stand for all that begin so end in "*"."""
+    words: set[str] = set()
+    for value in _texts(table):
+        for text in re.findall(r"[^\s\[\]|{}]+", value):
+            for word in split(text.rstrip("*")):
+                words.add(word.plain + "*" * (text.endswith("*") and word.end == len(text) - 1))
+    return frozenset(words)
+
+
+def _texts(table: object) -> Iterable[str]:
+    if isinstance(table, str):
+        yield table
+    elif isinstance(table, dict | list):
+        for value in table.values() if isinstance(table, dict) else table:
+            yield from _texts(value)
+
+
+@lru_cache
+def asked(language: str) -> dict:
+    """The data file of what people ask in a language."""
+    return tomllib.loads((files("ecgvlm.words") / "data" / "asked" / f"{language}.toml").read_text("utf-8"))
+
+
+@lru_cache
+def lexicon(language: str) -> Lexicon:
+    return Lexicon(language)

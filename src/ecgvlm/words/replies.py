@@ -1,0 +1,393 @@
+"""Who answers: one function for each row of `data/intents.toml`. Each speaks of what was asked, or says that
+it cannot be told; "no" is only said of what can be judged."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import LABELS
+from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.record import LEADS
+from ecgvlm.words import answers
+from ecgvlm.words.compare import compare, described
+from ecgvlm.words.phrases import Words
+from ecgvlm.words.understand import Asked, kin
+
+EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near what was asked
+_SLOW, _FAST = 40, 150  # beats a minute beyond which a rate is urgent
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one answer is made from. earlier: another ECG of the same patient to compare with."""
+
+    evidence: Evidence
+    asked: Asked
+    w: Words
+    earlier: Evidence | None = None
+
+
+@lru_cache
+def concepts() -> dict[str, dict]:
+    """What people ask about by one name and how it is judged (`data/concepts.toml`)."""
+    return tomllib.loads((files("ecgvlm.words") / "data" / "concepts.toml").read_text("utf-8"))
+
+
+def reply(name: str, request: Request) -> str:
+    """The answer of the function that `data/intents.toml` names."""
+    return _REPLIES[name](request)
+
+
+def _of_page(answer: Callable[[Evidence, Words], str]) -> Callable[[Request], str]:
+    return lambda request: answer(request.evidence, request.w)
+
+
+def _saying(key: str, urgent: bool = False) -> Callable[[Request], str]:
+    """A fixed sentence; and what is urgent, where somebody may be waiting for it."""
+
+    def said(request: Request) -> str:
+        parts = [request.w.say(key)]
+        if urgent and (pressing := urgent_findings(request.evidence, request.w)):
+            parts.append(request.w.say("urgent", findings=request.w.listed(pressing)))
+        return request.w.text(parts)
+
+    return said
+
+
+def finding(request: Request) -> str:
+    """Whether each of the findings named is there."""
+    codes, leads = request.asked.of("finding"), request.asked.of("lead")
+    names = request.asked.named if len(request.asked.named) == len(codes) else codes
+    said = [_finding(request, code, name, leads) for code, name in zip(codes, names)]
+    return request.w.text(dict.fromkeys(said))
+
+
+def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()) -> str:
+    """name: how the question calls it."""
+    evidence, w = request.evidence, request.w
+    if code in LABELS:
+        return answers.finding(evidence, code, w)
+    concept = concepts()[code]
+    if "any" in concept:
+        return _any(request, concept["any"])
+    if "all" in concept:
+        return w.text(_finding(request, part, part) for part in concept["all"])
+    if "limit" in concept:
+        measure, side = concept["limit"]
+        return answers.limit(evidence, measure, side, w)
+    if "sign" in concept:
+        sign = concept["sign"]
+        if leads:
+            return w.text(answers.lead_sign(evidence, sign, lead, w) for lead in leads)
+        return _sign(request, sign)
+    if "territory" in concept:
+        return _infarct_pattern(request, concept["territory"])
+    if "rhythm" in concept:
+        return _irregular(request)
+    return w.text([w.say("outside_named", finding=name), *(_fact(request, near) for near in concept["near"])])
+
+
+def _any(request: Request, codes: Iterable[str]) -> str:
+    evidence, w = request.evidence, request.w
+    found = [code for code in codes if _holds(evidence, code)]
+    kinds = answers.specific(evidence, [code for code in found if code in LABELS])
+    found = [code for code in found if code not in LABELS or code in kinds]
+    if found:
+        return w.text(_finding(request, code, code) for code in found)
+    names = [w.finding(code) if code in LABELS else w.name("signs", code) for code in codes]
+    return w.say("none_of", findings=w.listed(names))
+
+
+def _holds(evidence: Evidence, code: str) -> bool:
+    return code in evidence.findings if code in LABELS else bool(evidence.beside(code))
+
+
+def _sign(request: Request, sign: str) -> str:
+    evidence, w = request.evidence, request.w
+    if leads := evidence.leads_with(sign):
+        return w.say("sign_yes", sign=w.name("signs", sign), leads=w.listed(leads))
+    if missing := [lead for lead in LEADS if evidence.leads[lead] is None]:
+        return w.say("sign_no_printed", sign=w.name("signs", sign), leads=w.listed(missing))
+    return w.say("sign_no", sign=w.name("signs", sign))
+
+
+def _infarct_pattern(request: Request, sign: str) -> str:
+    evidence, w = request.evidence, request.w
+    if leads := evidence.beside(sign):
+        return w.say("stemi_yes", leads=w.listed(leads))
+    found = [_fact(request, label) for label in answers.specific(evidence, answers.GROUPS["infarction"])]
+    return w.text([w.say("stemi_no"), *found])
+
+
+def _irregular(request: Request) -> str:
+    evidence, w = request.evidence, request.w
+    if evidence.regularity == "unknown":
+        return w.say("regular_unknown")
+    key = "irregular_no" if evidence.regularity == "regular" else "irregular_yes"
+    return w.say(key, regularity=w.name("regularities", evidence.regularity))
+
+
+def _fact(request: Request, code: str) -> str:
+    """What the page says of a finding, measurement or sign, without a yes or no."""
+    evidence, w = request.evidence, request.w
+    if code == "rhythm":
+        return answers.regular(evidence, w)
+    if code == "R":
+        return w.text(
+            answers.lead_amount(evidence, "r", lead, w) for lead in ("aVL", "V5") if evidence.leads[lead]
+        )
+    if code in MEASUREMENTS:
+        return answers.within(evidence, code, w) if _limited(code) else answers.measurement(evidence, code, w)
+    if code in LABELS:
+        return answers.likelihood(evidence, code, w)
+    concept = concepts()[code]
+    if "limit" in concept:
+        return answers.measurement(evidence, concept["limit"][0], w)
+    if "rhythm" in concept:
+        return answers.regular(evidence, w)
+    return answers.leads_list(evidence, concept["sign"], w)
+
+
+def _limited(measurement: str) -> bool:
+    known = MEASUREMENTS[measurement]
+    return known.low is not None or known.high is not None
+
+
+def where(request: Request) -> str:
+    """The leads that show what is named."""
+    said = []
+    for code in request.asked.of("finding"):
+        concept = concepts().get(code, {})
+        sign = concept.get("sign") or concept.get("territory")
+        if sign:
+            said.append(_sign(request, sign))
+        else:
+            said += [
+                _finding(request, code, code if code in LABELS else _called(request)),
+                *_shown_by(request, code),
+            ]
+    return request.w.text(dict.fromkeys(said))
+
+
+def _called(request: Request) -> str:
+    return request.asked.named[0] if request.asked.named else request.asked.text
+
+
+def _shown_by(request: Request, code: str) -> list[str]:
+    parts = concepts().get(code, {}).get("shown_by", ())
+    return [_fact(request, part) for part in parts]
+
+
+def likelihood(request: Request) -> str:
+    said = []
+    for code, name in zip(request.asked.of("finding"), (*request.asked.named, *request.asked.of("finding"))):
+        if code in LABELS:
+            said.append(answers.likelihood(request.evidence, code, request.w))
+        else:
+            said.append(_finding(request, code, name))
+    return request.w.text(said)
+
+
+def why(request: Request) -> str:
+    """What speaks for or against the findings named, or for those of the verdict."""
+    evidence, w = request.evidence, request.w
+    codes = request.asked.of("finding")
+    if measures := request.asked.of("measure") if not codes else ():
+        return w.text([*(within(request),), *(_range(request, name) for name in measures)])
+    named = codes or (
+        *answers.rhythms(evidence),
+        *answers.beside_rhythm(evidence),
+        *(("NORM",) if "NORM" in evidence.findings else ()),
+    )
+    said = []
+    for code in named:
+        said += [_finding(request, code, _called(request)), *_shown_by(request, code)]
+    return w.text(dict.fromkeys(said))
+
+
+def define(request: Request) -> str:
+    """What an abbreviation stands for, and what the page says of it; no lectures."""
+    w = request.w
+    said = []
+    for code, name in zip(request.asked.of("finding"), (*request.asked.named, *request.asked.of("finding"))):
+        if code in LABELS and name.lower() != w.finding(code).lower():
+            said.append(w.say("stands_for", named=name, finding=w.finding(code)))
+        else:
+            said.append(w.say("no_definitions"))
+        said.append(_finding(request, code, name))
+    for name in request.asked.of("measure") if not said else ():
+        said += [_range(request, name), answers.measurement(request.evidence, name, w)]
+    return w.text(dict.fromkeys(said or [w.say("no_definitions"), answers.verdict(request.evidence, w)]))
+
+
+def group(request: Request) -> str:
+    return request.w.text(
+        answers.group(request.evidence, name, request.w) for name in request.asked.of("group")
+    )
+
+
+def value(request: Request) -> str:
+    names = request.asked.of("measure")
+    return request.w.text(answers.measurement(request.evidence, name, request.w) for name in names)
+
+
+def limit(request: Request) -> str:
+    """Whether the measurements named lie beyond the limit that is asked for."""
+    side = request.asked.of("side")[0]
+    said = []
+    for name in _corrected(request.asked.of("measure")):
+        if getattr(MEASUREMENTS[name], side) is None:  # a narrow QRS is a normal one
+            said.append(answers.within(request.evidence, name, request.w))
+        else:
+            said.append(answers.limit(request.evidence, name, side, request.w))
+    return request.w.text(said)
+
+
+def within(request: Request) -> str:
+    names = _corrected(request.asked.of("measure"))
+    return request.w.text(answers.within(request.evidence, name, request.w) for name in names)
+
+
+def _corrected(measures: Iterable[str]) -> list[str]:
+    """Only the QT that is corrected for the rate has limits."""
+    return list(dict.fromkeys("qtc_ms" if name == "qt_ms" else name for name in measures))
+
+
+def normal_range(request: Request) -> str:
+    said = []
+    for name in _corrected(request.asked.of("measure")):
+        said += [_range(request, name), answers.measurement(request.evidence, name, request.w)]
+    return request.w.text(said)
+
+
+def _range(request: Request, name: str) -> str:
+    w, known = request.w, MEASUREMENTS[name]
+    called = w.name("measures", name)
+    if known.high is None:
+        return w.say("range_none", measure=called)
+    high = w.quantity(name, known.high)
+    if known.low is None:
+        return w.say("range_to", measure=called, high=high)
+    return w.say("range_between", measure=called, low=w.quantity(name, known.low), high=high)
+
+
+def amount(request: Request) -> str:
+    said = [
+        answers.lead_amount(request.evidence, wave, lead, request.w)
+        if wave != "p"
+        else request.w.say("p_wave")
+        for wave in request.asked.of("wave")
+        for lead in request.asked.of("lead")
+    ]
+    return request.w.text(dict.fromkeys(said))
+
+
+def wave(request: Request) -> str:
+    """A wave in all leads."""
+    evidence, w = request.evidence, request.w
+    said = []
+    for name in request.asked.of("wave"):
+        if name == "p":
+            said += [w.say("p_wave"), answers.measurement(evidence, "pr_ms", w)]
+        elif name in ("t", "q"):
+            said.append(_sign_listed(request, {"t": "TINV", "q": "QWAVE"}[name]))
+        elif name == "st":
+            said += [_sign_listed(request, "STE"), _sign_listed(request, "STD")]
+        else:
+            said += [
+                answers.lead_amount(evidence, name, lead, w) for lead in LEADS[6:] if evidence.leads[lead]
+            ]
+    return w.text(said)
+
+
+def _sign_listed(request: Request, sign: str) -> str:
+    return answers.leads_list(request.evidence, sign, request.w)
+
+
+def lead(request: Request) -> str:
+    return request.w.text(
+        answers.lead(request.evidence, name, request.w) for name in request.asked.of("lead")
+    )
+
+
+def printed(request: Request) -> str:
+    leads, w = request.asked.of("lead"), request.w
+    if not leads:
+        return answers.printed(request.evidence, w)
+    return w.text(
+        w.say("unprinted" if request.evidence.leads[name] is None else "lead_printed", lead=name)
+        for name in leads
+    )
+
+
+def urgency(request: Request) -> str:
+    found = urgent_findings(request.evidence, request.w)
+    if not found:
+        return request.w.say("urgent_none")
+    return request.w.say("urgent", findings=request.w.listed(found))
+
+
+def urgent_findings(evidence: Evidence, w: Words) -> list[str]:
+    """What must not wait, by name: ST elevation beside each other, infarction, high-degree AV block, and a
+    heart rate that is very slow or fast."""
+    found = []
+    if "NORM" not in evidence.findings and (leads := evidence.beside("STE")):
+        found.append(f"{w.name('signs', 'STE')} ({w.listed(leads)})")
+    found += [w.finding(label) for label in answers.specific(evidence, answers.GROUPS["infarction"])]
+    if "HAVB" in evidence.findings:
+        found.append(w.finding("HAVB"))
+    rate = evidence.measurements["heart_rate_bpm"]
+    if rate is not None and not _SLOW <= rate <= _FAST:
+        found.append(w.say("rate_extreme", value=w.quantity("heart_rate_bpm", rate)))
+    return found
+
+
+def earlier(request: Request) -> str:
+    """What has changed, where there is another ECG to compare with."""
+    if request.earlier is None:
+        return _saying("earlier", urgent=True)(request)
+    return described(compare(request.earlier, request.evidence), request.w)
+
+
+def unsure(request: Request) -> str:
+    """The nearest questions that can be answered."""
+    examples = request.w.names["examples"]
+    near = [intent for intent in (request.asked.intent, *request.asked.others) if intent in examples]
+    apart = {kin(intent): intent for intent in reversed([*near, *EXAMPLES])}  # the nearest of each family
+    offered = list(reversed(apart.values()))[:3]
+    return request.w.say("unsure", examples=request.w.text(examples[intent] for intent in offered))
+
+
+_REPLIES: dict[str, Callable[[Request], str]] = {
+    "verdict": _of_page(answers.verdict),
+    "report": _of_page(answers.report),
+    "diagnosis": _of_page(answers.diagnosis),
+    "findings": _of_page(answers.findings),
+    "rhythm": _of_page(answers.rhythm),
+    "regular": _of_page(answers.regular),
+    "layout": _of_page(answers.layout),
+    "scale": _of_page(answers.scale),
+    "quality": _of_page(answers.quality),
+    "cabrera": _of_page(answers.cabrera),
+    "problems": _of_page(answers.problems),
+    "unchanged": _of_page(answers.unchanged),
+    "advice": _saying("advice", urgent=True),
+    "prognosis": _saying("prognosis", urgent=True),
+    "cause": _saying("cause", urgent=True),
+    "other_tests": _saying("other_tests", urgent=True),
+    "identity": _saying("identity", urgent=True),
+    "unknown_finding": _saying("outside"),
+    "hello": _saying("hello"),
+    "thanks": _saying("thanks"),
+    "oneself": _saying("oneself"),
+    "off_topic": _saying("off_topic"),
+    "finding": finding, "where": where, "likelihood": likelihood, "why": why, "define": define, "group":
+    group,
+    "value": value, "limit": limit, "within": within, "normal_range": normal_range, "amount": amount,
+    "wave": wave, "lead": lead, "printed": printed, "urgency": urgency, "earlier": earlier, "unsure": unsure,
+}  # fmt: skip

@@ -1,0 +1,272 @@
+"""Understand first: a question -> what it asks, one intent with its objects after the other, and how sure.
+
+A small net (`data/intents.onnx`, made by `ecgvlm.train.small.intents`) sees a bag of the letter groups and
+words of a clause, in which names are replaced by their kind, and says which intent of `data/intents.toml` it
+is; another pass over the letters as they stand says which language.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import tomllib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+
+from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.sessions import open_session, read_model_file
+from ecgvlm.words.lexicon import REGIONS, Object, Word, lexicon, split
+
+BUCKETS = 1 << 15
+OTHER = "other"  # a language that is none of ours
+_SCRIPTS = (
+    ("zh", re.compile(r"[\u3400-\u9fff]")), ("hi", re.compile(r"[\u0900-\u097f]")),
+    ("ar", re.compile(r"[\u0600-\u06ff]")), ("ru", re.compile(r"[\u0400-\u04ff]")),
+)  # fmt: skip
+# Letters of scripts and languages that we do not know: kana, hangul, Greek, Hebrew, Thai, Ukrainian,
+# Persian, Urdu.
+_FOREIGN = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0370-\u03ff\u0590-\u05ff\u0e00-\u0e7fіїєґўپچگکیےٹڈ]")
+_SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
+_DECIMAL = re.compile(r"(?<=\d)[.](?=\d)")
+_COMMAS = ",،，、/&+"
+MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
+_FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
+_PIECES = 6  # of one sentence
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One thing that is asked. objects: by kind, the codes of what it names, in order; text: as it was
+    written.
+
+    sure: the calibrated probability that this, or an intent of its family, is what is meant. others: the
+    intents that come next.
+    """
+
+    intent: str
+    objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    text: str = ""
+    sure: float = 1.0
+    others: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()  # the findings as they are called in the question
+
+    def of(self, kind: str) -> tuple[str, ...]:
+        return self.objects.get(kind, ())
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A question: its language (one of `phrases.LANGUAGES`, or `OTHER`) and all that it asks, in order."""
+
+    language: str
+    parts: tuple[Asked, ...]
+
+
+@lru_cache
+def intents() -> dict[str, dict]:
+    """The table of intents."""
+    return tomllib.loads((files("ecgvlm.words") / "data" / "intents.toml").read_text("utf-8"))
+
+
+def features(words: list[str]) -> np.ndarray:
+    """[n] int64 buckets of a clause: its letter groups of two to five, words, pairs and triples of words."""
+    found: set[str] = set()
+    for word in words:
+        if word.startswith("\x01"):  # a kind of object, no letters
+            continue
+        spelt = f"<{word}>"
+        for size in (2, 3, 4, 5):
+            found.update(spelt[i : i + size] for i in range(len(spelt) - size + 1))
+    for size in (1, 2, 3):
+        padded = ["\x02", *words, "\x03"]
+        found.update(" ".join(padded[i : i + size]) for i in range(len(padded) - size + 1))
+    return np.array(sorted({zlib.crc32(x.encode()) % BUCKETS for x in found}), np.int64)
+
+
+def letters(text: str) -> np.ndarray:
+    """[n] int64 buckets of a text as it is written, to tell its language by."""
+    return features([word.text.lower() for word in split(text)][:60])
+
+
+def ranked(scores: np.ndarray, names: list[str]) -> tuple[list[str], float]:
+    """Intents from the likeliest on, that of the likeliest family first, and the probability of this
+    family."""
+    chances = np.exp(scores - scores.max())
+    chances /= chances.sum()
+    families: dict[str, float] = {}
+    for name, chance in zip(names, chances):
+        families[kin(name)] = families.get(kin(name), 0.0) + float(chance)
+    best = max(families, key=families.__getitem__)
+    order = sorted(range(len(names)), key=lambda i: (kin(names[i]) != best, -chances[i]))
+    return [names[i] for i in order], families[best]
+
+
+def kin(intent: str) -> str:
+    """The family of an intent; one without family is its own."""
+    return intents()[intent].get("family", intent)
+
+
+def clause(words: list[Word], objects: list[Object], stock: Mapping[str, str]) -> list[str]:
+    """The words of a clause with each name replaced by its kind; what a side is called stays.
+
+    stock: what ECG, patient and page are called, by word.
+    """
+    at = {named.first: named for named in objects}
+    out, place = [], 0
+    while place < len(words):
+        named = at.get(place)
+        if named is None or named.kind == "side":
+            plain = words[place].plain
+            out.append(f"\x01{stock[plain]}" if plain in stock else plain)
+            place += 1
+        else:
+            out.append("\x01" + _seen_as(named))
+            place = named.last
+    return out
+
+
+class Understanding:
+    """The net and the tables around it."""
+
+    def __init__(self) -> None:
+        self._net = open_session("intents.onnx")
+        known = json.loads(read_model_file("intents.json"))
+        self.intents: list[str] = known["intents"]
+        self.languages: list[str] = known["languages"]
+        self.enough: float = known["enough"]
+        self._cold: float = known["temperature"]
+
+    def language(self, text: str, default: str = "en") -> str:
+        """The language of a text: one of `phrases.LANGUAGES` or `OTHER`; default where it has next to no
+        words."""
+        if _FOREIGN.search(text):
+            return OTHER
+        for language, script in _SCRIPTS:
+            if script.search(text):
+                return language if language in self.languages else OTHER
+        said = split(text)
+        if not re.search(r"[^\W\d_]{3}", text) or (len(said) <= _FEW and lexicon(default).knows(said)):
+            return default
+        scores = self._run(letters(text))[1]
+        best = int(scores.argmax())
+        chances = np.exp(scores - scores.max())
+        sure = 1 / chances.sum()
+        known = self.languages[best]
+        short = len(re.findall(r"[^\W\d_]{2,}", text)) < 2
+        if known == OTHER:
+            return OTHER if sure > 0.8 and not short else default
+        return known if sure > 0.5 else default
+
+    def understand(self, question: str, default: str = "en") -> Understood:
+        """Everything that a question asks. default: the language where the question does not show it."""
+        question = _DECIMAL.sub("\u2024", question[-MAX_LETTERS:])
+        language = self.language(question, default)
+        parts: list[Asked] = []
+        for sentence in _SENTENCE.findall(question):
+            if re.search(r"\w", sentence):
+                parts += self._sentence(sentence, language if language != OTHER else "en")
+        return Understood(language, tuple(parts))
+
+    def _sentence(self, text: str, language: str) -> list[Asked]:
+        lexicon_ = lexicon(language)
+        words = [lexicon_.mended(word) for word in split(text)]
+        if not words:
+            return []
+        objects = lexicon_.objects(words)
+        cuts = self._cuts(text, words, objects, language)
+        whole = self._asked(text, words, objects, 0, len(words), lexicon_.stock, bool(cuts))
+        if cuts and (whole.intent == "several" or whole.sure < 0.9 or _more_kinds(objects)):
+            edges = [0, *cuts, len(words)]
+            pieces = [
+                self._asked(text, words, objects, first, last, lexicon_.stock)
+                for first, last in itertools.pairwise(edges)
+                if any(word.plain not in lexicon_.joints for word in words[first:last])
+            ]
+            if len(pieces) > 1 and min(piece.sure for piece in pieces) >= max(
+                self.enough, 0.0 if whole.intent == "several" else min(whole.sure, 0.8)
+            ):
+                return pieces
+        return [whole]
+
+    def _cuts(self, text: str, words: list[Word], objects: list[Object], language: str) -> list[int]:
+        """The words before which a sentence may be cut: after a joint, unless it only lists more of a
+        kind."""
+        lexicon_ = lexicon(language)
+        inside = {place for named in objects for place in range(named.first + 1, named.last)}
+        by_last, by_first = {o.last: o for o in objects}, {o.first: o for o in objects}
+        cuts = []
+        for place in range(1, len(words)):
+            between = text[words[place - 1].end : words[place].start]
+            comma = any(mark in between for mark in _COMMAS)
+            joint = words[place].plain in lexicon_.joints
+            if place in inside or not (comma or joint) or words[place - 1].plain in lexicon_.joints:
+                continue
+            following = place
+            while following < len(words) and (
+                words[following].plain in lexicon_.joints or words[following].plain in lexicon_.articles
+            ):
+                following += 1
+            before, after = by_last.get(place), by_first.get(following)
+            if before and after and _family(before.kind) == _family(after.kind):
+                continue
+            cuts.append(place)
+        return cuts[: _PIECES - 1]
+
+    def _asked(
+        self, text: str, words: list[Word], objects: list[Object], first: int, last: int,
+        stock: Mapping[str, str], cut: bool = False,
+    ) -> Asked:  # fmt: skip
+        """What the words [first, last) ask. cut: whether they could be cut, and so be several questions."""
+        inside = [
+            Object(o.kind, o.code, o.first - first, o.last - first)
+            for o in objects
+            if first <= o.first and o.last <= last
+        ]
+        scores = self._run(features(clause(words[first:last], inside, stock)))[0] / self._cold
+        if not cut:
+            scores[self.intents.index("several")] = -np.inf
+        order, sure = ranked(scores, self.intents)
+        said = text[words[first].start : words[last - 1].end]
+        called = tuple(
+            text[words[o.first + first].start : words[o.last + first - 1].end]
+            for o in inside
+            if o.kind == "finding"
+        )
+        return Asked(order[0], _by_kind(inside), said, sure, tuple(order[1:6]), called)
+
+    def _run(self, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of the intents and of the languages."""
+        by_intent, by_language = self._net.run(None, {"buckets": buckets})
+        return by_intent, by_language
+
+
+def _by_kind(objects: list[Object]) -> dict[str, tuple[str, ...]]:
+    """The codes by kind, each once; a region stands for its leads, "all" for all measurements."""
+    found: dict[str, list[str]] = {}
+    for named in objects:
+        codes: tuple[str, ...] = (named.code,)
+        if named.kind == "region":
+            codes = REGIONS[named.code]
+        elif named.kind == "measure" and named.code == "all":
+            codes = tuple(MEASUREMENTS)
+        found.setdefault(_family(named.kind), []).extend(codes)
+    return {kind: tuple(dict.fromkeys(codes)) for kind, codes in found.items()}
+
+
+def _seen_as(named: Object) -> str:
+    """What the net sees instead of a name: its kind, and of what lies beyond an ECG also the topic."""
+    return f"topic {named.code}" if named.kind == "topic" else _family(named.kind)
+
+
+def _family(kind: str) -> str:
+    return "lead" if kind == "region" else kind
+
+
+def _more_kinds(objects: list[Object]) -> bool:
+    return len({o.kind for o in objects} & {"finding", "measure", "group", "wave"}) > 1
