@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import LABELS
+from ecgvlm.judge.facts import ERRORS
+from ecgvlm.labels import FINDINGS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.phrases import ENGLISH, Words
 
-# What two readings of an unchanged heart may differ by: about twice the 95% error of a measurement on a
-# photographed page (docs/benchmark.md), and for amplitudes half a millimetre, what a change of electrode
-# position does anyway.
-BEYOND = {"heart_rate_bpm": 5, "pr_ms": 20, "qrs_ms": 16, "qt_ms": 30, "qtc_ms": 30, "axis_deg": 20}
+# What two readings of an unchanged heart differ by in 95 of 100, given the error of each; amplitudes by half
+# a millimetre and more where an electrode sits elsewhere.
+BEYOND = {name: 1.96 * math.sqrt(2) * error for name, error in ERRORS.items()}
 BEYOND_MV = 0.1
 WAVES = ("st", "t")
 
@@ -75,7 +76,8 @@ def compare(old: Evidence, new: Evidence) -> Comparison:
     changes = [
         Change("finding", label, old.probabilities[label], new.probabilities[label],
                (label in old.findings) != (label in new.findings))
-        for label in LABELS
+        for label in FINDINGS
+        if label in old.probabilities and label in new.probabilities
     ]  # fmt: skip
     for name in MEASUREMENTS:
         before, after = old.measurements[name], new.measurements[name]

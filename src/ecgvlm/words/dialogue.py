@@ -65,6 +65,8 @@ class Dialogue:
             heard = replace(heard, parts=claimed)
         enough = self._understanding.enough
         parts = [resolve(part, (*claimed, *before.asked), enough) for part in heard.parts]
+        if heard.language == OTHER:  # understood only by the names in it
+            parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
         questions = [part for part in parts if part.intent not in _ASIDE]
         sure = [part for part in questions if part.intent != "unsure"]
         # What is not understood beside what is: mostly a word about the patient.

@@ -10,16 +10,16 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import LABELS
+from ecgvlm.labels import FINDINGS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.compare import compare, described
-from ecgvlm.words.phrases import Words
+from ecgvlm.words.phrases import ENGLISH, Words
 from ecgvlm.words.understand import Asked, kin
 
 EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near what was asked
-_SLOW, _FAST = 40, 150  # beats a minute beyond which a rate is urgent
+_ABBREVIATED = 6  # letters of what may be an abbreviation
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _saying(key: str, urgent: bool = False) -> Callable[[Request], str]:
     def said(request: Request) -> str:
         parts = [request.w.say(key)]
         if urgent and (pressing := urgent_findings(request.evidence, request.w)):
-            parts.append(request.w.say("urgent", findings=request.w.listed(pressing)))
+            parts.append(request.w.say("urgent", finding=request.w.listed(pressing)))
         return request.w.text(parts)
 
     return said
@@ -70,9 +70,16 @@ def finding(request: Request) -> str:
 def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()) -> str:
     """name: how the question calls it."""
     evidence, w = request.evidence, request.w
-    if code in LABELS:
-        return answers.finding(evidence, code, w)
-    concept = concepts()[code]
+    concept = concepts().get(code, {})
+    if code in evidence.probabilities and not ("sign" in concept and (leads or evidence.where(code))):
+        said = answers.finding(evidence, code, w)
+        return (
+            w.text([said, answers.measurement(evidence, concept["limit"][0], w)])
+            if "limit" in concept
+            else said
+        )
+    if code in evidence.unassessable:
+        return w.say("unassessable", finding=w.finding(code))
     if "any" in concept:
         return _any(request, concept["any"])
     if "all" in concept:
@@ -95,21 +102,21 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
 def _any(request: Request, codes: Iterable[str]) -> str:
     evidence, w = request.evidence, request.w
     found = [code for code in codes if _holds(evidence, code)]
-    kinds = answers.specific(evidence, [code for code in found if code in LABELS])
-    found = [code for code in found if code not in LABELS or code in kinds]
+    kinds = answers.specific(evidence, [code for code in found if code in evidence.probabilities])
+    found = [code for code in found if code not in evidence.probabilities or code in kinds]
     if found:
         return w.text(_finding(request, code, code) for code in found)
-    names = [w.finding(code) if code in LABELS else w.name("signs", code) for code in codes]
+    names = [w.finding(code) for code in codes if not set(FINDINGS[code].parents) & set(codes)]
     return w.say("none_of", findings=w.listed(names))
 
 
 def _holds(evidence: Evidence, code: str) -> bool:
-    return code in evidence.findings if code in LABELS else bool(evidence.beside(code))
+    return code in evidence.findings if code in evidence.probabilities else bool(evidence.beside(code))
 
 
 def _sign(request: Request, sign: str) -> str:
     evidence, w = request.evidence, request.w
-    if leads := evidence.leads_with(sign):
+    if leads := evidence.where(sign) or evidence.leads_with(sign):
         return w.say("sign_yes", sign=w.name("signs", sign), leads=w.listed(leads))
     if missing := [lead for lead in LEADS if evidence.leads[lead] is None]:
         return w.say("sign_no_printed", sign=w.name("signs", sign), leads=w.listed(missing))
@@ -118,7 +125,7 @@ def _sign(request: Request, sign: str) -> str:
 
 def _infarct_pattern(request: Request, sign: str) -> str:
     evidence, w = request.evidence, request.w
-    if leads := evidence.beside(sign):
+    if leads := evidence.where(sign):
         return w.say("stemi_yes", leads=w.listed(leads))
     found = [_fact(request, label) for label in answers.specific(evidence, answers.GROUPS["infarction"])]
     return w.text([w.say("stemi_no"), *found])
@@ -143,9 +150,9 @@ def _fact(request: Request, code: str) -> str:
         )
     if code in MEASUREMENTS:
         return answers.within(evidence, code, w) if _limited(code) else answers.measurement(evidence, code, w)
-    if code in LABELS:
+    concept = concepts().get(code, {})
+    if code in evidence.probabilities and not concept.keys() & {"limit", "sign"}:
         return answers.likelihood(evidence, code, w)
-    concept = concepts()[code]
     if "limit" in concept:
         return answers.measurement(evidence, concept["limit"][0], w)
     if "rhythm" in concept:
@@ -168,7 +175,7 @@ def where(request: Request) -> str:
             said.append(_sign(request, sign))
         else:
             said += [
-                _finding(request, code, code if code in LABELS else _called(request)),
+                _finding(request, code, _called(request)),
                 *_shown_by(request, code),
             ]
     return request.w.text(dict.fromkeys(said))
@@ -186,7 +193,7 @@ def _shown_by(request: Request, code: str) -> list[str]:
 def likelihood(request: Request) -> str:
     said = []
     for code, name in zip(request.asked.of("finding"), (*request.asked.named, *request.asked.of("finding"))):
-        if code in LABELS:
+        if code in request.evidence.probabilities:
             said.append(answers.likelihood(request.evidence, code, request.w))
         else:
             said.append(_finding(request, code, name))
@@ -206,7 +213,9 @@ def why(request: Request) -> str:
     )
     said = []
     for code in named:
-        said += [_finding(request, code, _called(request)), *_shown_by(request, code)]
+        said.append(_finding(request, code, _called(request)))
+        weighed = answers.why(evidence, code, w) if w is ENGLISH else ""  # criteria have English names
+        said += [weighed] if weighed else _shown_by(request, code)
     return w.text(dict.fromkeys(said))
 
 
@@ -215,7 +224,7 @@ def define(request: Request) -> str:
     w = request.w
     said = []
     for code, name in zip(request.asked.of("finding"), (*request.asked.named, *request.asked.of("finding"))):
-        if code in LABELS and name.lower() != w.finding(code).lower():
+        if code in FINDINGS and " " not in name and len(name) <= _ABBREVIATED:
             said.append(w.say("stands_for", named=name, finding=w.finding(code)))
         else:
             said.append(w.say("no_definitions"))
@@ -329,21 +338,22 @@ def urgency(request: Request) -> str:
     found = urgent_findings(request.evidence, request.w)
     if not found:
         return request.w.say("urgent_none")
-    return request.w.say("urgent", findings=request.w.listed(found))
+    return request.w.say("urgent", finding=request.w.listed(found))
 
 
 def urgent_findings(evidence: Evidence, w: Words) -> list[str]:
-    """What must not wait, by name: ST elevation beside each other, infarction, high-degree AV block, and a
-    heart rate that is very slow or fast."""
+    """What must not wait, by name: what reports call urgent, ST elevation beside each other, infarction,
+    high-degree AV block, and a heart rate that is very slow or fast."""
     found = []
-    if "NORM" not in evidence.findings and (leads := evidence.beside("STE")):
+    if "NORM" not in evidence.findings and (leads := evidence.where("STE")):
         found.append(f"{w.name('signs', 'STE')} ({w.listed(leads)})")
-    found += [w.finding(label) for label in answers.specific(evidence, answers.GROUPS["infarction"])]
-    if "HAVB" in evidence.findings:
-        found.append(w.finding("HAVB"))
+    pressing = [code for code in evidence.findings if FINDINGS[code].urgency and code != "STE"]
+    pressing += answers.specific(evidence, answers.GROUPS["infarction"])
+    pressing += [code for code in ("HAVB",) if code in evidence.findings and "AVB3" not in pressing]
+    found += [w.finding(code) for code in pressing if code not in ("QWAVE", "PRWP")]
     rate = evidence.measurements["heart_rate_bpm"]
-    if rate is not None and not _SLOW <= rate <= _FAST:
-        found.append(w.say("rate_extreme", value=w.quantity("heart_rate_bpm", rate)))
+    if rate is not None and not answers.SLOWEST <= round(rate) <= answers.FASTEST:
+        found.append(w.say("urgent_rate", rate=w.quantity("heart_rate_bpm", rate)))
     return found
 
 
