@@ -1,6 +1,8 @@
 """Reads are kept whole, corrected, exported, and gone once deleted; on SQLite and PostgreSQL."""
 
 import json
+import sqlite3
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +10,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from pages import page
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ecgvlm.errors import EcgError
@@ -146,3 +149,61 @@ def test_passwords_are_not_told():
     with pytest.raises(EcgError) as error:
         Store("postgresql://me:hunter2@127.0.0.1:1/x")
     assert "hunter2" not in error.value.message
+
+
+def test_a_start_that_was_cut_short_is_made_good(tmp_path):
+    """Tables without Alembic's note that they are there, as a kill between the two left them."""
+    path = tmp_path / "a.db"
+    Store(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE alembic_version")
+        database.execute("DROP TABLE corrections")
+    store = Store(f"sqlite:///{path}")
+    store.add("a", "", b"jpeg", ANSWER)
+    assert store.correct("a", "", ["AF"], None)
+
+
+def test_simultaneous_first_starts(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: Store(url), range(8)))
+    stores[0].add("a", "", b"jpeg", ANSWER)
+    assert all(store.has("a", "") for store in stores)
+
+
+def test_a_newer_stores_file_is_left_alone(tmp_path):
+    path = tmp_path / "a.db"
+    Store(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(EcgError, match="belongs to a newer version"):
+        Store(f"sqlite:///{path}")
+
+
+def test_the_file_is_its_owners_alone_and_no_mistyped_path_makes_one(tmp_path):
+    path = tmp_path / "a.db"
+    Store(f"sqlite:///{path}").add("a", "", b"jpeg", ANSWER)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+    with pytest.raises(EcgError, match="no such store"):
+        Store(f"sqlite:///{tmp_path}/b.db", create=False)
+    assert not (tmp_path / "b.db").exists()
+
+
+def test_a_locked_store_says_nothing_of_what_is_in_it(tmp_path):
+    path = tmp_path / "a.db"
+    store = Store(f"sqlite:///{path}?timeout=0")
+    with sqlite3.connect(path) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SQLAlchemyError) as error:
+            store.add("a", "", b"jpeg", ANSWER | {"answer": "Mustermann has AF"})
+    assert "Mustermann" not in str(error.value)
+
+
+def test_lists_do_not_load_pictures(tmp_path):
+    store = Store(f"sqlite:///{tmp_path}/a.db")
+    store.add("a", "", b"jpeg", ANSWER)
+    asked = []
+    event.listen(store._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    assert store.list("")[0]["id"] == "a"
+    assert store.get("a", "")["id"] == "a"
+    assert not any("reads.image," in statement or "reads.image " in statement for statement in asked)

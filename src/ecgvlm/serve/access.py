@@ -60,6 +60,8 @@ class Keys:
             try:
                 name, digest, per_minute = line.split()
                 owners[digest] = Owner(name, int(per_minute))
+                if owners[digest].per_minute < 1:
+                    raise ValueError("no requests at all")
             except ValueError as error:
                 raise unreadable(path, f"line {number} must be NAME HASH PER_MINUTE") from error
         if not owners:

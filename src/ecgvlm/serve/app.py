@@ -33,7 +33,7 @@ from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Reader
 from ecgvlm.record import Record
 from ecgvlm.serve import batches, chat, kept
-from ecgvlm.serve.gate import Gate, Limits, Metrics, error_body
+from ecgvlm.serve.gate import Gate, Limits, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import ReadAnswer, ReadRefused, Refused
 from ecgvlm.serve.service import Service, Settings, refused
 from ecgvlm.serve.work import Reading, default_reader, jpeg
@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None, reader: Callable[[], Reader] = 
     )
     app.state.service = service
     metrics = Metrics(lambda: service.readers.idle, lambda: service.readers.lost + service.decoders.lost)
-    limits = Limits(settings.workers + settings.queue, settings.seconds, settings.local)
+    limits = Limits(settings.workers + settings.queue, settings.seconds, settings.local, body_bytes())
     app.add_middleware(Gate, limits=limits, keys=settings.keys, metrics=metrics)
     _handle_errors(app)
     _add_status(app, service, metrics)
@@ -112,9 +112,10 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return {"ok": True}
 
     @app.get("/readyz", tags=["status"], responses={503: {"description": "Not yet, or no longer."}})
-    def readyz() -> Response:
+    async def readyz() -> Response:
         """Whether it can take requests."""
-        return JSONResponse({"ok": service.ready}, 200 if service.ready else 503)
+        ready = await service.is_ready()
+        return JSONResponse({"ok": ready}, 200 if ready else 503)
 
     @app.get("/metrics", tags=["status"], response_class=Response)
     def prometheus() -> Response:

@@ -22,6 +22,7 @@ log = logging.getLogger("ecgvlm.serve")
 MAX_FILES = 200
 _KEPT_SECONDS = 3600.0  # after a batch has ended
 _MOST = 8  # batches in memory at a time
+_MOST_OF_ONE = 3  # of them of one key
 Id = Annotated[str, Path(max_length=64)]
 
 
@@ -74,8 +75,9 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
         now = time.monotonic()
         for old in [job for job in jobs.values() if job.ended and job.ended + _KEPT_SECONDS < now]:
             del jobs[old.id]
-        if sum(job.status == "running" for job in jobs.values()) >= _MOST:
-            busy = error_body("overloaded", f"{_MOST} batches are at work; try again later")
+        running = [job.owner for job in jobs.values() if job.status == "running"]
+        if len(running) >= _MOST or running.count(request.state.owner) >= _MOST_OF_ONE:
+            busy = error_body("overloaded", "as many batches are at work as may be; try again later")
             return JSONResponse(busy, 429, {"Retry-After": "30"})
         if len(images) > MAX_FILES:
             return JSONResponse(error_body("too_large", f"at most {MAX_FILES} files a batch"), 422)

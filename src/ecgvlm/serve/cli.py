@@ -21,7 +21,7 @@ def export(
     """Write the reads that were corrected as rows for `ecgvlm train`."""
     from ecgvlm.serve.store import Store
 
-    print(f"{output}: {Store(url).export(output)} rows")
+    print(f"{output}: {Store(url, create=False).export(output)} rows")
 
 
 @app.command()
@@ -31,4 +31,4 @@ def forget(
     """Delete old reads with their pictures and corrections."""
     from ecgvlm.serve.store import Store
 
-    print(f"{Store(url).forget(days)} reads deleted")
+    print(f"{Store(url, create=False).forget(days)} reads deleted")

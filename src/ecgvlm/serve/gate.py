@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecgvlm.files.image import MAX_BYTES
 from ecgvlm.serve.access import Keys
+from ecgvlm.worker import available_memory
 
 log = logging.getLogger("ecgvlm.serve")
 
@@ -35,7 +36,11 @@ OPEN_PATHS = ("/v1/about",)  # of those below /v1/, the ones that need no key
 BATCH_PATH = "/v1/batches"
 MAX_BODY = MAX_BYTES * 4 // 3 + 1_000_000  # a file as base64, and what stands around it
 MAX_BATCH_BODY = 4 * MAX_BYTES
-_BODIES = 12  # bodies of the largest size that may be in memory at a time
+MOST_BYTES = 12 * MAX_BODY  # of bodies that may be in memory at a time, where there is memory enough
+_COPIES = 4  # of a body while it is taken apart
+_GRACE, _SLOWEST = 10.0, 20_000  # s after which a body must have come at so many bytes a second
+_RECEIVING = 8  # times as many requests as may be at work may be sending their bodies
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -43,11 +48,18 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 class Limits:
     """at_once: requests at work or waiting. seconds: for a body to arrive. local: only requests to this
     machine's own name, so that no web page elsewhere reaches the server through its visitor's browser.
+    bytes: of all bodies that are in memory, also of those that are still coming.
     """
 
     at_once: int
     seconds: float
     local: bool
+    bytes: int = MOST_BYTES
+
+
+def body_bytes() -> int:
+    """How many bytes of bodies fit this machine's memory, a largest one at least."""
+    return max(MAX_BATCH_BODY, min(MOST_BYTES, available_memory() // (2 * _COPIES)))
 
 
 class Metrics:
@@ -79,13 +91,14 @@ class Gate:
     def __init__(self, app: ASGIApp, limits: Limits, keys: Keys | None, metrics: Metrics):
         self.app, self.limits, self.keys, self.metrics = app, limits, keys, metrics
         self.at_work = 0
+        self.receiving = 0
         self.bytes = 0
         self.usual_seconds = 1.0  # of a request at work, a running mean
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        reply = _Reply(send)
+        reply = _Reply(send, private=scope["path"].startswith("/v1/"))
         start = time.perf_counter()
         scope.setdefault("state", {})["owner"] = ""
         try:
@@ -111,27 +124,45 @@ class Gate:
         self._check_key(scope, headers)
         if scope["method"] != "POST" or not scope["path"].startswith("/v1/"):
             return await self.app(scope, receive, reply)
-        if self.at_work >= self.limits.at_once or self.bytes >= _BODIES * MAX_BODY:
-            seconds = max(1, math.ceil(self.usual_seconds))
-            raise _Refusal(429, "overloaded", "the server is busy; try again", seconds, drain=True)
+        if self.at_work >= self.limits.at_once or self.receiving >= _RECEIVING * self.limits.at_once:
+            raise self._busy()
+        body = _Body(self)
+        try:
+            # Only who has sent all of it takes a place: slow ones keep nobody from it.
+            self.receiving += 1
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    await self._receive(scope, headers, receive, body)
+            except TimeoutError as error:
+                raise self._too_slow() from error
+            finally:
+                self.receiving -= 1
+            if self.at_work >= self.limits.at_once:
+                raise self._busy()
+            await self._work(scope, body, receive, reply)
+        finally:
+            body.release()
+
+    async def _work(self, scope: Scope, body: _Body, receive: Receive, reply: _Reply) -> None:
+        """Lets the application answer, in one of the places for requests at work."""
         self.at_work += 1
         self.metrics.at_work.set(self.at_work)
-        start, size = time.perf_counter(), 0
+        start = time.perf_counter()
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                body = await self._body(scope, headers, receive)
-            size = len(body)
-            self.bytes += size
-            await self._until_gone(scope, body, receive, reply)
-        except TimeoutError as error:
-            raise _Refusal(
-                408, "too_slow", f"the request took longer than {self.limits.seconds:g} s"
-            ) from error
+            await self._until_gone(scope, body.whole(), receive, reply)
         finally:
-            self.bytes -= size
             self.at_work -= 1
             self.metrics.at_work.set(self.at_work)
             self.usual_seconds += 0.1 * (time.perf_counter() - start - self.usual_seconds)
+
+    def _busy(self) -> _Refusal:
+        seconds = max(1, math.ceil(self.usual_seconds))
+        return _Refusal(429, "overloaded", "the server is busy; try again", seconds, drain=True)
+
+    def _too_slow(self) -> _Refusal:
+        return _Refusal(
+            408, "too_slow", f"the request took longer than {self.limits.seconds:g} s, or came too slowly"
+        )
 
     def _check_origin(self, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -158,23 +189,27 @@ class Gate:
     def _most(self, scope: Scope) -> int:
         return MAX_BATCH_BODY if scope["path"] == BATCH_PATH else MAX_BODY
 
-    async def _body(self, scope: Scope, headers: Headers, receive: Receive) -> bytes:
+    async def _receive(self, scope: Scope, headers: Headers, receive: Receive, body: _Body) -> None:
+        """Takes in a request's body, as far as its size, its pace and the server's memory allow."""
         most = self._most(scope)
         too_large = _Refusal(413, "too_large", f"the request is larger than {most / 1e6:.0f} MB", drain=True)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:
             raise too_large
-        parts, size, more = [], 0, True
+        start, more = time.monotonic(), True
         while more:
-            message = await receive()
+            message = await asyncio.wait_for(receive(), _GRACE)
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            body.add(message.get("body", b""))
             more = message.get("more_body", False)
-            if size > most:
+            if body.size > most:
                 raise too_large
-        return b"".join(parts)
+            if self.bytes > self.limits.bytes:
+                raise self._busy()
+            waited = time.monotonic() - start
+            if more and waited > _GRACE and body.size < waited * _SLOWEST:
+                raise self._too_slow()
 
     async def _until_gone(self, scope: Scope, body: bytes, receive: Receive, reply: _Reply) -> None:
         """Runs the application until it is done, or its client has gone."""
@@ -205,10 +240,34 @@ class Gate:
         """One line a request: neither names of files nor ids of readings, which are as good as keys."""
         route = getattr(scope.get("route"), "path", None) or "other"
         status = reply.status or 499
-        self.metrics.requests.labels(scope["method"], route, status).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self.metrics.requests.labels(method, route, status).inc()
         self.metrics.seconds.labels(route).observe(seconds)
         owner = scope["state"]["owner"] or "-"
-        log.info("%s %s %s %s %d %.3f s", reply.id, owner, scope["method"], route, status, seconds)
+        log.info("%s %s %s %s %d %.3f s", reply.id, owner, method, route, status, seconds)
+
+
+class _Body:
+    """A request's body as it comes in; what it holds counts in the gate's bytes until it is released."""
+
+    def __init__(self, gate: Gate):
+        self._gate, self._parts, self.size = gate, list[bytes](), 0
+
+    def add(self, part: bytes) -> None:
+        self._parts.append(part)
+        self.size += len(part)
+        self._gate.bytes += len(part)
+
+    def whole(self) -> bytes:
+        """All of it, once: the parts go."""
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        return whole
+
+    def release(self) -> None:
+        self._parts.clear()
+        self._gate.bytes -= self.size
+        self.size = 0
 
 
 class _Refusal(Exception):
@@ -223,10 +282,10 @@ class _Refusal(Exception):
 
 
 class _Reply:
-    """`send` with our headers on every response; remembers its status."""
+    """`send` with our headers on every response; remembers its status. private: what nobody may keep."""
 
-    def __init__(self, send: Send):
-        self._send = send
+    def __init__(self, send: Send, private: bool):
+        self._send, self._private = send, private
         self.status: int | None = None
         self.id = secrets.token_hex(4)
         self.gone = False
@@ -240,8 +299,8 @@ class _Reply:
             headers.update(HEADERS)
             headers["X-Request-Id"] = self.id
             if "cache-control" not in headers:
-                headers["Cache-Control"] = "no-store" if headers.get("content-type", "").startswith(
-                    ("application/json", "text/event-stream")) else "no-cache"  # fmt: skip
+                written = headers.get("content-type", "").startswith("application/json")
+                headers["Cache-Control"] = "no-store" if self._private or written else "no-cache"
         await self._send(message)
 
     async def refuse(self, refusal: _Refusal) -> None:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ecgvlm.serve.gate import error_body
 from ecgvlm.serve.schemas import Correction, Stored
-from ecgvlm.serve.service import Service
+from ecgvlm.serve.service import Service, storable
 from ecgvlm.serve.store import Store
 
 Id = Annotated[str, Path(max_length=64)]
@@ -47,7 +47,8 @@ def router(service: Service, store: Store) -> APIRouter:
         """Say what the ECG shows instead: a page to learn from."""
         if correction.labels is None and not correction.report:
             return JSONResponse(error_body("invalid_request", "send labels, a report, or both"), 422)
-        owner, labels, report = request.state.owner, correction.labels, correction.report
+        owner, labels = request.state.owner, correction.labels
+        report = None if correction.report is None else storable(correction.report)
         said = await asyncio.to_thread(store.correct, id, owner, labels, report)
         return JSONResponse({"ok": True}, 201) if said else missing
 

@@ -164,9 +164,12 @@ class _Worker:
             while self._pipe.poll(max(0.0, end - time.monotonic())):
                 kind, value = self._pipe.recv()
                 emit((kind, value))
+                if kind == "error" and getattr(value, "code", "") == "too_large":
+                    break  # what such a file leaves in its process would meet the next one
                 if kind in ("done", "error"):
                     return True
-            emit(("error", WorkerLost(f"took longer than {seconds:g} s")))
+            else:
+                emit(("error", WorkerLost(f"took longer than {seconds:g} s")))
         except (EOFError, OSError):
             emit(("error", WorkerLost("the worker process died")))
         except Exception as error:  # what came back cannot be unpickled, or the job not be pickled
@@ -213,7 +216,7 @@ def _work(pipe: Connection, called_off: Any, make: Callable[[], Any], memory: in
                 look()
             return "done", None
         except EcgError as error:
-            return "error", error
+            return "error", EcgError(error.code, error.message)  # not its traceback, which holds the page
         except Exception:  # a fault of ours: its traceback is for the server's log
             return "error", RuntimeError(f"in a worker process: {traceback.format_exc()}")
 

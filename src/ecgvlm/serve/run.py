@@ -12,6 +12,7 @@ import uvicorn
 from ecgvlm.errors import EcgError
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.app import create_app
+from ecgvlm.serve.connection import Connection, Seldom, raise_limits
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
 
@@ -49,6 +50,9 @@ def run(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     address = listener.getsockname()
     print(f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}/", flush=True)
+    for noisy in ("asyncio", "uvicorn.error"):
+        logging.getLogger(noisy).addFilter(Seldom())
+    raise_limits()
     config = uvicorn.Config(
         create_app(settings),
         access_log=False,  # ours tells no paths
@@ -57,6 +61,7 @@ def run(
         timeout_graceful_shutdown=_GRACE,
         timeout_keep_alive=15,
         h11_max_incomplete_event_size=32_768,
+        http=Connection,
     )
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.reader import QUESTION, Answer, Reader
@@ -19,10 +21,14 @@ from ecgvlm.serve.access import Keys
 from ecgvlm.serve.pool import Pool, WorkerLost
 from ecgvlm.serve.store import Store
 from ecgvlm.serve.work import NAME, Decoder, PageReader, Picture, Reading, default_reader, jpeg
+from ecgvlm.worker import workers
+
+log = logging.getLogger("ecgvlm.serve")
 
 REMEMBERED_SECONDS = 600.0
 REMEMBERED = 200  # readings, of some 300 kB each
 _DECODER_MEMORY = 2_000_000_000  # bytes of address space
+_PING_SECONDS = 3.0
 _READER_MEMORY = 8_000_000_000
 _CLEANING_SECONDS = 3600.0
 
@@ -38,7 +44,7 @@ class Settings:
     around the leads.
     """
 
-    workers: int = os.cpu_count() or 1
+    workers: int = field(default_factory=workers)
     queue: int = 16
     seconds: float = 60.0
     keys: Keys | None = None
@@ -76,6 +82,17 @@ class Service:
         await self.decoders.close()
         await self.readers.close()
 
+    async def is_ready(self) -> bool:
+        """Whether it can take requests now, its store included."""
+        if not self.ready or self.store is None:
+            return self.ready
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await asyncio.to_thread(self.store.ping)
+        except (SQLAlchemyError, TimeoutError):
+            return False
+        return True
+
     async def count(self, data: bytes) -> int:
         """Pages in a file. Raises EcgError."""
         return await self._decode("count", data)
@@ -96,6 +113,7 @@ class Service:
         With a store the reading is in it when this returns; kept is its id there where it has been already.
         Raises EcgError where the page cannot be decoded or read.
         """
+        question = None if question is None else storable(question)
         picture: Picture = await self._decode("decode", data, page)
         keep = self.store is not None and kept is None
         try:
@@ -153,7 +171,9 @@ class Service:
         """A reading made for this owner within the last minutes, or kept in the store."""
         until, whose, reading = self._remembered.get(key, (0.0, "", None))
         if reading is not None and until > time.monotonic() and whose == owner:
-            return reading
+            if self.store is None or await asyncio.to_thread(self.store.has, key, owner):
+                return reading
+            self.forget(key, owner)  # another server has deleted it
         file = None if self.store is None else await asyncio.to_thread(self.store.image, key, owner)
         return None if file is None else (await self.read(file, owner=owner, kept=key))[1]
 
@@ -164,8 +184,16 @@ class Service:
 
     async def _clean(self, store: Store, days: float) -> None:
         while True:
-            await asyncio.to_thread(store.forget, days)
+            try:
+                await asyncio.to_thread(store.forget, days)
+            except SQLAlchemyError as error:  # locked or away: in an hour again
+                log.error("old reads could not be deleted (%s)", type(error).__name__)
             await asyncio.sleep(_CLEANING_SECONDS)
+
+
+def storable(text: str) -> str:
+    """A text without what no database or log takes: lone surrogates and NUL."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def refused(error: EcgError, name: str, question: str | None) -> dict:

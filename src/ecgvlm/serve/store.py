@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import (
     JSON,
     DateTime,
@@ -27,14 +29,16 @@ from sqlalchemy import (
 from sqlalchemy import delete as delete_from
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, mapped_column, relationship, selectinload
 from sqlalchemy.pool import NullPool
 
+from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.instruct.records import ask, known_of_labels
 from ecgvlm.instruct.rows import Row
 from ecgvlm.reader import REPORT
 
+_MIGRATION_LOCK = 0x656367766C6D  # any number that no other program takes
 _QUESTIONS = 4  # training rows speak of so many questions about the labels of one page
 
 
@@ -85,23 +89,41 @@ class Correction(Base):
         return {"created": _utc(self.created).isoformat(), "labels": self.labels, "report": self.report}
 
 
+_WITHOUT_PICTURE = (defer(Read.image), selectinload(Read.corrections))
+
+
 class Store:
     """Reads and what readers say of them. Safe to use from several threads.
 
-    url: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. Raises EcgError where it cannot be opened.
+    url: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. create: whether SQLite's file is made
+    where it
+    is not there. Raises EcgError where it cannot be opened, or belongs to a newer version.
     """
 
-    def __init__(self, url: str):
-        self._engine = _engine(url)
+    def __init__(self, url: str, create: bool = True):
+        self._engine = _engine(url, create)
+        where = make_url(url).render_as_string(hide_password=True)
         try:
-            with self._engine.begin() as connection:
-                config = Config()
-                config.set_main_option("script_location", "ecgvlm.serve:migrations")
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+            self._migrate()
         except SQLAlchemyError as error:
-            where = make_url(url).render_as_string(hide_password=True)
             raise unreadable(where, f"cannot be used as a store ({error.args[0]})") from error
+        except CommandError as error:
+            raise unreadable(where, f"belongs to a newer version of ecgvlm ({error})") from error
+
+    def _migrate(self) -> None:
+        """Brings the tables up to date, in one transaction that other servers' starts wait for."""
+        with self._engine.connect().execution_options(alone=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            config = Config()
+            config.set_main_option("script_location", "ecgvlm.serve:migrations")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def ping(self) -> None:
+        """Raises SQLAlchemyError where the store does not answer."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1 FROM reads LIMIT 1")
 
     def close(self) -> None:
         self._engine.dispose()
@@ -120,9 +142,14 @@ class Store:
         with Session(self._engine) as session, session.begin():
             session.add(read)
 
+    def has(self, key: str, owner: str) -> bool:
+        """Whether a read is kept, and not deleted meanwhile by another server."""
+        with Session(self._engine) as session:
+            return session.scalar(select(Read.id).where(Read.id == key, Read.owner == owner)) is not None
+
     def get(self, key: str, owner: str) -> dict[str, Any] | None:
         with Session(self._engine) as session:
-            read = self._find(session, key, owner)
+            read = self._find(session, key, owner, *_WITHOUT_PICTURE)
             return None if read is None else read.to_dict()
 
     def image(self, key: str, owner: str) -> bytes | None:
@@ -132,10 +159,9 @@ class Store:
             return None if read is None else read.image
 
     def list(self, owner: str, limit: int = 100, offset: int = 0) -> Sequence[dict[str, Any]]:
-        """An owner's reads, the newest first."""
-        newest = (
-            select(Read).where(Read.owner == owner).order_by(Read.created.desc()).limit(limit).offset(offset)
-        )
+        """An owner's reads, the newest first, without their pictures."""
+        mine = select(Read).where(Read.owner == owner).order_by(Read.created.desc())
+        newest = mine.options(*_WITHOUT_PICTURE).limit(limit).offset(offset)
         with Session(self._engine) as session:
             return [read.to_dict() for read in session.scalars(newest)]
 
@@ -181,27 +207,28 @@ class Store:
         written = []
         for row, image in self.rows():
             path = images / f"{row.id}.jpg"
-            _write(path, image)
+            write_file(path, image)
             written.append(row.to_dict(f"images/{path.name}"))
-        _write(folder / "rows.json", json.dumps(written, ensure_ascii=False, indent=1).encode())
+        write_file(folder / "rows.json", json.dumps(written, ensure_ascii=False, indent=1).encode())
         return len(written)
 
-    def _find(self, session: Session, key: str, owner: str) -> Read | None:
-        return session.scalars(select(Read).where(Read.id == key, Read.owner == owner)).one_or_none()
+    def _find(self, session: Session, key: str, owner: str, *options: Any) -> Read | None:
+        one = select(Read).where(Read.id == key, Read.owner == owner).options(*options)
+        return session.scalars(one).one_or_none()
 
     def _delete(self, *which: Any) -> int:
         with Session(self._engine) as session, session.begin():
             count: int = session.execute(delete_from(Read).where(*which)).rowcount  # type: ignore[attr-defined]
-        if count:  # SQLite has overwritten the rows by now, but they may still stand in its journal
-            clean = (
-                "PRAGMA wal_checkpoint(TRUNCATE)" if self._engine.dialect.name == "sqlite" else "VACUUM reads"
-            )
+        if count:  # what was deleted still stands in pages that were rearranged, and in the journal
+            sqlite = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+            cleaning = sqlite if self._engine.dialect.name == "sqlite" else ("VACUUM reads, corrections",)
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql(clean)
+                for statement in cleaning:
+                    connection.exec_driver_sql(statement)
         return count
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, create: bool) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgresql", "postgres"):
@@ -209,25 +236,44 @@ def _engine(url: str) -> Engine:
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise EcgError("unsupported_format", "a store is sqlite:///FILE or postgresql://HOST/NAME")
         if parsed.get_backend_name() == "sqlite":
+            if parsed.database and parsed.database != ":memory:":
+                _own(Path(parsed.database), create)
             # A connection a thread and use: SQLite's own locks do the rest.
-            engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": 30})
+            engine = create_engine(
+                parsed, poolclass=NullPool, connect_args={"timeout": 30}, hide_parameters=True
+            )
             event.listen(engine, "connect", _set_up_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     except (ArgumentError, ImportError) as error:
         raise EcgError("unsupported_format", f"not a store's URL ({error})") from error
 
 
+def _own(path: Path, create: bool) -> None:
+    """Makes SQLite's file, and lets nobody but its owner read it. Raises EcgError."""
+    try:
+        if not create and not path.is_file():
+            raise unreadable(path, "no such store")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise unreadable(path, f"cannot be used as a store ({error.strerror or error})") from error
+
+
+def _begin_sqlite(connection: Any) -> None:
+    """Python's driver begins no transaction before changes of tables; who migrates is alone from the
+    start."""
+    options = connection.get_execution_options()
+    if options.get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("alone") else "BEGIN")
+
+
 def _set_up_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # see `_begin_sqlite`
     for pragma in ("foreign_keys=ON", "secure_delete=ON", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _utc(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)  # SQLite knows no time zones
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from ecgvlm.digitize import FS
-from ecgvlm.errors import EcgError
-from ecgvlm.files.image import open_pages
+from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.image import Leaf, open_pages
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.printed import picture_of
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
 from ecgvlm.show.overlay import find_evidence, find_overlay
 from ecgvlm.show.redact import redact
+
+T = TypeVar("T")
 
 NAME = "page"  # what workers call every file: the names that people give them stay with the HTTP layer
 
@@ -55,17 +58,34 @@ class Decoder:
 
     def decode(self, data: bytes, page: int = 0) -> Picture:
         """One page of a file. Raises EcgError."""
-        leaves = open_pages(data, NAME)
+        leaves = _opened(data)
         if page >= len(leaves):
             raise EcgError("unreadable_file", f"{NAME}: there is no page {page + 1}, only {len(leaves)}")
-        content = leaves[page].load()
+        content = _sound(leaves[page].load)
         if isinstance(content, Record):
             return Picture(picture_of(content), len(leaves), content)
         return Picture(content, len(leaves))
 
     def count(self, data: bytes) -> int:
         """How many pages a file has. Raises EcgError."""
-        return len(open_pages(data, NAME))
+        return len(_opened(data))
+
+
+def _opened(data: bytes) -> list[Leaf]:
+    return _sound(lambda: open_pages(data, NAME))
+
+
+def _sound(decode: Callable[[], T]) -> T:
+    """What a decoder gives; what it does not foresee in a damaged file is the file's error, not the
+    server's."""
+    try:
+        return decode()
+    except EcgError:
+        raise
+    except MemoryError:
+        raise EcgError("too_large", f"{NAME}: it does not fit into memory") from None
+    except Exception as error:
+        raise unreadable(NAME, f"cannot be decoded ({type(error).__name__}: {error})") from None
 
 
 class PageReader:

@@ -1,4 +1,4 @@
-"""Reads and their corrections."""
+"""Reads and their corrections. A first start that was cut short may have made some of them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,9 +17,10 @@ def upgrade() -> None:
         sa.Column("image", sa.LargeBinary, nullable=False),
         sa.Column("model", sa.String(100), nullable=False),
         sa.Column("answer", sa.JSON, nullable=False),
+        if_not_exists=True,
     )
     for column in ("created", "owner", "image_sha256"):
-        op.create_index(f"ix_reads_{column}", "reads", [column])
+        op.create_index(f"ix_reads_{column}", "reads", [column], if_not_exists=True)
     op.create_table(
         "corrections",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -28,8 +29,9 @@ def upgrade() -> None:
         sa.Column("owner", sa.String(40), nullable=False),
         sa.Column("labels", sa.JSON, nullable=True),
         sa.Column("report", sa.Text, nullable=True),
+        if_not_exists=True,
     )
-    op.create_index("ix_corrections_read_id", "corrections", ["read_id"])
+    op.create_index("ix_corrections_read_id", "corrections", ["read_id"], if_not_exists=True)
 
 
 def downgrade() -> None:
