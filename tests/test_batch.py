@@ -135,6 +135,38 @@ def test_a_folder_gives_its_pictures_at_any_depth(tmp_path):
     ]
 
 
+def test_files_without_an_ending_and_what_is_passed_over(tmp_path):
+    """DICOM files of CDs have none; names that are no text do not end a batch; the rest is said."""
+    write(tmp_path / "IM000001", b"\0" * 128 + b"DICM" + b"\0" * 80)
+    write(tmp_path / "README", b"plain text")
+    write(tmp_path / "a.jfif", picture())
+    write(tmp_path / "notes.txt", b"text")
+    write(tmp_path / ".hidden", b"text")
+    write(tmp_path / os.fsdecode(b"\xff.png"), picture())
+    passed: list[str] = []
+    found = [item.name for item in list_inputs(str(tmp_path), passed_over=passed)]
+    assert [name.removeprefix(f"{tmp_path}/") for name in found] == ["IM000001", "a.jfif", "\\udcff.png"]
+    assert [Path(name).name for name in passed] == ["README", "notes.txt"]
+    pa.array(found, pa.string())
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (item,) = list_inputs(str(tmp_path / "a.png"))
+    ((_, problem),) = item.source.read([item.entry])
+    assert "not a regular file" in problem.message
+
+
+def test_lists_of_pictures(tmp_path):
+    rows = [[{"bytes": picture(), "path": None}], [], None]
+    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"images": pa.array(rows, pa.list_(struct))}), tmp_path / "t.parquet")
+    found = list(list_inputs(str(tmp_path / "t.parquet"), "images"))
+    read = list(found[0].source.read([item.entry for item in found]))
+    assert read[0][1] == picture()
+    assert all("is empty there" in problem.message for _, problem in read[1:])
+
+
 def test_a_glob_or_a_path_counts_whatever_its_ending(tmp_path):
     for name in ("1.png", "2.scan", "sub/3.png"):
         write(tmp_path / name, picture())

@@ -28,16 +28,19 @@ import pyarrow.parquet as pq
 from fsspec.implementations.memory import MemoryFileSystem
 
 from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.files.image import MAX_BYTES
+from ecgvlm.files.bounded import BoundedDecoder
+from ecgvlm.files.dicom import is_dicom
+from ecgvlm.files.leaf import MAX_BYTES
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import QUESTION, Answer, Reader
-from ecgvlm.worker import cores
+from ecgvlm.worker import workers as fitting
 
 PICTURES = (
-    ".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif",
-    ".pdf", ".dcm",
+    ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif",
+    ".heic", ".heif", ".pdf", ".dcm", ".dicom",
 )  # fmt: skip
+RECORDS = (".xml", ".scp", ".edf", ".bdf", ".ecg", ".npy", ".hea")
 UNIT = 16  # inputs that a worker reads at a time
 WAVE = 10_000  # inputs handed to Ray at a time, for each worker
 WAVE_MOST = 500_000
@@ -60,17 +63,21 @@ SCHEMA = pa.schema(
 class PageReader(Protocol):
     """What `read_batch` needs of a `Reader`."""
 
-    def read(self, source: bytes, question: str | None, name: str | None) -> Answer: ...
+    def read(self, source: bytes | Path, question: str | None, name: str | None) -> Answer: ...
 
 
 @dataclass
 class Progress:
-    """How far a batch is. kept: rows of an earlier call. failed: rows with an error, theirs too."""
+    """How far a batch is. kept: rows of an earlier call. failed: rows with an error, theirs too.
+    passed_over: files
+    of a folder that do not look like inputs.
+    """
 
     total: int
     kept: int = 0
     done: int = 0
     failed: int = 0
+    passed_over: Sequence[str] = ()
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -79,7 +86,8 @@ class Progress:
         return (self.done - self.kept) / max(time.monotonic() - self.started, 1e-9)
 
 
-Picture = tuple[str, bytes | EcgError]  # what the answer calls it; the file, or why there is none
+# What the answer calls it; the file, the path of a record that is several files, or why there is none.
+Picture = tuple[str, bytes | Path | EcgError]
 
 
 class Source(Protocol):
@@ -105,7 +113,10 @@ class Files:
 
     def read(self, entries: Sequence[str]) -> Iterator[Picture]:
         for entry in entries:
-            yield self.name(entry), _fetch(partial(self.fs.open, entry, "rb"), self.name(entry))
+            if entry.lower().endswith(".hea") and "file" in self.fs.protocol:
+                yield self.name(entry), Path(entry)
+            else:
+                yield self.name(entry), _fetch(partial(_regular, self.fs, entry), self.name(entry))
 
 
 @dataclass(frozen=True)
@@ -145,7 +156,7 @@ class RowGroup:
     """One row group of a Parquet file; entries are row numbers of the file, rising.
 
     column holds a picture file's bytes, its path or URL (relative to the Parquet file's folder), or a struct
-    of `bytes` and `path`, as Hugging Face's data sets do.
+    of `bytes` and `path`, as Hugging Face's data sets do, or a list of any of these, whose first counts.
     """
 
     fs: fsspec.AbstractFileSystem
@@ -175,9 +186,16 @@ class RowGroup:
             for entry in wanted:
                 yield self.name(entry), unreadable(self.name(entry), _say(error))
 
-    def _picture(self, name: str, cell: bytes | str | dict | None) -> Picture:
+    def _picture(self, name: str, cell: Any) -> Picture:
+        """A cell's picture; of a list of them, the first."""
+        if isinstance(cell, list):
+            cell = cell[0] if cell else None
         if isinstance(cell, dict):
             name, cell = cell.get("path") or name, cell.get("bytes") or cell.get("path")
+        if cell is not None and not isinstance(cell, bytes | str):
+            return name, unreadable(
+                name, f"the column {self.column} holds {type(cell).__name__}, not pictures"
+            )
         if cell is None:
             return name, unreadable(name, f"the column {self.column} is empty there")
         if isinstance(cell, bytes):
@@ -212,20 +230,29 @@ class Input(NamedTuple):
         return self.source.name(self.entry)
 
 
-def list_inputs(source: str, column: str = "image", leave_out: str | None = None) -> Iterator[Input]:
+def list_inputs(
+    source: str, column: str = "image", leave_out: str | None = None, passed_over: list[str] | None = None
+) -> Iterator[Input]:
     """Every input under a path, glob or fsspec URL, sorted by file.
 
-    Of a folder, at any depth, what ends like a picture (`PICTURES`), `.zip` or `.parquet` counts; what a glob
-    or path names counts whatever its ending. ZIPs and Parquet files stand for the pictures in them.
+    Of a folder, at any depth, what ends like a picture (`PICTURES`) or record (`RECORDS`), `.zip` or
+    `.parquet`
+    counts, and DICOM files without an ending; what a glob or path names counts whatever its ending. ZIPs and
+    Parquet files stand for the pictures in them.
 
-    leave_out: a folder not to look into. Raises EcgError where there is nothing.
+    leave_out: a folder not to look into. passed_over: takes the other files of a folder. Raises EcgError
+    where there is nothing.
     """
     try:
         fs, path = fsspec.url_to_fs(source)
         if fs.isdir(path):
-            found = [
-                p for p in fs.find(path) if _is_input(p.removeprefix(path), (*PICTURES, ".zip", ".parquet"))
-            ]
+            found = []
+            for p in fs.find(path):
+                wanted = _is_input(p.removeprefix(path), (*PICTURES, *RECORDS, ".zip", ".parquet"))
+                if wanted or _is_plain_dicom(fs, p):
+                    found.append(p)
+                elif passed_over is not None and not _hidden(p.removeprefix(path)):
+                    passed_over.append(_url(fs, p))
         elif any(c in path for c in "*?["):
             found = [p for p in fs.glob(path) if not fs.isdir(p)]
         else:
@@ -295,10 +322,11 @@ def read_batch(
     does not answer, or no worker gets to work.
     """
     asked = question or QUESTION
-    inputs = list(list_inputs(source, column, leave_out=out))
+    passed_over: list[str] = []
+    inputs = list(list_inputs(source, column, out, passed_over))
     with _open_output(out) as output:
         kept = output.inputs(asked)
-        progress = Progress(len(inputs))
+        progress = Progress(len(inputs), passed_over=passed_over)
         missing: dict[str, Input] = {}
         for item in inputs:
             if (name := item.name) in kept:
@@ -322,7 +350,7 @@ def read_batch(
 
         try:
             with _ray(address, workers) as count:
-                worker = (make_reader or _shipped, asked)
+                worker = (make_reader or _Shipped, asked)
                 for wave in _slices(list(missing.values()), min(WAVE * count, WAVE_MOST)):
                     before = progress.done
                     _run(_units(wave, UNIT), worker, count, keep)
@@ -336,9 +364,20 @@ def read_batch(
     return progress
 
 
-def _shipped() -> Reader:
-    """The shipped model; a worker without it fails at once and not on every page."""
-    return Reader(threads=1)
+class _Shipped:
+    """The shipped model behind a decoder that no file can take down. Without its files, a worker fails at
+    once."""
+
+    def __init__(self) -> None:
+        self._decoder = BoundedDecoder()
+        self._reader = Reader(threads=1)
+
+    def read(self, source: bytes | Path, question: str | None, name: str | None) -> Answer:
+        try:
+            content = self._decoder.open(source, name)[0].load()
+        except EcgError as error:
+            return Answer(str(name), question or QUESTION, 0.0, error=error)
+        return self._reader.read(content, question, name)
 
 
 class _Worker:
@@ -359,7 +398,7 @@ class _Worker:
                 rows.append({"input": source.name(entry), **row})
             yield pa.Table.from_pylist(rows, schema=SCHEMA)
 
-    def _read(self, picture: bytes | EcgError, name: str) -> Answer:
+    def _read(self, picture: bytes | Path | EcgError, name: str) -> Answer:
         if isinstance(picture, EcgError):
             return Answer(name, self.question, 0.0, error=picture)
         try:
@@ -437,14 +476,18 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
     own = not ray.is_initialized()
     if own:
         here = address is None
+        alone: dict[str, Any] = (
+            {"_node_ip_address": "127.0.0.1"} if here else {}
+        )  # no other machine reaches it
         try:
             ray.init(
                 address=address or "local",
-                num_cpus=(workers or cores()) if here else None,
+                num_cpus=(workers or fitting()) if here else None,
                 include_dashboard=False if here else None,
                 object_store_memory=256_000_000 if here else None,  # rows are small
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                **alone,
             )
         except Exception as error:  # among others, Ray raises bare Exception where a start takes too long
             raise unreadable(address or "Ray", f"does not answer ({_say(error).splitlines()[0]})") from error
@@ -514,12 +557,12 @@ def _open_output(url: str) -> Iterator[_Output]:
     try:
         output = _Output(url)
         output.fs.makedirs(output.path, exist_ok=True)
-        for stale in output.fs.glob(f"{output.path}/_part-*.parquet"):
-            output.fs.rm(stale)
         local = "file" in output.fs.protocol
         lock = filelock.FileLock(Path(output.path) / ".lock", timeout=0) if local else None
         if lock:
             lock.acquire()
+        for stale in output.fs.glob(f"{output.path}/_part-*.parquet"):  # a batch at work is locked out by now
+            output.fs.rm(stale)
     except filelock.Timeout as error:
         raise unreadable(url, "another batch writes there") from error
     except Exception as error:  # every file system raises its own
@@ -543,13 +586,38 @@ def _fetch(open_: Callable[[], IO[bytes]], name: str) -> bytes | EcgError:
         return unreadable(name, _say(error))
 
 
+def _regular(fs: fsspec.AbstractFileSystem, path: str) -> IO[bytes]:
+    """The file opened; ValueError where it is a pipe or a device, which may never begin or end."""
+    if "file" in fs.protocol and os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("is not a regular file")
+    return fs.open(path, "rb")
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
+
+
 def _is_input(path: str, endings: tuple[str, ...]) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
-    return not hidden and path.lower().endswith(endings)
+    return not _hidden(path) and path.lower().endswith(endings)
+
+
+def _is_plain_dicom(fs: fsspec.AbstractFileSystem, path: str) -> bool:
+    """Whether a file without an ending is a DICOM file, as they lie on CDs and in archives."""
+    name = path.rpartition("/")[2]
+    if ("." in name.strip(".") and not name.replace(".", "").isdigit()) or _hidden(name):
+        return False
+    try:
+        with _regular(fs, path) as file:
+            return is_dicom(file.read(200))
+    except (OSError, ValueError):
+        return False
 
 
 def _url(fs: fsspec.AbstractFileSystem, path: str) -> str:
-    return path if "file" in fs.protocol else fs.unstrip_protocol(path)
+    """What a file is called: a name that is no text stands with its bytes escaped, as Arrow holds text
+    only."""
+    name = path if "file" in fs.protocol else fs.unstrip_protocol(path)
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _say(error: Exception) -> str:

@@ -370,6 +370,9 @@ def batch(
         f"{output}: {done.total:,} rows, {done.failed:,} of them not readable; {done.kept:,} from before, "
         f"{done.done - done.kept:,} read now at {done.pages_per_second:.1f} a second"
     )
+    if done.passed_over:
+        some = ", ".join(done.passed_over[:5]) + (" ..." if len(done.passed_over) > 5 else "")
+        print(f"{len(done.passed_over):,} files were passed over, neither picture nor record: {some}")
 
 
 @app.command()
