@@ -77,6 +77,12 @@ class Degrade(StrEnum):
     photo = "photo"
 
 
+class Criteria(StrEnum):
+    definitions = "definitions"
+    code15 = "code15"
+    ptbxl = "ptbxl"
+
+
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 
@@ -123,6 +129,9 @@ def read(
             show_default=False,
         ),
     ] = None,
+    criteria: Annotated[
+        Criteria, typer.Option(help="Working point: textbook definitions, or the labels of a data set.")
+    ] = Criteria.definitions,
 ) -> None:
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.errors import EcgError
@@ -132,7 +141,7 @@ def read(
 
     place = None if overlay is None else _overlay_places(overlay, images)
     failed = False
-    pages = read_files(images, Wanted(question, sensitivity, overlay=place is not None))
+    pages = read_files(images, Wanted(question, sensitivity, criteria.value, overlay=place is not None))
     for read in pages if as_json else _tracked(pages, len(images)):
         failed |= read.answer.error is not None
         if as_json:
@@ -373,6 +382,37 @@ def batch(
     if done.passed_over:
         some = ", ".join(done.passed_over[:5]) + (" ..." if len(done.passed_over) > 5 else "")
         print(f"{len(done.passed_over):,} files were passed over, neither picture nor record: {some}")
+
+
+@app.command()
+def watch(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Folder that ECGs are put into.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the answers, NAME.json each.")],
+    question: Annotated[
+        str | None, typer.Option("--question", "-q", help="What to ask about each page.")
+    ] = None,
+) -> None:
+    """Read every file that is put into a folder, until Ctrl-C."""
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.reader import Reader
+    from ecgvlm.show.plain import plain
+    from ecgvlm.watch import watch as watched
+
+    with BoundedDecoder() as decoder:
+        for path, good in watched(source, output, Reader(), decoder, question):
+            print(f"{plain(str(path))}: {'read' if good else 'not readable, or not all of it'}", flush=True)
+
+
+@app.command()
+def mcp() -> None:
+    """Serve assistants over the Model Context Protocol, on standard input and output."""
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.mcp import Server
+    from ecgvlm.reader import Reader
+
+    with BoundedDecoder() as decoder:
+        for answer in Server(Reader(), decoder).serve(sys.stdin):
+            print(answer, flush=True)
 
 
 @app.command()

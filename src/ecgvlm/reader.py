@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.judge.findings import FindingsModel
 from ecgvlm.judge.grounding import Ground, find_grounds
-from ecgvlm.measure import Measurements
+from ecgvlm.labels import NAMES
+from ecgvlm.measure import MEASUREMENTS, Measurements
 from ecgvlm.printed import print_record
 from ecgvlm.record import MachineReading, Record
 from ecgvlm.words.language import Language
@@ -86,6 +88,25 @@ class Answer:
             "model": self.model,
             "seconds": round(self.seconds, 3),
         }
+
+    def _repr_html_(self) -> str:
+        """How notebooks show an answer."""
+        facts = self.to_dict()
+        if self.error is not None:
+            return f"<p><b>{escape(self.image)}</b>: {escape(self.error.message)}</p>"
+        found = "".join(
+            f"<tr><td>{escape(NAMES[label])}</td><td>{facts['labels'][label]:.0%}</td></tr>"
+            for label in facts["findings"]
+        )
+        numbers = "".join(
+            f"<tr><td>{known.title}</td><td>{value:.0f} {known.unit}</td></tr>"
+            for key, known in MEASUREMENTS.items()
+            if (value := facts["measurements"][key]) is not None
+        )
+        return (
+            f"<h4>{escape(self.answer)}</h4><p>{escape(self.report)}</p><table>{found}{numbers}</table>"
+            f"<p><small>{escape(self.image)}, {escape(self.model)}. Not a medical device.</small></p>"
+        )
 
 
 def _short(p: float) -> float:

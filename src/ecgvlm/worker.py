@@ -35,10 +35,12 @@ _decoder: BoundedDecoder
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of every page. overlay: whether what was found is to be drawn on it."""
+    """What is asked of every page. sensitivity, criteria: as of `Reader.read`. overlay: whether what was
+    found is to be drawn on it."""
 
     question: str | None = None
     sensitivity: float | None = None
+    criteria: str = "definitions"
     overlay: bool = False
 
 
@@ -136,7 +138,7 @@ def read_page(reader: Reader, page: Leaf, wanted: Wanted) -> PageRead:
         content = page.load()
     except EcgError as error:
         return PageRead(page.name, Answer(page.name, wanted.question or QUESTION, 0.0, error=error))
-    answer = reader.read(content, wanted.question, page.name, wanted.sensitivity)
+    answer = reader.read(content, wanted.question, page.name, wanted.sensitivity, wanted.criteria)
     overlay = None
     if answer.page is not None:
         if wanted.overlay:

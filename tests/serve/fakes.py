@@ -31,7 +31,7 @@ class FakeFindings:
     def probabilities(self, leads, measurements):
         return dict(zip(LABELS, self.calibrated(leads[None], None, None)[0].tolist()))
 
-    def __call__(self, page, sensitivity=None) -> Evidence:
+    def __call__(self, page, sensitivity=None, criteria="definitions", person=None) -> Evidence:
         measurements = page.measurements
         return Evidence(
             probabilities=self.probabilities(page.leads(FS), measurements),

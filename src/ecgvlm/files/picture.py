@@ -33,6 +33,8 @@ def tiff_pages(data: bytes) -> int:
 
 
 def decode(data: bytes, name: str, max_pixels: int, long_side: int, page: int) -> np.ndarray:
+    if data[:3] == b"\xff\xd8\xff" and data.count(b"\xff\xda") > _MOST_SCANS:
+        raise too_large(name, f"a JPEG of more than {_MOST_SCANS} scans")
     if _is_heif(data):
         _register_heif(name)
     with warnings.catch_warnings():

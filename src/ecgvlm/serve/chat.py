@@ -7,7 +7,7 @@ import binascii
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +18,8 @@ from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import error_body
 from ecgvlm.serve.schemas import ChatRequest, Refused
 from ecgvlm.serve.service import Service
-from ecgvlm.serve.work import Reading
+
+_LONGEST = 2000  # characters of a question, as elsewhere
 
 
 class _Invalid(Exception):
@@ -58,27 +59,71 @@ def router(service: Service) -> APIRouter:
             "created": int(time.time()),
             "model": service.model,
         }
+        said = _Said(body.most, body.stop or [])
+        if body.as_json:
+            pieces = _once(json.dumps({**reading.answer, "question": question}, ensure_ascii=False))
+        else:
+            pieces = service.ask(reading, question)
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             return StreamingResponse(
-                _chunks(service, reading, question, head, usage), media_type="text/event-stream"
+                _chunks(said.of(pieces), said, question, head, usage), media_type="text/event-stream"
             )
-        pieces = [piece async for piece in service.ask(reading, question)]
+        text = "".join([piece async for piece in said.of(pieces)])
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": "".join(pieces), "refusal": None},
-            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": text, "refusal": None},
+            "finish_reason": said.finish,
             "logprobs": None,
         }
         return JSONResponse(
-            {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(question, len(pieces))}
+            {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(question, said.count)}
         )
 
     return api
 
 
+async def _once(text: str) -> AsyncGenerator[str]:
+    yield text
+
+
+class _Said:
+    """An answer as far as a request wants it. most: pieces; stops: texts that end it before them."""
+
+    def __init__(self, most: int | None, stops: Sequence[str]):
+        self._most, self._stops = most, stops
+        self.count = 0
+        self.finish = "stop"
+
+    async def of(self, pieces: AsyncGenerator[str]) -> AsyncIterator[str]:
+        """The pieces until one of the ends; a text that may be the beginning of a stop is held back."""
+        held = ""
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if self._most is not None and self.count >= self._most:
+                    self.finish = "length"
+                    break
+                self.count += 1
+                held += piece
+                found = [at for stop in self._stops if (at := held.find(stop)) >= 0]
+                if found:
+                    held = held[: min(found)]
+                    break
+                keep = max((_overlap(held, stop) for stop in self._stops), default=0)
+                if ready := held[: len(held) - keep]:
+                    yield ready
+                held = held[len(held) - keep :]
+        if held:
+            yield held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of a text begin a stop."""
+    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
+
+
 async def _chunks(
-    service: Service, reading: Reading, question: str, head: dict[str, Any], usage: bool
+    pieces: AsyncIterator[str], said: _Said, question: str, head: dict[str, Any], usage: bool
 ) -> AsyncIterator[str]:
     def chunk(choices: list[dict], **more: Any) -> str:
         body = {**head, "object": "chat.completion.chunk", "choices": choices, **more}
@@ -88,18 +133,15 @@ async def _chunks(
         return [{"index": 0, "delta": fields, "finish_reason": finish, "logprobs": None}]
 
     yield chunk(delta(role="assistant", content=""))
-    count = 0
     try:
-        async with aclosing(service.ask(reading, question)) as pieces:
-            async for piece in pieces:
-                count += 1
-                yield chunk(delta(content=piece))
+        async for piece in pieces:
+            yield chunk(delta(content=piece))
     except EcgError as error:
         yield f"data: {json.dumps(error_body(error.code, error.message))}\n\n"
         return
-    yield chunk(delta("stop"))
+    yield chunk(delta(said.finish))
     if usage:
-        yield chunk([], usage=_usage(question, count))
+        yield chunk([], usage=_usage(question, said.count))
     yield "data: [DONE]\n\n"
 
 
@@ -133,7 +175,7 @@ def _page_and_question(body: ChatRequest) -> tuple[bytes, str]:
         raise _Invalid("the conversation holds no image; send an image_url part with a data: URL")
     if not question:
         raise _Invalid("the last user message asks nothing")
-    return data, question[:8000]
+    return data, question[:_LONGEST]
 
 
 def _image(part: Any) -> bytes:

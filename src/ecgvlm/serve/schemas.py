@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ecgvlm.labels import LABELS
 
@@ -118,7 +118,10 @@ class ChatMessage(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """As OpenAI's chat completions; sampling options are accepted and change nothing: decoding is greedy."""
+    """As OpenAI's chat completions. Sampling options are accepted and change nothing: decoding is greedy.
+    tools,
+    audio and logprobs are refused.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -127,3 +130,45 @@ class ChatRequest(BaseModel):
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     n: int | None = Field(None, ge=1, le=1, description="One answer a request.")
+    max_tokens: int | None = Field(None, ge=1, description="Words of the answer, as `usage` counts them.")
+    max_completion_tokens: int | None = Field(None, ge=1, description="The same under its newer name.")
+    stop: str | list[str] | None = Field(
+        None, description="Up to four texts that end the answer before them."
+    )
+    response_format: dict[str, Any] | None = Field(
+        None,
+        description="text; json_object and json_schema answer the object of /v1/read, whatever the schema.",
+    )
+
+    @field_validator("stop")
+    @classmethod
+    def _few_stops(cls, value: str | list[str] | None) -> list[str]:
+        stops = [value] if isinstance(value, str) else value or []
+        if len(stops) > 4 or not all(stops):
+            raise ValueError("one to four texts that are not empty")
+        return stops
+
+    @field_validator("response_format")
+    @classmethod
+    def _known_format(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None and value.get("type") not in ("text", "json_object", "json_schema"):
+            raise ValueError("its type is text, json_object or json_schema")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_else(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name in ("tools", "functions", "audio", "logprobs", "top_logprobs"):
+                if values.get(name):
+                    raise ValueError(f"{name} is not supported")
+        return values
+
+    @property
+    def most(self) -> int | None:
+        """Words that the answer may have."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def as_json(self) -> bool:
+        return self.response_format is not None and self.response_format["type"] != "text"

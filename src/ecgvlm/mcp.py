@@ -1,0 +1,144 @@
+"""`ecgvlm mcp`: a Model Context Protocol server on standard input and output, so that assistants can read
+ECGs.
+
+JSON-RPC 2.0, a message a line (MCP's stdio transport, revision 2025-06-18): initialize, tools/list,
+tools/call and
+ping. That is all a server of tools needs, and no reason for the SDK's dozen packages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ecgvlm
+from ecgvlm.digitize import FS
+from ecgvlm.errors import EcgError
+from ecgvlm.files.bounded import BoundedDecoder
+from ecgvlm.files.csv import csv_text
+from ecgvlm.reader import Answer, Reader
+from ecgvlm.record import Record
+
+REVISIONS = ("2025-06-18", "2025-03-26", "2024-11-05")
+_NOT_FOUND, _INVALID, _NO_JSON = -32601, -32602, -32700  # of JSON-RPC
+_PATH = {"type": "string", "description": "A picture, PDF, DICOM file or ECG record on this machine."}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """call: what it does with its arguments, which are all texts."""
+
+    summary: str
+    properties: Mapping[str, Mapping[str, str]]
+    required: tuple[str, ...]
+    call: Callable[..., dict[str, Any] | str]
+
+
+class _Refused(Exception):
+    """A message that is no request for anything here."""
+
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+class Server:
+    """Answers messages with a reader. Files are decoded in a process of their own."""
+
+    def __init__(self, reader: Reader, decoder: BoundedDecoder):
+        self._reader, self._decoder = reader, decoder
+        self.tools = {
+            "read_ecg": Tool(
+                "Read a picture or record of a 12-lead ECG: findings with probabilities, measurements, "
+                "a report, and the answer to a question about it.",
+                {"path": _PATH, "question": {"type": "string", "description": "What to ask about it."}},
+                ("path",),
+                self._read,
+            ),
+            "digitise_ecg": Tool(
+                "The twelve leads of an ECG in mV as CSV: time_s,I,II,...,V6.",
+                {"path": _PATH},
+                ("path",),
+                self._digitise,
+            ),
+        }
+
+    def serve(self, lines: Iterable[str]) -> Iterator[str]:
+        """An answer for each message that wants one."""
+        for line in lines:
+            if line.strip() and (answer := self._message(line)) is not None:
+                yield json.dumps(answer)
+
+    def _message(self, line: str) -> dict[str, Any] | None:
+        key = None
+        try:
+            try:
+                message = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise _Refused(_NO_JSON, f"not JSON ({error})") from error
+            if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+                raise _Refused(_INVALID, "a message needs a method")
+            key = message.get("id")
+            if key is None:  # a notification
+                return None
+            parameters = message.get("params")
+            result = self._result(message["method"], parameters if isinstance(parameters, dict) else {})
+            return {"jsonrpc": "2.0", "id": key, "result": result}
+        except _Refused as refusal:
+            return {"jsonrpc": "2.0", "id": key, "error": {"code": refusal.code, "message": str(refusal)}}
+
+    def _result(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        if method == "initialize":
+            wanted = parameters.get("protocolVersion")
+            return {
+                "protocolVersion": wanted if wanted in REVISIONS else REVISIONS[0],
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "ecgvlm", "version": ecgvlm.__version__},
+                "instructions": "Not a medical device: a clinician must check every reading.",
+            }
+        if method == "ping":
+            return {}
+        if method == "tools/list":
+            return {"tools": [_described(name, tool) for name, tool in self.tools.items()]}
+        if method == "tools/call":
+            return self._call(parameters)
+        raise _Refused(_NOT_FOUND, f"there is no method {method[:60]!r}")
+
+    def _call(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        tool = self.tools.get(str(parameters.get("name")))
+        given = parameters.get("arguments") or {}
+        if tool is None:
+            raise _Refused(_INVALID, f"there is no such tool; there are {', '.join(self.tools)}")
+        if not isinstance(given, dict) or not set(tool.required) <= given.keys() <= tool.properties.keys():
+            raise _Refused(_INVALID, f"the arguments must be {', '.join(tool.properties)}")
+        if not all(isinstance(value, str) for value in given.values()):
+            raise _Refused(_INVALID, "the arguments must be texts")
+        try:
+            found = tool.call(**given)
+        except EcgError as error:
+            return {"content": [{"type": "text", "text": error.message}], "isError": True}
+        if isinstance(found, str):
+            return {"content": [{"type": "text", "text": found}]}
+        return {"content": [{"type": "text", "text": json.dumps(found)}], "structuredContent": found}
+
+    def _read(self, path: str, question: str | None = None) -> dict[str, Any]:
+        return self._answer(path, question).to_dict()
+
+    def _digitise(self, path: str) -> str:
+        content = self._decoder.open(path)[0].load()
+        if isinstance(content, Record):
+            return csv_text(content)
+        return csv_text(Record(self._reader.digitizer(content).leads(FS), FS, source=path))
+
+    def _answer(self, path: str, question: str | None = None) -> Answer:
+        answer = self._reader.read(self._decoder.open(path)[0], question, path)
+        if answer.error is not None:
+            raise answer.error
+        return answer
+
+
+def _described(name: str, tool: Tool) -> dict[str, Any]:
+    schema = {"type": "object", "properties": dict(tool.properties), "required": list(tool.required)}
+    return {"name": name, "description": tool.summary, "inputSchema": schema}

@@ -1,0 +1,83 @@
+"""`ecgvlm watch IN OUT`: reads every file that is put into a folder, and writes its answer into another."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ecgvlm.atomic import write_file
+from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.files.bounded import BoundedDecoder
+from ecgvlm.reader import QUESTION, Answer, Reader
+
+SECONDS = 1.0  # between two looks into the folder
+_SKIPPED = (".part", ".tmp", ".crdownload", ".dat")  # not whole yet; the signals of a WFDB record
+
+
+def watch(
+    source: Path,
+    out: Path,
+    reader: Reader,
+    decoder: BoundedDecoder,
+    question: str | None = None,
+    wait: Callable[[float], object] = time.sleep,
+) -> Iterator[tuple[Path, bool]]:
+    """Each file that was read, and whether all its pages could be; goes on for ever.
+
+    OUT/NAME.json holds the contract's objects of the file's pages, a list. A file is read once it has not
+    changed
+    between two looks, and again where it is newer than its answer. Raises UsageError where a folder is
+    missing.
+    """
+    if not source.is_dir():
+        raise UsageError(f"{source}: no such folder")
+    if source.resolve() == out.resolve():
+        raise UsageError("answers need a folder of their own; name another one")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be made ({error.strerror or error})") from error
+    before: dict[Path, tuple[int, int]] = {}
+    while True:
+        now = _sizes(source)
+        for path, state in sorted(now.items()):
+            answer = out / f"{path.name}.json"
+            if before.get(path) == state and not _is_newer(answer, state):
+                answers = read_all(path, reader, decoder, question)
+                write_file(answer, (json.dumps(answers, indent=1) + "\n").encode())
+                yield path, all(page["ok"] for page in answers)
+        before = now
+        wait(SECONDS)
+
+
+def read_all(path: Path, reader: Reader, decoder: BoundedDecoder, question: str | None) -> list[dict]:
+    """The contract's object of every page of a file; of a file that cannot be opened, one with its error."""
+    try:
+        pages = decoder.open(path)
+    except EcgError as error:
+        return [Answer(str(path), question or QUESTION, 0.0, error=error).to_dict()]
+    return [reader.read(page, question).to_dict() for page in pages]
+
+
+def _sizes(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Bytes and time of change of every regular file; those that vanish meanwhile are left out."""
+    found = {}
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.suffix.lower() in _SKIPPED:
+            continue
+        try:
+            if path.is_file():
+                status = path.stat()
+                found[path] = (status.st_size, status.st_mtime_ns)
+        except OSError:
+            continue
+    return found
+
+
+def _is_newer(answer: Path, state: tuple[int, int]) -> bool:
+    try:
+        return answer.stat().st_mtime_ns >= state[1]
+    except OSError:
+        return False

@@ -1,0 +1,71 @@
+"""The Model Context Protocol as assistants speak it: tools are listed, called, and refuse in one line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ecgvlm.errors import EcgError
+from ecgvlm.files.leaf import Leaf
+from ecgvlm.mcp import REVISIONS, Server
+from ecgvlm.reader import Answer
+from ecgvlm.record import Record
+
+
+class Reader:
+    def read(self, page, question, name):
+        return Answer(name, question or "", 0.0, error=EcgError("not_an_ecg", "no twelve leads"))
+
+
+class Decoder:
+    def open(self, path):
+        return [Leaf(path, lambda: Record(np.zeros((12, 10), np.float32), 500.0))]
+
+
+@pytest.fixture
+def ask():
+    server = Server(Reader(), Decoder())
+
+    def ask(method: str, **parameters) -> dict:
+        line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters})
+        (answer,) = server.serve([line])
+        return json.loads(answer)
+
+    return ask
+
+
+def test_a_session_begins(ask):
+    for revision in (*REVISIONS, "1999-01-01"):
+        result = ask("initialize", protocolVersion=revision)["result"]
+        assert result["protocolVersion"] == (revision if revision in REVISIONS else REVISIONS[0])
+    assert result["serverInfo"]["name"] == "ecgvlm"
+    assert list(Server(Reader(), Decoder()).serve(['{"method": "notifications/initialized"}', ""])) == []
+    tools = ask("tools/list")["result"]["tools"]
+    assert tools[0]["name"] == "read_ecg"
+    assert all(tool["inputSchema"]["type"] == "object" for tool in tools)
+
+
+def test_tools_are_called(ask):
+    found = ask("tools/call", name="digitise_ecg", arguments={"path": "a.xml"})["result"]
+    assert found["content"][0]["text"].startswith("time_s,I,II")
+    refused = ask("tools/call", name="read_ecg", arguments={"path": "a.png"})["result"]
+    assert refused == {"content": [{"type": "text", "text": "no twelve leads"}], "isError": True}
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "code"),
+    [
+        ("tools/call", {"name": "none"}, -32602),
+        ("tools/call", {"name": "read_ecg"}, -32602),
+        ("tools/call", {"name": "read_ecg", "arguments": {"path": 3}}, -32602),
+        ("tools/call", {"name": "read_ecg", "arguments": {"path": "a", "more": "b"}}, -32602),
+        ("resources/list", {}, -32601),
+    ],
+)
+def test_what_is_not_there_is_refused(ask, method, parameters, code):
+    assert ask(method, **parameters)["error"]["code"] == code
+
+
+def test_what_is_no_message_is_refused():
+    answers = [json.loads(x) for x in Server(Reader(), Decoder()).serve(["{", "3", "[" * 9999])]
+    assert [answer["error"]["code"] for answer in answers] == [-32700, -32602, -32700]

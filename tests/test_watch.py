@@ -1,0 +1,88 @@
+"""What is put into a watched folder is read once it is whole, and once only."""
+
+import json
+import time
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.files.leaf import Leaf
+from ecgvlm.reader import Answer
+from ecgvlm.watch import watch
+
+
+class Reader:
+    def read(self, page, question=None):
+        return Answer(page.name, question or "", 0.0, error=EcgError("not_an_ecg", "no page is looked at"))
+
+
+class Decoder:
+    def open(self, path):
+        if "gone" in path.name:
+            raise EcgError("unreadable_file", f"{path}: gone")
+        return [Leaf(f"{path} (page {i + 1})", lambda: None) for i in range(2)]
+
+
+class Ended(Exception):
+    pass
+
+
+def watched(folder: Path, actions: dict) -> list[str]:
+    """The names of the files that were read; actions: what happens before which look into the folder."""
+    looks, read = count(1), []
+
+    def wait(_: float) -> None:
+        look = next(looks)
+        if look > max(actions):
+            raise Ended
+        actions.get(look, lambda: None)()
+
+    with pytest.raises(Ended):
+        read.extend(p.name for p, _ in watch(folder / "in", folder / "out", Reader(), Decoder(), wait=wait))
+    return read
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path
+
+
+def test_a_file_is_read_once_it_no_longer_grows(folder):
+    file = folder / "in" / "a.png"
+    grow = lambda text: lambda: file.write_text(text)  # noqa: E731
+    watched(folder, {1: grow("a"), 2: grow("ab"), 3: lambda: None, 6: lambda: None})
+    answers = json.loads((folder / "out" / "a.png.json").read_text())
+    assert [answer["image"] for answer in answers] == [f"{file} (page 1)", f"{file} (page 2)"]
+    before = (folder / "out" / "a.png.json").stat().st_mtime_ns
+    watched(folder, {3: lambda: None})  # another call finds its answer there
+    assert (folder / "out" / "a.png.json").stat().st_mtime_ns == before
+
+
+def test_a_file_that_cannot_be_opened_has_an_answer_too(folder):
+    (folder / "in" / "gone.png").touch()
+    (folder / "in" / "half.part").touch()
+    (folder / "in" / ".hidden").touch()
+    watched(folder, {3: lambda: None})
+    assert [path.name for path in (folder / "out").iterdir()] == ["gone.png.json"]
+    (answer,) = json.loads((folder / "out" / "gone.png.json").read_text())
+    assert answer["error"]["code"] == "unreadable_file"
+
+
+def test_a_file_that_changed_is_read_again(folder):
+    file = folder / "in" / "a.png"
+    file.touch()
+    watched(folder, {3: lambda: None})
+    time.sleep(0.01)
+    file.write_text("new")
+    before = (folder / "out" / "a.png.json").stat().st_mtime_ns
+    watched(folder, {3: lambda: None})
+    assert (folder / "out" / "a.png.json").stat().st_mtime_ns > before
+
+
+def test_folders_that_cannot_be(folder):
+    for source, out in ((folder / "no", folder / "out"), (folder / "in", folder / "in")):
+        with pytest.raises(UsageError):
+            next(watch(source, out, Reader(), Decoder()))
