@@ -419,6 +419,7 @@ def mcp() -> None:
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a training run, or one of its checkpoints.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    bf16: Annotated[bool, typer.Option("--bf16", help="A transformers folder of half the size.")] = False,
 ) -> None:
     """Write a trained model as users load it: ONNX for ours, a transformers folder for SmolVLM."""
     from ecgvlm.train.cli import needs_training_packages
@@ -426,7 +427,7 @@ def export(
     needs_training_packages()
     from ecgvlm.train.export import export as exported
 
-    for path in exported(checkpoint, output):
+    for path in exported(checkpoint, output, bf16):
         print(path)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file
 from scipy.special import expit
 from train.tiny import SIDE, recipe, write_rows
 
@@ -161,6 +162,16 @@ def test_a_finetuned_model_is_a_transformers_folder(tmp_path, model_folder, rows
         said = trained.answer(page, [((question, ""),)], 10)[0]
         assert processor.tokenizer.decode(out, skip_special_tokens=True).strip() == said
     assert json.loads((tmp_path / "out/ecgvlm.json").read_text())["checkpoint"] == made.name
+
+
+def test_half_the_size_in_bf16(tmp_path, model_folder, rows):
+    made = finetune(recipe(tmp_path, model_folder, rows, loop={"steps": 1}))
+    for name, bf16 in (("whole", False), ("half", True)):
+        export(made, tmp_path / name, bf16)
+    whole, half = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "half"))
+    assert {tensor.dtype for tensor in half.values()} == {torch.bfloat16}
+    for key, tensor in whole.items():
+        assert torch.equal(half[key], tensor.to(torch.bfloat16))
 
 
 def test_one_picture_gives_the_same_tokens_everywhere(tmp_path, model_folder, rows):

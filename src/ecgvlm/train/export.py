@@ -17,11 +17,12 @@ from ecgvlm.sessions import seal
 INT8 = ".int8.onnx"
 
 
-def export(source: Path, out: Path) -> list[Path]:
+def export(source: Path, out: Path, bf16: bool = False) -> list[Path]:
     """Writes the model of a run, or of one of its checkpoints, to a folder; returns the files written.
 
     source: the folder of a fine-tuning run (its best checkpoint is taken), a checkpoint in it, the folder of
-    our own model's run, or that of its encoder or decoder alone. Raises EcgError where it is none of these.
+    our own model's run, or that of its encoder or decoder alone. bf16: weights of a transformers folder in
+    bfloat16 instead of float32. Raises EcgError where source is none of these.
     """
     encoder = [p for p in (source, source / "encoder") if (p / "encoder.onnx").is_file()]
     language = [
@@ -32,7 +33,8 @@ def export(source: Path, out: Path) -> list[Path]:
     run = source.parent.parent if source.parent.name == "checkpoints" else source
     if not (run / "recipe.json").is_file():
         raise EcgError("unreadable_file", f"{source}: neither a run nor a checkpoint of ecgvlm train")
-    return _written(out, lambda folder: _export_finetuned(run, _chosen(run, source), folder), whole=True)
+    chosen = _chosen(run, source)
+    return _written(out, lambda folder: _export_finetuned(run, chosen, folder, bf16), whole=True)
 
 
 def _written(out: Path, write: Callable[[Path], None], whole: bool) -> list[Path]:
@@ -76,8 +78,10 @@ def _chosen(run: Path, source: Path) -> Path:
     return run / "checkpoints" / best if best else whole[-1]
 
 
-def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
+def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool) -> None:
     """The base with the checkpoint's weights, adapters merged, as AutoModelForImageTextToText loads it."""
+    import torch
+
     from ecgvlm.train import checkpoint
     from ecgvlm.train.answering import merge_adapters
     from ecgvlm.train.finetune import base_model, prepare
@@ -85,6 +89,7 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
     from ecgvlm.train.smolvlm import SmolVLM, save_transformers
 
     said = json.loads((run / "recipe.json").read_text())
+    said["recipe"]["evaluation"].pop("task", None)  # older runs named one
     recipe = Recipe(**said["recipe"])
     if recipe.method == "qlora":  # the adapters fit the base in full precision just as well
         recipe = recipe.model_copy(update={"method": "lora"})
@@ -93,6 +98,8 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path) -> None:
     checkpoint.restore_weights(chosen, model)
     if recipe.method != "full":
         merge_adapters(model.net)
+    if bf16:
+        model.to(torch.bfloat16)
     form: dict[str, Any] = {}
     if isinstance(model, SmolVLM):
         save_transformers(model, folder)
