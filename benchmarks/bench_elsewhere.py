@@ -38,12 +38,13 @@ from reportlab.pdfgen.canvas import Canvas
 from scipy.signal import resample_poly
 
 from ecgvlm.bench.build import build_task
-from ecgvlm.bench.gold import Item, Prediction, Predictions, load_gold
+from ecgvlm.bench.gold import Prediction, Predictions, load_gold
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
 from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.files.image import load_image, write_image
+from ecgvlm.instruct.row import Row
 from ecgvlm.measure import measure
 from ecgvlm.paper.layouts import Slot, layout
 from ecgvlm.reader import Reader
@@ -262,7 +263,7 @@ def _reader() -> Reader:
     return Reader(threads=1)
 
 
-def one(job: tuple[str, Record, Item, int, Path | None]) -> dict:
+def one(job: tuple[str, Record, Row, int, Path | None]) -> dict:
     name, record, item, seed, pictures = job
     row: dict = {"look": name, "record": record.meta["ecg_id"]}
     if name == OURS:

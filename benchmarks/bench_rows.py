@@ -102,12 +102,10 @@ def main() -> None:
     seen = [g for batch in order for g in batch]
     assert len(set(seen)) == len(seen)
     assert seen[:1000] != sorted(seen[:1000])
-    resident = sum(p.memory_info().rss for p in [psutil.Process(), *psutil.Process().children(True)]) / 1e6
     result = {
         "rows": ROWS, "groups": len(pages), "workers": arguments.workers,
         "file_mb": round(path.stat().st_size / 1e6),
-        "before_mb": round(empty), "store_opened_mb": round(stored), "training_peak_mb": round(peak),
-        "resident_sum_mb": round(resident), "seconds_to_write_the_store": round(written), "batches": groups,
+        "before_mb": round(empty), "store_opened_mb": round(stored), "training_peak_mb": round(peak), "seconds_to_write_the_store": round(written), "batches": groups,
         "cores": os.cpu_count(),
     }  # fmt: skip
     write_text(Path(__file__).parent / "results/rows.json", json.dumps(result, indent=1) + "\n")

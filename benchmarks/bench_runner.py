@@ -49,17 +49,17 @@ def serve(listener: socket.socket) -> None:
 
 def main() -> None:
     from ecgvlm.bench.backends import make_backend
-    from ecgvlm.bench.gold import Item
     from ecgvlm.bench.retries import RequestLimits
     from ecgvlm.bench.runner import run_task
     from ecgvlm.bench.task import load_task
+    from ecgvlm.instruct.row import Row
 
     listener = socket.create_server(("127.0.0.1", 0))
     server = multiprocessing.get_context("fork").Process(target=serve, args=(listener,), daemon=True)
     server.start()
     task = load_task("code15-test")
     picture = b"\x89PNG" + os.urandom(PICTURE_BYTES)
-    items = [Item(str(i), (f"Question {i}",), ("NORM",), picture) for i in range(REQUESTS)]
+    items = [Row(str(i), picture, ((f"Question {i}", "NORM"),)) for i in range(REQUESTS)]
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
     backend = make_backend("openai-compatible", task, items, "m", base_url=url)
     with tempfile.TemporaryDirectory() as folder:

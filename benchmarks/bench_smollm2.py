@@ -22,12 +22,13 @@ from typing import Any
 import psutil
 
 from ecgvlm.bench.build import build_task
-from ecgvlm.bench.gold import Item, Prediction, Predictions, load_gold
+from ecgvlm.bench.gold import Prediction, Predictions, load_gold
 from ecgvlm.bench.parsers import strict_labels
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError
 from ecgvlm.instruct.qa import Asker
+from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.reader import Reader
 from ecgvlm.train.small.smollm2 import SmolLM2Language
@@ -50,7 +51,7 @@ WORDINGS = (
 )
 
 
-def evidence_of(items: list[Item]) -> list[tuple[Item, Evidence]]:
+def evidence_of(items: list[Row]) -> list[tuple[Row, Evidence]]:
     """What the reader finds on each page; pages that it cannot read are left out for both."""
     reader, found = Reader(threads=1), []
     for item in items:
@@ -63,7 +64,7 @@ def evidence_of(items: list[Item]) -> list[tuple[Item, Evidence]]:
     return found
 
 
-def ask_all(language: Any, seen: list[tuple[Item, Evidence]], reworded: int) -> dict[str, Any]:
+def ask_all(language: Any, seen: list[tuple[Row, Evidence]], reworded: int) -> dict[str, Any]:
     """Answers to the task's own question, and how far answers agree over paraphrases on the first pages."""
     answers, took = {}, []
     for item, evidence in seen:

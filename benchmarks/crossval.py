@@ -27,10 +27,11 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from ecgvlm.bench.backends.ours import label_scores
 from ecgvlm.bench.build import gold_of
-from ecgvlm.bench.gold import Item, Prediction, Predictions
+from ecgvlm.bench.gold import Prediction, Predictions
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
 from ecgvlm.files.datasets import load_records
+from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence, settle
 from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
@@ -87,7 +88,7 @@ def judged(
         if gold is None:
             continue
         key = f"{kept['name'][i]}-{kept['kind'][i]}"
-        items.append(Item(key, (task.prompts[0],), (gold,), None, record.patient))
+        items.append(Row(key, None, ((task.prompts[0], gold),), {"patient": record.patient}))
         options = [(code, f"{s}({n})") for code, (s, n) in CLOSED_LISTS[TASKS[task.name][0]].items()]
         text = answers.close(judgements[i], options, "; ")
         said[key] = Prediction(key, text, label_scores(dict(judgements[i].probabilities), task.labels))

@@ -30,7 +30,7 @@ from ecgvlm.bench.backends.ours import Ecgvlm
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.controls import control_images
 from ecgvlm.bench.facts import RHYTHMS, Facts, extract_facts, judge_reports
-from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
+from ecgvlm.bench.gold import Predictions, load_gold, load_predictions
 from ecgvlm.bench.report import GROUPS, by_group
 from ecgvlm.bench.retries import RequestLimits
 from ecgvlm.bench.runner import run_task, write_text
@@ -38,6 +38,7 @@ from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence, settle
 from ecgvlm.judge.findings import FS, FindingsModel
 from ecgvlm.labels import LABELS, SIGNS
@@ -198,7 +199,7 @@ def known_facts(record: Record, reader: Reader) -> Facts:
     )
 
 
-def _keep(task: Task, system: str, gold: list[Item], folder: Path, known: dict[str, Facts]) -> dict:
+def _keep(task: Task, system: str, gold: list[Row], folder: Path, known: dict[str, Facts]) -> dict:
     """Copies the answers to the results and scores them: over all pages and by page kind."""
     predictions = folder / "predictions.jsonl"
     kept = RESULTS / "answers" / f"{task.name}--{system.replace(' ', '-')}.jsonl"
@@ -206,8 +207,8 @@ def _keep(task: Task, system: str, gold: list[Item], folder: Path, known: dict[s
     write_text(kept, predictions.read_text("utf-8"))
     said = load_predictions(kept)
     out = {}
-    for kind in ("all", *sorted({str(item.meta.get("page")) for item in gold})):
-        items = [item for item in gold if kind == "all" or item.meta.get("page") == kind]
+    for kind in ("all", *sorted({str(item.metadata.get("page")) for item in gold})):
+        items = [item for item in gold if kind == "all" or item.metadata.get("page") == kind]
         ids = {item.id for item in items}
         part = replace(said, answers={key: row for key, row in said.answers.items() if key in ids})
         if task.kind == "report":
@@ -218,7 +219,7 @@ def _keep(task: Task, system: str, gold: list[Item], folder: Path, known: dict[s
     return out
 
 
-def subgroups(task: Task, gold: list[Item], said: Predictions) -> dict[str, dict[str, dict]]:
+def subgroups(task: Task, gold: list[Row], said: Predictions) -> dict[str, dict[str, dict]]:
     """What differs between pages -> group -> its figures by the published parser, and how many positives."""
     out: dict[str, dict[str, dict]] = {}
     for title, group_of in GROUPS.items():
@@ -248,7 +249,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs/fold8"))
     args = parser.parse_args()
-    golds: dict[str, list[Item]] = {}
+    golds: dict[str, list[Row]] = {}
     for name in TASKS:
         task, folder = load_task(name), args.runs / "set"
         if not (folder / f"{name}.json").exists():

@@ -10,11 +10,11 @@ from servers import PNG, reply_openai, serving
 from ecgvlm.bench.backends import Ask, Failure, make_backend
 from ecgvlm.bench.backends.base import http_failure, media_type, scrub
 from ecgvlm.bench.backends.ours import label_scores
-from ecgvlm.bench.gold import Item
 from ecgvlm.bench.retries import RequestLimits
 from ecgvlm.bench.runner import run_task
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.instruct.row import Row
 
 SECRET = "sk-SecretSecret0123456789"
 VENDORS = {"openai": "openai", "openai-compatible": "openai", "anthropic": "anthropic", "gemini": "gemini"}
@@ -205,7 +205,7 @@ def test_nobody_listens(name):
 
 @pytest.mark.parametrize("name", VENDORS)
 def test_the_key_appears_nowhere(name, tmp_path, capfd):
-    items = [Item(str(i), (f"Question {i}",), ("AF",), PICTURE) for i in range(4)]
+    items = [Row(str(i), PICTURE, ((f"Question {i}", "AF"),)) for i in range(4)]
     faults = [(400, {}), (500, {}), (429, {"Retry-After": "0"}), "truncated"]
     with serving(VENDORS[name], faults=faults) as server:
         run_task(
@@ -252,7 +252,7 @@ def test_media_types():
 
 
 def test_trivial_systems():
-    items = [Item(str(i), ("q",), ("AF" if i % 4 else "NORM",)) for i in range(400)]
+    items = [Row(str(i), None, (("q", "AF" if i % 4 else "NORM"),)) for i in range(400)]
     assert make_backend("trivial", TASK, items).ask(ASK).text == ""
     assert make_backend("trivial", TASK, items, model="norm").ask(ASK).text == "NORM"
     assert make_backend("trivial", load_task("mmmu-ecg"), items, model="norm").ask(ASK).text == "A"

@@ -6,11 +6,12 @@ import pytest
 from servers import serving
 
 from ecgvlm.bench.facts import Facts, extract_facts, judge_facts, judge_reports
-from ecgvlm.bench.gold import Item, Prediction, Predictions
+from ecgvlm.bench.gold import Prediction, Predictions
 from ecgvlm.bench.judge import judge_prompt, judge_with_model
 from ecgvlm.bench.retries import RequestLimits
 from ecgvlm.bench.task import load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.instruct.row import Row
 
 REPORT = (
     "Sinus bradycardia at 52 bpm. PR interval 212 ms, consistent with first-degree AV block. "
@@ -101,7 +102,7 @@ def test_facts_that_hold_by_what_else_is_known():
 
 
 def reports(n):
-    items = [Item(str(i), ("Report?",), (REPORT,), None, str(i // 2)) for i in range(n)]
+    items = [Row(str(i), None, (("Report?", REPORT),), {"patient": str(i // 2)}) for i in range(n)]
     texts = ["Sinus bradycardia, RBBB." if i % 2 else "Atrial fibrillation." for i in range(n)]
     return items, Predictions({str(i): Prediction(str(i), t) for i, t in enumerate(texts)}, 0, 0)
 
@@ -151,11 +152,13 @@ def test_a_judge_that_keeps_no_form_is_an_error(tmp_path):
         judge_with_model(
             TASK, items, predictions, "m", tmp_path, server.url, RequestLimits(attempts=2, longest_wait=0.01)
         )
-    with pytest.raises(EcgError, match="not judged"):
+    with pytest.raises(UsageError, match="not judged"):
         judge_with_model(load_task("ptb-test"), items, predictions, "m", tmp_path, server.url)
 
 
 def test_the_judge_sees_question_reference_and_answer():
-    prompt = judge_prompt(load_task("arena"), Item("1", ("Q one", "Q two"), ("G one", "G two")), "said")
+    prompt = judge_prompt(
+        load_task("arena"), Row("1", None, (("Q one", "G one"), ("Q two", "G two"))), "said"
+    )
     for part in ("Q one", "Q two", "G two", "said", "completeness"):
         assert part in prompt

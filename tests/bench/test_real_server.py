@@ -18,11 +18,12 @@ from urllib.request import urlopen
 import pytest
 
 from ecgvlm.bench.backends import Ask, make_backend
-from ecgvlm.bench.gold import Item, Prediction, Predictions
+from ecgvlm.bench.gold import Prediction, Predictions
 from ecgvlm.bench.judge import judge_with_model
 from ecgvlm.bench.retries import RequestLimits
 from ecgvlm.bench.runner import run_task
 from ecgvlm.bench.task import load_task
+from ecgvlm.instruct.row import Row
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,7 +61,7 @@ def server():
 def test_run_and_resume(server, tmp_path):
     task = load_task("code15-test")
     items = [
-        Item(str(i), (f"The rate is {r} per minute. Is that fast or slow?",), ("ST",))
+        Row(str(i), None, ((f"The rate is {r} per minute. Is that fast or slow?", "ST"),))
         for i, r in enumerate((40, 140))
     ]
     backend = make_backend("openai-compatible", task, items, "smollm2-135m", base_url=server)
@@ -75,7 +76,7 @@ def test_run_and_resume(server, tmp_path):
 
 def test_a_text_only_server_fails_on_pictures_and_is_not_scored(server, tmp_path):
     task = load_task("code15-test")
-    items = [Item("0", ("Which?",), ("AF",), b"\x89PNG\r\n\x1a\n")]
+    items = [Row("0", b"\x89PNG\r\n\x1a\n", (("Which?", "AF"),))]
     backend = make_backend("openai-compatible", task, items, "smollm2-135m", base_url=server)
     done = run_task(task, items, backend, tmp_path, RequestLimits(attempts=1))
     assert done.failures == 1
@@ -84,7 +85,7 @@ def test_a_text_only_server_fails_on_pictures_and_is_not_scored(server, tmp_path
 
 def test_judge_with_structured_output(server, tmp_path):
     task = load_task("ptb-test-report")
-    items = [Item("0", ("Report?",), ("Sinus rhythm. Normal ECG.",))]
+    items = [Row("0", None, (("Report?", "Sinus rhythm. Normal ECG."),))]
     predictions = Predictions({"0": Prediction("0", "Sinus rhythm.")}, 0, 0)
     out = judge_with_model(
         task, items, predictions, "smollm2-135m", tmp_path, server, RequestLimits(attempts=1)

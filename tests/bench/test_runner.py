@@ -19,12 +19,13 @@ from ecgvlm.bench.backends import Failure, Reply, make_backend
 from ecgvlm.bench.backends.base import Usage
 from ecgvlm.bench.cli import app
 from ecgvlm.bench.controls import control_images
-from ecgvlm.bench.gold import Item, load_gold, load_predictions
+from ecgvlm.bench.gold import load_gold, load_predictions
 from ecgvlm.bench.retries import RequestLimits
 from ecgvlm.bench.runner import Price, RunProgress, price_of, run_task
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.instruct.row import Row
 
 TASK = load_task("code15-test")
 QUICK = RequestLimits(workers=4, attempts=3, longest_wait=0.01)
@@ -54,12 +55,11 @@ class Fake:
 def rows(n, patients=False):
     labels = ["AF", "NORM", "SB", "RBBB"]
     return [
-        Item(
+        Row(
             str(i),
-            (f"{i} {labels[i % 4]}",),
-            (labels[i % 4],),
             PNG + bytes([i % 256]),
-            str(i // 2) if patients else "",
+            ((f"{i} {labels[i % 4]}", labels[i % 4]),),
+            {"patient": str(i // 2)} if patients else {},
         )
         for i in range(n)
     ]
@@ -87,8 +87,8 @@ def test_changed_words_picture_or_parameters_are_asked_anew(tmp_path):
     items = rows(2)
     run_task(TASK, items, Fake(), tmp_path, QUICK)
     changed = [
-        Item("0", ("other AF",), ("AF",), items[0].image),
-        Item("1", items[1].turns, ("NORM",), PNG + b"new"),
+        Row("0", items[0].image, (("other AF", "AF"),)),
+        Row("1", PNG + b"new", items[1].turns),
     ]
     backend = Fake()
     run_task(TASK, changed, backend, tmp_path, QUICK)
@@ -100,7 +100,7 @@ def test_changed_words_picture_or_parameters_are_asked_anew(tmp_path):
 
 
 def test_equal_requests_are_sent_once(tmp_path):
-    items = [Item(str(i), ("same AF",), ("AF",), PNG) for i in range(20)]
+    items = [Row(str(i), PNG, (("same AF", "AF"),)) for i in range(20)]
     backend = Fake()
     done = run_task(TASK, items, backend, tmp_path, QUICK)
     assert len(backend.asked) == 1
@@ -137,14 +137,14 @@ def test_a_wrong_key_ends_the_run(tmp_path):
 
 def test_questions_that_all_fail_alike_end_the_run(tmp_path):
     plan = {
-        row.turns[0]: [Failure("bad_request", f"request {k}: no pictures")] for k, row in enumerate(rows(40))
+        row.question: [Failure("bad_request", f"request {k}: no pictures")] for k, row in enumerate(rows(40))
     }
     backend = Fake(plan)
     with pytest.raises(EcgError, match=r"all failed alike.*no pictures"):
         run_task(TASK, rows(40), backend, tmp_path, RequestLimits(workers=1))
     assert len(backend.asked) < 12
     assert load_predictions(tmp_path / "predictions.jsonl").failures >= 8
-    mixed = Fake({row.turns[0]: [Failure("bad_request", "no")] for row in rows(40)[1:]})
+    mixed = Fake({row.question: [Failure("bad_request", "no")] for row in rows(40)[1:]})
     assert run_task(TASK, rows(40), mixed, tmp_path / "mixed", RequestLimits(workers=1)).failures == 39
 
 
@@ -194,7 +194,7 @@ def test_scores_do_not_depend_on_workers_or_order(tmp_path):
 
 
 def test_two_turns(tmp_path):
-    items = [Item("0", ("first one", "then two"), ("a", "b"), PNG)]
+    items = [Row("0", PNG, (("first one", "a"), ("then two", "b")))]
     backend = Fake()
     run_task(load_task("arena"), items, backend, tmp_path, QUICK)
     assert [a.history for a in backend.asked] == [(), (("first one", "one"),)]
@@ -256,7 +256,7 @@ def page(value):
 
 
 def test_controls():
-    items = [Item(str(i), ("q",), ("AF",), page(40 + i), str(i // 2)) for i in range(10)]
+    items = [Row(str(i), page(40 + i), (("q", "AF"),), {"patient": str(i // 2)}) for i in range(10)]
     shuffled = control_images(items, "shuffled", seed=3)
     for item in items:
         shown = next(i for i in items if i.image == shuffled(item))
@@ -274,7 +274,7 @@ def test_controls():
 
 
 def item_dict(item):
-    turns = [{"from": "human", "value": item.turns[0]}, {"from": "gpt", "value": item.golds[0]}]
+    turns = [{"from": "human", "value": item.question}, {"from": "gpt", "value": item.gold}]
     return {"id": item.id, "conversations": turns}
 
 

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from ecgvlm.bench import metrics
 from ecgvlm.bench.cli import app
-from ecgvlm.bench.gold import Prediction, Predictions, item_from_row, load_gold, load_predictions
+from ecgvlm.bench.gold import Prediction, Predictions, load_gold, load_predictions
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError
+from ecgvlm.instruct.row import row_from
 
 CODES = ["1dAVb", "RBBB", "LBBB", "SB", "ST", "AF"]
 TASK = load_task("code15-test")
@@ -30,7 +31,7 @@ def row(key, answer, question="<image>\nWhich?", **more):
 
 def system(golds, answers, patients=None, scores=None):
     extra = [{"patient": p} for p in patients] if patients else [{}] * len(golds)
-    items = [item_from_row(row(f"q{i}", g, **e)) for i, (g, e) in enumerate(zip(golds, extra))]
+    items = [row_from(row(f"q{i}", g, **e)) for i, (g, e) in enumerate(zip(golds, extra))]
     given = {
         f"q{i}": Prediction(f"q{i}", a, scores[i] if scores else None)
         for i, a in enumerate(answers)
@@ -125,7 +126,7 @@ def test_300_picked_options_are_scored_as_published(field):
         texts.append(
             str(rng.choice([golds[-1], golds[-1].lower(), str(offered[0]), "I see " + str(offered[-1]), ""]))
         )
-    items = [item_from_row(row(f"q{k}", list(g), list(q))) for k, (q, g) in enumerate(zip(questions, golds))]
+    items = [row_from(row(f"q{k}", list(g), list(q))) for k, (q, g) in enumerate(zip(questions, golds))]
     filed = {f"q{k}": Prediction(f"q{k}", text, None, field) for k, text in enumerate(texts)}
     figures = score(task, items, Predictions(filed, 0, 0), "pulse", replicates=0).figures
     assert figures["accuracy"] == pytest.approx(
@@ -285,8 +286,8 @@ def test_choice_and_options_accuracy():
     assert s.figures["accuracy"] == 7 / 8
     question = "Which rhythm? Options: AF, sinus rhythm"
     items = [
-        item_from_row(row("1", list("AF"), list(question))),
-        item_from_row(row("2", "sinus rhythm", question)),
+        row_from(row("1", list("AF"), list(question))),
+        row_from(row("2", "sinus rhythm", question)),
     ]
     assert items[0].gold == "AF"
     answers = Predictions({"1": Prediction("1", "It is af"), "2": Prediction("2", "AF")}, 0, 0)

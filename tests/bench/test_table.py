@@ -84,7 +84,7 @@ def test_build_run_table_and_report(tmp_path):
         "NORM",
         "RBBB(right bundle branch block); SB(sinus bradycardia)",
     ]
-    assert {i.meta["page"] for i in items} == {"clean", "scan"}
+    assert {i.metadata["page"] for i in items} == {"clean", "scan"}
     first = items[0].image_bytes()
     build_task(load_task("code15"), tmp_path / "records", tmp_path / "again", ["clean"])
     assert (tmp_path / "again" / "images" / "E0-clean.png").read_bytes() == first, (

@@ -68,9 +68,9 @@ def test_the_benchmark_s_backend_uses_it(client):
     """`ecgvlm bench run --backend openai-compatible` speaks to our own server."""
     from ecgvlm.bench.backends import make_backend
     from ecgvlm.bench.backends.base import Ask
-    from ecgvlm.bench.gold import Item
     from ecgvlm.bench.task import load_task
+    from ecgvlm.instruct.row import Row
 
-    item = Item("a", ("Rhythm?",), ("AF",), ECG)
+    item = Row("a", ECG, (("Rhythm?", "AF"),))
     backend = make_backend("openai-compatible", load_task("code15-test"), [item], "m", str(client.base_url))
     assert fakes.WORDS in backend.ask(Ask("Rhythm?", ECG)).text

@@ -15,6 +15,7 @@ from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records, load_records
+from ecgvlm.instruct.row import conversations
 from ecgvlm.instruct.splits import records_of
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
 from ecgvlm.paper.degrade import PAGE_KINDS
@@ -130,9 +131,7 @@ def build_task(
             rows.append({
                 "id": f"{key}-{kind}", "image": name, "patient": record.patient or key, "age": record.age,
                 "sex": record.sex, "page": kind, "layout": rendering.truth.layout, "licence": licence,
-                "conversations": [
-                    {"from": "human", "value": f"<image>\n{prompt}"}, {"from": "gpt", "value": gold},
-                ],
+                "conversations": conversations([(prompt, gold)]),
             })  # fmt: skip
     write_text(out / f"{task.name}.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
     return len(rows)

@@ -10,13 +10,13 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ecgvlm.bench.gold import Item
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.instruct.row import Row
 
 CONTROLS = ("none", "blank", "shuffled", "noise")
 
 
-def control_images(items: Sequence[Item], control: str, seed: int = 0) -> Callable[[Item], bytes | None]:
+def control_images(items: Sequence[Row], control: str, seed: int = 0) -> Callable[[Row], bytes | None]:
     """The picture to show for each row.
 
     blank: white, as large as the row's own. noise: grey noise of that size. shuffled: the page of another
@@ -24,14 +24,14 @@ def control_images(items: Sequence[Item], control: str, seed: int = 0) -> Callab
     patient.
     """
     if control == "none":
-        return Item.image_bytes
+        return Row.image_bytes
     if control == "shuffled":
         other = _others(items, seed)
         return lambda item: other[item.id].image_bytes()
     if control not in CONTROLS:
         raise UsageError(f"no control {control!r}; there are: {', '.join(CONTROLS)}")
 
-    def replaced(item: Item) -> bytes | None:
+    def replaced(item: Row) -> bytes | None:
         data = item.image_bytes()
         if data is None:
             return None
@@ -52,12 +52,12 @@ def _page(height: int, width: int, control: str, seed: int) -> bytes:
     return cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
 
 
-def _others(items: Sequence[Item], seed: int) -> dict[str, Item]:
+def _others(items: Sequence[Row], seed: int) -> dict[str, Row]:
     """For each row, one of another patient: rows are shuffled and shifted by more than the largest patient
     has.
     """
 
-    def who(item: Item) -> str:
+    def who(item: Row) -> str:
         return item.patient or f"row {item.id}"
 
     people = sorted({who(i) for i in items})

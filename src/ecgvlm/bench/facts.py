@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from ecgvlm.bench import metrics
-from ecgvlm.bench.gold import Item, Predictions
+from ecgvlm.bench.gold import Predictions
 from ecgvlm.bench.mentions import find_mentions, normalise
 from ecgvlm.bench.parsers import final_answer
+from ecgvlm.instruct.row import Row
 
 RHYTHMS = ("SR", "SB", "ST", "SARRH", "AF", "AFLT", "PACE", "SVT", "VT")
 # Rhythms that may hold together: a sinus bradycardia is a sinus rhythm.
@@ -171,7 +172,7 @@ def _same_rhythm(a: frozenset[str], b: frozenset[str]) -> bool:
 
 
 def judge_reports(
-    gold: Sequence[Item],
+    gold: Sequence[Row],
     predictions: Predictions,
     replicates: int = 1000,
     seed: int = 0,
@@ -186,7 +187,7 @@ def judge_reports(
     texts = [final_answer(predictions.answers[item.id].text) for item in rows]
     more = known or {}
     verdicts = [
-        judge_facts(text, "\n".join(item.golds), more.get(item.id)) for text, item in zip(texts, rows)
+        judge_facts(text, "\n".join(item.answers), more.get(item.id)) for text, item in zip(texts, rows)
     ]
     statistics = np.array(
         [

@@ -5,52 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError
+from ecgvlm.instruct.row import Row, row_from
 
 HUB = "PULSE-ECG/ECGBench"
-_META = ("age", "sex", "page", "layout", "licence")
 
 
-@dataclass(frozen=True)
-class Item:
-    """One row: what is asked about which image, and the gold.
-
-    turns: questions in order (one, or two in the arena). golds: the gold of each turn. image: a file, its
-    bytes, or None. patient: groups rows of one person for the bootstrap; "" where the gold does not say.
-    meta: age, sex, page, layout, licence where known.
-    """
-
-    id: str
-    turns: tuple[str, ...]
-    golds: tuple[str, ...]
-    image: Path | bytes | None = None
-    patient: str = ""
-    meta: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def question(self) -> str:
-        return self.turns[0]
-
-    @property
-    def gold(self) -> str:
-        return self.golds[-1]
-
-    def image_bytes(self) -> bytes | None:
-        """The image file as it is; None where the row has none."""
-        if isinstance(self.image, Path):
-            try:
-                return self.image.read_bytes()
-            except OSError as error:
-                raise EcgError("unreadable_file", f"{self.image}: {error.strerror}") from None
-        return self.image
-
-
-def load_gold(path: Path | str, images: Path | str | None = None) -> list[Item]:
+def load_gold(path: Path | str, images: Path | str | None = None) -> list[Row]:
     """Rows of an ECGBench JSON file; image names are looked up under `images` (or beside the file).
 
     Two rows of one id with the same gold count once; with different golds they are an error, for an answer
@@ -66,17 +31,17 @@ def load_gold(path: Path | str, images: Path | str | None = None) -> list[Item]:
     if not isinstance(rows, list) or not rows:
         raise EcgError("unsupported_format", f"{path}: the gold must be a list of rows, with at least one")
     root = Path(images) if images is not None else path.parent
-    items: dict[str, Item] = {}
+    items: dict[str, Row] = {}
     for k, row in enumerate(rows):
         try:
-            item = item_from_row(row)
+            item = row_from(row)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise EcgError("unsupported_format", f"{path}: row {k}: {what}") from None
         name = row.get("image") or row.get("image_path")
         if isinstance(name, str):
-            item = _with_image(item, root / name)
-        if item.id in items and items[item.id].golds != item.golds:
+            item = replace(item, image=root / name)
+        if item.id in items and items[item.id].answers != item.answers:
             raise EcgError(
                 "unsupported_format", f"{path}: row {k}: id {item.id!r} occurs twice with different golds"
             )
@@ -84,7 +49,7 @@ def load_gold(path: Path | str, images: Path | str | None = None) -> list[Item]:
     return list(items.values())
 
 
-def load_hub(task: Task, repo: str = HUB) -> list[Item]:
+def load_hub(task: Task, repo: str = HUB) -> list[Row]:
     """Rows of a task from the hub (or a folder laid out like it), images in their original bytes."""
     import datasets
 
@@ -97,48 +62,8 @@ def load_hub(task: Task, repo: str = HUB) -> list[Item]:
         data = None
         if isinstance(image, dict):
             data = image.get("bytes") or Path(image["path"]).read_bytes()
-        items.append(_with_image(item_from_row(row), data))
+        items.append(replace(row_from(row), image=data))
     return items
-
-
-def item_from_row(row: dict[str, Any]) -> Item:
-    """One ECGBench row (JSON or hub), text only. Raises KeyError, TypeError or ValueError where it does not
-    fit.
-    """
-    key = next((k for k in ("id", "question_id", "No") if row.get(k) is not None), None)
-    if key is None:
-        raise KeyError("id")
-    turns, golds = [], []
-    for turn in row["conversations"]:
-        if "question" in turn:
-            turns.append(_text(turn["question"]))
-            golds.append(_text(turn["answer"]))
-        elif turn["from"] == "human":
-            turns.append(_text(turn["value"]).replace("<image>", "").strip())
-        elif turn["from"] == "gpt":
-            golds.append(_text(turn["value"]))
-        else:
-            raise ValueError(f"conversations: from {turn['from']!r} is neither human nor gpt")
-    if not golds or len(turns) != len(golds):
-        raise ValueError(f"conversations: {len(turns)} questions and {len(golds)} answers")
-    patient = row.get("patient", row.get("patient_id", ""))
-    meta = {k: row[k] for k in _META if row.get(k) is not None}
-    return Item(
-        str(row[key]), tuple(turns), tuple(golds), None, "" if patient is None else str(patient), meta
-    )
-
-
-def _text(value: object) -> str:
-    """A turn's text. ecgqa-test stores its turns one character at a time: joined."""
-    if isinstance(value, list):
-        return "".join(map(str, value))
-    if not isinstance(value, str):
-        raise ValueError(f"conversations: a turn must be text, not {type(value).__name__}")
-    return value
-
-
-def _with_image(item: Item, image: Path | bytes | None) -> Item:
-    return Item(item.id, item.turns, item.golds, image, item.patient, item.meta)
 
 
 @dataclass(frozen=True)

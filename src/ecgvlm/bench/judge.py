@@ -21,12 +21,13 @@ import pydantic
 
 from ecgvlm.bench import metrics
 from ecgvlm.bench.backends.base import Failure, api_key, sdk_failure
-from ecgvlm.bench.gold import Item, Predictions
+from ecgvlm.bench.gold import Predictions
 from ecgvlm.bench.parsers import final_answer
 from ecgvlm.bench.retries import DEFAULT, RequestLimits, with_retries
 from ecgvlm.bench.store import AnswerStore
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.instruct.row import Row
 
 _MEANING = {
     "diagnosis": "Are the reference's diagnoses stated (conduction, ischaemia, infarct, hypertrophy)?",
@@ -51,11 +52,11 @@ def marks_model(axes: Sequence[str]) -> type[pydantic.BaseModel]:
     return pydantic.create_model("Marks", **fields)
 
 
-def judge_prompt(task: Task, item: Item, answer: str) -> str:
+def judge_prompt(task: Task, item: Row, answer: str) -> str:
     """What the judge is asked about one answer."""
     axes = "\n".join(f"- {axis}: {_MEANING[axis]}" for axis in task.axes)
-    questions = "\n".join(item.turns)
-    reference = "\n".join(item.golds)
+    questions = "\n".join(item.questions)
+    reference = "\n".join(item.answers)
     return (
         "You compare an answer about an ECG with a cardiologist's reference. Give each aspect a whole number "
         "from 0 (wrong or missing) to 10 (as in the reference) and one sentence why. Judge only what the "
@@ -67,7 +68,7 @@ def judge_prompt(task: Task, item: Item, answer: str) -> str:
 
 def judge_with_model(
     task: Task,
-    gold: Sequence[Item],
+    gold: Sequence[Row],
     predictions: Predictions,
     model: str,
     out: Path,

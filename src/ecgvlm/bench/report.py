@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 import cv2
 import numpy as np
 
-from ecgvlm.bench.gold import Item, Prediction, Predictions
+from ecgvlm.bench.gold import Prediction, Predictions
 from ecgvlm.bench.score import Scorable, Score, prepare, score
 from ecgvlm.bench.table import PAGE, Run
 from ecgvlm.errors import EcgError
+from ecgvlm.instruct.row import Row
 
 # Licences under which a page may be shown to others.
 _OPEN = ("cc0", "cc by", "cc-by", "public domain", "odc-by", "simulated")
@@ -149,25 +150,25 @@ def _confusion(s: Score) -> str:
     return _table([*head, "F1", "precision", "recall", "specificity", "hard AUC"], rows)
 
 
-def _age(item: Item) -> str | None:
-    age = item.meta.get("age")
+def _age(item: Row) -> str | None:
+    age = item.metadata.get("age")
     if age is None:
         return None
     return next((f"under {end}" for end in (40, 60, 80) if age < end), "80 and over")
 
 
 # What a subgroup shares -> the group of a gold row, None where it is not known.
-GROUPS: dict[str, Callable[[Item], str | None]] = {
+GROUPS: dict[str, Callable[[Row], str | None]] = {
     "age": _age,
-    "sex": lambda item: item.meta.get("sex"),
-    "page": lambda item: item.meta.get("page"),
-    "layout": lambda item: item.meta.get("layout"),
+    "sex": lambda item: item.metadata.get("sex"),
+    "page": lambda item: item.metadata.get("page"),
+    "layout": lambda item: item.metadata.get("layout"),
 }
 
 
-def by_group(gold: Iterable[Item], group_of: Callable[[Item], str | None]) -> dict[str, list[Item]]:
+def by_group(gold: Iterable[Row], group_of: Callable[[Row], str | None]) -> dict[str, list[Row]]:
     """Group -> its gold rows, the groups in their order; rows of no known group are left out."""
-    groups: dict[str, list[Item]] = {}
+    groups: dict[str, list[Row]] = {}
     for item in gold:
         if group := group_of(item):
             groups.setdefault(group, []).append(item)
@@ -222,8 +223,8 @@ def _worst(data: Scorable, count: int) -> list[str]:
     return ["<h2>Worst pages</h2>", *figures] if figures else []
 
 
-def _thumbnail(item: Item) -> str:
-    licence = str(item.meta.get("licence", "")).lower()
+def _thumbnail(item: Row) -> str:
+    licence = str(item.metadata.get("licence", "")).lower()
     if not licence.startswith(_OPEN):
         return "<p>(not shown: the gold names no licence that allows it)</p>"
     try:

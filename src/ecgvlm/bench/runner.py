@@ -19,11 +19,11 @@ from typing import Any
 
 from ecgvlm.atomic import write_file
 from ecgvlm.bench.backends.base import Ask, Backend, Reply
-from ecgvlm.bench.gold import Item
 from ecgvlm.bench.retries import DEFAULT, Pace, RequestLimits, with_retries
 from ecgvlm.bench.store import AnswerStore, answer_key
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.instruct.row import Row
 
 # So many first answers that are all the same failure, and the rest is not asked.
 COMMON_REFUSAL = 8
@@ -72,11 +72,11 @@ class RunProgress:
 
 def run_task(
     task: Task,
-    items: Sequence[Item],
+    items: Sequence[Row],
     backend: Backend,
     out: Path,
     limits: RequestLimits = DEFAULT,
-    images: Callable[[Item], bytes | None] = Item.image_bytes,
+    images: Callable[[Row], bytes | None] = Row.image_bytes,
     price: Price | None = None,
     control: str = "none",
     report: Callable[[RunProgress], None] = lambda _: None,
@@ -109,7 +109,7 @@ class _Flight:
 
     key: str
     ask: Ask
-    item: Item
+    item: Row
     history: list[tuple[str, str]]
     estimate: float
 
@@ -152,7 +152,7 @@ class _Asking:
 
     def __init__(
         self, task: Task, backend: Backend, store: AnswerStore, limits: RequestLimits,
-        images: Callable[[Item], bytes | None], budget: _Budget,
+        images: Callable[[Row], bytes | None], budget: _Budget,
     ):  # fmt: skip
         self.task, self.backend, self.store = task, backend, store
         self.limits, self.images, self.budget = limits, images, budget
@@ -160,10 +160,10 @@ class _Asking:
         self._pace, self._stop = Pace(limits.rate), threading.Event()
         self._pool = ThreadPoolExecutor(limits.workers)
         self._flying: dict[Future[dict[str, Any]], _Flight] = {}
-        self._same: dict[str, list[Item]] = {}  # rows that wait for a request already under way
+        self._same: dict[str, list[Row]] = {}  # rows that wait for a request already under way
         self._refusals: list[str] | None = []  # None from the first answer on
 
-    def go(self, items: Sequence[Item]) -> None:
+    def go(self, items: Sequence[Row]) -> None:
         waiting = iter(items)
         more = True
         while more or self._flying:
@@ -182,7 +182,7 @@ class _Asking:
         self._pool.shutdown(cancel_futures=True)
         self.store.close()
 
-    def _start(self, item: Item, history: list[tuple[str, str]]) -> None:
+    def _start(self, item: Row, history: list[tuple[str, str]]) -> None:
         """Answers a row from the store as far as it can, then sends its next question."""
         try:
             image = self.images(item)
@@ -191,7 +191,7 @@ class _Asking:
             return
         kept: dict[str, Any] = {}
         while len(history) < len(item.turns):
-            ask = Ask(item.turns[len(history)], image, tuple(history), self.task.max_tokens, item.id)
+            ask = Ask(item.questions[len(history)], image, tuple(history), self.task.max_tokens, item.id)
             key = answer_key(self.backend, ask)
             found = self.store.get(key)
             if found is None:
@@ -201,7 +201,7 @@ class _Asking:
         self.progress.cached += 1
         self._settle(item, _answer(kept, history))
 
-    def _send(self, key: str, ask: Ask, item: Item, history: list[tuple[str, str]]) -> None:
+    def _send(self, key: str, ask: Ask, item: Row, history: list[tuple[str, str]]) -> None:
         if key in self._same:
             self._same[key].append(item)
             return
@@ -254,7 +254,7 @@ class _Asking:
             said = f"the first {len(self._refusals)} questions all failed alike, the rest were not asked"
             raise EcgError("unsupported_format", f"{who}: {said}: {row['error']}")
 
-    def _settle(self, item: Item, row: dict[str, Any]) -> None:
+    def _settle(self, item: Row, row: dict[str, Any]) -> None:
         self.results[item.id] = row
         self.progress.done += 1
         if "error" in row:
@@ -286,7 +286,7 @@ def _answer(row: dict[str, Any], turns: list[tuple[str, str]]) -> dict[str, Any]
 
 
 def _write_run(
-    task: Task, items: Sequence[Item], backend: Backend, out: Path, control: str, whole: int | None
+    task: Task, items: Sequence[Row], backend: Backend, out: Path, control: str, whole: int | None
 ) -> None:
     """`run.json` and `gold.json`: who was asked what. A folder holds one run; another one's is refused."""
     out.mkdir(parents=True, exist_ok=True)
@@ -300,18 +300,14 @@ def _write_run(
         if any(old.get(name, value) != value for name, value in run.items()):
             raise UsageError(f"{out} holds another run ({old['backend']} {old['model']} on {old['task']})")
     rows = [
-        {"id": i.id, "patient": i.patient, **i.meta, "conversations": [
-            turn for q, a in zip(i.turns, i.golds)
-            for turn in ({"from": "human", "value": q}, {"from": "gpt", "value": a})
-        ]} | ({"image": os.path.relpath(i.image, out)} if isinstance(i.image, Path) else {})
-        for i in items
-    ]  # fmt: skip
+        row.to_dict(os.path.relpath(row.image, out) if isinstance(row.image, Path) else None) for row in items
+    ]
     asked = run | {"rows": len(items), "of": whole or len(items)}
     write_text(path, json.dumps(asked, indent=1) + "\n")
     write_text(out / "gold.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
 
 
-def _write_predictions(items: Sequence[Item], results: dict[str, dict[str, Any]], out: Path) -> None:
+def _write_predictions(items: Sequence[Row], results: dict[str, dict[str, Any]], out: Path) -> None:
     lines = [
         json.dumps({"id": item.id} | results[item.id], ensure_ascii=False)
         for item in items

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ecgvlm.bench import metrics
-from ecgvlm.bench.gold import Item, Prediction, Predictions
+from ecgvlm.bench.gold import Prediction, Predictions
 from ecgvlm.bench.parsers import Parsed, final_answer, gold_labels, gold_options, parse_all
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError
+from ecgvlm.instruct.row import Row
 
 REPLICATES = 1000
 
@@ -74,7 +75,7 @@ class Scorable:
     truth, predicted: [n, C] bool over the classes that occur in the gold. rows: the gold rows, in gold order.
     """
 
-    rows: list[Item]
+    rows: list[Row]
     answers: list[Prediction]
     parsed: list[Parsed]
     classes: list[str]
@@ -85,7 +86,7 @@ class Scorable:
     group: np.ndarray
 
 
-def prepare(task: Task, gold: Sequence[Item], predictions: Predictions, parser: str) -> Scorable:
+def prepare(task: Task, gold: Sequence[Row], predictions: Predictions, parser: str) -> Scorable:
     """Matches answers to gold rows and parses both. Raises EcgError where no answer fits the gold."""
     rows = [item for item in gold if item.id in predictions.answers]
     if not rows:
@@ -127,7 +128,7 @@ def prepare(task: Task, gold: Sequence[Item], predictions: Predictions, parser: 
 
 def score(
     task: Task,
-    gold: Sequence[Item],
+    gold: Sequence[Row],
     predictions: Predictions,
     parser: str = "pulse",
     replicates: int = REPLICATES,
@@ -270,7 +271,7 @@ class Difference:
 
 def compare(
     task: Task,
-    gold: Sequence[Item],
+    gold: Sequence[Row],
     a: Predictions,
     b: Predictions,
     parser: str = "pulse",

@@ -15,10 +15,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.bench.gold import Item, Predictions, load_gold, load_predictions
+from ecgvlm.bench.gold import Predictions, load_gold, load_predictions
 from ecgvlm.bench.score import Score, compare, score
 from ecgvlm.bench.task import Task, load_task
 from ecgvlm.errors import EcgError
+from ecgvlm.instruct.row import Row
 
 FIGURES = {
     "labels": ("f1", "auc", "auroc", "hl", "anls"),
@@ -40,7 +41,7 @@ class Run:
     backend: str
     model: str
     control: str
-    gold: list[Item]
+    gold: list[Row]
     predictions: Predictions
     rows: int
     of: int
@@ -54,7 +55,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Row:
+class Line:
     """One line of a table. figures: x 100, name -> (value, low, high); low and high are None in published
     rows.
 
@@ -95,7 +96,7 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     return runs
 
 
-def published_rows(tasks: Sequence[str]) -> list[Row]:
+def published_rows(tasks: Sequence[str]) -> list[Line]:
     """Published figures of these tasks (x 100, without intervals)."""
     text = (resources.files("ecgvlm.bench") / "published.csv").read_text("utf-8")
     rows = []
@@ -103,16 +104,16 @@ def published_rows(tasks: Sequence[str]) -> list[Row]:
         if line["task"] in tasks:
             names = ("f1", "auc", "hl", "accuracy", "judge")
             figures: Figures = {k: (float(line[k]), None, None) for k in names if line[k]}
-            rows.append(Row(line["task"], line["system"], f"published, {line['source']}", figures))
+            rows.append(Line(line["task"], line["system"], f"published, {line['source']}", figures))
     return rows
 
 
 def leaderboard(
     runs: Sequence[Run], parser: str = "pulse", replicates: int = 1000, seed: int = 0
-) -> list[Row]:
+) -> list[Line]:
     """Published rows, then measured ones, of every task that a run is on."""
     tasks = list(dict.fromkeys(run.task.name for run in runs))
-    rows: list[Row] = []
+    rows: list[Line] = []
     for name in tasks:
         rows += published_rows([name])
         here = [run for run in runs if run.task.name == name]
@@ -124,7 +125,7 @@ def leaderboard(
     return rows
 
 
-def _measured(run: Run, s: Score, better: tuple[str, ...]) -> Row:
+def _measured(run: Run, s: Score, better: tuple[str, ...]) -> Line:
     figures: Figures = {}
     for name in FIGURES[run.task.kind]:
         value = s.figures.get(name, math.nan)
@@ -136,7 +137,9 @@ def _measured(run: Run, s: Score, better: tuple[str, ...]) -> Row:
             judged = json.loads((run.folder / path).read_text("utf-8"))
             low, high = judged["ci95"][name]
             figures[name] = (100 * judged[name], 100 * low, 100 * high)
-    return Row(run.task.name, run.system, "measured", figures, s.n, s.unparsed, s.failures, s.missing, better)
+    return Line(
+        run.task.name, run.system, "measured", figures, s.n, s.unparsed, s.failures, s.missing, better
+    )
 
 
 def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed: int) -> tuple[str, ...]:
@@ -146,10 +149,10 @@ def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed:
     if run.task.kind not in {"labels", "choice", "options"}:
         return ()
     figure = FIGURES[run.task.kind][0]
-    mine = {i.id: i.golds for i in run.gold}
+    mine = {i.id: i.answers for i in run.gold}
     beaten = []
     for other in others:
-        if other is run or not {i.id: i.golds for i in other.gold}.items() & mine.items():
+        if other is run or not {i.id: i.answers for i in other.gold}.items() & mine.items():
             continue
         both = compare(run.task, run.gold, run.predictions, other.predictions, parser, replicates, seed)
         d = next((d for d in both if d.figure == figure), None)
@@ -158,13 +161,13 @@ def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed:
     return tuple(beaten)
 
 
-def columns(rows: Sequence[Row]) -> list[str]:
+def columns(rows: Sequence[Line]) -> list[str]:
     """Figures that any of the rows has, in the order of `FIGURES`."""
     order = ("f1", "auc", "auroc", "hl", "anls", "accuracy", "facts_f1", "judge")
     return [name for name in order if any(name in row.figures for row in rows)]
 
 
-def _cell(row: Row, name: str) -> str:
+def _cell(row: Line, name: str) -> str:
     if name not in row.figures:
         return ""
     value, low, high = row.figures[name]
@@ -178,7 +181,7 @@ def _cell(row: Row, name: str) -> str:
 _COUNTS = ("n", "unparsed", "failures", "missing")
 
 
-def _grid(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+def _grid(rows: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     names = columns(rows)
     head = ["system", "source", *names, *_COUNTS, "significantly better than"]
     body = [
@@ -191,14 +194,14 @@ def _grid(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return head, body
 
 
-def _by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    tasks: dict[str, list[Row]] = {}
+def _by_task(rows: Sequence[Line]) -> dict[str, list[Line]]:
+    tasks: dict[str, list[Line]] = {}
     for row in rows:
         tasks.setdefault(row.task, []).append(row)
     return tasks
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def to_markdown(rows: Sequence[Line]) -> str:
     """One Markdown table a task; figures x 100, with 95% intervals."""
     parts = []
     for task, group in _by_task(rows).items():
@@ -209,7 +212,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[Line]) -> str:
     """One line a row; values and interval ends in columns of their own."""
     names = columns(rows)
     out = io.StringIO()
@@ -226,7 +229,7 @@ def to_csv(rows: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def to_html(rows: Sequence[Row]) -> str:
+def to_html(rows: Sequence[Line]) -> str:
     """A page that needs nothing else."""
     parts = []
     for task, group in _by_task(rows).items():

@@ -23,7 +23,8 @@ from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
 from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
-from ecgvlm.instruct.rows import PICTURES, Row
+from ecgvlm.instruct.row import Row
+from ecgvlm.instruct.rows import PICTURES
 from ecgvlm.instruct.splits import Parts
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.layouts import layout as known_layout

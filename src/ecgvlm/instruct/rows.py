@@ -4,47 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from ecgvlm.bench.gold import item_from_row
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import read_labels, read_table
 from ecgvlm.instruct.records import KINDS, ask, known_of_labels
+from ecgvlm.instruct.row import Row, row_from
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One picture with what is asked about it and the answers, turn by turn.
-
-    image: a file, the bytes of one, or None. metadata: subtask and type as in ECGInstruct; rows made by
-    `ecgvlm instruct build` also have kind, page, layout, patient, labels and unknown.
-    """
-
-    id: str
-    image: Path | bytes | None
-    turns: tuple[tuple[str, str], ...]
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    source: str = ""
-
-    def to_dict(self, image: str | dict | None) -> dict[str, Any]:
-        """The row in ECGInstruct's form; image is what stands for the picture."""
-        conversations = []
-        for i, (question, answer) in enumerate(self.turns):
-            conversations.append({"from": "human", "value": question if i else f"<image>\n{question}"})
-            conversations.append({"from": "gpt", "value": answer})
-        return {
-            "id": self.id,
-            "image": image,
-            "conversations": conversations,
-            "metadata": dict(self.metadata),
-            "source": self.source,
-        }
 
 
 def load_rows(
@@ -105,17 +76,10 @@ def _checked(make: Callable[[], Row], where: str, skipped: list[str] | None) -> 
 
 
 def _row(raw: dict[str, Any], root: Path) -> Row:
-    item = item_from_row(raw)
     image = raw.get("image") if raw.get("image") is not None else raw.get("image_path")
     if isinstance(image, dict):
         image = image["bytes"] if image.get("bytes") is not None else image["path"]
-    return Row(
-        item.id,
-        root / image if isinstance(image, str) else image,
-        tuple(zip(item.turns, item.golds)),
-        raw.get("metadata") or {},
-        raw.get("source") or "",
-    )
+    return replace(row_from(raw), image=root / image if isinstance(image, str) else image)
 
 
 def _check_picture(image: Path | bytes | None) -> None:

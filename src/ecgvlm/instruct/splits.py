@@ -21,7 +21,8 @@ from typing import Any
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, read_table
-from ecgvlm.instruct.rows import Row, load_rows
+from ecgvlm.instruct.row import Row
+from ecgvlm.instruct.rows import load_rows
 
 DEFAULT_PARTS = "train=0.8,valid=0.1,test=0.1"
 _ROWS = (".json", ".jsonl", ".parquet")

@@ -35,7 +35,7 @@ from sqlalchemy.pool import NullPool
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.instruct.records import ask, known_of_labels
-from ecgvlm.instruct.rows import Row
+from ecgvlm.instruct.row import Row
 from ecgvlm.reader import REPORT
 
 _MIGRATION_LOCK = 0x656367766C6D  # any number that no other program takes

@@ -23,7 +23,8 @@ from ecgvlm.files.image import load_image
 from ecgvlm.instruct import build
 from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import ask, known_of, printed
-from ecgvlm.instruct.rows import Row, load_rows
+from ecgvlm.instruct.row import Row
+from ecgvlm.instruct.rows import load_rows
 from ecgvlm.labels import LABELS
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.train.recipe import RowSource

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ecgvlm.errors import unreadable
-from ecgvlm.instruct.rows import Row
+from ecgvlm.instruct.row import Row
 from ecgvlm.labels import LABELS
 
 _NOTES = "store.json"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ecgvlm.bench.backends.base import Ask, Backend, Failure, Reply, Setup
-from ecgvlm.bench.gold import Item
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import UsageError
+from ecgvlm.instruct.row import Row
 
 __all__ = ["BACKENDS", "Ask", "Backend", "Failure", "Reply", "Setup", "make_backend"]
 
@@ -26,7 +26,7 @@ BACKENDS = {
 }
 
 
-def make_backend(name: str, task: Task, items: Sequence[Item], model: str | None = None, **options: Any):
+def make_backend(name: str, task: Task, items: Sequence[Row], model: str | None = None, **options: Any):
     """A backend by name; its libraries are imported here and not before. options: further fields of `Setup`.
 
     Raises UsageError where there is none of that name, or a library is missing.

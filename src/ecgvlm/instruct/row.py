@@ -1,0 +1,117 @@
+"""One row of instruction data or of a benchmark: a picture, what is asked about it, and the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ecgvlm.errors import unreadable
+
+# What a benchmark's row may say of its page beside its metadata.
+_BESIDE = ("age", "sex", "page", "layout", "licence")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture with what is asked about it and the answers (of a benchmark: the gold), turn by turn.
+
+    image: a file, the bytes of one, or None. metadata: subtask and type as in ECGInstruct; rows made by
+    `ecgvlm instruct build` also have kind, page, layout, patient, labels and unknown; those of a benchmark
+    patient, age, sex, page, layout and licence where its gold says so.
+    """
+
+    id: str
+    image: Path | bytes | None
+    turns: tuple[tuple[str, str], ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return tuple(question for question, _ in self.turns)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return tuple(answer for _, answer in self.turns)
+
+    @property
+    def question(self) -> str:
+        """The first question."""
+        return self.turns[0][0]
+
+    @property
+    def gold(self) -> str:
+        """The last answer."""
+        return self.turns[-1][1]
+
+    @property
+    def patient(self) -> str:
+        """Who it is about; "" where the row does not say."""
+        return str(self.metadata.get("patient") or "")
+
+    def image_bytes(self) -> bytes | None:
+        """The picture's file as it is, None where there is none. Raises EcgError where it cannot be read."""
+        if not isinstance(self.image, Path):
+            return self.image
+        try:
+            return self.image.read_bytes()
+        except OSError as error:
+            raise unreadable(self.image, error.strerror or str(error)) from None
+
+    def to_dict(self, image: str | dict | None) -> dict[str, Any]:
+        """The row in ECGInstruct's form; image is what stands for the picture."""
+        return {
+            "id": self.id,
+            "image": image,
+            "conversations": conversations(self.turns),
+            "metadata": dict(self.metadata),
+            "source": self.source,
+        }
+
+
+def conversations(turns: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Turns as ECGInstruct and ECGBench write them; "<image>" stands before the first question."""
+    said: list[dict[str, str]] = []
+    for question, answer in turns:
+        said.append({"from": "human", "value": question if said else f"<image>\n{question}"})
+        said.append({"from": "gpt", "value": answer})
+    return said
+
+
+def row_from(raw: Mapping[str, Any]) -> Row:
+    """A row of ECGInstruct or ECGBench (JSON or hub) without its picture.
+
+    Raises KeyError, TypeError or ValueError where it does not fit.
+    """
+    key = next((k for k in ("id", "question_id", "No") if raw.get(k) is not None), None)
+    if key is None:
+        raise KeyError("id")
+    asked, answered = [], []
+    for turn in raw["conversations"]:
+        if "question" in turn:
+            asked.append(_text(turn["question"]))
+            answered.append(_text(turn["answer"]))
+        elif turn["from"] == "human":
+            asked.append(_text(turn["value"]).replace("<image>", "").strip())
+        elif turn["from"] == "gpt":
+            answered.append(_text(turn["value"]))
+        else:
+            raise ValueError(f"conversations: from {turn['from']!r} is neither human nor gpt")
+    if not answered or len(asked) != len(answered):
+        raise ValueError(f"conversations: {len(asked)} questions and {len(answered)} answers")
+    metadata = {**(raw.get("metadata") or {}), **{k: raw[k] for k in _BESIDE if raw.get(k) is not None}}
+    patient = raw.get("patient", raw.get("patient_id"))
+    if patient not in (None, ""):
+        metadata["patient"] = str(patient)
+    return Row(str(raw[key]), None, tuple(zip(asked, answered)), metadata, raw.get("source") or "")
+
+
+def _text(value: object) -> str:
+    """A turn's text. ecgqa-test stores its turns one character at a time: joined."""
+    if isinstance(value, list):
+        return "".join(map(str, value))
+    if not isinstance(value, str):
+        raise ValueError(f"conversations: a turn must be text, not {type(value).__name__}")
+    return value
