@@ -105,7 +105,8 @@ def main() -> None:
     result = {
         "rows": ROWS, "groups": len(pages), "workers": arguments.workers,
         "file_mb": round(path.stat().st_size / 1e6),
-        "before_mb": round(empty), "store_opened_mb": round(stored), "training_peak_mb": round(peak), "seconds_to_write_the_store": round(written), "batches": groups,
+        "before_mb": round(empty), "store_opened_mb": round(stored), "training_peak_mb": round(peak),
+        "seconds_to_write_the_store": round(written), "batches": groups,
         "cores": os.cpu_count(),
     }  # fmt: skip
     write_text(Path(__file__).parent / "results/rows.json", json.dumps(result, indent=1) + "\n")
