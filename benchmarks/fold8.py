@@ -248,12 +248,13 @@ def main() -> None:
     )
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--runs", type=Path, default=Path("runs/fold8"))
+    parser.add_argument("--limit", type=int, help="records of each task, drawn by chance; all by default")
     args = parser.parse_args()
     golds: dict[str, list[Row]] = {}
     for name in TASKS:
         task, folder = load_task(name), args.runs / "set"
         if not (folder / f"{name}.json").exists():
-            rows = build_task(task, args.records, folder, folds=[8], licence="CC BY 4.0")
+            rows = build_task(task, args.records, folder, folds=[8], limit=args.limit, licence="CC BY 4.0")
             print(f"{name}: {rows} pages", flush=True)
         golds[name] = load_gold(folder / f"{name}.json")
     reader = OnceReader(args.runs / "looks.pickle")

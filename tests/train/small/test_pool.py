@@ -50,6 +50,8 @@ def test_pool_joins_labels_and_leaves_open_what_estimated_levels_cannot_tell(rec
     making.make_shards(making.simulated_jobs(1, "mask", 5)[:3], tmp_path / "simulated")
     pool = making.load_pool([tmp_path / "mask", tmp_path / "simulated"], records)
     assert sorted(pool.name[pool.real]) == ["1", "1", "2", "2"]  # none of the locked fold
+    again = making.load_pool([tmp_path / "mask", tmp_path / "simulated"], records)  # kept measurements
+    assert np.array_equal(again.numbers, pool.numbers, equal_nan=True)
     first, second = (pool.target[pool.name == name][0] for name in "12")
     normal, voltage = LABELS.index("NORM"), [LABELS.index(label) for label in making.BY_VOLTAGE]
     assert (first[normal], second[normal]) == (1, 0)

@@ -270,7 +270,7 @@ def group_of(patient: str) -> int:
 
 def _measured(shard: Path) -> dict[str, np.ndarray]:
     code = "".join(inspect.getsource(module) for module in (measuring, findings))
-    path = shard.with_suffix(f".{hashlib.sha256(code.encode()).hexdigest()[:8]}.npz")
+    path = shard.with_name(f"measured-{hashlib.sha256(code.encode()).hexdigest()[:8]}-{shard.name}")
     if not path.exists():
         with np.load(shard) as kept:
             column = {key: kept[key] for key in ("name", "fold", "kind", "labels")}
