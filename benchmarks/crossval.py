@@ -93,8 +93,9 @@ def judged(
         text = answers.close(judgements[i], options, "; ")
         said[key] = Prediction(key, text, label_scores(dict(judgements[i].probabilities), task.labels))
     found = score(task, items, Predictions(said, 0, 0), "pulse").to_dict()
-    kept_figures = ("n", "patients", "f1", "auc", "auroc", "hl", "ci95", "per_class", "calibration")
-    return {name: found.get(name) for name in kept_figures}
+    names = ("n", "patients", "f1", "auc", "auroc", "hl", "ci95", "per_class")
+    calibration = {name: found["calibration"][name] for name in ("ece", "ece_by_chance", "brier")}
+    return {name: found.get(name) for name in names} | {"calibration": calibration}
 
 
 def views(kept: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:

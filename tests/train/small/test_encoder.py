@@ -116,7 +116,19 @@ def test_no_group_is_judged_by_what_saw_it(pool, tmp_path, monkeypatch):
     kept = {}
     for name, target in (("a", halves.target), ("b", other)):
         monkeypatch.setattr(training, "load_pool", lambda *_, t=target: replace(halves, target=t))
-        words = ["encoder", "--pool", "x", "--records", "x", "--out", tmp_path / name, "--epochs", 1]
+        words = [
+            "encoder",
+            "--pool",
+            "x",
+            "--records",
+            "x",
+            "--out",
+            tmp_path / name,
+            "--epochs",
+            1,
+            "--members",
+            1,
+        ]
         monkeypatch.setattr("sys.argv", [str(word) for word in words])
         training.main()
         kept[name] = np.load(tmp_path / name / "out_of_fold.npz")

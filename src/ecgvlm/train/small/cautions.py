@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit
 
 from ecgvlm.judge.cautions import (
     FROM_TWO,
@@ -167,8 +166,7 @@ def judged(run: Path, pages: Pool) -> tuple[np.ndarray, Mapping[str, float]]:
     """[n, labels] calibrated out-of-fold probabilities of the pages; the thresholds of the labels."""
     kept, card = np.load(run / "out_of_fold.npz"), json.loads((run / "encoder.json").read_text())
     place = {key: i for i, key in enumerate(zip(kept["name"], kept["kind"]))}
-    logits = kept["logits"][[place[key] for key in zip(pages.name, pages.kind)]]
-    p = expit(np.array(card["slope"]) * logits + np.array(card["offset"]))
+    p = kept["probabilities"][[place[key] for key in zip(pages.name, pages.kind)]]
     return p, dict(zip(LABELS, card["thresholds"]))
 
 

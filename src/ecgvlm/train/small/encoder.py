@@ -434,13 +434,13 @@ def main() -> None:
         logits[judged, 0] = network_logits(nets[-1], own)
         logits[judged, 1] = tree_logits(trees, own.beat, own.numbers)
     logits, pages = logits[pool.real], pool.where(pool.real)
-    columns = ("target", "fold", "group", "name", "kind", "estimated")
-    kept = {name: getattr(pages, name) for name in columns}
-    np.savez(args.out / "out_of_fold.npz", logits=logits, **kept)
     slopes, offset = calibrate(logits, pages.target)
     slope, share = slopes.sum(0), slopes[1] / slopes.sum(0)
     export(Ensemble(nets), grown(pool, args.out / "trees.onnx"), share, args.out / "encoder.onnx")
     p = expit((slopes * logits).sum(1) + offset)
+    columns = ("target", "fold", "group", "name", "kind", "estimated")
+    kept = {name: getattr(pages, name) for name in columns}
+    np.savez(args.out / "out_of_fold.npz", logits=logits, probabilities=p, **kept)
     thresholds = best_thresholds(p, pages.target)
     found = sensitive(p, pages.target, thresholds)
     write_card(args.out / "encoder.json", args.name, slope, offset, thresholds, found)
