@@ -126,8 +126,6 @@ def test_no_group_is_judged_by_what_saw_it(pool, tmp_path, monkeypatch):
             tmp_path / name,
             "--epochs",
             1,
-            "--members",
-            1,
         ]
         monkeypatch.setattr("sys.argv", [str(word) for word in words])
         training.main()
