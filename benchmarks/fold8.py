@@ -76,7 +76,7 @@ class OnceReader(Reader):
         )
         self._version = hashlib.sha256(code).hexdigest()
         self._kept = kept
-        self._known: dict[str, _Looked | EcgError] = {}
+        self._known: dict[tuple[str, str], _Looked | EcgError] = {}
         if kept.exists():  # our own file of this folder
             version, known = pickle.loads(kept.read_bytes())
             self._known = known if version == self._version else {}
@@ -84,11 +84,11 @@ class OnceReader(Reader):
     def keep(self) -> None:
         self._kept.write_bytes(pickle.dumps((self._version, self._known)))
 
-    def look(self, source, name=None):
-        key = hashlib.sha256(source).hexdigest()
+    def look(self, source, name=None, sensitivity=None, criteria="definitions"):
+        key = hashlib.sha256(source).hexdigest(), criteria
         if key not in self._known:
             try:
-                seen = super().look(source, name)
+                seen = super().look(source, name, sensitivity, criteria)
                 self._known[key] = _Looked(seen.evidence, seen.page.measurements)
             except EcgError as error:
                 self._known[key] = EcgError(error.code, error.message)
@@ -132,7 +132,7 @@ class Rules:
 
     def ask(self, ask: Ask) -> Reply:
         try:
-            looked = self._reader.look(ask.image)
+            looked = self._reader.look(ask.image, criteria="code15")
         except EcgError as error:
             return Reply(f"Not readable: {error.message}")
         held = rules(looked.measurements)
@@ -147,12 +147,13 @@ def _code15(evidence: Evidence) -> str:
     return answers.close(evidence, options, "; ")
 
 
-def of_signal(record: Record, findings: FindingsModel) -> Evidence:
+def of_signal(record: Record, findings: FindingsModel, criteria: str = "ptbxl") -> Evidence:
     """What the record itself tells, never printed."""
     step = record.fs / FS
     if step != round(step):
         raise ValueError(f"{record.source}: {record.fs} Hz is no multiple of {FS} Hz")
-    return findings.judge(record.signal[:, :: round(step)], measure(record.signal, record.fs))
+    leads, measurements = record.signal[:, :: round(step)], measure(record.signal, record.fs)
+    return findings.judge(leads, measurements, criteria)
 
 
 class Signal(Ecgvlm):
@@ -161,12 +162,13 @@ class Signal(Ecgvlm):
     name = "original signal"
 
     def __init__(self, task: Task, reader: OnceReader, records: dict[str, Record]):
-        super().__init__(task, SimpleNamespace(judge=reader.judge, words=reader.words))
+        super().__init__(Setup(task), SimpleNamespace(judge=reader.judge, words=reader.words))
         self._records = records
 
     def ask(self, ask: Ask) -> Reply:
-        evidence = replace(of_signal(self._records[_record_of(ask.id)], self._reader.judge), layout="12x1")
-        self._reader.look = lambda image: SimpleNamespace(evidence=evidence)
+        record = self._records[_record_of(ask.id)]
+        evidence = replace(of_signal(record, self._reader.judge, self._criteria), layout="12x1")
+        self._reader.look = lambda image, criteria: SimpleNamespace(evidence=evidence)
         return super().ask(ask)
 
 
