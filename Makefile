@@ -42,7 +42,7 @@ bench: .venv/dev.stamp
 	touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable ".[dev,train,bench,serve,batch]"
+	$(PIP) --editable ".[dev,train,bench,serve,batch,heif]"
 	touch $@ .venv/base.stamp
 
 clean:

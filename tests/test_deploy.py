@@ -1,5 +1,6 @@
 """What ships under deploy/ passes its linters, and names only what there is."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -80,3 +81,18 @@ def test_unit_passes_systemd(tmp_path):
 
 def test_a_stop_reaches_the_server_before_its_workers():
     assert "KillMode=mixed" in (DEPLOY / "ecgvlm.service").read_text().splitlines()
+
+
+def test_the_container_installs_what_is_pinned_and_hashed():
+    """requirements.lock holds a hash a package, the versions of constraints.txt, and all that the SBOM
+    lists."""
+    lines = (DEPLOY / "requirements.lock").read_text().splitlines()[1:]
+    locked = [re.fullmatch(r"([\w.-]+)==(\S+) --hash=sha256:([0-9a-f]{64})", line) for line in lines]
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
+    plain = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins.items()}
+    assert all(plain[re.sub(r"[-_.]+", "-", match[1]).lower()] == match[2] for match in locked)
+    parts = json.loads((DEPLOY / "sbom.cdx.json").read_text())["components"]
+    assert [(part["name"], part["hashes"][0]["content"]) for part in parts] == [(m[1], m[3]) for m in locked]
+    assert "--require-hashes" in (DEPLOY / "Dockerfile").read_text()
+    assert "pillow" in plain
+    assert not any("heif" in match[1].lower() for match in locked)  # GPL: an extra of its own

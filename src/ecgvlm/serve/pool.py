@@ -20,7 +20,7 @@ from ecgvlm.errors import EcgError
 
 # Workers are forked from a small process that has imported what they need: no threads, sockets or requests.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOAD = ["ecgvlm.serve.work", "ecgvlm.files.dicom", "pypdfium2", "pillow_heif"]
+_PRELOAD = ["ecgvlm.serve.work", "ecgvlm.files.image", "pypdfium2", "pillow_heif"]
 _LOOK = signal.SIGUSR1  # tells a worker to look whether its job has been called off
 
 
