@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from pages import blank, page
 from PIL import Image
 from typer.testing import CliRunner
 
-from ecgvlm import cli, worker
+from ecgvlm import cli, reader, worker
 from ecgvlm.digitize import FS, Digitizer
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files import bounded
@@ -456,3 +457,37 @@ def test_main_says_errors_in_one_line(tmp_path):
         "",
         f"ecgvlm: {tmp_path}/no.png: no such file\n",
     )
+
+
+class OneFinding:
+    """A reader that finds atrial fibrillation where the page's name says so, and answers a question a
+    line."""
+
+    def __init__(self, answer: Answer):
+        self.evidence, self.words = answer.evidence, self
+
+    def look(self, content, name: str):
+        p = dict(self.evidence.probabilities) | {"AF": 0.97 if "af" in Path(name).stem else 0.01}
+        return SimpleNamespace(evidence=replace(self.evidence, probabilities=p))
+
+    def converse(self, evidence, question: str, before):
+        return f"heard\n{question}", before
+
+
+def test_compare(run, monkeypatch, answer, picture, tmp_path):
+    monkeypatch.setattr(reader, "Reader", lambda: OneFinding(answer))
+    later = tmp_path / "af.png"
+    later.write_bytes(picture.read_bytes())
+    status, out, _ = run("compare", "--json", picture, later)
+    found = json.loads(out)
+    assert (status, found["ok"], found["changed"], found["appeared"]) == (0, True, True, ["AF"])
+    assert "atrial fibrillation" in found["text"]
+    assert run("compare", picture, later)[1].strip() == found["text"]
+    status, out, _ = run("compare", "--json", picture, tmp_path / "no.png")
+    assert (status, json.loads(out)["error"]["code"]) == (1, "unreadable_file")
+
+
+def test_chat_answers_a_line_with_a_line(run, monkeypatch, answer, picture):
+    monkeypatch.setattr(reader, "Reader", lambda: OneFinding(answer))
+    result = CliRunner().invoke(cli.app, ["chat", str(picture)], input="One?\n\nTwo?\n")
+    assert result.stdout.splitlines() == ["heard One?", "heard Two?"]

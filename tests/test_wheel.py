@@ -84,6 +84,6 @@ def test_every_command_says_what_it_needs(installed):
     """Commands of extras that are not installed end with one line that names the extra."""
     for words in (["batch", str(ROOT / "examples"), "-o", "out"], ["serve"]):
         said = ecgvlm(installed, *words)
-        assert said.returncode == 1
+        assert said.returncode == 2
         assert f"ecgvlm[{words[0]}]" in said.stderr
         assert len(said.stderr.splitlines()) == 1

@@ -198,15 +198,13 @@ def digitize(
     """Turn the traces on a page (of several, the first) into twelve leads in mV; a record is copied as it
     is."""
     from ecgvlm.digitize import Digitizer
-    from ecgvlm.errors import EcgError
+    from ecgvlm.errors import UsageError
     from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.files.csv import write_csv
     from ecgvlm.record import Record
 
     if output.resolve() == image.resolve():
-        raise EcgError(
-            "unsupported_format", f"{output}: is the picture itself; name another file for the leads"
-        )
+        raise UsageError(f"{output}: is the picture itself; name another file for the leads")
     with BoundedDecoder() as decoder:
         content = decoder.open(image)[0].load()
     if isinstance(content, Record):
@@ -264,15 +262,13 @@ def simulate(
     """Simulate a 10-s 12-lead ECG with a condition."""
     import numpy as np
 
-    from ecgvlm.errors import EcgError
+    from ecgvlm.errors import UsageError
     from ecgvlm.files.csv import write_csv
     from ecgvlm.simulate import CONDITIONS, random_simulation
     from ecgvlm.simulate import simulate as simulated
 
     if condition not in CONDITIONS:
-        raise EcgError(
-            "unsupported_format", f"condition {condition!r} is unknown; choose from {', '.join(CONDITIONS)}"
-        )
+        raise UsageError(f"condition {condition!r} is unknown; choose from {', '.join(CONDITIONS)}")
     record, _ = simulated(random_simulation(np.random.default_rng(seed), condition), seed)
     write_csv(record, output)
 
@@ -299,18 +295,16 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the web page and the HTTP API."""
-    from ecgvlm.errors import EcgError
+    from ecgvlm.errors import UsageError
 
     try:
         from ecgvlm.serve.access import add_key
         from ecgvlm.serve.run import run
     except ImportError as error:
-        raise EcgError(
-            "unsupported_format", f'serving needs more packages: pip install "ecgvlm[serve]" ({error})'
-        ) from error
+        raise UsageError(f'serving needs more packages: pip install "ecgvlm[serve]" ({error})') from error
     if new_key is not None:
         if keys is None:
-            raise EcgError("unsupported_format", "--new-key needs --keys FILE")
+            raise UsageError("--new-key needs --keys FILE")
         print(add_key(keys, new_key))
         return
     run(host, port, keys, store, days, redact, workers)
@@ -352,14 +346,12 @@ def batch(
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    from ecgvlm.errors import EcgError
+    from ecgvlm.errors import UsageError
 
     try:
         from ecgvlm.batch import Progress, read_batch
     except ImportError as error:
-        raise EcgError(
-            "unsupported_format", f"batches need {error.name}: pip install 'ecgvlm[batch]'"
-        ) from error
+        raise UsageError(f"batches need {error.name}: pip install 'ecgvlm[batch]'") from error
 
     console = Console(stderr=True)
     columns = (
@@ -382,6 +374,54 @@ def batch(
     if done.passed_over:
         some = ", ".join(done.passed_over[:5]) + (" ..." if len(done.passed_over) > 5 else "")
         print(f"{len(done.passed_over):,} files were passed over, neither picture nor record: {some}")
+
+
+@app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="The earlier ECG of a patient.")],
+    new: Annotated[Path, typer.Argument(help="The later one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """Say what changed between two ECGs of one patient, beyond the error of measuring."""
+    from ecgvlm.errors import EcgError
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.reader import Reader
+    from ecgvlm.words.compare import compare as compared
+    from ecgvlm.words.compare import described
+
+    try:
+        with BoundedDecoder() as decoder:
+            pages = [decoder.open(file)[0].load() for file in (old, new)]
+        reader = Reader()
+        found = compared(*(reader.look(page, str(file)).evidence for page, file in zip(pages, (old, new))))
+    except EcgError as error:
+        if not as_json:
+            raise
+        print(json.dumps({"ok": False, "error": {"code": error.code, "message": error.message}}))
+        raise typer.Exit(1) from None
+    text = described(found)
+    if as_json:
+        print(json.dumps({"ok": True, "old": str(old), "new": str(new), "text": text, **found.to_dict()}))
+    else:
+        print(text)
+
+
+@app.command()
+def chat(image: Annotated[Path, typer.Argument(help="Picture or record of a 12-lead ECG.")]) -> None:
+    """Answer questions about one page: one a line on standard input, an answer a line."""
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.reader import Reader
+    from ecgvlm.show.plain import plain
+    from ecgvlm.words.dialogue import Conversation
+
+    with BoundedDecoder() as decoder:
+        page = decoder.open(image)[0].load()
+    reader, said = Reader(), Conversation()
+    evidence = reader.look(page, str(image)).evidence
+    for line in sys.stdin:
+        if question := line.strip():
+            answer, said = reader.words.converse(evidence, question, said)
+            print(plain(" ".join(answer.split())), flush=True)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.csv import csv_text
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
+from ecgvlm.words.compare import compare, described
 
 REVISIONS = ("2025-06-18", "2025-03-26", "2024-11-05")
 _NOT_FOUND, _INVALID, _NO_JSON = -32601, -32602, -32700  # of JSON-RPC
@@ -56,6 +57,12 @@ class Server:
                 {"path": _PATH, "question": {"type": "string", "description": "What to ask about it."}},
                 ("path",),
                 self._read,
+            ),
+            "compare_ecgs": Tool(
+                "What changed between two ECGs of one patient, beyond the error of measuring.",
+                {"old": _PATH, "new": _PATH},
+                ("old", "new"),
+                self._compare,
             ),
             "digitise_ecg": Tool(
                 "The twelve leads of an ECG in mV as CSV: time_s,I,II,...,V6.",
@@ -125,6 +132,11 @@ class Server:
 
     def _read(self, path: str, question: str | None = None) -> dict[str, Any]:
         return self._answer(path, question).to_dict()
+
+    def _compare(self, old: str, new: str) -> dict[str, Any]:
+        evidence = [self._reader.look(self._decoder.open(path)[0], path).evidence for path in (old, new)]
+        found = compare(*evidence)
+        return {"text": described(found), **found.to_dict()}
 
     def _digitise(self, path: str) -> str:
         content = self._decoder.open(path)[0].load()

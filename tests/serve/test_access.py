@@ -2,7 +2,7 @@
 
 import pytest
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.serve.access import Keys, Owner, add_key
 from ecgvlm.serve.run import is_loopback, run
 
@@ -17,7 +17,7 @@ def test_keys_are_kept_as_hashes(tmp_path):
     assert Keys.load(file).owner("") is None
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "ward abc\n", "ward abc many\n"])
+@pytest.mark.parametrize("text", ["", "# nothing\n", "ward abc\n", "ward abc many\n", "ward abc 0\n"])
 def test_bad_key_files(tmp_path, text):
     file = tmp_path / "keys"
     file.write_text(text)
@@ -28,7 +28,7 @@ def test_bad_key_files(tmp_path, text):
 
 @pytest.mark.parametrize("name", ["", "two words", "a\nb", "../x", "x" * 50])
 def test_bad_names(tmp_path, name):
-    with pytest.raises(EcgError):
+    with pytest.raises(UsageError):
         add_key(tmp_path / "keys", name)
 
 
@@ -52,12 +52,12 @@ def test_loopback(host, own):
 
 
 def test_other_machines_need_a_key():
-    with pytest.raises(EcgError, match="--keys"):
+    with pytest.raises(UsageError, match="--keys"):
         run("0.0.0.0", 0)
 
 
 def test_a_port_in_use():
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(EcgError, match="cannot serve"):
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(UsageError, match="cannot serve"):
         run("127.0.0.1", other.getsockname()[1])

@@ -14,7 +14,7 @@ from sqlalchemy import event, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.rows import load_rows
 from ecgvlm.serve.store import Base, Read, Store
 
@@ -140,9 +140,9 @@ def test_opened_again(url):
     "url", ["nonsense", "mysql://localhost/x", "sqlite:////no/such/folder/x.db", "postgresql://127.0.0.1:1/x"]
 )
 def test_bad_urls(url):
-    with pytest.raises(EcgError) as error:
+    with pytest.raises((EcgError, UsageError)) as error:
         Store(url)
-    assert "\n" not in error.value.message
+    assert "\n" not in str(error.value)
 
 
 def test_passwords_are_not_told():

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.errors import UsageError, unreadable
 
 PER_MINUTE = 120
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -76,11 +76,12 @@ class Keys:
 def add_key(path: Path, name: str, per_minute: int = PER_MINUTE) -> str:
     """Makes a key, appends its hash to a file that only its owner may read, and returns it.
 
-    The key itself is kept nowhere. Raises EcgError where the name is no plain word, or the file cannot be
+    The key itself is kept nowhere. Raises UsageError where the name is no plain word, EcgError where the
+    file cannot be
     written.
     """
     if not _NAME.fullmatch(name):
-        raise EcgError("unsupported_format", f"{name!r}: a key's name is 1 to 40 letters, digits, _ . or -")
+        raise UsageError(f"{name!r}: a key's name is 1 to 40 letters, digits, _ . or -")
     key = f"ecg_{secrets.token_urlsafe(32)}"
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.app import create_app
 from ecgvlm.serve.connection import Connection, Seldom, raise_limits
@@ -30,12 +30,11 @@ def run(
 ) -> None:
     """Serves until SIGTERM or SIGINT, which let requests at work end first.
 
-    Raises EcgError where other machines could reach the server without a key, or the port cannot be used.
+    Raises UsageError where other machines could reach the server without a key, or the port cannot be used.
     """
     local = is_loopback(host)
     if not local and keys is None:
-        raise EcgError(
-            "unsupported_format",
+        raise UsageError(
             f"{host} can be reached by others: give --keys FILE (make a key with --new-key NAME --keys FILE)",
         )
     settings = Settings(
@@ -71,7 +70,7 @@ def is_loopback(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host, None)
     except OSError as error:
-        raise EcgError("unsupported_format", f"{host}: no such address") from error
+        raise UsageError(f"{host}: no such address") from error
     return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_loopback for entry in found)
 
 
@@ -80,4 +79,4 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port)[0][0]
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        raise EcgError("unsupported_format", f"cannot serve at {host}, port {port} ({error})") from error
+        raise UsageError(f"cannot serve at {host}, port {port} ({error})") from error

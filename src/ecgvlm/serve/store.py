@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, mapped_colum
 from sqlalchemy.pool import NullPool
 
 from ecgvlm.atomic import write_file
-from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.errors import UsageError, unreadable
 from ecgvlm.instruct.records import ask, known_of_labels
 from ecgvlm.instruct.row import Row
 from ecgvlm.reader import REPORT
@@ -234,7 +234,7 @@ def _engine(url: str, create: bool) -> Engine:
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-            raise EcgError("unsupported_format", "a store is sqlite:///FILE or postgresql://HOST/NAME")
+            raise UsageError("a store is sqlite:///FILE or postgresql://HOST/NAME")
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
                 _own(Path(parsed.database), create)
@@ -247,7 +247,7 @@ def _engine(url: str, create: bool) -> Engine:
             return engine
         return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     except (ArgumentError, ImportError) as error:
-        raise EcgError("unsupported_format", f"not a store's URL ({error})") from error
+        raise UsageError(f"not a store's URL ({error})") from error
 
 
 def _own(path: Path, create: bool) -> None:
