@@ -45,12 +45,16 @@ class When:
 
 @dataclass(frozen=True)
 class Rule:
-    """The definition of one finding. by: "numbers" or "shape", see the table."""
+    """The definition of one finding. by: "numbers" or "shape", see the table.
+
+    normal_from: the heart rate from which on an ECG with the finding may still be normal.
+    """
 
     code: str
     by: str
     threshold: float
     when: tuple[When, ...]
+    normal_from: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def _rule(code: str, entry: Mapping) -> Rule:
         entry["by"],
         float(entry.get("threshold", 0.5)),
         tuple(_when(code, condition) for condition in entry.get("when", ())),
+        entry.get("normal_from"),
     )
 
 
@@ -155,7 +160,8 @@ def _assess(code: str, when: When, fact: Fact, point: str, person: Person) -> Cr
     if fact.value is not None and limit is not None:
         distance = fact.value - limit if when.way in ("least", "above") else limit - fact.value
         met = distance > 0 or (distance == 0 and when.way in ("least", "most"))
-        sure = _probability(distance, fact.error, met)
+        sure = _probability(distance, fact.error) if fact.error > 0 else float(met)
+        sure = max(sure, 0.5) if met else min(sure, 0.499)  # at the limit itself, too
     value, shown = fact.value, limit
     if when.fact.startswith("network."):  # a margin means nothing to a reader
         value, shown = (None, None) if fact.value is None else (1 / (1 + math.exp(-fact.value)), None)
@@ -174,10 +180,8 @@ def _assess(code: str, when: When, fact: Fact, point: str, person: Person) -> Cr
     )
 
 
-def _probability(distance: float, error: float, met: bool) -> float:
+def _probability(distance: float, error: float) -> float:
     """That the true distance is positive: the measured one with a normal error."""
-    if error <= 0:
-        return 1.0 if met else 0.0
     return 0.5 * (1 + math.erf(distance / error / math.sqrt(2)))
 
 

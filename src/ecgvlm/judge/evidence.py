@@ -35,6 +35,12 @@ CAUTIONS = {
     "unsure": "the findings are a close call, so have a specialist read it",
 }
 _NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
+# A measurement beyond its limit of normal -> the findings of which one then stands behind it.
+_WIDE = ("RBBB", "LBBB", "IVCD", "WPW", "PACE", "VT", "IVR", "AVB3", "CD")
+BEHIND: dict[tuple[str, str], tuple[str, ...]] = {
+    ("pr_ms", "low"): ("SHORTPR", "WPW"), ("pr_ms", "high"): ("1dAVb", "HAVB"), ("qrs_ms", "high"): _WIDE,
+    ("qtc_ms", "low"): ("SQT",), ("qtc_ms", "high"): ("LQT",),
+}  # fmt: skip
 HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
 POOR_QUALITY = 0.5
 _MARGIN_STEP, _MARGIN_CLIP = 0.5, 6.0
@@ -131,6 +137,11 @@ class Evidence:
         value = self.measurements[measurement]
         assert value is not None
         return MEASUREMENTS[measurement].place(value)
+
+    def borderline(self, measurement: str) -> bool:
+        """Whether a measurement lies beyond its limit, but not so far that a finding follows from it."""
+        behind = BEHIND.get((measurement, self.limit(measurement)))
+        return bool(self.criteria) and behind is not None and not set(behind) & set(self.findings)
 
     @property
     def regularity(self) -> str:

@@ -52,7 +52,9 @@ def decide(
         elif (sure := holds(weighed[code])) is not None:
             probabilities[code], limits[code] = sure, _threshold(rule, thresholds, usual)
     probabilities = one_of_each(probabilities, limits)
-    if any(p >= limits[code] for code, p in probabilities.items() if code not in UNREMARKABLE):
+    found = {code for code, p in probabilities.items() if p >= limits[code]}
+    abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
+    if abnormal or any(criterion.met is False for criterion in weighed["NORM"]):
         probabilities["NORM"] = min(probabilities["NORM"], 0.99 * limits["NORM"])
     order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
     return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
@@ -63,3 +65,9 @@ def _threshold(rule: Rule, thresholds: Mapping[str, float], usual: Mapping[str, 
     if usual is None or rule.code not in usual:
         return rule.threshold
     return min(rule.threshold, rule.threshold * thresholds[rule.code] / usual[rule.code])
+
+
+def _harmless(code: str, facts: Mapping[str, Fact]) -> bool:
+    """Whether a normal ECG may have this finding at its heart rate."""
+    rule, rate = rules().get(code), facts["heart_rate_bpm"].value
+    return rule is not None and rule.normal_from is not None and rate is not None and rate >= rule.normal_from

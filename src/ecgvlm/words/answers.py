@@ -101,6 +101,8 @@ def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
 
 def _place(evidence: Evidence, name: str, w: Words) -> str:
     side = evidence.limit(name)
+    if evidence.borderline(name):
+        return w.name("places", "borderline")
     return w.name("places", "normal") if side == "normal" else w.name(side, name)
 
 

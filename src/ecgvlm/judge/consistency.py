@@ -1,0 +1,84 @@
+"""Contradictions inside one answer: between its report, its findings and its measurements.
+
+The answer is the contract's JSON object, in English, at a working point of definitions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+from ecgvlm.judge.evidence import BEHIND
+from ecgvlm.labels import EXCLUSIVE, FINDINGS, KINDS, UNREMARKABLE, WITHOUT_PR, in_group
+
+_DENIALS = {
+    "No conduction disturbance": in_group("conduction"),
+    "No evidence of hypertrophy": in_group("hypertrophy"),
+    "No evidence of infarction": in_group("infarction"),
+    "No ST-T changes": in_group("repolarization"),
+    "No premature complexes": ("PVC", "PAC", "BIGEM", "TRIGEM"),
+}
+_STATED = {  # sentence -> the finding that must stand behind it
+    r"\bST elevation in ": "STE", r"\bST depression in ": "STD", r"\bT wave inversion in ": "TINV",
+    r"Left axis deviation": "LAD", r"Right axis deviation": "RAD",
+}  # fmt: skip
+# How reports call a measurement beyond its limit.
+_CALLED = {
+    ("pr_ms", "high"): r"PR \d+ ms \(prolonged\)", ("pr_ms", "low"): r"PR \d+ ms \(short\)",
+    ("qrs_ms", "high"): r"QRS \d+ ms \(wide\)", ("qtc_ms", "high"): r"QTc \d+ ms \(prolonged\)",
+    ("qtc_ms", "low"): r"QTc \d+ ms \(short\)",
+}  # fmt: skip
+_NARROW = 110  # ms; a complete bundle branch block is wider
+
+
+def contradictions(answer: Mapping[str, Any]) -> list[str]:
+    """What does not fit together in an answer, a line each; [] for an answer without an ECG."""
+    if not answer.get("ok"):
+        return []
+    found, report, measured = set(answer["findings"]), answer["report"], answer["measurements"]
+    rate, qrs = measured["heart_rate_bpm"], measured["qrs_ms"]
+    odd = []
+
+    def check(wrong: bool, text: str) -> None:
+        if wrong:
+            odd.append(text)
+
+    called = {code for code, p in answer["labels"].items() if p >= answer["thresholds"][code]}
+    check(called != found, f"findings {sorted(found ^ called)} do not follow labels and thresholds")
+    slow = rate is not None and rate < 50
+    abnormal = found - UNREMARKABLE - (set() if slow else {"SB"})
+    verdicts = re.findall(r"\b(?:AB)?NORMAL\b", f"{report} {answer['answer']}")
+    check("NORM" in found and bool(abnormal), f"normal, and {sorted(abnormal)}")
+    check("NORM" in found and "ABNORMAL" in verdicts, "normal by its findings, ABNORMAL in words")
+    check("NORM" not in found and "NORMAL" in verdicts, "not normal by its findings, NORMAL in words")
+    check("NORM" in found and slow, f"normal at {rate:.0f} bpm" if slow else "")
+    for denial, codes in _DENIALS.items():
+        check(denial in report and bool(found & set(codes)), f"{denial!r} and {sorted(found & set(codes))}")
+    for sentence, code in _STATED.items():
+        if code in answer["labels"]:
+            check(bool(re.search(sentence, report)) != (code in found), f"{code} by report or findings alone")
+    for beyond, pattern in _CALLED.items():
+        called_so = re.search(pattern, report)
+        check(bool(called_so) and not found & set(BEHIND[beyond]), f"{pattern} without a finding")
+    check("Q waves in" in report and not found & {"QWAVE", "MI", *KINDS["MI"]}, "Q waves without a finding")
+    free = found & WITHOUT_PR
+    check(bool(free) and measured["pr_ms"] is not None, f"PR {measured['pr_ms']} in {sorted(free)}")
+    for group in EXCLUSIVE:
+        for one, other in combinations([code for code in group if code in found], 2):
+            related = other in FINDINGS[one].parents or one in FINDINGS[other].parents
+            check(not related, f"{one} and {other}")
+    for code in found - {"NORM"}:
+        for other in found & set(FINDINGS[code].excludes):
+            check(True, f"{code} and {other}")
+    if rate is not None:
+        check("SB" in found and rate >= 60, f"SB at {rate:.0f} bpm")
+        check("ST" in found and rate <= 100, f"ST at {rate:.0f} bpm")
+        check("SR" in found and not 60 <= rate <= 100, f"SR at {rate:.0f} bpm")
+    if qrs is not None:
+        blocks = found & {"LBBB", "RBBB"}
+        check(bool(blocks) and qrs < _NARROW, f"{sorted(blocks)} with a QRS of {qrs:.0f} ms")
+    urgent = any(FINDINGS[code].urgency for code in found) or (rate is not None and not 40 <= rate <= 150)
+    check(urgent != ("Urgent:" in report), "urgent by report or findings alone")
+    return odd
