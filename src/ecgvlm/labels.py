@@ -112,6 +112,9 @@ LABELS = (
 NAMES: dict[str, str] = {code: finding.name for code, finding in FINDINGS.items()}
 # Rhythms in which no PR interval is to be given: atria and ventricles do not go together.
 WITHOUT_PR = frozenset({"NOQRS", "VT", "AF", "AFLT", "SVT", "IVR", "JUNC", "AVB3"})
+# Rhythms whose beats spread from the ventricles: their shapes tell nothing of what these groups hold.
+VENTRICULAR = frozenset({"VT", "IVR"})
+OF_SHAPES = ("conduction", "hypertrophy", "infarction", "repolarization")
 # What a normal ECG may show.
 UNREMARKABLE = frozenset({"NORM", "SR", "SARRH", "NOSIGNAL"})
 CODE15 = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")

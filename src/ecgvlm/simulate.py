@@ -20,15 +20,15 @@ import numpy as np
 from ecgvlm.record import Record
 
 RHYTHMS = (
-    "sinus", "af", "flutter", "wenckebach", "mobitz", "av_block_3", "vt",
+    "sinus", "af", "flutter", "wenckebach", "mobitz", "av_block_3", "svt", "vt",
     "paced_atrial", "paced_ventricular", "paced_dual",
 )  # fmt: skip
-CONDUCTIONS = ("normal", "rbbb", "irbbb", "lbbb")
+CONDUCTIONS = ("normal", "rbbb", "irbbb", "lbbb", "wpw")
 TERRITORIES = ("anterior", "inferior", "lateral")
 CONDITIONS = (
     "normal", "bradycardia", "tachycardia", "sinus_arrhythmia", "af", "flutter",
     "av_block_1", "wenckebach", "mobitz", "av_block_3", "rbbb", "irbbb", "lbbb", "lafb", "bifascicular",
-    "pvc", "bigeminy", "pac", "vt", "paced_atrial", "paced_ventricular", "paced_dual", "lvh",
+    "pvc", "bigeminy", "pac", "svt", "vt", "wpw", "paced_atrial", "paced_ventricular", "paced_dual", "lvh",
     "stemi_anterior", "stemi_inferior", "stemi_lateral",
     "old_mi_anterior", "old_mi_inferior", "old_mi_lateral", "t_inversion", "low_voltage",
 )  # fmt: skip
@@ -287,6 +287,9 @@ def _rhythm(s: Simulation, rng: np.random.Generator, seconds: float) -> _Rhythm:
         ratios = np.full(n, s.av_ratio) if s.av_ratio else rng.choice([2, 3, 4], size=n, p=[0.4, 0.2, 0.4])
         onsets = -_LEAD_IN - rng.uniform(0, rr) + np.cumsum(ratios) * 60 / atrial
         return _Rhythm([], _with_pvc(s, rng, onsets), [], atrial / 60)
+    if s.rhythm == "svt":  # re-entry: the atria are reached backwards, just after the QRS began
+        onsets = _regular(rng, s.rate_bpm, seconds, 0.004)
+        return _Rhythm([(t + 0.07, True) for t in onsets], [(t, "normal") for t in onsets], [])
     if s.rhythm == "vt":
         beats = [(t, "vt") for t in _regular(rng, s.rate_bpm, seconds, 0.004)]
         return _Rhythm([(t, False) for t in _regular(rng, s.atrial_bpm, seconds, 0.02)], beats, [])
@@ -439,6 +442,10 @@ _QRS: dict[str, _Sequence] = {
         ((0.20, 0.10, 0.30), 0.18, 0.18), ((0.65, 0.35, 1.35), 0.38, 0.21), ((0.65, 0.15, 1.25), 0.64, 0.22),
         ((0.30, 0.00, 0.35), 0.85, 0.15),
     ],
+    "wpw": [  # a slow start through muscle (delta wave), then the usual way
+        ((0.35, 0.15, 0.20), 0.32, 0.32), ((1.00, 0.75, 0.12), 0.62, 0.20), ((0.20, 0.05, 0.70), 0.75, 0.18),
+        ((-0.10, -0.08, 0.10), 0.90, 0.10),
+    ],
     "paced": [
         ((0.10, -0.20, 0.30), 0.18, 0.18), ((0.45, -0.85, 0.75), 0.42, 0.26), ((0.55, -0.75, 0.90), 0.64,
         0.24), ((0.20, -0.30, 0.35), 0.84, 0.16),
@@ -446,7 +453,7 @@ _QRS: dict[str, _Sequence] = {
 }  # fmt: skip
 _T: dict[str, Vector] = {
     "normal": (0.32, 0.15, -0.20), "irbbb": (0.30, 0.15, -0.12), "rbbb": (0.30, 0.15, 0.14),
-    "lbbb": (-0.16, 0.02, -0.36), "paced": (-0.18, 0.32, -0.38),
+    "lbbb": (-0.16, 0.02, -0.36), "wpw": (0.10, 0.02, -0.16), "paced": (-0.18, 0.32, -0.38),
 }  # fmt: skip
 # Direction from the heart's middle to the wall; its first forces when that wall is dead; T when it is
 # ischaemic.
@@ -712,9 +719,13 @@ def _labels(s: Simulation, kinds: set[str]) -> tuple[frozenset[str], frozenset[s
         unknown |= {"MI", "STTC", "CD", "HYP", "LBBB", "SR", "1dAVb"} - found
     if s.rhythm == "vt":
         unknown |= {"PVC", "MI", "STTC", "CD", "HYP", "RBBB", "LBBB", "SR", "ST"}
+    if s.rhythm == "svt":
+        unknown |= {"SR", "ST", "STTC"}
     ventricles_read = s.rhythm not in ("vt", "paced_ventricular", "paced_dual")
     if ventricles_read:
-        if s.conduction != "normal":
+        if s.conduction == "wpw":
+            found.add("CD")
+        elif s.conduction != "normal":
             found |= {s.conduction.upper(), "CD"}
         if s.lafb:
             found |= {"LAFB", "CD"}
@@ -817,6 +828,12 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             p |= {"pvc": float(rng.choice([0.5, 0.34])), "rate_bpm": u(60, 88)}
         case "pac":
             p |= {"pac": u(0.06, 0.25)}
+        case "svt":
+            p |= {"rhythm": "svt", "rate_bpm": u(150, 215), "qrs_ms": u(88, 108), "conduction": "normal"}
+            p |= {"pvc": 0.0, "lafb": False}
+        case "wpw":
+            p |= {"conduction": "wpw", "pr_ms": u(82, 112), "qrs_ms": u(124, 152), "rate_bpm": u(60, 100)}
+            p |= {"lafb": False, "q_waves": None}
         case "vt":
             p |= {
                 "rhythm": "vt",

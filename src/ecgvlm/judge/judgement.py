@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.evidence import margin, one_of_each, settle
 from ecgvlm.judge.facts import Fact, Person
-from ecgvlm.labels import FINDINGS, LABELS, UNREMARKABLE
+from ecgvlm.labels import FINDINGS, LABELS, OF_SHAPES, UNREMARKABLE, VENTRICULAR, in_group
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ def decide(
         elif (sure := holds(weighed[code])) is not None:
             probabilities[code], limits[code] = sure, _threshold(rule, thresholds, usual)
     probabilities = one_of_each(probabilities, limits)
+    if any(probabilities[code] >= limits[code] for code in VENTRICULAR & set(probabilities)):
+        hidden = {code for group in OF_SHAPES for code in in_group(group)} & set(probabilities)
+        probabilities |= {code: min(probabilities[code], 0.99 * limits[code]) for code in hidden}
     found = {code for code, p in probabilities.items() if p >= limits[code]}
     abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
     if abnormal or any(criterion.met is False for criterion in weighed["NORM"]):

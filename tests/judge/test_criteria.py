@@ -1,0 +1,125 @@
+"""Definitions: each condition met, not met or not assessable, and how surely; one judgement out of both."""
+
+import numpy as np
+import pytest
+
+from ecgvlm.judge.criteria import POINTS, assess, holds, rules
+from ecgvlm.judge.facts import NOBODY, UNKNOWN, Fact, Person, find_facts, st_limit
+from ecgvlm.judge.judgement import decide
+from ecgvlm.labels import FINDINGS, LABELS
+from ecgvlm.measure import measure
+from ecgvlm.simulate import Simulation, simulate
+
+NETWORK = {**dict.fromkeys(LABELS, 0.02), "NORM": 0.9, "SR": 0.95}
+THRESHOLDS = dict.fromkeys(LABELS, 0.4)
+
+
+def facts_of(seed: int = 1, network=NETWORK, person: Person = NOBODY, **simulation):
+    record, _ = simulate(Simulation(**simulation), seed)
+    return find_facts(
+        record.signal.astype(float), record.fs, measure(record.signal, record.fs), network, person
+    )
+
+
+def found(facts, network=NETWORK, point="definitions", person: Person = NOBODY) -> set[str]:
+    judged = decide(network, THRESHOLDS, facts, person, point)
+    return {code for code, p in judged.probabilities.items() if p >= judged.thresholds[code]}
+
+
+def test_the_table_names_known_findings_facts_and_sources():
+    known = {*facts_of(), *(f"network.{code}" for code in LABELS)}
+    for code, rule in rules().items():
+        assert code in FINDINGS
+        assert rule.by in ("numbers", "shape")
+        for when in rule.when:
+            assert when.fact in known, (code, when.fact)
+            assert when.source
+    assert {rule.code for rule in rules().values() if rule.by == "shape"} <= set(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("rate", "findings"),
+    [(48, {"SB"}), (55, {"SB", "NORM"}), (72, {"SR", "NORM"}), (115, {"ST"})],
+)
+def test_a_rate_is_what_its_definition_says(rate, findings):
+    assert found(facts_of(rate_bpm=rate)) & {"SB", "SR", "ST", "NORM"} == findings
+
+
+def test_code15_has_its_own_limits():
+    facts = facts_of(rate_bpm=55)
+    assert "SB" in found(facts)
+    assert "SB" not in found(facts, point="code15")
+    assert "SB" in found(facts_of(rate_bpm=44), point="code15")
+
+
+def test_ptbxl_is_the_network_alone():
+    assert found(facts_of(rate_bpm=48), point="ptbxl") == {"NORM", "SR"}
+    with pytest.raises(ValueError, match="definitions, code15, ptbxl"):
+        decide(NETWORK, THRESHOLDS, facts_of(), NOBODY, "mine")
+    assert POINTS[0] == "definitions"
+
+
+def test_no_bundle_branch_block_with_a_narrow_qrs():
+    network = {**NETWORK, "LBBB": 0.9, "NORM": 0.1}
+    assert "LBBB" not in found(facts_of(qrs_ms=92), network)
+    wide = facts_of(seed=3, qrs_ms=165, conduction="lbbb", qt_ms=440)
+    assert "LBBB" in found(wide, network)
+
+
+def test_a_wide_regular_tachycardia_is_taken_for_ventricular():
+    facts = facts_of(rhythm="vt", rate_bpm=170, qrs_ms=160, qt_ms=330)
+    assert "VT" in found(facts)
+    assert "NORM" not in found(facts)
+    assert "VT" not in found(facts_of(rate_bpm=115, qt_ms=330))
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "ratio", "finding"),
+    [("wenckebach", 4, "WENCK"), ("mobitz", 4, "MOBITZ2"), ("mobitz", 2, "AVB21"), ("av_block_3", 4, "AVB3")],
+)
+def test_blocks_are_told_by_their_p_waves(rhythm, ratio, finding):
+    rate = 40 if rhythm == "av_block_3" else 75
+    kinds = {"WENCK", "MOBITZ2", "AVB21", "AVB3"}
+    named = [
+        found(facts_of(seed, rhythm=rhythm, rate_bpm=rate, atrial_bpm=83, av_ratio=ratio)) & kinds
+        for seed in range(4)
+    ]
+    assert sum(finding in codes for codes in named) >= 3
+    sound = [found(facts_of(seed, rate_bpm=62)) & kinds for seed in range(4)]
+    assert sound == [set()] * 4
+
+
+def test_what_is_not_printed_is_not_assessable():
+    record, _ = simulate(Simulation(), 2)
+    leads = record.signal.astype(float)
+    leads[6:] = np.nan
+    m = measure(leads, record.fs)
+    facts = find_facts(leads, record.fs, m, NETWORK, NOBODY)
+    criteria = assess(rules()["RVH"], facts, "definitions", NOBODY)
+    assert {c.name: c.met for c in criteria if "V1" in c.name} == {"R wave in V1": None, "R to S in V1": None}
+    assert facts["sokolow_mv"] == UNKNOWN
+
+
+def test_the_error_of_a_measurement_makes_a_probability():
+    rule = rules()["1dAVb"]
+
+    def sure(pr: float | None) -> float | None:
+        facts = {"pr_ms": Fact(pr, 8.0), "sinus": Fact(1.0, 0.1), "p_waves": Fact(1.0, 0.05)}
+        return holds(assess(rule, facts, "definitions", NOBODY))
+
+    assert sure(None) is None
+    values = [sure(pr) for pr in (180, 200, 201, 220)]
+    assert values == sorted(values)
+    assert values[0] < 0.05
+    assert values[1] < 0.5 <= values[2]
+    assert values[3] > 0.95
+
+
+def test_limits_go_by_sex_and_age():
+    assert st_limit("V2", Person(30, "M")) == 0.25
+    assert st_limit("V2", Person(60, "M")) == 0.2
+    assert st_limit("V2", Person(60, "F")) == 0.15
+    assert st_limit("V2", NOBODY) == 0.25
+    assert st_limit("V5", NOBODY) == 0.1
+    cornell = next(when for when in rules()["LVH"].when if when.fact == "cornell_mv")
+    assert [cornell.limit("definitions", sex) for sex in ("M", "F", None)] == [2.8, 2.0, 2.8]
