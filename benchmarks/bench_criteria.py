@@ -3,12 +3,12 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_criteria.py --records PTB-XL [--each 30] [--real 200]
 
 1. Simulated hearts, `--each` of every condition: how often what the heart has is named (`named`), and on how
-   many of all hearts that lack it it is named (`false_alarm`). A dropped beat of a fixed PR counts as
-   Mobitz II or, where every second one is dropped, as 2:1 block; a PVC every two or three beats as bigeminy or
-   trigeminy.
+   many of all hearts that lack it that is named too (`false_alarm`). A dropped beat of a fixed PR counts as
+   Mobitz II or, where every second one is dropped, as 2:1 block; a PVC every two or three beats as bigeminy
+   or trigeminy.
 2. PTB-XL at 500 Hz, folds 7, 9 and 10: sinus bradycardia, sinus tachycardia and first-degree AV block by
-   definition, among the records labelled with a sinus rhythm. The truth is NeuroKit2's: rate of its R peaks in
-   lead II; PR as the median over its wavelet delineation in II, V1 and V5, where these agree within 30 ms.
+   definition, among the records labelled with a sinus rhythm. The truth is NeuroKit2's: rate of its R peaks
+   in lead II; PR as the median over its wavelet delineation in II, V1 and V5, where these agree within 30 ms.
 3. The same hearts and records: contradictions inside the reports (ecgvlm.judge.consistency).
 
 All on the signals, so that what the digitiser costs is not in it. Writes benchmarks/results/criteria.json.
