@@ -29,7 +29,7 @@ from ecgvlm.bench.backends.base import Ask, Backend, Reply, Setup
 from ecgvlm.bench.backends.ours import Ecgvlm
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.controls import control_images
-from ecgvlm.bench.facts import RHYTHMS, Facts, extract_facts, judge_reports
+from ecgvlm.bench.facts import RHYTHMS, ReportFacts, extract_facts, judge_reports
 from ecgvlm.bench.gold import Predictions, load_gold, load_predictions
 from ecgvlm.bench.report import GROUPS, by_group
 from ecgvlm.bench.retries import RequestLimits
@@ -187,21 +187,21 @@ def _record_of(item: str) -> str:
     return item.rsplit("-", 1)[0]
 
 
-def known_facts(record: Record, reader: Reader) -> Facts:
+def known_facts(record: Record, reader: Reader) -> ReportFacts:
     """What is known of a record beside its report: its labels, and what is measured on the signal itself."""
     assert record.labels is not None
     evidence = of_signal(record, reader.judge)
     said = extract_facts(" ".join([answers.axis(evidence), *answers.signs(evidence, SIGNS)]))
     labels = {*record.labels, "ABNORMAL" if "NORM" not in record.labels else "NORM"}
     values = {name: value for name, value in evidence.measurements.items() if value is not None}
-    return Facts(
+    return ReportFacts(
         asserted=said.asserted | (labels - set(RHYTHMS)),
         rhythms=frozenset(labels & set(RHYTHMS)),
         values=values,
     )
 
 
-def _keep(task: Task, system: str, gold: list[Row], folder: Path, known: dict[str, Facts]) -> dict:
+def _keep(task: Task, system: str, gold: list[Row], folder: Path, known: dict[str, ReportFacts]) -> dict:
     """Copies the answers to the results and scores them: over all pages and by page kind."""
     predictions = folder / "predictions.jsonl"
     kept = RESULTS / "answers" / f"{task.name}--{system.replace(' ', '-')}.jsonl"

@@ -5,7 +5,7 @@ import json
 import pytest
 from servers import serving
 
-from ecgvlm.bench.facts import Facts, extract_facts, judge_facts, judge_reports
+from ecgvlm.bench.facts import ReportFacts, extract_facts, judge_facts, judge_reports
 from ecgvlm.bench.gold import Prediction, Predictions
 from ecgvlm.bench.judge import judge_prompt, judge_with_model
 from ecgvlm.bench.retries import RequestLimits
@@ -93,7 +93,7 @@ def test_what_a_gold_leaves_open_contradicts_nothing(gold, contradictions):
 
 
 def test_facts_that_hold_by_what_else_is_known():
-    known = Facts(frozenset({"RBBB", "ABNORMAL"}), rhythms=frozenset({"SR"}), values={"qrs_ms": 128})
+    known = ReportFacts(frozenset({"RBBB", "ABNORMAL"}), rhythms=frozenset({"SR"}), values={"qrs_ms": 128})
     text = "Abnormal. Sinus rhythm. Right bundle branch block. Old anterior infarct. QRS 130 ms, QT 400 ms."
     verdict = judge_facts(text, "Right bundle branch block.", known)
     assert (verdict.stated, verdict.right) == (6, 1)

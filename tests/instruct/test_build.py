@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from ecgvlm.cli import app
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.instruct.build import Recipe, build
+from ecgvlm.instruct.build import Plan, build
 from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import KINDS
 from ecgvlm.instruct.rows import load_rows
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import random_simulation, simulate
 
-SMALL = Recipe(pages=("clean",), count=4, width=640)
+SMALL = Plan(pages=("clean",), count=4, width=640)
 
 
 @pytest.fixture(scope="module")
@@ -72,18 +72,18 @@ def test_json_in_ecginstructs_form(records, tmp_path):
 
 
 def test_same_seed_same_data_set_on_any_number_of_processes(records, tmp_path):
-    recipe = Recipe(pages=("clean", "scan"), count=3, width=640, seed=7)
-    build(records, tmp_path / "one", recipe)
-    build(records, tmp_path / "two", recipe, workers=2)
+    plan = Plan(pages=("clean", "scan"), count=3, width=640, seed=7)
+    build(records, tmp_path / "one", plan)
+    build(records, tmp_path / "two", plan, workers=2)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
     assert len(files) == 7
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
-    build(records, tmp_path / "limited", recipe, limit=1)
+    build(records, tmp_path / "limited", plan, limit=1)
     (kept,) = {row.metadata["patient"] for row in load_rows(tmp_path / "limited")}
     part = [row.turns for row in load_rows(tmp_path / "one") if row.metadata["patient"] == kept]
     assert part == [row.turns for row in load_rows(tmp_path / "limited")]
-    build(records, tmp_path / "other", Recipe(pages=("clean", "scan"), count=3, width=640, seed=8))
+    build(records, tmp_path / "other", Plan(pages=("clean", "scan"), count=3, width=640, seed=8))
     assert (tmp_path / "other/instruct.json").read_text() != (tmp_path / "one/instruct.json").read_text()
 
 
@@ -105,8 +105,8 @@ def test_parquet_with_pictures_inside(records, tmp_path, monkeypatch):
 
 
 def test_wide_pages_fit_smolvlms_tiles(records, tmp_path):
-    recipe = Recipe(pages=("clean", "photo"), count=1, width=1024, wide=True)
-    build(records, tmp_path / "set", recipe, limit=2)
+    plan = Plan(pages=("clean", "photo"), count=1, width=1024, wide=True)
+    build(records, tmp_path / "set", plan, limit=2)
     images = sorted((tmp_path / "set/images").iterdir())
     assert len(images) == 4
     assert {cv2.imread(str(image)).shape for image in images} == {(512, 1024, 3)}
@@ -159,18 +159,18 @@ def test_messages_for_chat_trainers(records, tmp_path):
 
 def test_refusals(records, tmp_path):
     for options, message in (
-        ({"recipe": Recipe(width=640), "form": "xml"}, "no format 'xml'"),
-        ({"recipe": SMALL, "folds": None}, "exists already"),
+        ({"plan": Plan(width=640), "form": "xml"}, "no format 'xml'"),
+        ({"plan": SMALL, "folds": None}, "exists already"),
     ):
         (tmp_path / "there").mkdir(exist_ok=True)
         with pytest.raises(UsageError, match=message):
             build(records, tmp_path / "there", **options)
     with pytest.raises(UsageError, match="no kind 'riddle'"):
-        Recipe(kinds=("riddle",))
+        Plan(kinds=("riddle",))
     with pytest.raises(UsageError, match="no page 'fax'"):
-        Recipe(pages=("fax",))
+        Plan(pages=("fax",))
     with pytest.raises(EcgError, match="2x6"):
-        Recipe(layout="2x6")
+        Plan(layout="2x6")
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "x.csv").write_text("file,labels\n")

@@ -63,7 +63,7 @@ _PLAUSIBLE = {
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReportFacts:
     """What a report states. findings: codes, rhythms apart. values: quantities by name."""
 
     asserted: frozenset[str] = frozenset()
@@ -89,7 +89,7 @@ class Verdict:
     held: int
 
 
-def extract_facts(text: str) -> Facts:
+def extract_facts(text: str) -> ReportFacts:
     """The facts of a report. A code both asserted and denied counts as asserted; NORM and ABNORMAL are
     findings.
     """
@@ -98,7 +98,7 @@ def extract_facts(text: str) -> Facts:
     said = {m.code for m in mentions if m.asserted and not m.weak}
     said |= {"SR" for m in mentions if m.asserted and m.weak}
     denied = frozenset(m.code for m in mentions if not m.asserted) - said
-    return Facts(frozenset(said - set(RHYTHMS)), denied, frozenset(said & set(RHYTHMS)), _values(plain))
+    return ReportFacts(frozenset(said - set(RHYTHMS)), denied, frozenset(said & set(RHYTHMS)), _values(plain))
 
 
 def _values(text: str) -> dict[str, float]:
@@ -116,7 +116,7 @@ def _values(text: str) -> dict[str, float]:
     return values
 
 
-def judge_facts(text: str, gold: str, known: Facts | None = None) -> Verdict:
+def judge_facts(text: str, gold: str, known: ReportFacts | None = None) -> Verdict:
     """Compares a report's facts with the gold's. known: what else is known of the record.
 
     A finding is right where the gold asserts it; a rhythm where the gold names the same or both are sinus
@@ -159,7 +159,7 @@ def judge_facts(text: str, gold: str, known: Facts | None = None) -> Verdict:
     return Verdict(stated, right, wanted, found, tuple(sorted(contradictions)), len(truths), sum(truths))
 
 
-def _same_value(name: str, mine: Facts, theirs: Facts) -> bool:
+def _same_value(name: str, mine: ReportFacts, theirs: ReportFacts) -> bool:
     _, absolute, relative = _QUANTITIES[name]
     value = theirs.values[name]
     return abs(mine.values[name] - value) <= max(absolute, relative * abs(value))
@@ -176,7 +176,7 @@ def judge_reports(
     predictions: Predictions,
     replicates: int = 1000,
     seed: int = 0,
-    known: Mapping[str, Facts] | None = None,
+    known: Mapping[str, ReportFacts] | None = None,
 ) -> dict[str, Any]:
     """Precision, recall and F1 of facts over all reports, contradictions a report, with 95% intervals by
     patient. known: item -> what else is known of its record; "facts_held" is then given too.

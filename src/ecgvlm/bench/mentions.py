@@ -160,6 +160,36 @@ def from_json(text: str) -> str:
     return body[:start] + "\n" + "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class _Text:
+    """A text as words, each with what a reader needs to know of its place.
+
+    raw, words: as spelled and in lower case. spans: their offsets. seps: what stands before each word, and
+    last
+    what follows them all. sentence: the number of each word's; starts: the first word of each sentence.
+    """
+
+    raw: list[str]
+    words: list[str]
+    spans: list[tuple[int, int]]
+    seps: list[str]
+    sentence: list[int]
+    starts: list[int]
+
+    @classmethod
+    def of(cls, text: str) -> _Text:
+        spans = [m.span() for m in _WORD.finditer(text)]
+        raw = [text[a:b] for a, b in spans]
+        edges = [0, *(k for span in spans for k in span), len(text)]
+        seps = [text[a:b] for a, b in zip(edges[::2], edges[1::2])]
+        sentence, starts = [0] * len(spans), [0]
+        for i in range(1, len(spans)):
+            if _SENTENCE.search(seps[i]):
+                starts.append(i)
+            sentence[i] = len(starts) - 1
+        return cls(raw, [w.lower() for w in raw], spans, seps, sentence, starts)
+
+
 @dataclass
 class _Event:
     entry: _Entry
@@ -168,40 +198,28 @@ class _Event:
     asserted: bool = True
 
 
-def find_mentions(text: str) -> tuple[list[Mention], bool]:
+def find_mentions(said: str) -> tuple[list[Mention], bool]:
     """All findings a text names, in order, and whether it says in words that none applies.
 
     Mentions inside a question, a refusal or an echoed list of options are left out.
     """
     vocab = vocabulary()
-    text = normalise(text)
-    spans = [m.span() for m in _WORD.finditer(text)]
-    if not spans:
+    text = _Text.of(normalise(said))
+    if not text.words:
         return [], False
-    raw = [text[a:b] for a, b in spans]
-    words = [w.lower() for w in raw]
-    n = len(words)
-    # seps[i] is what stands before word i; seps[n] what follows the last.
-    edges = [0, *(k for span in spans for k in span), len(text)]
-    seps = [text[a:b] for a, b in zip(edges[::2], edges[1::2])]
-    sentence, starts = [0] * n, [0]
-    for i in range(1, n):
-        if _SENTENCE.search(seps[i]):
-            starts.append(i)
-        sentence[i] = len(starts) - 1
-    dropped = _not_statements(words, seps, starts, vocab)
+    dropped = _not_statements(text, vocab)
 
     events: list[_Event] = []
     i = 0
-    while i < n:
-        event = _match(vocab, words, raw, seps, i)
+    while i < len(text.words):
+        event = _match(vocab, text, i)
         if event is None:
             i += 1
         else:
             events.append(event)
             i = event.last
     says_none = any(e.entry.kind == "none" and not dropped[e.first] for e in events)
-    _polarity(events, words, seps, sentence)
+    _polarity(events, text)
 
     mentions = []
     for e in events:
@@ -210,12 +228,14 @@ def find_mentions(text: str) -> tuple[list[Mention], bool]:
         code, asserted = e.entry.code, e.asserted
         if not asserted and code in vocab.negated:
             code, asserted = vocab.negated[code], True
-        mentions.append(Mention(code, asserted, spans[e.first][0], spans[e.last - 1][1], e.entry.weak))
+        start, end = text.spans[e.first][0], text.spans[e.last - 1][1]
+        mentions.append(Mention(code, asserted, start, end, e.entry.weak))
     return mentions, says_none
 
 
-def _not_statements(words: list[str], seps: list[str], starts: list[int], vocab: Vocabulary) -> list[bool]:
+def _not_statements(text: _Text, vocab: Vocabulary) -> list[bool]:
     """Which words belong to a question or a refusal."""
+    words, seps, starts = text.words, text.seps, text.starts
     dropped = [False] * len(words)
     for k, begin in enumerate(starts):
         end = starts[k + 1] if k + 1 < len(starts) else len(words)
@@ -233,12 +253,13 @@ def _not_statements(words: list[str], seps: list[str], starts: list[int], vocab:
     return dropped
 
 
-def _match(vocab: Vocabulary, words: list[str], raw: list[str], seps: list[str], i: int) -> _Event | None:
+def _match(vocab: Vocabulary, text: _Text, i: int) -> _Event | None:
     """The longest phrase that starts at word i."""
+    words = text.words
     node, ends, n = vocab.tree, [], len(words)
     for last in range(i + 1, n + 1):
         word = words[last - 1]
-        if last > i + 1 and not _BETWEEN.fullmatch(seps[last - 1]):
+        if last > i + 1 and not _BETWEEN.fullmatch(text.seps[last - 1]):
             break
         if word[-1] == "s" and (stem := node.get(word[:-1])) and "" in stem:
             ends += [(last, e) for e in stem[""] if e.kind == "finding"]
@@ -249,14 +270,15 @@ def _match(vocab: Vocabulary, words: list[str], raw: list[str], seps: list[str],
         ends += [(last, e) for e in node.get("", ())]
     # Stable: at equal length the order of the tree holds.
     for last, entry in sorted(ends, key=lambda end: -end[0]):
-        spelled = entry.exact is None or tuple(raw[i:last]) == entry.exact
-        if (spelled and not entry.item) or _is_item(vocab, words, seps, i, last):
+        spelled = entry.exact is None or tuple(text.raw[i:last]) == entry.exact
+        if (spelled and not entry.item) or _is_item(vocab, text, i, last):
             return _Event(entry, i, last)
     return None
 
 
-def _is_item(vocab: Vocabulary, words: list[str], seps: list[str], first: int, last: int) -> bool:
+def _is_item(vocab: Vocabulary, text: _Text, first: int, last: int) -> bool:
     """Whether words first..last fill a list item, a cell or what follows "Diagnosis:"."""
+    words, seps = text.words, text.seps
     after = seps[last]
     if last < len(words) and not _ITEM.search(after):
         return False
@@ -276,43 +298,45 @@ def _is_item(vocab: Vocabulary, words: list[str], seps: list[str], first: int, l
     )
 
 
-def _polarity(events: list[_Event], words: list[str], seps: list[str], sentence: list[int]) -> None:
+def _polarity(events: list[_Event], text: _Text) -> None:
     """Sets `asserted` of each finding."""
+    seps = text.seps
     findings = [k for k, e in enumerate(events) if e.entry.kind == "finding"]
     chains: list[list[int]] = []
     for k in findings:
-        if chains and chains[-1][-1] == k - 1 and _joined(events[k - 1], events[k], words, seps, sentence):
+        if chains and chains[-1][-1] == k - 1 and _joined(events[k - 1], events[k], text):
             chains[-1].append(k)
         else:
             chains.append([k])
     used: set[int] = set()
     for chain in chains:
         last = events[chain[-1]]
-        verdict, trigger = _said_after(events, chain[-1], last, words, seps, sentence)
+        verdict, trigger = _said_after(events, chain[-1], last, text)
         if verdict is not None:
             used.add(trigger)
             # "AF, RBBB and LBBB are absent" speaks of all three, "no AF, RBBB present" of the last.
             comma = [k for k in chain[1:] if _comma(seps[events[k - 1].last : events[k].first + 1])]
             reach = chain
-            if comma and (verdict or not _in_words(events, chain, words)):
+            if comma and (verdict or not _in_words(events, chain, text)):
                 reach = [k for k in chain if k >= comma[-1]]
             chain = [k for k in chain if k not in reach]
             if verdict and events[trigger].entry.words[0] not in {"yes", "xyes", "true", "1"}:
-                _deny_before(events, reach, words, seps, sentence, used)  # "no AF is seen" denies
+                _deny_before(events, reach, text, used)  # "no AF is seen" denies
             else:
                 for k in reach:
                     events[k].asserted = verdict
         if chain:
-            _deny_before(events, chain, words, seps, sentence, used)
+            _deny_before(events, chain, text, used)
 
 
-def _in_words(events: list[_Event], chain: list[int], words: list[str]) -> bool:
+def _in_words(events: list[_Event], chain: list[int], text: _Text) -> bool:
     """Whether "and", "or" or "nor" joins the list."""
-    return any(w in {"and", "or", "nor"} for w in words[events[chain[0]].last : events[chain[-1]].first])
+    return any(w in {"and", "or", "nor"} for w in text.words[events[chain[0]].last : events[chain[-1]].first])
 
 
-def _joined(a: _Event, b: _Event, words: list[str], seps: list[str], sentence: list[int]) -> bool:
+def _joined(a: _Event, b: _Event, text: _Text) -> bool:
     """Whether two findings follow each other in one list: only commas, slashes and joining words between."""
+    words, seps, sentence = text.words, text.seps, text.sentence
     if sentence[a.first] != sentence[b.first]:
         return False
     return all(words[i] in _JOINS for i in range(a.last, b.first)) and not any(
@@ -320,10 +344,9 @@ def _joined(a: _Event, b: _Event, words: list[str], seps: list[str], sentence: l
     )
 
 
-def _said_after(
-    events: list[_Event], k: int, last: _Event, words: list[str], seps: list[str], sentence: list[int]
-) -> tuple[bool | None, int]:
+def _said_after(events: list[_Event], k: int, last: _Event, text: _Text) -> tuple[bool | None, int]:
     """What stands right after a finding: "absent", ": no", "= 0.03"; None where nothing of that kind does."""
+    words, seps, sentence = text.words, text.seps, text.sentence
     i, n = last.last, len(words)
     if i < n and "(" in seps[i] and ")" not in seps[i]:  # skip a spelled-out name in brackets
         j = next((j for j in range(i + 1, n + 1) if ")" in seps[j]), None)
@@ -368,15 +391,9 @@ def _comma(seps: list[str]) -> bool:
     return any("," in s for s in seps)
 
 
-def _deny_before(
-    events: list[_Event],
-    chain: list[int],
-    words: list[str],
-    seps: list[str],
-    sentence: list[int],
-    used: set[int],
-) -> None:
+def _deny_before(events: list[_Event], chain: list[int], text: _Text, used: set[int]) -> None:
     """Applies the nearest denial that stands before a list of findings in its sentence."""
+    words, seps, sentence = text.words, text.seps, text.sentence
     head = events[chain[0]]
     for m in range(chain[0] - 1, -1, -1):
         event = events[m]

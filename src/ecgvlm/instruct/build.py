@@ -39,7 +39,7 @@ _WIDE = ("3x4", "3x4+1R", "3x4+1R", "3x4+3R", "6x2", "6x2+1R")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Plan:
     """How records become rows.
 
     kinds: of `KINDS`. count: questions a page. pages: of `PAGE_KINDS`, each of which every record is
@@ -97,7 +97,7 @@ _Made = list[_Picture] | tuple[str, str, str]
 def build(
     records: str | Path,
     out: str | Path,
-    recipe: Recipe | None = None,
+    plan: Plan | None = None,
     form: str = "json",
     folds: Collection[int] | None = None,
     limit: int | None = None,
@@ -117,16 +117,16 @@ def build(
     labels, or whose label contradicts the measured heart rate, are left out and counted; the first missing or
     damaged file raises EcgError unless skip_damaged, which counts them. The folder appears when all is done.
     """
-    recipe = recipe or Recipe()
+    plan = plan or Plan()
     out, records = Path(out), Path(records)
     if form not in _WRITERS:
         raise UsageError(f"no format {form!r}; choose from {', '.join(_WRITERS)}")
     if out.exists():
         raise UsageError(f"{out}: exists already; choose another folder")
-    recipe = recipe if recipe.source else replace(recipe, source=records.stem)
-    jobs = _jobs(records, folds, recipe)
+    plan = plan if plan.source else replace(plan, source=records.stem)
+    jobs = _jobs(records, folds, plan)
     if limit is not None and limit < len(jobs):
-        jobs = [jobs[i] for i in sorted(Random(recipe.seed).sample(range(len(jobs)), limit))]
+        jobs = [jobs[i] for i in sorted(Random(plan.seed).sample(range(len(jobs)), limit))]
     beside = out.with_name(f".{out.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -170,15 +170,15 @@ def _note(made: tuple[str, str, str], summary: Summary, skip_damaged: bool) -> N
         raise EcgError(code, message)
 
 
-def _jobs(records: Path, folds: Collection[int] | None, recipe: Recipe) -> list[Callable[[], _Made]]:
+def _jobs(records: Path, folds: Collection[int] | None, plan: Plan) -> list[Callable[[], _Made]]:
     if records.suffix.lower() == ".csv" and records.is_file():
         rows = read_table(records)
         if rows and Path(rows[0].get("file", "")).suffix.lower() in PICTURES:
             return [
-                partial(_from_picture, records, row, f"{records}: line {i}", recipe)
+                partial(_from_picture, records, row, f"{records}: line {i}", plan)
                 for i, row in enumerate(rows, start=2)
             ]
-    return [partial(_from_record, entry, recipe) for entry in find_records(records, folds)]
+    return [partial(_from_record, entry, plan) for entry in find_records(records, folds)]
 
 
 def _run(jobs: Sequence[Callable[[], _Made]], workers: int) -> Iterator[_Made]:
@@ -207,7 +207,7 @@ def _call(job: Callable[[], _Made]) -> _Made:
         return "damaged", error.code, error.message
 
 
-def _from_record(entry: Entry, recipe: Recipe) -> _Made:
+def _from_record(entry: Entry, plan: Plan) -> _Made:
     record = entry.load()
     if record.labels is None:
         return "unlabelled", "", entry.key
@@ -215,15 +215,15 @@ def _from_record(entry: Entry, recipe: Recipe) -> _Made:
     if wrong := contradiction(known):
         return "contradictory", "", f"{record.source}: {wrong}"
     pictures = []
-    for kind in recipe.pages:
-        name, data, truth = print_leaf(record, entry.key, kind, recipe)
+    for kind in plan.pages:
+        name, data, truth = print_leaf(record, entry.key, kind, plan)
         extra = {"page": kind, "layout": truth.layout, "patient": record.patient or entry.key}
-        rows = _rows(printed(known, truth), f"{entry.key}-{kind}", extra, recipe)
+        rows = _rows(printed(known, truth), f"{entry.key}-{kind}", extra, plan)
         pictures.append(_Picture(name, data, rows))
     return pictures
 
 
-def _from_picture(table: Path, cells: dict[str, str], where: str, recipe: Recipe) -> _Made:
+def _from_picture(table: Path, cells: dict[str, str], where: str, plan: Plan) -> _Made:
     if not cells.get("labels", "").strip():
         return "unlabelled", "", where
     labels, unknown = read_labels(cells, where)
@@ -235,32 +235,32 @@ def _from_picture(table: Path, cells: dict[str, str], where: str, recipe: Recipe
     age = float(cells["age"]) if cells.get("age", "").replace(".", "", 1).isdigit() else None
     extra = {"page": "own", "layout": "", "patient": cells.get("patient") or cells["file"]}
     known = known_of_labels(labels, unknown, age)
-    return [_Picture(_file_name(cells["file"]), data, _rows(known, cells["file"], extra, recipe))]
+    return [_Picture(_file_name(cells["file"]), data, _rows(known, cells["file"], extra, plan))]
 
 
-def _rows(known: Known, key: str, extra: dict, recipe: Recipe) -> tuple[Row, ...]:
-    rng = Random(f"{recipe.seed}:{key}")
+def _rows(known: Known, key: str, extra: dict, plan: Plan) -> tuple[Row, ...]:
+    rng = Random(f"{plan.seed}:{key}")
     labels = sorted(set(known.evidence.findings) - known.open)
     rows = []
-    for i, qa in enumerate(ask(known, rng, recipe.count, recipe.kinds)):
+    for i, qa in enumerate(ask(known, rng, plan.count, plan.kinds)):
         subtask, form, _ = KINDS[qa.kind]
         metadata = {"subtask": subtask, "type": form, "kind": qa.kind, **extra}
         metadata |= {"labels": labels, "unknown": sorted(known.open)}
-        rows.append(Row(f"{key}-{i}", None, ((qa.question, qa.answer),), metadata, recipe.source))
+        rows.append(Row(f"{key}-{i}", None, ((qa.question, qa.answer),), metadata, plan.source))
     return tuple(rows)
 
 
-def print_leaf(record: Record, key: str, kind: str, recipe: Recipe) -> tuple[str, bytes, PageTruth]:
+def print_leaf(record: Record, key: str, kind: str, plan: Plan) -> tuple[str, bytes, PageTruth]:
     """The record printed: file name, bytes of the picture (PNG if clean, else JPEG), how it is laid out."""
     import cv2
 
-    rng = page_rng(recipe.seed, kind, key)
-    layout = recipe.layout
-    if recipe.wide and layout is None:
+    rng = page_rng(plan.seed, kind, key)
+    layout = plan.layout
+    if plan.wide and layout is None:
         layout = str(rng.choice(_WIDE))
-    style = random_style(rng, layout=layout, width_px=recipe.width)
-    page = print_page(record, kind, rng, _widened(style) if recipe.wide else style)
-    image = fit(page.image, recipe.width) if recipe.wide else page.image
+    style = random_style(rng, layout=layout, width_px=plan.width)
+    page = print_page(record, kind, rng, _widened(style) if plan.wide else style)
+    image = fit(page.image, plan.width) if plan.wide else page.image
     name = f"{_file_name(key)}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
     ok, data = cv2.imencode(Path(name).suffix, np.ascontiguousarray(image[..., ::-1]))
     assert ok

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ecgvlm.instruct.build import Recipe
+from ecgvlm.instruct.build import Plan
 from ecgvlm.instruct.records import KINDS
 from ecgvlm.instruct.splits import DEFAULT_PARTS
 from ecgvlm.paper.degrade import PAGE_KINDS
@@ -48,13 +48,13 @@ def build(
         typer.Option(help="Parts without a patient in common: train=0.9,valid=0.1", show_default=False),
     ] = None,
     kinds: Annotated[str, typer.Option(help=f"Kinds of question: {', '.join(KINDS)}.")] = ",".join(KINDS),
-    questions: Annotated[int, typer.Option(min=1, help="Questions a page.")] = Recipe.count,
+    questions: Annotated[int, typer.Option(min=1, help="Questions a page.")] = Plan.count,
     pages: Annotated[str, typer.Option(help="Page kinds, each record as each.")] = ",".join(PAGE_KINDS),
     layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,
     wide: Annotated[bool, typer.Option(help="2:1 pages, for SmolVLM's tiles.")] = False,
     width: Annotated[
         int, typer.Option(min=512, help="Width of a picture in px; with --wide 2048 or 1024.")
-    ] = Recipe.width,
+    ] = Plan.width,
     folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many records, drawn by seed.")] = None,
     skip_damaged: Annotated[bool, typer.Option(help="Leave missing and damaged files out.")] = False,
@@ -72,11 +72,11 @@ def build(
     if folds and not all(fold.strip().isdecimal() for fold in folds.split(",")):
         raise UsageError(f"folds must be numbers, as in 1,2,3, not {folds!r}")
     chosen = [int(fold) for fold in folds.split(",")] if folds else None
-    recipe = Recipe(tuple(kinds.split(",")), questions, tuple(pages.split(",")), layout, width, wide, seed)
+    plan = Plan(tuple(kinds.split(",")), questions, tuple(pages.split(",")), layout, width, wide, seed)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         line = bar.add_task("Building", total=None)
         summary = built(
-            records, out, recipe, form.value, chosen, limit, skip_damaged, workers,
+            records, out, plan, form.value, chosen, limit, skip_damaged, workers,
             lambda done, total: bar.update(line, completed=done, total=total),
             Parts.parse(parts, seed) if parts else None,
         )  # fmt: skip

@@ -181,7 +181,7 @@ class RecordPages:
         record = entry.load()
         if record.labels is None:
             raise EcgError("unsupported_format", f"{record.source or entry.key}: the record has no labels")
-        look = build.Recipe(width=max(1024, self.width), wide=True, seed=self.seed * 1000 + epoch)
+        look = build.Plan(width=max(1024, self.width), wide=True, seed=self.seed * 1000 + epoch)
         kind = PAGE_KINDS[(index + epoch) % len(PAGE_KINDS)]
         _, picture, truth = build.print_leaf(record, entry.key, kind, look)
         known = printed(known_of(record), truth)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecgvlm.bench.facts import Facts, judge_facts
+from ecgvlm.bench.facts import ReportFacts, judge_facts
 from ecgvlm.bench.metrics import anls
 from ecgvlm.bench.parsers import strict_choice, strict_labels
 from ecgvlm.labels import LABELS
@@ -91,7 +91,7 @@ def _report(row: Answered) -> float:
     stated."""
     known, rhythms = None, frozenset(RHYTHMS)
     if row.truth.labels is not None:
-        known = Facts(asserted=row.truth.labels - rhythms, rhythms=row.truth.labels & rhythms)
+        known = ReportFacts(asserted=row.truth.labels - rhythms, rhythms=row.truth.labels & rhythms)
     verdict = judge_facts(row.answer, row.gold, known)
     if not verdict.wanted:
         return _alike(row)
