@@ -9,12 +9,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from ecgvlm.digitize.grid import GridFinder, PaperMap
+from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import FEWEST, Found, Placed, find_layout
 from ecgvlm.digitize.page import FS, Page, Strip, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import beats_look_fast, find_scale
+from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.digitize.timing import delays
 from ecgvlm.digitize.trace import follow
 from ecgvlm.errors import EcgError

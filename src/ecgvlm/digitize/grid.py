@@ -15,6 +15,9 @@ from functools import cache, partial
 import cv2
 import numpy as np
 
+from ecgvlm.digitize.lines import refined
+from ecgvlm.digitize.surface import PaperMap, bent, projected
+
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
 TILE, STEP = 128, 96  # px there
 # mm that the longer side of the picture may show: from a closely cropped page to a page on a table, or to
@@ -29,43 +32,6 @@ _MIN_TILES = 8
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
 
 
-@dataclass(frozen=True)
-class PaperMap:
-    """Where the paper lies in a picture.
-
-    homography: [3, 3], mm -> px. bend: [15, 2] coefficients in px of the quartic in (mm - centre) / reach
-    that is added. box: x0, y0, x1, y1 mm of the part of the paper that was seen. fit: 0..1, how well the grid
-    fits (0: no grid seen).
-    """
-
-    homography: np.ndarray
-    bend: np.ndarray
-    centre: np.ndarray
-    reach: float
-    box: tuple[float, float, float, float]
-    fit: float
-
-    def to_px(self, mm: np.ndarray) -> np.ndarray:
-        """[..., 2] mm on the paper -> [..., 2] px of the picture."""
-        flat = np.asarray(mm, np.float64).reshape(-1, 2)
-        h = np.c_[flat, np.ones(len(flat))] @ self.homography.T
-        px = h[:, :2] / h[:, 2:] + _quartic((flat - self.centre) / self.reach) @ self.bend
-        return px.reshape(np.shape(mm))
-
-    def scale(self) -> float:
-        """px per mm at the middle of the page."""
-        x0, y0, x1, y1 = self.box
-        middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-        ends = self.to_px(middle + np.array([[-20.0, 0], [20, 0], [0, -20], [0, 20]]))
-        return float((np.linalg.norm(ends[1] - ends[0]) + np.linalg.norm(ends[3] - ends[2])) / 80)
-
-
-def _quartic(p: np.ndarray) -> np.ndarray:
-    """[n, 2] -> [n, 15]: all products of powers up to four."""
-    x, y = (np.vander(column, 5, increasing=True) for column in p.T)
-    return np.stack([x[:, i] * y[:, j] for i in range(5) for j in range(5 - i)], 1)
-
-
 def find_grid(image: np.ndarray) -> PaperMap | None:
     """The paper's map, or None where no grid is to be seen. image: [H, W, 3] uint8 RGB."""
     return GridFinder(image).find()
@@ -76,10 +42,11 @@ class GridFinder:
 
     def __init__(self, image: np.ndarray):
         self._shape = image.shape
+        self._grey = _grey(image)
         self._shrink = min(1.0, WORK_WIDTH / max(image.shape[:2]))
-        work = image
+        work = self._grey
         if self._shrink < 1:
-            work = cv2.resize(image, None, fx=self._shrink, fy=self._shrink, interpolation=cv2.INTER_AREA)
+            work = cv2.resize(work, None, fx=self._shrink, fy=self._shrink, interpolation=cv2.INTER_AREA)
         self._longer = max(work.shape[:2])
         self._tiles = _tiles(_carrier(work))
 
@@ -98,19 +65,23 @@ class GridFinder:
         seed = _seed(self._tiles, periods)
         if seed is None:
             return None
-        px, mm, strength = _follow(self._tiles, *seed)
+        px, mm, _ = _follow(self._tiles, *seed)
         if len(px) < _MIN_TILES:
             return None
-        return _fitted(px / self._shrink, mm, strength, self._shape)
+        paper = _fitted(px / self._shrink, mm, self._shape)
+        return None if paper is None else refined(self._grey, paper)
 
 
-def _carrier(work: np.ndarray) -> np.ndarray:
+def _grey(image: np.ndarray) -> np.ndarray:
+    """[h, w] uint8: the picture in the colour in which its grid is darkest."""
+    if _coloured(image):
+        red, green, blue = cv2.split(image)
+        return cv2.min(cv2.min(red, green), blue)
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def _carrier(grey: np.ndarray) -> np.ndarray:
     """[h, w] float32: the grid as a faint pattern around 0, with traces, text and light flattened."""
-    if _coloured(work):
-        red, green, blue = cv2.split(work)
-        grey = cv2.min(cv2.min(red, green), blue)
-    else:
-        grey = cv2.cvtColor(work, cv2.COLOR_RGB2GRAY)
     grey = grey.astype(np.float32)
     local = cv2.blur(grey, (41, 41))
     detail = grey - local
@@ -191,7 +162,7 @@ def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[int, np.ndarray, int] | N
         for harmonic in (5, 1)
     }
     fine, coarse = (np.sort(strengths[h])[-3:].mean() for h in (5, 1))
-    harmonic = 5 if fine > max(_CLEAR, 0.7 * coarse) else 1
+    harmonic = 1 if coarse > max(_CLEAR, 0.4 * fine) else 5
     return members[int(np.argmax(strengths[harmonic]))], vectors, harmonic
 
 
@@ -287,50 +258,25 @@ def _follow(
     )
 
 
-def _fitted(px: np.ndarray, mm: np.ndarray, strength: np.ndarray, shape: tuple[int, ...]) -> PaperMap | None:
+def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap | None:
     """Fit the map mm -> px to points of the grid, outliers weighted down."""
-    centre = (mm.min(0) + mm.max(0)) / 2
-    reach = float(max(20.0, np.ptp(mm, axis=0).max() / 2))
     weight = np.ones(len(mm))
-    terms = _quartic((mm - centre) / reach)
-    # Bending is paid for, the more the higher its order, and the linear terms are the homography's.
-    order = np.array([i + j for i in range(5) for j in range(5 - i)])
-    bend = np.zeros((15, 2))
-    homography: np.ndarray | None = None
     for _ in range(6):
-        homography = _homography(mm, px - terms @ bend, weight)
+        homography = _homography(mm, px, weight)
         if homography is None:
             return None
-        rest = px - _project(homography, mm)
-        if len(px) >= 24:
-            cost = np.where(order < 2, 1e6, 0.02 * len(px) / 15 * order)
-            normal = terms.T @ (terms * weight[:, None]) + np.diag(cost)
-            bend = np.linalg.solve(normal, terms.T @ (rest * weight[:, None]))
-        off = np.linalg.norm(rest - terms @ bend, axis=1)
+        off = np.linalg.norm(px - projected(homography, mm), axis=1)
         scale = max(0.5, 1.5 * float(np.median(off)))
         weight = 1 / (1 + (off / scale) ** 2) ** 2
-    assert homography is not None
-    extent = np.ptp(px, axis=0).max() / np.ptp(mm, axis=0).max()
-    good = off < 0.5 * extent  # half a millimetre
-    if good.sum() < _MIN_TILES:
-        return None
-    box = (*mm[good].min(0), *mm[good].max(0))
-    fit = float(
-        good.mean()
-        * min(1.0, good.sum() * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2])))
-    )
-    return PaperMap(homography, bend, centre, reach, box, fit)
-
-
-def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
-    h = np.c_[points, np.ones(len(points))] @ homography.T
-    return h[:, :2] / h[:, 2:]
+    (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
+    fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
+    return bent(PaperMap.plane(homography, (x0, y0, x1, y1), fit), mm, px, np.ones(len(mm)))
 
 
 def _homography(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
     """Weighted direct linear transform a -> b, both normalised (Hartley 1997)."""
     ta, tb = _normaliser(a), _normaliser(b)
-    p, q = _project(ta, a), _project(tb, b)
+    p, q = projected(ta, a), projected(tb, b)
     w = np.sqrt(weight)[:, None]
     one, zero = np.ones((len(p), 1)), np.zeros((len(p), 3))
     x = np.hstack([p, one, zero, -q[:, :1] * p, -q[:, :1]]) * w

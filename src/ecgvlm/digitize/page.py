@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvlm.digitize.grid import PaperMap
+from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.measure import Measurements
 from ecgvlm.record import LEADS
 

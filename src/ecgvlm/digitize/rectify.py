@@ -5,44 +5,47 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.grid import PaperMap
 from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.digitize.surface import CELL, MARGIN, PaperMap
 
-_MARGIN = 32.0  # mm around the seen grid that the rectified page shows
-_LONGEST = 660.0  # mm of a page's side
+CELL_PX = round(CELL * PX_PER_MM)
 
 
 def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float, float]]:
     """The paper at `PX_PER_MM`, sides multiples of 16 px, and the mm of the paper at its top left pixel.
 
-    Raises ValueError where the map shows no part of the picture.
+    image: [H, W, 3] or [H, W]. Raises ValueError where the map shows no part of the picture.
     """
     h, w = image.shape[:2]
-    x0, y0, x1, y1 = paper.box
-    cell = 5.0
-    xs = np.arange(x0 - _MARGIN, x1 + _MARGIN + cell, cell)[: int(_LONGEST / cell)]
-    ys = np.arange(y0 - _MARGIN, y1 + _MARGIN + cell, cell)[: int(_LONGEST / cell)]
-    nodes = np.stack(np.meshgrid(xs, ys), -1)
-    mesh = paper.to_px(nodes)
+    mesh = paper.to_px(paper.nodes())
     inside = (mesh[..., 0] > -1) & (mesh[..., 0] < w) & (mesh[..., 1] > -1) & (mesh[..., 1] < h)
     inside = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # the picture's very edge too
     rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if len(rows) < 4 or len(cols) < 4:
         raise ValueError("the paper lies outside the picture")
-    mesh = mesh[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    step = round(cell * PX_PER_MM)
-    shrink = min(1.0, PX_PER_MM / paper.scale() * 1.25)
+    part = mesh[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    page = resampled(image, part, paper.scale())
+    height, width = (side // 16 * 16 for side in page.shape[:2])
+    origin = paper.at[0] + cols[0] * CELL, paper.at[1] + rows[0] * CELL
+    return np.ascontiguousarray(page[:height, :width]), (float(origin[0]), float(origin[1]))
+
+
+def resampled(image: np.ndarray, mesh: np.ndarray, scale: float) -> np.ndarray:
+    """The picture at `PX_PER_MM` over a mesh [rows, cols, 2] px of nodes `CELL` apart, the first at (0, 0)."""
+    shrink = min(1.0, PX_PER_MM / scale * 1.25)
     if shrink < 0.8:  # finer pictures are averaged down first, against aliasing
         image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         mesh = (mesh + 0.5) * shrink - 0.5
-    dense = cv2.resize(mesh.astype(np.float32), None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
-    half = step // 2  # where cv2.resize puts the first node
-    height = (mesh.shape[0] - 1) * step // 16 * 16
-    width = (mesh.shape[1] - 1) * step // 16 * 16
-    dense = np.ascontiguousarray(dense[half : half + height, half : half + width])
-    across, down = cv2.split(dense)
-    page = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return page, (float(xs[cols[0]]), float(ys[rows[0]]))
+    across, down = cv2.split(_dense(mesh.astype(np.float32)))
+    return cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _dense(mesh: np.ndarray) -> np.ndarray:
+    """Nodes [rows, cols, k] -> a value a px, [(rows - 1) `CELL_PX`, (cols - 1) `CELL_PX`, k]."""
+    rows, cols = mesh.shape[:2]
+    dense = cv2.resize(mesh, None, fx=CELL_PX, fy=CELL_PX, interpolation=cv2.INTER_LINEAR)
+    half = CELL_PX // 2  # where cv2.resize puts the first node
+    return dense[half : half + (rows - 1) * CELL_PX, half : half + (cols - 1) * CELL_PX]
 
 
 def flat_paper(image: np.ndarray, scale: float, angle: float) -> PaperMap:
@@ -52,8 +55,8 @@ def flat_paper(image: np.ndarray, scale: float, angle: float) -> PaperMap:
     centre = np.array([w, h]) / scale / 2
     homography = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     homography[:2, 2] = np.array([w / 2, h / 2]) - homography[:2, :2] @ centre
-    box = (_MARGIN, _MARGIN, w / scale - _MARGIN, h / scale - _MARGIN)
-    return PaperMap(homography, np.zeros((15, 2)), centre, float(max(centre)), box, 0.0)
+    box = (MARGIN, MARGIN, w / scale - MARGIN, h / scale - MARGIN)
+    return PaperMap.plane(homography, box, 0.0)
 
 
 def skew(image: np.ndarray) -> float:

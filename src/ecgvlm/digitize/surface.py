@@ -1,0 +1,139 @@
+"""The shape of the paper: where every millimetre of it lies in the picture, through folds, curl and creases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import solveh_banded
+
+CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid
+MARGIN = 30.0  # mm around the seen grid that the lattice covers
+_LONGEST = 660.0  # mm of a page's side
+# mm: how much paper usually bends from cell to cell, and at a fold.
+_BEND, _FOLD = 0.03, 0.15
+
+
+@dataclass(frozen=True)
+class PaperMap:
+    """Where the paper lies in a picture.
+
+    homography: [3, 3], mm -> px. at: x, y mm of the lattice's first node. shift: [rows, cols, 2] px that are
+    added at the nodes, between them linearly, beyond them as at the nearest. box: x0, y0, x1, y1 mm of the
+    part of the paper that was seen. fit: 0..1, how much of it shows its grid (0: no grid seen).
+    """
+
+    homography: np.ndarray
+    at: tuple[float, float]
+    shift: np.ndarray
+    box: tuple[float, float, float, float]
+    fit: float
+
+    @classmethod
+    def plane(cls, homography: np.ndarray, box: tuple[float, float, float, float], fit: float) -> PaperMap:
+        """Flat paper, its lattice around the box."""
+        x0, y0, x1, y1 = box
+        cols, rows = (
+            min(int(np.ceil((last - first + 2 * MARGIN) / CELL)), int(_LONGEST / CELL)) + 1
+            for first, last in ((x0, x1), (y0, y1))
+        )
+        return cls(homography, (x0 - MARGIN, y0 - MARGIN), np.zeros((rows, cols, 2)), box, fit)
+
+    def nodes(self) -> np.ndarray:
+        """[rows, cols, 2] mm of the lattice."""
+        rows, cols = self.shift.shape[:2]
+        return np.stack(np.meshgrid(np.arange(cols) * CELL, np.arange(rows) * CELL), -1) + self.at
+
+    def to_px(self, mm: np.ndarray) -> np.ndarray:
+        """[..., 2] mm on the paper -> [..., 2] px of the picture."""
+        mm = np.asarray(mm, np.float64)
+        return projected(self.homography, mm) + _between(self.shift, (mm - self.at) / CELL)
+
+    def scale(self) -> float:
+        """px per mm at the middle of the page."""
+        x0, y0, x1, y1 = self.box
+        middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+        ends = self.to_px(middle + np.array([[-20.0, 0], [20, 0], [0, -20], [0, 20]]))
+        return float((np.linalg.norm(ends[1] - ends[0]) + np.linalg.norm(ends[3] - ends[2])) / 80)
+
+
+def projected(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """[..., 2] points through a homography [3, 3]."""
+    x, y = points[..., 0], points[..., 1]
+    u, v, w = (row[0] * x + row[1] * y + row[2] for row in homography)
+    return np.stack([u / w, v / w], -1)
+
+
+def _between(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Bilinear look-up in [rows, cols, k] at fractional columns and rows [..., 2], clamped -> [..., k]."""
+    rows, cols = nodes.shape[:2]
+    x, y = np.clip(at[..., 0], 0, cols - 1), np.clip(at[..., 1], 0, rows - 1)
+    i, j = np.minimum(x.astype(int), cols - 2), np.minimum(y.astype(int), rows - 2)
+    a, b = (x - i)[..., None], (y - j)[..., None]
+    top = nodes[j, i] * (1 - a) + nodes[j, i + 1] * a
+    low = nodes[j + 1, i] * (1 - a) + nodes[j + 1, i + 1] * a
+    return top * (1 - b) + low * b
+
+
+def bent(paper: PaperMap, mm: np.ndarray, px: np.ndarray, weight: np.ndarray) -> PaperMap:
+    """The map laid through points of the grid: [n, 2] mm that lie at [n, 2] px, [n] weights."""
+    off = px - projected(paper.homography, mm)
+    at, scale = (mm - paper.at) / CELL, paper.scale()
+    noise = 0.3  # mm: what a point tells of some 30 mm of paper
+    shift = [surface(paper.shift.shape[:2], at, off[:, k] / scale, weight, noise) for k in (0, 1)]
+    return PaperMap(paper.homography, paper.at, np.stack(shift, -1) * scale, paper.box, paper.fit)
+
+
+def surface(
+    shape: tuple[int, int], at: np.ndarray, value: np.ndarray, weight: np.ndarray, noise: float
+) -> np.ndarray:
+    """A surface [rows, cols] in mm through values [n] at (column, row) [n, 2] that may fold.
+
+    Least squares of what it misses and of its second differences, both reweighted: matches that no surface
+    explains do not count, and a fold bends at one line what a stiff sheet would bend about it.
+    """
+    rows, cols = shape
+    keep = weight > 0
+    at, value, weight = at[keep], value[keep], weight[keep]
+    i, j = np.clip(at.astype(int), 0, (cols - 2, rows - 2)).T
+    a, b = at[:, 0] - i, at[:, 1] - j
+    node = j * cols + i
+    n = np.arange(len(at))
+    data = sparse.csr_matrix(
+        (
+            np.concatenate([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b]),
+            (np.tile(n, 4), np.concatenate([node, node + 1, node + cols, node + cols + 1])),
+        ),
+        (len(at), rows * cols),
+    )
+    second = [sparse.diags([1.0, -2.0, 1.0], [0, 1, 2], (k - 2, k)) for k in (rows, cols)]
+    first = [sparse.diags([-1.0, 1.0], [0, 1], (k - 1, k)) for k in (rows, cols)]
+    bends = sparse.vstack(
+        [
+            sparse.kron(sparse.identity(rows), second[1]),
+            sparse.kron(second[0], sparse.identity(cols)),
+            sparse.kron(first[0], first[1]),
+        ],
+        format="csr",
+    )
+    sure, stiff = weight.copy(), np.ones(bends.shape[0])
+    found = np.zeros(rows * cols)
+    for _ in range(4):
+        normal = (
+            data.T @ sparse.diags(sure / noise**2) @ data + bends.T @ sparse.diags(stiff / _BEND**2) @ bends
+        )
+        found = _solved(normal.tocoo(), data.T @ (sure * value) / noise**2, 2 * cols)
+        sure = weight / (1 + ((data @ found - value) / (4 * noise)) ** 2) ** 2
+        stiff = 1 / (1 + (bends @ found / _FOLD) ** 2)
+    return found.reshape(shape)
+
+
+def _solved(matrix: sparse.coo_matrix, right: np.ndarray, band: int) -> np.ndarray:
+    """Solution of a positive definite system whose matrix is zero further than `band` from its diagonal."""
+    lower = matrix.row >= matrix.col
+    row, col = matrix.row[lower], matrix.col[lower]
+    ab = np.zeros((band + 1, matrix.shape[0]))
+    np.add.at(ab, (row - col, col), matrix.data[lower])
+    ab[0] += 1e-6
+    return solveh_banded(ab, right, lower=True, overwrite_ab=True, check_finite=False)
