@@ -63,7 +63,8 @@ def _lines(grey: np.ndarray) -> np.ndarray:
     """[h, w] float32 about 0: the grid's lines, light flattened and traces cut to the lines' depth."""
     grey = grey.astype(np.float32)
     detail = cv2.blur(grey, (CELL_PX, CELL_PX)) - grey
-    spread = np.sqrt(cv2.blur(np.minimum(detail**2, 900.0), (3 * CELL_PX, 3 * CELL_PX))) + 1.5
+    power = cv2.blur(np.minimum(detail**2, 900.0), (3 * CELL_PX, 3 * CELL_PX))
+    spread = np.sqrt(np.maximum(power, 0.0)) + 1.5
     return np.clip(detail / spread, -1.2, 1.2)
 
 
