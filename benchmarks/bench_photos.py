@@ -39,7 +39,7 @@ INTERVALS = {"heart_rate_bpm": 5.0, "pr_ms": 20.0, "qrs_ms": 15.0, "qt_ms": 30.0
 
 
 def snr_db(reference: np.ndarray, seen: np.ndarray) -> tuple[float, int]:
-    """SNR in dB of one lead [n], NaN where unknown, and the best shift in samples (positive: seen is late)."""
+    """SNR in dB of one lead [n], NaN where unknown, and the best shift in samples (seen is late)."""
     known = np.isfinite(reference)
     wanted = reference[known] - reference[known].mean()
     if not np.isfinite(seen).any():
@@ -58,7 +58,7 @@ def snr_db(reference: np.ndarray, seen: np.ndarray) -> tuple[float, int]:
 
 
 def gain_and_time(reference: np.ndarray, seen: np.ndarray, shift: int) -> tuple[float, float]:
-    """Slope of a lead against its signal, and median over pieces of the ms that each lies beside its place."""
+    """Slope of a lead against its signal, and the median ms by which pieces lie beside their places."""
     at = np.flatnonzero(np.isfinite(reference))
     moved = at + shift
     at, moved = (x[(moved >= 0) & (moved < len(seen))] for x in (at, moved))

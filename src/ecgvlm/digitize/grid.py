@@ -42,9 +42,9 @@ class GridFinder:
 
     def __init__(self, image: np.ndarray):
         self._shape = image.shape
-        self._grey = _grey(image)
+        self._extremes = _extremes(image)
         self._shrink = min(1.0, WORK_WIDTH / max(image.shape[:2]))
-        work = self._grey
+        work = cv2.extractChannel(self._extremes, 0)
         if self._shrink < 1:
             work = cv2.resize(work, None, fx=self._shrink, fy=self._shrink, interpolation=cv2.INTER_AREA)
         self._longer = max(work.shape[:2])
@@ -69,15 +69,18 @@ class GridFinder:
         if len(px) < _MIN_TILES:
             return None
         paper = _fitted(px / self._shrink, mm, self._shape)
-        return None if paper is None else refined(self._grey, paper)
+        return None if paper is None else refined(self._extremes, paper)
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
-    """[h, w] uint8: the picture in the colour in which its grid is darkest."""
-    if _coloured(image):
-        red, green, blue = cv2.split(image)
-        return cv2.min(cv2.min(red, green), blue)
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+def _extremes(image: np.ndarray) -> np.ndarray:
+    """[h, w, 2] uint8: the darkest and the lightest colour of every px; a grid is clear in the one, a black
+    trace alone in the other.
+    """
+    if not _coloured(image):
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return cv2.merge([grey, grey])
+    red, green, blue = cv2.split(image)
+    return cv2.merge([cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)])
 
 
 def _carrier(grey: np.ndarray) -> np.ndarray:

@@ -17,18 +17,23 @@ from ecgvlm.digitize.surface import PaperMap, projected, surface
 # mm that a line may lie beside its place: in every round, and when the map is taken for right.
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
+# Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
+_INK, _INK_LEAST = 2.5, 15.0
 _NOISE = 0.06  # mm by which matches are usually off
 
 
-def refined(image: np.ndarray, paper: PaperMap) -> PaperMap:
-    """The map set right by the grid lines that the picture shows. image: [H, W] grey, lines darker."""
+def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
+    """The map set right by the grid lines that the picture shows.
+
+    extremes: [H, W, 2] uint8, every px's darkest and lightest colour; lines are darker than the paper.
+    """
     x0, y0, x1, y1 = paper.box
     nodes = paper.nodes()
     seen = ((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1)
     good = 0.0
     for reach in _REACHES:
         mesh = paper.to_px(nodes)
-        lines = _lines(resampled(image, mesh, paper.scale()))
+        lines = _lines(resampled(extremes, mesh, paper.scale()))
         known = cv2.dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         moved = np.zeros_like(nodes)
         found = []
@@ -59,13 +64,23 @@ def _counted(at: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.bincount(j * shape[1] + i, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _lines(grey: np.ndarray) -> np.ndarray:
-    """[h, w] float32 about 0: the grid's lines, light flattened and traces cut to the lines' depth."""
-    grey = grey.astype(np.float32)
-    detail = cv2.blur(grey, (CELL_PX, CELL_PX)) - grey
-    power = cv2.blur(np.minimum(detail**2, 900.0), (3 * CELL_PX, 3 * CELL_PX))
-    spread = np.sqrt(np.maximum(power, 0.0)) + 1.5
-    return np.clip(detail / spread, -1.2, 1.2)
+def _lines(extremes: np.ndarray) -> np.ndarray:
+    """[h, w] float32 about 0: the grid's lines, light flattened, without what is far darker than they are."""
+    darkest, lightest = (_detail(plane) for plane in cv2.split(extremes))
+    power = cv2.blur(np.minimum(darkest**2, 900.0), (3 * CELL_PX, 3 * CELL_PX))
+    lines = np.clip(darkest / (np.sqrt(np.maximum(power, 0.0)) + 1.5), -1.2, 1.2)
+    cells = lightest[: len(lightest) // CELL_PX * CELL_PX, : lightest.shape[1] // CELL_PX * CELL_PX]
+    cells = cells.reshape(-1, CELL_PX, cells.shape[1] // CELL_PX, CELL_PX)
+    depth = max(float(cells.mean((0, 1, 2)).max()), float(cells.mean((0, 2, 3)).max()), 0.0)
+    ink = (lightest > _INK * depth + _INK_LEAST).astype(np.uint8)
+    lines[cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 0] = 0.0
+    return lines
+
+
+def _detail(plane: np.ndarray) -> np.ndarray:
+    """How much darker every px is than the paper about it."""
+    plane = plane.astype(np.float32)
+    return cv2.blur(plane, (CELL_PX, CELL_PX)) - plane
 
 
 def _matches(lines: np.ndarray, reach: float, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

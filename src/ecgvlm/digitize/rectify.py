@@ -31,13 +31,13 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
 
 
 def resampled(image: np.ndarray, mesh: np.ndarray, scale: float) -> np.ndarray:
-    """The picture at `PX_PER_MM` over a mesh [rows, cols, 2] px of nodes `CELL` apart, the first at (0, 0)."""
+    """The picture at `PX_PER_MM` over a mesh [rows, cols, 2] px of nodes `CELL` apart, from (0, 0) on."""
     shrink = min(1.0, PX_PER_MM / scale * 1.25)
     if shrink < 0.8:  # finer pictures are averaged down first, against aliasing
         image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         mesh = (mesh + 0.5) * shrink - 0.5
-    across, down = cv2.split(_dense(mesh.astype(np.float32)))
-    return cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    where = np.ascontiguousarray(_dense(mesh.astype(np.float32)))
+    return cv2.remap(image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _dense(mesh: np.ndarray) -> np.ndarray:

@@ -1,18 +1,18 @@
-"""The shape of the paper: where every millimetre of it lies in the picture, through folds, curl and creases."""
+"""The shape of the paper: where every millimetre lies in the picture, through folds, curl and creases."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import solveh_banded
 
 CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid
 MARGIN = 30.0  # mm around the seen grid that the lattice covers
 _LONGEST = 660.0  # mm of a page's side
 # mm: how much paper usually bends from cell to cell, and at a fold.
-_BEND, _FOLD = 0.03, 0.15
+_BEND, _FOLD = 0.12, 0.15
 
 
 @dataclass(frozen=True)
@@ -90,50 +90,54 @@ def surface(
 ) -> np.ndarray:
     """A surface [rows, cols] in mm through values [n] at (column, row) [n, 2] that may fold.
 
-    Least squares of what it misses and of its second differences, both reweighted: matches that no surface
-    explains do not count, and a fold bends at one line what a stiff sheet would bend about it.
+    noise: mm by which values are usually off. Least squares of what it misses and of its second differences,
+    both reweighted: values that no surface explains do not count, and a fold bends at one line what a stiff
+    sheet would bend about it.
     """
     rows, cols = shape
+    if rows > cols:  # the narrower, the quicker solved
+        return surface((cols, rows), at[:, ::-1], value, weight, noise).T
     keep = weight > 0
     at, value, weight = at[keep], value[keep], weight[keep]
     i, j = np.clip(at.astype(int), 0, (cols - 2, rows - 2)).T
     a, b = at[:, 0] - i, at[:, 1] - j
-    node = j * cols + i
-    n = np.arange(len(at))
-    data = sparse.csr_matrix(
-        (
-            np.concatenate([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b]),
-            (np.tile(n, 4), np.concatenate([node, node + 1, node + cols, node + cols + 1])),
-        ),
-        (len(at), rows * cols),
-    )
-    second = [sparse.diags([1.0, -2.0, 1.0], [0, 1, 2], (k - 2, k)) for k in (rows, cols)]
-    first = [sparse.diags([-1.0, 1.0], [0, 1], (k - 1, k)) for k in (rows, cols)]
-    bends = sparse.vstack(
-        [
-            sparse.kron(sparse.identity(rows), second[1]),
-            sparse.kron(second[0], sparse.identity(cols)),
-            sparse.kron(first[0], first[1]),
-        ],
-        format="csr",
-    )
-    sure, stiff = weight.copy(), np.ones(bends.shape[0])
-    found = np.zeros(rows * cols)
+    corner = i * rows + j  # nodes are numbered down the columns
+    data = np.stack([corner, corner + 1, corner + rows, corner + rows + 1], 1)
+    shares = np.stack([(1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b], 1)
+    bends, steps = _second_differences(rows, cols)
+    nodes, factors = np.concatenate([data, bends]), np.concatenate([shares, steps])
+    # Every pair of a term's nodes is an entry of the normal matrix, of which the lower half is kept.
+    one, other = np.nonzero(np.tri(4, dtype=bool))
+    low, high = nodes[:, one], nodes[:, other]
+    band, size = 2 * rows + 1, rows * cols
+    entry = np.abs(low - high) * size + np.minimum(low, high)
+    product = factors[:, one] * factors[:, other]
+    twice = (one != other) & (low == high)  # padding: a node that stands for itself, with factor 0
+    product = np.where(twice, 0.0, product)
+    misses = np.concatenate([value, np.zeros(len(bends))])
+    certain = np.concatenate([weight / noise**2, np.full(len(bends), _BEND**-2)])
+    spread = np.concatenate([np.full(len(value), 4 * noise), np.full(len(bends), _FOLD)])
+    power = np.concatenate([np.full(len(value), 2), np.ones(len(bends), int)])
+    now, found = certain, np.zeros(size)
     for _ in range(4):
-        normal = (
-            data.T @ sparse.diags(sure / noise**2) @ data + bends.T @ sparse.diags(stiff / _BEND**2) @ bends
-        )
-        found = _solved(normal.tocoo(), data.T @ (sure * value) / noise**2, 2 * cols)
-        sure = weight / (1 + ((data @ found - value) / (4 * noise)) ** 2) ** 2
-        stiff = 1 / (1 + (bends @ found / _FOLD) ** 2)
-    return found.reshape(shape)
+        matrix = np.bincount(entry.ravel(), (product * now[:, None]).ravel(), band * size)
+        right = np.bincount(nodes.ravel(), (factors * (now * misses)[:, None]).ravel(), size)
+        matrix[:size] += 1e-6
+        found = solveh_banded(matrix.reshape(band, size), right, lower=True, check_finite=False)
+        off = (factors * found[nodes]).sum(1) - misses
+        now = certain / (1 + (off / spread) ** 2) ** power
+    return found.reshape(cols, rows).T
 
 
-def _solved(matrix: sparse.coo_matrix, right: np.ndarray, band: int) -> np.ndarray:
-    """Solution of a positive definite system whose matrix is zero further than `band` from its diagonal."""
-    lower = matrix.row >= matrix.col
-    row, col = matrix.row[lower], matrix.col[lower]
-    ab = np.zeros((band + 1, matrix.shape[0]))
-    np.add.at(ab, (row - col, col), matrix.data[lower])
-    ab[0] += 1e-6
-    return solveh_banded(ab, right, lower=True, overwrite_ab=True, check_finite=False)
+@lru_cache(maxsize=8)
+def _second_differences(rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes [m, 4] and factors [m, 4] of the second differences down, across and of both kinds."""
+    number = np.arange(rows * cols).reshape(cols, rows)
+    parts = [
+        ((number[:, :-2], number[:, 1:-1], number[:, 2:], number[:, 2:]), (1.0, -2.0, 1.0, 0.0)),
+        ((number[:-2], number[1:-1], number[2:], number[2:]), (1.0, -2.0, 1.0, 0.0)),
+        ((number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]), (1.0, -1.0, -1.0, 1.0)),
+    ]
+    nodes = [np.stack([part.ravel() for part in four], 1) for four, _ in parts]
+    factors = [np.tile(factor, (len(four), 1)) for four, (_, factor) in zip(nodes, parts)]
+    return np.concatenate(nodes), np.concatenate(factors)

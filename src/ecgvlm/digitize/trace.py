@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from scipy.ndimage import minimum_filter1d
+from scipy.ndimage import maximum_filter1d, median_filter, minimum_filter1d
 
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
@@ -22,6 +22,16 @@ _FLOOR = 0.02
 _ACROSS = 7  # px to either side of a steep stretch in which its edges are looked for
 _FINER = 2  # samples of the picture for one px there: a QRS is gone in the time of three px
 _MELTED = 0.7  # px that the print must be wider than one line to be taken for two
+_ALONG, _DOWN = 3, 2  # samples of the picture for one px of the page along the trace and down
+_NODE = 5  # px between the points at which the map to the picture is evaluated
+_ROOM = 12  # px of the page above and below a path that belong to it
+_FAINT = 8.0  # grey levels that ink is at least darker than the paper
+_SEEN = 0.4  # probability of trace from which on all contrast counts
+_CLOSE = 2  # px about a path whose ink it explains
+_WORTH = 0.05  # what a px of ink is worth that no other strip explains
+_SPIKE, _LEVEL = 5, 41  # px that a spike of solid ink may be wide, and about it that tell which way it goes
+_MORE = 1.5  # px that the ink may reach beyond the path and half a line's width
+_BESIDE = 2.0  # px that a path may lie beside its ink
 _STEEP = 3.0  # px a column, from where on rows tell more than columns
 
 
@@ -29,12 +39,13 @@ _STEEP = 3.0  # px a column, from where on rows tell more than columns
 class Print:
     """The print at the resolution of the picture.
 
-    grey: [h, w] the picture. around: [H, W] brightness of the rectified page about each of its px. to_px:
+    grey: [h, w] the picture. around: [H, W] brightness of the rectified page about each of its px. sign: 1 of dark ink, -1 of light. to_px:
     [..., 2] px of the rectified page -> px of the picture.
     """
 
     grey: np.ndarray
     around: np.ndarray
+    sign: float
     to_px: Callable[[np.ndarray], np.ndarray]
 
     def rows(self, x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:
@@ -75,48 +86,148 @@ def follow(
     """
     width = min(_line_width(trace), 5.0)
     lengths = [int(np.floor(strip.x1)) - int(np.ceil(strip.x0)) for strip in strips]
-    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
-    around = cv2.blur(grey, (41, 41))
-    contrast = cv2.absdiff(around, grey)
-    fine = Print(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), around, to_px)
-    curves: list[tuple[np.ndarray, float]] = [(np.zeros((0, 2)), 0.0)] * len(strips)
-    # Strips of about one length go together, one column a step.
-    order = sorted(range(len(strips)), key=lambda k: lengths[k])
-    while order:
-        group = [k for k in order if lengths[k] <= 1.1 * lengths[order[0]] + 8]
-        order = order[len(group) :]
-        for k, path in zip(
-            group, _paths(trace, [strips[k] for k in group], [lengths[k] for k in group], pitch)
-        ):
-            x0 = int(np.ceil(strips[k].x0))
-            part = slice(x0, x0 + len(path))
-            curve, sure = _refined(trace[:, part], contrast[:, part], path, width)
-            curve = np.stack([np.arange(x0, x0 + len(path), dtype=float), curve], 1)
-            curves[k] = (_with_slopes(trace, fine, curve), float(sure.mean()))
+    colour = _clearest(trace, page)
+    fine = Print(colour(picture), cv2.blur(colour(page), (41, 41)), _sign(trace, colour(page)), to_px)
+    begins = [int(np.ceil(strip.x0)) for strip in strips]
+    reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * pitch, 12 * PX_PER_MM)))
+    windows = [(round(strip.y) - reach, round(strip.y) + reach) for strip in strips]
+    zeros = [strip.y for strip in strips]
+    paths = _paths(trace, None, begins, lengths, zeros, windows)
+    # Once more, now that it is known which ink the other strips explain: what is left must be explained too.
+    left = _unexplained(trace, begins, paths)
+    windows = [_window(trace, x0, path) for x0, path in zip(begins, paths)]
+    paths = _paths(trace, left, begins, lengths, zeros, windows)
+    paths = [_without_turns(trace[:, x0 : x0 + len(path)], path) for x0, path in zip(begins, paths)]
+    curves = []
+    for x0, path in zip(begins, paths):
+        curve = _refined(trace, fine, x0, path, width)
+        sure = float(trace[path, np.arange(x0, x0 + len(path))].mean()) if len(path) else 0.0
+        curves.append((_with_slopes(trace, fine, curve), sure))
     return curves
 
 
-def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitch: float) -> list[np.ndarray]:
-    """Viterbi over strips of about one length, two px high a step: list of [columns] y in px."""
+def _unexplained(trace: np.ndarray, begins: list[int], paths: list[np.ndarray]) -> list[np.ndarray]:
+    """For every path the ink, [H, columns] 0..1, that no other path passes within `_CLOSE` px."""
+    claims = np.zeros(trace.shape, np.uint8)
+    spans = []
+    for x0, path in zip(begins, paths):
+        half = (path[1:] + path[:-1]) / 2
+        before, after = (np.concatenate(part) for part in ((path[:1], half), (half, path[-1:])))
+        top = np.floor(np.minimum(np.minimum(before, after), path)).astype(int) - _CLOSE
+        bottom = np.ceil(np.maximum(np.maximum(before, after), path)).astype(int) + _CLOSE
+        spans.append((np.maximum(top, 0), np.minimum(bottom, len(trace) - 1)))
+        for x, (first, last) in enumerate(zip(*spans[-1]), start=x0):
+            claims[first : last + 1, x] += 1
+    left = []
+    row = np.arange(len(trace))[:, None]
+    for x0, path, (top, bottom) in zip(begins, paths, spans):
+        part = np.s_[:, x0 : x0 + len(path)]
+        own = (row >= top) & (row <= bottom)
+        left.append(np.where(claims[part] > own, 0.0, np.maximum(2 * trace[part] - 1, 0)).astype(np.float32))
+    return left
+
+
+def _without_turns(ink: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """The path without turns back inside solid ink, where it passes one spike twice. ink: [H, columns]."""
+    dark = np.cumsum(np.pad(ink > 0.5, ((1, 0), (0, 0))), 0, dtype=np.int32)
+    x, level = np.arange(len(path)), median_filter(path, _LEVEL)
+    for first, second in ((minimum_filter1d, maximum_filter1d), (maximum_filter1d, minimum_filter1d)):
+        filled = second(first(path, _SPIKE), _SPIKE)
+        top, bottom = np.minimum(filled, path), np.maximum(filled, path)
+        solid = dark[bottom, x] - dark[top, x] >= 0.8 * (bottom - top)
+        further = np.abs(filled - level) > np.abs(path - level) + 2
+        path = np.where(further & solid, filled, path)
+    return path
+
+
+def _window(trace: np.ndarray, x0: int, path: np.ndarray) -> tuple[int, int]:
+    """First and last row of the ink that a path runs through, and some about it."""
+    ink = cv2.dilate(trace[:, x0 : x0 + len(path)], np.ones((5, 3), np.uint8))
+    top, bottom = _run(ink, path)
+    return int(min(path.min(), top.min())) - _ROOM, int(max(path.max(), bottom.max())) + _ROOM
+
+
+_COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
+    lambda rgb: cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY),
+    lambda rgb: cv2.extractChannel(rgb, 0),
+    lambda rgb: cv2.extractChannel(rgb, 1),
+    lambda rgb: cv2.extractChannel(rgb, 2),
+)
+
+
+def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The colour ([h, w, 3] RGB -> [h, w]) in which the trace stands out most from its grid and paper."""
+    ink, paper = trace > 0.7, (trace < 0.05) & (cv2.dilate(trace, np.ones((9, 9), np.uint8)) > 0.7)
+    if not ink.any() or not paper.any():
+        return _COLOURS[0]
+
+    def clear(colour: Callable[[np.ndarray], np.ndarray]) -> float:
+        plane = colour(page).astype(np.float32)
+        return abs(float(plane[ink].mean() - plane[paper].mean())) / (float(plane[paper].std()) + 2.0)
+
+    return max(_COLOURS, key=clear)
+
+
+def _paths(
+    trace: np.ndarray,
+    left: list[np.ndarray] | None,
+    begins: list[int],
+    lengths: list[int],
+    zeros: list[float],
+    windows: list[tuple[int, int]],
+) -> list[np.ndarray]:
+    """The cheapest path of every strip: list of [columns] y in px.
+
+    left: [H, columns] of each, the ink that is worth passing. windows: first and last row of each. Strips of
+    about one length go together, one column a step.
+    """
+    paths: list[np.ndarray] = [np.zeros(0, np.intp)] * len(begins)
+    order = sorted(range(len(begins)), key=lambda k: lengths[k])
+    while order:
+        group = [k for k in order if lengths[k] <= 1.1 * lengths[order[0]] + 8]
+        order = order[len(group) :]
+        found = _viterbi(
+            trace,
+            [None if left is None else left[k] for k in group],
+            *([part[k] for k in group] for part in (begins, lengths, zeros, windows)),
+        )
+        for k, path in zip(group, found):
+            paths[k] = path
+    return paths
+
+
+def _viterbi(
+    trace: np.ndarray,
+    left: Sequence[np.ndarray | None],
+    begins: list[int],
+    lengths: list[int],
+    zeros: list[float],
+    windows: list[tuple[int, int]],
+) -> list[np.ndarray]:
+    """`_paths` of strips of about one length, two px high a step."""
     height = trace.shape[0]
-    reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * pitch, 12 * PX_PER_MM))) // 2 * 2
-    rows, longest = reach + 1, max(lengths)
-    away = _AWAY_COST * np.abs(2.0 * np.arange(rows) - reach, dtype=np.float32)
+    rows, longest = max(last - first for first, last in windows) // 2 + 1, max(lengths)
     # [columns, strips, rows], so that a step reads one block
-    cost = np.full((longest, len(strips), rows), -np.log(_FLOOR), np.float32)
+    cost = np.full((longest, len(begins), rows), -np.log(_FLOOR), np.float32)
+    worth = np.zeros_like(cost) if left[0] is not None else None
     tops = []
-    for k, (strip, length) in enumerate(zip(strips, lengths)):
-        top, x0 = round(strip.y) - reach, int(np.ceil(strip.x0))
+    for k, (x0, length, (top, _)) in enumerate(zip(begins, lengths, windows)):
         tops.append(top)
         a, b = max(0, -(top // 2)), min(rows, (height - top) // 2)  # pairs of rows that lie on the page
-        pairs = trace[top + 2 * a : top + 2 * b, x0 : x0 + length]
+        part = slice(top + 2 * a, top + 2 * b)
+        pairs = trace[part, x0 : x0 + length]
         ink = np.maximum(np.maximum(pairs[::2], pairs[1::2]), _FLOOR)
         cost[: ink.shape[1], k, a:b] = -np.log(ink.T)
+        own = left[k]
+        if worth is not None and own is not None:
+            worth[: ink.shape[1], k, a:b] = (own[part][::2] + own[part][1::2]).T
     # climb[x, k, y]: what it costs to come down from the top of the window to y in column x
-    climb = np.cumsum(
-        2 * _STEP_COST + 2 * _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0), axis=2, dtype=np.float32
-    )
-    cost += away
+    step = 2 * _STEP_COST + 2 * _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0)
+    if worth is not None:
+        step -= _WORTH * worth
+    climb = np.cumsum(step, axis=2, dtype=np.float32)
+    at = np.array(tops)[:, None] + 2 * np.arange(rows)
+    cost += (_AWAY_COST * np.abs(at - np.array(zeros)[:, None])).astype(np.float32)
     sums = np.empty_like(cost)
     best = sums[0] = cost[0]
     down, up = np.empty_like(best), np.empty_like(best)
@@ -131,14 +242,15 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
         np.minimum(down, up, out=down)
         best = np.add(down, cost[x], out=sums[x])
     # Back from the end, all strips at once. Those that are shorter wait at their own last column.
-    every = np.arange(len(strips))
+    every, row = np.arange(len(begins)), np.arange(rows)
     last = np.array(lengths) - 1
-    ways = np.empty((longest, len(strips)), np.intp)
-    y = np.zeros(len(strips), np.intp)
+    ways = np.empty((longest, len(begins)), np.intp)
+    y = np.zeros(len(begins), np.intp)
     for x in range(longest - 1, -1, -1):
         if x + 1 < longest:
             way = climb[x + 1]
-            y = (sums[x] + np.abs(way - way[every, y][:, None])).argmin(1)
+            down = way[every, y][:, None] - way
+            y = (sums[x] + np.where(row <= y[:, None], down, -down)).argmin(1)
         ends = last == x
         if ends.any():
             y[ends] = sums[x, ends].argmin(1)
@@ -147,10 +259,17 @@ def _paths(trace: np.ndarray, strips: Sequence[Placed], lengths: list[int], pitc
     for k, length in enumerate(lengths):
         path = ways[:length, k]
         # Of the two rows of a step, the one with more ink.
-        columns, rows_up = int(np.ceil(strips[k].x0)) + np.arange(length), 2 * path + tops[k]
+        columns, rows_up = begins[k] + np.arange(length), 2 * path + tops[k]
         upper, lower = (trace[np.clip(row, 0, height - 1), columns] for row in (rows_up, rows_up + 1))
         paths.append(rows_up + (lower > upper))
     return paths
+
+
+def _sign(trace: np.ndarray, plane: np.ndarray) -> float:
+    """1 where the trace is darker than the paper about it, -1 where it is lighter."""
+    ink = trace > 0.5
+    around = cv2.blur(plane, (41, 41))
+    return -1.0 if ink.any() and float(np.median(plane[ink].astype(int) - around[ink])) > 0 else 1.0
 
 
 def _line_width(trace: np.ndarray) -> float:
@@ -162,62 +281,113 @@ def _line_width(trace: np.ndarray) -> float:
     return float(np.percentile(heights, 20)) if len(heights) else 2.0
 
 
-def _refined(
-    columns: np.ndarray, contrast: np.ndarray, path: np.ndarray, width: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sub-pixel curve from the ink around the path.
+@dataclass(frozen=True)
+class _Band:
+    """The print along a path, `_ALONG` samples a px of the page across and `_DOWN` a px down.
+
+    contrast: [m, n] grey levels. ink: [m, n] 0..1, contrast over that of the path where the net saw the trace
+    too. first: y in px of the page of the first row.
+    """
+
+    contrast: np.ndarray
+    ink: np.ndarray
+    first: float
+
+
+def _band(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray) -> _Band:
+    top, bottom = max(0, int(path.min()) - _ROOM), min(len(trace) - 1, int(path.max()) + _ROOM)
+    nodes = np.stack(
+        np.meshgrid(
+            np.arange(x0, x0 + len(path) + _NODE, _NODE, float), np.arange(top, bottom + _NODE, _NODE, float)
+        ),
+        -1,
+    )
+    # cv2.resize puts node k at sample (k + 1 / 2) f - 1 / 2.
+    mesh = cv2.resize(fine.to_px(nodes).astype(np.float32), None, fx=_NODE * _ALONG, fy=_NODE * _DOWN)
+    first = (_NODE * _ALONG - 1) // 2, (_NODE * _DOWN - 1) // 2
+    size = (len(path) - 1) * _ALONG + 1, (bottom - top) * _DOWN + 1
+    mesh = np.ascontiguousarray(mesh[first[1] : first[1] + size[1], first[0] : first[0] + size[0]])
+    grey = cv2.remap(fine.grey, mesh, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    begin = first[1] / _DOWN + 0.5 / _DOWN - _NODE / 2  # of the first row, in px below the top
+    scale = np.array([[1 / _ALONG, 0, 0], [0, 1 / _DOWN, begin]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    part = np.s_[top : bottom + 1, x0 : x0 + len(path)]
+    around, net = (
+        cv2.warpAffine(plane[part], scale, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        for plane in (fine.around, trace)
+    )
+    contrast = fine.sign * (around.astype(np.float32) - grey)
+    columns = np.arange(len(path)) * _ALONG
+    on_path = contrast[np.clip((path - top) * _DOWN, 0, size[1] - 1), columns]
+    depth = max(_FAINT, float(np.percentile(on_path, 60)))
+    seen = np.minimum(cv2.dilate(net, np.ones((2 * _DOWN + 1, 2 * _ALONG + 1), np.uint8)) / _SEEN, 1.0)
+    ink = np.clip(contrast / depth, 0, 1) * seen
+    return _Band(np.maximum(contrast, 0.0), ink, top + begin)
+
+
+def _run(ink: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the ink above and below row y [n] in every column of [m, n]: rows, where the ink is one half."""
+    ink = np.pad(ink, ((1, 1), (0, 0)))  # ends in paper, whatever the page does
+    rows, x, y = len(ink), np.arange(ink.shape[1]), y + 1
+    dark, row = ink >= 0.5, np.arange(len(ink), dtype=np.int32)[:, None]
+    above = np.maximum.accumulate(np.where(dark, 0, row), 0)[y, x]  # last paper above, first paper below
+    below = np.minimum.accumulate(np.where(dark, rows - 1, row)[::-1], 0)[::-1][y, x]
+    inner, outer = ink[np.minimum(above + 1, rows - 1), x], ink[above, x]
+    top = above + 1 - (inner - 0.5) / np.maximum(inner - outer, 1e-3)
+    inner, outer = ink[np.maximum(below - 1, 0), x], ink[below, x]
+    bottom = below - 1 + (inner - 0.5) / np.maximum(inner - outer, 1e-3)
+    return top - 1, bottom - 1
+
+
+def _refined(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray, width: float) -> np.ndarray:
+    """Sub-pixel curve [n, 2] px of the page from the ink around the path, `_ALONG` points a px.
 
     A pen of some breadth leaves ink from the least to the greatest y that the curve has under it. On slopes
     the middle of the ink is the curve; at a tip, where the curve turns under the pen, it is the ink's end
     less half a line's width.
     """
-    n = columns.shape[1]
-    # Only the rows about the path matter.
-    low = max(0, int(path.min()) - 60)
-    block = np.pad(
-        columns[low : int(path.max()) + 60], ((1, 1), (0, 0))
-    )  # ends in paper, whatever the page does
-    x, y = np.arange(n), np.clip(path - low + 1, 1, block.shape[0] - 2)
-    sure = block[y, x]
-    near = np.arange(-2, 3)[:, None] + y
-    y = np.clip(near, 1, block.shape[0] - 2)[np.argmax(block[np.clip(near, 1, block.shape[0] - 2), x], 0), x]
-    ink = block >= 0.5
-    row = np.arange(block.shape[0], dtype=np.int32)[:, None]
-    above = np.maximum.accumulate(np.where(ink, 0, row), 0)[y, x]  # last paper above, first paper below
-    below = np.minimum.accumulate(np.where(ink, block.shape[0] - 1, row)[::-1], 0)[::-1][y, x]
-    # Where between two pixels the probability passes one half.
-    inner, outer = block[above + 1, x], block[above, x]
-    top = above + 1 - (inner - 0.5) / np.maximum(inner - outer, 1e-3)
-    inner, outer = block[below - 1, x], block[below, x]
-    bottom = below - 1 + (inner - 0.5) / np.maximum(inner - outer, 1e-3)
-    inked = ink[y, x]
-    top, bottom = np.where(inked, top + low - 1, np.nan), np.where(inked, bottom + low - 1, np.nan)
+    band = _band(trace, fine, x0, path)
+    rows, n = band.ink.shape
+    x = np.arange(n)
+    about = np.interp(x / _ALONG, np.arange(len(path)), path)
+    steep = np.abs(np.gradient(about)) * _ALONG
+    y = np.clip(np.round((about - band.first) * _DOWN).astype(int), 0, rows - 1)
+    dark, row = band.ink >= 0.5, np.arange(rows, dtype=np.int32)[:, None]
+    over = np.maximum.accumulate(np.where(dark, row, -rows), 0)[y, x]  # the ink next to the path
+    under = np.minimum.accumulate(np.where(dark, row, 2 * rows)[::-1], 0)[::-1][y, x]
+    nearest = np.where(y - over <= under - y, over, under)
+    inked = np.abs(nearest - y) <= (_BESIDE + steep) * _DOWN
+    y = np.where(inked, np.clip(nearest, 0, rows - 1), y)
+    top, bottom = (band.first + np.where(inked, edge, np.nan) / _DOWN for edge in _run(band.ink, y))
+    # What reaches further than the path does is no ink of this trace: a bar, a name, another trace.
+    around = np.ones(2 * _ALONG + 1, np.uint8)[None]
+    highest, lowest = (morph(about[None], around)[0] for morph in (cv2.erode, cv2.dilate))
+    top, bottom = np.maximum(top, highest - width / 2 - _MORE), np.minimum(bottom, lowest + width / 2 + _MORE)
     known = np.isfinite(top)
-    # On level stretches the print itself tells more than the net's mask: the centre of its contrast.
-    middle = np.round((top + bottom) / 2)
-    level = known & (bottom - top < width + 2.5)
-    rows = np.arange(-3, 4)[:, None] + np.where(level, middle, 0).astype(int)
-    print_ = contrast[np.clip(rows, 0, contrast.shape[0] - 1), x].astype(np.float32)
-    print_ = np.maximum(print_ - 0.4 * print_.max(0), 0) + 1e-6
-    centre = (print_ * rows).sum(0) / print_.sum(0)
     if known.sum() < 2:
-        return np.full(n, np.nan), sure
-    filled_top, filled_bottom = (np.interp(x, x[known], edge[known]) for edge in (top, bottom))
-    curve = (filled_top + filled_bottom) / 2
+        return np.stack([x0 + x / _ALONG, np.full(n, np.nan)], 1)
+    # On level stretches the centre of the print's contrast tells more than its edges.
+    level = known & (bottom - top < width + 2.5)
+    middle = np.where(level, (top + bottom) / 2 - band.first, 0.0)
+    around = np.arange(-3 * _DOWN, 3 * _DOWN + 1)[:, None] + np.round(middle * _DOWN).astype(int)
+    print_ = band.contrast[np.clip(around, 0, rows - 1), x]
+    print_ = np.maximum(print_ - 0.4 * print_.max(0), 0) + 1e-6
+    centre = band.first + (print_ * around).sum(0) / print_.sum(0) / _DOWN
+    top, bottom = (np.interp(x, x[known], edge[known]) for edge in (top, bottom))
+    curve = (top + bottom) / 2
     near = level & (np.abs(centre - curve) < 1.0)
     curve[near] = centre[near]
-    half = np.minimum(width, filled_bottom - filled_top) / 2
-    for edge, sign in ((filled_top + half, 1.0), (half - filled_bottom, -1.0)):
+    half = np.minimum(width, bottom - top) / 2
+    for edge, sign in ((top + half, 1.0), (half - bottom, -1.0)):
         # sign * curve - edge: how far the middle of the ink lies from the tip's side of it.
-        tip = (edge <= minimum_filter1d(edge, 5)) & (sign * curve - edge > 0.75)
+        tip = (edge <= minimum_filter1d(edge, 5 * _ALONG)) & (sign * curve - edge > 0.75)
         edges = np.flatnonzero(np.diff(np.concatenate([[0], tip.astype(np.int8), [0]])))
-        for first, last in zip(edges[::2], edges[1::2]):
-            at = (first + last - 1) // 2
+        for begin, end in zip(edges[::2], edges[1::2]):
+            at = (begin + end - 1) // 2
             curve[at] = sign * edge[at]
-    curve[~known] = np.nan
-    gaps = _short_gaps(~known, int(2.5 * PX_PER_MM))
-    curve[gaps] = np.interp(x[gaps], x[known], curve[known])
-    return curve, sure
+    gaps = _short_gaps(~known, int(2.5 * PX_PER_MM) * _ALONG)
+    curve[~known & ~gaps] = np.nan
+    return np.stack([x0 + x / _ALONG, curve], 1)
 
 
 def _with_slopes(trace: np.ndarray, fine: Print, points: np.ndarray) -> np.ndarray:
@@ -228,7 +398,7 @@ def _with_slopes(trace: np.ndarray, fine: Print, points: np.ndarray) -> np.ndarr
     half a line's width does.
     """
     columns, curve = points.T
-    rise = np.diff(curve)
+    rise = np.diff(curve) / np.diff(columns)
     steep = np.abs(rise) > _STEEP
     ends = np.flatnonzero(np.diff(np.concatenate([[0], np.where(steep, np.sign(rise), 0), [0]])))
     flanks, parts = [], []
