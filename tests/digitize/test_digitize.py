@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import NOT_ECGS, page
+from scipy.interpolate import griddata
 
 from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.grid import find_grid
@@ -85,15 +86,22 @@ def test_points_go_back_to_the_picture(digitizer):
 
 
 @settings(max_examples=6, deadline=None)
-@given(seed=st.integers(0, 1000), kind=st.sampled_from(["clean", "scan", "photo"]))
+@given(seed=st.integers(0, 1000), kind=st.sampled_from(["none", "scan", "photo"]))
 def test_grid_maps_millimetres(seed, kind):
-    """The map found agrees with the truth's mesh up to a shift and a turn of the paper."""
+    """The map agrees with the truth's mesh wherever the grid was seen, up to one shift of the paper."""
     rendering = page(kind, seed=seed)
     paper = find_grid(rendering.image)
     if kind == "scan" and paper is None:
         return  # scanned in black and white: no line of the grid is left
     assert paper is not None
     mesh = rendering.truth.mesh
+    nodes = paper.nodes().reshape(-1, 2)
+    found = griddata(paper.to_px(nodes), nodes, mesh.reshape(-1, 2)).reshape(mesh.shape)
+    (x0, y0), (x1, y1) = paper.box[:2], paper.box[2:]
+    seen = ((found > (x0, y0)) & (found < (x1, y1))).all(-1)
+    assert seen.sum() > 0.3 * seen.size
     rows, cols = mesh.shape[:2]
-    across = np.linalg.norm(mesh[rows // 2, cols // 2 + 4] - mesh[rows // 2, cols // 2 - 4]) / 40
-    assert paper.scale() == pytest.approx(across, rel=0.06)
+    off = found - np.stack(np.meshgrid(5.0 * np.arange(cols), 5.0 * np.arange(rows)), -1)
+    off = np.linalg.norm(off - np.median(off[seen], axis=0), axis=-1)[seen]
+    assert np.percentile(off, (50, 90)) == pytest.approx((0.0, 0.0), abs=0.35)
+    assert np.median(off) < 0.12

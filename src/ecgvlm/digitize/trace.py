@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -19,54 +18,34 @@ _REACH_MM = 34.0  # a trace may leave its row this far
 _STEP_COST, _LEAP_COST = 0.02, 0.11
 _AWAY_COST = 0.0009  # per px that the path lies away from the row
 _FLOOR = 0.02
-_ACROSS = 7  # px to either side of a steep stretch in which its edges are looked for
-_FINER = 2  # samples of the picture for one px there: a QRS is gone in the time of three px
-_MELTED = 0.7  # px that the print must be wider than one line to be taken for two
 _ALONG, _DOWN = 3, 2  # samples of the picture for one px of the page along the trace and down
 _NODE = 5  # px between the points at which the map to the picture is evaluated
 _ROOM = 12  # px of the page above and below a path that belong to it
 _FAINT = 8.0  # grey levels that ink is at least darker than the paper
 _SEEN = 0.4  # probability of trace from which on all contrast counts
 _CLOSE = 2  # px about a path whose ink it explains
+_BAR = 10  # px from a strip's end within which a bar may stand
 _WORTH = 0.05  # what a px of ink is worth that no other strip explains
 _SPIKE, _LEVEL = 5, 41  # px that a spike of solid ink may be wide, and about it that tell which way it goes
 _MORE = 1.5  # px that the ink may reach beyond the path and half a line's width
+_TIP = 0.75  # px that a tip must stand out
+_PEN = 0.5  # of a line's width that a pen's is at least
 _BESIDE = 2.0  # px that a path may lie beside its ink
-_STEEP = 3.0  # px a column, from where on rows tell more than columns
 
 
 @dataclass(frozen=True)
 class Print:
     """The print at the resolution of the picture.
 
-    grey: [h, w] the picture. around: [H, W] brightness of the rectified page about each of its px. sign: 1 of dark ink, -1 of light. to_px:
-    [..., 2] px of the rectified page -> px of the picture.
+    grey: [h, w] the picture in the colour that shows the trace best. around: [H, W] brightness of the
+    rectified page about each of its px. sign: 1 of dark ink, -1 of light. to_px: [..., 2] px of the rectified
+    page -> px of the picture.
     """
 
     grey: np.ndarray
     around: np.ndarray
     sign: float
     to_px: Callable[[np.ndarray], np.ndarray]
-
-    def rows(self, x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:
-        """Contrast of the print along n short rows centred at (x, y) of the rectified page, whole px.
-
-        [2 `_FINER` reach + 1, n], `_FINER` samples a px from x - reach to x + reach.
-        """
-        at = np.stack([x, y], -1).astype(float)
-        middle = self.to_px(at)
-        right, below = np.array([2.0, 0.0]), np.array([0.0, 2.0])
-        along = (self.to_px(at + right) - self.to_px(at - right)) / (4 * _FINER)
-        down = (self.to_px(at + below) - self.to_px(at - below)) / 4
-        steps = np.arange(-reach * _FINER, reach * _FINER + 1)[:, None, None]
-        seen = np.zeros((len(steps), len(x)), np.float32)
-        for part in (-0.25, 0.25):  # of the height of the row
-            px = (middle + part * down + steps * along).astype(np.float32)
-            seen += cv2.remap(
-                self.grey, px[..., 0], px[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-            )
-        height, width = self.around.shape
-        return np.abs(seen / 2 - self.around[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)])
 
 
 def follow(
@@ -102,7 +81,7 @@ def follow(
     for x0, path in zip(begins, paths):
         curve = _refined(trace, fine, x0, path, width)
         sure = float(trace[path, np.arange(x0, x0 + len(path))].mean()) if len(path) else 0.0
-        curves.append((_with_slopes(trace, fine, curve), sure))
+        curves.append((curve, sure))
     return curves
 
 
@@ -123,7 +102,9 @@ def _unexplained(trace: np.ndarray, begins: list[int], paths: list[np.ndarray]) 
     for x0, path, (top, bottom) in zip(begins, paths, spans):
         part = np.s_[:, x0 : x0 + len(path)]
         own = (row >= top) & (row <= bottom)
-        left.append(np.where(claims[part] > own, 0.0, np.maximum(2 * trace[part] - 1, 0)).astype(np.float32))
+        ink = np.where(claims[part] > own, 0.0, np.maximum(2 * trace[part] - 1, 0)).astype(np.float32)
+        ink[:, :_BAR] = ink[:, len(path) - _BAR :] = 0.0  # where bars part the strips
+        left.append(ink)
     return left
 
 
@@ -326,7 +307,7 @@ def _band(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray) -> _Band:
 
 
 def _run(ink: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the ink above and below row y [n] in every column of [m, n]: rows, where the ink is one half."""
+    """Ends of the ink above and below row y [n] in every column of [m, n]: rows where the ink is one half."""
     ink = np.pad(ink, ((1, 1), (0, 0)))  # ends in paper, whatever the page does
     rows, x, y = len(ink), np.arange(ink.shape[1]), y + 1
     dark, row = ink >= 0.5, np.arange(len(ink), dtype=np.int32)[:, None]
@@ -378,96 +359,21 @@ def _refined(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray, width: f
     near = level & (np.abs(centre - curve) < 1.0)
     curve[near] = centre[near]
     half = np.minimum(width, bottom - top) / 2
+    reach = max(1, int(_PEN * width / 2 * _ALONG))
     for edge, sign in ((top + half, 1.0), (half - bottom, -1.0)):
         # sign * curve - edge: how far the middle of the ink lies from the tip's side of it.
-        tip = (edge <= minimum_filter1d(edge, 5 * _ALONG)) & (sign * curve - edge > 0.75)
+        tip = (edge <= minimum_filter1d(edge, 5 * _ALONG)) & (sign * curve - edge > _TIP)
         edges = np.flatnonzero(np.diff(np.concatenate([[0], tip.astype(np.int8), [0]])))
+        # Beside a tip the ink's end is that of the curve half a pen nearer to it.
+        inner = maximum_filter1d(edge, 2 * reach + 1)
+        beside = cv2.dilate(tip.astype(np.uint8)[None], np.ones((1, 4 * reach + 1), np.uint8))[0] > 0
+        curve = np.where(beside, sign * np.minimum(sign * curve, inner), curve)
         for begin, end in zip(edges[::2], edges[1::2]):
             at = (begin + end - 1) // 2
             curve[at] = sign * edge[at]
     gaps = _short_gaps(~known, int(2.5 * PX_PER_MM) * _ALONG)
     curve[~known & ~gaps] = np.nan
     return np.stack([x0 + x / _ALONG, curve], 1)
-
-
-def _with_slopes(trace: np.ndarray, fine: Print, points: np.ndarray) -> np.ndarray:
-    """The curve as points [n, 2] px, the steep stretches measured row by row instead of column by column.
-
-    points: [n, 2], one a column. Where a QRS crosses several rows from one column to the next, the edges of
-    the print in each row tell where. Towards a tip its two flanks melt into one; then the outer edge less
-    half a line's width does.
-    """
-    columns, curve = points.T
-    rise = np.diff(curve) / np.diff(columns)
-    steep = np.abs(rise) > _STEEP
-    ends = np.flatnonzero(np.diff(np.concatenate([[0], np.where(steep, np.sign(rise), 0), [0]])))
-    flanks, parts = [], []
-    for first, last in pairwise(ends):
-        if not steep[first]:
-            continue
-        y = curve[first : last + 1]
-        falling = y[-1] > y[0]
-        low, high = (y[0], y[-1]) if falling else (y[-1], y[0])
-        rows = np.arange(max(0, int(np.ceil(low + 1.5))), min(len(trace), int(np.floor(high - 1.5)) + 1))
-        if len(rows) < 2:
-            continue
-        x = columns[first : last + 1]
-        about = np.interp(rows, y if falling else y[::-1], x if falling else x[::-1])
-        # Above the middle a falling flank follows a peak on its left, below it a trough comes on its right.
-        right = (rows < (low + high) / 2) == falling
-        flanks.append((first, last, falling, len(rows)))
-        parts.append((rows, about, right))
-    if not flanks:
-        return points
-    rows, about, right = (np.concatenate(part) for part in zip(*parts))
-    across = _crossings(trace, fine, rows, about, right)
-    xs, ys, inner = [columns], [curve], np.zeros(len(points), bool)
-    begin = 0
-    for first, last, falling, count in flanks:
-        part = slice(begin, begin + count)
-        begin += count
-        good = (across[part] > columns[first] - 0.5) & (across[part] < columns[last] + 0.5)
-        if good.sum() < 2:
-            continue
-        x, y = across[part][good], rows[part][good].astype(float)
-        if not falling:
-            x, y = x[::-1], y[::-1]
-        # The curve does not run back in time.
-        xs.append((np.maximum.accumulate(x) + np.minimum.accumulate(x[::-1])[::-1]) / 2)
-        ys.append(y)
-        inner[first + 1 : last] = True
-    x, y = np.concatenate(xs), np.concatenate(ys)
-    keep = np.concatenate([~inner, np.ones(len(x) - len(points), bool)])
-    order = np.argsort(x[keep], kind="stable")
-    return np.stack([x[keep][order], y[keep][order]], 1)
-
-
-def _crossings(
-    trace: np.ndarray, fine: Print, rows: np.ndarray, about: np.ndarray, right: np.ndarray
-) -> np.ndarray:
-    """Where the curve crosses each of the rows, near the columns `about`: [rows] px, NaN where unclear.
-
-    right: the side on which no other flank may be.
-    """
-    near = np.round(about).astype(int)
-    print_ = fine.rows(near, rows, _ACROSS)
-    middle, k = _ACROSS * _FINER, np.arange(len(rows))
-    half = 0.5 * print_[middle - _FINER : middle + _FINER + 1].max(0)
-    dark = print_ >= half
-    edges = []
-    for side in (-1, 1):
-        reach = np.minimum.accumulate(dark[middle::side], 0).sum(0)  # dark samples from the middle outwards
-        at = middle + side * np.minimum(reach - 1, middle - 1)
-        inside, outside = print_[at, k], print_[at + side, k]
-        edge = side * (at - middle + side * np.clip((inside - half) / np.maximum(inside - outside, 1), 0, 1))
-        edges.append(np.where((reach > 0) & (reach < middle), edge / _FINER, np.nan))
-    left, width = -edges[0], edges[0] + edges[1]
-    line = np.nanpercentile(width, 20) if np.isfinite(width).any() else 0.0
-    across = np.where(right, left + width - line / 2, left + line / 2)
-    across = np.where(width < line + _MELTED, left + width / 2, across)
-    ink = trace[rows, np.clip(near, 0, trace.shape[1] - 1)]
-    across[(ink < 0.3) | ~(width < 3 * line + 4)] = np.nan
-    return across + near
 
 
 def _short_gaps(missing: np.ndarray, most: int) -> np.ndarray:
