@@ -20,6 +20,7 @@ from ecgvlm.paper.truth import Rendering
 PAGE_KINDS = ("clean", "scan", "photo")
 _NODE = 16  # px between the nodes at which a photo's inverse map is solved
 Move = Callable[[np.ndarray], np.ndarray]
+Height = Callable[[np.ndarray], np.ndarray]
 Colour = tuple[int, int, int]
 
 
@@ -76,11 +77,15 @@ def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
 
 
 def photo(rendering: Rendering, rng: np.random.Generator) -> Rendering:
-    """A hand-held phone photo: tilt to 25 degrees, curl, table, uneven light, shadow, glare, blur, noise."""
+    """A hand-held phone photo: a sheet curled, folded or crumpled, tilted to 25 degrees, on a table; uneven
+    light, shade of its folds, shadow, glare, blur, the phone's sharpening, noise.
+    """
     image = _wear(rendering.image, rng)
     h, w = image.shape[:2]
-    move, out_w, out_h = _camera(w, h, rendering.truth.px_per_mm, rng)
+    height = _height(w, h, rendering.truth.px_per_mm, rng)
+    move, out_w, out_h = _camera(w, h, rendering.truth.px_per_mm, height, rng)
     inverse = _inverted(move, w, h, out_w, out_h)
+    image = _shaded(image, height, rng)
     zoom = out_w / w
     if zoom < 0.9:
         image = cv2.GaussianBlur(image, (0, 0), 0.35 / zoom)
@@ -95,6 +100,8 @@ def photo(rendering: Rendering, rng: np.random.Generator) -> Rendering:
     if rng.random() < 0.2:
         image = _moire(image, rng)
     image = _noise(image, rng, float(np.exp(rng.uniform(np.log(1), np.log(9)))))
+    if rng.random() < 0.4:
+        image = _sharpened(image, rng)
     image = _jpeg(image, int(rng.integers(45, 95)))
     return Rendering(image, truth)
 
@@ -102,11 +109,70 @@ def photo(rendering: Rendering, rng: np.random.Generator) -> Rendering:
 # --- geometry ---
 
 
-def _camera(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> tuple[Move, int, int]:
+def _height(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> Height:
+    """How a sheet that was folded or crumpled stands off a flat one: [n, 2] px of the page -> [n] px.
+
+    Folds in halves, quarters or thirds leave roofs along their lines; crumpling leaves facets.
+    """
+    u, size = rng.uniform, np.array([w, h], float)
+    lines: list[tuple[np.ndarray, float, float]] = []  # unit normal, distance, rise per px on either side
+    for across in (0, 1):
+        kind = rng.random()
+        places = [0.5] if kind < 0.3 else [1 / 3, 2 / 3] if kind < 0.36 else []
+        for place in places:
+            turn = rng.normal(0, 0.015)
+            normal = (
+                np.array([np.cos(turn), np.sin(turn)])
+                if across == 0
+                else np.array([-np.sin(turn), np.cos(turn)])
+            )
+            at = float(normal @ (size * (place + rng.normal(0, 0.02))))
+            lines.append((normal, at, rng.choice([-1, 1]) * np.tan(np.deg2rad(u(1, 9)))))
+    facets = np.zeros((2, 2), np.float32)
+    if rng.random() < 0.4:
+        cell = u(12, 45) * px_per_mm
+        facets = rng.normal(0, u(0.2, 1.3) * px_per_mm, (int(h / cell) + 3, int(w / cell) + 3)).astype(
+            np.float32
+        )
+
+    def height(points: np.ndarray) -> np.ndarray:
+        points = np.asarray(points, float)
+        z = np.zeros(len(points))
+        for normal, at, rise in lines:
+            z += rise / 2 * np.abs(points @ normal - at)
+        known = np.isfinite(points).all(1)
+        place = (points / size * (np.array(facets.shape[::-1]) - 1)).astype(np.float32)
+        for first in range(0, len(points), 30_000):  # cv2.remap takes no more points in a row
+            part = np.where(known[first : first + 30_000, None], place[first : first + 30_000], 0)[None]
+            z[first : first + 30_000] += cv2.remap(
+                facets, part, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )[0]
+        return z
+
+    return height
+
+
+def _shaded(image: np.ndarray, height: Height, rng: np.random.Generator) -> np.ndarray:
+    """The page with the light and shade of its slopes."""
+    h, w = image.shape[:2]
+    x, y = np.meshgrid(np.arange(0, w + 8, 8.0), np.arange(0, h + 8, 8.0))
+    z = height(np.stack([x, y], -1).reshape(-1, 2)).reshape(x.shape)
+    if not z.any():
+        return image
+    turn = rng.uniform(0, 2 * np.pi)
+    down, right = np.gradient(z, 8.0)
+    slope = np.cos(turn) * right + np.sin(turn) * down
+    field = 1 + np.clip(rng.uniform(0.5, 2.5) * slope, -0.35, 0.2)
+    return _field(image, np.repeat(field[..., None], 3, -1).astype(np.float32))
+
+
+def _camera(
+    w: int, h: int, px_per_mm: float, height: Height, rng: np.random.Generator
+) -> tuple[Move, int, int]:
     """A pinhole camera above a bent sheet: the move from page px to picture px, and the picture's size.
 
-    The sheet is a cylinder z(s) bent without stretching: two cosine waves of some millimetres in one
-    direction.
+    The sheet is a cylinder z(s) bent without stretching, two cosine waves of some millimetres in one
+    direction, with `height` on it.
     """
     diagonal = float(np.hypot(w, h))
     tilt = np.deg2rad(min(25.0, abs(rng.normal(0, 10))))
@@ -137,6 +203,7 @@ def _camera(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> tuple
         u, v = p @ along, p @ across
         gx, gz = np.interp(u, s, ground), np.interp(u, s, z)
         gx = np.where(np.isnan(u), np.nan, gx)
+        gz = gz + height(np.asarray(points, float))
         body = (gx[:, None] * along + v[:, None] * across) @ rotation[:, :2].T + gz[:, None] * rotation[:, 2]
         return body[:, :2] / (1 - body[:, 2:] / distance)
 
@@ -365,6 +432,13 @@ def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         cv2.polylines(kernel, [ends], False, 1.0, 1, cv2.LINE_8, 4)
         return cv2.filter2D(image, -1, kernel / kernel.sum())
     return image
+
+
+def _sharpened(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As phones do: an unsharp mask, which leaves light rims along the lines."""
+    much = rng.uniform(0.3, 1.5)
+    soft = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2.0))
+    return cv2.addWeighted(image, 1 + much, soft, -much, 0)
 
 
 def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
