@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgvlm.errors import EcgError
-from ecgvlm.paper.degrade import _NODE, _camera, _inverted, degrade
+from ecgvlm.paper.degrade import _NODE, _camera, _height, _inverted, degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
 
@@ -51,7 +51,8 @@ def test_truth_moves_with_the_picture(seed, kind):
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_inverse_map_undoes_the_camera(seed):
-    move, out_w, out_h = _camera(1600, 1100, 5.4, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    move, out_w, out_h = _camera(1600, 1100, 5.4, _height(1600, 1100, 5.4, rng), rng)
     nodes = _inverted(move, 1600, 1100, out_w, out_h)
     x, y = (cv2.resize(nodes[..., c], None, fx=_NODE, fy=_NODE)[:out_h, :out_w] for c in (0, 1))
     rows, cols = np.arange(20, out_h - 20, 37), np.arange(20, out_w - 20, 37)

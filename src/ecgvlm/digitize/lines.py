@@ -16,6 +16,7 @@ from ecgvlm.digitize.surface import PaperMap, projected, surface
 
 # mm that a line may lie beside its place: in every round, and when the map is taken for right.
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
+_RIGHT = 0.4  # mm within which a line then is where the map says
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
 # Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
 _INK, _INK_LEAST = 2.5, 15.0
@@ -29,7 +30,8 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
     """
     x0, y0, x1, y1 = paper.box
     nodes = paper.nodes()
-    seen = ((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1)
+    seen = inside = ((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1)
+    fit = 0.0
     good = 0.0
     for reach in _REACHES:
         mesh = paper.to_px(nodes)
@@ -44,11 +46,13 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
             found.append((at, off, clear))
         # Where both directions were seen the next round may go on from.
         counts = [_counted(at[clear > 0], seen.shape) for at, _, clear in found]
+        right = [_counted(at[(clear > 0) & (np.abs(off) < _RIGHT)], seen.shape) for at, off, clear in found]
+        fit = (
+            float(np.mean([np.minimum(count[inside], 1).mean() for count in right])) if inside.any() else 0.0
+        )
         seen = (counts[0] > 0) & (counts[1] > 0)
         px = paper.to_px(nodes + moved)
-        paper = PaperMap(
-            paper.homography, paper.at, px - projected(paper.homography, nodes), paper.box, paper.fit
-        )
+        paper = PaperMap(paper.homography, paper.at, px - projected(paper.homography, nodes), paper.box, fit)
         good = max(
             float(np.percentile(np.abs(off[clear > 0]), 90)) if (clear > 0).any() else 0.0
             for _, off, clear in found

@@ -119,7 +119,7 @@ def surface(
     spread = np.concatenate([np.full(len(value), 4 * noise), np.full(len(bends), _FOLD)])
     power = np.concatenate([np.full(len(value), 2), np.ones(len(bends), int)])
     now, found = certain, np.zeros(size)
-    for _ in range(4):
+    for _ in range(3):
         matrix = np.bincount(entry.ravel(), (product * now[:, None]).ravel(), band * size)
         right = np.bincount(nodes.ravel(), (factors * (now * misses)[:, None]).ravel(), size)
         matrix[:size] += 1e-6

@@ -73,10 +73,10 @@ def follow(
     zeros = [strip.y for strip in strips]
     paths = _paths(trace, None, begins, lengths, zeros, windows)
     # Once more, now that it is known which ink the other strips explain: what is left must be explained too.
-    left = _unexplained(trace, begins, paths)
-    windows = [_window(trace, x0, path) for x0, path in zip(begins, paths)]
+    windows = [_window(trace, x0, path, window) for x0, path, window in zip(begins, paths, windows)]
+    left = _unexplained(trace, begins, paths, windows)
     paths = _paths(trace, left, begins, lengths, zeros, windows)
-    paths = [_without_turns(trace[:, x0 : x0 + len(path)], path) for x0, path in zip(begins, paths)]
+    paths = [_with_whole_spikes(trace, x0, path) for x0, path in zip(begins, paths)]
     curves = []
     for x0, path in zip(begins, paths):
         curve = _refined(trace, fine, x0, path, width)
@@ -85,8 +85,10 @@ def follow(
     return curves
 
 
-def _unexplained(trace: np.ndarray, begins: list[int], paths: list[np.ndarray]) -> list[np.ndarray]:
-    """For every path the ink, [H, columns] 0..1, that no other path passes within `_CLOSE` px."""
+def _unexplained(
+    trace: np.ndarray, begins: list[int], paths: list[np.ndarray], windows: list[tuple[int, int]]
+) -> list[np.ndarray]:
+    """For every path the ink of its window, [rows, columns] 0..1, that no other passes within `_CLOSE` px."""
     claims = np.zeros(trace.shape, np.uint8)
     spans = []
     for x0, path in zip(begins, paths):
@@ -98,9 +100,9 @@ def _unexplained(trace: np.ndarray, begins: list[int], paths: list[np.ndarray]) 
         for x, (first, last) in enumerate(zip(*spans[-1]), start=x0):
             claims[first : last + 1, x] += 1
     left = []
-    row = np.arange(len(trace))[:, None]
-    for x0, path, (top, bottom) in zip(begins, paths, spans):
-        part = np.s_[:, x0 : x0 + len(path)]
+    for x0, path, (top, bottom), (first, last) in zip(begins, paths, spans, windows):
+        part = np.s_[first : last + 1, x0 : x0 + len(path)]
+        row = np.arange(first, last + 1)[:, None]
         own = (row >= top) & (row <= bottom)
         ink = np.where(claims[part] > own, 0.0, np.maximum(2 * trace[part] - 1, 0)).astype(np.float32)
         ink[:, :_BAR] = ink[:, len(path) - _BAR :] = 0.0  # where bars part the strips
@@ -108,24 +110,33 @@ def _unexplained(trace: np.ndarray, begins: list[int], paths: list[np.ndarray]) 
     return left
 
 
-def _without_turns(ink: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """The path without turns back inside solid ink, where it passes one spike twice. ink: [H, columns]."""
+def _window(trace: np.ndarray, x0: int, path: np.ndarray, within: tuple[int, int]) -> tuple[int, int]:
+    """First and last row of the page of the ink that a path runs through, and some about it."""
+    first = max(0, within[0])
+    ink = trace[first : within[1] + 1, x0 : x0 + len(path)]
+    top, bottom = _run(cv2.dilate(ink, np.ones((5, 3), np.uint8)), np.clip(path - first, 0, len(ink) - 1))
+    top, bottom = min(path.min(), first + top.min()), max(path.max(), first + bottom.max())
+    return max(0, int(top) - _ROOM) // 2 * 2, min(len(trace) // 2 * 2, (int(bottom) + _ROOM) // 2 * 2) - 1
+
+
+def _with_whole_spikes(trace: np.ndarray, x0: int, path: np.ndarray) -> np.ndarray:
+    """The path up to the tips of spikes, and without turns back inside one that it passes twice."""
+    first = max(0, int(path.min()) - _ROOM)
+    ink = trace[first : int(path.max()) + _ROOM, x0 : x0 + len(path)]
     dark = np.cumsum(np.pad(ink > 0.5, ((1, 0), (0, 0))), 0, dtype=np.int32)
+    path = path - first
     x, level = np.arange(len(path)), median_filter(path, _LEVEL)
-    for first, second in ((minimum_filter1d, maximum_filter1d), (maximum_filter1d, minimum_filter1d)):
-        filled = second(first(path, _SPIKE), _SPIKE)
+    for begin, end in ((minimum_filter1d, maximum_filter1d), (maximum_filter1d, minimum_filter1d)):
+        filled = end(begin(path, _SPIKE), _SPIKE)
         top, bottom = np.minimum(filled, path), np.maximum(filled, path)
         solid = dark[bottom, x] - dark[top, x] >= 0.8 * (bottom - top)
         further = np.abs(filled - level) > np.abs(path - level) + 2
         path = np.where(further & solid, filled, path)
-    return path
-
-
-def _window(trace: np.ndarray, x0: int, path: np.ndarray) -> tuple[int, int]:
-    """First and last row of the ink that a path runs through, and some about it."""
-    ink = cv2.dilate(trace[:, x0 : x0 + len(path)], np.ones((5, 3), np.uint8))
-    top, bottom = _run(ink, path)
-    return int(min(path.min(), top.min())) - _ROOM, int(max(path.max(), bottom.max())) + _ROOM
+    top, bottom = _run(cv2.dilate(ink, np.ones((1, 3), np.uint8)), path)
+    for most, end, sign in ((minimum_filter1d, top, 1), (maximum_filter1d, bottom, -1)):
+        tip = (path == most(path, _SPIKE)) & (sign * (level - path) > _SPIKE) & (np.abs(end - path) < _ROOM)
+        path = np.where(tip, np.round(end).astype(int), path)
+    return path + first
 
 
 _COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
@@ -159,8 +170,8 @@ def _paths(
 ) -> list[np.ndarray]:
     """The cheapest path of every strip: list of [columns] y in px.
 
-    left: [H, columns] of each, the ink that is worth passing. windows: first and last row of each. Strips of
-    about one length go together, one column a step.
+    left: [rows of the window, columns] of each, the ink that is worth passing. windows: first and last row of
+    each. Strips of about one length go together, one column a step.
     """
     paths: list[np.ndarray] = [np.zeros(0, np.intp)] * len(begins)
     order = sorted(range(len(begins)), key=lambda k: lengths[k])
@@ -187,7 +198,7 @@ def _viterbi(
 ) -> list[np.ndarray]:
     """`_paths` of strips of about one length, two px high a step."""
     height = trace.shape[0]
-    rows, longest = max(last - first for first, last in windows) // 2 + 1, max(lengths)
+    rows, longest = max(last + 1 - first for first, last in windows) // 2 + 1, max(lengths)
     # [columns, strips, rows], so that a step reads one block
     cost = np.full((longest, len(begins), rows), -np.log(_FLOOR), np.float32)
     worth = np.zeros_like(cost) if left[0] is not None else None
@@ -201,7 +212,7 @@ def _viterbi(
         cost[: ink.shape[1], k, a:b] = -np.log(ink.T)
         own = left[k]
         if worth is not None and own is not None:
-            worth[: ink.shape[1], k, a:b] = (own[part][::2] + own[part][1::2]).T
+            worth[: own.shape[1], k, : len(own) // 2] = (own[::2] + own[1::2]).T
     # climb[x, k, y]: what it costs to come down from the top of the window to y in column x
     step = 2 * _STEP_COST + 2 * _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0)
     if worth is not None:
