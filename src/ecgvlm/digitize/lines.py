@@ -46,10 +46,7 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
             found.append((at, off, clear))
         # Where both directions were seen the next round may go on from.
         counts = [_counted(at[clear > 0], seen.shape) for at, _, clear in found]
-        right = [_counted(at[(clear > 0) & (np.abs(off) < _RIGHT)], seen.shape) for at, off, clear in found]
-        fit = (
-            float(np.mean([np.minimum(count[inside], 1).mean() for count in right])) if inside.any() else 0.0
-        )
+        fit = float(np.mean([_explained(inside, *match) for match in found]))
         seen = (counts[0] > 0) & (counts[1] > 0)
         px = paper.to_px(nodes + moved)
         paper = PaperMap(paper.homography, paper.at, px - projected(paper.homography, nodes), paper.box, fit)
@@ -60,6 +57,12 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
         if good < _GOOD:
             break
     return paper
+
+
+def _explained(inside: np.ndarray, at: np.ndarray, off: np.ndarray, clear: np.ndarray) -> float:
+    """Share of the pieces inside that are seen where the map said."""
+    i, j = at.astype(int).T
+    return float(((clear > 0) & (np.abs(off) < _RIGHT))[inside[j, i]].mean()) if inside.any() else 0.0
 
 
 def _counted(at: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
