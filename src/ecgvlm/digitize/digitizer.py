@@ -13,6 +13,7 @@ from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import FEWEST, Found, Placed, find_layout
 from ecgvlm.digitize.page import FS, Page, Strip, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
+from ecgvlm.digitize.quality import quality
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import beats_look_fast, find_scale
 from ecgvlm.digitize.surface import PaperMap
@@ -33,7 +34,6 @@ _PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose nam
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
 _NO_INK = 3e-4  # share of a picture's px below which it is no ECG whichever way it is turned
-_ALL_NAMED = 10  # of twelve names: so many, and the layout is not in doubt
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
 _WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
 
@@ -165,7 +165,7 @@ def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = Fal
         mm_per_mv=scale.gain,
         scale_doubtful=scale.doubtful(beats),
         px_per_mm=paper.scale(),
-        quality=_quality(strips, found, paper),
+        quality=quality(strips, found.named, paper.fit),
         strips=tuple(strips),
         measurements=measurements,
         turns=turns,
@@ -219,12 +219,6 @@ def _in_time(placed: Sequence[Placed], strips: Sequence[Strip], ruled: bool) -> 
         ruled,
     )
     return [replace(s, t=s.t - d, t0=s.t0 - d, t1=s.t1 - d) for s, d in zip(strips, late.tolist())]
-
-
-def _quality(strips: Sequence[Strip], found: Found, paper: PaperMap) -> float:
-    """0..1: how sure the traces, the names and the grid are, all three."""
-    traces = float(np.mean([s.sure for s in strips]))
-    return traces * min(1.0, found.named / _ALL_NAMED) * min(1.0, 0.5 + 0.5 * paper.fit)
 
 
 def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
