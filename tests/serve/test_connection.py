@@ -45,7 +45,8 @@ def connection(monkeypatch):
     )
     monkeypatch.setattr(Connection, "open_connections", 0)
     made = Connection.__new__(Connection)
-    made.conn, made._waiting = h11.Connection(h11.SERVER), None
+    monkeypatch.setattr(Connection, "waiting", {})
+    made.conn = h11.Connection(h11.SERVER)
     made.loop = type(
         "Loop", (), {"call_later": lambda _, seconds, action: timers.append(Timer(action)) or timers[-1]}
     )()
@@ -78,6 +79,17 @@ def test_connections_beyond_the_limit_are_closed_at_once(connection, monkeypatch
     assert transport.ended
     made.connection_lost(None)
     assert Connection.open_connections == 0
+
+
+def test_who_keeps_the_server_waiting_gives_way(connection, monkeypatch):
+    made, transport, _ = connection
+    made.connection_made(transport)
+    monkeypatch.setattr("ecgvlm.serve.connection.most", lambda: 1)
+    other, place = Connection.__new__(Connection), Transport()
+    other.conn, other.loop = h11.Connection(h11.SERVER), made.loop
+    other.connection_made(place)
+    place.socket.close()
+    assert (transport.ended, place.ended) == (True, False)
 
 
 def test_the_log_repeats_itself_seldom():

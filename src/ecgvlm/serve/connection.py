@@ -7,7 +7,7 @@ import logging
 import resource
 import socket
 import time
-from typing import Any
+from typing import ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,21 +18,23 @@ _QUIET_SECONDS = 10.0  # the log repeats a message of the event loop no sooner
 
 
 class Connection(H11Protocol):
-    """One client's connection. Beyond `most()` of them it is closed at once; a head that does not come
-    ends it."""
+    """One client's connection. A head that does not come ends it, and beyond `most()` of them the one that
+    has
+    kept the server waiting longest gives way to a new one.
+    """
 
     open_connections = 0
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self._waiting: asyncio.TimerHandle | None = None
+    waiting: ClassVar[dict[Connection, asyncio.TimerHandle]] = {}  # for a head, the longest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         Connection.open_connections += 1
         super().connection_made(transport)
         if Connection.open_connections > most():
-            transport.abort()
-            return
+            oldest = next(iter(Connection.waiting), self)
+            oldest._end_wait()
+            oldest.transport.abort()
+            if oldest is self:
+                return
         peer = transport.get_extra_info("socket")
         if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # answers are several small writes
@@ -47,16 +49,15 @@ class Connection(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._end_wait()
-        elif self._waiting is None:  # the next request's head has begun
+        elif self not in Connection.waiting:  # the next request's head has begun
             self._await_head()
 
     def _await_head(self) -> None:
-        self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        Connection.waiting[self] = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def _end_wait(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        if (timer := Connection.waiting.pop(self, None)) is not None:
+            timer.cancel()
 
 
 def most() -> int:
