@@ -117,8 +117,9 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool) -> None
 def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> None:
     """encoder.onnx with encoder.json, language.onnx with tokenizer.json, each also with 8-bit weights."""
     if encoder:
-        for name in ("encoder.onnx", "encoder.json"):
-            shutil.copy(encoder[0] / name, folder)
+        for name in ("encoder.onnx", "encoder.json", "cautions.json"):
+            if (encoder[0] / name).is_file():
+                shutil.copy(encoder[0] / name, folder)
         quantize(folder / "encoder.onnx")
     if language:
         from ecgvlm.train.small.language import export as write_language
