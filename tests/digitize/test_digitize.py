@@ -42,6 +42,14 @@ def test_twelve_leads_come_back(digitizer, kind, least):
     assert np.median(values) > least
 
 
+def test_rows_that_run_into_each_other_are_followed_together(digitizer):
+    """Twelve rows at 10 mm/mV: a QRS reaches its neighbours' lines, and each keeps its own."""
+    rendering = page(layout="12x1", mm_per_mv=10.0)
+    strips = {s.lead: s for s in digitizer(rendering.image).strips}
+    values = [snr_db(truth, strips[truth.lead]) for truth in rendering.truth.traces]
+    assert np.median(values) > 14.0
+
+
 @pytest.mark.parametrize("layout", ["3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1"])
 def test_layouts_are_told_apart(digitizer, layout):
     found = digitizer(page(layout=layout).image)

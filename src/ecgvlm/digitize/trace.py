@@ -26,6 +26,7 @@ _SEEN = 0.4  # probability of trace from which on all contrast counts
 _CLOSE = 2  # px about a path whose ink it explains
 _BAR = 10  # px from a strip's end within which a bar may stand
 _WORTH = 0.03  # what a px of ink is worth that no other strip explains
+_OTHERS = 2.5  # cost of a column on ink that is another strip's
 _SPIKE, _LEVEL = 5, 41  # px that a spike of solid ink may be wide, and about it that tell which way it goes
 _MORE = 1.5  # px that the ink may reach beyond the path and half a line's width
 _TIP = 0.75  # px that a tip must stand out
@@ -74,8 +75,8 @@ def follow(
     paths = _paths(trace, None, begins, lengths, zeros, windows)
     # Once more, now that it is known which ink the other strips explain: what is left must be explained too.
     windows = [_window(trace, x0, path, window) for x0, path, window in zip(begins, paths, windows)]
-    left = _unexplained(trace, begins, paths, windows)
-    paths = _paths(trace, left, begins, lengths, zeros, windows)
+    shares = _shares(trace, begins, paths, zeros, windows)
+    paths = _paths(trace, shares, begins, lengths, zeros, windows)
     paths = [_with_whole_spikes(trace, x0, path) for x0, path in zip(begins, paths)]
     curves = []
     for x0, path in zip(begins, paths):
@@ -85,29 +86,46 @@ def follow(
     return curves
 
 
-def _unexplained(
-    trace: np.ndarray, begins: list[int], paths: list[np.ndarray], windows: list[tuple[int, int]]
-) -> list[np.ndarray]:
-    """For every path the ink of its window, [rows, columns] 0..1, that no other passes within `_CLOSE` px."""
+@dataclass(frozen=True)
+class _Share:
+    """What of the ink in a strip's window, [rows, columns] 0..1, is its own.
+
+    left: ink that no other path passes within `_CLOSE` px. others: whether a path passes there whose row lies
+    nearer.
+    """
+
+    left: np.ndarray
+    others: np.ndarray
+
+
+def _shares(
+    trace: np.ndarray,
+    begins: list[int],
+    paths: list[np.ndarray],
+    zeros: list[float],
+    windows: list[tuple[int, int]],
+) -> list[_Share]:
     claims = np.zeros(trace.shape, np.uint8)
-    spans = []
-    for x0, path in zip(begins, paths):
+    nearest = np.full(trace.shape, -1, np.int16)  # of the paths that pass, that whose row is nearest
+    distance = np.full(trace.shape, np.inf, np.float32)
+    parts = []
+    for k, (x0, path, (first, last)) in enumerate(zip(begins, paths, windows)):
         half = (path[1:] + path[:-1]) / 2
-        before, after = (np.concatenate(part) for part in ((path[:1], half), (half, path[-1:])))
-        top = np.floor(np.minimum(np.minimum(before, after), path)).astype(int) - _CLOSE
-        bottom = np.ceil(np.maximum(np.maximum(before, after), path)).astype(int) + _CLOSE
-        spans.append((np.maximum(top, 0), np.minimum(bottom, len(trace) - 1)))
-        for x, (first, last) in enumerate(zip(*spans[-1]), start=x0):
-            claims[first : last + 1, x] += 1
-    left = []
-    for x0, path, (top, bottom), (first, last) in zip(begins, paths, spans, windows):
-        part = np.s_[first : last + 1, x0 : x0 + len(path)]
+        ends = np.stack([path, np.concatenate([path[:1], half]), np.concatenate([half, path[-1:]])])
         row = np.arange(first, last + 1)[:, None]
-        own = (row >= top) & (row <= bottom)
-        ink = np.where(claims[part] > own, 0.0, np.maximum(2 * trace[part] - 1, 0)).astype(np.float32)
-        ink[:, :_BAR] = ink[:, len(path) - _BAR :] = 0.0  # where bars part the strips
-        left.append(ink)
-    return left
+        own = (row >= np.floor(ends.min(0)) - _CLOSE) & (row <= np.ceil(ends.max(0)) + _CLOSE)
+        part = np.s_[first : last + 1, x0 : x0 + len(path)]
+        nearer = own & (np.abs(row - zeros[k]) < distance[part])
+        nearest[part][nearer] = k
+        distance[part] = np.where(nearer, np.abs(row - zeros[k]), distance[part])
+        claims[part] += own
+        parts.append((part, own))
+    shares = []
+    for k, (part, own) in enumerate(parts):
+        left = np.where(claims[part] > own, 0.0, np.maximum(2 * trace[part] - 1, 0)).astype(np.float32)
+        left[:, :_BAR] = left[:, left.shape[1] - _BAR :] = 0.0  # where bars part the strips
+        shares.append(_Share(left, (nearest[part] >= 0) & (nearest[part] != k)))
+    return shares
 
 
 def _window(trace: np.ndarray, x0: int, path: np.ndarray, within: tuple[int, int]) -> tuple[int, int]:
@@ -162,7 +180,7 @@ def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.
 
 def _paths(
     trace: np.ndarray,
-    left: list[np.ndarray] | None,
+    shares: list[_Share] | None,
     begins: list[int],
     lengths: list[int],
     zeros: list[float],
@@ -170,8 +188,8 @@ def _paths(
 ) -> list[np.ndarray]:
     """The cheapest path of every strip: list of [columns] y in px.
 
-    left: [rows of the window, columns] of each, the ink that is worth passing. windows: first and last row of
-    each. Strips of about one length go together, one column a step.
+    shares: of each, where they are known. windows: first and last row of each. Strips of about one length go
+    together, one column a step.
     """
     paths: list[np.ndarray] = [np.zeros(0, np.intp)] * len(begins)
     order = sorted(range(len(begins)), key=lambda k: lengths[k])
@@ -180,7 +198,7 @@ def _paths(
         order = order[len(group) :]
         found = _viterbi(
             trace,
-            [None if left is None else left[k] for k in group],
+            [None if shares is None else shares[k] for k in group],
             *([part[k] for k in group] for part in (begins, lengths, zeros, windows)),
         )
         for k, path in zip(group, found):
@@ -190,7 +208,7 @@ def _paths(
 
 def _viterbi(
     trace: np.ndarray,
-    left: Sequence[np.ndarray | None],
+    shares: Sequence[_Share | None],
     begins: list[int],
     lengths: list[int],
     zeros: list[float],
@@ -201,7 +219,8 @@ def _viterbi(
     rows, longest = max(last + 1 - first for first, last in windows) // 2 + 1, max(lengths)
     # [columns, strips, rows], so that a step reads one block
     cost = np.full((longest, len(begins), rows), -np.log(_FLOOR), np.float32)
-    worth = np.zeros_like(cost) if left[0] is not None else None
+    worth = np.zeros_like(cost) if shares[0] is not None else None
+    dear = np.zeros(cost.shape, bool)
     tops = []
     for k, (x0, length, (top, _)) in enumerate(zip(begins, lengths, windows)):
         tops.append(top)
@@ -210,14 +229,16 @@ def _viterbi(
         pairs = trace[part, x0 : x0 + length]
         ink = np.maximum(np.maximum(pairs[::2], pairs[1::2]), _FLOOR)
         cost[: ink.shape[1], k, a:b] = -np.log(ink.T)
-        own = left[k]
-        if worth is not None and own is not None:
-            worth[: own.shape[1], k, : len(own) // 2] = (own[::2] + own[1::2]).T
+        share = shares[k]
+        if worth is not None and share is not None:
+            worth[:length, k, : len(share.left) // 2] = (share.left[::2] + share.left[1::2]).T
+            dear[:length, k, : len(share.left) // 2] = (share.others[::2] | share.others[1::2]).T
     # climb[x, k, y]: what it costs to come down from the top of the window to y in column x
     step = 2 * _STEP_COST + 2 * _LEAP_COST * np.minimum(cost / -np.log(_FLOOR), 1.0)
     if worth is not None:
         step -= _WORTH * worth
     climb = np.cumsum(step, axis=2, dtype=np.float32)
+    cost[dear] += _OTHERS
     at = np.array(tops)[:, None] + 2 * np.arange(rows)
     cost += (_AWAY_COST * np.abs(at - np.array(zeros)[:, None])).astype(np.float32)
     sums = np.empty_like(cost)
