@@ -7,9 +7,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.grid import PaperMap
 from ecgvlm.digitize.page import FS, Page, Strip, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.errors import EcgError
 from ecgvlm.measure import measure
 from ecgvlm.paper.render import render
@@ -100,5 +100,4 @@ def _strip(lead: str, mv: np.ndarray, fs: float, box: np.ndarray, style: PageSty
 def _paper(width: float, height: float, scale: float) -> PaperMap:
     """A flat sheet of so many mm that fills its picture."""
     to_px = np.array([[scale, 0.0, -0.5], [0.0, scale, -0.5], [0.0, 0.0, 1.0]])
-    middle = np.array([width, height]) / 2
-    return PaperMap(to_px, np.zeros((15, 2)), middle, float(max(middle)), (0.0, 0.0, width, height), 1.0)
+    return PaperMap.plane(to_px, (0.0, 0.0, width, height), 1.0)

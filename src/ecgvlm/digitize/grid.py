@@ -264,6 +264,7 @@ def _follow(
 def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap | None:
     """Fit the map mm -> px to points of the grid, outliers weighted down."""
     weight = np.ones(len(mm))
+    homography: np.ndarray | None = None
     for _ in range(6):
         homography = _homography(mm, px, weight)
         if homography is None:
@@ -271,6 +272,7 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap 
         off = np.linalg.norm(px - projected(homography, mm), axis=1)
         scale = max(0.5, 1.5 * float(np.median(off)))
         weight = 1 / (1 + (off / scale) ** 2) ** 2
+    assert homography is not None
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
     fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
     return bent(PaperMap.plane(homography, (x0, y0, x1, y1), fit), mm, px, np.ones(len(mm)))

@@ -30,7 +30,8 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
     """
     x0, y0, x1, y1 = paper.box
     nodes = paper.nodes()
-    seen = inside = ((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1)
+    inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
+    seen = inside
     fit = 0.0
     good = 0.0
     for reach in _REACHES:

@@ -37,7 +37,9 @@ def resampled(image: np.ndarray, mesh: np.ndarray, scale: float) -> np.ndarray:
         image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         mesh = (mesh + 0.5) * shrink - 0.5
     where = np.ascontiguousarray(_dense(mesh.astype(np.float32)))
-    return cv2.remap(image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
+        image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def _dense(mesh: np.ndarray) -> np.ndarray:

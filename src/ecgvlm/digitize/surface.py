@@ -122,7 +122,7 @@ def surface(
     for _ in range(3):
         matrix = np.bincount(entry.ravel(), (product * now[:, None]).ravel(), band * size)
         right = np.bincount(nodes.ravel(), (factors * (now * misses)[:, None]).ravel(), size)
-        matrix[:size] += 1e-6
+        matrix[:size] = matrix[:size] + 1e-6
         found = solveh_banded(matrix.reshape(band, size), right, lower=True, check_finite=False)
         off = (factors * found[nodes]).sum(1) - misses
         now = certain / (1 + (off / spread) ** 2) ** power

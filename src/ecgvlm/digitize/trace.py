@@ -199,7 +199,10 @@ def _paths(
         found = _viterbi(
             trace,
             [None if shares is None else shares[k] for k in group],
-            *([part[k] for k in group] for part in (begins, lengths, zeros, windows)),
+            [begins[k] for k in group],
+            [lengths[k] for k in group],
+            [zeros[k] for k in group],
+            [windows[k] for k in group],
         )
         for k, path in zip(group, found):
             paths[k] = path
@@ -311,7 +314,8 @@ def _band(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray) -> _Band:
     top, bottom = max(0, int(path.min()) - _ROOM), min(len(trace) - 1, int(path.max()) + _ROOM)
     nodes = np.stack(
         np.meshgrid(
-            np.arange(x0, x0 + len(path) + _NODE, _NODE, float), np.arange(top, bottom + _NODE, _NODE, float)
+            np.arange(x0, x0 + len(path) + _NODE, _NODE, dtype=float),
+            np.arange(top, bottom + _NODE, _NODE, dtype=float),
         ),
         -1,
     )
@@ -320,7 +324,9 @@ def _band(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray) -> _Band:
     first = (_NODE * _ALONG - 1) // 2, (_NODE * _DOWN - 1) // 2
     size = (len(path) - 1) * _ALONG + 1, (bottom - top) * _DOWN + 1
     mesh = np.ascontiguousarray(mesh[first[1] : first[1] + size[1], first[0] : first[0] + size[0]])
-    grey = cv2.remap(fine.grey, mesh, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    grey = cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
+        fine.grey, mesh, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     begin = first[1] / _DOWN + 0.5 / _DOWN - _NODE / 2  # of the first row, in px below the top
     scale = np.array([[1 / _ALONG, 0, 0], [0, 1 / _DOWN, begin]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -144,7 +144,7 @@ def _height(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> Heigh
         place = (points / size * (np.array(facets.shape[::-1]) - 1)).astype(np.float32)
         for first in range(0, len(points), 30_000):  # cv2.remap takes no more points in a row
             part = np.where(known[first : first + 30_000, None], place[first : first + 30_000], 0)[None]
-            z[first : first + 30_000] += cv2.remap(
+            z[first : first + 30_000] += cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
                 facets, part, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )[0]
         return z
