@@ -1,4 +1,4 @@
-"""Imports run one way through the package: a room knows those before it in this list, never those after it."""
+"""Imports run one way: a room of the package knows those before it in this list, never those after it."""
 
 import ast
 from pathlib import Path
@@ -9,8 +9,8 @@ PACKAGE = Path(ecgvlm.__file__).parent
 # What reads a page comes first; nothing of it knows how models are trained, benchmarked or served.
 ORDER = (
     "errors", "atomic", "sessions", "record", "labels", "vocabulary", "measure", "simulate", "files", "paper",
-    "digitize", "judge", "words", "printed", "reader", "__init__", "show", "worker", "instruct", "bench", "train",
-    "serve", "batch", "watch", "mcp", "cli",
+    "digitize", "judge", "words", "printed", "reader", "__init__", "show", "worker", "instruct", "bench",
+    "train", "serve", "batch", "watch", "mcp", "cli",
 )  # fmt: skip
 
 
