@@ -341,13 +341,9 @@ def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
 def close(evidence: Evidence, options: list[tuple[str, str]], separator: str) -> str:
     """Those of the (code, printed text) options that hold, joined; where none does, "NORM" or "ABNORMAL".
 
-    Codes are labels or the signs "STE" and "STD". A list that offers NORM covers every ECG: where none of it
-    holds, the option nearest to being found is the answer.
+    Codes are labels or the signs "STE" and "STD".
     """
     fitting = [text for code, text in options if holds(evidence, code)]
-    if not fitting and "NORM" in dict(options):
-        judged = [(code, text) for code, text in options if code in evidence.probabilities]
-        fitting = [max(judged, key=lambda option: evidence.margin(option[0]))[1]]
     return separator.join(fitting) or ("NORM" if "NORM" in evidence.findings else "ABNORMAL")
 
 
