@@ -162,12 +162,14 @@ def test_hub_names_go_to_datasets(bench, monkeypatch):
 
     def hub(name, configuration=None, **options):
         asked.append((name, configuration, options))
-        return load(str(bench), configuration, **options)
+        return load(str(bench), configuration, streaming=True)
 
     monkeypatch.setattr(datasets, "load_dataset", hub)
     rows = load_rows("PULSE-ECG/ECGBench", configuration="code15-test")
     assert next(rows).id == "code15-test-0"
     assert asked == [("PULSE-ECG/ECGBench", "code15-test", {"streaming": True})]
+    next(load_rows("PULSE-ECG/ECGBench", configuration="code15-test", revision="abc"))
+    assert asked[1][2] == {"streaming": True, "revision": "abc"}
 
 
 def test_pictures_of_ones_own(tmp_path):

@@ -50,6 +50,27 @@ def test_defaults_are_smolvlms(tmp_path):
         read_recipe(tmp_path / "absent.toml")
 
 
+def test_rows_of_the_hub_are_pinned(tmp_path):
+    source = (
+        'train = {source = "PULSE-ECG/ECGInstruct", configuration = "all", split = "train", revision = "abc"}'
+    )
+    (tmp_path / "recipe.toml").write_text(PLAIN.replace('train = "rows.json"', source))
+    train = read_recipe(tmp_path / "recipe.toml").data.train
+    assert (train.source, train.configuration, train.split, train.revision) == (
+        "PULSE-ECG/ECGInstruct", "all", "train", "abc",
+    )  # fmt: skip
+    (tmp_path / "recipe.toml").write_text(PLAIN)
+    assert read_recipe(tmp_path / "recipe.toml").data.train.source == "rows.json"
+
+
+def test_recipes_name_what_instruct_build_writes():
+    for path in SHIPPED:
+        if "data/train.json" in path.read_text():
+            assert "instruct build RECORDS -o data " in path.read_text()
+            assert "--parts train=0.95,valid=0.05" in path.read_text()
+            assert read_recipe(path).data.valid.source == "data/valid.json"
+
+
 def test_stages_run_once_and_in_order(tmp_path, monkeypatch):
     stages = [
         {"run": "pool", "makes": "{out}/pool.npz", "arguments": ["--records", "{records}", "--rounds", 2]},
