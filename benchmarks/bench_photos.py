@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import cv2
@@ -80,12 +79,10 @@ def gain_and_time(reference: np.ndarray, seen: np.ndarray, shift: int) -> tuple[
 
 def one(digitizer: Digitizer, image: np.ndarray, reference: np.ndarray, own: Measurements) -> dict:
     """One photograph against its signal [12, n] at `FS`."""
-    start = time.perf_counter()
     try:
         page = digitizer(image)
     except EcgError as error:
         return {"refused": error.message, "snr": [0.0] * 12, "quality": 0.0}
-    seconds = time.perf_counter() - start
     leads = page.leads(FS)
     snr, gains, times = [], [], []
     for lead in range(12):
@@ -108,7 +105,6 @@ def one(digitizer: Digitizer, image: np.ndarray, reference: np.ndarray, own: Mea
         "quality": round(page.quality, 3),
         "off": found,
         "px_per_mm": round(page.px_per_mm, 2),
-        "seconds": round(seconds, 3),
     }
 
 
@@ -126,7 +122,6 @@ def summary(rows: list[dict], own: list[Measurements]) -> dict:
         "time_ms": round(float(np.median([row.get("time_ms", 999.0) for row in rows])), 1),
         "refused": sum("refused" in row for row in rows),
         "rank": round(float(spearmanr([row["quality"] for row in rows], pages).statistic), 3),
-        "seconds_median": round(float(np.median([row.get("seconds", np.nan) for row in rows])), 3),
     }
     for name, within in INTERVALS.items():
         off = [
