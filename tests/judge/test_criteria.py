@@ -30,7 +30,7 @@ def test_the_table_names_known_findings_facts_and_sources():
     known = {*facts_of(), *(f"network.{code}" for code in LABELS)}
     for code, rule in rules().items():
         assert code in FINDINGS
-        assert rule.by in ("numbers", "shape")
+        assert rule.by in ("numbers", "shape", "either")
         for when in rule.when:
             assert when.fact in known, (code, when.fact)
             assert when.source

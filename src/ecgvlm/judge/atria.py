@@ -17,6 +17,8 @@ _CLEAR = 2.6  # standard deviations by which P waves of a train stand out, on av
 _CONDUCTED = (0.09, 0.46)  # s from P wave to R within which it may have conducted
 _TRAINS = 32
 _ALIKE = 0.45  # least size of a P wave without a QRS, of the others'
+_STEADY = 0.08  # part by which most RR intervals of an escape rhythm differ at most
+_OFF_STEP, _FREE_MS = 0.06, 36.0  # from a whole number of P waves a beat; spread of PR that is no PR
 _FLUTTER_HZ = (3.4, 6.2)  # 205 to 370 a minute
 _FLUTTER_LEADS = (1, 2, 5, 6)  # II, III, aVF, V1
 
@@ -144,9 +146,10 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndar
     seen = sizes[~conducts][sizes[~conducts] != 0]  # not those hidden by a QRS
     alike = not conducts.any() or not len(seen) or seen.mean() > _ALIKE * sizes[conducts].mean()
     rr = np.diff(beats)
-    regular = len(rr) > 1 and rr.std() < 0.06 * rr.mean()
+    usual = float(np.median(rr))
+    regular = len(rr) > 1 and np.mean(np.abs(rr - usual) < _STEADY * usual) >= 0.75
     pp = float(np.median(np.diff(peaks)))
-    own_pace = abs(rr.mean() / pp - round(rr.mean() / pp)) > 0.06 or spread > 60
+    own_pace = abs(usual / pp - round(usual / pp)) > _OFF_STEP or spread > 1.5 * _FREE_MS
     return Atria(
         peaks,
         score,
@@ -154,7 +157,7 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndar
         int((~conducts).sum()) if alike else 0,
         pr,
         float(np.mean(before) - np.mean(after)) if before and after else None,
-        bool(alike and regular and own_pace and spread > 45 and pp < 0.9 * rr.mean()),
+        bool(alike and regular and own_pace and spread > _FREE_MS and pp < 0.9 * usual),
     )
 
 

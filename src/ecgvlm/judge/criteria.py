@@ -14,7 +14,7 @@ from ecgvlm.labels import FINDINGS
 
 POINTS = ("definitions", "code15", "ptbxl")  # working points, see docs/criteria.md
 _WAYS = {"least": ">=", "above": ">", "most": "<=", "below": "<"}
-_OF_THE_LEADS = "of the leads"
+_OWN_LIMIT = ("of the leads", "of the rhythm")
 _CLEARLY_NOT = 0.25  # probability below which a condition takes back what the network saw
 
 
@@ -45,7 +45,7 @@ class When:
 
 @dataclass(frozen=True)
 class Rule:
-    """The definition of one finding. by: "numbers" or "shape", see the table.
+    """The definition of one finding. by: "numbers", "shape" or "either", see the table.
 
     normal_from: the heart rate from which on an ECG with the finding may still be normal.
     """
@@ -141,7 +141,7 @@ def _when(code: str, condition: Mapping) -> When:
         fact=condition["fact"],
         unit=condition.get("unit", ""),
         way=way,
-        limits={sex: None if x == _OF_THE_LEADS else float(x) for sex, x in limits.items()},
+        limits={sex: None if x in _OWN_LIMIT else float(x) for sex, x in limits.items()},
         code15=condition.get("code15"),
         either=condition.get("either", ""),
         source=condition["source"],

@@ -111,7 +111,12 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
             facts["p_per_qrs"] = Fact(atria.rate_bpm / m.heart_rate_bpm, 0.06)
     facts.setdefault("p_per_qrs", UNKNOWN)
     rate, share = flutter_rate(leads, fs, m)
-    facts["flutter_rate_bpm"], facts["flutter_waves"] = Fact(rate or None, 5.0), Fact(share or None, 0.06)
+    # Where the beats are regular, P and T waves move at a multiple of their rate, too.
+    limit = 0.6 if m.rr_variation is not None and m.rr_variation > 0.06 else 0.8
+    facts["flutter_rate_bpm"], facts["flutter_waves"] = (
+        Fact(rate or None, 5.0),
+        Fact(share or None, 0.03, limit),
+    )
     return facts
 
 

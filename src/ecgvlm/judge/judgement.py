@@ -49,6 +49,9 @@ def decide(
         if rule.by == "shape":
             if code in probabilities and clearly_not(weighed[code]):
                 probabilities[code] = min(probabilities[code], 0.99 * limits[code])
+        elif rule.by == "either":
+            if (sure := holds(weighed[code])) is not None and sure >= rule.threshold:
+                probabilities[code] = max(probabilities[code], sure, limits[code])
         elif (sure := holds(weighed[code])) is not None:
             probabilities[code], limits[code] = sure, _threshold(rule, thresholds, usual)
     probabilities = one_of_each(probabilities, limits)
