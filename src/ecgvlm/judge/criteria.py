@@ -31,6 +31,11 @@ class When:
     either: str
     source: str
 
+    @property
+    def by_sex(self) -> bool:
+        """Whether the limit differs between men and women."""
+        return bool(set(self.limits) & {"M", "F"})
+
     def limit(self, point: str, sex: str | None) -> float | None:
         """The limit at a working point; None where the fact brings its own. Unknown sex: the stricter."""
         if point == "code15" and self.code15 is not None:
@@ -165,9 +170,10 @@ def _assess(code: str, when: When, fact: Fact, point: str, person: Person) -> Cr
     value, shown = fact.value, limit
     if when.fact.startswith("network."):  # a margin means nothing to a reader
         value, shown = (None, None) if fact.value is None else (1 / (1 + math.exp(-fact.value)), None)
+    unsure = when.by_sex and person.sex is None and point != "code15"
     return Criterion(
         code,
-        when.name,
+        f"{when.name}, sex unknown: the stricter limit" if unsure else when.name,
         value,
         when.unit,
         _WAYS[when.way],

@@ -26,6 +26,7 @@ NEIGHBOURS = {
     "lateral": (("I", "aVL"), ("V5", "V6"), ("V4", "V5")),
 }
 _FAST_BEYOND, _SLOW_BELOW = 100, 60  # Bazett's correction overdoes beyond these; Fridericia's then counts
+_GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; score of a P train beyond doubt
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
 
@@ -98,12 +99,14 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
         "doubled_rr": Fact(_doubled(rr, early)),
     }
     facts |= dict.fromkeys(
-        ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated"), UNKNOWN
+        ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated", "p_train"), UNKNOWN
     )
     if _p_waves_may_be_free(m, rr):
         atria = find_atria(leads, fs, m)
         facts["dissociated"] = Fact(float(atria.dissociated))
         facts["dropped_p"] = Fact(float(atria.dropped))
+        grows = atria.growth_ms is not None and atria.growth_ms > _GROWS_MS and atria.dropped > 1
+        facts["p_train"] = Fact(float(atria.score > _CLEAR_TRAIN and (atria.dissociated or grows)))
         facts["p_rate_bpm"] = Fact(atria.rate_bpm, 2.0)
         facts["pr_growth_ms"] = Fact(atria.growth_ms, 12.0)
         facts["pr_spread_ms"] = Fact(float(np.std(atria.pr_ms)) if len(atria.pr_ms) > 2 else None, 5.0)
