@@ -97,6 +97,7 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
         "bigeminy": Fact(_every(ventricular, 2) if len(rr) > 4 else None),
         "trigeminy": Fact(_every(ventricular, 3) if len(rr) > 6 else None),
         "doubled_rr": Fact(_doubled(rr, early)),
+        "grouped_rr": Fact(_grouped(rr)),
     }
     facts |= dict.fromkeys(
         ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated", "p_train"), UNKNOWN
@@ -106,7 +107,8 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
         facts["dissociated"] = Fact(float(atria.dissociated))
         facts["dropped_p"] = Fact(float(atria.dropped))
         grows = atria.growth_ms is not None and atria.growth_ms > _GROWS_MS and atria.dropped > 1
-        facts["p_train"] = Fact(float(atria.score > _CLEAR_TRAIN and (atria.dissociated or grows)))
+        free = atria.score > _CLEAR_TRAIN and (atria.dissociated or grows)
+        facts["p_train"] = Fact(float(free or bool(facts["grouped_rr"].value)))
         facts["p_rate_bpm"] = Fact(atria.rate_bpm, 2.0)
         facts["pr_growth_ms"] = Fact(atria.growth_ms, 12.0)
         facts["pr_spread_ms"] = Fact(float(np.std(atria.pr_ms)) if len(atria.pr_ms) > 2 else None, 5.0)
@@ -145,6 +147,19 @@ def _doubled(rr: np.ndarray, early: np.ndarray) -> float | None:
     if not (double | (np.abs(rr - basic) < 0.1 * basic)).all():
         return 0.0
     return float((double & ~early[:-1]).sum())
+
+
+def _grouped(rr: np.ndarray) -> float | None:
+    """Pauses shorter than two RR intervals, the RR before them shorter than after; 0 if others vary much."""
+    if len(rr) < 5:
+        return None
+    usual = float(np.median(rr))
+    pauses = np.flatnonzero((rr > 1.4 * usual) & (rr < 1.95 * usual))
+    others = np.delete(rr, pauses)
+    if not len(pauses) or len(others) < 2 * len(pauses) or (np.abs(others - usual) > 0.09 * usual).any():
+        return 0.0
+    shrinks = [rr[k - 1] < rr[k + 1] for k in pauses if 0 < k < len(rr) - 1]
+    return float(sum(shrinks)) if shrinks and all(shrinks) else 0.0
 
 
 def _recording(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:

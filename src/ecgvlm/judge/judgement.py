@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.evidence import margin, one_of_each, settle
 from ecgvlm.judge.facts import Fact, Person
-from ecgvlm.labels import FINDINGS, LABELS, OF_SHAPES, UNREMARKABLE, VENTRICULAR, in_group
+from ecgvlm.labels import FINDINGS, LABELS, OF_SHAPES, RHYTHMS, UNREMARKABLE, VENTRICULAR, in_group
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def decide(
     At "ptbxl" the network alone decides, by its thresholds, and the definitions are only told beside it. Else
     a finding that is defined by numbers is what they say, with the network where they cannot be measured; a
     finding that is a shape is what the network says, unless a condition of its definition is clearly not met.
-    An ECG with a finding is not normal. usual: of `settle`. Raises ValueError for another point.
+    An ECG with a finding or without a known rhythm is not normal. usual: of `settle`. Raises ValueError for another point.
     """
     if point not in POINTS:
         raise ValueError(f"criteria must be one of {', '.join(POINTS)}, not {point!r}")
@@ -60,7 +60,8 @@ def decide(
         probabilities |= {code: min(probabilities[code], 0.99 * limits[code]) for code in hidden}
     found = {code for code, p in probabilities.items() if p >= limits[code]}
     abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
-    if abnormal or any(criterion.met is False for criterion in weighed["NORM"]):
+    doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
+    if abnormal or doubtful:
         probabilities["NORM"] = min(probabilities["NORM"], 0.99 * limits["NORM"])
     order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
     return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
