@@ -33,7 +33,8 @@ def decide(
     At "ptbxl" the network alone decides, by its thresholds, and the definitions are only told beside it. Else
     a finding that is defined by numbers is what they say, with the network where they cannot be measured; a
     finding that is a shape is what the network says, unless a condition of its definition is clearly not met.
-    An ECG with a finding or without a known rhythm is not normal. usual: of `settle`. Raises ValueError for another point.
+    An ECG with a finding or without a known rhythm is not normal. usual: of `settle`. Raises ValueError for
+    another point.
     """
     if point not in POINTS:
         raise ValueError(f"criteria must be one of {', '.join(POINTS)}, not {point!r}")
