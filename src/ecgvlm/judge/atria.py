@@ -147,7 +147,9 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndar
     alike = not conducts.any() or not len(seen) or seen.mean() > _ALIKE * sizes[conducts].mean()
     rr = np.diff(beats)
     usual = float(np.median(rr))
-    regular = len(rr) > 1 and np.mean(np.abs(rr - usual) < _STEADY * usual) >= 0.75
+    # An escape rhythm makes no pauses; what is short may be a beat too many.
+    steady = np.mean(np.abs(rr - usual) < _STEADY * usual) >= 0.75 and rr.max() < 1.2 * usual
+    regular = len(rr) > 1 and steady
     pp = float(np.median(np.diff(peaks)))
     own_pace = abs(usual / pp - round(usual / pp)) > _OFF_STEP or spread > 1.5 * _FREE_MS
     return Atria(
