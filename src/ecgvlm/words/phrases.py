@@ -13,7 +13,7 @@ from ecgvlm.judge.evidence import CAUTIONS, say_measurement, say_mm
 from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS
 
-LANGUAGES = ("en", "de")
+LANGUAGES = ("en", "de", "fr", "es", "pt", "it", "nl", "pl", "ru", "tr", "zh", "hi", "ar")
 _UNITS = {"°": "degrees"}  # in a sentence
 
 
@@ -46,7 +46,7 @@ class Words:
 
     def title(self, label: str) -> str:
         """The finding's name in headline style."""
-        title = self.names["titles"].get(label)
+        title = self.names.get("titles", {}).get(label)
         if title is None:
             name = self.finding(label)
             title = name.title() if self.language == "en" else name[0].upper() + name[1:]
