@@ -69,6 +69,31 @@ def test_an_answer_speaks_of_what_is_asked(language, evidence, question, wanted)
     assert all(text in said for text in wanted), said
 
 
+SPOKEN = {
+    "de": ("Liegt ein Herzinfarkt vor?", "Wie ist der Rhythmus?", "Soll ich ins Krankenhaus?"),
+    "fr": ("Y a-t-il un infarctus ?", "Quel est le rythme ?", "Faut-il une ambulance ?"),
+    "es": ("¿Hay infarto?", "¿Cuál es el ritmo?", "¿Debo ir al hospital?"),
+    "pt": ("Há infarto?", "Qual é o ritmo?", "Devo ir ao hospital?"),
+    "it": ("C'è un infarto?", "Qual è il ritmo?", "Devo andare in ospedale?"),
+    "nl": ("Is er een hartinfarct?", "Wat is het ritme?", "Moet ik naar het ziekenhuis?"),
+    "pl": ("Czy jest zawał?", "Jaki to rytm?", "Czy mam jechać do szpitala?"),
+    "ru": ("Есть ли инфаркт?", "Какой ритм?", "Мне ехать в больницу?"),
+    "tr": ("Kalp krizi var mı?", "Ritim nedir?", "Hastaneye gitmeli miyim?"),
+    "zh": ("有心肌梗死吗?", "是什么节律?", "我应该去医院吗?"),
+    "hi": ("क्या दिल का दौरा है?", "लय क्या है?", "क्या मुझे अस्पताल जाना चाहिए?"),
+    "ar": ("هل يوجد احتشاء؟", "ما هو النظم؟", "هل أذهب إلى المستشفى؟"),
+}
+
+
+@pytest.mark.parametrize("spoken", SPOKEN)
+def test_a_question_is_answered_in_its_language(language, spoken):
+    infarct, rhythm, advice = SPOKEN[spoken]
+    w = words(spoken)
+    assert language.answer(INFERIOR, infarct) == answers.finding(INFERIOR, "MI", w)
+    assert language.answer(INFERIOR, rhythm) == answers.rhythm(INFERIOR, w)
+    assert language.answer(INFERIOR, advice).startswith(w.say("advice"))
+
+
 @pytest.mark.parametrize(
     "question",
     ["Should I activate the cath lab?", "What drug should he take?", "Will he survive?", "Has it changed?"],

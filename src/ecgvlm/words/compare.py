@@ -10,7 +10,6 @@ from ecgvlm.judge.facts import ERRORS
 from ecgvlm.labels import FINDINGS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
-from ecgvlm.words import answers
 from ecgvlm.words.phrases import ENGLISH, Words
 
 # What two readings of an unchanged heart differ by in 95 of 100, given the error of each; amplitudes by half
@@ -125,8 +124,3 @@ def described(found: Comparison, w: Words = ENGLISH) -> str:
             )
             said.append(w.say("changed_wave", wave=wave.upper(), leads=leads))
     return w.text(said) if said else w.say("unchanged_since")
-
-
-def reading(comparison: Comparison, new: Evidence, w: Words = ENGLISH) -> str:
-    """What changed, and what the newer ECG shows."""
-    return w.text([described(comparison, w), w.say("conclusion", verdict=answers.verdict(new, w))])

@@ -10,13 +10,12 @@ from ecgvlm.judge.evidence import Evidence
 from ecgvlm.words.options import HEARSAY
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, reply
-from ecgvlm.words.understand import OTHER, Asked, Understanding, Understood, intents
+from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents
 
 # Nobody asks anything with these where something else is asked beside them.
 _ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
-_LIKELY = 0.4  # of an intent that speaks of what is named, or that says it cannot tell
 # What names alone ask for, most telling first.
 _NAMES_ASK = (
     (("wave", "lead"), "amount"), (("finding",), "finding"), (("group",), "group"), (("measure", "side"),
@@ -96,16 +95,16 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         needed = row.get("takes", [])
         sure = part.sure if place == 0 else 0.0
         named = part.of("finding") or part.of("measure")
-        if row.get("refuses") and sure >= (enough if named else _LIKELY):
+        if row.get("refuses") and sure >= (enough if named else LIKELY):
             return replace(part, intent=intent)
         if row.get("family") == "whole" and sure >= _WHOLE and not named:
             return replace(part, intent=intent)
         own = _with_objects(part, needed, ())
-        if own is None and place == 0 and sure >= _LIKELY:
+        if own is None and place == 0 and sure >= LIKELY:
             own = _with_objects(part, needed, before)
         speaks = any(kind.rstrip("?") in part.objects for kind in needed)
         follows = own is not None and own.objects != part.objects
-        if own is not None and (sure >= enough or follows or (speaks and (sure >= _LIKELY or place))):
+        if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
     for code in part.of("topic"):
         return replace(part, intent=code)

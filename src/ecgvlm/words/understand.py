@@ -24,6 +24,7 @@ from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.lexicon import REGIONS, Object, Word, lexicon, split
 
 BUCKETS = 1 << 15
+LIKELY = 0.4  # of an intent that speaks of what is named, or that says it cannot tell
 OTHER = "other"  # a language that is none of ours
 _SCRIPTS = (
     ("zh", re.compile(r"[\u3400-\u9fff]")), ("hi", re.compile(r"[\u0900-\u097f]")),
@@ -188,11 +189,14 @@ class Understanding:
                 for first, last in itertools.pairwise(edges)
                 if any(word.plain not in lexicon_.joints for word in words[first:last])
             ]
-            if len(pieces) > 1 and min(piece.sure for piece in pieces) >= max(
-                self.enough, 0.0 if whole.intent == "several" else min(whole.sure, 0.8)
-            ):
+            if len(pieces) > 1 and all(self._clear(piece) for piece in pieces):
                 return pieces
         return [whole]
+
+    def _clear(self, piece: Asked) -> bool:
+        """Whether a piece of a sentence asks something by itself."""
+        named = piece.of("finding") or piece.of("measure") or piece.of("topic")
+        return piece.sure >= (LIKELY if named else self.enough)
 
     def _cuts(self, text: str, words: list[Word], objects: list[Object], language: str) -> list[int]:
         """The words before which a sentence may be cut: after a joint, unless it only lists more of a
