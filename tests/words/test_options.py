@@ -82,3 +82,7 @@ def test_ages_are_no_part_of_the_question():
     for question in ("The patient is 71 years old. Normal or abnormal?", "Normal or abnormal? (age 71)"):
         assert understood(question) == "Normal or abnormal?"
     assert understood("How old is the patient?") == "How old is the patient?"
+
+
+def test_letters_that_only_ignoring_case_makes_a_name_are_no_name():
+    assert mentions("Kalp krizi var mı?") == []

@@ -147,7 +147,9 @@ def mentions(text: str) -> list[tuple[str, str]]:
     pattern, codes = _names()
     spans: list[tuple[str, int, int]] = []
     for match in pattern.finditer(text):
-        code = codes[match[0]] if match[0] in codes else codes[_plain(match[0])]
+        code = codes.get(match[0], codes.get(_plain(match[0])))
+        if code is None:  # no name, but some letter that only ignoring case makes one: the Turkish "mı"
+            continue
         if spans and spans[-1][0] == code and _JOINTS.fullmatch(text[spans[-1][2] : match.start()]):
             bracket = "(" in text[spans[-1][2] : match.start()]
             closed = bracket and text[match.end() : match.end() + 1] == ")"

@@ -37,6 +37,7 @@ _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)")
 _COMMAS = ",،，、/&+"
 MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
+_SURE = 0.9  # of a language
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 _PIECES = 6  # of one sentence
 
@@ -162,7 +163,10 @@ class Understanding:
         short = len(re.findall(r"[^\W\d_]{2,}", text)) < 2
         if known == OTHER:
             return OTHER if sure > 0.8 and not short else default
-        return known if sure > 0.5 else default
+        if sure < _SURE:  # of those that come near, the one that has most of the words
+            near = [self.languages[i] for i in np.argsort(-scores)[:3] if self.languages[i] != OTHER]
+            known = max(near, key=lambda language: sum(lexicon(language).knows([word]) for word in said))
+        return known if sure > 0.3 else default
 
     def understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
