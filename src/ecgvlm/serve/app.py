@@ -92,6 +92,7 @@ def create_app(settings: Settings | None = None, reader: Callable[[], Reader] = 
     if settings.store is not None:
         app.include_router(kept.router(service, settings.store))
     mimetypes.add_type("text/javascript", ".js")
+    mimetypes.add_type("application/manifest+json", ".webmanifest")
     app.mount("/", StaticFiles(directory=str(files("ecgvlm.serve") / "web"), html=True), name="web")
     return app
 

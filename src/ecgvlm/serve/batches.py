@@ -13,7 +13,7 @@ from fastapi import APIRouter, File, Form, Path, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 
 from ecgvlm.errors import EcgError
-from ecgvlm.serve.gate import BATCH_PATH, Metrics, error_body
+from ecgvlm.serve.gate import BATCH_PATH, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Batch, BatchResults
 from ecgvlm.serve.service import Service, refused
 
@@ -28,9 +28,12 @@ Id = Annotated[str, Path(max_length=64)]
 
 @dataclass
 class _Job:
+    """A batch. bytes: of its files, which stay in memory until it has ended."""
+
     owner: str
     files: list[tuple[str, bytes]]
     question: str | None
+    bytes: int
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     pages: list[list[dict[str, Any] | None]] = field(
         default_factory=list
@@ -75,16 +78,22 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
         now = time.monotonic()
         for old in [job for job in jobs.values() if job.ended and job.ended + _KEPT_SECONDS < now]:
             del jobs[old.id]
-        running = [job.owner for job in jobs.values() if job.status == "running"]
-        if len(running) >= _MOST or running.count(request.state.owner) >= _MOST_OF_ONE:
-            busy = error_body("overloaded", "as many batches are at work as may be; try again later")
-            return JSONResponse(busy, 429, {"Retry-After": "30"})
         if len(images) > MAX_FILES:
             return JSONResponse(error_body("too_large", f"at most {MAX_FILES} files a batch"), 422)
+        owner, size = request.state.owner, sum(image.size or 0 for image in images)
+        running = [job for job in jobs.values() if job.status == "running"]
+        if (
+            len(running) >= _MOST
+            or sum(job.owner == owner for job in running) >= _MOST_OF_ONE
+            or sum(job.bytes for job in running) + size > body_bytes()
+        ):
+            busy = error_body("overloaded", "as many batches are at work as may be; try again later")
+            return JSONResponse(busy, 429, {"Retry-After": "30"})
         for oldest in sorted((job for job in jobs.values() if job.ended), key=lambda job: job.ended)[:-_MOST]:
             del jobs[oldest.id]
-        files = [(image.filename or f"file {i + 1}", await image.read()) for i, image in enumerate(images)]
-        job = _Job(request.state.owner, files, question)
+        # In memory already, so that nothing is waited for between the count above and the place below.
+        files = [(image.filename or f"file {i + 1}", image.file.read()) for i, image in enumerate(images)]
+        job = _Job(owner, files, question, size)
         jobs[job.id] = job
         job.task = asyncio.create_task(work(job))
         return JSONResponse(job.progress(), 202)

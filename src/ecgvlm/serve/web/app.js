@@ -6,6 +6,9 @@ import { clone, make, say, sentence } from "./dom.js";
 import { takeIn } from "./intake.js";
 import { showRead, splitVerdict } from "./panels.js";
 
+// An app of its own where the browser can install one; its files are there without the server, too.
+navigator.serviceWorker?.register("worker.js").catch(() => {});
+
 const AT_ONCE = 2; // pages that are being read at the same time
 const $ = (id) => document.getElementById(id);
 
