@@ -93,7 +93,7 @@ class PlainRows(torch.utils.data.Dataset):
 
     def __init__(self, run: Run, steps: int):
         order = run.train.order(0, run.recipe.loop.batch)[:steps]
-        self.rows = [row for batch in order for group in batch for row in run.train.groups[group].rows]
+        self.rows = [row for batch in order for group in batch for row in run.train.rows.group(group)]
         self.per_step = len(self.rows) // steps
 
     def __len__(self) -> int:
