@@ -22,7 +22,7 @@ import psutil
 import torch
 
 from ecgvlm.bench.runner import write_text
-from ecgvlm.train.finetune import _Dataset, _one_thread, _workers_start
+from ecgvlm.train.finetune import _Dataset, _one_thread
 from ecgvlm.train.pages import RowPages, micro_batches
 
 ROWS, PAGES, BATCHES = 1_156_110, 800_000, 300
@@ -93,7 +93,7 @@ def main() -> None:
     loader = torch.utils.data.DataLoader(
         _Dataset(pages, False), batch_sampler=list(micro_batches(order[:BATCHES], 4, 0, 1, 0)),
         num_workers=arguments.workers, collate_fn=Collate(), worker_init_fn=_one_thread,
-        multiprocessing_context=_workers_start(),
+        multiprocessing_context="spawn",
     )  # fmt: skip
     peak = groups = 0
     for groups, _ in enumerate(loader, 1):

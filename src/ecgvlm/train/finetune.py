@@ -304,7 +304,8 @@ class Run:
             collate_fn=_Collate(self.chat),
             prefetch_factor=2 * self.accumulation if data.workers else None,
             worker_init_fn=_one_thread,
-            multiprocessing_context=_workers_start() if data.workers else None,
+            # A forked worker inherits OpenCV's locks but not the threads that would open them.
+            multiprocessing_context="spawn" if data.workers else None,
             pin_memory=self._device.type == "cuda",
         )
         # The workers end with this process, by its word: a signal to the whole group must not take them
@@ -454,17 +455,6 @@ class _Collate:
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-
-
-def _workers_start() -> multiprocessing.context.BaseContext:
-    """Workers are forked from a server that has imported all they need and has no threads: a fork of this
-    process
-    would inherit OpenCV's locks without the threads that open them, and a fresh start would cost each
-    worker the
-    imports in time and memory."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ecgvlm.train.finetune", "transformers"])
-    return context
 
 
 def schedule(share: float, warmup: float) -> float:
