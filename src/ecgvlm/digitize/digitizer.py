@@ -7,20 +7,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
+from ecgvlm.digitize.arrangement import FEWEST, Name
 from ecgvlm.digitize.grid import GridFinder
-from ecgvlm.digitize.layout import FEWEST, Found, Placed, find_layout
-from ecgvlm.digitize.page import FS, Page, Strip, joined_leads
+from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
+from ecgvlm.digitize.lettering import Lettering, Notes
+from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.quality import quality
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
-from ecgvlm.digitize.scale import beats_look_fast, find_scale
+from ecgvlm.digitize.scale import Scale, find_scale
 from ecgvlm.digitize.surface import PaperMap
-from ecgvlm.digitize.timing import delays
+from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.digitize.trace import follow
 from ecgvlm.errors import EcgError
-from ecgvlm.measure import measure
+from ecgvlm.measure import Measurements, measure
+from ecgvlm.record import LEADS
 
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _SLOW = 25.0  # mm/s at which traces are read first
@@ -33,7 +37,14 @@ _SAME_LEAD = 0.9  # likeness from which on a rhythm strip is taken for a lead
 _PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose name was read
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
+_DARK = 110  # median brightness below which a page may be a negative
 _NO_INK = 3e-4  # share of a picture's px below which it is no ECG whichever way it is turned
+_SAME_TRACE, _ALONG = 0.5, 4.0  # mm: curves this close run along one trace, when they do so for this long
+_NAMELESS = 7  # names that a page without any counts as having: its order is only the usual one
+_ONE_BEAT = 1.7  # s: strips shorter than this hold one beat
+_OTHER_PART = 0.6  # of an ECG's width or height: as much beside it may hold another one
+_LEAST_PART = 200  # px of a side of such a part
+_OTHER_NAMED = 8  # leads whose names make it another ECG
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
 _WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
 
@@ -46,6 +57,8 @@ class _View:
     origin: tuple[float, float]
     paper: PaperMap
     maps: NetMaps
+    names: list[Name]
+    notes: Notes
     found: Found | None
 
 
@@ -59,32 +72,64 @@ class Digitizer:
     def net(self) -> PageNet:
         return PageNet(self.threads)
 
+    @cached_property
+    def lettering(self) -> Lettering:
+        return Lettering(self.threads)
+
     def __call__(self, image: np.ndarray) -> Page:
         """image: [H, W, 3] uint8 RGB, upright, turned or mirrored.
 
         Raises EcgError not_an_ecg where no page is found that shows at least six named leads.
         """
+        if _is_negative(image):
+            image = 255 - image
         view = self._look(image)
         if view is not None and view.found is not None:
-            return _page(view, image)
-        if view is not None and (view.maps.trace > 0.5).mean() >= _NO_INK:
-            for turns, mirrored in _WAYS_UP:
-                # The rectified page tells which way is up; then the picture itself is turned.
-                if find_layout(self.net(_turned(view.image, turns, mirrored))) is not None:
-                    upright = _turned(image, turns, mirrored)
-                    again = self._look(upright)
-                    if again is not None and again.found is not None:
-                        return _page(again, upright, turns, mirrored)
-        raise _not_an_ecg()
+            return self._with_others(_page(view, view.found, image), image)
+        if view is None or (view.maps.trace > 0.5).mean() < _NO_INK:
+            raise _not_an_ecg()
+        for turns, mirrored in _WAYS_UP:
+            # The rectified page tells which way is up; then the picture itself is turned.
+            seen = _turned(view.image, turns, mirrored)
+            maps = self.net(seen)
+            if find_layout(self.lettering.names(seen, maps), maps) is not None:
+                upright = _turned(image, turns, mirrored)
+                again = self._look(upright)
+                if again is not None and again.found is not None:
+                    return _page(again, again.found, upright, turns, mirrored)
+        nameless = find_nameless(view.maps) if view.paper.fit > 0 else None
+        if nameless is None:
+            raise _not_an_ecg()
+        return _page(view, nameless, image)
+
+    def _with_others(self, page: Page, image: np.ndarray) -> Page:
+        """The page, saying whether another ECG stands beside it in the picture."""
+        ends = np.concatenate([[[s.x0, s.y], [s.x1, s.y]] for s in page.strips])
+        (x0, y0), (x1, y1) = page.to_source(ends).min(0), page.to_source(ends).max(0)
+        height, width = image.shape[:2]
+        parts = [
+            image[:, : max(0, int(x0))] if x0 > _OTHER_PART * (x1 - x0) else None,
+            image[:, int(x1) :] if width - x1 > _OTHER_PART * (x1 - x0) else None,
+            image[: max(0, int(y0))] if y0 > _OTHER_PART * (y1 - y0) else None,
+            image[int(y1) :] if height - y1 > _OTHER_PART * (y1 - y0) else None,
+        ]
+        for part in parts if not page.several else ():
+            if part is not None and min(part.shape[:2]) > _LEAST_PART:
+                paper = GridFinder(part).find()
+                view = None if paper is None else self._view(part, paper)
+                if view is not None and view.found is not None and view.found.named >= _OTHER_NAMED:
+                    return replace(page, several=True)
+        return page
 
     def _look(self, image: np.ndarray) -> _View | None:
         grid = GridFinder(image)
         paper = grid.find()
         view = None if paper is None else self._view(image, paper)
         if view is None or view.found is None:
-            return self._without_grid(image) or view
+            bare = self._without_grid(image)
+            return bare if view is None or (bare is not None and bare.found is not None) else view
         zoom = _row_mm(view.found) / _ROW_MM
-        if abs(zoom - 1) > _ROW_OFF:
+        if abs(zoom - 1) > _ROW_OFF and not view.found.apart:
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
             other = grid.find_about(view.paper.scale() * zoom)
             again = None if other is None else self._view(image, other)
@@ -98,7 +143,9 @@ class Digitizer:
         except ValueError:
             return None
         maps = self.net(rectified)
-        return _View(rectified, origin, paper, maps, find_layout(maps, to_scale))
+        names = self.lettering.names(rectified, maps)
+        notes = self.lettering.notes(rectified, maps)
+        return _View(rectified, origin, paper, maps, names, notes, find_layout(names, maps, to_scale))
 
     def _without_grid(self, image: np.ndarray) -> _View | None:
         """Paper without a grid: the skew from the lines of print, the scale from rows of 10 s at 25 mm/s."""
@@ -126,6 +173,16 @@ def _row_mm(found: Found) -> float:
     return sum(b - a for a, b in columns) / PX_PER_MM - _STROKE * (1 + apart)
 
 
+def _is_negative(image: np.ndarray) -> bool:
+    """Whether print is brighter than its paper, as on a dark screen: fine detail tells, light does not."""
+    small = cv2.resize(
+        image, None, fx=(f := min(1.0, 800 / max(image.shape[:2]))), fy=f, interpolation=cv2.INTER_AREA
+    )
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = grey - cv2.blur(grey, (31, 31))
+    return bool(np.median(grey) < _DARK and (detail**3).mean() > 0)
+
+
 def _turned(image: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, -turns))
 
@@ -136,47 +193,76 @@ def _not_an_ecg() -> EcgError:
     )
 
 
-def _page(view: _View, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
+def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
     """picture: [h, w, 3] RGB, upright."""
-    found, paper = view.found, view.paper
-    assert found is not None
     height, width = picture.shape[:2]
-    scale = find_scale(view.image, view.maps)
+    columns = [p for p in found.strips if not p.rhythm]
+    column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
+    scale = find_scale(view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}))
     printed = [
         (placed, strip)
-        for placed, strip in zip(found.strips, _followed(view, found, picture, scale.gain))
+        for placed, strip in zip(found.strips, _followed(view, found, picture, scale))
         if strip.sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME)
     ]
-    if len({strip.lead for _, strip in printed}) < FEWEST:
+    if len({strip.lead for _, strip in printed} & set(LEADS)) < FEWEST:
         raise _not_an_ecg()
-    strips = _in_time([placed for placed, _ in printed], [strip for _, strip in printed], paper.fit > 0)
+    placed, strips = [p for p, _ in printed], _without_neighbours(printed)
+    same = same_time(strips, [None if p.rhythm else p.column for p in placed])
+    if same:
+        strips = [_later(s, -p.since / PX_PER_MM / _SLOW) for p, s in zip(placed, strips)]
+    strips = _in_time(placed, strips, view.paper.fit > 0)
     strips = [_named_by_shape(s, strips) if s.rhythm else s for s in strips]
-    speed, measurements = _SLOW, measure(joined_leads(strips, FS), FS)
-    beats = beats_look_fast(measurements)
-    if scale.fast + beats > 0:
-        speed = 2 * _SLOW
-        strips = [replace(s, t=s.t / 2, t0=s.t0 / 2, t1=s.t1 / 2) for s in strips]
-        measurements = measure(joined_leads(strips, FS), FS)
+    flat = flat_leads(strips)
+    slow = _measured(strips, flat)
+    speed = scale.speed(slow)
+    strips = [_sped_up(s, speed / _SLOW) for s in strips]
+    twelve = tuple(s for s in strips if s.lead in LEADS)
     return Page(
         image=view.image,
         layout=found.layout,
         order=found.order,
         mm_per_s=speed,
         mm_per_mv=scale.gain,
-        scale_doubtful=scale.doubtful(beats),
-        px_per_mm=paper.scale(),
-        quality=quality(strips, found.named, paper.fit),
-        strips=tuple(strips),
-        measurements=measurements,
+        chest_mm_per_mv=scale.chest_gain,
+        scale_doubtful=scale.doubtful(slow),
+        px_per_mm=view.paper.scale(),
+        quality=quality(strips, found.named or _NAMELESS, view.paper.fit),
+        strips=twelve,
+        measurements=slow if speed == _SLOW else _measured(twelve, flat),
         turns=turns,
         mirrored=mirrored,
         origin=view.origin,
-        paper=paper,
+        paper=view.paper,
         picture=(height, width) if turns % 2 == 0 else (width, height),
+        more=tuple(s for s in strips if s.lead not in LEADS),
+        flat=flat,
+        simultaneous=same,
+        nameless=found.named == 0,
+        several=found.several,
+        averaged=_single_beats(twelve, same),
     )
 
 
-def _followed(view: _View, found: Found, picture: np.ndarray, gain: float) -> list[Strip]:
+def _measured(strips: Sequence[Strip], flat: Sequence[str]) -> Measurements:
+    return measure(joined_leads(strips, FS, flat), FS)
+
+
+def _later(strip: Strip, seconds: float) -> Strip:
+    return replace(strip, t=strip.t + seconds, t0=strip.t0 + seconds, t1=strip.t1 + seconds)
+
+
+def _sped_up(strip: Strip, times: float) -> Strip:
+    """The strip as of paper that ran so many times as fast."""
+    return replace(strip, t=strip.t / times, t0=strip.t0 / times, t1=strip.t1 / times)
+
+
+def _single_beats(strips: Sequence[Strip], same: bool) -> bool:
+    """Whether the strips, of one time, are each too short for two beats: they show an averaged one."""
+    longest = max(s.t1 for s in strips) - min(s.t0 for s in strips)
+    return longest < _ONE_BEAT and (same or len({s.x0 for s in strips}) == 1)
+
+
+def _followed(view: _View, found: Found, picture: np.ndarray, scale: Scale) -> list[Strip]:
     """The traces of all strips that the layout has, at `_SLOW` mm/s."""
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else _USUAL_PITCH
@@ -185,7 +271,10 @@ def _followed(view: _View, found: Found, picture: np.ndarray, gain: float) -> li
         return view.paper.to_px(px / PX_PER_MM + view.origin)
 
     curves = follow(view.maps.trace, view.image, picture, to_px, found.strips, pitch)
-    return [_strip(placed, curve, sure, gain) for placed, (curve, sure) in zip(found.strips, curves)]
+    return [
+        _strip(placed, curve, sure, scale.gain_of(placed.lead))
+        for placed, (curve, sure) in zip(found.strips, curves)
+    ]
 
 
 def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip:
@@ -209,6 +298,30 @@ def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip
     )
 
 
+def _without_neighbours(printed: Sequence[tuple[Placed, Strip]]) -> list[Strip]:
+    """The strips without the parts in which they run along a trace that lies nearer to another strip's row."""
+    own = []
+    for placed, strip in printed:
+        away = np.zeros(len(strip.mv), bool)
+        for other_placed, other in printed:
+            if other_placed.row == placed.row or other.x1 < strip.x0 or other.x0 > strip.x1:
+                continue
+            known = np.isfinite(other.curve[:, 1])
+            if known.sum() < 2:
+                continue
+            x, y = strip.curve.T
+            there = np.interp(x, other.curve[known, 0], other.curve[known, 1], left=np.nan, right=np.nan)
+            nearer = abs(y - other_placed.y / PX_PER_MM) < abs(y - placed.y / PX_PER_MM)
+            away |= (np.abs(y - there) < _SAME_TRACE) & nearer
+        x, others = strip.curve[:, 0], np.zeros(len(away), bool)
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], away.astype(np.int8), [0]])))
+        for a, b in zip(edges[::2], edges[1::2]):
+            if x[b - 1] - x[a] >= _ALONG:  # shorter than that, traces only cross
+                others |= (x > x[a] - _ALONG) & (x < x[b - 1] + _ALONG)
+        own.append(replace(strip, mv=np.where(others, np.nan, strip.mv).astype(np.float32)))
+    return own
+
+
 def _in_time(placed: Sequence[Placed], strips: Sequence[Strip], ruled: bool) -> list[Strip]:
     """The strips without the delays that their beats show. ruled: whether a grid set the page straight."""
     late = delays(
@@ -218,7 +331,7 @@ def _in_time(placed: Sequence[Placed], strips: Sequence[Strip], ruled: bool) -> 
         [p.row for p in placed],
         ruled,
     )
-    return [replace(s, t=s.t - d, t0=s.t0 - d, t1=s.t1 - d) for s, d in zip(strips, late.tolist())]
+    return [_later(strip, -delay) for strip, delay in zip(strips, late.tolist())]
 
 
 def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:

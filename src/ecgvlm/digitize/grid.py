@@ -21,8 +21,8 @@ from ecgvlm.digitize.surface import PaperMap, bent, projected
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
 TILE, STEP = 128, 96  # px there
 # mm that the longer side of the picture may show: from a closely cropped page to a page on a table, or to
-# columns of ten seconds side by side.
-_SPAN = (180.0, 660.0)
+# thirty seconds in a row.
+_SPAN = (180.0, 860.0)
 # Harmonics of the 5-mm period and what they weigh; the fifth is the 1-mm period.
 _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])

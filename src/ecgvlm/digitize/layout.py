@@ -1,27 +1,42 @@
-"""Which lead stands where on a rectified page: known layouts are laid over the names that the net saw."""
+"""Where each lead's strip begins and ends on a rectified page: rows and columns of names meet the ink."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from ecgvlm.digitize.arrangement import FEWEST, NEAR, Arrangement, Cell, Name, arrange
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
-from ecgvlm.paper.layouts import LAYOUTS, ORDERS
 from ecgvlm.record import LEADS
 
-_NEAR = 3.0 * PX_PER_MM  # a name this close to where the layout expects it counts
 _SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
-FEWEST = 6  # leads that a page must show
 _NAME_IN = 1.0 * PX_PER_MM, 10.0 * PX_PER_MM  # from a strip's beginning to its name: usually, and at most
-_PULSE = 0.15  # probability from which on a mark counts as a calibration pulse
+_PULSE, _PLAIN_PULSE = 0.15, 0.3  # probability from which on a mark counts as a calibration pulse, and surely
+_PULSE_WIDTH = 9.0 * PX_PER_MM  # of a calibration pulse with its feet
 _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
-_DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
-_WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns
+_WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
 _NARROWEST_GAP = 0.8 * PX_PER_MM
 _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the one that whole seconds leave
+_TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
+_CUT_SHORT = 3.0 * PX_PER_MM  # by which a rhythm strip's end, if level, may go unseen
+_MOST_RHYTHM = 3  # rhythm strips below the columns
+_BLANK = 0.34  # share of the rows with ink below which a place counts as blank
+_OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
+# Rows of traces without any name: their rows, columns and rhythm strips, the usual choice first.
+_NAMELESS = {
+    3: ((3, 4, 0),), 4: ((3, 4, 1), (4, 3, 0)), 5: ((3, 4, 2),), 6: ((6, 2, 0), (3, 4, 3)), 7: ((6, 2, 1),),
+    12: ((12, 1, 0),),
+}  # fmt: skip
+_LEAST_ROW = 7.0 * PX_PER_MM  # distance of two rows
+_NAME_ABOVE = 0.15  # of the rows' distance, that names usually stand above their traces
+_ROW_INK = 0.3  # of the fullest row's ink that makes another row
+_UNEVEN = 0.25  # part by which the distances of rows may differ
+_JUMP = 0.8 * PX_PER_MM  # by which a trace that goes on as another lead's is usually off
+_MORE_JUMPS = 0.3  # share of rows by which an unusual choice must show more of them
 
 
 @dataclass(frozen=True)
@@ -45,9 +60,12 @@ class Placed:
 
 @dataclass(frozen=True)
 class Found:
-    """layout: name of `LAYOUTS`. score: mean probability of the twelve names where they are expected.
+    """layout: rows x columns and, with rhythm strips, how many: "3x4+1R".
 
-    strips: of at least `FEWEST` leads; rows and columns beyond the picture's edge are left out.
+    strips: of at least `FEWEST` leads; rows and columns beyond the picture's edge are left out. score: mean
+    probability of the twelve names where they are expected. named: how many leads' names were seen, 0 where
+    the page has none. several: whether another twelve leads stand on the page. apart: whether wide blank
+    paper lies between all columns.
     """
 
     layout: str
@@ -55,181 +73,167 @@ class Found:
     strips: tuple[Placed, ...]
     score: float
     named: int
+    several: bool = False
+    apart: bool = False
 
 
-@dataclass(frozen=True)
-class _Fit:
-    columns: int
-    order: str
-    x0: float
-    dx: float
-    y0: float
-    dy: float
-    score: float
-    named: frozenset[str]
-
-    def rows_shown(self) -> range:
-        """The rows that the picture shows: two or more without any name at either end lie beyond it."""
-        rows = 12 // self.columns
-        seen = sorted({i % rows for i, lead in enumerate(ORDERS[self.order]) if lead in self.named})
-        first, last = seen[0], seen[-1]
-        return range(first if first > 1 else 0, last + 1 if last < rows - 2 else rows)
-
-    def columns_named(self) -> set[int]:
-        """The columns of which at least one name was seen."""
-        return {i // (12 // self.columns) for i, lead in enumerate(ORDERS[self.order]) if lead in self.named}
-
-
-def find_layout(maps: NetMaps, to_scale: bool = True) -> Found | None:
-    """The layout that explains the names best, its strips' ends from the trace; None where not six fit.
+def find_layout(names: Sequence[Name], maps: NetMaps, to_scale: bool = True) -> Found | None:
+    """The rows and columns that explain the names, their strips' ends from the trace; None where not six fit.
 
     to_scale: whether mm are known, so that columns may be taken to print a whole number of seconds together.
     """
-    marks = [mark for mark in maps.marks() if mark.kind < PULSE]
-    fits = [
-        fit for columns in (4, 2, 1) for order in ORDERS if (fit := _place(marks, columns, order)) is not None
-    ]
-    if not fits:
+    arrangement = arrange(names)
+    if arrangement is None:
         return None
-    best = max(fits, key=lambda fit: fit.score)
-    if len(best.named) < FEWEST:
-        return None
-    return _with_strips(best, maps, marks, to_scale)
+    rest = [name for name in names if not arrangement.explains(name)]
+    other = arrange(rest)
+    several = other is not None and len(other.named & arrangement.named) >= _OTHER_NAMED
+    return _with_strips(arrangement, names, maps, to_scale, several)
 
 
-def _place(marks: list[Mark], columns: int, order: str) -> _Fit | None:
-    """Lay 12 / columns rows by columns of names over the marks, by consensus of pairs of marks."""
-    leads = ORDERS[order]
-    per_column = 12 // columns
-    cells = [(i % per_column, i // per_column, LEADS.index(lead)) for i, lead in enumerate(leads)]
-    cell_of = {kind: (row, column) for row, column, kind in cells}
-    # x: the columns' names are dx apart; y: rows dy apart. Both are found by voting of pairs.
-    pitch = _pitch([(cell_of[m.kind][0], m.y, m.p) for m in marks], least=7.0 * PX_PER_MM, rows=per_column)
-    if pitch is None:
-        return None
-    y0, dy = pitch
-    # A column's names may stand higher or lower than those of the others, all alike.
-    drops = []
-    for column in range(columns):
-        off = [(m.y - y0 - dy * row, m.p) for m in marks for row, own in [cell_of[m.kind]] if own == column]
-        drops.append(_mode([(drop, p) for drop, p in off if abs(drop) < _DROP * abs(dy)]))
-    rowed = [m for m in marks if abs(m.y - y0 - dy * cell_of[m.kind][0] - drops[cell_of[m.kind][1]]) < _NEAR]
-    if columns == 1:
-        x0, dx = _mode([(m.x, m.p) for m in rowed]), 0.0
-    else:
-        spread = _pitch([(cell_of[m.kind][1], m.x, m.p) for m in rowed], least=25.0 * PX_PER_MM, rows=columns)
-        if spread is None:
-            return None
-        x0, dx = spread
-    total, named = 0.0, set()
-    for _, column, kind in cells:
-        near = [m.p for m in rowed if m.kind == kind and abs(m.x - x0 - dx * column) < _NEAR]
-        total += max(near, default=0.0)
-        named |= {LEADS[kind]} if near else set()
-    return _Fit(columns, order, x0, dx, y0, dy, total / 12, frozenset(named))
-
-
-def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:
-    """Fit position = start + pitch * index to (index, position, weight): best pair, then least squares."""
-    points = sorted(points, key=lambda p: -p[2])[:30]
-    if len(points) < 2:
-        return None
-    index = np.array([p[0] for p in points], float)
-    place = np.array([p[1] for p in points])
-    weight = np.array([p[2] for p in points])
-    # Every pair of marks proposes a start and a pitch; all marks near to where those expect them vote.
-    a, b = np.nonzero(index[None] > index[:, None])
-    pitch = (place[b] - place[a]) / (index[b] - index[a])
-    start = place[a] - pitch * index[a]
-    start, pitch = start[pitch >= least], pitch[pitch >= least]
-    if not len(pitch):
-        return None
-    off = np.abs(place - start[:, None] - pitch[:, None] * index)
-    votes = np.where(off < _NEAR, weight * (1 - off / _NEAR / 2), 0.0) @ (index[:, None] == np.arange(rows))
-    # No index counts for more than a few marks, so that one crowded row does not decide.
-    found = off[int(np.argmax(np.minimum(votes, 3.0).sum(1)))] < _NEAR
-    if len(set(index[found])) < 2:
-        return None
-    slope, start = np.polyfit(index[found], place[found], 1, w=weight[found])
-    return float(start), float(slope)
-
-
-def _mode(points: list[tuple[float, float]]) -> float:
-    if not points:
-        return 0.0
-    x, w = np.array([p[0] for p in points]), np.array([p[1] for p in points])
-    votes = [(w * (np.abs(x - c) < _NEAR)).sum() for c in x]
-    centre = x[int(np.argmax(votes))]
-    near = np.abs(x - centre) < _NEAR
-    return float(np.average(x[near], weights=w[near]))
-
-
-def _with_strips(fit: _Fit, maps: NetMaps, marks: list[Mark], to_scale: bool) -> Found | None:
+def _with_strips(
+    fit: Arrangement, names: Sequence[Name], maps: NetMaps, to_scale: bool, several: bool = False
+) -> Found | None:
     """The layout with those strips that the picture shows; None where they hold fewer than six leads."""
-    per_column = 12 // fit.columns
     height = maps.trace.shape[0]
     ink = maps.trace > 0.5
-    name_ys = [fit.y0 + fit.dy * row for row in range(per_column)]
-    lines = _baselines(ink, name_ys, fit.dy)
-    offset = float(np.median(np.array(lines) - np.array(name_ys)))
-    # Below the last row: rhythm strips, as long as a row of ink follows.
-    rhythm_leads: list[str] = []
-    ys = list(lines)
-    while len(rhythm_leads) < 3:
-        expected = name_ys[-1] + fit.dy * (len(rhythm_leads) + 1)
+    lines = _baselines(ink, [fit.y0 + fit.dy * row for row in range(fit.rows)], fit.dy)
+    rhythm = _rhythm_rows(fit, names, ink, lines)
+    ys = [*lines, *(y for _, y, _ in rhythm)]
+    left, right = _ends(ink, lines, fit.dy)
+    if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
+        right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
+    pulses = maps.marks(_PULSE)
+    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in pulses if mark.kind == PULSE):
+        left += _foot(ink, ys, fit.dy, left, right)
+    ink = _without_column_pulses(ink, maps.marks(_PLAIN_PULSE), fit.rows, left)
+    # Columns may stand apart; a rhythm strip runs through, and is then shorter.
+    ends = [_ends(ink, [y], fit.dy)[1] for _, y, _ in rhythm]
+    ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
+    through = float(np.median(ends)) - left if ends else None
+    columns = _columns(ink, lines, left, right, fit, through, to_scale)
+    # Names may go unseen where the picture does show their rows.
+    rows = [k for k in range(fit.rows) if k in fit.rows_shown() or _beats(_band(ink, lines[k], fit.dy))]
+    apart = _wide_gap(_blank(ink, lines, fit.dy), left, right, fit.columns) > 0
+    strips = []
+    for cell in fit.cells:
+        if cell.column in columns and cell.row in rows and 0 <= lines[cell.row] < height:
+            x0, x1, since = columns[cell.column]
+            sign = -1.0 if fit.order == "cabrera" and cell.lead == "aVR" else 1.0
+            y = lines[cell.row]
+            strips.append(Placed(cell.lead, False, cell.row, cell.column, x0, x1, since, y, cell.named, sign))
+    if len({s.lead for s in strips} & set(LEADS)) < FEWEST:
+        return None
+    cut = max(0.0, left - _start(fit, left, right))
+    for i, ((lead, y, named), end) in enumerate(zip(rhythm, ends)):
+        strips.append(Placed(lead, True, fit.rows + i, 0, left, end, cut, y, named))
+    layout = f"{fit.rows}x{fit.columns}" + (f"+{len(rhythm)}R" if rhythm else "")
+    return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), several, apart)
+
+
+def _rhythm_rows(
+    fit: Arrangement, names: Sequence[Name], ink: np.ndarray, lines: list[float]
+) -> list[tuple[str, float, bool]]:
+    """Lead, line in px and whether named, of the rhythm strips: as long as a row of ink follows the last row.
+
+    Under a single column, and further down than one, only where a name says so.
+    """
+    offset = float(np.median(np.array(lines) - np.array([fit.y0 + fit.dy * k for k in range(fit.rows)])))
+    height, found = len(ink), []
+    expected = fit.y0 + fit.dy * fit.rows
+    while len(found) < _MOST_RHYTHM:
         near = [
-            m
-            for m in marks
-            if abs(m.x - fit.x0) < 1.5 * _NEAR and abs(m.y - expected) < max(_NEAR, 0.35 * abs(fit.dy))
+            n
+            for n in names
+            if abs(n.x - fit.xs[0]) < 1.5 * NEAR and abs(n.y - expected) < max(NEAR, 0.35 * fit.dy)
         ]
-        y = _baselines(ink, [max(near, key=lambda m: m.p).y if near else expected], fit.dy, offset)[0]
-        half = 0.3 * abs(fit.dy)
+        name = max(near, key=lambda n: n.p, default=None)
+        if name is None and fit.columns == 1:
+            break
+        y = _baselines(ink, [name.y if name else expected], fit.dy, offset)[0]
+        half = 0.3 * fit.dy
         band = ink[max(0, int(y - half)) : max(1, min(height, int(y + half)))]
         if y + half * 0.2 > height or band.size == 0 or not _beats(band):
             break
-        lead = LEADS[max(near, key=lambda m: m.p).kind] if near else "II"
-        rhythm_leads.append(lead)
-        ys.append(y)
-    if len(rhythm_leads) == 2:
-        rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
-    if fit.columns == 1:
-        rhythm_leads, ys = [], ys[:per_column]
-    elif fit.columns == 2:
-        rhythm_leads, ys = rhythm_leads[:1], ys[: per_column + 1]
-    left, right = _ends(ink, ys[:per_column], abs(fit.dy))
-    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in maps.marks(_PULSE) if mark.kind == PULSE):
-        left += _foot(ink, ys, abs(fit.dy), left, right)
-    # Columns may stand apart; a rhythm strip runs through, and is then shorter.
-    ends = [_ends(ink, [y], abs(fit.dy))[1] for y in ys[per_column:]]
-    ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
-    through = float(np.median(ends)) - left if ends else None
-    columns = _columns(ink, ys[:per_column], left, right, fit, through, to_scale)
-    # Names may go unseen where the picture does show their rows.
-    rows = [k for k in range(per_column) if k in fit.rows_shown() or _beats(_band(ink, ys[k], abs(fit.dy)))]
-    strips = []
-    for i, lead in enumerate(ORDERS[fit.order]):
-        row, column = i % per_column, i // per_column
-        if column in columns and row in rows and 0 <= ys[row] < height:
-            x0, x1, since = columns[column]
-            sign = -1.0 if fit.order == "cabrera" and lead == "aVR" else 1.0
-            named = lead in fit.named
-            strips.append(Placed(lead, False, row, column, x0, x1, since, ys[row], named, sign))
-    if len(strips) < FEWEST:
+        found.append((name.lead if name else "II", y, name is not None))
+        expected = (name.y if name else expected) + fit.dy
+    while len(found) > 1 and not found[-1][2]:
+        found.pop()
+    return found
+
+
+def _without_column_pulses(ink: np.ndarray, marks: Sequence[Mark], rows: int, left: float) -> np.ndarray:
+    """The ink without calibration pulses that stand in most rows before a further column, px of blank there."""
+    xs = np.array(sorted(m.x for m in marks if m.kind == PULSE and m.x > left + _SHORTEST))
+    out = ink.copy()
+    for x in xs:
+        together = np.abs(xs - x) < NEAR
+        if together.sum() >= max(2, rows / 2):
+            middle, half = float(np.median(xs[together])), _PULSE_WIDTH / 2
+            out[:, max(0, int(middle - half)) : int(middle + half)] = False
+    return out
+
+
+def find_nameless(maps: NetMaps) -> Found | None:
+    """Rows of traces without any name, in the standard order; None where no usual page has so many rows."""
+    ink = maps.trace > 0.5
+    lines = _lines_of_ink(ink)
+    choices = _NAMELESS.get(len(lines), ())
+    if not choices:
         return None
-    cut = max(0.0, left - _start(fit, left, right))
-    for i, (lead, end) in enumerate(zip(rhythm_leads, ends)):
-        strips.append(Placed(lead, True, per_column + i, 0, left, end, cut, ys[per_column + i], True))
-    base = {4: "3x4", 2: "6x2", 1: "12x1"}[fit.columns]
-    name = base + (f"+{len(rhythm_leads)}R" if rhythm_leads else "")
-    assert name in LAYOUTS
-    return Found(name, fit.order, tuple(strips), fit.score, len(fit.named))
+    dy = float(np.median(np.diff(lines)))
+    left, right = _ends(ink, lines, dy)
+
+    def jumps(rows: int, columns: int) -> float:
+        places = left + (right - left) * np.arange(1, columns) / columns
+        return _jumps(ink, lines[:rows], dy, places) if columns > 1 else 0.0
+
+    best = choices[0]
+    for other in choices[1:]:
+        if jumps(*other[:2]) > jumps(*best[:2]) + _MORE_JUMPS:
+            best = other
+    rows, columns, rhythm = best
+    xs = tuple(left + (right - left) * k / columns + _NAME_IN[0] for k in range(columns))
+    cells = tuple(Cell(lead, i % rows, i // rows, False) for i, lead in enumerate(LEADS))
+    above = [y - _NAME_ABOVE * dy for y in lines]
+    below = [Name(lead, xs[0], y, 0.0) for lead, y in zip(("II", "V1", "V5"), above[rows:])][:rhythm]
+    return _with_strips(Arrangement(rows, xs, above[0], dy, cells, "standard", 0.0), below, maps, True)
+
+
+def _lines_of_ink(ink: np.ndarray) -> list[float]:
+    """px of the rows of long traces, evenly spaced; empty where they are not."""
+    profile = _profile(ink)
+    apart = int(_LEAST_ROW)
+    highest = np.array([profile[max(0, y - apart) : y + apart + 1].max() for y in range(len(profile))])
+    at = np.flatnonzero((profile == highest) & (profile > _ROW_INK * profile.max()))
+    lines = [float(y) for k, y in enumerate(at) if k == 0 or y - at[k - 1] > 1]
+    pitch = float(np.median(np.diff(lines))) if len(lines) > 1 else 0.0
+    even = pitch > 0 and np.abs(np.diff(lines) / pitch - 1).max() < _UNEVEN
+    return lines if even and all(_beats(_band(ink, y, pitch)) for y in lines) else []
+
+
+def _jumps(ink: np.ndarray, lines: Sequence[float], dy: float, places: np.ndarray) -> float:
+    """Share of rows and places in which the trace goes on at another height than it came."""
+    reach, offs = round(1.5 * PX_PER_MM), []
+    for y in lines:
+        band = _band(ink, y, dy)
+        middle = np.where(band.any(0), band.argmax(0), np.nan)
+        for place in places.round().astype(int):
+            before, after = middle[place - reach : place], middle[place : place + reach]
+            if np.isfinite(before).any() and np.isfinite(after).any():
+                offs.append(abs(float(np.nanmedian(before) - np.nanmedian(after))))
+    return float(np.mean(np.array(offs) > _JUMP)) if offs else 0.0
+
+
+def _profile(ink: np.ndarray) -> np.ndarray:
+    """[H] how much ink the page has in each row of px and the few around it."""
+    kernel = np.hanning(int(2.4 * PX_PER_MM) | 1)
+    return np.convolve(ink.sum(1).astype(float), kernel / kernel.sum(), "same")
 
 
 def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float | None = None) -> list[float]:
     """Where the rows' traces run: the y with most ink within half a row of each name, all shifted alike."""
-    profile = ink.sum(1).astype(float)
-    kernel = np.hanning(int(2.4 * PX_PER_MM) | 1)
-    profile = np.convolve(profile, kernel / kernel.sum(), "same")
+    profile = _profile(ink)
     reach = int(0.62 * abs(dy))
     lags = np.arange(-reach, reach + 1)
     sums = np.zeros(len(lags))
@@ -243,7 +247,7 @@ def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float |
     # Nor is there ink above the first row. Names stand above or on the trace more often than below it.
     above = np.clip(np.round(name_ys[0] - abs(dy) + lags).astype(int), 0, len(profile) - 1)
     sums -= np.where(name_ys[0] - abs(dy) + lags > 0, np.minimum(profile[above] / reference, 1.0), 0.0)
-    sums -= 0.6 * ((lags / abs(dy) - 0.15) / 0.6) ** 2
+    sums -= 0.6 * ((lags / abs(dy) - _NAME_ABOVE) / 0.6) ** 2
     common = float(lags[int(np.argmax(sums))]) if offset is None else offset
     found = []
     for y in name_ys:
@@ -297,13 +301,20 @@ def _foot(ink: np.ndarray, ys: list[float], dy: float, left: float, right: float
         off = (np.abs(top - np.median(top[:9])) > 1) | (np.abs(bottom - np.median(bottom[:9])) > 1)
         level.append(int(at[np.argmax(off)]) if off.any() else most)
     foot = float(min(level))
-    second = 25.0 * PX_PER_MM
-
-    def part_second(length: float) -> float:
-        return abs(length / second - round(length / second)) * second
-
-    whole = part_second(right - left - foot) < min(PX_PER_MM, 0.5 * part_second(right - left))
+    whole = _part_second(right - left - foot) < min(PX_PER_MM, 0.5 * _part_second(right - left))
     return foot if 2 * PX_PER_MM <= foot < most and whole else 0.0
+
+
+def _is_whole(through: float, row: float, to_scale: bool) -> bool:
+    """Whether a rhythm strip was seen to its end: it is nearly as long as the row, and as near to whole seconds."""
+    seen = not to_scale or _part_second(through) < _part_second(row) + _CUT_SHORT
+    return through > 0.8 * row and seen
+
+
+def _part_second(length: float) -> float:
+    """px by which a length is no whole number of seconds at 25 mm/s."""
+    second = 25.0 * PX_PER_MM
+    return abs(length / second - round(length / second)) * second
 
 
 def _solid(columns: np.ndarray) -> np.ndarray:
@@ -326,25 +337,24 @@ def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
     return out
 
 
-def _start(fit: _Fit, left: float, right: float) -> float:
+def _start(fit: Arrangement, left: float, right: float) -> float:
     """Where the rows begin or, where the picture's edge cuts them off, began: px of the rectified page.
 
     A row as long as its names stand apart is whole. Else one of its ends is missing: that which lets the
     names stand where they usually do.
     """
     usual, most = _NAME_IN
-    if (
-        fit.columns == 1
-    ):  # names far inside are those of a column whose left neighbour is no part of this layout
-        return left if fit.x0 - left < 2 * most else fit.x0 - usual
+    if fit.columns == 1:
+        # Names far inside are those of a column whose left neighbour is no part of this layout.
+        return left if fit.xs[0] - left < 2 * most else fit.xs[0] - usual
     if right - left > fit.columns * fit.dx - _WIDEST_GAP:
         return left
-    nearest = min((left, right - fit.columns * fit.dx), key=lambda start: abs(fit.x0 - start - usual))
-    return nearest if abs(fit.x0 - nearest - usual) < most else fit.x0 - usual
+    nearest = min((left, right - fit.columns * fit.dx), key=lambda start: abs(fit.xs[0] - start - usual))
+    return nearest if abs(fit.xs[0] - nearest - usual) < most else fit.xs[0] - usual
 
 
 def _columns(
-    ink: np.ndarray, ys: list[float], left: float, right: float, fit: _Fit, through: float | None,
+    ink: np.ndarray, ys: list[float], left: float, right: float, fit: Arrangement, through: float | None,
     to_scale: bool,
 ) -> dict[int, tuple[float, float, float]]:  # fmt: skip
     """column -> ends of its strips and px of time before them: equal parts of the row between the gaps.
@@ -356,17 +366,25 @@ def _columns(
     start, width = _start(fit, left, right), (right - left) / fit.columns
     if fit.columns == 1:
         return {0: (start, right, 0.0)} if right - start >= _SHORTEST else {}
-    whole = right - left > fit.columns * fit.dx - _WIDEST_GAP
-    gap = _gap(
-        ink, ys, abs(fit.dy), [start + i * (width if whole else fit.dx) for i in range(1, fit.columns)]
-    )
-    if whole and through is not None and through > 0.8 * (right - left):
-        # What columns and gaps take more than a rhythm strip are the gaps.
-        more = (right - left - through) / (fit.columns - 1)
-        gap = more if more > _NARROWEST_GAP else 0.0
-    if gap and whole and to_scale:
+    blank = _blank(ink, ys, fit.dy)
+    wide = gap = _wide_gap(blank, left, right, fit.columns)
+    whole = right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * gap)
+    if not wide:
+        step = width if whole else fit.dx
+        gap = _gap(blank, [start + i * step for i in range(1, fit.columns)])
+        if whole and through is not None and _is_whole(through, right - left, to_scale):
+            # What columns and gaps take more than a rhythm strip are the gaps.
+            more = (right - left - through) / (fit.columns - 1)
+            gap = more if more > _NARROWEST_GAP else 0.0
+    if gap and not wide and whole and to_scale:
         gap = _whole_seconds(right - left, gap, fit.columns)
-    elif not whole and to_scale and through is not None and right - left - through > 4 * _NARROWEST_GAP:
+    elif (
+        not wide
+        and not whole
+        and to_scale
+        and through is not None
+        and right - left - through > 4 * _NARROWEST_GAP
+    ):
         # A rhythm strip that ends before the columns do was not cut off with them.
         part = 25.0 * PX_PER_MM / fit.columns
         gap = float(np.clip(fit.dx - part * round(through / fit.columns / part), 0.0, _WIDEST_GAP))
@@ -379,7 +397,7 @@ def _columns(
         if x1 - x0 - cut >= _SHORTEST:
             columns[i] = (x0 + cut, x1, i * window + cut)
     nameless = set(columns) - fit.columns_named()
-    if not whole or len(nameless) > 1:
+    if fit.named and (not whole or len(nameless) > 1):
         columns = {i: ends for i, ends in columns.items() if i not in nameless}
     return columns
 
@@ -396,14 +414,30 @@ def _whole_seconds(width: float, gap: float, columns: int) -> float:
     return max(0.0, nearest) if abs(nearest - gap) < _GAP_OFF else gap
 
 
-def _gap(ink: np.ndarray, ys: list[float], dy: float, places: list[float]) -> float:
-    """px of blank paper that most rows show near the places where one column meets the next."""
+def _blank(ink: np.ndarray, ys: list[float], dy: float) -> np.ndarray:
+    """[W] whether most rows show blank paper in a column of px."""
     bands = np.stack([ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1].any(0) for y in ys])
-    inked = bands.mean(0)
+    return bands.mean(0) < _BLANK
+
+
+def _wide_gap(blank: np.ndarray, left: float, right: float, columns: int) -> float:
+    """px of blank paper between columns that all stand wide apart: 0 where they do not."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], blank[int(left) : int(right)].astype(np.int8), [0]])))
+    runs = list(zip(edges[::2], edges[1::2]))
+    width, gaps = (right - left) / columns, []
+    for i in range(1, columns):
+        near = [b - a for a, b in runs if a < (i + 0.3) * width and b > (i - 0.3) * width]
+        gaps.append(max(near, default=0))
+    alike = gaps and min(gaps) > _WIDEST_GAP and np.ptp(gaps) < _GAP_OFF
+    return float(np.median(gaps)) if alike else 0.0
+
+
+def _gap(blank: np.ndarray, places: list[float]) -> float:
+    """px of blank paper near the places where one column meets the next."""
     gaps = []
     for place in places:
-        a, b = int(max(0, place - 6 * PX_PER_MM)), int(min(len(inked), place + 6 * PX_PER_MM))
-        empty = np.flatnonzero(inked[a:b] < 0.34)
+        a, b = int(max(0, place - 6 * PX_PER_MM)), int(min(len(blank), place + 6 * PX_PER_MM))
+        empty = np.flatnonzero(blank[a:b])
         run = max(np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1), key=len)
         gaps.append(float(len(run)) if len(run) >= _NARROWEST_GAP else 0.0)
     return float(np.median(gaps))

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.measure import Measurements
 from ecgvlm.record import LEADS
 
 FS = 500.0  # Hz, of the digitised leads that are measured
+_NO_SIGNAL_MV, _NO_SIGNAL_MM = 0.06, 0.3  # a lead that moves less than either, wander apart, has no signal
+_ALL_FLAT = 9  # leads without signal among the twelve that leave none with any: what the others show is stray
+_WANDER = 0.3  # s over which a median follows a baseline that wanders
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class Strip:
 class Page:
     """A page that has been digitised.
 
+    strips: of the twelve leads; more: of further ones (V3R to V6R, V7 to V9). flat: leads that are printed as
+    a line without signal. simultaneous: whether all columns show the same time, else each goes on where the
+    one before it ended. nameless: whether no names were printed and the standard order was assumed. several:
+    whether another ECG is on the picture, which was not read. averaged: whether each strip holds one
+    averaged beat, so that there is no rhythm. mm_per_mv: of the limb leads; chest_mm_per_mv of V1 to V6.
+
     image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
     quality: 0..1. measurements: on the leads at `FS` Hz. picture: height and width in px of what it came
     from. mirrored, turns: what set that upright: left and right exchanged, then so many quarter turns
@@ -61,14 +71,21 @@ class Page:
     origin: tuple[float, float]
     paper: PaperMap
     picture: tuple[int, int]
+    chest_mm_per_mv: float
+    more: tuple[Strip, ...] = ()
+    flat: tuple[str, ...] = ()
+    simultaneous: bool = False
+    nameless: bool = False
+    several: bool = False
+    averaged: bool = False
 
     @property
     def seconds(self) -> float:
         return max(strip.t1 for strip in self.strips)
 
     def leads(self, fs: float) -> np.ndarray:
-        """[12, n] float32 mV on one time axis from the row's beginning; NaN where a lead is not printed."""
-        return joined_leads(self.strips, fs)
+        """[12, n] float32 mV on one time axis from the row's beginning; NaN where a lead shows nothing."""
+        return joined_leads(self.strips, fs, self.flat)
 
     def to_source(self, mm: np.ndarray) -> np.ndarray:
         """[..., 2] mm of the rectified page -> px of the picture as it was given."""
@@ -79,15 +96,37 @@ class Page:
         return np.stack([self.picture[1] - 1 - px[..., 0], px[..., 1]], -1) if self.mirrored else px
 
 
-def joined_leads(strips: Sequence[Strip], fs: float) -> np.ndarray:
-    """Strips -> [12, n] mV, see `Page.leads`."""
+def flat_leads(strips: Sequence[Strip]) -> tuple[str, ...]:
+    """The leads that are printed as a line without signal, in the order of `LEADS`."""
+    flat = {strip.lead: _is_flat(strip) for strip in sorted(strips, key=lambda s: s.rhythm)}
+    found = tuple(lead for lead in LEADS if flat.get(lead))
+    return found if len(found) < _ALL_FLAT else tuple(lead for lead in LEADS if lead in flat)
+
+
+def _is_flat(strip: Strip) -> bool:
+    known = np.isfinite(strip.mv)
+    if known.sum() < 2:
+        return False
+    fs = 100.0
+    t = np.arange(strip.t0, strip.t1, 1 / fs)
+    mv = np.interp(t, strip.t[known], strip.mv[known])
+    mv = mv - ndimage.median_filter(mv, int(_WANDER * fs), mode="nearest")
+    mm = np.interp(t, strip.t[known], strip.curve[known, 1])
+    mm = mm - ndimage.median_filter(mm, int(_WANDER * fs), mode="nearest")
+    # What little stands out may be stray print; beats take more of the time.
+    moves_mv, moves_mm = (float(np.ptp(np.percentile(x, (2, 98)))) for x in (mv, mm))
+    return moves_mv < _NO_SIGNAL_MV or moves_mm < _NO_SIGNAL_MM
+
+
+def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -> np.ndarray:
+    """Strips -> [12, n] mV, see `Page.leads`. flat: leads that show nothing."""
     n = round(max(strip.t1 for strip in strips) * fs)
     time = (np.arange(n) + 0.5) / fs
     out = np.full((12, n), np.nan, np.float32)
     # Rhythm strips first: where a lead is printed twice, its own strip has the last word.
     for strip in sorted(strips, key=lambda s: not s.rhythm):
         known = np.isfinite(strip.mv)
-        if known.sum() < 2:
+        if known.sum() < 2 or strip.lead not in LEADS or strip.lead in flat:
             continue
         inside = (time >= strip.t0) & (time < strip.t1)
         values = np.interp(time[inside], strip.t[known], strip.mv[known])

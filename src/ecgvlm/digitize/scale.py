@@ -7,79 +7,136 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ecgvlm.digitize.lettering import Notes
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.measure import Measurements
 
-# Prior log-odds of 50 against 25 mm/s, one page in eight, and what a pulse 10 mm wide adds: at 25 mm/s
-# it would last 0.4 s, and carts print 0.2 s.
-_FAST_BEFOREHAND, _FAST_PULSE = float(np.log(1 / 7)), 4.0
-_USUAL_GAIN = 0.3  # what speaks for 10 mm/mV before anything is read
+_GAINS = (2.5, 5.0, 10.0, 20.0, 40.0)  # mm/mV
+# What speaks for a gain before anything is read: most pages have 10 mm/mV, hardly any 2.5 or 40.
+_BEFOREHAND = {2.5: -0.4, 10.0: 0.3, 40.0: -0.4}
+# mm/s, and their log-odds against 25 mm/s before anything is read: one page in eight is at 50.
+SPEEDS = {25.0: 0.0, 50.0: float(np.log(1 / 7)), 12.5: -4.0, 10.0: -5.0, 5.0: -5.0, 100.0: -5.0}
+_NOTE_SAYS = 6.0  # log-odds of a speed that is printed, letter by letter
+_GAIN_NOTE_SAYS = 1.2  # what a gain that is printed, letter by letter, weighs beside plain pulses' 1
+# What a wide pulse tells: carts print 0.2 s or less, which is 10 mm at 50 mm/s and 20 mm at 100.
+_WIDE_PULSES, _WIDE_PULSE_SAYS = {10.0: 50.0, 20.0: 100.0}, 4.0
 _LEAST_NOTE, _LEAST_PULSE = 0.12, 0.3  # probabilities from which on a mark is weighed
 _MOST_PULSES = 4  # the clearest of a page; more tell nothing new
-_GAINS = (5.0, 10.0, 20.0)  # mm/mV
-_PULSE_WIDTHS = (2.2, 2.5, 3.3, 5.0, 10.0)  # mm that printers draw a pulse wide
+_PULSE_WIDTHS = (2.2, 2.5, 3.3, 5.0, 10.0, 20.0)  # mm that printers draw a pulse wide
 _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
 _PLAIN = 0.6  # probability from which on a printed gain is plain
 _NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not of that height
 _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
 _BEATS_SAY = 5.0  # log-odds from which on the beats contradict the calibration pulses
-# Adults' mean and spread of rate, QRS and Bazett's QTc (Mason et al. 2007, J Electrocardiol 40:228, widened).
+_ONE_LINE = 2.0 * PX_PER_MM  # two notes this close in height stand in one line
+# Columns of less than this many s are hardly printed: what a speed that makes them so short loses.
+_SHORTEST_COLUMN, _TOO_SHORT = 1.6, 3.0
+# Adults' mean and spread of rate, QRS and Bazett's QTc (Mason et al. 2007, J Electrocardiol 40:228, widened),
+# and the power of the speed that each grows with.
 _USUAL_BEATS = {
-    "heart_rate_bpm": (74.0, 22.0),
-    "qrs_ms": (96.0, 20.0),
-    "qtc_ms": (420.0, 40.0),
+    "heart_rate_bpm": (74.0, 22.0, 1.0),
+    "qrs_ms": (96.0, 20.0, -1.0),
+    "qtc_ms": (420.0, 40.0, -0.5),
 }
-# What each of them becomes where the paper ran twice as fast.
-_AT_TWICE = {"heart_rate_bpm": 2.0, "qrs_ms": 0.5, "qtc_ms": 0.5**0.5}
 _ONE_SAYS = 2.5  # log-odds that one odd measurement may add: it must not decide alone
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What a page says of its scale. fast: log-odds of 50 against 25 mm/s. gain: mm/mV that is believed.
+    """What a page says of its scale.
 
-    wide: whether calibration pulses are as wide as at 50 mm/s, None where there are none. disputed: whether
-    the printed gain is not that of the pulses.
+    speeds: mm/s -> log-odds against 25 mm/s, without what the beats say. gain: mm/mV that is believed, and
+    chest_gain that of the chest leads. wide: whether calibration pulses are as wide as at 50 mm/s, None where
+    there are none. disputed: whether the printed gain is not that of the pulses.
     """
 
-    fast: float
+    speeds: dict[float, float]
     gain: float
+    chest_gain: float
     wide: bool | None
     disputed: bool
 
-    def doubtful(self, beats: float) -> bool:
-        """Whether print, pulses and beats contradict each other. beats: their log-odds of 50 mm/s."""
+    def gain_of(self, lead: str) -> float:
+        """mm/mV that a lead is printed with."""
+        return self.chest_gain if lead.startswith("V") else self.gain
+
+    def speed(self, m: Measurements) -> float:
+        """mm/s that print and beats together tell. m: what was measured at 25 mm/s."""
+        return max(self.speeds, key=lambda speed: self.speeds[speed] + beats_say(m, speed))
+
+    def doubtful(self, m: Measurements) -> bool:
+        """Whether print, pulses and beats contradict each other. m: what was measured at 25 mm/s."""
         if self.disputed:
             return True
+        beats = beats_say(m, 50.0)
         return (self.wide is False and beats > _BEATS_SAY) or (self.wide is True and beats < -_BEATS_SAY)
 
 
-def find_scale(image: np.ndarray, maps: NetMaps) -> Scale:
+def beats_say(m: Measurements, speed: float) -> float:
+    """Log-odds that what was measured at 25 mm/s was printed at another speed, from rate, QRS and QTc."""
+    odds = 0.0
+    for name, (mean, spread, power) in _USUAL_BEATS.items():
+        value = getattr(m, name)
+        if value is not None:
+            then = value * (speed / 25) ** power
+            part = ((value - mean) ** 2 - (then - mean) ** 2) / (2 * spread**2)
+            odds += float(np.clip(part, -_ONE_SAYS, _ONE_SAYS))
+    return odds
+
+
+def find_scale(image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float, columns: int) -> Scale:
     """The scale from what the page says and from its calibration pulses.
 
-    A pulse is 1 mV high, and 10 mm wide at 50 mm/s only. Without any sign
-    the gain is taken for 10 mm/mV.
+    image: the rectified page. column_mm: how long a column is, of so many. A pulse is 1 mV high, and 10 mm
+    wide at 50 mm/s only. Without any sign the gain is taken for 10 mm/mV.
     """
-    said = dict.fromkeys(NOTES, 0.0)
-    for mark in maps.marks(_LEAST_NOTE):
-        if mark.kind > PULSE:
-            note = NOTES[mark.kind - PULSE - 1]
-            said[note] = max(said[note], mark.p)
-    speeds = {25.0: said["25 mm/s"], 50.0: said["50 mm/s"]}
-    gains = {5.0: said["5 mm/mV"], 10.0: said["10 mm/mV"], 20.0: said["20 mm/mV"]}
-    fast = float(_FAST_BEFOREHAND + 2 * np.log((speeds[50.0] + 0.1) / (speeds[25.0] + 0.1)))
+    marks = [mark for mark in maps.marks(_LEAST_NOTE) if mark.kind > PULSE]
+    said = {
+        note: max((m.p for m in marks if NOTES[m.kind - PULSE - 1] == note), default=0.0) for note in NOTES
+    }
+    speeds = dict(SPEEDS)
+    speeds[50.0] += float(2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1)))
+    for speed in notes.speeds & set(speeds) if len(notes.speeds) == 1 else ():
+        speeds[speed] += _NOTE_SAYS
+    for speed in speeds:
+        if columns > 2 and column_mm / speed < _SHORTEST_COLUMN:
+            speeds[speed] -= _TOO_SHORT
+    printed, chest = _printed_gains(said, marks, notes)
+    gains = dict(printed)
     pulses = sorted((m for m in maps.marks(_LEAST_PULSE) if m.kind == PULSE), key=lambda m: -m.p)[
         :_MOST_PULSES
     ]
     wide, disputed = None, False
     if pulses:
-        wide, clear = _pulse_scale(image, pulses)
-        disputed = _disputed(gains, clear)
+        width, clear = _pulse_scale(image, pulses)
+        wide = width in _WIDE_PULSES
+        disputed = _disputed(printed, clear)
         sure, clearest = float(np.mean([m.p for m in pulses])), max(*clear.values(), 1e-6)
-        gains = {gain: gains[gain] + sure * (clear[gain] / clearest) ** _PULSE_SAYS for gain in gains}
-        fast += _FAST_PULSE if wide else 0.0
-    gain = max(gains, key=lambda g: gains[g] + (_USUAL_GAIN if g == 10.0 else 0.0))
-    return Scale(fast, gain, wide, disputed)
+        for gain in _GAINS:
+            gains[gain] += sure * (max(clear[gain], 0.0) / clearest) ** _PULSE_SAYS
+        if wide:
+            speeds[_WIDE_PULSES[width]] += _WIDE_PULSE_SAYS
+    gain = max(_GAINS, key=lambda g: gains[g] + _BEFOREHAND.get(g, 0.0))
+    return Scale(speeds, gain, chest or gain, wide, disputed)
+
+
+def _printed_gains(
+    said: dict[str, float], marks: list[Mark], notes: Notes
+) -> tuple[dict[float, float], float | None]:
+    """What the print says for each gain, and the gain of the chest leads where it has one of its own."""
+    printed = {gain: said.get(f"{gain:g} mm/mV", 0.0) for gain in _GAINS}
+    chest = next(iter(notes.chest & set(_GAINS)), None) if len(notes.chest) == 1 else None
+    if len(notes.gains) == 1:
+        for gain in notes.gains & set(_GAINS):
+            return {g: _GAIN_NOTE_SAYS * (g == gain) for g in _GAINS}, chest
+    # "Limb: 10 mm/mV Chest: 5 mm/mV": of two plain notes in one line the second is the chest leads'.
+    plain = sorted(
+        (m for m in marks if m.p > _PLAIN and NOTES[m.kind - PULSE - 1].endswith("mV")), key=lambda m: m.x
+    )
+    if len(plain) == 2 and abs(plain[0].y - plain[1].y) < _ONE_LINE and chest is None:
+        limb, chest = (float(NOTES[m.kind - PULSE - 1].split()[0]) for m in plain)
+        printed = {g: plain[0].p * (g == limb) for g in _GAINS}
+    return printed, chest
 
 
 def _disputed(printed: dict[float, float], clear: dict[float, float]) -> bool:
@@ -89,8 +146,8 @@ def _disputed(printed: dict[float, float], clear: dict[float, float]) -> bool:
     return plain and clear[said] < _NOT_SO_HIGH * max(clear.values())
 
 
-def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[bool, dict[float, float]]:
-    """Whether the calibration pulses are 10 mm wide, and how clearly they are 5, 10 and 20 mm high."""
+def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[float, dict[float, float]]:
+    """mm that the calibration pulses are wide, and how clearly they are as high as each gain makes 1 mV."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     dark = np.minimum(cv2.absdiff(cv2.blur(grey, (61, 61)), grey), 60).astype(np.float32)
     votes: dict[tuple[float, float], float] = {}
@@ -101,7 +158,7 @@ def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[bool, dict[floa
                 votes[gain, width] = votes.get((gain, width), 0.0) + clear * pulse.p
     _, width = max(votes, key=lambda key: votes[key])
     heights = {gain: max(vote for (height, _), vote in votes.items() if height == gain) for gain in _GAINS}
-    return width == 10.0, heights
+    return width, heights
 
 
 def _outline(dark: np.ndarray, x: float, y: float, width: int, height: int) -> float:
@@ -125,14 +182,3 @@ def _outline(dark: np.ndarray, x: float, y: float, width: int, height: int) -> f
     if window.shape[0] < template.shape[0] or window.shape[1] < template.shape[1]:
         return 0.0
     return float(cv2.matchTemplate(window, template, cv2.TM_CCORR).max())
-
-
-def beats_look_fast(m: Measurements) -> float:
-    """Log-odds that what was measured at 25 mm/s was printed at 50: hearts would be slow, wide and long."""
-    odds = 0.0
-    for name, (mean, spread) in _USUAL_BEATS.items():
-        value = getattr(m, name)
-        if value is not None:
-            part = ((value - mean) ** 2 - (value * _AT_TWICE[name] - mean) ** 2) / (2 * spread**2)
-            odds += float(np.clip(part, -_ONE_SAYS, _ONE_SAYS))
-    return odds

@@ -10,7 +10,7 @@ from scipy.linalg import solveh_banded
 
 CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid
 MARGIN = 30.0  # mm around the seen grid that the lattice covers
-_LONGEST = 660.0  # mm of a page's side
+_LONGEST = 860.0  # mm of a page's side
 # mm: how much paper usually bends from cell to cell, and at a fold.
 _BEND, _FOLD = 0.12, 0.15
 

@@ -13,6 +13,8 @@ from itertools import combinations
 import numpy as np
 from scipy import ndimage
 
+from ecgvlm.digitize.page import Strip
+
 _FS = 250.0  # Hz
 _REACH = 0.4  # s by which two strips may be off against each other
 # What strips may be late by, in s: in every further column; in every row above the last; and of the latter
@@ -21,6 +23,12 @@ _MOST, _STEPS, _USUAL = (0.08, 0.05, 0.03), (0.008, 0.004, 0.004), np.array([0.0
 _FINER = 4  # parts of a coarse step
 _UNLIKELY = 0.01  # what a usual delay must gain in likeness, the square of twice as much four times so
 _SAME_LEAD = 4.0  # what two strips of one lead, which show the very same, weigh beside others
+_TELLS = (
+    0.15  # by which columns must be more like the rhythm strip's beginning than like their own part of it
+)
+_TOGETHER = 0.55  # likeness from which on the beats of all columns fall together
+_ONE_BEAT = 0.5  # s that hold a whole beat
+_OFF = 0.012  # s by which columns of one time may be off
 _WORTH = 0.015  # by which the mean likeness must gain, or geometry has the last word
 
 
@@ -83,6 +91,46 @@ def delays(
     return best @ basis if worth else late
 
 
+def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
+    """Whether all columns show the same time, as their beats tell; their t say that they follow each other.
+
+    columns: None for a rhythm strip. Beside a rhythm strip the beats of every column tell which part of it
+    they are. Without one, beats that fall together in all columns would be a rare chance.
+    """
+    begin = {c: min(s.t0 for s, k in zip(strips, columns) if k == c) for c in set(columns) if c is not None}
+    if len(begin) < 2:
+        return False
+    first = min(begin.values())
+    n = int(_FS * (max(s.t1 for s in strips) + _REACH))
+    as_said = [_steepness(s.t, s.mv, n) for s in strips]
+    together = [
+        a if c is None or begin[c] == first else _steepness(s.t - begin[c] + first, s.mv, n)
+        for a, s, c in zip(as_said, strips, columns)
+    ]
+    later = [k for k, c in enumerate(columns) if c is not None and begin[c] > first]
+    rhythm = [k for k, c in enumerate(columns) if c is None]
+    if rhythm:
+        gains = []
+        for i in rhythm:
+            for j in later:
+                a, b = _alike(together[i], together[j]), _alike(as_said[i], as_said[j])
+                if a is not None and b is not None:
+                    gains.append(a - b)
+        return bool(gains) and float(np.median(gains)) > _TELLS
+    others = [k for k, c in enumerate(columns) if c is not None and begin[c] == first]
+    alike = [a for i in others for j in later if (a := _alike(together[i], together[j])) is not None]
+    return bool(alike) and float(np.median(alike)) > _TOGETHER
+
+
+def _alike(a: np.ndarray | None, b: np.ndarray | None) -> float | None:
+    """Likeness of two curves about as they stand, None where they do not show the same time."""
+    table = None if a is None or b is None else _likeness(a, b, _ONE_BEAT)
+    if table is None:
+        return None
+    middle, off = len(table) // 2, round(_OFF * _FS)
+    return float(table[middle - off : middle + off + 1].max())
+
+
 def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
     """[n] at `_FS` Hz: how steep a strip is, 0 to about 1, smoothed; None where too little of it is known."""
     known = np.isfinite(mv)
@@ -98,11 +146,14 @@ def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
     return out
 
 
-def _likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """[2 r + 1]: correlation of two curves over what both show, with b late by -r..r samples against a."""
+def _likeness(a: np.ndarray, b: np.ndarray, least: float = 1.0) -> np.ndarray | None:
+    """[2 r + 1]: correlation of two curves over what both show, with b late by -r..r samples against a.
+
+    None where both show less than so many s at once.
+    """
     reach = int(_REACH * _FS)
     both = np.flatnonzero((a > 0) & (b > 0))
-    if len(both) < _FS:
+    if len(both) < least * _FS:
         return None
     first, last = both[0], both[-1] + 1
     x = a[first:last]

@@ -1,0 +1,281 @@
+"""Which lead is printed in which row and column: read off the names' places, whatever order they stand in.
+
+The usual orders of the twelve leads are laid over the names that were read, so that names which went unread
+can be filled in. Where no usual order explains the names, their places alone make rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby, pairwise
+
+import numpy as np
+
+from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.paper.layouts import CABRERA
+from ecgvlm.record import LEADS
+
+NEAR = 3.0 * PX_PER_MM  # a name this close to where it is expected counts
+FEWEST = 6  # leads that a page must show
+_LEAST_ROW, _LEAST_COLUMN = 7.0 * PX_PER_MM, 25.0 * PX_PER_MM  # distance of two rows, and of two columns
+_DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
+_PLAIN = 0.5  # probability from which on a name is there beyond doubt
+_UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried
+_MOST_TRIED = 30  # names, the clearest, that propose rows and columns
+_WIDE_COLUMN = 8.0 * PX_PER_MM  # names of one column lie closer together than this
+_EMPTY = 0.15  # what a row without any name counts against a distance of rows
+# Limb leads as printers order them, and the chest leads. Either may come first.
+_LIMB = {"standard": LEADS[:6], "cabrera": CABRERA[:6]}
+_CHEST = LEADS[6:]
+
+
+@dataclass(frozen=True)
+class Name:
+    """A lead's name as read on the rectified page: centre in px, probability."""
+
+    lead: str
+    x: float
+    y: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """lead: printed there. named: whether its own name was read there, else it was filled in."""
+
+    lead: str
+    row: int
+    column: int
+    named: bool
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Rows and columns of leads on the rectified page.
+
+    xs: [columns] px of the columns' names. y0, dy: px of the first row's names, and between rows. cells: at
+    most one a row and column. order: "cabrera" where the limb leads stand in Cabrera's order with -aVR, else
+    "standard". score: 0..1, the mean probability of the twelve names where they are expected.
+    """
+
+    rows: int
+    xs: tuple[float, ...]
+    y0: float
+    dy: float
+    cells: tuple[Cell, ...]
+    order: str
+    score: float
+
+    @property
+    def columns(self) -> int:
+        return len(self.xs)
+
+    @property
+    def dx(self) -> float:
+        """px from one column's names to the next one's; 0 where there is one column."""
+        return float(np.mean(np.diff(self.xs))) if len(self.xs) > 1 else 0.0
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        return frozenset(cell.lead for cell in self.cells if cell.named)
+
+    def rows_shown(self) -> range:
+        """The rows that the picture shows: two or more without any name at either end lie beyond it."""
+        seen = sorted({cell.row for cell in self.cells if cell.named}) or [0, self.rows - 1]
+        first, last = seen[0], seen[-1]
+        return range(first if first > 1 else 0, last + 1 if last < self.rows - 2 else self.rows)
+
+    def columns_named(self) -> set[int]:
+        """The columns of which at least one name was read."""
+        return {cell.column for cell in self.cells if cell.named}
+
+    def explains(self, name: Name) -> bool:
+        """Whether a name stands where this arrangement has one of its cells."""
+        row = round((name.y - self.y0) / self.dy)
+        return -1 < row < self.rows and min(abs(name.x - x) for x in self.xs) < 1.5 * NEAR
+
+
+@dataclass(frozen=True)
+class _Order:
+    """An order of the twelve leads: where each stands."""
+
+    rows: int
+    columns: int
+    limb: str
+    cell_of: dict[str, tuple[int, int]]
+
+
+def _order(rows: int, limb: str, chest_first: bool = False, by_row: bool = False) -> _Order:
+    columns = 12 // rows
+    leads = (*_CHEST, *_LIMB[limb]) if chest_first else (*_LIMB[limb], *_CHEST)
+    places = [divmod(i, columns) if by_row else (i % rows, i // rows) for i in range(12)]
+    return _Order(rows, columns, limb, dict(zip(leads, places)))
+
+
+_USUAL = [_order(rows, limb) for rows in (3, 6, 12) for limb in _LIMB]
+_RARER = [
+    order
+    for limb in _LIMB
+    for order in (
+        *(_order(rows, limb, chest_first=True) for rows in (3, 6, 12)),
+        *(_order(rows, limb, by_row=by_row) for rows in (4, 2) for by_row in (False, True)),
+    )
+]
+
+
+def arrange(names: Sequence[Name]) -> Arrangement | None:
+    """The rows and columns that explain the names best; None where fewer than `FEWEST` leads are named."""
+    best = _best(_laid(names, _USUAL))
+    plain = {name.lead for name in names if name.p >= _PLAIN}
+    if best is None or len(plain - best.named) > _UNEXPLAINED:
+        best = _best([best, *_laid(names, _RARER), _from_places(names)])
+    if best is None or len(best.named) < FEWEST:
+        return None
+    return _with_more(best, names)
+
+
+def _best(found: Iterable[Arrangement | None]) -> Arrangement | None:
+    return max((a for a in found if a is not None), key=lambda a: a.score, default=None)
+
+
+def _laid(names: Sequence[Name], orders: Sequence[_Order]) -> Iterator[Arrangement | None]:
+    """Each order laid over the names."""
+    for order in orders:
+        yield _lay(order, [name for name in names if name.lead in order.cell_of])
+
+
+def _lay(order: _Order, names: list[Name]) -> Arrangement | None:
+    """Lay an order's rows and columns over the names, by consensus of pairs of them."""
+    cell_of = order.cell_of
+    pitch = _pitch([(cell_of[n.lead][0], n.y, n.p) for n in names], _LEAST_ROW, order.rows)
+    if pitch is None:
+        return None
+    y0, dy = pitch
+    # A column's names may stand higher or lower than those of the others, all alike.
+    drops = []
+    for column in range(order.columns):
+        off = [(n.y - y0 - dy * row, n.p) for n in names for row, own in [cell_of[n.lead]] if own == column]
+        drops.append(_mode([(drop, p) for drop, p in off if abs(drop) < _DROP * dy]))
+    rowed = [n for n in names if abs(n.y - y0 - dy * cell_of[n.lead][0] - drops[cell_of[n.lead][1]]) < NEAR]
+    if order.columns == 1:
+        xs = [_mode([(n.x, n.p) for n in rowed])]
+    else:
+        spread = _pitch([(cell_of[n.lead][1], n.x, n.p) for n in rowed], _LEAST_COLUMN, order.columns)
+        if spread is None:
+            return None
+        xs = [spread[0] + spread[1] * column for column in range(order.columns)]
+    total, cells = 0.0, []
+    for lead, (row, column) in cell_of.items():
+        near = [n.p for n in rowed if n.lead == lead and abs(n.x - xs[column]) < NEAR]
+        total += max(near, default=0.0)
+        cells.append(Cell(lead, row, column, bool(near)))
+    return Arrangement(order.rows, tuple(xs), y0, dy, tuple(cells), order.limb, total / 12)
+
+
+def _from_places(names: Sequence[Name]) -> Arrangement | None:
+    """Rows and columns from the places of plain names alone, whatever leads they are."""
+    plain = sorted((n for n in names if n.p >= _PLAIN), key=lambda n: n.x)
+    if len({n.lead for n in plain}) < FEWEST:
+        return None
+    y0, dy = _even_rows(plain)
+    if not dy:
+        return None
+    plain = [n for n in plain if abs((n.y - y0) / dy - round((n.y - y0) / dy)) * dy < NEAR]
+    splits = np.cumsum([0, *(b.x - a.x > _WIDE_COLUMN for a, b in pairwise(plain))])
+    columns = [[n for _, n in group] for _, group in groupby(zip(splits, plain), key=lambda pair: pair[0])]
+    columns = [column for column in columns if len({n.lead for n in column}) > 1]
+    if not columns:
+        return None
+    first = min(round((n.y - y0) / dy) for column in columns for n in column)
+    cells: dict[tuple[int, int], Name] = {}
+    for k, column in enumerate(columns):
+        for name in sorted(column, key=lambda n: n.p):
+            cells[round((name.y - y0) / dy) - first, k] = name
+    # The last rows with a name in their first column only are rhythm strips.
+    rows = max(row for row, k in cells if k or len(columns) == 1) + 1
+    cells = {place: name for place, name in cells.items() if place[0] < rows}
+    score = sum(
+        max(n.p for n in cells.values() if n.lead == lead) for lead in {n.lead for n in cells.values()}
+    )
+    xs = tuple(float(np.median([n.x for n in column])) for column in columns)
+    kept = tuple(Cell(name.lead, row, k, True) for (row, k), name in sorted(cells.items()))
+    return Arrangement(rows, xs, y0 + first * dy, dy, kept, "standard", min(1.0, score / 12))
+
+
+def _even_rows(names: Sequence[Name]) -> tuple[float, float]:
+    """Beginning and distance of the evenly spaced rows that most names stand in; (0, 0) where none are."""
+    best, found = 0.0, (0.0, 0.0)
+    y, p = np.array([n.y for n in names]), np.array([n.p for n in names])
+    for a in names:
+        for b in names:
+            for between in (1, 2, 3):
+                dy = (b.y - a.y) / between
+                if dy < _LEAST_ROW or abs(a.x - b.x) > _WIDE_COLUMN:
+                    continue
+                row = np.round((y - a.y) / dy)
+                near = np.abs(y - a.y - row * dy) < NEAR
+                empty = np.ptp(row[near]) + 1 - len(set(row[near]))
+                value = float(p[near].sum() * (1 - _EMPTY * empty))
+                if value > best:
+                    slope, start = np.polyfit(row[near], y[near], 1) if np.ptp(row[near]) else (dy, a.y)
+                    best, found = value, (float(start), float(slope))
+    return found
+
+
+def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
+    """Leads that an order of twelve does not foresee: in its cells, right of its columns, below its one."""
+    cells = {(cell.row, cell.column): cell for cell in found.cells}
+    xs, rows = list(found.xs), found.rows
+    for name in sorted(names, key=lambda n: (n.x, n.y)):
+        row = round((name.y - found.y0) / found.dy)
+        if name.p < _PLAIN or row < 0 or abs(name.y - found.y0 - row * found.dy) > NEAR:
+            continue
+        if row < found.rows and found.dx and abs(name.x - xs[-1] - found.dx) < NEAR:
+            xs.append(xs[-1] + found.dx)
+        if found.columns == 1 and row == rows and name.lead not in LEADS:
+            rows += 1
+        column = int(np.argmin([abs(name.x - x) for x in xs]))
+        if row >= rows or abs(name.x - xs[column]) > 1.5 * NEAR:
+            continue
+        there = cells.get((row, column))
+        if there is None or (not there.named and name.lead not in found.named):
+            cells[row, column] = Cell(name.lead, row, column, True)
+    return replace(found, rows=rows, xs=tuple(xs), cells=tuple(cells[place] for place in sorted(cells)))
+
+
+def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:
+    """Fit position = start + pitch * index to (index, position, weight): best pair, then least squares."""
+    points = sorted(points, key=lambda p: -p[2])[:_MOST_TRIED]
+    if len(points) < 2:
+        return None
+    index = np.array([p[0] for p in points], float)
+    place = np.array([p[1] for p in points])
+    weight = np.array([p[2] for p in points])
+    # Every pair of marks proposes a start and a pitch; all marks near to where those expect them vote.
+    a, b = np.nonzero(index[None] > index[:, None])
+    pitch = (place[b] - place[a]) / (index[b] - index[a])
+    start = place[a] - pitch * index[a]
+    start, pitch = start[pitch >= least], pitch[pitch >= least]
+    if not len(pitch):
+        return None
+    off = np.abs(place - start[:, None] - pitch[:, None] * index)
+    votes = np.where(off < NEAR, weight * (1 - off / NEAR / 2), 0.0) @ (index[:, None] == np.arange(rows))
+    # No index counts for more than a few marks, so that one crowded row does not decide.
+    found = off[int(np.argmax(np.minimum(votes, 3.0).sum(1)))] < NEAR
+    if len(set(index[found])) < 2:
+        return None
+    slope, start = np.polyfit(index[found], place[found], 1, w=weight[found])
+    return float(start), float(slope)
+
+
+def _mode(points: list[tuple[float, float]]) -> float:
+    """Where most of the points ([(place, weight)]) lie together; 0 where there are none."""
+    if not points:
+        return 0.0
+    x, w = np.array([p[0] for p in points]), np.array([p[1] for p in points])
+    votes = [(w * (np.abs(x - c) < NEAR)).sum() for c in x]
+    centre = x[int(np.argmax(votes))]
+    near = np.abs(x - centre) < NEAR
+    return float(np.average(x[near], weights=w[near]))

@@ -1,0 +1,134 @@
+"""Reads what stands beside the traces: lead names letter by letter, and notes of speed and gain.
+
+The page net finds where names and notes stand and tells the twelve leads apart; this net spells what stands
+there, so that V7 is no V1 and "2.5 mm/mV" no "5 mm/mV". Trained by `ecgvlm.train.small.lettering`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ecgvlm.digitize.arrangement import Name
+from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
+from ecgvlm.record import LEADS
+from ecgvlm.sessions import open_session
+
+HEIGHT, NAME_WIDTH = 24, 72  # px at `PX_PER_MM` of the crops that are read; notes may be of any even width
+OTHER = "~"  # stands for words that are neither a name nor a note; "l" and "c" for "limb" and "chest"
+ALPHABET = "0123456789./-:aflrviecms" + OTHER
+# Leads beyond the twelve: on the right of the chest, and on the back.
+MORE_LEADS = ("V3R", "V4R", "V5R", "V6R", "V7", "V8", "V9")
+NAMES = {lead.lower(): lead for lead in (*LEADS, *MORE_LEADS)}
+_ONE_PLACE = 2.5 * PX_PER_MM  # marks closer together than this are of one name
+_SIZES = (1.0, 1.35)  # of print, against that which the net learned on
+_SURE = 0.6  # probability of the least sure letter from which on a spelled name counts
+_VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net says
+_LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
+_AROUND_NOTE = 28.0 * PX_PER_MM  # read to either side of a note's centre
+_SPEED = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)mm/s")
+_GAIN = re.compile(r"(?<![\d.])([lc]?):?(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?mm/mv")
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a page prints of its scale. speeds: mm/s, gains: mm/mV, chest: mm/mV of the chest leads alone."""
+
+    speeds: frozenset[float] = frozenset()
+    gains: frozenset[float] = frozenset()
+    chest: frozenset[float] = frozenset()
+
+
+class Lettering:
+    """ONNX Runtime session of the shipped net."""
+
+    def __init__(self, threads: int = 2):
+        self._session = open_session("lettering.onnx", threads=threads)
+
+    def names(self, page: np.ndarray, maps: NetMaps) -> list[Name]:
+        """The leads' names on a rectified page ([H, W, 3] uint8 RGB), each with the place that the page net saw.
+
+        Where the letters do not make a name, the page net has the last word.
+        """
+        places: list[Mark] = []
+        for mark in sorted((m for m in maps.marks() if m.kind < PULSE), key=lambda m: -m.p):
+            if all(abs(mark.x - m.x) + abs(mark.y - m.y) > _ONE_PLACE for m in places):
+                places.append(mark)
+        grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+        readings = [self._spell([about(grey, m.x, m.y, NAME_WIDTH, size) for m in places]) for size in _SIZES]
+        names = []
+        for mark, *read in zip(places, *readings):
+            lead, p = LEADS[mark.kind], mark.p
+            spelled, sure = max(read, key=lambda r: (r[0] in NAMES, r[1]))
+            if spelled in NAMES and sure >= _needed(NAMES[spelled], lead, p):
+                lead, p = NAMES[spelled], max(p, sure)
+            names.append(Name(lead, mark.x, mark.y, p))
+        return names
+
+    def notes(self, page: np.ndarray, maps: NetMaps) -> Notes:
+        """What the lines say in which the page net saw notes of speed or gain."""
+        lines: list[list[Mark]] = []
+        for mark in sorted((m for m in maps.marks() if m.kind > PULSE), key=lambda m: m.y):
+            if lines and mark.y - lines[-1][-1].y < _LINE:
+                lines[-1].append(mark)
+            else:
+                lines.append([mark])
+        grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+        speeds: set[float] = set()
+        gains: set[float] = set()
+        chest: set[float] = set()
+        for line in lines:
+            first = min(m.x for m in line) - _AROUND_NOTE
+            width = 2 * round((max(m.x for m in line) + _AROUND_NOTE - first) / 2)
+            y = float(np.average([m.y for m in line], weights=[m.p for m in line]))
+            ((text, _),) = self._spell([about(grey, first + width / 2, y, width)])
+            speeds |= {float(value) for value in _SPEED.findall(text)}
+            for part, value, second in _GAIN.findall(text):
+                (chest if part == "c" else gains).add(float(value))
+                if second:
+                    chest.add(float(second))
+        return Notes(frozenset(speeds), frozenset(gains), frozenset(chest))
+
+    def _spell(self, crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        """What stands in crops of one size, and the probability of the least sure letter."""
+        if not crops:
+            return []
+        (letters,) = self._session.run(None, {"lines": np.stack([contrast(crop) for crop in crops])[:, None]})
+        read = []
+        for steps in letters:
+            best = steps.argmax(1)
+            new = np.flatnonzero((best > 0) & (best != np.concatenate([[0], best[:-1]])))
+            sure = []
+            for at in new:  # a letter is as sure as its surest step
+                end = at + int(np.argmin(np.append(best[at:] == best[at], False)))
+                sure.append(float(steps[at:end, best[at]].max()))
+            read.append(("".join(ALPHABET[best[at] - 1] for at in new), min(sure, default=0.0)))
+        return read
+
+
+def _needed(spelled: str, lead: str, p: float) -> float:
+    """Probability that a spelled name must have to count. lead, p: what the page net takes it for.
+
+    The page net knows the twelve only, and may be sure of one of them where a further one stands.
+    """
+    if spelled == lead:
+        return 0.0
+    return max(_SURE, p) if spelled in LEADS else max(_SURE, min(p, _VERY_SURE))
+
+
+def about(grey: np.ndarray, x: float, y: float, width: int, size: float = 1.0) -> np.ndarray:
+    """[`HEIGHT`, width] of a page about (x, y), print of this size at its usual one; edges are repeated."""
+    place = np.array([[1 / size, 0, width / 2 - x / size], [0, 1 / size, HEIGHT / 2 - y / size]])
+    flags = cv2.INTER_LINEAR
+    return cv2.warpAffine(grey, place, (width, HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def contrast(grey: np.ndarray) -> np.ndarray:
+    """[h, w] uint8 -> float32, print at about 1 on paper at 0, whatever the light."""
+    paper = float(np.percentile(grey, 85))
+    depth = max(40.0, paper - float(np.percentile(grey, 2)))
+    return ((paper - grey) / depth).astype(np.float32)
