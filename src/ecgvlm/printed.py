@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.page import FS, Page, Strip, joined_leads
+from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.errors import EcgError
@@ -43,6 +43,7 @@ def print_record(record: Record) -> Page:
     if len(strips) < FEWEST:
         held = ", ".join(strip.lead for strip in strips)
         raise EcgError("not_an_ecg", f"only {held or 'no lead'} holds values; {FEWEST} leads are needed")
+    silent = flat_leads(strips)
     height, width = rendering.image.shape[:2]
     flat = (round(width / scale * PX_PER_MM), round(height / scale * PX_PER_MM))
     return Page(
@@ -51,16 +52,18 @@ def print_record(record: Record) -> Page:
         order=_STYLE.order,
         mm_per_s=_STYLE.mm_per_s,
         mm_per_mv=_STYLE.mm_per_mv,
+        chest_mm_per_mv=_STYLE.mm_per_mv,
         scale_doubtful=False,
         px_per_mm=scale,
         quality=1.0,
         strips=strips,
-        measurements=measure(joined_leads(strips, FS), FS),
+        measurements=measure(joined_leads(strips, FS, silent), FS),
         turns=0,
         mirrored=False,
         origin=(0.0, 0.0),
         paper=_paper(width / scale, height / scale, scale),
         picture=(height, width),
+        flat=silent,
     )
 
 

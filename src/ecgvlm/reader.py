@@ -82,7 +82,11 @@ class Answer:
                 "px_per_mm": round(self.page.px_per_mm, 2),
                 "mm_per_s": self.page.mm_per_s,
                 "mm_per_mv": self.page.mm_per_mv,
+                "chest_mm_per_mv": self.page.chest_mm_per_mv,
                 "quality": round(self.page.quality, 3),
+                "no_signal": list(self.page.flat),
+                "more_leads": [strip.lead for strip in self.page.more],
+                "simultaneous": self.page.simultaneous,
             },
             **({} if self.machine is None else {"machine": self.machine.to_dict()}),
             "model": self.model,
@@ -170,6 +174,8 @@ class Reader:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         report = self.words.answer(seen.evidence, REPORT)
         answer = report if question == REPORT else self.words.answer(seen.evidence, asked)
+        if asked == QUESTION and seen.page.flat:
+            answer += f" (no signal in {', '.join(seen.page.flat)})"
         return Answer(
             image=label,
             question=asked,

@@ -299,7 +299,7 @@ def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip
 
 
 def _without_neighbours(printed: Sequence[tuple[Placed, Strip]]) -> list[Strip]:
-    """The strips without the parts in which they run along a trace that lies nearer to another strip's row."""
+    """The strips without the parts in which they run along a trace that lies nearer another row."""
     own = []
     for placed, strip in printed:
         away = np.zeros(len(strip.mv), bool)

@@ -163,7 +163,7 @@ def _rhythm_rows(
 
 
 def _without_column_pulses(ink: np.ndarray, marks: Sequence[Mark], rows: int, left: float) -> np.ndarray:
-    """The ink without calibration pulses that stand in most rows before a further column, px of blank there."""
+    """The ink without calibration pulses that stand in most rows before a further column, if any."""
     xs = np.array(sorted(m.x for m in marks if m.kind == PULSE and m.x > left + _SHORTEST))
     out = ink.copy()
     for x in xs:
@@ -306,7 +306,7 @@ def _foot(ink: np.ndarray, ys: list[float], dy: float, left: float, right: float
 
 
 def _is_whole(through: float, row: float, to_scale: bool) -> bool:
-    """Whether a rhythm strip was seen to its end: it is nearly as long as the row, and as near to whole seconds."""
+    """Whether a rhythm strip was seen to its end: about as long as the row, of whole seconds."""
     seen = not to_scale or _part_second(through) < _part_second(row) + _CUT_SHORT
     return through > 0.8 * row and seen
 

@@ -26,6 +26,7 @@ MORE_LEADS = ("V3R", "V4R", "V5R", "V6R", "V7", "V8", "V9")
 NAMES = {lead.lower(): lead for lead in (*LEADS, *MORE_LEADS)}
 _ONE_PLACE = 2.5 * PX_PER_MM  # marks closer together than this are of one name
 _SIZES = (1.0, 1.35)  # of print, against that which the net learned on
+_SURE_NOTE = 0.8  # the same of a note: a wrong digit would be a wrong scale
 _SURE = 0.6  # probability of the least sure letter from which on a spelled name counts
 _VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net says
 _LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
@@ -50,7 +51,7 @@ class Lettering:
         self._session = open_session("lettering.onnx", threads=threads)
 
     def names(self, page: np.ndarray, maps: NetMaps) -> list[Name]:
-        """The leads' names on a rectified page ([H, W, 3] uint8 RGB), each with the place that the page net saw.
+        """The leads' names on a rectified page ([H, W, 3] uint8 RGB), where the page net saw them.
 
         Where the letters do not make a name, the page net has the last word.
         """
@@ -85,7 +86,9 @@ class Lettering:
             first = min(m.x for m in line) - _AROUND_NOTE
             width = 2 * round((max(m.x for m in line) + _AROUND_NOTE - first) / 2)
             y = float(np.average([m.y for m in line], weights=[m.p for m in line]))
-            ((text, _),) = self._spell([about(grey, first + width / 2, y, width)])
+            ((text, sure),) = self._spell([about(grey, first + width / 2, y, width)])
+            if sure < _SURE_NOTE:
+                continue
             speeds |= {float(value) for value in _SPEED.findall(text)}
             for part, value, second in _GAIN.findall(text):
                 (chest if part == "c" else gains).add(float(value))

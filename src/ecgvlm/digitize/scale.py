@@ -13,7 +13,7 @@ from ecgvlm.measure import Measurements
 
 _GAINS = (2.5, 5.0, 10.0, 20.0, 40.0)  # mm/mV
 # What speaks for a gain before anything is read: most pages have 10 mm/mV, hardly any 2.5 or 40.
-_BEFOREHAND = {2.5: -0.4, 10.0: 0.3, 40.0: -0.4}
+_BEFOREHAND = {2.5: -0.2, 10.0: 0.3, 40.0: -0.4}
 # mm/s, and their log-odds against 25 mm/s before anything is read: one page in eight is at 50.
 SPEEDS = {25.0: 0.0, 50.0: float(np.log(1 / 7)), 12.5: -4.0, 10.0: -5.0, 5.0: -5.0, 100.0: -5.0}
 _NOTE_SAYS = 6.0  # log-odds of a speed that is printed, letter by letter
@@ -125,6 +125,7 @@ def _printed_gains(
 ) -> tuple[dict[float, float], float | None]:
     """What the print says for each gain, and the gain of the chest leads where it has one of its own."""
     printed = {gain: said.get(f"{gain:g} mm/mV", 0.0) for gain in _GAINS}
+    printed[2.5] = printed[5.0]  # the page net takes one for the other; the pulses decide
     chest = next(iter(notes.chest & set(_GAINS)), None) if len(notes.chest) == 1 else None
     if len(notes.gains) == 1:
         for gain in notes.gains & set(_GAINS):
@@ -141,9 +142,10 @@ def _printed_gains(
 
 def _disputed(printed: dict[float, float], clear: dict[float, float]) -> bool:
     """Whether the gain that is plainly printed is plainly not that of the pulses (mm/mV -> how clear)."""
-    said, second = sorted(printed, key=lambda gain: -printed[gain])[:2]
-    plain = printed[said] > _PLAIN and printed[said] > printed[second] + _PLAIN / 2
-    return plain and clear[said] < _NOT_SO_HIGH * max(clear.values())
+    most = max(printed.values())
+    said = [gain for gain in printed if printed[gain] > max(_PLAIN, most - _PLAIN / 2)]
+    alike = {printed[gain] for gain in said}
+    return len(alike) == 1 and max(clear[gain] for gain in said) < _NOT_SO_HIGH * max(clear.values())
 
 
 def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[float, dict[float, float]]:

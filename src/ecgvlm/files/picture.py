@@ -72,7 +72,7 @@ def decode(data: bytes, name: str, max_pixels: int, long_side: int, page: int) -
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
-    """[H, W, 3] uint8 of any mode: deep greys scaled to 8 bit, palettes resolved, transparency over white."""
+    """[H, W, 3] uint8 of any mode: deep greys scaled to 8 bit, palettes resolved, transparency over paper."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
         grey = np.asarray(picture, np.float32)
         largest = float(np.nan_to_num(grey).max(initial=0.0))
@@ -84,9 +84,16 @@ def _rgb(picture: Image.Image) -> np.ndarray:
         )
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         clear = picture.convert("RGBA")
-        picture = Image.new("RGBA", clear.size, "white")
+        picture = Image.new("RGBA", clear.size, _backdrop(np.asarray(clear)))
         picture.alpha_composite(clear)
     return np.asarray(picture.convert("RGB"))
+
+
+def _backdrop(picture: np.ndarray) -> str:
+    """What a picture ([H, W, 4]) with transparent parts shows on: black where it is drawn in white."""
+    drawn = picture[picture[..., 3] > 127][:, :3]
+    mostly_clear = (picture[..., 3] < 128).mean() > 0.5
+    return "black" if mostly_clear and len(drawn) and np.median(drawn) > 200 else "white"
 
 
 def _is_heif(data: bytes) -> bool:

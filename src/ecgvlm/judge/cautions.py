@@ -88,6 +88,11 @@ def find_cautions(
         "child": childlike(measurements),
         "unlike": distance(outlook(beat, numbers, fit.limb_from_chest), fit) > fit.unlike_limit,
         "unsure": page.quality < POOR_QUALITY or risk(probabilities, thresholds) > fit.risk_limit,
+        "no_signal": bool(page.flat),
+        "no_qrs": not len(measurements.beats),
+        "averaged": page.averaged,
+        "several": page.several,
+        "nameless": page.nameless,
     }
     return tuple(caution for caution in CAUTIONS if holds[caution])
 

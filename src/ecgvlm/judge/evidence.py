@@ -33,7 +33,14 @@ CAUTIONS = {
     "child": "it may be a child's ECG, but the limits used here are an adult's",
     "unlike": "the page is unlike those that I learned from",
     "unsure": "the findings are a close call, so have a specialist read it",
+    "no_signal": "leads are printed without a signal",
+    "no_qrs": "no QRS complex was found",
+    "averaged": "single averaged beats are printed, which tell no rate and no rhythm",
+    "several": "another ECG is on the picture, which was not read",
+    "nameless": "no lead names are printed, so the usual order was assumed",
 }
+# Those that the decoder has learned; the others are added to its words.
+_TOKENS_OF_CAUTIONS = ("limb_leads", "mirrored", "scale", "cut_off", "child", "unlike", "unsure")
 _NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
 # A measurement beyond its limit of normal -> the findings of which one then stands behind it.
 _WIDE = ("RBBB", "LBBB", "IVCD", "WPW", "PACE", "VT", "IVR", "AVB3", "CD")
@@ -307,7 +314,7 @@ def _features() -> tuple[str, ...]:
     names += [
         f"{unit}{place}={d}" for unit in ("speed", "gain") for place in range(4) for d in (*digits, ".")
     ]
-    names += [f"caution={x}" for x in (*CAUTIONS, "none")]
+    names += [f"caution={x}" for x in (*_TOKENS_OF_CAUTIONS, "none")]
     return ("", *names)  # 0 fills up the sets
 
 
@@ -381,7 +388,8 @@ def tokens(evidence: Evidence) -> list[list[str]]:
     rows.append([f"quality={poor}", *(f"quality{place}={d}" for place, d in enumerate(quality))])
     for unit, scale in (("speed", evidence.mm_per_s), ("gain", evidence.mm_per_mv)):
         rows.append([f"{unit}{place}={d}" for place, d in enumerate(say_scale(scale))])
-    rows.append([f"caution={x}" for x in evidence.cautions or ("none",)])
+    cautions = [x for x in evidence.cautions if x in _TOKENS_OF_CAUTIONS]
+    rows.append([f"caution={x}" for x in cautions or ("none",)])
     return rows
 
 

@@ -15,7 +15,7 @@ from ecgvlm.judge.cautions import find_cautions
 from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
 from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
 from ecgvlm.judge.judgement import decide
-from ecgvlm.labels import LABELS, WITHOUT_PR
+from ecgvlm.labels import LABELS, RHYTHMS, WITHOUT_PR
 from ecgvlm.measure import FEET, MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_session, read_model_file
@@ -151,6 +151,9 @@ class FindingsModel:
         """
         measurements = page.measurements
         probabilities = self.probabilities(page.leads(FS), measurements)
+        untold = LABELS if not len(measurements.beats) else RHYTHMS if page.averaged else ()
+        for label in untold:  # no beat tells nothing, and a single one no rhythm
+            probabilities[label] = min(probabilities[label], 0.5 * self.thresholds[label])
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)
         facts = find_facts(page.leads(_FACTS_FS), _FACTS_FS, measurements, usual, person)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,51 +26,16 @@ from ecgvlm.paper.text import BUILTIN, HERSHEY, system_fonts, text_mask
 NOTE_WIDTH = 256  # px of the crops that notes are learned on
 _SPEEDS = ("5", "6.25", "10", "12.5", "25", "25.0", "50", "50.0", "100")
 _GAINS = ("2.5", "5", "5.0", "10", "10.0", "20", "20.0", "40")
-_WORDS = [
-    "Name",
-    "ID",
-    "Date",
-    "HR",
-    "PR",
-    "QRS",
-    "QT",
-    "QTc",
-    "P-R-T",
-    "axes",
-    "bpm",
-    "ms",
-    "Age",
-    "Sex",
-    "male",
-    "female",
-    "Filter",
-    "0.15-40",
-    "Hz",
-    "AC",
-    "50",
-    "Hz",
-    "Rhythm",
-    "sinus",
-    "normal",
-    "ECG",
-    "Report",
-    "Dr.",
-    "Ward",
-    "Unconfirmed",
-    "Device:",
-    "150",
-    "35",
-    "Vent.",
-    "rate",
-    "Patient",
-    "technician",
-    "12-lead",
-    "Sequential",
-]
+_WORDS = (
+    "Name", "ID", "Date", "HR", "PR", "QRS", "QT", "QTc", "P-R-T", "axes", "bpm", "ms", "Age", "Sex",
+    "male", "female", "Filter", "0.15-40", "Hz", "AC", "50", "Rhythm", "sinus", "normal", "ECG",
+    "Report", "Dr.", "Ward", "Unconfirmed", "Device:", "150", "35", "Vent.", "rate", "Patient",
+    "technician", "12-lead", "Sequential",
+)  # fmt: skip
 
 
 class LetteringNet(nn.Module):
-    """[n, 1, `HEIGHT`, W] brightness around 0 -> [n, W / 2, 1 + letters] logits, the first of them "nothing"."""
+    """[n, 1, `HEIGHT`, W] ink in 0..1 -> [n, W / 2, 1 + letters] logits, the first of them "nothing"."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +64,7 @@ class LetteringNet(nn.Module):
 
 @dataclass(frozen=True)
 class Line:
-    """A line of print to draw: pieces (text, size, drop; both in parts of the first one's em), and its spelling."""
+    """A line of print: pieces (text, size, drop; both in parts of the first one's em), and its spelling."""
 
     pieces: tuple[tuple[str, float, float], ...]
     spelling: str
@@ -126,8 +92,8 @@ def name_line(rng: np.random.Generator) -> Line:
 def note_line(rng: np.random.Generator) -> Line:
     """What a page says of its speed and gain, or words that say nothing of either."""
 
-    def pick(choices: tuple[str, ...]) -> str:
-        return choices[rng.integers(len(choices))]
+    def pick(choices: Sequence[str]) -> str:
+        return choices[int(rng.integers(len(choices)))]
 
     gap = " " if rng.random() < 0.6 else ""
     speed = f"{pick(_SPEEDS)}{gap}mm/s" + ("ec" if rng.random() < 0.1 else "")
@@ -183,7 +149,7 @@ def draw(line: Line, width: int, fonts: list[str], rng: np.random.Generator) -> 
     y0 = h / 2 - (low + high) / 2 + rng.uniform(-2.5, 2.5) * zoom
     ink = np.zeros((h, w), np.float32)
     for mask, left, top in masks:
-        place = np.float32([[1, 0, x0 + left], [0, 1, y0 + top]])
+        place = np.array([[1, 0, x0 + left], [0, 1, y0 + top]])
         ink = np.maximum(ink, cv2.warpAffine(mask, place, (w, h)).astype(np.float32) / 255)
     if rng.random() < 0.45 and width == NAME_WIDTH:
         ink = np.maximum(ink, _trace(h, w, zoom, rng))
@@ -229,11 +195,11 @@ def _photographed(fine: np.ndarray, zoom: int, rng: np.random.Generator) -> np.n
     )
     if rng.random() < 0.5:
         small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 0.8))
-    small = small + rng.normal(0, rng.uniform(0, 0.05), small.shape).astype(np.float32)
-    small = np.clip(small * 255, 0, 255).astype(np.uint8)
+    noisy = np.asarray(small) + rng.normal(0, rng.uniform(0, 0.05), np.shape(small))
+    small = np.asarray(np.clip(noisy * 255, 0, 255), np.uint8)
     if rng.random() < 0.3:
         _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
-        small = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        small = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
     turn = cv2.getRotationMatrix2D((w / zoom / 2, h / zoom / 2), rng.normal(0, 0.8), 1.0)
     out = cv2.resize(small, (w // zoom, h // zoom), interpolation=cv2.INTER_LINEAR)
     return cv2.warpAffine(out, turn, (w // zoom, h // zoom), borderMode=cv2.BORDER_REPLICATE)

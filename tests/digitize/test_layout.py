@@ -1,0 +1,137 @@
+"""Layouts that are found from names and extents: rows, columns, orders and leads that nothing lists."""
+
+import numpy as np
+import pytest
+from drawn import Place, drawn_page, grid_of_places
+
+from ecgvlm.digitize import Digitizer
+from ecgvlm.record import LEADS
+from ecgvlm.simulate import Simulation, simulate
+
+ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
+
+
+@pytest.fixture(scope="module")
+def digitizer():
+    return Digitizer(threads=1)
+
+
+@pytest.fixture(scope="module")
+def record():
+    return simulate(Simulation(rate_bpm=66), 4)[0]
+
+
+def page_of(record, places, **more):
+    return drawn_page(record.signal, record.fs, places, **more)
+
+
+def rhythm(lead: str, row: int) -> Place:
+    return Place(lead, lead, 22.0, 32.0 + 33.0 * row, 250.0)
+
+
+def agreement(page, record, lead: str) -> float:
+    """Correlation of a strip with the record at the time that the page gives it."""
+    strip = next(s for s in page.strips if s.lead == lead and not s.rhythm)
+    known = np.isfinite(strip.mv)
+    truth = np.interp(
+        strip.t[known], np.arange(record.signal.shape[1]) / record.fs, record.signal[LEADS.index(lead)]
+    )
+    return float(np.corrcoef(truth, strip.mv[known])[0, 1])
+
+
+def test_four_rows_of_three(digitizer, record):
+    rows = (("I", "aVL", "V3"), ("II", "aVF", "V4"), ("III", "V1", "V5"), ("aVR", "V2", "V6"))
+    page = digitizer(page_of(record, grid_of_places(rows, mm=82.5)))
+    assert page.layout == "4x3"
+    assert min(agreement(page, record, lead) for lead in ("aVL", "V2", "V6")) > 0.9
+
+
+def test_chest_leads_first(digitizer, record):
+    rows = (("V1", "V4", "I", "aVR"), ("V2", "V5", "II", "aVL"), ("V3", "V6", "III", "aVF"))
+    page = digitizer(page_of(record, grid_of_places(rows)))
+    assert page.layout == "3x4"
+    assert min(agreement(page, record, lead) for lead in ("V1", "I", "aVF")) > 0.9
+
+
+def test_two_rhythm_strips_in_their_own_order(digitizer, record):
+    page = digitizer(page_of(record, [*grid_of_places(ROWS), rhythm("V1", 3), rhythm("II", 4)]))
+    assert page.layout == "3x4+2R"
+    assert [s.lead for s in page.strips if s.rhythm] == ["V1", "II"]
+
+
+def test_columns_of_one_time(digitizer, record):
+    """Beats beside a rhythm strip tell that every column begins anew."""
+    image = page_of(record, [*grid_of_places(ROWS, same_time=True), rhythm("II", 3)])
+    page = digitizer(image)
+    assert page.simultaneous
+    assert agreement(page, record, "V5") > 0.9
+    assert not digitizer(page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)])).simultaneous
+
+
+def test_further_leads_keep_their_names(digitizer, record):
+    rows = (
+        ("I", "aVR", "V1", "V4", "V4R"),
+        ("II", "aVL", "V2", "V5", "V8"),
+        ("III", "aVF", "V3", "V6", "V9"),
+    )
+    page = digitizer(page_of(record, grid_of_places(rows, mm=50.0)))
+    assert [s.lead for s in page.more] == ["V4R", "V8", "V9"]
+    assert all(np.isfinite(page.leads(100.0)).any(1))
+    assert max(s.t1 - s.t0 for s in page.strips) == pytest.approx(2.0, abs=0.06)
+
+
+def test_leads_of_the_back_are_not_taken_for_others(digitizer, record):
+    rows = (("I", "aVR", "V1", "V7"), ("II", "aVL", "V2", "V8"), ("III", "aVF", "V3", "V9"))
+    page = digitizer(page_of(record, grid_of_places(rows)))
+    assert {s.lead for s in page.more} == {"V7", "V8", "V9"}
+    assert not {s.lead for s in page.strips} & {"V4", "V5", "V6"}
+
+
+def test_without_names_the_usual_order_is_said_to_be_assumed(digitizer, record):
+    page = digitizer(page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)], named=False))
+    assert page.nameless
+    assert page.layout == "3x4+1R"
+    assert agreement(page, record, "V2") > 0.9
+
+
+def test_flat_leads_are_named(digitizer, record):
+    places = [
+        p if p.name not in ("V2", "V3") else Place(p.name, None, p.x, p.y, p.mm) for p in grid_of_places(ROWS)
+    ]
+    page = digitizer(page_of(record, [*places, rhythm("II", 3)]))
+    assert page.flat == ("V2", "V3")
+    assert not np.isfinite(page.leads(100.0)[[7, 8]]).any()
+
+
+def test_single_beats_have_no_rate(digitizer, record):
+    page = digitizer(page_of(record, grid_of_places(ROWS, mm=24.0, apart=36.0, same_time=True)))
+    assert page.averaged
+    assert page.measurements.heart_rate_bpm is None
+
+
+def test_another_ecg_beside_it_is_said(digitizer, record):
+    one = page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)], height=170.0)
+    gap = np.full((one.shape[0], 40, 3), 70, np.uint8)
+    assert digitizer(np.hstack([one, gap, one])).several
+    assert not digitizer(one).several
+
+
+def test_a_negative_is_read_as_the_page_that_it_is(digitizer, record):
+    page = digitizer(255 - page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)]))
+    assert page.layout == "3x4+1R"
+    assert agreement(page, record, "V5") > 0.9
+
+
+@pytest.mark.parametrize("gain", [2.5, 5.0, 20.0])
+def test_gains_from_pulses_and_notes(digitizer, record, gain):
+    gains = dict.fromkeys(LEADS, gain)
+    places = grid_of_places(ROWS, gains=gains, pitch=40.0, top=38.0)
+    notes = ("25 mm/s", f"{gain:g} mm/mV")
+    assert digitizer(page_of(record, places, pulse=gain, notes=notes)).mm_per_mv == gain
+
+
+def test_half_gain_of_the_chest_leads(digitizer, record):
+    gains = {lead: 5.0 for lead in LEADS[6:]}
+    notes = ("25 mm/s", "Limb: 10 mm/mV", "", "Chest: 5 mm/mV")
+    page = digitizer(page_of(record, grid_of_places(ROWS, gains=gains), notes=notes))
+    assert (page.mm_per_mv, page.chest_mm_per_mv) == (10.0, 5.0)
