@@ -15,8 +15,8 @@ FINE = 4  # px of the drawing for one of the picture, which is shrunk at the end
 
 @dataclass(frozen=True)
 class Place:
-    """One strip: the name printed, the lead that is drawn (None for a flat line), from x to x + mm of the row at
-    y, all in mm; since: s of the record at its beginning. gain: mm/mV."""
+    """One strip: the name printed, the lead drawn (None for a flat line), from x to x + mm of the row at y, all
+    in mm; since: s of the record at its beginning. gain: mm/mV."""
 
     name: str
     lead: str | None
@@ -48,7 +48,7 @@ def drawn_page(
     height: float = 200.0, pulse: float | None = 10.0, notes: Sequence[str] = ("25 mm/s", "10 mm/mV"),
     named: bool = True,
 ) -> np.ndarray:  # fmt: skip
-    """[H, W, 3] uint8 RGB. signal: [12, n] mV. scale: px per mm. pulse: mm that calibration pulses are high."""
+    """[H, W, 3] uint8 RGB. signal: [12, n] mV. scale: px per mm. pulse: height of the pulses in mm."""
     fine = scale * FINE
     page = np.full((round(height * fine), round(width * fine), 3), 255, np.uint8)
     for step, colour in ((1.0, (252, 226, 226)), (5.0, (240, 170, 170))):

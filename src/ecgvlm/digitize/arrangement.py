@@ -22,6 +22,7 @@ FEWEST = 6  # leads that a page must show
 _LEAST_ROW, _LEAST_COLUMN = 7.0 * PX_PER_MM, 25.0 * PX_PER_MM  # distance of two rows, and of two columns
 _DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
 _PLAIN = 0.5  # probability from which on a name is there beyond doubt
+_BEYOND_DOUBT = 0.9
 _UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried
 _MOST_TRIED = 30  # names, the clearest, that propose rows and columns
 _WIDE_COLUMN = 8.0 * PX_PER_MM  # names of one column lie closer together than this
@@ -242,7 +243,15 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
         there = cells.get((row, column))
         if there is None or (not there.named and name.lead not in found.named):
             cells[row, column] = Cell(name.lead, row, column, True)
-    return replace(found, rows=rows, xs=tuple(xs), cells=tuple(cells[place] for place in sorted(cells)))
+    # Beside leads beyond the twelve nothing is filled in, and names must be plain.
+    sure = {name.lead for name in names if name.p >= _BEYOND_DOUBT}
+    further = {cell.column for cell in cells.values() if cell.lead not in LEADS} if len(xs) > 1 else set()
+    kept = [
+        c
+        for _, c in sorted(cells.items())
+        if c.column not in further or c.lead not in LEADS or c.lead in sure
+    ]
+    return replace(found, rows=rows, xs=tuple(xs), cells=tuple(kept))
 
 
 def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:

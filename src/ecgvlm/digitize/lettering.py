@@ -27,7 +27,9 @@ NAMES = {lead.lower(): lead for lead in (*LEADS, *MORE_LEADS)}
 _ONE_PLACE = 2.5 * PX_PER_MM  # marks closer together than this are of one name
 _SIZES = (1.0, 1.35)  # of print, against that which the net learned on
 _SURE_NOTE = 0.8  # the same of a note: a wrong digit would be a wrong scale
+_NOTE_SIZES = (0.75, 1.0)
 _SURE = 0.6  # probability of the least sure letter from which on a spelled name counts
+_UNSURE = 0.5  # probability below which the page net leaves it to the letters which of the twelve it is
 _VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net says
 _LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
 _AROUND_NOTE = 28.0 * PX_PER_MM  # read to either side of a note's centre
@@ -86,7 +88,14 @@ class Lettering:
             first = min(m.x for m in line) - _AROUND_NOTE
             width = 2 * round((max(m.x for m in line) + _AROUND_NOTE - first) / 2)
             y = float(np.average([m.y for m in line], weights=[m.p for m in line]))
-            ((text, sure),) = self._spell([about(grey, first + width / 2, y, width)])
+            middle = first + width / 2
+            text, sure = max(
+                (
+                    self._spell([about(grey, middle, y, 2 * round(width / size / 2), size)])[0]
+                    for size in _NOTE_SIZES
+                ),
+                key=lambda read: read[1],
+            )
             if sure < _SURE_NOTE:
                 continue
             speeds |= {float(value) for value in _SPEED.findall(text)}
@@ -120,7 +129,9 @@ def _needed(spelled: str, lead: str, p: float) -> float:
     """
     if spelled == lead:
         return 0.0
-    return max(_SURE, p) if spelled in LEADS else max(_SURE, min(p, _VERY_SURE))
+    if spelled in LEADS:
+        return _SURE if p < _UNSURE else float("inf")
+    return max(_SURE, min(p, _VERY_SURE))
 
 
 def about(grey: np.ndarray, x: float, y: float, width: int, size: float = 1.0) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from ecgvlm.digitize.lettering import Notes
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.measure import Measurements
+from ecgvlm.record import LEADS
 
 _GAINS = (2.5, 5.0, 10.0, 20.0, 40.0)  # mm/mV
 # What speaks for a gain before anything is read: most pages have 10 mm/mV, hardly any 2.5 or 40.
@@ -28,6 +29,7 @@ _PLAIN = 0.6  # probability from which on a printed gain is plain
 _NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not of that height
 _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
 _BEATS_SAY = 5.0  # log-odds from which on the beats contradict the calibration pulses
+_TWICE = 2  # a name may stand as often in a column, beside a strip and a rhythm strip
 _ONE_LINE = 2.0 * PX_PER_MM  # two notes this close in height stand in one line
 # Columns of less than this many s are hardly printed: what a speed that makes them so short loses.
 _SHORTEST_COLUMN, _TOO_SHORT = 1.6, 3.0
@@ -103,9 +105,7 @@ def find_scale(image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float,
             speeds[speed] -= _TOO_SHORT
     printed, chest = _printed_gains(said, marks, notes)
     gains = dict(printed)
-    pulses = sorted((m for m in maps.marks(_LEAST_PULSE) if m.kind == PULSE), key=lambda m: -m.p)[
-        :_MOST_PULSES
-    ]
+    pulses = _pulses(maps)
     wide, disputed = None, False
     if pulses:
         width, clear = _pulse_scale(image, pulses)
@@ -118,6 +118,15 @@ def find_scale(image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float,
             speeds[_WIDE_PULSES[width]] += _WIDE_PULSE_SAYS
     gain = max(_GAINS, key=lambda g: gains[g] + _BEFOREHAND.get(g, 0.0))
     return Scale(speeds, gain, chest or gain, wide, disputed)
+
+
+def _pulses(maps: NetMaps) -> list[Mark]:
+    """The clearest calibration pulses. Small ones look like the name I, but one under the other."""
+    pulses = [m for m in maps.marks(_LEAST_PULSE) if m.kind == PULSE]
+    if not pulses:
+        small = [m for m in maps.marks() if m.kind == LEADS.index("I")]
+        pulses = [m for m in small if sum(abs(m.x - other.x) < _ONE_LINE for other in small) > _TWICE]
+    return sorted(pulses, key=lambda m: -m.p)[:_MOST_PULSES]
 
 
 def _printed_gains(
