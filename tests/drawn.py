@@ -15,7 +15,7 @@ FINE = 4  # px of the drawing for one of the picture, which is shrunk at the end
 
 @dataclass(frozen=True)
 class Place:
-    """One strip: the name printed, the lead drawn (None for a flat line), from x to x + mm of the row at y, all
+    """One strip: the name printed, the lead drawn (None: a flat line), from x to x + mm of the row at y, all
     in mm; since: s of the record at its beginning. gain: mm/mV."""
 
     name: str

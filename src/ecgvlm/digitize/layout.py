@@ -139,7 +139,8 @@ def _rhythm_rows(
     Under a single column, and further down than one, only where a name says so.
     """
     offset = float(np.median(np.array(lines) - np.array([fit.y0 + fit.dy * k for k in range(fit.rows)])))
-    height, found = len(ink), []
+    height = len(ink)
+    found: list[tuple[str, float, bool]] = []
     expected = fit.y0 + fit.dy * fit.rows
     while len(found) < _MOST_RHYTHM:
         near = [
