@@ -100,7 +100,8 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
         return one_of(*whole, answers.findings(evidence), answers.OUTSIDE, answers.UNANSWERABLE,
                       *(answers.finding(evidence, x) for x in LABELS))  # fmt: skip
     if kind == "unknown_premise":
-        return one_of(*whole, answers.OUTSIDE, answers.UNANSWERABLE)
+        unknown = ("I cannot tell", "No, there is no ")
+        return lambda said: said in whole or said.startswith(unknown)
     if kind == "rate":
         value = answers.measurement(evidence, "heart_rate_bpm")
         number = re.findall(r"\d+ bpm|cannot be measured", value)
@@ -111,7 +112,8 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
     if kind == "pick":
         word = "yes" if label in evidence.findings else "no"
         return lambda said: re.match(r"\w+", said.lower())[0] == word
-    return one_of(answers.finding(evidence, label), answers.unchanged(evidence))
+    right = (answers.finding(evidence, label), answers.unchanged(evidence))
+    return lambda said: said.startswith(right)  # what it rests on may follow
 
 
 def questions(evidence: Evidence, rng: Random) -> Iterator[Asked]:
@@ -141,9 +143,11 @@ def questions(evidence: Evidence, rng: Random) -> Iterator[Asked]:
 
 def changes_a_finding(said: str, evidence: Evidence) -> bool:
     """Whether an answer asserts a finding that the evidence lacks, or denies one that it has."""
-    for sentence in re.split(r"(?<=\.)\s+|\n", said):
+    for sentence in re.split(r"(?<=[.?])\s+|\n", said):
         sentence = re.sub(r"\(prob[^)]*\)|^[A-Z][\w-]+: ", "", sentence)
-        if sentence.startswith(("The probability", "I cannot")):
+        if sentence.startswith(("The probability", "I cannot")) or sentence.endswith("?"):
+            continue
+        if re.search(r"\bmet\)|not assessable", sentence):  # a definition, with its conditions
             continue
         denied = sentence.startswith(("No ", "No, ", "There is no"))
         for word in re.findall(r"\b(?:AB)?NORMAL\b", sentence):
