@@ -4,14 +4,18 @@ import pytest
 
 pytest.importorskip("pillow_heif", reason="needs the extra serve")
 
-from fuzz import CHUNK, fuzz, originals
+from fuzz import CHUNK, check, fuzz, originals
+
+from ecgvlm.record import Record
 
 
 def test_originals_are_read():
     from ecgvlm.files.image import open_pages
 
     for name, data in originals().items():
-        assert open_pages(data, name)[0].load().shape[2] == 3, name
+        content = open_pages(data, name)[0].load()
+        check(content)
+        assert isinstance(content, Record) == (name == "DICOM waveform"), name
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import io
 import struct
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ecgvlm.errors import EcgError
 from ecgvlm.files import image as image_module
 from ecgvlm.files.image import MAX_PAGES, load_image, open_pages, write_image
+from ecgvlm.files.leaf import Budget
 
 HEIGHT, WIDTH = 360, 500
 
@@ -293,7 +295,7 @@ def bomb(width: int, height: int) -> bytes:
     [(20_000, 14_000), (50_000, 50_000), (12_000, 9_000), (20_000, 500), (2**31 - 1, 2**31 - 1)],
 )
 def test_bombs_are_refused_by_their_header(width, height, monkeypatch):
-    monkeypatch.setattr(image_module, "_rgb", lambda picture: pytest.fail("decoded"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda picture: pytest.fail("decoded"))
     refused(bomb(width, height), "too_large", "300 dpi")
 
 
@@ -423,7 +425,7 @@ def test_bad_zips(monkeypatch):
     refused(zipped(("inner.zip", whole)), "unsupported_format", "inner.zip", "archives in archives")
     refused(zipped((".DS_Store", b"x")), "unreadable_file", "empty")
     refused(zipped(*((f"{i}.png", b"") for i in range(MAX_PAGES + 1))), "too_large", "pages")
-    monkeypatch.setattr(image_module, "MAX_UNPACKED", 2_000_000)
+    monkeypatch.setattr(image_module, "Budget", partial(Budget, left=2_000_000))
     refused(zipped(*((f"{i}.bmp", encoded("BMP")) for i in range(5))), "too_large", "unpacked")
 
 

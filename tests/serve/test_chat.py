@@ -72,5 +72,6 @@ def test_the_benchmark_s_backend_uses_it(client):
     from ecgvlm.instruct.row import Row
 
     item = Row("a", ECG, (("Rhythm?", "AF"),))
-    backend = make_backend("openai-compatible", load_task("code15-test"), [item], "m", str(client.base_url))
+    task, url = load_task("code15-test"), str(client.base_url)
+    backend = make_backend("openai-compatible", task, [item], "m", base_url=url)
     assert fakes.WORDS in backend.ask(Ask("Rhythm?", ECG)).text
