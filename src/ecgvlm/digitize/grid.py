@@ -29,6 +29,7 @@ _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
+_FLAT = 0.3  # mm: paper whose tiles lie this near to one plane is taken for flat until its lines are seen
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
 
 
@@ -275,7 +276,10 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap 
     assert homography is not None
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
     fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
-    return bent(PaperMap.plane(homography, (x0, y0, x1, y1), fit), mm, px, np.ones(len(mm)))
+    plane = PaperMap.plane(homography, (x0, y0, x1, y1), fit)
+    if np.percentile(off, 90) < _FLAT * plane.scale():
+        return plane
+    return bent(plane, mm, px, np.ones(len(mm)))
 
 
 def _homography(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray | None:

@@ -30,6 +30,7 @@ _SURE_NOTE = 0.8  # the same of a note: a wrong digit would be a wrong scale
 _NOTE_SIZES = (0.75, 1.0)
 _SURE = 0.6  # probability of the least sure letter from which on a spelled name counts
 _UNSURE = 0.5  # probability below which the page net leaves it to the letters which of the twelve it is
+_PLAIN = 0.9  # enough not to look at another size of print
 _VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net says
 _LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
 _AROUND_NOTE = 28.0 * PX_PER_MM  # read to either side of a note's centre
@@ -62,15 +63,23 @@ class Lettering:
             if all(abs(mark.x - m.x) + abs(mark.y - m.y) > _ONE_PLACE for m in places):
                 places.append(mark)
         grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
-        readings = [self._spell([about(grey, m.x, m.y, NAME_WIDTH, size) for m in places]) for size in _SIZES]
         names = []
-        for mark, *read in zip(places, *readings):
+        for mark, (spelled, sure) in zip(places, self._read_names(grey, places)):
             lead, p = LEADS[mark.kind], mark.p
-            spelled, sure = max(read, key=lambda r: (r[0] in NAMES, r[1]))
             if spelled in NAMES and sure >= _needed(NAMES[spelled], lead, p):
                 lead, p = NAMES[spelled], max(p, sure)
             names.append(Name(lead, mark.x, mark.y, p))
         return names
+
+    def _read_names(self, grey: np.ndarray, places: Sequence[Mark]) -> list[tuple[str, float]]:
+        """What stands at each place and how sure that is, in the size of print in which it reads best."""
+        best = [("", 0.0)] * len(places)
+        for size in _SIZES:
+            doubtful = [k for k, (text, sure) in enumerate(best) if text not in NAMES or sure < _PLAIN]
+            crops = [about(grey, places[k].x, places[k].y, NAME_WIDTH, size) for k in doubtful]
+            for k, read in zip(doubtful, self._spell(crops)):
+                best[k] = max(best[k], read, key=lambda r: (r[0] in NAMES, r[1]))
+        return best
 
     def notes(self, page: np.ndarray, maps: NetMaps) -> Notes:
         """What the lines say in which the page net saw notes of speed or gain."""

@@ -7,6 +7,8 @@ found, reaching further over the paper each time.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -16,6 +18,7 @@ from ecgvlm.digitize.surface import PaperMap, projected, surface
 
 # mm that a line may lie beside its place: in every round, and when the map is taken for right.
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
+_FLAT = 0.05  # mm: pieces of lines this near to their places leave nothing to set right
 _RIGHT = 0.4  # mm within which a line then is where the map says
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
 # Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
@@ -32,32 +35,30 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
     nodes = paper.nodes()
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     seen = inside
-    fit = 0.0
-    good = 0.0
     for reach in _REACHES:
-        mesh = paper.to_px(nodes)
-        lines = _lines(resampled(extremes, mesh, paper.scale()))
+        lines = _lines(resampled(extremes, paper.to_px(nodes), paper.scale()))
         known = cv2.dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        moved = np.zeros_like(nodes)
-        found = []
-        for axis, carrier in enumerate((lines, lines.T)):
-            at, off, clear = _matches(carrier, reach, (known if axis == 0 else known.T))
-            at = at if axis == 0 else at[:, ::-1]
-            moved[..., axis] = surface(seen.shape, at, off, clear, _NOISE)
-            found.append((at, off, clear))
+        across = _matches(lines, reach, known)
+        at, off, clear = _matches(lines.T, reach, known.T)
+        found = (across, (at[:, ::-1], off, clear))
+        fit = float(np.mean([_explained(inside, *match) for match in found]))
+        off_most = max(_usual_most(off, clear) for _, off, clear in found)
+        if off_most < _FLAT:
+            return replace(paper, fit=fit)
+        moved = np.stack([surface(seen.shape, *match, _NOISE) for match in found], -1)
+        px = paper.to_px(nodes + moved)
+        paper = replace(paper, shift=px - projected(paper.homography, nodes), fit=fit)
+        if off_most < _GOOD:
+            break
         # Where both directions were seen the next round may go on from.
         counts = [_counted(at[clear > 0], seen.shape) for at, _, clear in found]
-        fit = float(np.mean([_explained(inside, *match) for match in found]))
         seen = (counts[0] > 0) & (counts[1] > 0)
-        px = paper.to_px(nodes + moved)
-        paper = PaperMap(paper.homography, paper.at, px - projected(paper.homography, nodes), paper.box, fit)
-        good = max(
-            float(np.percentile(np.abs(off[clear > 0]), 90)) if (clear > 0).any() else 0.0
-            for _, off, clear in found
-        )
-        if good < _GOOD:
-            break
     return paper
+
+
+def _usual_most(off: np.ndarray, clear: np.ndarray) -> float:
+    """mm that nine of ten pieces seen are within; 0 where none is seen."""
+    return float(np.percentile(np.abs(off[clear > 0]), 90)) if (clear > 0).any() else 0.0
 
 
 def _explained(inside: np.ndarray, at: np.ndarray, off: np.ndarray, clear: np.ndarray) -> float:

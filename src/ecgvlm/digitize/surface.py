@@ -7,12 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import solveh_banded
+from threadpoolctl import ThreadpoolController
 
 CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid
 MARGIN = 30.0  # mm around the seen grid that the lattice covers
 _LONGEST = 860.0  # mm of a page's side
 # mm: how much paper usually bends from cell to cell, and at a fold.
 _BEND, _FOLD = 0.12, 0.15
+_SETTLED = 0.02  # mm by which another reweighting would hardly move the surface
 
 
 @dataclass(frozen=True)
@@ -118,15 +120,32 @@ def surface(
     certain = np.concatenate([weight / noise**2, np.full(len(bends), _BEND**-2)])
     spread = np.concatenate([np.full(len(value), 4 * noise), np.full(len(bends), _FOLD)])
     power = np.concatenate([np.full(len(value), 2), np.ones(len(bends), int)])
-    now, found = certain, np.zeros(size)
+    now, found = certain, np.full(size, np.inf)
     for _ in range(3):
         matrix = np.bincount(entry.ravel(), (product * now[:, None]).ravel(), band * size)
         right = np.bincount(nodes.ravel(), (factors * (now * misses)[:, None]).ravel(), size)
         matrix[:size] = matrix[:size] + 1e-6
-        found = solveh_banded(matrix.reshape(band, size), right, lower=True, check_finite=False)
+        before = found
+        found = _solved(matrix.reshape(band, size), right)
+        if np.abs(found - before).max() < _SETTLED:
+            break
         off = (factors * found[nodes]).sum(1) - misses
         now = certain / (1 + (off / spread) ** 2) ** power
     return found.reshape(cols, rows).T
+
+
+def _solved(band: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The solution of a banded symmetric system: band [width, n], its diagonals from the middle one down.
+
+    With one thread: on blocks so small, BLAS's own would wait for each other, on a busy machine for seconds.
+    """
+    with _threads().limit(limits=1, user_api="blas"):
+        return solveh_banded(band, right, lower=True, overwrite_ab=True, check_finite=False)
+
+
+@lru_cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=8)
