@@ -228,6 +228,7 @@ def _even_rows(names: Sequence[Name]) -> tuple[float, float]:
 def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
     """Leads that an order of twelve does not foresee: in its cells, right of its columns, below its one."""
     cells = {(cell.row, cell.column): cell for cell in found.cells}
+    foreseen = {cell.lead for cell in found.cells}
     xs, rows = list(found.xs), found.rows
     for name in sorted(names, key=lambda n: (n.x, n.y)):
         row = round((name.y - found.y0) / found.dy)
@@ -241,7 +242,8 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
         if row >= rows or abs(name.x - xs[column]) > 1.5 * NEAR:
             continue
         there = cells.get((row, column))
-        if there is None or (not there.named and name.lead not in found.named):
+        # A name that belongs elsewhere was misread here: V6 in small print looks like V2.
+        if there is None or (not there.named and name.lead not in foreseen):
             cells[row, column] = Cell(name.lead, row, column, True)
     # Beside leads beyond the twelve nothing is filled in, and names must be plain.
     sure = {name.lead for name in names if name.p >= _BEYOND_DOUBT}

@@ -17,6 +17,7 @@ _NAME_IN = 1.0 * PX_PER_MM, 10.0 * PX_PER_MM  # from a strip's beginning to its 
 _PULSE, _PLAIN_PULSE = 0.15, 0.3  # probability from which on a mark counts as a calibration pulse, and surely
 _PULSE_WIDTH = 9.0 * PX_PER_MM  # of a calibration pulse with its feet
 _LONGEST_FOOT = 12.0 * PX_PER_MM
+_STUB = int(1.0 * PX_PER_MM)  # px of a foot's end that may look like the beginning of a trace
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
 _WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
 _NARROWEST_GAP = 0.8 * PX_PER_MM
@@ -279,11 +280,18 @@ def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
         band = ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1]
         columns = np.flatnonzero(_solid(np.any(band, axis=0)))
         if len(columns):
-            firsts.append(columns[0])
+            firsts.append(_without_stub(columns)[0])
             lasts.append(columns[-1])
     if not firsts:
         return 0.0, float(ink.shape[1] - 1)
     return float(np.median(firsts)), float(np.median(lasts)) + 1
+
+
+def _without_stub(columns: np.ndarray) -> np.ndarray:
+    """Columns of ink without a first few that stand alone: where a calibration pulse's foot ends."""
+    gap = int(np.argmax(np.append(np.diff(columns[: _STUB + 1]) > 1, False)))
+    alone = len(columns) > _STUB and columns[gap + 1] - columns[gap] > 1
+    return columns[gap + 1 :] if alone else columns
 
 
 def _foot(ink: np.ndarray, ys: list[float], dy: float, left: float, right: float) -> float:

@@ -28,6 +28,8 @@ _TELLS = (
 )
 _TOGETHER = 0.55  # likeness from which on the beats of all columns fall together
 _ONE_BEAT = 0.5  # s that hold a whole beat
+_FASTEST = 0.3  # s from beat to beat
+_CHANCE = 0.05  # s by which a column must last longer or shorter than whole beats to tell anything
 _OFF = 0.012  # s by which columns of one time may be off
 _WORTH = 0.015  # by which the mean likeness must gain, or geometry has the last word
 
@@ -95,7 +97,8 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
     """Whether all columns show the same time, as their beats tell; their t say that they follow each other.
 
     columns: None for a rhythm strip. Beside a rhythm strip the beats of every column tell which part of it
-    they are. Without one, beats that fall together in all columns would be a rare chance.
+    they are. Without one, beats that fall together in all columns would be a rare chance, unless a column
+    lasts a whole number of beats; then it is taken for granted that the columns follow each other.
     """
     begin = {c: min(s.t0 for s, k in zip(strips, columns) if k == c) for c in set(columns) if c is not None}
     if len(begin) < 2:
@@ -119,7 +122,25 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
         return bool(gains) and float(np.median(gains)) > _TELLS
     others = [k for k, c in enumerate(columns) if c is not None and begin[c] == first]
     alike = [a for i in others for j in later if (a := _alike(together[i], together[j])) is not None]
-    return bool(alike) and float(np.median(alike)) > _TOGETHER
+    if not alike or float(np.median(alike)) < _TOGETHER:
+        return False
+    column = min(b for b in begin.values() if b > first) - first
+    beats = [beat for i in others if (beat := _beat(as_said[i])) is not None]
+    beat = float(np.median(beats)) if beats else np.inf
+    return abs(column - beat * round(column / beat)) > _CHANCE
+
+
+def _beat(curve: np.ndarray | None) -> float | None:
+    """s from beat to beat, where a curve of steepness best repeats itself; None where it holds too few."""
+    if curve is None:
+        return None
+    shown = np.trim_zeros(curve)
+    shown = shown - shown.mean()
+    lags = np.arange(int(_FASTEST * _FS), int(0.6 * len(shown)))
+    if not len(lags):
+        return None
+    repeats = [float(np.corrcoef(shown[lag:], shown[:-lag])[0, 1]) for lag in lags]
+    return float(lags[int(np.argmax(repeats))] / _FS)
 
 
 def _alike(a: np.ndarray | None, b: np.ndarray | None) -> float | None:
