@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy import ndimage
+from scipy.signal import find_peaks
 
 from ecgvlm.digitize.page import Strip
 
@@ -29,6 +30,10 @@ _TELLS = (
 _TOGETHER = 0.55  # likeness from which on the beats of all columns fall together
 _ONE_BEAT = 0.5  # s that hold a whole beat
 _FASTEST = 0.3  # s from beat to beat
+_TWO_BEATS = 1.7  # s that a strip must last to tell how far its beats are apart
+_OF_LENGTH = 0.6  # of a strip's length: the longest distance of its beats that is looked for
+# Likeness from which on a curve repeats itself, and part of the best from which on a shorter distance is it.
+_REPEATS, _AS_GOOD = 0.5, 0.85
 _CHANCE = 0.05  # s by which a column must last longer or shorter than whole beats to tell anything
 _OFF = 0.012  # s by which columns of one time may be off
 _WORTH = 0.015  # by which the mean likeness must gain, or geometry has the last word
@@ -131,16 +136,17 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
 
 
 def _beat(curve: np.ndarray | None) -> float | None:
-    """s from beat to beat, where a curve of steepness best repeats itself; None where it holds too few."""
+    """s from beat to beat, where a curve of steepness best repeats itself; None where it does not."""
     if curve is None:
         return None
     shown = np.trim_zeros(curve)
-    shown = shown - shown.mean()
-    lags = np.arange(int(_FASTEST * _FS), int(0.6 * len(shown)))
-    if not len(lags):
+    if len(shown) < _TWO_BEATS * _FS:
         return None
-    repeats = [float(np.corrcoef(shown[lag:], shown[:-lag])[0, 1]) for lag in lags]
-    return float(lags[int(np.argmax(repeats))] / _FS)
+    shown = shown - shown.mean()
+    lags = np.arange(int(_FASTEST * _FS), int(_OF_LENGTH * len(shown)))
+    repeats = np.array([np.corrcoef(shown[lag:], shown[:-lag])[0, 1] for lag in lags])
+    peaks, _ = find_peaks(repeats, height=max(_REPEATS, _AS_GOOD * repeats.max()))
+    return float(lags[peaks[0]] / _FS) if len(peaks) else None
 
 
 def _alike(a: np.ndarray | None, b: np.ndarray | None) -> float | None:
