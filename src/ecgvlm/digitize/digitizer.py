@@ -125,6 +125,13 @@ class Digitizer:
         grid = GridFinder(image)
         paper = grid.find()
         view = None if paper is None else self._view(image, paper)
+        if paper is not None and (view is None or view.found is None):
+            # Rows of dots repeat two or three times as often as the mm that they mark.
+            for times in (2, 3):
+                coarser = grid.find_about(times * paper.scale())
+                again = None if coarser is None else self._view(image, coarser)
+                if again is not None and again.found is not None:
+                    return again
         if view is None or view.found is None:
             bare = self._without_grid(image)
             return bare if view is None or (bare is not None and bare.found is not None) else view
@@ -239,7 +246,7 @@ def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirror
         simultaneous=same,
         nameless=found.named == 0,
         several=found.several,
-        averaged=_single_beats(twelve, same),
+        averaged=len(flat) < len(twelve) and _single_beats(twelve, same),
     )
 
 

@@ -26,6 +26,7 @@ _SPAN = (180.0, 860.0)
 # Harmonics of the 5-mm period and what they weigh; the fifth is the 1-mm period.
 _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
+_FINE = 5  # the harmonic that 1-mm lines or dots are
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
@@ -66,7 +67,11 @@ class GridFinder:
         seed = _seed(self._tiles, periods)
         if seed is None:
             return None
-        px, mm, _ = _follow(self._tiles, *seed)
+        tile, vectors, harmonic = seed
+        px, mm, _ = _follow(self._tiles, tile, vectors, harmonic)
+        if len(px) < _MIN_TILES and harmonic != _FINE:
+            # A period of 5 mm that nearly fills a tile is seen, but not followed; its 1-mm lines may be.
+            px, mm, _ = _follow(self._tiles, tile, vectors, _FINE)
         if len(px) < _MIN_TILES:
             return None
         paper = _fitted(px / self._shrink, mm, self._shape)

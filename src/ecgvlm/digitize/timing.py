@@ -131,8 +131,8 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
         return False
     column = min(b for b in begin.values() if b > first) - first
     beats = [beat for i in others if (beat := _beat(as_said[i])) is not None]
-    beat = float(np.median(beats)) if beats else np.inf
-    return abs(column - beat * round(column / beat)) > _CHANCE
+    beat = float(np.median(beats)) if beats else None
+    return beat is None or abs(column - beat * round(column / beat)) > _CHANCE
 
 
 def _beat(curve: np.ndarray | None) -> float | None:
