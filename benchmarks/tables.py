@@ -261,6 +261,22 @@ def pages() -> str:
     return table(head, rows)
 
 
+def photos() -> str:
+    found = load("photos.json")
+    rows = [
+        ["leads against the record, median SNR (dB)", f"{found['snr_median_db']:.1f}", "15"],
+        ["the same of the worst page", f"{found['snr_median_db_worst_page']:.1f}", "6"],
+    ]
+    for name, key, goal in (
+        ("heart rate within 5 bpm", "heart_rate_bpm", ""),
+        ("PR within 20 ms of what the signal itself measures", "pr_ms", "85%"),
+        ("QRS within 15 ms", "qrs_ms", "85%"),
+        ("QT within 30 ms", "qt_ms", ""),
+    ):
+        rows.append([name, f"{100 * found[key]['right']:.0f}%", goal])
+    return table([f"{found['pages']} real phone photographs", "measured", "goal"], rows)
+
+
 def elsewhere() -> str:
     found = load("elsewhere.json")
     rows = [["our own renderer, clean", f"{100 * found['own_f1']:.1f}", "", "", "", ""]]
@@ -318,6 +334,7 @@ FIGURES = {
     "reports": reports,
     "stages": stages,
     "pages": pages,
+    "photos": photos,
     "crossval": crossval,
     "ptb_test_out_of_fold": partial(out_of_fold, "ptb-test"),
     "code15_out_of_fold": partial(out_of_fold, "code15-test"),
