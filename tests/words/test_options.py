@@ -59,6 +59,17 @@ def test_code15s_question_has_one_answer_but_for_the_joints():
     )
 
 
+def test_an_abnormal_page_gets_the_nearest_of_options_with_norm():
+    question = load_task("ptb-test").prompts[0]
+    assert listed_answers(page(CD=0.4, AF=0.9), question) == ["CD(conduction disturbance)"]
+    assert listed_answers(page(HYP=0.4, STTC=0.3), question) == ["HYP(hypertrophy)"]
+    assert listed_answers(page(NORM=0.9), question) == ["NORM(normal ECG)"]
+    assert listed_answers(page(CD=0.9, MI=0.4), question) == ["CD(conduction disturbance)"]
+    # Where "ABNORMAL" may be answered, or nothing, no finding is stated that was not found.
+    assert listed_answers(page(CD=0.4), f"{question} Answer ABNORMAL if none fits.") == ["ABNORMAL"]
+    assert listed_answers(page(RBBB=0.4), "Which of these apply? RBBB; LBBB") == ["ABNORMAL"]
+
+
 def test_lettered_options_are_answered_by_a_true_one():
     question = (
         "Which fits?\nA. LBBB\nB. atrial fibrillation with RBBB\nC. sinus rhythm\nD. ventricular tachycardia"

@@ -339,12 +339,21 @@ def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 
 def close(evidence: Evidence, options: list[tuple[str, str]], separator: str) -> str:
-    """Those of the (code, printed text) options that hold, joined; where none does, "NORM" or "ABNORMAL".
+    """Those of the (code, printed text) options that hold, joined.
 
-    Codes are labels or the signs "STE" and "STD".
+    Codes are labels or the signs "STE" and "STD". Where none does, "NORM" or "ABNORMAL"; but where NORM is
+    one of the options, some option must be right, so on a page that is not normal it is the one that comes
+    nearest to its threshold.
     """
     fitting = [text for code, text in options if holds(evidence, code)]
-    return separator.join(fitting) or ("NORM" if "NORM" in evidence.findings else "ABNORMAL")
+    if fitting:
+        return separator.join(fitting)
+    if "NORM" in evidence.findings:
+        return "NORM"
+    others = [option for option in options if option[0] != "NORM" and option[0] in evidence.probabilities]
+    if others and any(code == "NORM" for code, _ in options):
+        return max(others, key=lambda option: evidence.margin(option[0]))[1]
+    return "ABNORMAL"
 
 
 def holds(evidence: Evidence, code: str) -> bool:

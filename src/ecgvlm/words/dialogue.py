@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.words.options import HEARSAY
+from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, reply
-from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents
+from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents, kin
 
 # Nobody asks anything with these where something else is asked beside them.
 _ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
+_REFUSED = 0.5  # of an intent that says it cannot tell
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
 # What names alone ask for, most telling first.
@@ -56,6 +57,8 @@ class Dialogue:
         asked = HEARSAY.sub(" ", question)
         claimed: tuple[Asked, ...] = ()
         if not re.search(r"\w\w", asked):
+            if ORDER.search(question):
+                return Understood(self._understanding.language(question, before.language), (Asked("order"),))
             asked = question
         elif asked != question:
             claimed = self._understanding.understand(question, before.language).parts
@@ -95,7 +98,7 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         needed = row.get("takes", [])
         sure = part.sure if place == 0 else 0.0
         named = part.of("finding") or part.of("measure")
-        if row.get("refuses") and sure >= (enough if named else LIKELY):
+        if row.get("refuses") and sure >= (enough if named else _REFUSED):
             return replace(part, intent=intent)
         if row.get("family") == "whole" and sure >= _WHOLE and not named:
             return replace(part, intent=intent)
@@ -106,8 +109,9 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         follows = own is not None and own.objects != part.objects
         if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
-    for code in part.of("topic"):
-        return replace(part, intent=code)
+    for code in part.of("topic"):  # a word alone ("eye", "name") does not make it what is asked
+        if kin(part.intent) == kin(code) and part.sure >= LIKELY:
+            return replace(part, intent=code)
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
             return replace(part, intent=intent)

@@ -15,20 +15,27 @@ _LIST = re.compile(
     r"|among|which of|divided|\bappl(?:y|ies)\b",
     re.I,
 )
-# What somebody else said about the page, orders what to answer, and how old somebody is are no part of the
-# question.
+# Orders to answer this or that: to leave the page aside, or to say that it is (ab)normal, to the end of the
+# sentence; no choice ("say normal or abnormal") and no condition ("answer ABNORMAL if none fits").
+ORDER = re.compile(
+    r"\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
+    r"|\b(?:(?:please|just|simply|only|always|exactly)\W+)*(?:say|reply|answer|write|respond|output|print|state|repeat)"
+    r"(?:\W+(?:that|with|only|just|exactly|simply|back|it|this|the|ECG|is|as))*\W+(?:AB)?NORMAL\b"
+    r"(?!\W*(?:/|\b(?:or|and|if|for|when|where|range|values?|limits?|findings?)\b))[^.!?\n]*[.!?]?",
+    re.I,
+)
+# What somebody else said about the page, orders, and how old somebody is are no part of the question.
 HEARSAY = re.compile(
     r"\(age \d+\)|[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
     r"[^.!?\n]*\b(?:header|page|machine|computer|printout|printer|doctor|colleague)\b[^.!?\n]*"
-    r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?"
-    r"|\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
-    r"|\b(?:just |simply |only )?(?:say|reply|answer)(?: that)?(?: it is| with)? (?:ab)?normal\b[.!]?",
+    r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?|" + ORDER.pattern,
     re.I,
 )
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
 _YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
 _ONLY = re.compile(r"option|\b(?:answer|reply|respond|one word|only)\b", re.I)
+_ABNORMAL = re.compile(r"\babnormal\b", re.I)
 _JOINTS = re.compile(r"\s?\(|: | - ")
 
 
@@ -102,7 +109,8 @@ def _listed(evidence: Evidence, question: str) -> list[str]:
         return []
     # "NORM" among options is for a page to which no other option applies.
     others = [option for option in mentioned if option[0] != "NORM"]
-    options = others if any(answers.holds(evidence, code) for code, _ in others) else mentioned
+    told = "NORM" not in evidence.findings and _ABNORMAL.search(question)  # what to answer where none applies
+    options = others if told or any(answers.holds(evidence, code) for code, _ in others) else mentioned
     joints = prompts()["questions"]["close"]["separators"]
     asked = [
         joint for joint, names in joints.items() if any(name in question for name in names if len(name) > 3)

@@ -61,10 +61,15 @@ def _saying(key: str, urgent: bool = False) -> Callable[[Request], str]:
 
 def finding(request: Request) -> str:
     """Whether each of the findings named is there."""
-    codes, leads = request.asked.of("finding"), request.asked.of("lead")
-    names = request.asked.named if len(request.asked.named) == len(codes) else codes
-    said = [_finding(request, code, name, leads) for code, name in zip(codes, names)]
+    leads = request.asked.of("lead")
+    said = [_finding(request, code, name, leads) for code, name in _called(request)]
     return request.w.text(dict.fromkeys(said))
+
+
+def _called(request: Request) -> list[tuple[str, str]]:
+    """The findings named: the code of each and how the question calls it, never more of its text."""
+    codes, names = request.asked.of("finding"), request.asked.named
+    return list(zip(codes, names if len(names) == len(codes) else codes))
 
 
 def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()) -> str:
@@ -168,21 +173,14 @@ def _limited(measurement: str) -> bool:
 def where(request: Request) -> str:
     """The leads that show what is named."""
     said = []
-    for code in request.asked.of("finding"):
+    for code, name in _called(request):
         concept = concepts().get(code, {})
         sign = concept.get("sign") or concept.get("territory")
         if sign:
             said.append(_sign(request, sign))
         else:
-            said += [
-                _finding(request, code, _called(request)),
-                *_shown_by(request, code),
-            ]
+            said += [_finding(request, code, name), *_shown_by(request, code)]
     return request.w.text(dict.fromkeys(said))
-
-
-def _called(request: Request) -> str:
-    return request.asked.named[0] if request.asked.named else request.asked.text
 
 
 def _shown_by(request: Request, code: str) -> list[str]:
@@ -192,7 +190,7 @@ def _shown_by(request: Request, code: str) -> list[str]:
 
 def likelihood(request: Request) -> str:
     said = []
-    for code, name in zip(request.asked.of("finding"), (*request.asked.named, *request.asked.of("finding"))):
+    for code, name in _called(request):
         if code in request.evidence.probabilities:
             said.append(answers.likelihood(request.evidence, code, request.w))
         else:
@@ -203,17 +201,14 @@ def likelihood(request: Request) -> str:
 def why(request: Request) -> str:
     """What speaks for or against the findings named, or for those of the verdict."""
     evidence, w = request.evidence, request.w
-    codes = request.asked.of("finding")
-    if measures := request.asked.of("measure") if not codes else ():
-        return w.text([*(within(request),), *(_range(request, name) for name in measures)])
-    named = codes or (
-        *answers.rhythms(evidence),
-        *answers.beside_rhythm(evidence),
-        *(("NORM",) if "NORM" in evidence.findings else ()),
-    )
+    named = _called(request)
+    if measures := request.asked.of("measure") if not named else ():
+        return w.text([within(request), *(_range(request, name) for name in measures)])
+    found = (*answers.rhythms(evidence), *answers.beside_rhythm(evidence))
+    normal = ("NORM",) if "NORM" in evidence.findings else ()
     said = []
-    for code in named:
-        said.append(_finding(request, code, _called(request)))
+    for code, name in named or [(label, label) for label in (*found, *normal)]:
+        said.append(_finding(request, code, name))
         weighed = answers.why(evidence, code, w) if w is ENGLISH else ""  # criteria have English names
         said += [weighed] if weighed else _shown_by(request, code)
     return w.text(dict.fromkeys(said))
@@ -223,7 +218,7 @@ def define(request: Request) -> str:
     """What an abbreviation stands for, and what the page says of it; no lectures."""
     w = request.w
     said = []
-    for code, name in zip(request.asked.of("finding"), (*request.asked.named, *request.asked.of("finding"))):
+    for code, name in _called(request):
         if code in FINDINGS and " " not in name and len(name) <= _ABBREVIATED:
             said.append(w.say("stands_for", named=name, finding=w.finding(code)))
         else:

@@ -24,7 +24,7 @@ from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.lexicon import REGIONS, Object, Word, lexicon, split
 
 BUCKETS = 1 << 15
-LIKELY = 0.4  # of an intent that speaks of what is named, or that says it cannot tell
+LIKELY = 0.4  # of an intent that speaks of what is named
 OTHER = "other"  # a language that is none of ours
 _SCRIPTS = (
     ("zh", re.compile(r"[\u3400-\u9fff]")), ("hi", re.compile(r"[\u0900-\u097f]")),
@@ -38,6 +38,7 @@ _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)")
 _COMMAS = ",،，、/&+"
 MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
 _SURE = 0.9  # of a language
+_NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 _PIECES = 6  # of one sentence
 
@@ -164,7 +165,8 @@ class Understanding:
         if known == OTHER:
             return OTHER if sure > 0.8 and not short else default
         if sure < _SURE:  # of those that come near, the one that has most of the words
-            near = [self.languages[i] for i in np.argsort(-scores)[:3] if self.languages[i] != OTHER]
+            near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
+            near = [language for language in near if language != OTHER]
             known = max(near, key=lambda language: sum(lexicon(language).knows([word]) for word in said))
         return known if sure > 0.3 else default
 
