@@ -307,8 +307,10 @@ def urgent(evidence: Evidence, w: Words = ENGLISH) -> str:
 def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """The definition of a finding with what was measured: "... QRS duration 168 ms (>= 120, met), ..."."""
     conditions = w.listed(criterion.text for criterion in evidence.why(label))
+    if not conditions:
+        return ""
     name = w.finding(label)
-    return w.say("why", finding=name[0].upper() + name[1:], conditions=conditions) if conditions else ""
+    return w.say("why", finding=name[0].upper() + name[1:], conditions=conditions)
 
 
 def problems(evidence: Evidence, w: Words = ENGLISH) -> str:

@@ -10,11 +10,11 @@ from ecgvlm.judge.evidence import Evidence
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, reply
-from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents, kin
+from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents
 
 # Nobody asks anything with these where something else is asked beside them.
 _ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
-_REFUSED = 0.5  # of an intent that says it cannot tell
+_REFUSED, _TOPICAL = 0.7, 0.5  # of an intent that says it cannot tell, and where its topic is named
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
 # What names alone ask for, most telling first.
@@ -109,9 +109,9 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         follows = own is not None and own.objects != part.objects
         if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
-    for code in part.of("topic"):  # a word alone ("eye", "name") does not make it what is asked
-        if kin(part.intent) == kin(code) and part.sure >= LIKELY:
-            return replace(part, intent=code)
+    # A word alone ("eye", "name") does not make its topic what is asked.
+    if part.of("topic") and intents()[part.intent].get("refuses") and part.sure >= _TOPICAL:
+        return part
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
             return replace(part, intent=intent)
