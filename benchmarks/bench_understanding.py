@@ -4,8 +4,8 @@
 
 Questions: benchmarks/data/understanding.toml, none of them among the wordings that the net of intents learns
 from. The thresholds of refusals and of near languages (words/dialogue.py, words/understand.py) were chosen
-after failures of this file had been read; no wording was. They are asked about generated pages (`ecgvlm.instruct.states`), so any answer can be told from any
-other.
+after failures of this file had been read; no wording was. They are asked about generated pages
+(`ecgvlm.instruct.states`), so any answer can be told from any other.
 
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
