@@ -25,9 +25,13 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
         raise ValueError("the paper lies outside the picture")
     part = mesh[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     page = resampled(image, part, paper.scale())
-    height, width = (side // 16 * 16 for side in page.shape[:2])
+    height, width = page.shape[:2]
+    # Filled up, not cut down: the last millimetres may show the trace.
+    page = cv2.copyMakeBorder(
+        page, 0, -height % 16, 0, -width % 16, cv2.BORDER_CONSTANT, value=(255, 255, 255)
+    )
     origin = paper.at[0] + cols[0] * CELL, paper.at[1] + rows[0] * CELL
-    return np.ascontiguousarray(page[:height, :width]), (float(origin[0]), float(origin[1]))
+    return page, (float(origin[0]), float(origin[1]))
 
 
 def resampled(image: np.ndarray, mesh: np.ndarray, scale: float) -> np.ndarray:
