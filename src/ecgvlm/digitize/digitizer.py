@@ -16,7 +16,7 @@ from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
 from ecgvlm.digitize.lettering import Lettering, Notes
 from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
-from ecgvlm.digitize.quality import quality
+from ecgvlm.digitize.quality import quality, relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import Scale, find_scale
 from ecgvlm.digitize.surface import PaperMap
@@ -40,6 +40,11 @@ _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
 _DARK = 110  # median brightness below which a page may be a negative
 _NO_INK = 3e-4  # share of a picture's px below which it is no ECG whichever way it is turned
 _SAME_TRACE, _ALONG = 0.5, 4.0  # mm: curves this close run along one trace, when they do so for this long
+_STRAY_NAMES = 2  # that the net may see on a page without any
+_PLAINLY_NAMED = 9  # leads that a page without any grid must name
+_RELATED_DB = (
+    8.0  # by which the limb leads of a page without names must stand out above what contradicts them
+)
 _NAMELESS = 7  # names that a page without any counts as having: its order is only the usual one
 _ONE_BEAT = 1.7  # s: strips shorter than this hold one beat
 _OTHER_PART = 0.6  # of an ECG's width or height: as much beside it may hold another one
@@ -85,6 +90,8 @@ class Digitizer:
             image = 255 - image
         view = self._look(image)
         if view is not None and view.found is not None:
+            if view.paper.fit == 0 and view.found.named < _PLAINLY_NAMED:
+                raise _not_an_ecg()  # curves beside words are on many a page
             return self._with_others(_page(view, view.found, image), image)
         if view is None or (view.maps.trace > 0.5).mean() < _NO_INK:
             raise _not_an_ecg()
@@ -97,10 +104,14 @@ class Digitizer:
                 again = self._look(upright)
                 if again is not None and again.found is not None:
                     return _page(again, again.found, upright, turns, mirrored)
-        nameless = find_nameless(view.maps) if view.paper.fit > 0 else None
+        unnamed = sum(name.p > 0.5 for name in view.names) <= _STRAY_NAMES
+        nameless = find_nameless(view.maps) if view.paper.fit > 0 and unnamed else None
         if nameless is None:
             raise _not_an_ecg()
-        return _page(view, nameless, image)
+        page = _page(view, nameless, image)
+        if relations_db(page.strips) < _RELATED_DB:
+            raise _not_an_ecg()  # rows of something else, or the order is another one
+        return page
 
     def _with_others(self, page: Page, image: np.ndarray) -> Page:
         """The page, saying whether another ECG stands beside it in the picture."""
@@ -203,6 +214,7 @@ def _not_an_ecg() -> EcgError:
 def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
     """picture: [h, w, 3] RGB, upright."""
     height, width = picture.shape[:2]
+    found = replace(found, strips=tuple(sorted(found.strips, key=lambda p: (p.rhythm, p.column, p.y))))
     columns = [p for p in found.strips if not p.rhythm]
     column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
     scale = find_scale(view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}))
