@@ -41,7 +41,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.words.language import Language
 
 QUESTION_TOKENS = 24
-PAGE_NET = Path(__file__).parent / "results" / "training" / "pagenet.float.onnx"
+PAGE_NET = Path(__file__).parent.parent / "training" / "pagenet.float.onnx"
 
 
 def shipped(name: str) -> onnx.ModelProto:

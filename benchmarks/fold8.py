@@ -201,13 +201,9 @@ def known_facts(record: Record, reader: Reader) -> ReportFacts:
     )
 
 
-def _keep(task: Task, system: str, gold: list[Row], folder: Path, known: dict[str, ReportFacts]) -> dict:
-    """Copies the answers to the results and scores them: over all pages and by page kind."""
-    predictions = folder / "predictions.jsonl"
-    kept = RESULTS / "answers" / f"{task.name}--{system.replace(' ', '-')}.jsonl"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_text(kept, predictions.read_text("utf-8"))
-    said = load_predictions(kept)
+def _scores(task: Task, gold: list[Row], folder: Path, known: dict[str, ReportFacts]) -> dict:
+    """Scores a system's answers: over all pages and by page kind."""
+    said = load_predictions(folder / "predictions.jsonl")
     out = {}
     for kind in ("all", *sorted({str(item.metadata.get("page")) for item in gold})):
         items = [item for item in gold if kind == "all" or item.metadata.get("page") == kind]
@@ -286,7 +282,7 @@ def main() -> None:
             shown = control_images(rows, control, 0)
             shutil.rmtree(folder, ignore_errors=True)  # the answers of another version
             done = run_task(task, rows, backend, folder, RequestLimits(workers=1), shown, None, control)
-            scores.setdefault(name, {})[system] = _keep(task, system, rows, folder, known)
+            scores.setdefault(name, {})[system] = _scores(task, rows, folder, known)
             reader.keep()
             if (name, system) == ("code15-test", "ecgvlm"):
                 groups = subgroups(task, rows, load_predictions(folder / "predictions.jsonl"))

@@ -5,7 +5,7 @@
 
 `ecgvlm.train.small.pagenet` calls it at its end. Ranges of the activations come from pages of folds 1 to 6.
 Weights keep 7 bits: on processors without VNNI a sum of two products of 8 bits overflows, and answers must
-not depend on the machine. The floats of the net that ships: benchmarks/results/training/pagenet.float.onnx.
+not depend on the machine. The floats of the net that ships: training/pagenet.float.onnx.
 """
 
 from __future__ import annotations
