@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ecgvlm.errors import unreadable
+
+
+@contextmanager
+def beside(path: str | Path) -> Iterator[Path]:
+    """Where to write a file, beside its place; it is renamed to that when the block ends without an error."""
+    place = Path(path).resolve()  # a link goes on pointing to it
+    part = place.with_name(place.name + ".part")
+    try:
+        yield part
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_file(path: str | Path, data: bytes) -> None:
@@ -14,12 +28,7 @@ def write_file(path: str | Path, data: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        place = path.resolve()  # a link goes on pointing to it
-        part = place.with_name(place.name + ".part")
-        try:
+        with beside(path) as part:
             part.write_bytes(data)
-            part.replace(place)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise unreadable(path, f"cannot be written ({error.strerror or error})") from error

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from train import tiny
 from train.tiny import SIDE
 
 from ecgvlm.errors import EcgError, UsageError
@@ -134,15 +134,7 @@ def test_answers_are_those_that_transformers_generates(model):
 def test_a_load_that_does_not_fit_is_an_error(model_folder, tmp_path, damage):
     for path in model_folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    tensors = load_file(tmp_path / "model.safetensors")
-    name = "model.connector.modality_projection.proj.weight"
-    if damage == "missing":
-        del tensors[name]
-    elif damage == "unexpected":
-        tensors["model.resampler.weight"] = torch.zeros(3)
-    else:
-        tensors[name] = torch.zeros(5, 5)
-    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    tiny.damage_model(tmp_path, damage)
     with pytest.raises(EcgError, match=damage):
         load_smolvlm(str(tmp_path), 3)
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ecgvlm.errors import EcgError
@@ -30,6 +31,19 @@ SPECIAL = [
 ]  # fmt: skip
 QUESTIONS = ("Which rhythm is this?", "Is the ECG normal? Answer with NORM, AF or RBBB only, please.", "Why?")
 ANSWERS = ("AF(atrial fibrillation)", "NORM", "RBBB(right bundle branch block); AF(atrial fibrillation)")
+
+
+def damage_model(folder, damage):
+    """Makes a tensor of the model in `folder` "missing", "unexpected" or, by any other word, misshapen."""
+    tensors = load_file(folder / "model.safetensors")
+    name = "model.connector.modality_projection.proj.weight"
+    if damage == "missing":
+        del tensors[name]
+    elif damage == "unexpected":
+        tensors["model.resampler.weight"] = torch.zeros(3)
+    else:
+        tensors[name] = torch.zeros(5, 5)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def write_model(folder, dropout=0.0, seed=0):

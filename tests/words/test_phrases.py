@@ -49,3 +49,8 @@ def test_numbers_are_written_as_the_language_writes_them():
     said = {x: answers.lead_amount(evidence, "t", lead, words(x)) for x in ("en", "de")}
     assert "." in said["en"].removesuffix(".")
     assert "," in said["de"]
+
+
+def test_probabilities_are_rounded_but_never_to_certainty():
+    percents = [ENGLISH.percent(p) for p in (0.0, 0.004, 0.006, 0.5, 0.994, 1.0)]
+    assert percents == ["under 1%", "under 1%", "1%", "50%", "99%", "over 99%"]

@@ -21,7 +21,7 @@ NEAR = 3.0 * PX_PER_MM  # a name this close to where it is expected counts
 FEWEST = 6  # leads that a page must show
 _LEAST_ROW, _LEAST_COLUMN = 7.0 * PX_PER_MM, 25.0 * PX_PER_MM  # distance of two rows, and of two columns
 _DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
-_PLAIN = 0.5  # probability from which on a name is there beyond doubt
+PLAIN = 0.5  # probability from which on a name is there beyond doubt
 _BEYOND_DOUBT = 0.9
 _UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried
 _MOST_TRIED = 30  # names, the clearest, that propose rows and columns
@@ -129,7 +129,7 @@ _RARER = [
 def arrange(names: Sequence[Name]) -> Arrangement | None:
     """The rows and columns that explain the names best; None where fewer than `FEWEST` leads are named."""
     best = _best(_laid(names, _USUAL))
-    plain = {name.lead for name in names if name.p >= _PLAIN}
+    plain = {name.lead for name in names if name.p >= PLAIN}
     if best is None or len(plain - best.named) > _UNEXPLAINED:
         best = _best([best, *_laid(names, _RARER), _from_places(names)])
     if best is None or len(best.named) < FEWEST:
@@ -177,7 +177,7 @@ def _lay(order: _Order, names: list[Name]) -> Arrangement | None:
 
 def _from_places(names: Sequence[Name]) -> Arrangement | None:
     """Rows and columns from the places of plain names alone, whatever leads they are."""
-    plain = sorted((n for n in names if n.p >= _PLAIN), key=lambda n: n.x)
+    plain = sorted((n for n in names if n.p >= PLAIN), key=lambda n: n.x)
     if len({n.lead for n in plain}) < FEWEST:
         return None
     y0, dy = _even_rows(plain)
@@ -232,7 +232,7 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
     xs, rows = list(found.xs), found.rows
     for name in sorted(names, key=lambda n: (n.x, n.y)):
         row = round((name.y - found.y0) / found.dy)
-        if name.p < _PLAIN or row < 0 or abs(name.y - found.y0 - row * found.dy) > NEAR:
+        if name.p < PLAIN or row < 0 or abs(name.y - found.y0 - row * found.dy) > NEAR:
             continue
         if row < found.rows and found.dx and abs(name.x - xs[-1] - found.dx) < NEAR:
             xs.append(xs[-1] + found.dx)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.arrangement import FEWEST, Name
+from ecgvlm.digitize.arrangement import FEWEST, PLAIN, Name
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
 from ecgvlm.digitize.lettering import Lettering, Notes
@@ -104,7 +104,7 @@ class Digitizer:
                 again = self._look(upright)
                 if again is not None and again.found is not None:
                     return _page(again, again.found, upright, turns, mirrored)
-        unnamed = sum(name.p > 0.5 for name in view.names) <= _STRAY_NAMES
+        unnamed = sum(name.p > PLAIN for name in view.names) <= _STRAY_NAMES
         nameless = find_nameless(view.maps) if view.paper.fit > 0 and unnamed else None
         if nameless is None:
             raise _not_an_ecg()

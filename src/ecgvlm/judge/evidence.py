@@ -219,12 +219,6 @@ def _tenths(mv: float) -> int:
     return round(min(max(mv, -_MAX_MV), _MAX_MV) * 100)
 
 
-def say_percent(probability: float) -> str:
-    """A probability in words: "97%", "under 1%", "over 99%"."""
-    percent = round(100 * probability)
-    return "under 1%" if percent < 1 else "over 99%" if percent > 99 else f"{percent}%"
-
-
 def say_measurement(value: float) -> str:
     return str(round(value))
 

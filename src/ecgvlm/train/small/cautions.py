@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
+from ecgvlm.atomic import write_file
 from ecgvlm.judge.cautions import (
     FROM_TWO,
     SWAPS,
@@ -203,9 +203,7 @@ def main() -> None:
 
 
 def _write(path: Path, data: dict, indent: int | None = 1) -> None:
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(data, indent=indent) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_file(path, (json.dumps(data, indent=indent) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +26,7 @@ import torch.nn.functional as F
 from scipy.special import expit
 from torch import nn
 
+from ecgvlm.atomic import beside, write_file
 from ecgvlm.judge.findings import BEAT, FS, NUMBER_NAMES, NUMBERS, SAMPLES, wave_numbers
 from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES
 from ecgvlm.record import LEADS
@@ -376,15 +376,14 @@ def sensitive(p: np.ndarray, target: np.ndarray, thresholds: np.ndarray) -> dict
 
 def export(net: nn.Module, trees: onnx.ModelProto, share: np.ndarray, path: Path) -> None:
     """One graph (leads, beat, numbers) -> logits. share: [labels], of the trees' logits."""
-    tmp = path.with_suffix(".onnx.tmp")
     names = ["leads", "beat", "numbers"]
     inputs = (torch.zeros(2, 12, SAMPLES), torch.zeros(2, 12, BEAT), torch.zeros(2, NUMBERS))
-    torch.onnx.export(
-        net.eval(), inputs, str(tmp), input_names=names, output_names=["logits"],
-        dynamic_axes={name: {0: "batch"} for name in (*names, "logits")}, opset_version=17, dynamo=False,
-    )  # fmt: skip
-    onnx.save(joined(onnx.load(tmp), trees, share), tmp)
-    os.replace(tmp, path)
+    with beside(path) as part:
+        torch.onnx.export(
+            net.eval(), inputs, str(part), input_names=names, output_names=["logits"],
+            dynamic_axes={name: {0: "batch"} for name in (*names, "logits")}, opset_version=17, dynamo=False,
+        )  # fmt: skip
+        onnx.save(joined(onnx.load(part), trees, share), part)
 
 
 def network(pool: Pool, signals: Signals, path: Path, seed: int, epochs: int, rate: float) -> Encoder:
@@ -396,8 +395,8 @@ def network(pool: Pool, signals: Signals, path: Path, seed: int, epochs: int, ra
     started, used = time.monotonic(), time.process_time()
     with path.with_suffix(".csv").open("w", newline="") as file:
         net = train_network(pool, signals, seed, epochs, rate, csv.writer(file))
-    torch.save(net.state_dict(), path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)
+    with beside(path) as part:
+        torch.save(net.state_dict(), part)
     print(f"{path.name}: {time.process_time() - used:.0f} s of a core in {time.monotonic() - started:.0f} s")
     return net.eval()
 
@@ -407,8 +406,8 @@ def grown(pool: Pool, path: Path) -> onnx.ModelProto:
     if not path.exists():
         started = time.process_time()
         model = fit_trees(pool.beat, pool.numbers, pool.target, weights_of(pool), seed=0)
-        onnx.save(model, path.with_suffix(".tmp"))
-        os.replace(path.with_suffix(".tmp"), path)
+        with beside(path) as part:
+            onnx.save(model, part)
         print(f"{path.name}: {time.process_time() - started:.0f} s of a core")
     return onnx.load(path)
 
@@ -467,8 +466,7 @@ def write_card(
         "thresholds": thresholds.round(5).tolist(),
         "sensitivity": sensitivity,
     }
-    path.with_suffix(".tmp").write_text(json.dumps(card, indent=1) + "\n")
-    os.replace(path.with_suffix(".tmp"), path)
+    write_file(path, (json.dumps(card, indent=1) + "\n").encode())
 
 
 def summary(p: np.ndarray, target: np.ndarray, thresholds: np.ndarray) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ecgvlm.atomic import write_file
+from ecgvlm.atomic import beside, write_file
 from ecgvlm.instruct.qa import expand, typos
 from ecgvlm.record import LEADS
 from ecgvlm.words.lexicon import asked, lexicon, split
@@ -263,14 +263,12 @@ class _Exported(nn.Module):
 
 
 def export(net: Net, folder: Path, temperature: float, enough: float) -> None:
-    path = folder / "intents.onnx"
-    tmp = path.with_name(path.name + ".tmp")
-    torch.onnx.export(
-        _Exported(net), (torch.arange(5),), str(tmp),
-        input_names=["buckets"], output_names=["intents", "languages"],
-        dynamic_axes={"buckets": {0: "n"}}, opset_version=17, dynamo=False,
-    )  # fmt: skip
-    tmp.replace(path)
+    with beside(folder / "intents.onnx") as part:
+        torch.onnx.export(
+            _Exported(net), (torch.arange(5),), str(part),
+            input_names=["buckets"], output_names=["intents", "languages"],
+            dynamic_axes={"buckets": {0: "n"}}, opset_version=17, dynamo=False,
+        )  # fmt: skip
     known = {
         "intents": list(intents()), "languages": [*LANGUAGES, OTHER],
         "temperature": round(temperature, 3), "enough": round(enough, 3),

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ecgvlm.atomic import beside
 from ecgvlm.instruct.qa import KINDS, Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import FEATURES, WIDTH, encode
@@ -254,9 +254,8 @@ def optimizers(model: Decoder, muon_lr: float, adam_lr: float) -> list[torch.opt
 
 def save(state: dict, path: Path) -> None:
     """Beside, then renamed: a run that is killed while it writes keeps the checkpoint before."""
-    tmp = path.with_name(path.name + ".tmp")
-    torch.save(state, tmp)
-    os.replace(tmp, path)
+    with beside(path) as part:
+        torch.save(state, part)
 
 
 def train(
@@ -372,26 +371,26 @@ class _Exported(nn.Module):
 def export(model: Decoder, path: Path) -> None:
     """Writes the decoder as ONNX: features, words, past -> logits of the token after each word, present."""
     config = model.config
-    tmp = path.with_name(path.name + ".tmp")
     sizes = (config.layers, 2, config.heads, 3, config.dim // config.heads)
     example = (torch.ones(4, WIDTH, dtype=torch.long), torch.ones(5, dtype=torch.long), torch.zeros(sizes))
-    torch.onnx.export(
-        _Exported(model.eval()),
-        example,
-        str(tmp),
-        input_names=["features", "words", "past"],
-        output_names=["logits", "present"],
-        dynamic_axes={
-            "features": {0: "e"},
-            "words": {0: "t"},
-            "past": {3: "p"},
-            "logits": {0: "t"},
-            "present": {3: "n"},
-        },
-        opset_version=17,
-        dynamo=False,
-    )
-    os.replace(tmp, path)
+    axes = {
+        "features": {0: "e"},
+        "words": {0: "t"},
+        "past": {3: "p"},
+        "logits": {0: "t"},
+        "present": {3: "n"},
+    }
+    with beside(path) as part:
+        torch.onnx.export(
+            _Exported(model.eval()),
+            example,
+            str(part),
+            input_names=["features", "words", "past"],
+            output_names=["logits", "present"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )
 
 
 def load(folder: Path) -> Decoder:

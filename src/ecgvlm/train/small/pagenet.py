@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ecgvlm.atomic import beside
 from ecgvlm.digitize.pagenet import CLASSES, NOTES, PULSE, PX_PER_MM
 from ecgvlm.paper.truth import Rendering
 from ecgvlm.record import LEADS
@@ -101,18 +101,17 @@ class _Exported(nn.Module):
 
 def export(net: PageNet, path: Path) -> None:
     """Write the net as ONNX: `page` [1, 3, H, W] in 0..1 -> `trace`, `names` probabilities."""
-    tmp = path.with_suffix(".onnx.tmp")
-    torch.onnx.export(
-        _Exported(net.eval()).to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
-        (torch.zeros(1, 3, 320, 320),),
-        str(tmp),
-        input_names=["page"],
-        output_names=["trace", "names"],
-        dynamic_axes={"page": {2: "h", 3: "w"}, "trace": {2: "h", 3: "w"}, "names": {2: "h4", 3: "w4"}},
-        opset_version=17,
-        dynamo=False,
-    )
-    os.replace(tmp, path)
+    with beside(path) as part:
+        torch.onnx.export(
+            _Exported(net.eval()).to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+            (torch.zeros(1, 3, 320, 320),),
+            str(part),
+            input_names=["page"],
+            output_names=["trace", "names"],
+            dynamic_axes={"page": {2: "h", 3: "w"}, "trace": {2: "h", 3: "w"}, "names": {2: "h4", 3: "w4"}},
+            opset_version=17,
+            dynamo=False,
+        )
 
 
 def load_exported(net: PageNet, path: Path) -> None:
@@ -395,8 +394,8 @@ def main() -> None:
                     "step": step,
                     "spent": minutes,
                 }
-                torch.save(state, checkpoint.with_suffix(".tmp"))
-                os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+                with beside(checkpoint) as part:
+                    torch.save(state, part)
                 export(net, args.out / "pagenet.float.onnx")
                 last = time.monotonic()
             if done >= 1:

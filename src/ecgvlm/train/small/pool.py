@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import inspect
-import os
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from ecgvlm import measure as measuring
+from ecgvlm.atomic import beside
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import Entry, find_records, load_records, read_table
@@ -167,9 +167,8 @@ def make_shards(jobs: list[Job], out: Path) -> None:
                 known = "" if of_fold else ";".join(sorted(record.labels or ()))
                 rows.append((full, job.entry.key, of_fold, job.kind, known))
         leads, name, fold, kind, labels = (np.array(column) for column in zip(*rows))
-        part = path.with_suffix(".tmp.npz")
-        np.savez_compressed(part, leads=leads, name=name, fold=fold, kind=kind, labels=labels)
-        os.replace(part, path)
+        with beside(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, leads=leads, name=name, fold=fold, kind=kind, labels=labels)
         print(f"{path}: {len(rows)} of {min(_SHARD, len(jobs) - first)}", flush=True)
 
 
@@ -279,10 +278,8 @@ def _measured(shard: Path) -> dict[str, np.ndarray]:
         column["leads"] = np.array([strips(row[:, :: int(STORED_FS / FS)]) for row in leads], np.float16)
         column["beat"] = np.array([m.median_beat for m in found], np.float16)
         column["numbers"] = np.array([numbers(m) for m in found])
-        part = path.with_suffix(".tmp")
-        with part.open("wb") as file:
+        with beside(path) as part, part.open("wb") as file:
             np.savez(file, **column)
-        os.replace(part, path)
     with np.load(path) as kept:
         return dict(kept)
 

@@ -11,7 +11,6 @@ not depend on the machine. The floats of the net that ships: training/pagenet.fl
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from ecgvlm.atomic import beside
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.digitize.rectify import rectify
 
@@ -82,9 +82,8 @@ def quantize(source: Path, pages: Sequence[np.ndarray], out: Path) -> None:
         net = onnx.load(coarse)
     _take_bytes(net)
     onnx.checker.check_model(net)
-    part = out.with_suffix(".onnx.tmp")
-    onnx.save(net, part)
-    os.replace(part, out)
+    with beside(out) as part:
+        onnx.save(net, part)
 
 
 class _Feed(CalibrationDataReader):
