@@ -19,6 +19,7 @@ import tempfile
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -46,9 +47,9 @@ class TimedReader(Reader):
         super().__init__(threads=1)
         self.log = folder / str(os.getpid())
 
-    def read(self, source, question=None, name=None) -> Answer:
+    def read(self, source, question=None, name=None, sensitivity=None, criteria="definitions") -> Answer:
         before = time.process_time()
-        answer = super().read(source, question, name)
+        answer = super().read(source, question, name, sensitivity, criteria)
         with self.log.open("a") as file:
             file.write(f"{time.process_time() - before}\n")
         return answer
@@ -126,7 +127,7 @@ def main() -> None:
         for i in range(args.pages):
             example = EXAMPLES[i % len(EXAMPLES)]
             shutil.copy(example, folder / "pages" / f"{i:06d}{example.suffix}")
-        results = {f"{n} workers": reading(folder, args.pages, n) for n in (1, 2)}
+        results: dict[str, Any] = {f"{n} workers": reading(folder, args.pages, n) for n in (1, 2)}
         one, two = results["1 workers"], results["2 workers"]
         results["ratio"] = round(two["pages_per_second"] / one["pages_per_second"], 2)
         tiny = folder / "tiny.parquet"

@@ -34,7 +34,7 @@ from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.judge.consistency import contradictions
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import Person
-from ecgvlm.judge.findings import FS, FindingsModel
+from ecgvlm.judge.findings import ENCODER_FS, FindingsModel
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS, Record
 from ecgvlm.simulate import CONDITIONS, random_simulation, simulate
@@ -58,7 +58,7 @@ RATES_AGREE, PR_AGREE = 2.0, 20.0  # bpm, ms within which two leads must agree
 
 def judge(record: Record, model: FindingsModel) -> tuple[Evidence, Measurements]:
     measured = measure(record.signal, record.fs)
-    leads = resample_poly(record.signal, 1, round(record.fs / FS), axis=1).astype(np.float32)
+    leads = resample_poly(record.signal, 1, round(record.fs / ENCODER_FS), axis=1).astype(np.float32)
     return model.judge(leads, measured, person=Person(record.age, record.sex)), measured
 
 
@@ -136,14 +136,14 @@ def real(model: FindingsModel, folder: Path, count: int) -> tuple[dict, Counter,
     rng = Random(0)
     rng.shuffle(records)
     # Slow, fast and long ones first, else there would be few.
-    records.sort(key=lambda record: not record.labels & {"SB", "ST", "1dAVb"})
+    records.sort(key=lambda record: not (record.labels or frozenset()) & {"SB", "ST", "1dAVb"})
     chosen = records[: count // 2] + records[-(count - count // 2) :]
     truth: dict[str, list[tuple[bool, bool]]] = {"SB": [], "ST": [], "1dAVb": []}
     odd: Counter = Counter()
     for record in chosen:
         evidence, measured = judge(record, model)
         odd.update(checked(evidence, measured))
-        if not record.labels & SINUS:
+        if not (record.labels or frozenset()) & SINUS:
             continue
         rate, pr = independent(record)
         if rate is not None:

@@ -177,7 +177,7 @@ def ask(reader: Reader, label: str, k: int, records: Sequence[Record]) -> Case |
 
 def figures(cases: Sequence[Case]) -> dict:
     """Shares of the cases whose probability falls by `DROP`, evidence or as much elsewhere erased."""
-    both = [c for c in cases if c.elsewhere is not None]
+    both = [(c, c.elsewhere) for c in cases if c.elsewhere is not None]
     alone = [c for c in cases if c.elsewhere is None]
 
     def share(falls: Sequence[bool]) -> float | None:
@@ -195,13 +195,11 @@ def figures(cases: Sequence[Case]) -> dict:
         "refused": sum(c.refused for c in cases),
         "with elsewhere": {
             "n": len(both),
-            "fall": share([c.refused or c.drop >= DROP for c in both]),
-            "fall elsewhere": share([c.elsewhere_refused or c.elsewhere >= DROP for c in both]),
-            "refused elsewhere": sum(c.elsewhere_refused for c in both),
-            "median drop": round(float(np.median([c.drop for c in both])), 3) if both else None,
-            "median drop elsewhere": round(float(np.median([c.elsewhere for c in both])), 3)
-            if both
-            else None,
+            "fall": share([c.refused or c.drop >= DROP for c, _ in both]),
+            "fall elsewhere": share([c.elsewhere_refused or drop >= DROP for c, drop in both]),
+            "refused elsewhere": sum(c.elsewhere_refused for c, _ in both),
+            "median drop": round(float(np.median([c.drop for c, _ in both])), 3) if both else None,
+            "median drop elsewhere": round(float(np.median([drop for _, drop in both])), 3) if both else None,
         },
         "no elsewhere": {"n": len(alone), "fall": share([c.refused or c.drop >= DROP for c in alone])},
     }

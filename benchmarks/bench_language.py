@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 
 from ecgvlm.files.datasets import load_ptbxl
-from ecgvlm.instruct.qa import KINDS, QA, Asker
+from ecgvlm.instruct.qa import QA, QUESTION_KINDS, Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
@@ -50,7 +50,7 @@ def by_kind(
     asker = Asker(rng, unseen)
     exact: dict[str, list[bool]] = {}
     numbers, premises, refusals = [], [], []
-    for kind in KINDS:
+    for kind in QUESTION_KINDS:
         for _ in range(each):
             evidence = sample(rng, label_sets)
             qa = asker.ask(evidence, kind)
@@ -79,7 +79,9 @@ def by_kind(
 def agreement(language: Language, label_sets: list[frozenset[str]], pages: int) -> dict:
     """Findings stated against the evidence's, in the forms that users and ECGBench ask for, by label."""
     rng = Random("agreement")
-    code15, verdicts, plain, ordered, injected = [], [], [], [], []
+    code15: list[bool] = []
+    ordered: list[bool] = []
+    verdicts, plain, injected = [], [], []
     for _ in range(pages):
         evidence = sample(rng, label_sets)
         listed = list(CLOSED_LISTS["code15"].items())
@@ -152,7 +154,8 @@ def main() -> None:
     parser.add_argument("--misses", type=Path, help="write every wrong answer there, to read")
     args = parser.parse_args()
     label_sets = [record.labels or frozenset() for record in load_ptbxl(args.records, [7])]
-    language, misses = Language(args.model), []
+    language = Language(args.model)
+    misses: list[dict] = []
     result = {
         "model_mb": round((args.model / "language.onnx").stat().st_size / 1e6, 2),
         "speed": speed(language, label_sets),

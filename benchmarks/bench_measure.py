@@ -57,7 +57,8 @@ class Method:
 def printed(record: Record, name: str, seed: int) -> np.ndarray:
     """[12, n] mV: what digitising a page of this layout gives back at best; NaN where nothing is printed."""
     rng = np.random.default_rng(seed)
-    leads = np.full(record.signal.shape, np.nan)
+    samples = record.signal.shape[1]
+    leads = np.full((12, samples), np.nan)
     for strip in sorted(layout(name).strips(record.seconds), key=lambda strip: not strip.rhythm):
         row, part = (
             LEADS.index(strip.lead),
@@ -66,7 +67,8 @@ def printed(record: Record, name: str, seed: int) -> np.ndarray:
         leads[row, part] = record.signal[row, part] + rng.normal(0, 0.3)
     leads += rng.normal(0, 0.02, leads.shape)
     width = round(0.02 * record.fs)
-    for start in rng.integers(0, leads.shape[1] - width, round(0.05 * leads.shape[1] / width)):
+    pieces = round(0.05 * samples / width)
+    for start in rng.integers(0, samples - width, pieces).tolist():
         leads[rng.random(12) < 0.5, start : start + width] = np.nan
     return leads
 
@@ -148,7 +150,9 @@ def simulated(method: Method, name: str, each: int) -> dict[str, float | int | N
     """Beats and intervals of simulated hearts against their truth."""
     hits = wanted = found_beats = 0
     errors: dict[str, list[float]] = {key: [] for key in ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "axis_deg")}
-    with_p, without_p, seconds = [], [], 0.0
+    with_p: list[float] = []
+    without_p: list[float] = []
+    seconds = 0.0
     for i, condition in enumerate(CONDITIONS):
         rng = np.random.default_rng(i)
         for k in range(each):

@@ -27,6 +27,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -117,9 +118,13 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
         return one_of(answers.finding(evidence, label), word, word.capitalize(), word.upper())
     if kind == "pick":
         word = "yes" if label in evidence.findings else "no"
-        return lambda said: re.match(r"\w+", said.lower())[0] == word
+        return lambda said: re.findall(r"\w+", said.lower())[:1] == [word]
     right = (answers.finding(evidence, label), answers.unchanged(evidence))
     return lambda said: said.startswith(right)  # what it rests on may follow
+
+
+def same_parts(right: object, said: str) -> bool:
+    return parts(said) == right
 
 
 def questions(evidence: Evidence, rng: Random) -> Iterator[Asked]:
@@ -138,7 +143,7 @@ def questions(evidence: Evidence, rng: Random) -> Iterator[Asked]:
                         rng.shuffle(options)
                     right = parts(answers.close(evidence, options, "; "))
                     text = text.replace("\0", ", ".join(option for _, option in options))
-                    yield Asked(kind, form, text, lambda said, right=right: parts(said) == right)
+                    yield Asked(kind, form, text, partial(same_parts, right))
                 else:
                     yield Asked(kind, form, text, same)
     for kind, lines in data["adversarial"].items():
@@ -213,8 +218,10 @@ def main() -> None:
     gold = load_gold(args.runs / "set" / "code15-test.json")
     pages: list[list[dict]] = []
     for item in rng.sample(gold, len(gold)):
+        picture = item.image_bytes()
+        assert picture is not None
         try:
-            evidence = reader.look(item.image_bytes()).evidence
+            evidence = reader.look(picture).evidence
         except EcgError:
             continue
         pages.append(ask_all(reader.words, evidence, rng))

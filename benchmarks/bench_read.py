@@ -40,8 +40,7 @@ from ecgvlm.digitize.grid import STEP, TILE, find_grid
 from ecgvlm.digitize.layout import find_layout
 from ecgvlm.digitize.rectify import rectify
 from ecgvlm.files.image import load_image, write_image
-from ecgvlm.judge.findings import FS as FINDINGS_FS
-from ecgvlm.judge.findings import FindingsModel, numbers, strips
+from ecgvlm.judge.findings import ENCODER_FS, FindingsModel, numbers, strips
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.print import print_page
@@ -166,7 +165,7 @@ class Floors:
         data = np.frombuffer(file.read_bytes(), np.uint8)
         tiles = np.prod([max(1, (side - TILE) // STEP + 1) for side in image.shape[:2]])
         leads = page.leads(FS)
-        seen = (strips(page.leads(FINDINGS_FS))[None], measured.median_beat[None], numbers(measured)[None])
+        seen = (strips(page.leads(ENCODER_FS))[None], measured.median_beat[None], numbers(measured)[None])
         weights = fastest(lambda: self._weights.copy(), 3) / 2  # a copy reads and writes
         return {
             "decode image": fastest(lambda: cv2.imdecode(data, cv2.IMREAD_COLOR), 3),

@@ -51,7 +51,8 @@ def write_rows(path: Path) -> None:
     cv2.imwrite(str(path.parent / "page.png"), np.full((420, 840, 3), 255, np.uint8))
     for k in range(100):
         link = path.parent / f"p{k}"
-        link.exists() or link.symlink_to(path.parent, target_is_directory=True)
+        if not link.exists():
+            link.symlink_to(path.parent, target_is_directory=True)
     with path.open("w") as file:
         file.write("[")
         for k in range(ROWS):
@@ -95,7 +96,7 @@ def main() -> None:
         num_workers=arguments.workers, collate_fn=Collate(), worker_init_fn=_one_thread,
         multiprocessing_context="spawn",
     )  # fmt: skip
-    peak = groups = 0
+    peak, groups = 0.0, 0
     for groups, _ in enumerate(loader, 1):
         if groups % 100 == 0:
             peak = max(peak, memory())

@@ -20,6 +20,7 @@ import argparse
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -28,8 +29,7 @@ from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import load_image
-from ecgvlm.judge.findings import FS as JUDGE_FS
-from ecgvlm.judge.findings import FindingsModel
+from ecgvlm.judge.findings import ENCODER_FS, FindingsModel
 
 HERE = Path(__file__).parent
 GOAL = 0.95
@@ -55,7 +55,8 @@ def ranked(said: dict[str, tuple[float, float]], files: list[str], group: str) -
     pages = [(file, kind in kinds) for file in files if (kind := file.split("_")[0]) in (*kinds, "Normal")]
     y = np.array([ill for _, ill in pages])
     p = np.array([said.get(file, (0.5, 0.5)) for file, _ in pages])
-    rng, out = np.random.default_rng(0), {"pages": int(y.sum()), "normal": int((~y).sum())}
+    rng = np.random.default_rng(0)
+    out: dict[str, Any] = {"pages": int(y.sum()), "normal": int((~y).sum())}
     for k, name in enumerate(("MI", "not NORM")):
         drawn = [
             roc_auc_score(y[i], p[i, k])
@@ -83,14 +84,14 @@ def main() -> None:
         files = [files[i * len(files) // args.pages] for i in range(args.pages)]
     digitizer = Digitizer(threads=1)
     findings, said = FindingsModel(threads=1), dict[str, tuple[float, float]]()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for file in files:
         printed, wanted = rates[file]
         row = {"file": file, "printed_bpm": printed, "reference_bpm": wanted, "ours_bpm": None}
         try:
             page = digitizer(load_image(args.scans / file))
             measured = page.measurements
-            judged = findings.probabilities(page.leads(JUDGE_FS), measured)
+            judged = findings.probabilities(page.leads(ENCODER_FS), measured)
         except EcgError as error:
             row["error"] = f"{error.code}: {error.message}"
         else:

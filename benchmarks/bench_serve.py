@@ -248,7 +248,7 @@ def smolvlm():
     class SmolVlm(Reader):
         seen: Answer | None = None
 
-        def read(self, source, question=None, name=None, sensitivity=None):
+        def read(self, source, question=None, name=None, sensitivity=None, criteria="definitions"):
             image = source if isinstance(source, np.ndarray) else load_image(source)
             if self.seen is None:  # page, measurements and evidence that an answer must have
                 self.seen = super().read(image, question, name, sensitivity)

@@ -64,7 +64,9 @@ def evidence_of(items: list[Row]) -> list[tuple[Row, Evidence]]:
     return found
 
 
-def ask_all(language: Any, seen: list[tuple[Row, Evidence]], reworded: int) -> dict[str, Any]:
+def ask_all(
+    language: Any, seen: list[tuple[Row, Evidence]], reworded: int
+) -> tuple[Predictions, dict[str, float]]:
     """Answers to the task's own question, and how far answers agree over paraphrases on the first pages."""
     answers, took = {}, []
     for item, evidence in seen:
@@ -82,8 +84,7 @@ def ask_all(language: Any, seen: list[tuple[Row, Evidence]], reworded: int) -> d
         begun = time.perf_counter()
         language.answer(evidence, Asker(Random(0)).template("ask", "report"))
         reports.append(1000 * (time.perf_counter() - begun))
-    return {
-        "answers": Predictions(answers, 0, 0),
+    return Predictions(answers, 0, 0), {
         "same_over_paraphrases": round(sum(same) / len(same), 4),
         "ms_an_answer": round(statistics.median(took), 1),
         "ms_a_report": round(statistics.median(reports), 1),
@@ -107,23 +108,21 @@ def main() -> None:
         build_task(task, args.records, Path(folder), ("scan",), folds=args.folds, limit=args.limit)
         items = load_gold(Path(folder) / f"{task.name}.json")
         seen = evidence_of(items)
-    said = {}
+    said: dict[str, Predictions] = {}
     for name, language in (
         ("shipped", Reader(threads=1).words),
         ("smollm2", SmolLM2Language(args.model)),
     ):
-        said[name] = ask_all(language, seen, args.reworded)
-        answers = said[name].pop("answers")
-        judged = score(task, items, answers, "strict")
+        said[name], figures = ask_all(language, seen, args.reworded)
+        judged = score(task, items, said[name], "strict")
         result[name] = {
             "f1": judged.figures["f1"],
             "f1_95": judged.ci95["f1"],
             "hl": judged.figures["hl"],
             "unparsed": judged.unparsed,
             "n": judged.n,
-            **said[name],
+            **figures,
         }
-        said[name] = answers
         print(name, result[name], flush=True)
     differences = compare(task, items, said["smollm2"], said["shipped"], "strict")
     result["smollm2 minus shipped"] = {d.figure: [d.value, d.low, d.high, d.p] for d in differences}

@@ -34,9 +34,10 @@ from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train.finetune import Run, load
-from ecgvlm.train.recipe import Recipe
+from ecgvlm.train.pages import RowPages
+from ecgvlm.train.recipe import Data, Loop, Recipe, RowSource
 
-KINDS = ("close", "finding", "verdict", "measurement", "close", "report")
+CHUNKS = ("close", "finding", "verdict", "measurement", "close", "report")
 
 
 def write_rows(folder: Path, pages: int, questions: int) -> Path:
@@ -48,7 +49,7 @@ def write_rows(folder: Path, pages: int, questions: int) -> Path:
         write_image(folder / f"{k}.png", render(record, page_style("classic"), k).image)
         asker, evidence = Asker(rng), sample(rng)
         for j in range(questions):
-            qa = asker.ask(evidence, KINDS[j % len(KINDS)] if j % len(KINDS) in (0, 1, 5) else None)
+            qa = asker.ask(evidence, CHUNKS[j % len(CHUNKS)] if j % len(CHUNKS) in (0, 1, 5) else None)
             turns = [{"from": "human", "value": qa.question}, {"from": "gpt", "value": qa.answer}]
             rows.append({"id": f"{k}-{j}", "image": f"{k}.png", "conversations": turns})
     path = folder / "rows.json"
@@ -79,8 +80,8 @@ def write_model(folder: Path) -> None:
         image_token_id=old.image_token_id,
         scale_factor=4,
         tie_word_embeddings=True,
-        pad_token_id=text.pad_token_id,
     )
+    config.pad_token_id = text.pad_token_id
     transformers.Idefics3ForConditionalGeneration(config).save_pretrained(folder)
     processor.image_seq_len = 64
     processor.image_processor.max_image_size = {"longest_edge": 512}
@@ -92,6 +93,7 @@ class PlainRows(torch.utils.data.Dataset):
     """The same rows in the same order, one by one, for Trainer: its collator reads and prepares them."""
 
     def __init__(self, run: Run, steps: int):
+        assert isinstance(run.train, RowPages)
         order = run.train.order(0, run.recipe.loop.batch)[:steps]
         self.rows = [row for batch in order for group in batch for row in run.train.rows.group(group)]
         self.per_step = len(self.rows) // steps
@@ -216,14 +218,8 @@ def main() -> None:
         recipe = Recipe(
             base=base,
             out=folder / "run",
-            data={"train": str(rows), "questions": questions, "workers": 1},
-            loop={
-                "steps": args.steps,
-                "batch": pages,
-                "micro_batch": pages,
-                "precision": "fp32",
-                "threads": 1,
-            },
+            data=Data(train=RowSource(source=str(rows)), questions=questions, workers=1),
+            loop=Loop(steps=args.steps, batch=pages, micro_batch=pages, precision="fp32", threads=1),
         )
         ours, plain = [], []
         for _ in range(args.rounds):

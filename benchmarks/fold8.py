@@ -19,9 +19,11 @@ import hashlib
 import json
 import pickle
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 
 import ecgvlm
 from ecgvlm.bench.backends import make_backend
@@ -29,54 +31,44 @@ from ecgvlm.bench.backends.base import Ask, Backend, Reply, Setup
 from ecgvlm.bench.backends.ours import Ecgvlm
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.controls import control_images
-from ecgvlm.bench.facts import RHYTHMS, ReportFacts, extract_facts, judge_reports
+from ecgvlm.bench.facts import STATED_RHYTHMS, ReportFacts, extract_facts, judge_reports
 from ecgvlm.bench.gold import Predictions, load_gold, load_predictions
 from ecgvlm.bench.report import GROUPS, by_group
 from ecgvlm.bench.retries import RequestLimits
 from ecgvlm.bench.runner import run_task, write_text
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
+from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence, settle
-from ecgvlm.judge.findings import FS, FindingsModel
 from ecgvlm.labels import LABELS, SIGNS
-from ecgvlm.measure import Measurements, measure
+from ecgvlm.measure import Measurements
 from ecgvlm.reader import Reader
 from ecgvlm.record import Record
 from ecgvlm.train.export import quantize
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS
 
+# Weights that say nothing about how a page is digitised.
+OF_WORDS = ("language", "intents", "encoder")
 TASKS = ("code15-test", "ptb-test", "ptb-test-report")
 RESULTS = Path(__file__).parent / "results" / "fold8"
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """What is kept of a page that several systems and tasks ask about."""
+class OnceDigitizer:
+    """Digitises each picture once, however many systems and questions follow; pages (without their pictures)
+    are kept in a file, until the code or the nets that made them are others.
+    """
 
-    evidence: Evidence
-    measurements: Measurements
-
-
-class OnceReader(Reader):
-    """A reader that looks at each picture once, however many questions follow; looks are kept in a file."""
-
-    def __init__(self, kept: Path, model: Path | None = None):
-        super().__init__(threads=2, model=model)
-        data = Path(ecgvlm.__file__).parent
-        code = b"".join(
-            path.read_bytes()
-            for path in sorted(
-                [*data.glob("digitize/*.py"), *data.glob("data/*.onnx"), *data.glob("data/*.json")]
-            )
-            if path.stem not in ("language", "tokenizer")
-        )
+    def __init__(self, kept: Path):
+        package = Path(ecgvlm.__file__).parent
+        made_by = [package / "measure.py", *package.glob("digitize/*.py"), *package.glob("data/*.onnx")]
+        code = b"".join(path.read_bytes() for path in sorted(made_by) if path.stem not in OF_WORDS)
         self._version = hashlib.sha256(code).hexdigest()
-        self._kept = kept
-        self._known: dict[tuple[str, str], _Looked | EcgError] = {}
+        self._digitizer, self._kept = Digitizer(threads=2), kept
+        self._known: dict[str, Page | EcgError] = {}
         if kept.exists():  # our own file of this folder
             version, known = pickle.loads(kept.read_bytes())
             self._known = known if version == self._version else {}
@@ -84,12 +76,12 @@ class OnceReader(Reader):
     def keep(self) -> None:
         self._kept.write_bytes(pickle.dumps((self._version, self._known)))
 
-    def look(self, source, name=None, sensitivity=None, criteria="definitions"):
-        key = hashlib.sha256(source).hexdigest(), criteria
+    def __call__(self, image: np.ndarray) -> Page:
+        key = hashlib.sha256(image.tobytes()).hexdigest()
         if key not in self._known:
             try:
-                seen = super().look(source, name, sensitivity, criteria)
-                self._known[key] = _Looked(seen.evidence, seen.page.measurements)
+                page = self._digitizer(image)
+                self._known[key] = replace(page, image=np.zeros((0, 0, 3), np.uint8))
             except EcgError as error:
                 self._known[key] = EcgError(error.code, error.message)
         found = self._known[key]
@@ -124,18 +116,20 @@ def rules(m: Measurements) -> dict[str, bool]:
 class Rules:
     """The first digitises and measures with ours; rules judge and a template answers."""
 
-    name, parameters = "rules", {}
+    name = "rules"
 
-    def __init__(self, task: Task, reader: OnceReader):
+    def __init__(self, task: Task, reader: Reader):
+        self.parameters: dict[str, Any] = {}
         self.model = "measurements and textbook limits"
         self._reader = reader
 
     def ask(self, ask: Ask) -> Reply:
+        assert ask.image is not None
         try:
             looked = self._reader.look(ask.image, criteria="code15")
         except EcgError as error:
             return Reply(f"Not readable: {error.message}")
-        held = rules(looked.measurements)
+        held = rules(looked.page.measurements)
         thresholds = dict.fromkeys(LABELS, 0.5)
         said = settle({label: 0.9 if held[label] else 0.1 for label in LABELS}, thresholds)
         return Reply(_code15(replace(looked.evidence, probabilities=said, thresholds=thresholds)))
@@ -147,29 +141,18 @@ def _code15(evidence: Evidence) -> str:
     return answers.close(evidence, options, "; ")
 
 
-def of_signal(record: Record, findings: FindingsModel, criteria: str = "ptbxl") -> Evidence:
-    """What the record itself tells, never printed."""
-    step = record.fs / FS
-    if step != round(step):
-        raise ValueError(f"{record.source}: {record.fs} Hz is no multiple of {FS} Hz")
-    leads, measurements = record.signal[:, :: round(step)], measure(record.signal, record.fs)
-    return findings.judge(leads, measurements, criteria)
-
-
 class Signal(Ecgvlm):
     """Our encoder and decoder on the record itself; the picture is only asked which record it shows."""
 
     name = "original signal"
 
-    def __init__(self, task: Task, reader: OnceReader, records: dict[str, Record]):
-        super().__init__(Setup(task), SimpleNamespace(judge=reader.judge, words=reader.words))
+    def __init__(self, task: Task, reader: Reader, records: dict[str, Record]):
+        super().__init__(Setup(task), reader)
         self._records = records
 
     def ask(self, ask: Ask) -> Reply:
         record = self._records[_record_of(ask.id)]
-        evidence = replace(of_signal(record, self._reader.judge, self._criteria), layout="12x1")
-        self._reader.look = lambda image, criteria: SimpleNamespace(evidence=evidence)
-        return super().ask(ask)
+        return self.reply(self._reader.look(record, criteria=self._criteria).evidence, ask.prompt)
 
 
 def _in_8_bits(folder: Path) -> Path:
@@ -190,13 +173,13 @@ def _record_of(item: str) -> str:
 def known_facts(record: Record, reader: Reader) -> ReportFacts:
     """What is known of a record beside its report: its labels, and what is measured on the signal itself."""
     assert record.labels is not None
-    evidence = of_signal(record, reader.judge)
+    evidence = reader.look(record, criteria="ptbxl").evidence
     said = extract_facts(" ".join([answers.axis(evidence), *answers.signs(evidence, SIGNS)]))
     labels = {*record.labels, "ABNORMAL" if "NORM" not in record.labels else "NORM"}
     values = {name: value for name, value in evidence.measurements.items() if value is not None}
     return ReportFacts(
-        asserted=said.asserted | (labels - set(RHYTHMS)),
-        rhythms=frozenset(labels & set(RHYTHMS)),
+        asserted=said.asserted | (labels - set(STATED_RHYTHMS)),
+        rhythms=frozenset(labels & set(STATED_RHYTHMS)),
         values=values,
     )
 
@@ -252,10 +235,11 @@ def main() -> None:
     for name in TASKS:
         task, folder = load_task(name), args.runs / "set"
         if not (folder / f"{name}.json").exists():
-            rows = build_task(task, args.records, folder, folds=[8], limit=args.limit, licence="CC BY 4.0")
-            print(f"{name}: {rows} pages", flush=True)
+            count = build_task(task, args.records, folder, folds=[8], limit=args.limit, licence="CC BY 4.0")
+            print(f"{name}: {count} pages", flush=True)
         golds[name] = load_gold(folder / f"{name}.json")
-    reader = OnceReader(args.runs / "looks.pickle")
+    digitizer = OnceDigitizer(args.runs / "pages.pickle")
+    reader = Reader(digitizer, threads=2)
     records = {str(record.meta["ecg_id"]): record for record in load_ptbxl(args.records, folds=[8])}
     known = {name: known_facts(record, reader) for name, record in records.items()}
     scores: dict[str, dict] = {}
@@ -271,7 +255,7 @@ def main() -> None:
                 for m in ("empty", "norm", "random")
             ]
             systems += [("rules", Rules(task, reader), "none")]
-            small = OnceReader(args.runs / "looks8.pickle", _in_8_bits(args.runs / "int8"))
+            small = Reader(digitizer, threads=2, model=_in_8_bits(args.runs / "int8"))
             systems += [("ecgvlm int8", Ecgvlm(Setup(task), small), "none")]
         if name != "ptb-test-report":
             systems += [("original signal", Signal(task, reader, records), "none")]
@@ -283,7 +267,7 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)  # the answers of another version
             done = run_task(task, rows, backend, folder, RequestLimits(workers=1), shown, None, control)
             scores.setdefault(name, {})[system] = _scores(task, rows, folder, known)
-            reader.keep()
+            digitizer.keep()
             if (name, system) == ("code15-test", "ecgvlm"):
                 groups = subgroups(task, rows, load_predictions(folder / "predictions.jsonl"))
                 write_text(RESULTS / "subgroups.json", json.dumps(groups, indent=1, allow_nan=False) + "\n")

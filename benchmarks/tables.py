@@ -10,6 +10,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -329,7 +330,7 @@ def stages() -> str:
     return table(["stage", "CPU (ms)", "floor (ms)", "the floor is"], rows)
 
 
-FIGURES = {
+FIGURES: dict[str, Callable[[], str]] = {
     "elsewhere": elsewhere,
     "reports": reports,
     "stages": stages,

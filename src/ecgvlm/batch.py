@@ -90,7 +90,7 @@ class Progress:
 Picture = tuple[str, bytes | Path | EcgError]
 
 
-class Source(Protocol):
+class Inputs(Protocol):
     """Where inputs lie together. An entry is one input of it."""
 
     def name(self, entry: Any) -> str:
@@ -222,7 +222,7 @@ class Damaged:
 
 
 class Input(NamedTuple):
-    source: Source
+    source: Inputs
     entry: Any
 
     @property
@@ -425,7 +425,7 @@ def _lost(name: str, question: str) -> dict[str, Any]:
 
 
 def _run(
-    units: list[tuple[Source, tuple]], worker: tuple, workers: int, keep: Callable[[pa.Table], None]
+    units: list[tuple[Inputs, tuple]], worker: tuple, workers: int, keep: Callable[[pa.Table], None]
 ) -> None:
     """Reads units on Ray; what comes back is kept. A unit that ends its worker three times stays away."""
     import ray
@@ -451,7 +451,7 @@ def _run(
         raise unreadable("Ray", str(error).strip().splitlines()[-1]) from error
 
 
-def _units(inputs: Sequence[Input], size: int) -> list[tuple[Source, tuple]]:
+def _units(inputs: Sequence[Input], size: int) -> list[tuple[Inputs, tuple]]:
     """Inputs that follow each other in one source, up to `size` of them together."""
     return [
         (source, tuple(item.entry for item in some))

@@ -129,7 +129,7 @@ def in_group(group: str) -> tuple[str, ...]:
 
 RHYTHMS = in_group("rhythm")
 # Superclass -> its kinds.
-KINDS: dict[str, tuple[str, ...]] = {
+CHILDREN: dict[str, tuple[str, ...]] = {
     parent: tuple(code for code, finding in FINDINGS.items() if parent in finding.parents)
     for parent in dict.fromkeys(parent for finding in FINDINGS.values() for parent in finding.parents)
 }

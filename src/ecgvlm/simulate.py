@@ -19,7 +19,7 @@ import numpy as np
 
 from ecgvlm.record import Record
 
-RHYTHMS = (
+SIMULATED_RHYTHMS = (
     "sinus", "af", "flutter", "wenckebach", "mobitz", "av_block_3", "svt", "vt",
     "paced_atrial", "paced_ventricular", "paced_dual",
 )  # fmt: skip
@@ -75,14 +75,14 @@ class Noise:
 class Simulation:
     """What is wrong, or not, with a heart; durations in ms, rates in beats a minute.
 
-    rhythm: one of `RHYTHMS`. rate_bpm: of the ventricles; in second-degree AV block of the atria. atrial_bpm:
-    of the atria in av_block_3 and vt, and of the flutter where its conduction varies. av_ratio: atrial beats
-    per ventricular beat in flutter (0: varies from 2 to 4), atrial beats per dropped beat in wenckebach and
-    mobitz (2: 2:1 block). pr_ms: P onset to QRS onset; the first of each cycle in wenckebach. qt_ms: at this
-    rate; None: a QTc (Fridericia) of 415 ms. axis_deg: frontal axis of the QRS area. arrhythmia: depth of
-    respiratory sinus arrhythmia as fraction of the RR interval. pvc, pac: share of beats that are premature
-    (0.5: bigeminy). conduction: one of `CONDUCTIONS`. st_elevation, q_waves, t_inversion: one of
-    `TERRITORIES`. strain: secondary ST-T changes of LVH.
+    rhythm: one of `SIMULATED_RHYTHMS`. rate_bpm: of the ventricles; in second-degree AV block of the atria.
+    atrial_bpm: of the atria in av_block_3 and vt, and of the flutter where its conduction varies. av_ratio:
+    atrial beats per ventricular beat in flutter (0: varies from 2 to 4), atrial beats per dropped beat in
+    wenckebach and mobitz (2: 2:1 block). pr_ms: P onset to QRS onset; the first of each cycle in wenckebach.
+    qt_ms: at this rate; None: a QTc (Fridericia) of 415 ms. axis_deg: frontal axis of the QRS area.
+    arrhythmia: depth of respiratory sinus arrhythmia as fraction of the RR interval. pvc, pac: share of beats
+    that are premature (0.5: bigeminy). conduction: one of `CONDUCTIONS`. st_elevation, q_waves, t_inversion:
+    one of `TERRITORIES`. strain: secondary ST-T changes of LVH.
     """
 
     rhythm: str = "sinus"
@@ -110,7 +110,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("rhythm", self.rhythm, RHYTHMS),
+            ("rhythm", self.rhythm, SIMULATED_RHYTHMS),
             ("conduction", self.conduction, CONDUCTIONS),
             ("st_elevation", self.st_elevation, (None, *TERRITORIES)),
             ("q_waves", self.q_waves, (None, *TERRITORIES)),

@@ -13,7 +13,7 @@ from ecgvlm.cli import app
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.build import Plan, build
 from ecgvlm.instruct.page_form import fit
-from ecgvlm.instruct.records import KINDS
+from ecgvlm.instruct.records import ROW_KINDS
 from ecgvlm.instruct.rows import load_rows
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import random_simulation, simulate
@@ -61,7 +61,7 @@ def test_json_in_ecginstructs_form(records, tmp_path):
         assert human["value"].startswith("<image>\n")
         assert gpt["from"] == "gpt"
         assert gpt["value"]
-        assert row["metadata"]["subtask"], row["metadata"]["type"] == KINDS[row["metadata"]["kind"]][:2]
+        assert row["metadata"]["subtask"], row["metadata"]["type"] == ROW_KINDS[row["metadata"]["kind"]][:2]
         assert row["metadata"]["page"] == "clean"
         assert row["metadata"]["patient"].startswith("E0000")
     held = {row["id"][:6]: set(row["metadata"]["labels"]) for row in rows}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgvlm.instruct.qa import KINDS, Asker, expand, typos
+from ecgvlm.instruct.qa import QUESTION_KINDS, Asker, expand, typos
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import CODE15, LABELS, NAMES, SIGNS, SUPERCLASSES
@@ -39,7 +39,7 @@ def holding(*labels: str, **changes) -> Evidence:
     return replace(evidence, **changes)
 
 
-@given(seeds, st.sampled_from(KINDS), st.booleans())
+@given(seeds, st.sampled_from(QUESTION_KINDS), st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_every_question_is_filled_in_and_answered(seed, kind, unseen):
     rng = Random(seed)
@@ -143,7 +143,7 @@ def test_every_thing_that_can_be_asked_about_has_names():
 
 def test_seen_and_unseen_wordings_share_nothing():
     seen, unseen = (Asker(Random(0), unseen) for unseen in (False, True))
-    for kind in KINDS:
+    for kind in QUESTION_KINDS:
         table = ("ask", kind) if kind in prompts()["questions"]["ask"] else (kind, "ask")
         lines = prompts()["questions"][table[0]][table[1]]
         assert not set(seen._allowed(lines)) & set(unseen._allowed(lines))
@@ -165,7 +165,7 @@ def test_typos_leave_digits_and_placeholders_alone(text, seed):
 def test_the_same_seed_asks_the_same():
     def ask():
         rng = Random(3)
-        return [Asker(rng).ask(sample(rng), kind) for kind in KINDS]
+        return [Asker(rng).ask(sample(rng), kind) for kind in QUESTION_KINDS]
 
     assert ask() == ask()
 

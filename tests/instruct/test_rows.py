@@ -187,7 +187,7 @@ def test_pictures_of_ones_own(tmp_path):
     one, two = load_rows(tmp_path, skipped=skipped)
     assert one.turns == (("What is the rhythm?", "Atrial fibrillation."),)
     assert one.image == tmp_path / "a.png"
-    assert two.metadata["kind"] in module.KINDS
+    assert two.metadata["kind"] in module.ROW_KINDS
     assert two == list(load_rows(table, skipped=[]))[1]
     assert any(two.turns != list(load_rows(table, skipped=[], seed=seed))[1].turns for seed in (1, 2, 3))
     assert len(skipped) == 2

@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from ecgvlm.instruct.records import KINDS, ask, known_of
+from ecgvlm.instruct.records import ROW_KINDS, ask, known_of
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train.validation import Answered, Truth, figures, truth_of, worth
 
@@ -27,14 +27,14 @@ def rows():
         known = known_of(replace(record, labels=frozenset(labels)))
         held = frozenset(known.evidence.findings) - known.open
         for draw in range(4):
-            for qa in ask(known, Random(f"{seed} {draw}"), len(KINDS)):
+            for qa in ask(known, Random(f"{seed} {draw}"), len(ROW_KINDS)):
                 found.append(Answered(qa.question, qa.answer, qa.answer, Truth(qa.kind, held, known.open)))
     return found
 
 
 def test_perfect_answers_are_worth_1_in_every_kind(rows):
     means = figures(rows)
-    assert set(means) == {"all", *KINDS}
+    assert set(means) == {"all", *ROW_KINDS}
     assert means == dict.fromkeys(means, 1.0)
     unnamed = [replace(row, truth=Truth()) for row in rows]
     assert figures(unnamed)["all"] == 1.0

@@ -25,7 +25,7 @@ from ecgvlm.bench.mentions import find_mentions, normalise
 from ecgvlm.bench.parsers import final_answer
 from ecgvlm.instruct.row import Row
 
-RHYTHMS = ("SR", "SB", "ST", "SARRH", "AF", "AFLT", "PACE", "SVT", "VT")
+STATED_RHYTHMS = ("SR", "SB", "ST", "SARRH", "AF", "AFLT", "PACE", "SVT", "VT")
 # Rhythms that may hold together: a sinus bradycardia is a sinus rhythm.
 _SINUS = frozenset({"SR", "SB", "ST", "SARRH"})
 # name: (words, absolute tolerance, relative tolerance). Rate in bpm, intervals in ms, axis in degrees.
@@ -98,7 +98,9 @@ def extract_facts(text: str) -> ReportFacts:
     said = {m.code for m in mentions if m.asserted and not m.weak}
     said |= {"SR" for m in mentions if m.asserted and m.weak}
     denied = frozenset(m.code for m in mentions if not m.asserted) - said
-    return ReportFacts(frozenset(said - set(RHYTHMS)), denied, frozenset(said & set(RHYTHMS)), _values(plain))
+    return ReportFacts(
+        frozenset(said - set(STATED_RHYTHMS)), denied, frozenset(said & set(STATED_RHYTHMS)), _values(plain)
+    )
 
 
 def _values(text: str) -> dict[str, float]:

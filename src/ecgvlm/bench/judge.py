@@ -20,11 +20,11 @@ import numpy as np
 import pydantic
 
 from ecgvlm.bench import metrics
+from ecgvlm.bench.answer_log import AnswerLog
 from ecgvlm.bench.backends.base import Failure, api_key, sdk_failure
 from ecgvlm.bench.gold import Predictions
 from ecgvlm.bench.parsers import final_answer
 from ecgvlm.bench.retries import DEFAULT, RequestLimits, with_retries
-from ecgvlm.bench.store import AnswerStore
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.row import Row
@@ -39,7 +39,7 @@ _MEANING = {
 }
 
 
-class Mark(pydantic.BaseModel):
+class Grade(pydantic.BaseModel):
     """A mark of 0 (wrong or missing) to 10 (all right), and why."""
 
     score: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]  # an enumeration: every server's grammar can hold it
@@ -47,8 +47,8 @@ class Mark(pydantic.BaseModel):
 
 
 def marks_model(axes: Sequence[str]) -> type[pydantic.BaseModel]:
-    """The structured output asked for: one `Mark` for each axis."""
-    fields: dict[str, Any] = {axis: (Mark, ...) for axis in axes}
+    """The structured output asked for: one `Grade` for each axis."""
+    fields: dict[str, Any] = {axis: (Grade, ...) for axis in axes}
     return pydantic.create_model("Marks", **fields)
 
 
@@ -129,7 +129,7 @@ def judge_with_model(
     rows = [item for item in gold if item.id in predictions.answers]
     prompts = [judge_prompt(task, item, final_answer(predictions.answers[item.id].text)) for item in rows]
     keys = [hashlib.sha256(json.dumps([model, task.axes, p]).encode()).hexdigest() for p in prompts]
-    store = AnswerStore(out / "judge")
+    store = AnswerLog(out / "judge")
     try:
         kept = [store.get(k) for k in keys]
         todo = [i for i, row in enumerate(kept) if row is None]

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.atomic import write_file
+from ecgvlm.bench.answer_log import AnswerLog, answer_key
 from ecgvlm.bench.backends.base import Ask, Backend, Reply
 from ecgvlm.bench.retries import DEFAULT, Pace, RequestLimits, with_retries
-from ecgvlm.bench.store import AnswerStore, answer_key
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.row import Row
@@ -85,7 +85,7 @@ def run_task(
     """Asks about every row that has no answer yet and writes `predictions.jsonl` (in gold order) to `out`.
 
     whole: rows of the whole set, where items are some of them only; a table then says so. Each answer is kept
-    the moment it comes (`AnswerStore`); a second call asks only for what is missing or failed. A failed row
+    the moment it comes (`AnswerLog`); a second call asks only for what is missing or failed. A failed row
     gets {"id", "error"} in the predictions. Raises UsageError where the budget cannot be kept (no price
     known), and EcgError where every request must fail (wrong key, no such model, no money left) or the first
     ones all fail alike; what was answered until then is kept.
@@ -93,7 +93,7 @@ def run_task(
     if limits.max_cost is not None and price is None:
         raise UsageError(f"no price of {backend.model!r} is known: --price-input and --price-output")
     _write_run(task, items, backend, out, control, whole)
-    asking = _Asking(task, backend, AnswerStore(out), limits, images, _Budget(price, limits.max_cost))
+    asking = _Asking(task, backend, AnswerLog(out), limits, images, _Budget(price, limits.max_cost))
     asking.progress, asking.report = RunProgress(len(items)), report
     try:
         asking.go(items)
@@ -151,7 +151,7 @@ class _Asking:
     report: Callable[[RunProgress], None]
 
     def __init__(
-        self, task: Task, backend: Backend, store: AnswerStore, limits: RequestLimits,
+        self, task: Task, backend: Backend, store: AnswerLog, limits: RequestLimits,
         images: Callable[[Row], bytes | None], budget: _Budget,
     ):  # fmt: skip
         self.task, self.backend, self.store = task, backend, store

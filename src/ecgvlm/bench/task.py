@@ -11,7 +11,7 @@ from typing import Any
 
 from ecgvlm.errors import UsageError
 
-KINDS = ("labels", "choice", "options", "report", "chat")
+SCORINGS = ("labels", "choice", "options", "report", "chat")
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def load_task(name: str) -> Task:
         task = Task(**fields)
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise UsageError(f"task file {name}: {error}") from None
-    if task.kind not in KINDS:
-        raise UsageError(f"task file {name}: kind {task.kind!r} is none of {', '.join(KINDS)}")
+    if task.kind not in SCORINGS:
+        raise UsageError(f"task file {name}: kind {task.kind!r} is none of {', '.join(SCORINGS)}")
     return task
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
 from ecgvlm.instruct.page_form import fit
-from ecgvlm.instruct.records import KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
+from ecgvlm.instruct.records import ROW_KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.row import Row
 from ecgvlm.instruct.rows import PICTURES
 from ecgvlm.instruct.splits import Parts
@@ -42,13 +42,13 @@ _WIDE = ("3x4", "3x4+1R", "3x4+1R", "3x4+3R", "6x2", "6x2+1R")
 class Plan:
     """How records become rows.
 
-    kinds: of `KINDS`. count: questions a page. pages: of `PAGE_KINDS`, each of which every record is
+    kinds: of `ROW_KINDS`. count: questions a page. pages: of `PAGE_KINDS`, each of which every record is
     printed as. layout: None for all in turn. width: of the picture in px. wide: pages exactly half as
     high as wide, as SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither
     stretched). source: of the rows.
     """
 
-    kinds: tuple[str, ...] = tuple(KINDS)
+    kinds: tuple[str, ...] = tuple(ROW_KINDS)
     count: int = 6
     pages: tuple[str, ...] = PAGE_KINDS
     layout: str | None = None
@@ -58,7 +58,7 @@ class Plan:
     source: str = ""
 
     def __post_init__(self) -> None:
-        for what, given, known in (("kind", self.kinds, tuple(KINDS)), ("page", self.pages, PAGE_KINDS)):
+        for what, given, known in (("kind", self.kinds, tuple(ROW_KINDS)), ("page", self.pages, PAGE_KINDS)):
             if unknown := set(given) - set(known):
                 raise UsageError(f"no {what} {min(unknown)!r}; choose from {', '.join(known)}")
         if self.layout is not None:
@@ -243,7 +243,7 @@ def _rows(known: Known, key: str, extra: dict, plan: Plan) -> tuple[Row, ...]:
     labels = sorted(set(known.evidence.findings) - known.open)
     rows = []
     for i, qa in enumerate(ask(known, rng, plan.count, plan.kinds)):
-        subtask, form, _ = KINDS[qa.kind]
+        subtask, form, _ = ROW_KINDS[qa.kind]
         metadata = {"subtask": subtask, "type": form, "kind": qa.kind, **extra}
         metadata |= {"labels": labels, "unknown": sorted(known.open)}
         rows.append(Row(f"{key}-{i}", None, ((qa.question, qa.answer),), metadata, plan.source))

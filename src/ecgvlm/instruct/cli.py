@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ecgvlm.instruct.build import Plan
-from ecgvlm.instruct.records import KINDS
+from ecgvlm.instruct.records import ROW_KINDS
 from ecgvlm.instruct.splits import DEFAULT_PARTS
 from ecgvlm.paper.degrade import PAGE_KINDS
 
@@ -47,7 +47,9 @@ def build(
         str | None,
         typer.Option(help="Parts without a patient in common: train=0.9,valid=0.1", show_default=False),
     ] = None,
-    kinds: Annotated[str, typer.Option(help=f"Kinds of question: {', '.join(KINDS)}.")] = ",".join(KINDS),
+    kinds: Annotated[str, typer.Option(help=f"Kinds of question: {', '.join(ROW_KINDS)}.")] = ",".join(
+        ROW_KINDS
+    ),
     questions: Annotated[int, typer.Option(min=1, help="Questions a page.")] = Plan.count,
     pages: Annotated[str, typer.Option(help="Page kinds, each record as each.")] = ",".join(PAGE_KINDS),
     layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,

@@ -20,7 +20,7 @@ _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 
 @dataclass(frozen=True)
 class QA:
-    """One question and its answer. kind: as in `KINDS`."""
+    """One question and its answer. kind: as in `QUESTION_KINDS`."""
 
     kind: str
     question: str
@@ -49,7 +49,7 @@ class Asker:
 
     def ask(self, evidence: Evidence, kind: str | None = None, noisy: bool = True) -> QA:
         """One question of a kind (any by default) on the page; noisy adds greetings, typos and odd case."""
-        kind = kind or self.rng.choice(KINDS)
+        kind = kind or self.rng.choice(QUESTION_KINDS)
         text, options, answer = _ASKED[kind](self, evidence)
         if noisy:
             text = self._noise(text, plain=kind in ("unchanged", "hello", "unanswerable", "outside"))
@@ -340,4 +340,4 @@ _ASKED: dict[str, Callable[[Asker, Evidence], _Asked]] = {
     "choice": _choice,
     "pick": _pick,
 }
-KINDS = tuple(_ASKED)
+QUESTION_KINDS = tuple(_ASKED)

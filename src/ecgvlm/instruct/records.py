@@ -24,7 +24,7 @@ from ecgvlm.vocabulary import Term, terms
 from ecgvlm.words import answers
 
 # kind -> (subtask, type) of a row's metadata, and how often it is drawn.
-KINDS: dict[str, tuple[str, str, float]] = {
+ROW_KINDS: dict[str, tuple[str, str, float]] = {
     "verdict": ("rhythm", "open-ended", 3),
     "report": ("report", "open-ended", 2),
     "diagnosis": ("report", "open-ended", 2),
@@ -170,7 +170,7 @@ def _doubts(stated: Sequence[tuple[Term, str]]) -> dict[str, str]:
 
 
 def askable(known: Known) -> list[str]:
-    """The kinds of `KINDS` that what is known can answer."""
+    """The kinds of `ROW_KINDS` that what is known can answer."""
     evidence, unknown = known.evidence, known.open
     rhythm = any(label in evidence.findings for label in set(RHYTHMS) - unknown)
     labels = len(set(LABELS) - unknown) >= 2
@@ -188,16 +188,17 @@ def askable(known: Known) -> list[str]:
         **dict.fromkeys(("measurement", "limit", "within", "layout", "scale", "cabrera"), known.measured),
         **dict.fromkeys(("lead_sign", "leads_list", "lead_amount", "lead"), waves),
     }
-    return [kind for kind in KINDS if can[kind]]
+    return [kind for kind in ROW_KINDS if can[kind]]
 
 
-def ask(known: Known, rng: Random, count: int, kinds: Collection[str] = tuple(KINDS)) -> list[QA]:
-    """Up to `count` questions of different kinds among those asked for, drawn by how often KINDS has them."""
+def ask(known: Known, rng: Random, count: int, kinds: Collection[str] = tuple(ROW_KINDS)) -> list[QA]:
+    """Up to `count` questions of different kinds among those asked for, drawn by how often `ROW_KINDS` has
+    them."""
     asker = Asker(rng, omit=known.open)
     left = [kind for kind in askable(known) if kind in kinds]
     found: list[QA] = []
     while left and len(found) < count:
-        kind = rng.choices(left, [KINDS[x][2] for x in left])[0]
+        kind = rng.choices(left, [ROW_KINDS[x][2] for x in left])[0]
         left.remove(kind)
         for _ in range(10):
             qa = _one(known, asker, kind)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import read_labels, read_table
-from ecgvlm.instruct.records import KINDS, ask, known_of_labels
+from ecgvlm.instruct.records import ROW_KINDS, ask, known_of_labels
 from ecgvlm.instruct.row import Row, row_from
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
@@ -178,5 +178,5 @@ def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Ro
     if not questions:
         raise ValueError("its labels leave nothing to ask about")
     (qa,) = questions
-    metadata = {"subtask": KINDS[qa.kind][0], "type": KINDS[qa.kind][1], "kind": qa.kind}
+    metadata = {"subtask": ROW_KINDS[qa.kind][0], "type": ROW_KINDS[qa.kind][1], "kind": qa.kind}
     return Row(key, image, ((qa.question, qa.answer),), metadata, table.parent.name)

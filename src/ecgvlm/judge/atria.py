@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from ecgvlm.measure import SINUS_P, Measurements
 
-FS = 100.0  # Hz, of the search for P waves
+ATRIA_FS = 100.0  # Hz, of the search for P waves
 _P_RATES = (45.0, 160.0)  # a minute, of atria that a train of P waves is looked for at
 _DRIFT = 0.07  # part by which one PP interval may differ from the usual one
 _HIDDEN = (-0.07, 0.08)  # s around R in which a QRS hides what the atria do
@@ -58,13 +58,14 @@ def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
     score, peaks = best
     if score < _CLEAR or len(peaks) < 4:
         return nothing
-    return _followed(peaks / FS, signal[peaks], score, m.beats)
+    return _followed(peaks / ATRIA_FS, signal[peaks], score, m.beats)
 
 
 def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
-    """[n] at `FS`: how much the page looks like a P wave, without what every beat's QRS and T look like."""
-    n = int(leads.shape[1] * FS / fs)
-    t = np.arange(n) / FS
+    """[n] at `ATRIA_FS`: how much the page looks like a P wave, without what every beat's QRS and T look
+    like."""
+    n = int(leads.shape[1] * ATRIA_FS / fs)
+    t = np.arange(n) / ATRIA_FS
     x, printed = np.zeros((12, n)), np.zeros((12, n), bool)
     for k, lead in enumerate(leads):
         known = np.flatnonzero(np.isfinite(lead))
@@ -72,9 +73,11 @@ def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
             smooth = ndimage.gaussian_filter1d(lead[known], 0.006 * fs)
             x[k] = np.interp(t, known / fs, smooth)
             printed[k] = np.isfinite(lead[np.minimum((t * fs).astype(int), leads.shape[1] - 1)])
-    bumps = ndimage.gaussian_filter1d(x, 0.022 * FS, axis=1) - ndimage.gaussian_filter1d(x, 0.06 * FS, axis=1)
-    beats = np.round(m.beats * FS).astype(int)
-    first, last = round((m.qrs_onset or -0.05) * FS) - 2, round((m.t_end or 0.35) * FS) + 4
+    bumps = ndimage.gaussian_filter1d(x, 0.022 * ATRIA_FS, axis=1) - ndimage.gaussian_filter1d(
+        x, 0.06 * ATRIA_FS, axis=1
+    )
+    beats = np.round(m.beats * ATRIA_FS).astype(int)
+    first, last = round((m.qrs_onset or -0.05) * ATRIA_FS) - 2, round((m.t_end or 0.35) * ATRIA_FS) + 4
     offsets = np.arange(first, last)
     for k in range(12):
         parts = [bumps[k, b + first : b + last] for b in beats if b + first >= 0 and b + last <= n]
@@ -88,7 +91,7 @@ def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
             bumps[k, at[inside]] -= usual[inside]
     hidden = np.zeros(n, bool)
     for b in beats:
-        hidden[max(0, b + round(_HIDDEN[0] * FS)) : max(0, b + round(_HIDDEN[1] * FS))] = True
+        hidden[max(0, b + round(_HIDDEN[0] * ATRIA_FS)) : max(0, b + round(_HIDDEN[1] * ATRIA_FS))] = True
     weight = printed * np.abs(SINUS_P)[:, None]
     total = (bumps * SINUS_P[:, None] * printed).sum(0) / np.maximum(np.sqrt((weight**2).sum(0)), 0.3)
     total[hidden] = 0.0
@@ -101,7 +104,7 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     By dynamic programming, for all periods at once.
     """
     drift = np.linspace(-_DRIFT, _DRIFT, 15)
-    steps = np.round(periods[:, None] * FS * (1 + drift)).astype(int)  # [r, k]
+    steps = np.round(periods[:, None] * ATRIA_FS * (1 + drift)).astype(int)  # [r, k]
     cost, n, rows = 1.5 * (drift / _DRIFT) ** 2, len(signal), np.arange(len(periods))
     total, back = np.tile(signal, (len(periods), 1)), np.full((len(periods), n), -1)
     for i in range(steps.min(), n):
@@ -179,7 +182,7 @@ def flutter_rate(leads: np.ndarray, fs: float, m: Measurements) -> tuple[float, 
         x = ndimage.gaussian_filter1d(x, 0.012 * fs)
         away = np.abs(t[:, None] - m.beats[None]).min(1) > 0.09
         x = np.where(away, x - x[away].mean(), 0.0)
-        thin = max(1, int(fs / FS))  # what is left is slower than this by far
+        thin = max(1, int(fs / ATRIA_FS))  # what is left is slower than this by far
         x, t, away = x[::thin], t[::thin], away[::thin]
         phases = np.exp(-2j * np.pi * frequencies[:, None] * t[None])
         power = np.abs(phases @ x) ** 2 + np.abs(phases**2 @ x) ** 2

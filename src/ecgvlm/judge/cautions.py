@@ -1,6 +1,6 @@
 """What is odd about a page or a recording: the `CAUTIONS` that answers speak of, each by a stated rule.
 
-The numbers that the rules weigh with are fitted by `ecgvlm.train.small.cautions`; `data/cautions.json`
+The numbers that the rules weigh with are fitted by `ecgvlm.train.small.caution_weights`; `data/cautions.json`
 holds them.
 """
 
@@ -46,7 +46,7 @@ _RATES = 20.0, 320.0  # beats a minute; beyond, the paper speed is wrong
 
 @dataclass(frozen=True)
 class Fitted:
-    """What `ecgvlm.train.small.cautions` fits.
+    """What `ecgvlm.train.small.caution_weights` fits.
 
     limb_from_chest: [2, 6], I and II from V1 to V6. swap_weights: [4] of `swap_features`; swap_limit:
     log-odds of a swap from which on it is said. mean [k], covariance [k, k]: of `outlook` on training pages;

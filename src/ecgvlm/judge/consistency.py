@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from ecgvlm.judge.evidence import BEHIND
-from ecgvlm.labels import EXCLUSIVE, FINDINGS, KINDS, UNREMARKABLE, WITHOUT_PR, in_group
+from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS, UNREMARKABLE, WITHOUT_PR, in_group
 
 _DENIALS = {
     "No conduction disturbance": in_group("conduction"),
@@ -62,7 +62,9 @@ def contradictions(answer: Mapping[str, Any]) -> list[str]:
     for beyond, pattern in _CALLED.items():
         called_so = re.search(pattern, report)
         check(bool(called_so) and not found & set(BEHIND[beyond]), f"{pattern} without a finding")
-    check("Q waves in" in report and not found & {"QWAVE", "MI", *KINDS["MI"]}, "Q waves without a finding")
+    check(
+        "Q waves in" in report and not found & {"QWAVE", "MI", *CHILDREN["MI"]}, "Q waves without a finding"
+    )
     free = found & WITHOUT_PR
     check(bool(free) and measured["pr_ms"] is not None, f"PR {measured['pr_ms']} in {sorted(free)}")
     for group in EXCLUSIVE:

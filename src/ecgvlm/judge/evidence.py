@@ -18,7 +18,7 @@ import numpy as np
 
 from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.facts import NOBODY, Person
-from ecgvlm.labels import EXCLUSIVE, FINDINGS, KINDS, LABELS, SIGNS
+from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS, LABELS, SIGNS
 from ecgvlm.measure import MEASUREMENTS, WAVES, LeadWaves
 from ecgvlm.record import LEADS
 
@@ -263,13 +263,13 @@ def one_of_each(
     settled = dict(probabilities)
     for group in EXCLUSIVE:
         found = [label for _, label in _margins(settled, thresholds, group)]
-        found = [label for label in found if not set(KINDS.get(label, ())) & set(found)]
+        found = [label for label in found if not set(CHILDREN.get(label, ())) & set(found)]
         if usual is not None:
             found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
         found.sort(key=lambda x: FINDINGS[x].rank)
         for label in found[:-1]:
             settled[label] = _not_found(thresholds[label])
-    for parent, kinds in KINDS.items():
+    for parent, kinds in CHILDREN.items():
         if parent in settled and _margins(settled, thresholds, kinds):
             settled[parent] = max(settled[parent], thresholds[parent])
     return settled

@@ -20,7 +20,7 @@ from ecgvlm.measure import FEET, MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_session, read_model_file
 
-FS = 100.0  # Hz of the strips that the encoder sees
+ENCODER_FS = 100.0  # Hz of the strips that the encoder sees
 _FACTS_FS = 250.0  # Hz, of the leads that criteria look at
 SAMPLES = 1000  # ten seconds
 BEAT = 100  # samples of the median beat, at 125 Hz
@@ -42,7 +42,8 @@ _SCALES = {
 
 
 def strips(leads: np.ndarray) -> np.ndarray:
-    """[12, n] mV at `FS` Hz -> [12, SAMPLES] float32, each lead around its median, NaN where not printed."""
+    """[12, n] mV at `ENCODER_FS` Hz -> [12, SAMPLES] float32, each lead around its median, NaN where not
+    printed."""
     out = np.full((12, SAMPLES), np.nan, np.float32)
     n = min(SAMPLES, leads.shape[1])
     out[:, :n] = leads[:, :n]
@@ -127,7 +128,7 @@ class FindingsModel:
         return {label: float(t) for label, t in zip(LABELS, found)}
 
     def probabilities(self, leads: np.ndarray, measurements: Measurements) -> dict[str, float]:
-        """Calibrated probabilities of `LABELS`. leads: [12, n] mV at `FS` Hz."""
+        """Calibrated probabilities of `LABELS`. leads: [12, n] mV at `ENCODER_FS` Hz."""
         p = self.calibrated(strips(leads)[None], measurements.median_beat[None], numbers(measurements)[None])
         return {label: float(value) for label, value in zip(LABELS, p[0])}
 
@@ -150,7 +151,7 @@ class FindingsModel:
         limits hold.
         """
         measurements = page.measurements
-        probabilities = self.probabilities(page.leads(FS), measurements)
+        probabilities = self.probabilities(page.leads(ENCODER_FS), measurements)
         untold = LABELS if not len(measurements.beats) else RHYTHMS if page.averaged else ()
         for label in untold:  # no beat tells nothing, and a single one no rhythm
             probabilities[label] = min(probabilities[label], 0.5 * self.thresholds[label])
@@ -174,9 +175,9 @@ class FindingsModel:
         criteria: str = "definitions",
         person: Person = NOBODY,
     ) -> Evidence:
-        """What the leads themselves tell, wherever they come from. leads: [12, n] mV at `FS` Hz."""
+        """What the leads themselves tell, wherever they come from. leads: [12, n] mV at `ENCODER_FS` Hz."""
         probabilities = self.probabilities(leads, measurements)
-        facts = find_facts(leads, FS, measurements, settle(probabilities, self.thresholds), person)
+        facts = find_facts(leads, ENCODER_FS, measurements, settle(probabilities, self.thresholds), person)
         return self._evidence(probabilities, measurements, facts, None, criteria, person)
 
     def _evidence(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.judge.findings import FS, FindingsModel, numbers, strips, wave_numbers
+from ecgvlm.judge.findings import ENCODER_FS, FindingsModel, numbers, strips, wave_numbers
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS
@@ -81,7 +81,7 @@ class Ground:
 def find_grounds(page: Page, evidence: Evidence, model: FindingsModel) -> tuple[Ground, ...]:
     """The evidence of every abnormal finding, in the findings' order."""
     measured = page.measurements
-    leads, fine = page.leads(FS), page.leads(_MEASURE_FS)
+    leads, fine = page.leads(ENCODER_FS), page.leads(_MEASURE_FS)
     printed = [k for k in range(12) if np.isfinite(leads[k]).any()]
     whole = model.probabilities(leads, measured)
     worth = {k: _without(leads, measured, k, model) for k in printed}
@@ -100,7 +100,10 @@ def find_grounds(page: Page, evidence: Evidence, model: FindingsModel) -> tuple[
             drop = 0.0
             for k in order:
                 taken.append(k)
-                rest, fine_rest = _hidden(leads, FS, taken, spans), _hidden(fine, _MEASURE_FS, taken, spans)
+                rest, fine_rest = (
+                    _hidden(leads, ENCODER_FS, taken, spans),
+                    _hidden(fine, _MEASURE_FS, taken, spans),
+                )
                 drop = whole[label] - model.probabilities(rest, measure(fine_rest, _MEASURE_FS))[label]
                 if drop >= max(DROP, min(_ENOUGH, _MOST * whole[label])):
                     break

@@ -18,9 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.serve.access import Keys
-from ecgvlm.serve.pool import Pool, WorkerLost
 from ecgvlm.serve.store import Store
-from ecgvlm.serve.work import NAME, Decoder, PageReader, Picture, Reading, default_reader, jpeg
+from ecgvlm.serve.work import NAME, Picture, Reading, UploadDecoder, WarmReader, default_reader, jpeg
+from ecgvlm.serve.workers import WorkerLost, Workers
 from ecgvlm.worker import workers
 
 log = logging.getLogger("ecgvlm.serve")
@@ -60,8 +60,8 @@ class Service:
     def __init__(self, settings: Settings, reader: Callable[[], Reader] = default_reader):
         self.settings = settings
         self.store = settings.store
-        self.decoders = Pool(Decoder, settings.workers, _DECODER_MEMORY)
-        self.readers = Pool(partial(PageReader, reader), settings.workers, _READER_MEMORY)
+        self.decoders = Workers(UploadDecoder, settings.workers, _DECODER_MEMORY)
+        self.readers = Workers(partial(WarmReader, reader), settings.workers, _READER_MEMORY)
         self._remembered: OrderedDict[str, tuple[float, str, Reading]] = OrderedDict()
         self._cleaning: asyncio.Task | None = None
         self.ready = False

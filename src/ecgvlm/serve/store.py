@@ -58,7 +58,7 @@ class Read(Base):
     image: Mapped[bytes] = mapped_column(LargeBinary)
     model: Mapped[str] = mapped_column(String(100))
     answer: Mapped[dict[str, Any]] = mapped_column(JSON)
-    corrections: Mapped[list[Correction]] = relationship(
+    corrections: Mapped[list[CorrectionRow]] = relationship(
         order_by="Correction.id", cascade="all, delete-orphan", passive_deletes=True
     )
 
@@ -73,7 +73,7 @@ class Read(Base):
         }
 
 
-class Correction(Base):
+class CorrectionRow(Base):
     """What a reader says about a page: all of its labels, or the report, or both."""
 
     __tablename__ = "corrections"
@@ -172,7 +172,7 @@ class Store:
             if read is None:
                 return False
             words = {"labels": None if labels is None else list(labels), "report": report}
-            read.corrections.append(Correction(created=datetime.now(UTC), owner=owner, **words))
+            read.corrections.append(CorrectionRow(created=datetime.now(UTC), owner=owner, **words))
             return True
 
     def delete(self, key: str, owner: str) -> bool:

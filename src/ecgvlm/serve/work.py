@@ -53,7 +53,7 @@ class Reading:
     redacted: bytes | None = None
 
 
-class Decoder:
+class UploadDecoder:
     """Turns the bytes of uploaded files into pictures, away from everything that matters."""
 
     def decode(self, data: bytes, page: int = 0) -> Picture:
@@ -88,7 +88,7 @@ def _sound(decode: Callable[[], T]) -> T:
         raise unreadable(NAME, f"cannot be decoded ({type(error).__name__}: {error})") from None
 
 
-class PageReader:
+class WarmReader:
     """Reads decoded pages and answers questions about them; warm from the beginning."""
 
     def __init__(self, make: Callable[[], Reader]):

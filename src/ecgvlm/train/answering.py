@@ -25,7 +25,7 @@ Turns = Sequence[tuple[str, str]]  # (question, answer)
 
 
 @dataclass
-class Batch:
+class Microbatch:
     """pages [B, ...]; of the sequences [B, T]: ids, positions, segments (0 page, k row k, -1 filling) and
     answers (bool: a token that is to be learned).
     """
@@ -36,8 +36,8 @@ class Batch:
     segments: torch.Tensor
     answers: torch.Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+    def to(self, device: torch.device) -> Microbatch:
+        return Microbatch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
 
 class Chat:
@@ -89,7 +89,7 @@ class Chat:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def collate(chat: Chat, samples: Sequence[Sample]) -> Batch:
+def collate(chat: Chat, samples: Sequence[Sample]) -> Microbatch:
     """Samples as one batch, each sequence filled up at its end to the longest."""
     columns: dict[str, list[np.ndarray]] = {"ids": [], "positions": [], "segments": [], "answers": []}
     for sample in samples:
@@ -118,7 +118,7 @@ def collate(chat: Chat, samples: Sequence[Sample]) -> Batch:
         )
         for name, rows in columns.items()
     }
-    return Batch(torch.from_numpy(np.stack([sample.page for sample in samples])), **padded)
+    return Microbatch(torch.from_numpy(np.stack([sample.page for sample in samples])), **padded)
 
 
 def visible(segments: torch.Tensor) -> torch.Tensor:
@@ -154,7 +154,7 @@ class Answering(nn.Module):
         tokens = self.look(pages).repeat_interleave(len(ids) // len(pages), 0).to(words.dtype)
         return words.masked_scatter((ids == self.image_id)[..., None], tokens)
 
-    def forward(self, batch: Batch) -> torch.Tensor:
+    def forward(self, batch: Microbatch) -> torch.Tensor:
         """The summed cross-entropy of the answers' tokens."""
         hidden = self._text[0](
             inputs_embeds=self.embed(batch.pages, batch.ids),

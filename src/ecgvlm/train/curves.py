@@ -18,7 +18,7 @@ from ecgvlm.errors import UsageError, unreadable
 
 STEPS = ("step", "epoch", "loss", "rate", "gradient", "pages_s", "rows_s", "wait_share", "seconds")
 EVALUATIONS = ("step", "loss", "exact", "figure", "seconds")
-KINDS = ("step", "kind", "figure")
+BY_KIND = ("step", "kind", "figure")
 
 
 class RunLog:
@@ -35,7 +35,7 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._steps = _Table(folder / "metrics.csv", STEPS, step)
         self._evaluations = _Table(folder / "evaluations.csv", EVALUATIONS, step)
-        self._kinds = _Table(folder / "kinds.csv", KINDS, step)
+        self._kinds = _Table(folder / "kinds.csv", BY_KIND, step)
         self._samples = folder / "samples.jsonl"
         kept = [line for line in _lines(self._samples) if json.loads(line)["step"] <= step]
         write_file(self._samples, "".join(line + "\n" for line in kept).encode())

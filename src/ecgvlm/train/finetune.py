@@ -37,8 +37,8 @@ from ecgvlm.instruct.splits import records_of
 from ecgvlm.train import checkpoint
 from ecgvlm.train.answering import (
     Answering,
-    Batch,
     Chat,
+    Microbatch,
     add_adapters,
     collate,
     parameter_groups,
@@ -50,7 +50,7 @@ from ecgvlm.train.recipe import SMOLLM2, Recipe
 from ecgvlm.train.validation import Answered, figures
 
 
-class Source(Protocol):
+class Samples(Protocol):
     """Pages to learn from; see `RowPages`."""
 
     def order(self, epoch: int, batch: int) -> list[list[int]]: ...
@@ -82,11 +82,11 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     return Run(recipe, model, train, valid).go(whole[-1] if whole else None)
 
 
-def load(recipe: Recipe) -> tuple[Answering, Source, Source | None]:
+def load(recipe: Recipe) -> tuple[Answering, Samples, Samples | None]:
     """The model with its adapters and frozen parts, and pages for training and validation."""
     data, model = recipe.data, base_model(recipe)
-    train: Source
-    valid: Source | None = None
+    train: Samples
+    valid: Samples | None = None
     if recipe.base == SMOLLM2:
         from ecgvlm.train.small.smollm2 import EvidencePages
 
@@ -160,7 +160,7 @@ def _accelerator(recipe: Recipe) -> Accelerator:
 class Run:
     """One run of a recipe."""
 
-    def __init__(self, recipe: Recipe, model: Answering, train: Source, valid: Source | None):
+    def __init__(self, recipe: Recipe, model: Answering, train: Samples, valid: Samples | None):
         self.recipe, self.train, self.valid = recipe, train, valid
         self.accelerator = _accelerator(recipe)
         loop, world = recipe.loop, self.accelerator.num_processes
@@ -230,7 +230,7 @@ class Run:
                 log.close()
         return out / "checkpoints" / (self.place["best"] or self._name())
 
-    def _step(self, micros: Iterator[list[Batch]], begun: float, log: RunLog | None) -> dict[str, Any]:
+    def _step(self, micros: Iterator[list[Microbatch]], begun: float, log: RunLog | None) -> dict[str, Any]:
         """One optimiser step. The loss is the mean over the answers' tokens of the whole batch, wherever they
         lie.
         """
@@ -294,7 +294,7 @@ class Run:
         stale = self.recipe.evaluation.patience and self.place["stale"] >= self.recipe.evaluation.patience
         return self.place["step"] >= self.recipe.loop.steps or self.place["share"] >= 1 or bool(stale)
 
-    def _micros(self) -> Iterator[list[Batch]]:
+    def _micros(self) -> Iterator[list[Microbatch]]:
         """Each step's micro-batches of this process, from the place's step on."""
         data = self.recipe.data
         loader = torch.utils.data.DataLoader(
@@ -425,7 +425,7 @@ def shard(model: torch.nn.Module, device: torch.device, world: int) -> None:
 class _Dataset(torch.utils.data.Dataset):
     """Samples by (epoch, group); an unreadable one is None where it may be skipped, else its EcgError."""
 
-    def __init__(self, source: Source, skip: bool):
+    def __init__(self, source: Samples, skip: bool):
         self.source, self.skip = source, skip
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | EcgError | None:
@@ -441,7 +441,9 @@ class _Collate:
     def __init__(self, chat: Chat):
         self.chat = chat
 
-    def __call__(self, samples: Sequence[Sample | EcgError | None]) -> tuple[Batch | None, int | EcgError]:
+    def __call__(
+        self, samples: Sequence[Sample | EcgError | None]
+    ) -> tuple[Microbatch | None, int | EcgError]:
         if error := next((s for s in samples if isinstance(s, EcgError)), None):
             return None, error
         read = [s for s in samples if isinstance(s, Sample)]
@@ -467,7 +469,7 @@ def schedule(share: float, warmup: float) -> float:
 @torch.no_grad()
 def evaluate(
     model: Any,
-    valid: Source,
+    valid: Samples,
     recipe: Recipe,
     accelerator: Accelerator,
     asked: Callable[[], bool] = lambda: False,
@@ -516,7 +518,7 @@ def evaluate(
     return result, [{"question": r.question, "gold": r.gold, "answer": r.answer} for r in told[:8]]
 
 
-def _drawn(valid: Source, recipe: Recipe) -> list[tuple[int, Sample]]:
+def _drawn(valid: Samples, recipe: Recipe) -> list[tuple[int, Sample]]:
     """The validation pages, numbered: drawn by seed until they hold as many rows as the recipe asks for."""
     order = np.random.default_rng([recipe.seed, 7]).permutation(len(valid)).tolist()
     samples: list[tuple[int, Sample]] = []

@@ -24,7 +24,7 @@ from ecgvlm.vocabulary import RHYTHMS, with_parents
 class Truth:
     """What is known of the page that a question is about.
 
-    kind: of `instruct.records.KINDS`, "" where the row does not say. labels: codes that hold, None where
+    kind: of `instruct.records.ROW_KINDS`, "" where the row does not say. labels: codes that hold, None where
     nobody
     says. open: codes that may hold or not.
     """
@@ -158,7 +158,7 @@ def _f1(right: int, stated: int, wanted: int) -> float:
     return 2 * right / (stated + wanted) if stated + wanted else 1.0
 
 
-# kind of question (`instruct.records.KINDS`), or type of an ECGInstruct row -> how its answers are judged
+# kind of question (`instruct.records.ROW_KINDS`), or type of an ECGInstruct row -> how its answers are judged
 _JUDGES: dict[str, Callable[[Answered], float]] = {
     **dict.fromkeys(("verdict", "close", "findings", "group", "rhythm", "close-ended"), _labels),
     **dict.fromkeys(("report", "diagnosis"), _report),

@@ -9,6 +9,7 @@ from ecgvlm.bench.mentions import vocabulary
 from ecgvlm.errors import EcgError
 
 if TYPE_CHECKING:
+    from ecgvlm.judge.evidence import Evidence
     from ecgvlm.reader import Reader
 
 
@@ -39,7 +40,11 @@ class Ecgvlm:
             evidence = self._reader.look(ask.image, criteria=self._criteria).evidence
         except EcgError as error:
             return Reply(f"Not readable: {error.message}", dict.fromkeys(self._labels, 0.0) or None)
-        text = self._reader.words.answer(evidence, ask.prompt)
+        return self.reply(evidence, ask.prompt)
+
+    def reply(self, evidence: Evidence, prompt: str) -> Reply:
+        """What the reader says about evidence, with its probabilities."""
+        text = self._reader.words.answer(evidence, prompt)
         return Reply(text, label_scores(dict(evidence.probabilities), self._labels) or None)
 
 

@@ -27,7 +27,7 @@ from scipy.special import expit
 from torch import nn
 
 from ecgvlm.atomic import beside, write_file
-from ecgvlm.judge.findings import BEAT, FS, NUMBER_NAMES, NUMBERS, SAMPLES, wave_numbers
+from ecgvlm.judge.findings import BEAT, ENCODER_FS, NUMBER_NAMES, NUMBERS, SAMPLES, wave_numbers
 from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES
 from ecgvlm.record import LEADS
 from ecgvlm.train.small.pool import GROUPS, LAYOUT_ODDS, Pool, Signals, as_printed, load_pool
@@ -141,10 +141,10 @@ class Encoder(nn.Module):
 
 
 def reprinted(signals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """[n, 12, SAMPLES]: what random layouts print of whole records ([n, 12, SAMPLES] mV at `FS`)."""
+    """[n, 12, SAMPLES]: what random layouts print of whole records ([n, 12, SAMPLES] mV at `ENCODER_FS`)."""
     layouts = rng.choice(list(LAYOUT_ODDS), len(signals), p=list(LAYOUT_ODDS.values()))
     printed = {
-        layout: np.isfinite(as_printed(np.zeros((12, SAMPLES)), FS, layout, SAMPLES / FS))
+        layout: np.isfinite(as_printed(np.zeros((12, SAMPLES)), ENCODER_FS, layout, SAMPLES / ENCODER_FS))
         for layout in LAYOUT_ODDS
     }
     offsets = rng.normal(0, 0.02, (len(signals), 12, 1))  # each lead's median over less than the record

@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ecgvlm.atomic import beside
-from ecgvlm.instruct.qa import KINDS, Asker
+from ecgvlm.instruct.qa import QUESTION_KINDS, Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import FEATURES, WIDTH, encode
 from ecgvlm.words.language import ANSWER, ASK, END, LOOK, PAD, SPECIAL, numbers
@@ -173,7 +173,7 @@ class Decoder(nn.Module):
 # Questions of like length go together: (kinds, pages, questions a page), one of each in every step.
 LONG = ("report", "diagnosis")
 LISTS = ("close", "choice", "pick")
-SHORT = tuple(kind for kind in KINDS if kind not in (*LONG, *LISTS))
+SHORT = tuple(kind for kind in QUESTION_KINDS if kind not in (*LONG, *LISTS))
 GROUPS = ((LONG, 3, 2), (LISTS, 5, 4), (SHORT, 6, 6))
 # The second stage learns what the reader needs most, to choose among true answers by their first words.
 CHOOSING = ((LONG, 2, 2), (LISTS, 3, 4), (SHORT, 12, 6))

@@ -34,7 +34,7 @@ from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import Entry, find_records, load_records, read_table
 from ecgvlm.judge import findings
-from ecgvlm.judge.findings import FS, SAMPLES, numbers, strips
+from ecgvlm.judge.findings import ENCODER_FS, SAMPLES, numbers, strips
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
 from ecgvlm.paper.degrade import PAGE_KINDS
@@ -245,7 +245,7 @@ def unlocked(records: Path, fs: int = 100) -> list[Entry]:
 
 
 class Signals:
-    """The whole records at `FS`, [12, SAMPLES] mV, each lead around its median."""
+    """The whole records at `ENCODER_FS`, [12, SAMPLES] mV, each lead around its median."""
 
     def __init__(self, records: Path):
         self._of = {
@@ -275,7 +275,9 @@ def _measured(shard: Path) -> dict[str, np.ndarray]:
             column = {key: kept[key] for key in ("name", "fold", "kind", "labels")}
             leads = kept["leads"].astype(np.float32)
         found = [measure(row, STORED_FS) for row in leads]
-        column["leads"] = np.array([strips(row[:, :: int(STORED_FS / FS)]) for row in leads], np.float16)
+        column["leads"] = np.array(
+            [strips(row[:, :: int(STORED_FS / ENCODER_FS)]) for row in leads], np.float16
+        )
         column["beat"] = np.array([m.median_beat for m in found], np.float16)
         column["numbers"] = np.array([numbers(m) for m in found])
         with beside(path) as part, part.open("wb") as file:

@@ -25,7 +25,7 @@ from torch import nn
 
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
-from ecgvlm.instruct.qa import KINDS, Asker
+from ecgvlm.instruct.qa import QUESTION_KINDS, Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import FEATURES, TOKENS, WIDTH, Evidence, encode
 from ecgvlm.train.answering import Answering, Chat
@@ -42,7 +42,7 @@ TEMPLATE = (
 # Questions of like length go together: (kinds, their texts' usual length in characters).
 _LONG = ("report", "diagnosis")
 _LISTS = ("close", "choice", "pick")
-_SHORT = tuple(kind for kind in KINDS if kind not in (*_LONG, *_LISTS))
+_SHORT = tuple(kind for kind in QUESTION_KINDS if kind not in (*_LONG, *_LISTS))
 _GROUPS = ((_LONG, 1200), (_LISTS, 900), (_SHORT, 500), (_SHORT, 500))
 
 

@@ -28,7 +28,7 @@ def answer_key(backend: Backend, ask: Ask) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-class AnswerStore:
+class AnswerLog:
     """`answers.jsonl` and `answers.sqlite` in a folder. One process writes at a time; not for use by many
     threads.
 

@@ -9,7 +9,7 @@ from ecgvlm.judge.findings import numbers, strips
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
 from ecgvlm.simulate import random_simulation, simulate
-from ecgvlm.train.small import cautions as fitting
+from ecgvlm.train.small import caution_weights as fitting
 from ecgvlm.train.small.pool import GROUPS, Pool
 
 NORM = LABELS.index("NORM")

@@ -1,6 +1,6 @@
 """Fit what `ecgvlm.judge.cautions` weighs with, on digitised pages.
 
-    python -m ecgvlm.train.small.cautions --pool runs/pool/page --records ../shared/data/ptbxl \
+    python -m ecgvlm.train.small.caution_weights --pool runs/pool/page --records ../shared/data/ptbxl \
         --run runs/encoder --out src/ecgvlm/data --results benchmarks/results/cautions.json
 
 Patients fall into groups (`ecgvlm.train.small.pool`): `LIMITS` sets limits, `TEST` is only reported, the

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from ecgvlm.errors import EcgError
-from ecgvlm.serve.pool import Pool, WorkerLost
+from ecgvlm.serve.workers import WorkerLost, Workers
 
 MEMORY = 2_000_000_000
 
@@ -64,7 +64,7 @@ def inside():
 
     def run(test):
         async def main():
-            pool = Pool(Holder, 1, MEMORY)
+            pool = Workers(Holder, 1, MEMORY)
             await pool.start()
             try:
                 return await test(pool)

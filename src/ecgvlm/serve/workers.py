@@ -28,7 +28,7 @@ class WorkerLost(Exception):
     """The worker died over a job, or took longer than it may; another one has taken its place."""
 
 
-class Pool:
+class Workers:
     """`count` processes that each hold what `make()` gives and call its methods, one job at a time.
 
     make: importable function without arguments, called in each process. memory: bytes of address space that a

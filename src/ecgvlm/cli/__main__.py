@@ -1,0 +1,5 @@
+"""python -m ecgvlm.cli"""
+
+from ecgvlm.cli import main
+
+main()

@@ -1,0 +1,177 @@
+"""Commands that read pages: one or several, compared, talked about, turned into leads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from itertools import chain, count
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+T = TypeVar("T")
+
+
+class Criteria(StrEnum):
+    definitions = "definitions"
+    code15 = "code15"
+    ptbxl = "ptbxl"
+
+
+def read(
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures (or PDF pages) of 12-lead ECGs.", show_default=False)
+    ],
+    question: Annotated[
+        str | None, typer.Option("--question", "-q", help="What to ask about each page.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(help="Draw what was found on the page; a folder where there are several images."),
+    ] = None,
+    sensitivity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.99,
+            help="Share of the pages with a finding on which it is to be called; the higher, the more "
+            "false alarms. Without it, the best F1.",
+            show_default=False,
+        ),
+    ] = None,
+    criteria: Annotated[
+        Criteria, typer.Option(help="Working point: textbook definitions, or the labels of a data set.")
+    ] = Criteria.definitions,
+) -> None:
+    """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
+    from ecgvlm.errors import EcgError
+    from ecgvlm.files.image import write_image
+    from ecgvlm.show.terminal import show
+    from ecgvlm.worker import Wanted, read_files
+
+    place = None if overlay is None else _overlay_places(overlay, images)
+    failed = False
+    pages = read_files(images, Wanted(question, sensitivity, criteria.value, overlay=place is not None))
+    for read in pages if as_json else _tracked(pages, len(images)):
+        failed |= read.answer.error is not None
+        if as_json:
+            print(json.dumps(read.answer.to_dict()), flush=True)
+        else:
+            show(read.answer, asked=question is not None)
+        if place is not None and read.overlay is not None:
+            try:
+                write_image(place(read.page), read.overlay)
+            except EcgError as error:  # the other images are still to be read
+                failed = True
+                print(f"ecgvlm: {error.message}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _tracked(items: Iterable[T], total: int) -> Iterable[T]:
+    """With a bar of progress where a person watches several."""
+    if total == 1 or not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, "Reading", total, console=Console(stderr=True))
+
+
+def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
+    """Where the overlay of each page goes: no two pages to the same place, and none over a picture."""
+    from ecgvlm.errors import unreadable
+
+    folder = overlay.is_dir() or len(images) > 1
+    if folder:
+        try:
+            overlay.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unreadable(overlay, f"cannot be the overlays' folder ({error.strerror})") from error
+    taken = {image.resolve() for image in images}
+
+    def place(page: str) -> Path:
+        wanted = overlay / f"{Path(page).stem}.overlay.png" if folder else overlay
+        numbered = (wanted.with_stem(f"{wanted.stem}-{n}") for n in count(2))
+        free = next(path for path in chain([wanted], numbered) if path.resolve() not in taken)
+        taken.add(free.resolve())
+        return free
+
+    return place
+
+
+def digitize(
+    image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
+) -> None:
+    """Turn the traces on a page (of several, the first) into twelve leads in mV; a record is copied as it
+    is."""
+    from ecgvlm.digitize import Digitizer
+    from ecgvlm.errors import UsageError
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.files.csv import write_csv
+    from ecgvlm.record import Record
+
+    if output.resolve() == image.resolve():
+        raise UsageError(f"{output}: is the picture itself; name another file for the leads")
+    with BoundedDecoder() as decoder:
+        content = decoder.open(image)[0].load()
+    if isinstance(content, Record):
+        write_csv(content, output)
+        print(f"{output}: {content.seconds:g} s at {content.fs:g} Hz, copied from a record")
+        return
+    page = Digitizer()(content)
+    fs = 500.0
+    write_csv(Record(page.leads(fs), fs, source=str(image)), output)
+    scale = f"{page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV"
+    print(f"{output}: {page.layout} page, {scale}, quality {page.quality:.0%}")
+
+
+def compare(
+    old: Annotated[Path, typer.Argument(help="The earlier ECG of a patient.")],
+    new: Annotated[Path, typer.Argument(help="The later one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """Say what changed between two ECGs of one patient, beyond the error of measuring."""
+    from ecgvlm.errors import EcgError
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.reader import Reader
+    from ecgvlm.words.compare import compare as compared
+    from ecgvlm.words.compare import described
+
+    try:
+        with BoundedDecoder() as decoder:
+            pages = [decoder.open(file)[0].load() for file in (old, new)]
+        reader = Reader()
+        found = compared(*(reader.look(page, str(file)).evidence for page, file in zip(pages, (old, new))))
+    except EcgError as error:
+        if not as_json:
+            raise
+        print(json.dumps({"ok": False, "error": {"code": error.code, "message": error.message}}))
+        raise typer.Exit(1) from None
+    text = described(found)
+    if as_json:
+        print(json.dumps({"ok": True, "old": str(old), "new": str(new), "text": text, **found.to_dict()}))
+    else:
+        print(text)
+
+
+def chat(image: Annotated[Path, typer.Argument(help="Picture or record of a 12-lead ECG.")]) -> None:
+    """Answer questions about one page: one a line on standard input, an answer a line."""
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.reader import Reader
+    from ecgvlm.show.plain import plain
+    from ecgvlm.words.dialogue import Conversation
+
+    with BoundedDecoder() as decoder:
+        page = decoder.open(image)[0].load()
+    reader, said = Reader(), Conversation()
+    evidence = reader.look(page, str(image)).evidence
+    for line in sys.stdin:
+        if question := line.strip():
+            answer, said = reader.words.converse(evidence, question, said)
+            print(plain(" ".join(answer.split())), flush=True)
