@@ -11,24 +11,23 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.arrangement import FEWEST, PLAIN, Name
+from ecgvlm.digitize.assembly import SLOW, assembled, later
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
 from ecgvlm.digitize.lettering import Lettering, Notes
-from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
+from ecgvlm.digitize.page import Page, Strip
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
-from ecgvlm.digitize.quality import quality, relations_db
+from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import Scale, find_scale
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.digitize.trace import follow
 from ecgvlm.errors import EcgError
-from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS
 
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
-_SLOW = 25.0  # mm/s at which traces are read first
-_ROW_MM = 10 * _SLOW  # of 10 s
+_ROW_MM = 10 * SLOW  # of 10 s
 _STROKE = 0.35  # mm by which ink is longer than the trace
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
@@ -45,8 +44,6 @@ _PLAINLY_NAMED = 9  # leads that a page without any grid must name
 _RELATED_DB = (
     8.0  # by which the limb leads of a page without names must stand out above what contradicts them
 )
-_NAMELESS = 7  # names that a page without any counts as having: its order is only the usual one
-_ONE_BEAT = 1.7  # s: strips shorter than this hold one beat
 _OTHER_PART = 0.6  # of an ECG's width or height: as much beside it may hold another one
 _LEAST_PART = 200  # px of a side of such a part
 _OTHER_NAMED = 8  # leads whose names make it another ECG
@@ -213,7 +210,6 @@ def _not_an_ecg() -> EcgError:
 
 def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
     """picture: [h, w, 3] RGB, upright."""
-    height, width = picture.shape[:2]
     found = replace(found, strips=tuple(sorted(found.strips, key=lambda p: (p.rhythm, p.column, p.y))))
     columns = [p for p in found.strips if not p.rhythm]
     column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
@@ -228,61 +224,28 @@ def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirror
     placed, strips = [p for p, _ in printed], _without_neighbours(printed)
     same = same_time(strips, [None if p.rhythm else p.column for p in placed])
     if same:
-        strips = [_later(s, -p.since / PX_PER_MM / _SLOW) for p, s in zip(placed, strips)]
+        strips = [later(s, -p.since / PX_PER_MM / SLOW) for p, s in zip(placed, strips)]
     strips = _in_time(placed, strips, view.paper.fit > 0)
     strips = [_named_by_shape(s, strips) if s.rhythm else s for s in strips]
-    flat = flat_leads(strips)
-    slow = _measured(strips, flat)
-    speed = scale.speed(slow)
-    strips = [_sped_up(s, speed / _SLOW) for s in strips]
-    twelve = tuple(s for s in strips if s.lead in LEADS)
-    return Page(
-        image=view.image,
+    return assembled(
+        strips,
+        scale,
+        same,
         layout=found.layout,
         order=found.order,
-        mm_per_s=speed,
-        mm_per_mv=scale.gain,
-        chest_mm_per_mv=scale.chest_gain,
-        scale_doubtful=scale.doubtful(slow),
-        px_per_mm=view.paper.scale(),
-        quality=quality(strips, found.named or _NAMELESS, view.paper.fit),
-        strips=twelve,
-        measurements=slow if speed == _SLOW else _measured(twelve, flat),
-        turns=turns,
-        mirrored=mirrored,
+        named=found.named,
+        image=view.image,
         origin=view.origin,
         paper=view.paper,
-        picture=(height, width) if turns % 2 == 0 else (width, height),
-        more=tuple(s for s in strips if s.lead not in LEADS),
-        flat=flat,
-        simultaneous=same,
-        nameless=found.named == 0,
+        picture=picture.shape[:2],
+        turns=turns,
+        mirrored=mirrored,
         several=found.several,
-        averaged=len(flat) < len(twelve) and _single_beats(twelve, same),
     )
 
 
-def _measured(strips: Sequence[Strip], flat: Sequence[str]) -> Measurements:
-    return measure(joined_leads(strips, FS, flat), FS)
-
-
-def _later(strip: Strip, seconds: float) -> Strip:
-    return replace(strip, t=strip.t + seconds, t0=strip.t0 + seconds, t1=strip.t1 + seconds)
-
-
-def _sped_up(strip: Strip, times: float) -> Strip:
-    """The strip as of paper that ran so many times as fast."""
-    return replace(strip, t=strip.t / times, t0=strip.t0 / times, t1=strip.t1 / times)
-
-
-def _single_beats(strips: Sequence[Strip], same: bool) -> bool:
-    """Whether the strips, of one time, are each too short for two beats: they show an averaged one."""
-    longest = max(s.t1 for s in strips) - min(s.t0 for s in strips)
-    return longest < _ONE_BEAT and (same or len({s.x0 for s in strips}) == 1)
-
-
 def _followed(view: _View, found: Found, picture: np.ndarray, scale: Scale) -> list[Strip]:
-    """The traces of all strips that the layout has, at `_SLOW` mm/s."""
+    """The traces of all strips that the layout has, at `SLOW` mm/s."""
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else _USUAL_PITCH
 
@@ -301,7 +264,7 @@ def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip
     x, y = curve.T / PX_PER_MM
     x0, x1 = placed.x0 / PX_PER_MM, placed.x1 / PX_PER_MM
     zero = float(np.nanmedian(y)) if np.isfinite(y).any() else placed.y / PX_PER_MM
-    t0 = placed.since / PX_PER_MM / _SLOW
+    t0 = placed.since / PX_PER_MM / SLOW
     return Strip(
         lead=placed.lead,
         rhythm=placed.rhythm,
@@ -309,8 +272,8 @@ def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip
         x1=x1,
         y=zero,
         t0=t0,
-        t1=t0 + (x1 - x0) / _SLOW,
-        t=t0 + (x - x0) / _SLOW,
+        t1=t0 + (x1 - x0) / SLOW,
+        t=t0 + (x - x0) / SLOW,
         curve=np.stack([x, y], 1),
         mv=(placed.sign * (zero - y) / gain).astype(np.float32),
         sure=sure,
@@ -350,7 +313,7 @@ def _in_time(placed: Sequence[Placed], strips: Sequence[Strip], ruled: bool) -> 
         [p.row for p in placed],
         ruled,
     )
-    return [_later(strip, -delay) for strip, delay in zip(strips, late.tolist())]
+    return [later(strip, -delay) for strip, delay in zip(strips, late.tolist())]
 
 
 def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
