@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pages import shared_digitizer
+
+from ecgvlm.digitize import Digitizer
+from ecgvlm.reader import Reader
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -13,3 +17,13 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared/data")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def digitizer() -> Digitizer:
+    return shared_digitizer()
+
+
+@pytest.fixture(scope="session")
+def reader(digitizer) -> Reader:
+    return Reader(digitizer, threads=1)

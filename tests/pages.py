@@ -7,6 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
+from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
@@ -20,6 +21,18 @@ def page(kind: str = "clean", style: str = "classic", seed: int = 1, **changes) 
     record, _ = simulate(Simulation(rate_bpm=72), seed)
     look = page_style(style, **{"px_per_mm": 5.4, **changes})
     return degrade(render(record, look, seed), kind, np.random.default_rng(seed))
+
+
+@cache
+def shared_digitizer() -> Digitizer:
+    """One for all tests: its nets take half a second to open."""
+    return Digitizer(threads=1)
+
+
+@cache
+def digitized(kind: str = "clean") -> Page:
+    """`page` as the digitiser reads it."""
+    return shared_digitizer()(page(kind).image)
 
 
 def blank() -> np.ndarray:

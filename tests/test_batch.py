@@ -19,13 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pages import page
+from pages import digitized
 from PIL import Image
 
 ray = pytest.importorskip("ray")
 
 from ecgvlm.batch import SCHEMA, Damaged, Held, Progress, RowGroup, _open_output, list_inputs, read_batch  # noqa: E402
-from ecgvlm.digitize import Digitizer  # noqa: E402
 from ecgvlm.errors import EcgError  # noqa: E402
 from ecgvlm.files.image import MAX_BYTES, load_image  # noqa: E402
 from ecgvlm.judge.evidence import Evidence  # noqa: E402
@@ -57,7 +56,7 @@ class FakeReader:
 
 
 def an_answer() -> Answer:
-    found = Digitizer(threads=1)(page().image)
+    found = digitized()
     measured = measure(found.leads(500.0), 500.0)
     evidence = Evidence(
         probabilities={label: i / 100 for i, label in enumerate(LABELS)},

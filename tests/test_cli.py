@@ -16,12 +16,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pages import blank, page
+from pages import blank, digitized, page
 from PIL import Image
 from typer.testing import CliRunner
 
 from ecgvlm import cli, reader, worker
-from ecgvlm.digitize import FS, Digitizer
+from ecgvlm.digitize import FS
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files import bounded
 from ecgvlm.files.csv import read_csv
@@ -29,13 +29,13 @@ from ecgvlm.files.image import load_image, write_image
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS, measure
-from ecgvlm.reader import QUESTION, Answer, Reader
+from ecgvlm.reader import QUESTION, Answer
 from ecgvlm.record import LEADS
 
 
 @pytest.fixture(scope="module")
 def answer() -> Answer:
-    found = Digitizer(threads=1)(page().image)
+    found = digitized()
     measured = measure(found.leads(FS), FS)
     evidence = Evidence(
         probabilities=dict.fromkeys(LABELS, 0.01) | {"AF": 0.97},
@@ -155,7 +155,7 @@ def test_read_json_keeps_the_order_and_tries_all(run, picture, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_read_as_one_reader_does(picture, tmp_path):
+def test_processes_read_as_one_reader_does(reader, picture, tmp_path):
     """Several pages, in processes of their own: the order and the answers of one page after the other."""
     write_image(tmp_path / "blank.png", blank())
     images = [picture, tmp_path / "blank.png", picture]
@@ -165,7 +165,7 @@ def test_processes_read_as_one_reader_does(picture, tmp_path):
         text=True,
     )
     assert (result.returncode, result.stderr) == (1, "")
-    alone = [Reader(threads=1).read(image).to_dict() for image in images]
+    alone = [reader.read(image).to_dict() for image in images]
     assert [row | {"seconds": 0} for row in lines(result.stdout)] == [row | {"seconds": 0} for row in alone]
 
 
@@ -325,11 +325,11 @@ def test_a_reader_that_goes_away(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1"])
-def test_render_and_back(run, csv, tmp_path, layout):
+def test_render_and_back(digitizer, run, csv, tmp_path, layout):
     target = tmp_path / "page.png"
     assert run("render", csv, "-o", target, "--layout", layout, "--seed", 3) == (0, "", "")
     once = target.read_bytes()
-    assert Digitizer(threads=1)(load_image(target)).layout == layout
+    assert digitizer(load_image(target)).layout == layout
     assert run("render", csv, "-o", target, "--layout", layout, "--seed", 3)[0] == 0
     assert target.read_bytes() == once
 

@@ -5,19 +5,12 @@ import pytest
 from lookalikes import LOOKALIKES
 from pages import NOT_ECGS, page
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import write_image
-from ecgvlm.reader import Reader
 from ecgvlm.record import LEADS
 
 # The others take half a minute and are left to the slow run.
 QUICK = ("stock_charts_of_v", "eeg", "table_of_leads", "form_without_traces", "monitor_strip", "half_page")
-
-
-@pytest.fixture(scope="module")
-def digitizer():
-    return Digitizer(threads=1)
 
 
 def refused(digitizer, name: str) -> None:
@@ -38,7 +31,7 @@ def test_all_lookalikes_are_refused(digitizer, name):
     refused(digitizer, name)
 
 
-def test_reader_answers_for_every_bad_file(tmp_path):
+def test_reader_answers_for_every_bad_file(reader, tmp_path):
     """Through `Reader`, as the command calls it: an answer with the contract's error, never an exception."""
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "letter.png").write_text("Dear colleague")
@@ -56,7 +49,6 @@ def test_reader_answers_for_every_bad_file(tmp_path):
         "cut.png": "unreadable_file",
         "huge.png": "too_large",
     }
-    reader = Reader(threads=1)
     for name, code in codes.items():
         answer = reader.read(tmp_path / name).to_dict()
         assert not answer["ok"]

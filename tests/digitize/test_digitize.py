@@ -7,15 +7,9 @@ from hypothesis import strategies as st
 from pages import NOT_ECGS, page
 from scipy.interpolate import griddata
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.errors import EcgError
 from ecgvlm.record import LEADS
-
-
-@pytest.fixture(scope="module")
-def digitizer():
-    return Digitizer(threads=1)
 
 
 def snr_db(truth, strip) -> float:

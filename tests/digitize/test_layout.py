@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 from drawn import Place, drawn_page, grid_of_places
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate
 
 ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
-
-
-@pytest.fixture(scope="module")
-def digitizer():
-    return Digitizer(threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 from dicoms import dataset, picture, written
 from pydicom.uid import JPEGBaseline8Bit
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import load_image, open_pages
 from ecgvlm.files.waveform import write_dicom
@@ -82,10 +81,10 @@ def test_waveform_written_and_read(tmp_path):
     assert found.patient == ""
 
 
-def test_waveform_is_printed_and_read_back():
+def test_waveform_is_printed_and_read_back(digitizer):
     """The page that a waveform is printed as holds what was recorded."""
     record, _ = simulate(Simulation(rate_bpm=72), 1)
-    page = Digitizer(threads=1)(picture_of(open_pages(write_dicom(record))[0].load()))
+    page = digitizer(picture_of(open_pages(write_dicom(record))[0].load()))
     found = page.leads(record.fs)
     n = min(found.shape[1], record.signal.shape[1])
     two = np.stack([found[1, :n], record.signal[1, :n]])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from pages import page
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.judge.cautions import (
     FROM_TWO,
     SWAPS,
@@ -33,11 +32,6 @@ THRESHOLDS = dict.fromkeys(LABELS, 0.4)
 def measured(seed: int = 1, **simulation):
     record, _ = simulate(Simulation(**simulation), seed, fs=FS)
     return record.signal, measure(record.signal, FS)
-
-
-@pytest.fixture(scope="module")
-def digitizer():
-    return Digitizer(threads=1)
 
 
 @pytest.fixture(scope="module")

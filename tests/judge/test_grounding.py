@@ -4,9 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from pages import page
+from pages import digitized, page
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.grounding import DROP, Ground, find_grounds
 from ecgvlm.labels import LABELS
@@ -38,8 +37,7 @@ class TwoLeads:
 
 @pytest.fixture(scope="module")
 def read():
-    rendering = page()
-    found = Digitizer(threads=1)(rendering.image)
+    rendering, found = page(), digitized()
     m = measure(found.leads(FS), FS)
     model = TwoLeads()
     evidence = Evidence(

@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from pages import page
+from pages import digitized, page
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.reader import Answer
 from ecgvlm.show.overlay import draw_overlay, find_overlay
@@ -16,7 +15,7 @@ FS = 500.0
 
 @pytest.fixture(scope="module")
 def answer() -> Answer:
-    found = Digitizer(threads=1)(page("photo").image)
+    found = digitized("photo")
     return Answer("a.png", "?", 0.1, page=found)
 
 
@@ -30,7 +29,7 @@ def test_layers_name_every_strip_and_beat(answer):
 def test_the_mesh_lies_on_the_printed_grid():
     """On a page without distortion the mesh runs along the red lines of the 5-mm grid."""
     printed = page("clean")
-    found = Digitizer(threads=1)(printed.image)
+    found = digitized("clean")
     mesh = find_overlay(Answer("a", "?", 0.1, page=found)).mesh
     points = mesh.points.reshape(mesh.rows, mesh.columns, 2)
     assert np.diff(points[..., 0], axis=1) == pytest.approx(5 * found.px_per_mm, abs=1)

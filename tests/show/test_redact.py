@@ -5,11 +5,8 @@ import numpy as np
 import pytest
 from pages import page
 
-from ecgvlm.digitize import Digitizer
 from ecgvlm.measure import measure
 from ecgvlm.show.redact import redact
-
-DIGITIZER = Digitizer(threads=1)
 
 
 def named(kind: str, name: str) -> np.ndarray:
@@ -22,8 +19,8 @@ def named(kind: str, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["clean", "scan"])
-def test_names_leave_no_trace(kind):
-    found = DIGITIZER(named(kind, "Erika Mustermann 12.08.1964"))
+def test_names_leave_no_trace(digitizer, kind):
+    found = digitizer(named(kind, "Erika Mustermann 12.08.1964"))
     one = redact(named(kind, "Erika Mustermann 12.08.1964"), found)
     other = redact(named(kind, "J. Doe"), found)
     assert (one == other).all()
@@ -32,10 +29,10 @@ def test_names_leave_no_trace(kind):
 @pytest.mark.parametrize(
     "kind", ["clean", pytest.param("photo", marks=pytest.mark.xfail(reason="known fault: a redacted photo"))]
 )
-def test_what_is_left_can_be_read(kind):
+def test_what_is_left_can_be_read(digitizer, kind):
     picture = page(kind).image
-    found = DIGITIZER(picture)
-    again = DIGITIZER(redact(picture, found))
+    found = digitizer(picture)
+    again = digitizer(redact(picture, found))
     assert again.layout == found.layout
     rates = [measure(p.leads(500.0), 500.0).heart_rate_bpm for p in (found, again)]
     assert rates[1] == pytest.approx(rates[0], abs=2)
