@@ -15,11 +15,12 @@ import fakes
 import httpx
 import pytest
 from live import running
-from pages import page, text_document
+from pages import blank, page, text_document
 from PIL import Image
 
 from ecgvlm.files.csv import read_csv
 from ecgvlm.files.image import open_pages
+from ecgvlm.record import LEADS
 from ecgvlm.serve.access import Keys, add_key
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
@@ -65,6 +66,18 @@ def test_read(client):
     assert answer["picture"] == {"width": width, "height": height}
     assert "overlay" not in answer
     assert "preview" not in answer
+
+
+def test_a_camera_s_view_is_looked_at(client):
+    seen = post(client, "/v1/aim").json()
+    assert seen["grid"]
+    assert sorted(seen["leads"]) == sorted(LEADS)
+    assert seen["px_per_mm"] == pytest.approx(page().truth.px_per_mm, rel=0.02)
+    assert "answer" not in seen
+    nothing = post(client, "/v1/aim", png(blank())).json()
+    assert (nothing["grid"], nothing["leads"]) == (False, [])
+    assert nothing["problem"]
+    assert post(client, "/v1/aim", b"no picture").status_code == 422
 
 
 def test_read_at_a_sensitivity(client):

@@ -227,6 +227,7 @@ def test_photograph_that_is_no_ecg_is_refused(visit):
         page.locator("video").evaluate(
             "video => new Promise((done) => { video.oncanplay = done; if (video.readyState > 2) done(); })"
         )
+        expect(page.locator("#aim")).to_contain_text("No ECG paper is seen")
         page.get_by_role("button", name="Take it").click()  # Chromium's pretended camera shows a green disc
         expect(page.get_by_role("heading", name="I see no 12-lead ECG here")).to_be_visible()
         expect(page.locator(".refusal")).to_contain_text("Show the whole page")

@@ -9,6 +9,7 @@ import json
 import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
@@ -34,7 +35,7 @@ from ecgvlm.reader import Reader
 from ecgvlm.record import Record
 from ecgvlm.serve import batches, chat, kept
 from ecgvlm.serve.gate import Gate, Limits, Metrics, body_bytes, error_body
-from ecgvlm.serve.schemas import ReadAnswer, ReadRefused, Refused
+from ecgvlm.serve.schemas import Aim, ReadAnswer, ReadRefused, Refused
 from ecgvlm.serve.service import Service, Settings, refused
 from ecgvlm.serve.work import Reading, default_reader, jpeg
 from ecgvlm.show.reports import fhir_bundle, pdf_report, write_wfdb
@@ -188,6 +189,15 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
             file = await asyncio.to_thread(jpeg, picture.image)
             body["preview"] = "data:image/jpeg;base64," + base64.b64encode(file).decode()
         return JSONResponse(body)
+
+    @app.post("/v1/aim", tags=["pages"], response_model=Aim)
+    async def aim(image: Annotated[UploadFile, File(description="What a camera sees now.")]) -> Response:
+        """Whether grid and leads are seen in a camera's view, before the shot; nothing is judged or kept."""
+        try:
+            sight = await service.aim(await image.read())
+        except EcgError as error:
+            return JSONResponse(refused(error, "view", None), 422)
+        return JSONResponse(asdict(sight))
 
     @app.post(
         "/v1/ask", tags=["pages"], response_class=StreamingResponse,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ecgvlm.labels import LABELS
+from ecgvlm.record import LEADS
 
 
 class Problem(BaseModel):
@@ -33,6 +34,15 @@ class PageFacts(BaseModel):
 class Size(BaseModel):
     width: int = Field(examples=[1604])
     height: int = Field(examples=[1134])
+
+
+class Aim(BaseModel):
+    """What a camera's view shows of a page."""
+
+    grid: bool = Field(description="Whether the paper's grid is seen.")
+    leads: list[str] = Field(examples=[list(LEADS)])
+    px_per_mm: float | None = Field(None, examples=[5.4])
+    problem: str | None = Field(None, description="Why the view could not be read.")
 
 
 class ReadAnswer(BaseModel):

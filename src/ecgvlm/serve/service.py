@@ -19,7 +19,7 @@ from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.store import Store
-from ecgvlm.serve.work import NAME, Picture, Reading, UploadDecoder, WarmReader, default_reader, jpeg
+from ecgvlm.serve.work import NAME, Picture, Reading, Sight, UploadDecoder, WarmReader, default_reader, jpeg
 from ecgvlm.serve.workers import WorkerLost, Workers
 from ecgvlm.worker import workers
 
@@ -140,6 +140,14 @@ class Service:
         reading = replace(reading, answer={**reading.answer, "image": name}, redacted=None)
         self._remember(key, owner, replace(reading, overlay=None))
         return picture, reading, key
+
+    async def aim(self, data: bytes) -> Sight:
+        """What a camera's view shows; nothing of it is kept. Raises EcgError where it is no picture."""
+        picture: Picture = await self._decode("decode", data, 0)
+        try:
+            return await self.readers.run("aim", picture, seconds=self.settings.seconds)
+        except WorkerLost as error:
+            raise unreadable(NAME, f"could not be looked at ({error})") from error
 
     async def _decode(self, method: str, *args: Any) -> Any:
         """In a process of its own. Raises EcgError, also where that process dies of the file."""

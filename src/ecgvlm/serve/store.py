@@ -59,7 +59,7 @@ class Read(Base):
     model: Mapped[str] = mapped_column(String(100))
     answer: Mapped[dict[str, Any]] = mapped_column(JSON)
     corrections: Mapped[list[CorrectionRow]] = relationship(
-        order_by="Correction.id", cascade="all, delete-orphan", passive_deletes=True
+        order_by="CorrectionRow.id", cascade="all, delete-orphan", passive_deletes=True
     )
 
     def to_dict(self) -> dict[str, Any]:

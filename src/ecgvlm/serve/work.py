@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize import FS
+from ecgvlm.digitize.grid import find_grid
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.image import Leaf, open_pages
 from ecgvlm.judge.evidence import Evidence
@@ -51,6 +52,19 @@ class Reading:
     leads: np.ndarray | None = None
     overlay: dict | None = None
     redacted: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a camera's view shows of a page. grid: whether the paper's grid is seen. leads: names of the leads
+    found. px_per_mm: of the view; None without leads. problem: why it could not be read, for people; None
+    where it could.
+    """
+
+    grid: bool
+    leads: tuple[str, ...] = ()
+    px_per_mm: float | None = None
+    problem: str | None = None
 
 
 class UploadDecoder:
@@ -122,6 +136,14 @@ class WarmReader:
     def _overlay(self, answer: Answer) -> dict:
         layers = find_overlay(answer)
         return layers.to_dict() | {"evidence": find_evidence(answer, layers, self.reader.grounds(answer))}
+
+    def aim(self, picture: Picture) -> Sight:
+        """Whether a picture would be read, without judging what it shows."""
+        try:
+            page = self.reader.digitizer(picture.image)
+        except EcgError as error:
+            return Sight(find_grid(picture.image) is not None, problem=error.message)
+        return Sight(True, tuple(dict.fromkeys(s.lead for s in page.strips)), round(page.px_per_mm, 2))
 
     def ask(self, evidence: Evidence, question: str) -> Iterator[str]:
         """The answer to a question about a page that was read, piece by piece."""

@@ -117,6 +117,11 @@ async function* events(stream) {
   }
 }
 
+/** What a camera's view shows: {grid, leads, px_per_mm, problem}. view: a JPEG blob. */
+export async function look(view) {
+  return (await request("v1/aim", { method: "POST", body: form({ image: view }) })).json();
+}
+
 /** Fetch a file that the server makes of a page: {blob, name}. */
 export async function file(path, fields) {
   const response = await request(path, { method: "POST", body: form(fields) });

@@ -1,16 +1,21 @@
 /** The ways in which pages come: dropped, pasted, chosen, photographed. */
 
+import { look } from "./api.js";
 import { say } from "./dom.js";
+
+const AIM_EVERY_MS = 1500;
+const AIM_WIDTH = 1600; // px of a view that is only looked at
 
 const $ = (id) => document.getElementById(id);
 
 /** receive([File, ...]) gets what comes. */
 export function takeIn(receive) {
   for (const button of ["choose", "add"]) $(button).addEventListener("click", () => $("files").click());
-  // A phone's own camera does it best; a desktop's is shown here, where the browser lets us (HTTPS or this machine).
+  // The view is shown here where the browser lets us (HTTPS or this machine), else by the phone itself.
   const phone = matchMedia("(pointer: coarse)").matches;
   $("photograph").hidden = !phone && !navigator.mediaDevices;
-  $("photograph").addEventListener("click", () => (phone ? $("camera").click() : photograph(receive)));
+  $("photograph").addEventListener("click", () => (navigator.mediaDevices ? photograph(receive) : $("camera").click()));
+  $("own-camera").hidden = !phone;
   for (const id of ["files", "camera"]) {
     $(id).addEventListener("change", () => {
       receive([...$(id).files]);
@@ -41,11 +46,10 @@ export function takeIn(receive) {
   });
 }
 
-/** Show what the camera sees in a dialog until a picture is taken. */
+/** Show what the camera sees in a dialog, and whether it could be read, until a picture is taken. */
 async function photograph(receive) {
   const dialog = $("photo");
   const video = dialog.querySelector("video");
-  const [take, cancel] = dialog.querySelectorAll("button");
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 3840 } } });
@@ -55,13 +59,42 @@ async function photograph(receive) {
     return;
   }
   video.srcObject = stream;
-  cancel.onclick = () => dialog.close();
-  take.onclick = () => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
-    canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob((blob) => receive([new File([blob], "photo.jpg", { type: "image/jpeg" })]), "image/jpeg", 0.92);
+  $("no-photo").onclick = () => dialog.close();
+  $("own-camera").onclick = () => {
+    dialog.close();
+    $("camera").click();
+  };
+  $("take").onclick = async () => {
+    receive([new File([await still(video, video.videoWidth, 0.92)], "photo.jpg", { type: "image/jpeg" })]);
     dialog.close();
   };
   dialog.onclose = () => stream.getTracks().forEach((track) => track.stop());
   dialog.showModal();
+  await aim(video, dialog);
+}
+
+/** What the video shows now as a JPEG of so many px across. */
+function still(video, width, quality) {
+  const height = Math.round((width * video.videoHeight) / video.videoWidth);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  canvas.getContext("2d").drawImage(video, 0, 0, width, height);
+  return new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
+}
+
+/** Say every other second whether grid and leads are seen, while the dialog is open. */
+async function aim(video, dialog) {
+  const pause = () => new Promise((done) => setTimeout(done, AIM_EVERY_MS));
+  for (await pause(); dialog.open; await pause()) {
+    if (!video.videoWidth) continue;
+    const view = await still(video, Math.min(AIM_WIDTH, video.videoWidth), 0.8);
+    const seen = await look(view).catch(() => null); // busy, or away: the picture can be taken all the same
+    if (seen && dialog.open) $("aim").textContent = advice(seen);
+  }
+}
+
+function advice({ grid, leads }) {
+  if (leads.length === 12) return "Grid and all twelve leads are seen: take it.";
+  if (leads.length) return `Grid and ${leads.length} leads are seen: bring the whole page into view.`;
+  if (grid) return "The grid is seen, the leads are not yet: whole page, nearer, held still.";
+  return "No ECG paper is seen: nearer, straight above, without glare.";
 }
