@@ -2,18 +2,18 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
-Questions: benchmarks/data/understanding.toml, none of them among the wordings that the net of intents learns
-from. The thresholds of refusals and of near languages (words/dialogue.py, words/understand.py) were chosen
-after failures of this file had been read; no wording was. They are asked about generated pages
-(`ecgvlm.instruct.states`), so any answer can be told from any other.
+Questions: benchmarks/data/{unseen,fresh,understanding}.toml; the head of each says who has seen it. They are
+asked about generated pages (`ecgvlm.instruct.states`), so any answer can be told from any other.
 
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
-(a report instead of a verdict) are right. Writes benchmarks/results/understanding.json.
+(a report instead of a verdict) are right. What lies outside an ECG ("*") is right where it is refused.
+Writes benchmarks/results/understanding.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import tomllib
 from collections import Counter
@@ -28,30 +28,51 @@ from ecgvlm.words.language import Language
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.understand import Asked, intents, kin
 
-QUESTIONS = Path(__file__).parent / "data" / "understanding.toml"
+DATA = Path(__file__).parent / "data"
+SETS = ("unseen", "fresh", "understanding")
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
+REFUSALS = (
+    "advice", "prognosis", "cause", "other_tests", "identity", "off_topic", "earlier", "outside", "oneself",
+)  # fmt: skip
+Row = tuple[str, str, str]  # judgement, question, answer
 
 
-def intended(text: str) -> list[Asked]:
-    """ "finding finding=MI; rhythm" -> what is asked."""
-    parts = []
-    for part in text.split("; "):
-        intent, *objects = part.split()
-        named = dict(item.split("=") for item in objects)
-        parts.append(Asked(intent, {kind: (code,) for kind, code in named.items()}))
-    return parts
+def intended(text: str) -> list[list[Asked]]:
+    """ "finding finding=MI; rhythm | verdict" -> of each part, what it may mean."""
+    return [[_meant(choice) for choice in part.split(" | ")] for part in text.split("; ")]
 
 
-def judged(said: str, parts: list[Asked], evidence: Evidence, w: Words) -> str:
+def _meant(text: str) -> Asked:
+    intent, *objects = text.split()
+    named = dict(item.split("=") for item in objects)
+    return Asked(intent, {kind: (code,) for kind, code in named.items()})
+
+
+def judged(said: str, parts: list[list[Asked]], evidence: Evidence, w: Words) -> str:
     """ "right", "honest" or "unrelated"."""
-    missing = [part for part in parts if not any(text in said for text in _accepted(part, evidence, w))]
+    missing = [
+        choices
+        for choices in parts
+        if not any(text in said for part in choices for text in _accepted(part, evidence, w))
+    ]
     if not missing:
         return "right"
     honest = (w.say("unsure", examples="\0").partition("\0")[0], w.say("outside"))
-    refused = [w.say(key) for key in ("advice", "prognosis", "cause", "other_tests", "identity", "off_topic")]
-    asked_beyond = all(intents()[part.intent].get("refuses") for part in missing)
-    return "honest" if any(x in said for x in (*honest, *(refused if asked_beyond else ()))) else "unrelated"
+    asked_beyond = all(intents()[part.intent].get("refuses") for choices in missing for part in choices)
+    return "honest" if any(x in said for x in (*honest, *(_refusals(w) if asked_beyond else ()))) else "unrelated"
+
+
+def _refusals(w: Words) -> list[str]:
+    return [w.say(key) for key in REFUSALS]
+
+
+def refused(said: str, w: Words) -> str:
+    """Of what lies outside an ECG: "right" where a refusal opens the answer, "honest" where the question is
+    not understood."""
+    if said.startswith((*_refusals(w), w.say("outside_named", finding="\0").partition("\0")[0])):
+        return "right"
+    return "honest" if said.startswith(w.say("unsure", examples="\0").partition("\0")[0]) else "unrelated"
 
 
 def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
@@ -66,43 +87,59 @@ def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
     return [w.text(answer_parts([Asked(x, part.objects)], evidence, w)) for x in chosen]
 
 
-def ask(language: Language, table: dict[str, list[str]], spoken: str = "en") -> list[tuple[str, str, str]]:
-    """(judgement, question, answer) of each question of a table about a page of its own."""
-    rows, rng = [], Random(0)
+def ask(language: Language, table: dict[str, list[str]], spoken: str = "en") -> list[Row]:
+    """Each question of a table about pages of its own."""
+    rows, rng, w = [], Random(0), words(spoken)
     for what, questions in table.items():
         for question in questions:
             for _ in range(PAGES):
                 evidence = sample(rng)
                 said = language.answer(evidence, question)
-                rows.append((judged(said, intended(what), evidence, words(spoken)), question, said))
+                judgement = refused(said, w) if what == "*" else judged(said, intended(what), evidence, w)
+                rows.append((judgement, question, said))
     return rows
 
 
-def figures(rows: list[tuple[str, str, str]]) -> dict:
+def figures(rows: list[Row]) -> dict:
     found = Counter(row[0] for row in rows)
     return {"n": len(rows)} | {
         key: round(found[key] / len(rows), 4) for key in ("right", "honest", "unrelated")
     }
 
 
-def main() -> None:
-    data = tomllib.loads(QUESTIONS.read_text("utf-8"))
-    language = Language(threads=1)
-    english = ask(language, data["english"] | data["objects"])
-    several = ask(language, data["several"])
+def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
+    """The figures of one file of questions, and all its rows."""
+    english = {kind: ask(language, table) for kind, table in data["english"].items()}
     spoken = {code: ask(language, table, code) for code, table in data["spoken"].items()}
-    rows = english + several + [row for found in spoken.values() for row in found]
-    for judgement, question, said in dict.fromkeys(rows):
-        if judgement != "right":
-            print(f"{judgement}: {question} -> {said[:160]}")
-    found = {
-        "english": figures(english),
-        "several": figures(several),
-        "spoken": figures([row for found in spoken.values() for row in found]),
-        "by_language": {code: figures(found) for code, found in spoken.items()},
-    }
-    write_file(OUT, (json.dumps(found, indent=1) + "\n").encode())
-    print(json.dumps(found, indent=1))
+    several = ask(language, data["several"])
+    outside = ask(language, data.get("outside", {}))
+    flat, foreign = sum(english.values(), []), sum(spoken.values(), [])
+    found = {"english": figures(flat), "spoken": figures(foreign), "several": figures(several)}
+    found |= {"outside": figures(outside)} if outside else {}
+    found["by_kind"] = {kind: figures(rows) for kind, rows in english.items()}
+    found["by_language"] = {code: figures(rows) for code, rows in spoken.items()}
+    return found, [*flat, *foreign, *several, *outside]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quiet", action="store_true", help="figures alone, so that failures stay unread")
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    args = parser.parse_args()
+    language = Language(threads=1)
+    out = json.loads(OUT.read_text("utf-8")) if OUT.exists() else {}
+    for name in args.sets:
+        out[name], rows = measured(language, tomllib.loads((DATA / f"{name}.toml").read_text("utf-8")))
+        if not args.quiet:
+            for judgement, question, said in dict.fromkeys(rows):
+                if judgement != "right":
+                    print(f"{judgement}: {question} -> {said[:160]}")
+    write_file(OUT, (json.dumps({name: out[name] for name in SETS if name in out}, indent=1) + "\n").encode())
+    for name in args.sets:
+        shown = {key: value for key, value in out[name].items() if not key.startswith("by_")}
+        print(name, json.dumps(shown, indent=1))
 
 
 if __name__ == "__main__":
