@@ -35,6 +35,7 @@ PAGES = 3
 REFUSALS = (
     "advice", "prognosis", "cause", "other_tests", "identity", "off_topic", "earlier", "outside", "oneself",
 )  # fmt: skip
+_CALLED = "\0"  # stands for what a question calls a finding
 Row = tuple[str, str, str]  # judgement, question, answer
 
 
@@ -54,13 +55,18 @@ def judged(said: str, parts: list[list[Asked]], evidence: Evidence, w: Words) ->
     missing = [
         choices
         for choices in parts
-        if not any(text in said for part in choices for text in _accepted(part, evidence, w))
+        if not any(_says(said, text) for part in choices for text in _accepted(part, evidence, w))
     ]
     if not missing:
         return "right"
     honest = (w.say("unsure", examples="\0").partition("\0")[0], w.say("outside"))
     asked_beyond = all(intents()[part.intent].get("refuses") for choices in missing for part in choices)
     return "honest" if any(x in said for x in (*honest, *(_refusals(w) if asked_beyond else ()))) else "unrelated"
+
+
+def _says(said: str, text: str) -> bool:
+    """Whether an answer holds a text, whatever the question calls what it asks about."""
+    return all(piece in said for piece in text.split(_CALLED))
 
 
 def _refusals(w: Words) -> list[str]:
@@ -84,7 +90,8 @@ def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
         if kin(intent) == kin(part.intent) and {x.rstrip("?") for x in row.get("takes", ())} <= kinds
     ]
     chosen = [part.intent] if intents()[part.intent].get("refuses") else same
-    return [w.text(answer_parts([Asked(x, part.objects)], evidence, w)) for x in chosen]
+    called = tuple(_CALLED for _ in part.of("finding"))
+    return [w.text(answer_parts([Asked(x, part.objects, named=called)], evidence, w)) for x in chosen]
 
 
 def ask(language: Language, table: dict[str, list[str]], spoken: str = "en") -> list[Row]:

@@ -174,8 +174,6 @@ class Reader:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         report = self.words.answer(seen.evidence, REPORT)
         answer = report if question == REPORT else self.words.answer(seen.evidence, asked)
-        if asked == QUESTION and seen.page.flat:
-            answer += f" (no signal in {', '.join(seen.page.flat)})"
         return Answer(
             image=label,
             question=asked,

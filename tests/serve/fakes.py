@@ -50,13 +50,18 @@ class FakeFindings:
 class FakeLanguage:
     """Says `WORDS` one by one, or does what the question orders.
 
-    "die" ends the process, "slow" takes a second, "endless" never stops speaking.
+    "die" ends the process, "slow" takes a second, "endless" never stops speaking; "history" says what was
+    asked before, and the rate of the earlier ECG.
     """
 
     def answer(self, evidence, question):
         return "".join(self.stream(evidence, question))
 
-    def stream(self, evidence, question):
+    def stream(self, evidence, question, before=(), earlier=None):
+        if question == "history":
+            rate = earlier and f"; earlier {earlier.measurements['heart_rate_bpm']:.0f} bpm"
+            yield f"{' | '.join(before)}{rate or ''}"
+            return
         if question == "die":
             import os
 

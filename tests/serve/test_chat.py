@@ -1,6 +1,7 @@
 """OpenAI's own client against the running server."""
 
 import base64
+import json
 
 import fakes
 import pytest
@@ -48,6 +49,52 @@ def test_stream_and_a_further_question(client):
     assert "".join(text) == fakes.WORDS
     assert len(text) > 5
     assert chunks[-1].usage.completion_tokens == len(fakes.WORDS.split())
+
+
+def test_what_was_asked_before_and_an_earlier_ecg_reach_the_answer(client):
+    asked = [
+        *messages(ECG, "Is there STEMI?"),
+        {"role": "assistant", "content": "No."},
+        *messages(ECG, "history")[1:],
+    ]
+    said = client.chat.completions.create(model="any", messages=asked).choices[0].message.content
+    assert said.startswith("Is there STEMI?; earlier ")
+    assert said.endswith(" bpm")
+
+
+def test_an_answer_ends_where_the_request_wants_it(client):
+    def ask(**options):
+        return client.chat.completions.create(model="any", messages=messages(ECG), **options).choices[0]
+
+    for option in ("max_tokens", "max_completion_tokens"):
+        cut = ask(**{option: 3})
+        assert cut.message.content == "Atrial fibrillation at"
+        assert cut.finish_reason == "length"
+    stopped = ask(stop=[" minute", " rate of"])
+    assert stopped.message.content == "Atrial fibrillation at a"
+    assert stopped.finish_reason == "stop"
+
+
+def test_an_answer_as_json_is_that_of_a_read(client):
+    wanted = {"type": "json_object"}
+    said = client.chat.completions.create(model="any", messages=messages(ECG), response_format=wanted)
+    answer = json.loads(said.choices[0].message.content)
+    assert answer["findings"] == ["AF"]
+    assert answer["question"] == "What is the rhythm?"
+
+
+def test_what_is_not_honoured_is_refused_by_name(client):
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    for options, cause in (
+        ({"n": 2}, "n"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"response_format": schema}, "response_format"),
+        ({"logprobs": True}, "logprobs"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+    ):
+        with pytest.raises(openai.UnprocessableEntityError, match=cause):
+            client.chat.completions.create(model="any", messages=messages(ECG), **options)
 
 
 def test_errors_are_the_client_s_own(client):

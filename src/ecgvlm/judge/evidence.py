@@ -63,7 +63,8 @@ class Evidence:
     be known; reasons then says why, by one of `REASONS` ("unclear" where it says nothing). rr_variation:
     standard deviation of the RR intervals divided by their mean, None where fewer than three beats are
     printed. leads: the waves of each lead, None where it is not printed. mm_per_s, mm_per_mv, layout (one of
-    `LAYOUTS`), cabrera and quality (0..1) describe the page; cautions are of `CAUTIONS`, in their order.
+    `LAYOUTS`), cabrera and quality (0..1) describe the page; cautions are of `CAUTIONS`, in their order;
+    no_signal: leads that are printed as flat lines.
     criteria: the conditions of all definitions, as far as they are met on this page. person: whose limits
     they have.
     """
@@ -80,6 +81,7 @@ class Evidence:
     mm_per_mv: float = 10.0
     quality: float = 1.0
     cautions: tuple[str, ...] = ()
+    no_signal: tuple[str, ...] = ()
     criteria: tuple[Criterion, ...] = ()
     person: Person = NOBODY
 

@@ -166,6 +166,7 @@ class FindingsModel:
             mm_per_mv=page.mm_per_mv,
             quality=page.quality,
             cautions=find_cautions(page, numbers(measurements), usual, self.thresholds),
+            no_signal=page.flat,
         )
 
     def judge(

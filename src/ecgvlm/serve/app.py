@@ -8,7 +8,7 @@ import contextlib
 import json
 import mimetypes
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -209,10 +209,14 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         id: ReadId = None,
         image: MaybeImage = None,
         page: PageNumber = 0,
+        before: Annotated[
+            list[str] | None, Form(max_length=100, description="What was asked about the page so far.")
+        ] = None,
     ) -> Response:
         """Answer a question about a page, word by word: server-sent events token, done and error."""
         reading = await _reading(request, id, image, page)
-        return StreamingResponse(_events(service, reading, question), media_type="text/event-stream")
+        events = _events(service, reading, question, before or ())
+        return StreamingResponse(events, media_type="text/event-stream")
 
     @app.post("/v1/digitize", tags=["pages"], response_class=Response)
     async def digitize(
@@ -264,10 +268,12 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return found
 
 
-async def _events(service: Service, reading: Reading, question: str) -> AsyncIterator[str]:
+async def _events(
+    service: Service, reading: Reading, question: str, before: Sequence[str]
+) -> AsyncIterator[str]:
     start, answer = time.perf_counter(), ""
     try:
-        async with contextlib.aclosing(service.ask(reading, question)) as pieces:
+        async with contextlib.aclosing(service.ask(reading, question, before)) as pieces:
             async for piece in pieces:
                 answer += piece
                 yield _event("token", {"text": piece})

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -41,17 +42,18 @@ def router(service: Service) -> APIRouter:
         "/chat/completions", responses={400: {"model": Refused, "description": "No image, or no question."}}
     )
     async def completions(request: Request, body: ChatRequest) -> Response:
-        """Answer the last user message about the last image of the conversation.
+        """Answer the last user message about the last image of the conversation, in the light of the user
+        messages before it; an image before the last one is an earlier ECG, to compare with.
 
         Images are `image_url` parts with data: URLs; nothing is fetched from elsewhere. Token counts in
         `usage` count pieces of text as the model decodes them; an image counts as none.
         """
         try:
-            data, question = _page_and_question(body)
+            asked = _asked(body)
         except _Invalid as error:
             return JSONResponse(error_body("invalid_request", str(error)), 400)
         try:
-            _, reading, _ = await service.read(data, owner=request.state.owner)
+            pages = [(await service.read(page, owner=request.state.owner))[1] for page in asked.images]
         except EcgError as error:
             return JSONResponse(error_body(error.code, error.message), 422)
         head = {
@@ -59,11 +61,12 @@ def router(service: Service) -> APIRouter:
             "created": int(time.time()),
             "model": service.model,
         }
-        said = _Said(body.most, body.stop or [])
+        reading, earlier = pages[-1], pages[0] if len(pages) > 1 else None
+        question, said = asked.question, _Said(body.most, body.stop or [])
         if body.as_json:
             pieces = _once(json.dumps({**reading.answer, "question": question}, ensure_ascii=False))
         else:
-            pieces = service.ask(reading, question)
+            pieces = service.ask(reading, question, asked.before, earlier)
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             return StreamingResponse(
@@ -150,9 +153,19 @@ def _usage(question: str, completion: int) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _page_and_question(body: ChatRequest) -> tuple[bytes, str]:
-    """The conversation's last image and the text of its last user message."""
-    data, question = None, None
+@dataclass(frozen=True)
+class _Conversation:
+    """What a request asks. images: the last two at most, the newest last; before: what was asked so far."""
+
+    images: tuple[bytes, ...]
+    question: str
+    before: tuple[str, ...]
+
+
+def _asked(body: ChatRequest) -> _Conversation:
+    """The conversation's user messages. Raises _Invalid where nothing is asked about an image."""
+    images: list[bytes] = []
+    questions: list[str] = []
     for message in body.messages:
         if message.role != "user":
             continue
@@ -165,17 +178,18 @@ def _page_and_question(body: ChatRequest) -> tuple[bytes, str]:
             if kind == "text":
                 texts.append(str(part.get("text", "")))
             elif kind == "image_url":
-                data = _image(part.get("image_url"))
+                images.append(_image(part.get("image_url")))
             else:
                 raise _Invalid(
                     f"content parts of type {str(kind)[:40]!r} are not read; send text and image_url"
                 )
-        question = "\n".join(texts).replace("<image>", "").strip()
-    if data is None:
+        questions.append("\n".join(texts).replace("<image>", "").strip()[:_LONGEST])
+    if not images:
         raise _Invalid("the conversation holds no image; send an image_url part with a data: URL")
+    *before, question = questions
     if not question:
         raise _Invalid("the last user message asks nothing")
-    return data, question[:_LONGEST]
+    return _Conversation(tuple(images[-2:]), question, tuple(filter(None, before)))
 
 
 def _image(part: Any) -> bytes:

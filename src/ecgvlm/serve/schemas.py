@@ -146,8 +146,7 @@ class ChatRequest(BaseModel):
         None, description="Up to four texts that end the answer before them."
     )
     response_format: dict[str, Any] | None = Field(
-        None,
-        description="text; json_object and json_schema answer the object of /v1/read, whatever the schema.",
+        None, description="text, or json_object: the object of /v1/read. A schema of one's own is refused."
     )
 
     @field_validator("stop")
@@ -161,8 +160,8 @@ class ChatRequest(BaseModel):
     @field_validator("response_format")
     @classmethod
     def _known_format(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None and value.get("type") not in ("text", "json_object", "json_schema"):
-            raise ValueError("its type is text, json_object or json_schema")
+        if value is not None and value.get("type") not in ("text", "json_object"):
+            raise ValueError("its type is text or json_object, whose object is that of /v1/read")
         return value
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -157,9 +157,17 @@ class Service:
             cause = f"could not be decoded ({error}); save the page as JPEG or PNG"
             raise unreadable(NAME, cause) from error
 
-    async def ask(self, reading: Reading, question: str) -> AsyncGenerator[str]:
-        """The answer piece by piece. Raises EcgError where its process is lost."""
-        pieces = self.readers.stream("ask", reading.evidence, question, seconds=self.settings.seconds)
+    async def ask(
+        self, reading: Reading, question: str, before: Sequence[str] = (), earlier: Reading | None = None
+    ) -> AsyncGenerator[str]:
+        """The answer piece by piece. Raises EcgError where its process is lost.
+
+        before: what was asked so far; earlier: another ECG of the same patient.
+        """
+        other = None if earlier is None else earlier.evidence
+        pieces = self.readers.stream(
+            "ask", reading.evidence, question, tuple(before), other, seconds=self.settings.seconds
+        )
         try:
             async with aclosing(pieces):
                 async for piece in pieces:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -145,9 +145,14 @@ class WarmReader:
             return Sight(find_grid(picture.image) is not None, problem=error.message)
         return Sight(True, tuple(dict.fromkeys(s.lead for s in page.strips)), round(page.px_per_mm, 2))
 
-    def ask(self, evidence: Evidence, question: str) -> Iterator[str]:
-        """The answer to a question about a page that was read, piece by piece."""
-        return iter(self.reader.words.stream(evidence, question))
+    def ask(
+        self, evidence: Evidence, question: str, before: Sequence[str], earlier: Evidence | None
+    ) -> Iterator[str]:
+        """The answer to a question about a page that was read, piece by piece.
+
+        before: what was asked so far; earlier: another ECG of the same patient.
+        """
+        return iter(self.reader.words.stream(evidence, question, before, earlier))
 
 
 def jpeg(image: np.ndarray) -> bytes:

@@ -56,6 +56,13 @@ def verdict(evidence: Evidence, w: Words = ENGLISH) -> str:
     return w.say("verdict", word=word(evidence, w), rhythm=rhythm)
 
 
+def overall(evidence: Evidence, w: Words = ENGLISH) -> str:
+    """The one-line answer with the leads that could not speak."""
+    if not evidence.no_signal:
+        return verdict(evidence, w)
+    return f"{verdict(evidence, w)} ({w.say('no_signal', leads=w.listed(evidence.no_signal))})"
+
+
 def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """Whether a label was found, with its probability; close to the threshold the wording is careful."""
     m, percent = evidence.margin(label), w.percent(evidence.probability(label))

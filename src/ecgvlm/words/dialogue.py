@@ -46,11 +46,15 @@ class Dialogue:
     ) -> tuple[str, Conversation]:
         """The answer in the language of the question (or the one given), and the conversation with it."""
         heard = self.hear(question, before)
-        spoken = language or (heard.language if heard.language != OTHER else "en")
-        w = words(spoken)
+        after = _after(heard, before, language)
+        w = words(after.language)
         said = [w.say("language_unknown")] if heard.language == OTHER and language is None else []
         said += answer_parts(heard.parts, evidence, w, before.earlier)
-        return w.text(said), replace(before, asked=heard.parts, language=spoken)
+        return w.text(said), after
+
+    def follow(self, question: str, before: Conversation) -> Conversation:
+        """The conversation with a question that was answered before."""
+        return _after(self.hear(question, before), before)
 
     def hear(self, question: str, before: Conversation) -> Understood:
         """What is asked, with what it leaves out taken from the question before."""
@@ -66,7 +70,11 @@ class Dialogue:
         if all(part.intent in _ASIDE for part in heard.parts) and any(part.of("finding") for part in claimed):
             heard = replace(heard, parts=claimed)
         enough = self._understanding.enough
-        parts = [resolve(part, (*claimed, *before.asked), enough) for part in heard.parts]
+        parts = [
+            each
+            for part in heard.parts
+            for each in _with_finding(resolve(part, (*claimed, *before.asked), enough))
+        ]
         if heard.language == OTHER:  # understood only by the names in it
             parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
         questions = [part for part in parts if part.intent not in _ASIDE]
@@ -80,6 +88,11 @@ class Dialogue:
         if not kept:
             kept = [Asked("hello")] if not re.search(r"\w", question) else [Asked("unsure", text=question)]
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
+
+
+def _after(heard: Understood, before: Conversation, language: str | None = None) -> Conversation:
+    spoken = language or (heard.language if heard.language != OTHER else "en")
+    return replace(before, asked=heard.parts, language=spoken)
 
 
 def answer_parts(
@@ -115,7 +128,15 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
             return replace(part, intent=intent)
-    return replace(part, intent="unsure")
+    beyond = intents()[part.intent].get("refuses") and part.sure >= LIKELY
+    return replace(part, intent="unsure" if beyond or not part.of("subject") else part.of("subject")[0])
+
+
+def _with_finding(part: Asked) -> list[Asked]:
+    """Who asks whether a finding is new asks whether it is there, too."""
+    if part.intent == "earlier" and part.of("finding"):
+        return [replace(part, intent="finding"), part]
+    return [part]
 
 
 def _with_objects(part: Asked, needed: Iterable[str], before: tuple[Asked, ...]) -> Asked | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,9 +91,14 @@ class Language:
             return said[0] if len(said) == 1 else self._choose(evidence, question, said), before
         return self.dialogue.answer(evidence, question, before, language)
 
-    def stream(self, evidence: Evidence, question: str, before: Conversation | None = None) -> Iterator[str]:
-        """The answer word by word."""
-        said, _ = self.converse(evidence, question, before or Conversation())
+    def stream(
+        self, evidence: Evidence, question: str, before: Sequence[str] = (), earlier: Evidence | None = None
+    ) -> Iterator[str]:
+        """The answer word by word. before: what was asked so far; earlier: another ECG of the patient."""
+        conversation = Conversation(earlier=earlier)
+        for asked in before:
+            conversation = self.dialogue.follow(asked, conversation)
+        said, _ = self.converse(evidence, question, conversation)
         yield from re.findall(r"\s*\S+\s*$|\s*\S+", said)
 
     def free(self, evidence: Evidence, question: str, max_tokens: int = 400) -> str:

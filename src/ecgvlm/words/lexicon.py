@@ -39,6 +39,7 @@ _KINDS = (
     "region",
     "topic",
     "side",
+    "subject",
 )  # of two equally long, the first counts
 _LEAD_CODES = {lead.lower(): lead for lead in LEADS if lead != "I"} | {
     "di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III",
@@ -117,9 +118,11 @@ class Lexicon:
         self.joints = frozenset(fold(word) for word in self.data["and"])
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data)
+        self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
         if language != "en":
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
         self._starts = tuple(word for word in self._known if word.endswith("*"))
+        self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
         self._by_length: dict[int, list[str]] = {}
         for word in sorted(self._known):
             if not word.endswith("*"):
@@ -134,7 +137,7 @@ class Lexicon:
                     node = node.starts.setdefault(plain, _Node())
                 else:
                     node = node.words.setdefault(plain, _Node())
-        node.names.append((kind, code, name.isupper() and len(name) <= 3))
+        node.names.append((kind, code, _only_in_capitals(name)))
 
     def objects(self, words: list[Word]) -> list[Object]:
         """What a question's words name, the longest names first; none overlaps another."""
@@ -192,17 +195,23 @@ class Lexicon:
             return "I" if named or after_lead or (place and not english) else None
         return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
 
-    def knows(self, words: list[Word]) -> bool:
-        """Whether all of these words are names or wordings of this language."""
-        return all(word.plain in self._known or word.plain in _LEAD_CODES for word in words)
+    def knows(self, words: list[Word]) -> int:
+        """How many of these words are names or wordings of this language."""
+        return sum(
+            word.plain in _LEAD_CODES
+            or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
+            for word in words
+        )
 
     def mended(self, word: Word) -> Word:
         """A word with a slip of the pen as it was meant; as it is where that is not clear."""
-        plain = word.plain
+        return Word(word.text, self._meant(word.plain), word.start, word.end)
+
+    def _meant(self, plain: str) -> str:
         if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
-            return word
+            return plain
         if any(plain.startswith(start[:-1]) for start in self._starts):
-            return word
+            return plain
         slips = 1 if len(plain) < 8 else 2
         choices = [
             known
@@ -212,8 +221,13 @@ class Lexicon:
         ]
         near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=2)
         if not near or (len(near) == 2 and near[0][1] == near[1][1]):
-            return word
-        return Word(word.text, near[0][0], word.start, word.end)
+            return plain
+        return near[0][0]
+
+
+def _only_in_capitals(name: str) -> bool:
+    """Whether a name is no word but a code, which counts in capitals alone."""
+    return name.isupper() and len(name) <= 3
 
 
 def _vocabulary(table: dict) -> frozenset[str]:

@@ -369,7 +369,7 @@ def unsure(request: Request) -> str:
 
 
 _REPLIES: dict[str, Callable[[Request], str]] = {
-    "verdict": _of_page(answers.verdict),
+    "verdict": _of_page(answers.overall),
     "report": _of_page(answers.report),
     "diagnosis": _of_page(answers.diagnosis),
     "findings": _of_page(answers.findings),

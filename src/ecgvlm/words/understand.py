@@ -30,6 +30,7 @@ _SCRIPTS = (
     ("zh", re.compile(r"[\u3400-\u9fff]")), ("hi", re.compile(r"[\u0900-\u097f]")),
     ("ar", re.compile(r"[\u0600-\u06ff]")), ("ru", re.compile(r"[\u0400-\u04ff]")),
 )  # fmt: skip
+_PUNCTUATION = (("es", re.compile("[¿¡]")),)
 # Letters of scripts and languages that we do not know: kana, hangul, Greek, Hebrew, Thai, Ukrainian,
 # Persian, Urdu.
 _FOREIGN = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0370-\u03ff\u0590-\u05ff\u0e00-\u0e7fіїєґўپچگکیےٹڈ]")
@@ -37,7 +38,7 @@ _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)")
 _COMMAS = ",،，、/&+"
 MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
-_SURE = 0.9  # of a language
+_SURE, _TELLING = 0.9, 0.97  # of a language
 _NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 _PIECES = 6  # of one sentence
@@ -116,7 +117,8 @@ def kin(intent: str) -> str:
 
 
 def clause(words: list[Word], objects: list[Object], stock: Mapping[str, str]) -> list[str]:
-    """The words of a clause with each name replaced by its kind; what a side is called stays.
+    """The words of a clause with each name replaced by its kind; what a side or a subject is called
+    stays.
 
     stock: what ECG, patient and page are called, by word.
     """
@@ -124,7 +126,7 @@ def clause(words: list[Word], objects: list[Object], stock: Mapping[str, str]) -
     out, place = [], 0
     while place < len(words):
         named = at.get(place)
-        if named is None or named.kind == "side":
+        if named is None or named.kind in ("side", "subject"):
             plain = words[place].plain
             out.append(f"\x01{stock[plain]}" if plain in stock else plain)
             place += 1
@@ -153,8 +155,12 @@ class Understanding:
         for language, script in _SCRIPTS:
             if script.search(text):
                 return language if language in self.languages else OTHER
+        for language, mark in _PUNCTUATION:
+            if mark.search(text):
+                return language
         said = split(text)
-        if not re.search(r"[^\W\d_]{3}", text) or (len(said) <= _FEW and lexicon(default).knows(said)):
+        plain = lexicon(default).knows(said)
+        if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
             return default
         scores = self._run(letters(text))[1]
         best = int(scores.argmax())
@@ -163,12 +169,14 @@ class Understanding:
         known = self.languages[best]
         short = len(re.findall(r"[^\W\d_]{2,}", text)) < 2
         if known == OTHER:
-            return OTHER if sure > 0.8 and not short else default
+            return OTHER if sure > 0.8 and not short and plain < len(said) else default
         if sure < _SURE:  # of those that come near, the one that has most of the words
             near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
             near = [language for language in near if language != OTHER]
-            known = max(near, key=lambda language: sum(lexicon(language).knows([word]) for word in said))
-        return known if sure > 0.3 else default
+            known = max(near, key=lambda language: lexicon(language).knows(said))
+        # The language spoken so far is left only for one that has more of the words, or whose letters are telling.
+        more = lexicon(known).knows(said) - plain
+        return known if more > 0 or (more == 0 and sure > _TELLING) else default
 
     def understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
@@ -201,7 +209,7 @@ class Understanding:
 
     def _clear(self, piece: Asked) -> bool:
         """Whether a piece of a sentence asks something by itself."""
-        named = piece.of("finding") or piece.of("measure") or piece.of("topic")
+        named = any(piece.of(kind) for kind in ("finding", "measure", "topic", "subject"))
         return piece.sure >= (LIKELY if named else self.enough)
 
     def _cuts(self, text: str, words: list[Word], objects: list[Object], language: str) -> list[int]:
@@ -223,7 +231,7 @@ class Understanding:
             ):
                 following += 1
             before, after = by_last.get(place), by_first.get(following)
-            if before and after and _family(before.kind) == _family(after.kind):
+            if before and after and _listed_with(before) == _listed_with(after):
                 continue
             cuts.append(place)
         return cuts[: _PIECES - 1]
@@ -278,5 +286,11 @@ def _family(kind: str) -> str:
     return "lead" if kind == "region" else kind
 
 
+def _listed_with(named: Object) -> str:
+    """What may stand beside it in one list; each subject is a question of its own."""
+    return named.code if named.kind == "subject" else _family(named.kind)
+
+
 def _more_kinds(objects: list[Object]) -> bool:
-    return len({o.kind for o in objects} & {"finding", "measure", "group", "wave"}) > 1
+    kinds = {_listed_with(o) for o in objects if o.kind in ("finding", "measure", "group", "wave", "subject")}
+    return len(kinds) > 1

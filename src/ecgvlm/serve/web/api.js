@@ -30,7 +30,9 @@ const json = (value) => ({ body: JSON.stringify(value), headers: { "Content-Type
 
 function form(fields) {
   const data = new FormData();
-  for (const [name, value] of Object.entries(fields)) if (value !== undefined) data.append(name, value);
+  for (const [name, value] of Object.entries(fields)) {
+    for (const item of Array.isArray(value) ? value : [value]) if (item !== undefined) data.append(name, item);
+  }
   return data;
 }
 

@@ -32,6 +32,7 @@ export function talk(element, page) {
 
   async function ask(question) {
     if (stop.onclick) return; // one at a time
+    const before = page.chat.filter(({ from }) => from === "you").map(({ text }) => text);
     const turn = { from: "answer", text: "" };
     page.chat.push({ from: "you", text: question });
     show(page.chat.at(-1));
@@ -49,7 +50,7 @@ export function talk(element, page) {
     try {
       const answer = await page.again((fields) => {
         put("");
-        return api.ask({ ...fields, question }, (piece) => put(turn.text + piece), control.signal);
+        return api.ask({ ...fields, question, before }, (piece) => put(turn.text + piece), control.signal);
       });
       put(answer || turn.text);
     } catch (error) {

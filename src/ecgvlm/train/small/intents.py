@@ -108,11 +108,21 @@ class Writer:
 
     def noisy(self, text: str) -> str:
         rng = self.rng
+        if rng.random() < 0.3:
+            text = self._hurried(text)
         if rng.random() < 0.4:
             text = f"{rng.choice(self.data['before'])} {text}"
         if rng.random() < 0.2:
             text = f"{text} {rng.choice(self.data['after'])}"
         return typos(text, rng, rng.choice((1, 1, 2))) if rng.random() < 0.3 else text
+
+    def _hurried(self, text: str) -> str:
+        """Without articles, with what people write for short."""
+        for long, short in self.data.get("short", {}).items():
+            if self.rng.random() < 0.5:
+                text = re.sub(rf"(?<!\w){long}(?!\w)", self.rng.choice(short), text)
+        words = [x for x in text.split() if x not in self.data["articles"] or self.rng.random() < 0.3]
+        return " ".join(words) or text
 
     def buckets(self, text: str) -> np.ndarray:
         """As `Understanding` makes them."""
