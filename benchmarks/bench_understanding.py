@@ -17,6 +17,7 @@ import argparse
 import json
 import tomllib
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from random import Random
 
@@ -59,9 +60,10 @@ def judged(said: str, parts: list[list[Asked]], evidence: Evidence, w: Words) ->
     ]
     if not missing:
         return "right"
-    honest = (w.say("unsure", examples="\0").partition("\0")[0], w.say("outside"))
-    asked_beyond = all(intents()[part.intent].get("refuses") for choices in missing for part in choices)
-    return "honest" if any(x in said for x in (*honest, *(_refusals(w) if asked_beyond else ()))) else "unrelated"
+    honest = [w.say("unsure", examples="\0").partition("\0")[0], w.say("outside")]
+    if all(intents()[part.intent].get("refuses") for choices in missing for part in choices):
+        honest += _refusals(w)
+    return "honest" if any(text in said for text in honest) else "unrelated"
 
 
 def _says(said: str, text: str) -> bool:
@@ -120,7 +122,7 @@ def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
     spoken = {code: ask(language, table, code) for code, table in data["spoken"].items()}
     several = ask(language, data["several"])
     outside = ask(language, data.get("outside", {}))
-    flat, foreign = sum(english.values(), []), sum(spoken.values(), [])
+    flat, foreign = (list(chain(*tables.values())) for tables in (english, spoken))
     found = {"english": figures(flat), "spoken": figures(foreign), "several": figures(several)}
     found |= {"outside": figures(outside)} if outside else {}
     found["by_kind"] = {kind: figures(rows) for kind, rows in english.items()}

@@ -174,7 +174,7 @@ class Understanding:
             near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
             near = [language for language in near if language != OTHER]
             known = max(near, key=lambda language: lexicon(language).knows(said))
-        # The language spoken so far is left only for one that has more of the words, or whose letters are telling.
+        # The language spoken so far is left only for one that has more of the words, or telling letters.
         more = lexicon(known).knows(said) - plain
         return known if more > 0 or (more == 0 and sure > _TELLING) else default
 
