@@ -28,6 +28,7 @@ _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _FINE = 5  # the harmonic that 1-mm lines or dots are
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
+_MOST_TILES = 0.6  # share of the tiles from which on the finer lines are followed far enough
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
 _FLAT = 0.3  # mm: paper whose tiles lie this near to one plane is taken for flat until its lines are seen
@@ -67,15 +68,23 @@ class GridFinder:
         seed = _seed(self._tiles, periods)
         if seed is None:
             return None
-        tile, vectors, harmonic = seed
-        px, mm, _ = _follow(self._tiles, tile, vectors, harmonic)
-        if len(px) < _MIN_TILES and harmonic != _FINE:
-            # A period of 5 mm that nearly fills a tile is seen, but not followed; its 1-mm lines may be.
-            px, mm, _ = _follow(self._tiles, tile, vectors, _FINE)
+        px, mm = self._followed(*seed, _FINE)
+        if len(px) < _MOST_TILES * len(self._tiles.at):
+            # Only 5-mm lines may be printed. Where both are, the finer ones are followed more surely.
+            coarse = self._followed(*seed, 1)
+            px, mm = max((px, mm), coarse, key=lambda found: len(found[0]))
         if len(px) < _MIN_TILES:
             return None
         paper = _fitted(px / self._shrink, mm, self._shape)
         return None if paper is None else refined(self._extremes, paper)
+
+    def _followed(
+        self, members: list[int], vectors: np.ndarray, harmonic: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The grid followed from the tile of `members` in which a harmonic is clearest: [n, 2] px, [n, 2] mm."""
+        bins = [_bin(v * harmonic / 5.0) for v in vectors]
+        seed = max(members, key=lambda k: min(_peak(self._tiles, k, at)[0] for at in bins))
+        return _follow(self._tiles, seed, vectors, harmonic)
 
 
 def _extremes(image: np.ndarray) -> np.ndarray:
@@ -140,12 +149,10 @@ def _tiles(carrier: np.ndarray) -> _Tiles:
     return _Tiles(spectra, whitened, np.stack([xs, ys], 1) * STEP + TILE / 2.0, (ny, nx))
 
 
-def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[int, np.ndarray, int] | None:
-    """A tile to start from, its 1-mm frequency vectors [2, 2] (cycles per px) and the harmonic to follow.
+def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[list[int], np.ndarray] | None:
+    """The tiles in whose ninth of the page the grid is clearest, and its 1-mm frequency vectors [2, 2] there.
 
-    periods: of 5 mm, in px, that are tried.
-
-    The harmonic is 5 where 1-mm lines (or dots) are seen, else 1: then only 5-mm lines are.
+    periods: of 5 mm, in px, that are tried. Frequencies are in cycles per px.
     """
     angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
     ny, nx = tiles.shape
@@ -165,14 +172,7 @@ def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[int, np.ndarray, int] | N
         return None
     rows, cols, angle, period = found
     vectors = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / period * 5.0
-    members = [int(r * nx + c) for r in rows for c in cols]
-    strengths = {
-        harmonic: [min(_peak(tiles, k, _bin(v * harmonic / 5.0))[0] for v in vectors) for k in members]
-        for harmonic in (5, 1)
-    }
-    fine, coarse = (np.sort(strengths[h])[-3:].mean() for h in (5, 1))
-    harmonic = 1 if coarse > max(_CLEAR, 0.4 * fine) else 5
-    return members[int(np.argmax(strengths[harmonic]))], vectors, harmonic
+    return [int(r * nx + c) for r in rows for c in cols], vectors
 
 
 def _comb(plane: np.ndarray, periods: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -224,13 +224,11 @@ def _top(three: np.ndarray) -> float:
 
 def _follow(
     tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """From tile to tile, the clearest first: centres [n, 2] px, [n, 2] mm on the paper, strengths [n]."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """From tile to tile, the clearest first: centres [n, 2] px, [n, 2] mm on the paper."""
     ny, nx = tiles.shape
     cell = 5.0 / harmonic  # mm of the period followed
-    known: dict[
-        int, tuple[np.ndarray, np.ndarray, float]
-    ] = {}  # tile -> vectors (cycles per px), mm, strength
+    known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # tile -> vectors (cycles per px), mm
     # A tile is looked at from each of its neighbours, mostly at the very same place of its spectrum.
     peak = cache(partial(_peak, tiles))
     queue: list[tuple[float, int, int]] = [(0.0, seed, -1)]
@@ -254,17 +252,12 @@ def _follow(
             mm = (cycles + (phase - cycles + 0.5) % 1.0 - 0.5) * cell
             if np.abs(mm / cell - cycles).max() > 0.3:
                 continue
-        known[k] = (found, mm, strength)
+        known[k] = (found, mm)
         y, x = divmod(k, nx)
         for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             if 0 <= y + dy < ny and 0 <= x + dx < nx:
                 heapq.heappush(queue, (-strength, (y + dy) * nx + x + dx, k))
-    tiles_found = list(known)
-    return (
-        tiles.at[tiles_found] - 0.5,
-        np.array([known[k][1] for k in tiles_found]).reshape(-1, 2),
-        np.array([known[k][2] for k in tiles_found]),
-    )
+    return tiles.at[list(known)] - 0.5, np.array([mm for _, mm in known.values()]).reshape(-1, 2)
 
 
 def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap | None:
