@@ -28,7 +28,7 @@ _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _FINE = 5  # the harmonic that 1-mm lines or dots are
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
-_MOST_TILES = 0.6  # share of the tiles from which on the finer lines are followed far enough
+_AS_FAR = 0.85  # of the tiles that fine lines lead to, from which on thick ones are trusted more
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
 _FLAT = 0.3  # mm: paper whose tiles lie this near to one plane is taken for flat until its lines are seen
@@ -68,11 +68,9 @@ class GridFinder:
         seed = _seed(self._tiles, periods)
         if seed is None:
             return None
-        px, mm = self._followed(*seed, _FINE)
-        if len(px) < _MOST_TILES * len(self._tiles.at):
-            # Only 5-mm lines may be printed. Where both are, the finer ones are followed more surely.
-            coarse = self._followed(*seed, 1)
-            px, mm = max((px, mm), coarse, key=lambda found: len(found[0]))
+        # Thick lines keep their count over folds, but often lead not far, or are not thick enough to follow.
+        fine, coarse = (self._followed(*seed, harmonic) for harmonic in (_FINE, 1))
+        px, mm = coarse if len(coarse[0]) > _AS_FAR * len(fine[0]) else fine
         if len(px) < _MIN_TILES:
             return None
         paper = _fitted(px / self._shrink, mm, self._shape)
