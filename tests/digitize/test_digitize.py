@@ -87,7 +87,6 @@ def test_points_go_back_to_the_picture(digitizer):
     assert np.median(distance) < 1.5
 
 
-@pytest.mark.xfail(reason="known fault: on some worn pages too little of the grid is followed")
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 1000), kind=st.sampled_from(["clean", "scan", "photo"]))
 def test_grid_maps_millimetres(seed, kind):
