@@ -79,7 +79,7 @@ class GridFinder:
     def _followed(
         self, members: list[int], vectors: np.ndarray, harmonic: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The grid followed from the tile of `members` in which a harmonic is clearest: [n, 2] px, [n, 2] mm."""
+        """The grid followed from the tile of `members` in which a harmonic is clearest: [n, 2] px and mm."""
         bins = [_bin(v * harmonic / 5.0) for v in vectors]
         seed = max(members, key=lambda k: min(_peak(self._tiles, k, at)[0] for at in bins))
         return _follow(self._tiles, seed, vectors, harmonic)
@@ -220,9 +220,7 @@ def _top(three: np.ndarray) -> float:
     return float(np.clip(0.5 * (a - c) / bottom, -0.5, 0.5)) if bottom < -1e-9 else 0.0
 
 
-def _follow(
-    tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _follow(tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int) -> tuple[np.ndarray, np.ndarray]:
     """From tile to tile, the clearest first: centres [n, 2] px, [n, 2] mm on the paper."""
     ny, nx = tiles.shape
     cell = 5.0 / harmonic  # mm of the period followed
