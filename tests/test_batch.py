@@ -466,7 +466,8 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path, fake, local_ray):
         write(tmp_path / f"in/{i:03d}.png", picture(i % 250))
     folder, out = str(tmp_path / "in"), str(tmp_path / "out")
     code = f"import test_batch; test_batch.be_killed({folder!r}, {out!r})"
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    # Nor is a home folder needed, as a service often has none.
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "HOME": "/proc/nowhere"}
     with subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True) as process:
         until = time.monotonic() + 120
         while len(list(Path(out).glob("part-*"))) < 3 and time.monotonic() < until:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import secrets
 import time
 import uuid
 import warnings
@@ -479,6 +480,9 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
         alone: dict[str, Any] = (
             {"_node_ip_address": "127.0.0.1"} if here else {}
         )  # no other machine reaches it
+        if here and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            # Ray would write one into the home folder, which a service need not have.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         try:
             ray.init(
                 address=address or "local",
