@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
 
 from ecgvlm.record import LEADS
 
@@ -30,6 +31,8 @@ _FAINT = 0.25  # of the leads' median steepness: a QRS below this binds no colum
 # s from the steep edge that is found to the foot of the wave, where a reader marks it: P and QRS onset, QRS
 # and T end. On LUDB's signals the steep edges lie so far inside the marks, in the median over 100 records.
 FEET = {"p_onset": -0.012, "qrs_onset": -0.012, "j_point": 0.008, "t_end": 0.010}
+_BOUND = 0.06  # s by which the beats of columns without a common lead may be moved
+_STEEP = 0.2  # of the steepest part of a QRS: from there on and up to there it lasts, to set columns by
 _P_SCORE = 0.47  # from here on a P wave is believed
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
@@ -412,7 +415,35 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
             views = np.lib.stride_tricks.sliding_window_view(area[:, i], len(offsets), axis=1)
             match = np.einsum("lkt,lt->k", views, template)  # [lags]
             shifts[i] = lags[np.argmax(match)] if match.max() > 0 else 0
-    return np.clip(beats + shifts, 0, n - 1)
+    return _bound(np.clip(beats + shifts, 0, n - 1), slope, printed)
+
+
+def _bound(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """Beats moved where a column that shares no lead with the others has QRS that begin and end off theirs.
+
+    Leads differ in where their QRS begins and in where it ends: only what both are off by is the column's.
+    """
+    shown = printed[:, beats].astype(float)  # [12, b]
+    columns = connected_components(shown.T @ shown > 0)[1]
+    if not columns.any():
+        return beats
+    reach, n = round(_BOUND * FS), slope.shape[1]
+    at = np.clip(beats[:, None] + np.arange(-3 * reach, 3 * reach), 0, n - 1)
+    parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, w]
+    edges = np.array([_steep_part(parts[:, columns == k], reach) for k in range(columns.max() + 1)])
+    late = np.nan_to_num(edges - _nanmedian(edges, axis=0))
+    alike = np.sign(late[:, 0]) == np.sign(late[:, 1])
+    off = np.where(alike, np.sign(late[:, 0]) * np.abs(late).min(axis=1), 0).round().astype(int)
+    return np.clip(beats + np.clip(off, -reach, reach)[columns], 0, n - 1)
+
+
+def _steep_part(slopes: np.ndarray, reach: int) -> tuple[float, float]:
+    """Columns of [12, b, w] between which the median beat is steep, NaN where it is so up to an end."""
+    speed = np.sqrt((np.nan_to_num(_nanmedian(slopes, axis=1)) ** 2).mean(axis=0))
+    peak = reach + int(np.argmax(speed[reach:-reach]))
+    calm = np.flatnonzero(speed < _STEEP * speed[peak])
+    before, after = calm[calm < peak], calm[calm > peak]
+    return (before[-1], after[0]) if len(before) and len(after) else (np.nan, np.nan)
 
 
 def _nanmedian(values: np.ndarray, axis: int) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -28,7 +27,6 @@ from ecgvlm.record import LEADS
 
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _ROW_MM = 10 * SLOW  # of 10 s
-_STROKE = 0.35  # mm by which ink is longer than the trace
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
 _USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
@@ -182,10 +180,8 @@ def _row_mm(found: Found) -> float:
     """mm of printed time in a row. A rhythm strip runs through, whatever stands between the columns."""
     through = [s.x1 - s.x0 for s in found.strips if s.rhythm]
     if through:
-        return float(np.median(through)) / PX_PER_MM - _STROKE
-    columns = sorted({(s.x0, s.x1) for s in found.strips})
-    apart = sum(after > before + 1 for (_, before), (after, _) in pairwise(columns))
-    return sum(b - a for a, b in columns) / PX_PER_MM - _STROKE * (1 + apart)
+        return float(np.median(through)) / PX_PER_MM
+    return sum(b - a for a, b in {(s.x0, s.x1) for s in found.strips}) / PX_PER_MM
 
 
 def _is_negative(image: np.ndarray) -> bool:

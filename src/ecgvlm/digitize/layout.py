@@ -25,6 +25,7 @@ _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the on
 _TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
 _CUT_SHORT = 3.0 * PX_PER_MM  # by which a rhythm strip's end, if level, may go unseen
 _MOST_RHYTHM = 3  # rhythm strips below the columns
+_STROKE = 0.35 * PX_PER_MM  # by which ink is longer than the trace that it draws, half of it at either end
 _BLANK = 0.34  # share of the rows with ink below which a place counts as blank
 _OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
 # Rows of traces without any name: their rows, columns and rhythm strips, the usual choice first.
@@ -104,18 +105,20 @@ def _with_strips(
     left, right = _ends(ink, lines, fit.dy)
     if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
         right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
-    pulses = maps.marks(_PULSE)
-    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in pulses if mark.kind == PULSE):
-        left += _foot(ink, ys, fit.dy, left, right)
-    ink = _without_column_pulses(ink, maps.marks(_PLAIN_PULSE), fit.rows, left)
     # Columns may stand apart; a rhythm strip runs through, and is then shorter.
     ends = [_ends(ink, [y], fit.dy)[1] for _, y, _ in rhythm]
     ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
+    pulses = maps.marks(_PULSE)
+    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in pulses if mark.kind == PULSE):
+        left += _foot(ink, ys, fit.dy, left, float(np.median(ends)) if ends else right)
+    ink = _without_column_pulses(ink, maps.marks(_PLAIN_PULSE), fit.rows, left)
     through = float(np.median(ends)) - left if ends else None
-    columns = _columns(ink, lines, left, right, fit, through, to_scale)
+    blank = _blank(ink, lines, fit.dy)
+    wide = _wide_gap(blank, left, right, fit.columns)
+    start = _start(fit, left, right, wide)
+    columns = _columns(blank, start, left, right, fit, wide, through, to_scale)
     # Names may go unseen where the picture does show their rows.
     rows = [k for k in range(fit.rows) if k in fit.rows_shown() or _beats(_band(ink, lines[k], fit.dy))]
-    apart = _wide_gap(_blank(ink, lines, fit.dy), left, right, fit.columns) > 0
     strips = []
     for cell in fit.cells:
         if cell.column in columns and cell.row in rows and 0 <= lines[cell.row] < height:
@@ -125,11 +128,11 @@ def _with_strips(
             strips.append(Placed(cell.lead, False, cell.row, cell.column, x0, x1, since, y, cell.named, sign))
     if len({s.lead for s in strips} & set(LEADS)) < FEWEST:
         return None
-    cut = max(0.0, left - _start(fit, left, right))
+    cut = max(0.0, left - start)
     for i, ((lead, y, named), end) in enumerate(zip(rhythm, ends)):
         strips.append(Placed(lead, True, fit.rows + i, 0, left, end, cut, y, named))
     layout = f"{fit.rows}x{fit.columns}" + (f"+{len(rhythm)}R" if rhythm else "")
-    return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), several, apart)
+    return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), several, wide > 0)
 
 
 def _rhythm_rows(
@@ -274,7 +277,7 @@ def _beats(band: np.ndarray) -> bool:
 
 
 def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
-    """First and last column of ink: the median over the rows, so that a stray mark moves nothing."""
+    """px at which the traces begin and end: the median over the rows, so that a stray mark moves nothing."""
     firsts, lasts = [], []
     for y in ys:
         band = ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1]
@@ -284,7 +287,8 @@ def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
             lasts.append(columns[-1])
     if not firsts:
         return 0.0, float(ink.shape[1] - 1)
-    return float(np.median(firsts)), float(np.median(lasts)) + 1
+    # A column of px is half a px wide to either side.
+    return float(np.median(firsts)) + (_STROKE - 1) / 2, float(np.median(lasts)) - (_STROKE - 1) / 2
 
 
 def _without_stub(columns: np.ndarray) -> np.ndarray:
@@ -346,40 +350,42 @@ def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
     return out
 
 
-def _start(fit: Arrangement, left: float, right: float) -> float:
+def _start(fit: Arrangement, left: float, right: float, wide: float) -> float:
     """Where the rows begin or, where the picture's edge cuts them off, began: px of the rectified page.
 
-    A row as long as its names stand apart is whole. Else one of its ends is missing: that which lets the
-    names stand where they usually do.
+    wide: px of blank paper between columns that stand wide apart. A row as long as its names stand apart is
+    whole. Else one of its ends is missing: that which lets the names stand where they usually do.
     """
     usual, most = _NAME_IN
     if fit.columns == 1:
         # Names far inside are those of a column whose left neighbour is no part of this layout.
         return left if fit.xs[0] - left < 2 * most else fit.xs[0] - usual
-    if right - left > fit.columns * fit.dx - _WIDEST_GAP:
+    if _whole(fit, left, right, wide):
         return left
     nearest = min((left, right - fit.columns * fit.dx), key=lambda start: abs(fit.xs[0] - start - usual))
     return nearest if abs(fit.xs[0] - nearest - usual) < most else fit.xs[0] - usual
 
 
+def _whole(fit: Arrangement, left: float, right: float, wide: float) -> bool:
+    """Whether rows of several columns are as long as their names stand apart, but for the last gap."""
+    return right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * wide)
+
+
 def _columns(
-    ink: np.ndarray, ys: list[float], left: float, right: float, fit: Arrangement, through: float | None,
-    to_scale: bool,
+    blank: np.ndarray, start: float, left: float, right: float, fit: Arrangement, wide: float,
+    through: float | None, to_scale: bool,
 ) -> dict[int, tuple[float, float, float]]:  # fmt: skip
     """column -> ends of its strips and px of time before them: equal parts of the row between the gaps.
 
-    through: px that a rhythm strip is long.
+    start, wide: see `_start`. through: px that a rhythm strip is long.
 
     Of rows that are cut off, columns too short to read and those without any name are left out.
     """
-    start, width = _start(fit, left, right), (right - left) / fit.columns
     if fit.columns == 1:
         return {0: (start, right, 0.0)} if right - start >= _SHORTEST else {}
-    blank = _blank(ink, ys, fit.dy)
-    wide = gap = _wide_gap(blank, left, right, fit.columns)
-    whole = right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * gap)
+    gap, whole = wide, _whole(fit, left, right, wide)
     if not wide:
-        step = width if whole else fit.dx
+        step = (right - left) / fit.columns if whole else fit.dx
         gap = _gap(blank, [start + i * step for i in range(1, fit.columns)])
         if whole and through is not None and _is_whole(through, right - left, to_scale):
             # What columns and gaps take more than a rhythm strip are the gaps.
@@ -438,7 +444,7 @@ def _wide_gap(blank: np.ndarray, left: float, right: float, columns: int) -> flo
         near = [b - a for a, b in runs if a < (i + 0.3) * width and b > (i - 0.3) * width]
         gaps.append(max(near, default=0))
     alike = gaps and min(gaps) > _WIDEST_GAP and np.ptp(gaps) < _GAP_OFF
-    return float(np.median(gaps)) if alike else 0.0
+    return float(np.median(gaps)) + _STROKE if alike else 0.0
 
 
 def _gap(blank: np.ndarray, places: list[float]) -> float:
@@ -448,5 +454,5 @@ def _gap(blank: np.ndarray, places: list[float]) -> float:
         a, b = int(max(0, place - 6 * PX_PER_MM)), int(min(len(blank), place + 6 * PX_PER_MM))
         empty = np.flatnonzero(blank[a:b])
         run = max(np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1), key=len)
-        gaps.append(float(len(run)) if len(run) >= _NARROWEST_GAP else 0.0)
+        gaps.append(len(run) + _STROKE if len(run) >= _NARROWEST_GAP else 0.0)
     return float(np.median(gaps))
