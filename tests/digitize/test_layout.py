@@ -24,7 +24,7 @@ def rhythm(lead: str, row: int) -> Place:
 
 
 def agreement(page, record, lead: str) -> float:
-    """Correlation of a strip with the record at the time that the page gives it, but for half a pen's width."""
+    """Correlation of a strip with the record at its time on the page, half a pen's width off at most."""
     strip = next(s for s in page.strips if s.lead == lead and not s.rhythm)
     known = np.isfinite(strip.mv)
     time, row = np.arange(record.signal.shape[1]) / record.fs, record.signal[LEADS.index(lead)]
