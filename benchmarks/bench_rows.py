@@ -4,6 +4,7 @@
 
 The rows are made: texts of ECGInstruct's length about 800,000 pages (names of one small picture). Memory is
 the proportional set size (PSS) of the process and its workers together, so that what they share counts once.
+The model itself is not in it.
 """
 
 from __future__ import annotations
@@ -19,33 +20,22 @@ from random import Random
 import cv2
 import numpy as np
 import psutil
-import torch
 
 from ecgvlm.bench.runner import write_text
-from ecgvlm.train.finetune import _Dataset, _one_thread
+from ecgvlm.train.answering import Chat
+from ecgvlm.train.loader import load_batches
 from ecgvlm.train.pages import RowPages, micro_batches
+from ecgvlm.train.smolvlm import load_smolvlm
 
-ROWS, PAGES, BATCHES = 1_156_110, 800_000, 300
+ROWS = 1_156_110
+SIDE, BATCH, MICRO_BATCH, STEPS = 512, 16, 4, 100
 WORDS = [
-    "sinus",
-    "rhythm",
-    "with",
-    "first",
-    "degree",
-    "AV",
-    "block",
-    "and",
-    "left",
-    "axis",
-    "deviation,",
-    "no",
-    "sign",
-    "of",
-    "infarction",
-]
+    "sinus", "rhythm", "with", "first", "degree", "AV", "block", "and", "left", "axis", "deviation,", "no",
+    "sign", "of", "infarction",
+]  # fmt: skip
 
 
-def write_rows(path: Path) -> None:
+def write_rows(path: Path, rows: int) -> None:
     """ECGInstruct's form and size; every picture's name leads to the same small file."""
     rng = Random(0)
     cv2.imwrite(str(path.parent / "page.png"), np.full((420, 840, 3), 255, np.uint8))
@@ -55,8 +45,8 @@ def write_rows(path: Path) -> None:
             link.symlink_to(path.parent, target_is_directory=True)
     with path.open("w") as file:
         file.write("[")
-        for k in range(ROWS):
-            page = rng.randrange(PAGES)
+        for k in range(rows):
+            page = rng.randrange(max(1, rows * 800_000 // ROWS))
             name = f"p{page % 100}/p{page // 100 % 100}/p{page // 10_000}/page.png"
             turns = [
                 {"from": "human", "value": "<image>\n" + " ".join(rng.choices(WORDS, k=30))},
@@ -73,41 +63,44 @@ def memory() -> float:
     return sum(p.memory_full_info().pss for p in processes) / 1e6
 
 
-class Collate:
-    def __call__(self, samples: list) -> int:
-        return len(samples)
+def chat(folder: Path) -> Chat:
+    """The chat of a small model with SmolVLM's tiles: its tokenizer is what a worker is sent."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from train.tiny import write_model
+
+    return load_smolvlm(str(write_model(folder)), 3).chat
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--workers", type=int, default=8)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     path = arguments.folder / "rows.json"
     if not path.is_file():
-        write_rows(path)
+        write_rows(path, arguments.rows)
+    words = chat(arguments.folder / "model")
     empty, began = memory(), time.monotonic()
-    pages = RowPages(path, None, 32, questions=4, seed=1, store=arguments.folder / "store")
+    pages = RowPages(path, None, SIDE, questions=4, seed=1, store=arguments.folder / "store")
     written, stored = time.monotonic() - began, memory()
-    order = pages.order(0, 16)
-    loader = torch.utils.data.DataLoader(
-        _Dataset(pages, False), batch_sampler=list(micro_batches(order[:BATCHES], 4, 0, 1, 0)),
-        num_workers=arguments.workers, collate_fn=Collate(), worker_init_fn=_one_thread,
-        multiprocessing_context="spawn",
-    )  # fmt: skip
-    peak, groups = 0.0, 0
-    for groups, _ in enumerate(loader, 1):
-        if groups % 100 == 0:
+    order = pages.order(0, BATCH)
+    keys = micro_batches(order[:STEPS], MICRO_BATCH, 0, 1, 0)
+    peak, made = 0.0, 0
+    for made, _ in enumerate(
+        load_batches(pages, words, keys, arguments.workers, 2 * BATCH // MICRO_BATCH), 1
+    ):
+        if made % 50 == 0:
             peak = max(peak, memory())
-    seen = [g for batch in order for g in batch]
+    seen = [group for batch in order for group in batch]
     assert len(set(seen)) == len(seen)
     assert seen[:1000] != sorted(seen[:1000])
     result = {
-        "rows": ROWS, "groups": len(pages), "workers": arguments.workers,
+        "rows": arguments.rows, "groups": len(pages), "workers": arguments.workers,
         "file_mb": round(path.stat().st_size / 1e6),
         "before_mb": round(empty), "store_opened_mb": round(stored), "training_peak_mb": round(peak),
-        "seconds_to_write_the_store": round(written), "batches": groups,
+        "seconds_to_write_the_store": round(written), "micro_batches": made,
         "cores": os.cpu_count(),
     }  # fmt: skip
     write_text(Path(__file__).parent / "results/rows.json", json.dumps(result, indent=1) + "\n")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +11,6 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import chain
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import cv2
@@ -23,6 +20,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leaf import Leaf
 from ecgvlm.printed import picture_of
+from ecgvlm.processes import end_with_parent, worker_context
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.record import Record
 from ecgvlm.show.overlay import draw_overlay
@@ -150,11 +148,7 @@ def read_page(reader: Reader, page: Leaf, wanted: Wanted) -> PageRead:
 
 def _read_many(jobs: Iterable[_Job], wanted: Wanted) -> Iterator[PageRead]:
     count = workers()
-    # No fork: a process that has run OpenCV or ONNX Runtime forks into one that waits for ever.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(["ecgvlm.worker"])  # imports are shared by all workers
+    context = worker_context("ecgvlm.worker")
     with ProcessPoolExecutor(count, context, start_worker) as pool:
         try:
             yield from _ordered(pool, jobs, wanted, 4 * count)
@@ -182,15 +176,8 @@ def start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     _decoder = BoundedDecoder()  # before there are threads
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _reader = Reader(threads=1)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _read_job(job: _Job, wanted: Wanted) -> PageRead:

@@ -1,7 +1,6 @@
 """A tiny random model in the form that SmolVLM-256M-Instruct is published in, and rows with pages for it."""
 
 import json
-import multiprocessing
 import resource
 
 import cv2
@@ -121,8 +120,7 @@ def recipe(tmp_path, model, rows, **changes):
 
 
 def train(one):
-    """In a process of its own: goes on with a run. Its workers are forked, which spares their imports."""
-    multiprocessing.set_start_method("fork", force=True)
+    """In a process of its own: goes on with a run."""
     torch.set_num_threads(1)
     finetune(one, resume=True)
 

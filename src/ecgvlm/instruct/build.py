@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -31,6 +30,7 @@ from ecgvlm.paper.layouts import layout as known_layout
 from ecgvlm.paper.print import page_rng, print_page
 from ecgvlm.paper.style import PageStyle, random_style
 from ecgvlm.paper.truth import PageTruth
+from ecgvlm.processes import end_with_parent, worker_context
 from ecgvlm.record import Record
 
 _SHARD = 200_000_000  # bytes of pictures in a Parquet file
@@ -186,17 +186,17 @@ def _run(jobs: Sequence[Callable[[], _Made]], workers: int) -> Iterator[_Made]:
     if workers <= 1:
         yield from map(_call, jobs)
         return
-    fresh = get_context("spawn")  # a fork would copy OpenCV's locks, but not its threads
-    with ProcessPoolExecutor(workers, fresh, initializer=_single_threaded) as pool:
+    with ProcessPoolExecutor(workers, worker_context(__name__), initializer=_start) as pool:
         block = 8 * workers
         for start in range(0, len(jobs), block):
             yield from pool.map(_call, jobs[start : start + block])
 
 
-def _single_threaded() -> None:
+def _start() -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    end_with_parent()
 
 
 def _call(job: Callable[[], _Made]) -> _Made:

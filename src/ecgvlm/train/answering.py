@@ -8,7 +8,7 @@ meets the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -41,16 +41,13 @@ class Microbatch:
 
 
 class Chat:
-    """Rows as token ids. render: messages, whether an answer is to follow -> text with `image` where the page
-    stands.
+    """Rows as token ids. template: of chats, in Jinja; it writes `image` where the page stands.
 
     page: the ids of the text before the page and the page's placeholders.
     """
 
-    def __init__(
-        self, tokenizer: Any, render: Callable[[list[dict], bool], str], image: str, page: list[int]
-    ):
-        self.tokenizer, self.render, self.image, self.page = tokenizer, render, image, page
+    def __init__(self, tokenizer: Any, template: str, image: str, page: list[int]):
+        self.tokenizer, self.template, self.image, self.page = tokenizer, template, image, page
 
     def pieces(self, turns: Turns) -> list[tuple[list[int], bool]]:
         """A row behind its page: ids of what is asked (False) and of what is answered (True), in turn.
@@ -65,9 +62,9 @@ class Chat:
             messages.append(
                 {"role": "user", "content": content if messages else [{"type": "image"}, *content]}
             )
-            asked = self.render(messages, True)
+            asked = self._text(messages, True)
             messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-            whole = self.render(messages, False)
+            whole = self._text(messages, False)
             if not whole.startswith(asked):
                 raise EcgError(
                     "unsupported_format", "the chat template's prompt does not begin its conversation"
@@ -84,6 +81,11 @@ class Chat:
     def prompt(self, turns: Turns) -> list[int]:
         """Ids of a row behind its page, up to where its last answer begins."""
         return [i for ids, _ in self.pieces(turns)[:-1] for i in ids]
+
+    def _text(self, messages: list[dict], answer_follows: bool) -> str:
+        return self.tokenizer.apply_chat_template(
+            messages, chat_template=self.template, tokenize=False, add_generation_prompt=answer_follows
+        )
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -11,23 +11,19 @@ import importlib.metadata
 import itertools
 import json
 import math
-import multiprocessing
-import multiprocessing.resource_tracker
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import cv2
-import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from ecgvlm.atomic import write_file
@@ -37,27 +33,16 @@ from ecgvlm.instruct.splits import records_of
 from ecgvlm.train import checkpoint
 from ecgvlm.train.answering import (
     Answering,
-    Chat,
     Microbatch,
     add_adapters,
-    collate,
     parameter_groups,
     set_learning,
 )
 from ecgvlm.train.curves import RunLog
-from ecgvlm.train.pages import RecordPages, RowPages, Sample, micro_batches
+from ecgvlm.train.evaluation import evaluate
+from ecgvlm.train.loader import load_batches
+from ecgvlm.train.pages import RecordPages, RowPages, Samples, micro_batches
 from ecgvlm.train.recipe import SMOLLM2, Recipe
-from ecgvlm.train.validation import Answered, figures
-
-
-class Samples(Protocol):
-    """Pages to learn from; see `RowPages`."""
-
-    def order(self, epoch: int, batch: int) -> list[list[int]]: ...
-
-    def load(self, epoch: int, index: int) -> Sample: ...
-
-    def __len__(self) -> int: ...
 
 
 class Stopped(EcgError):
@@ -297,33 +282,13 @@ class Run:
     def _micros(self) -> Iterator[list[Microbatch]]:
         """Each step's micro-batches of this process, from the place's step on."""
         data = self.recipe.data
-        loader = torch.utils.data.DataLoader(
-            _Dataset(self.train, data.skip_unreadable),
-            batch_sampler=self._keys(),
-            num_workers=data.workers,
-            collate_fn=_Collate(self.chat),
-            prefetch_factor=2 * self.accumulation if data.workers else None,
-            worker_init_fn=_one_thread,
-            # A forked worker inherits OpenCV's locks but not the threads that would open them.
-            multiprocessing_context="spawn" if data.workers else None,
-            pin_memory=self._device.type == "cuda",
-        )
-        # The workers end with this process, by its word: a signal to the whole group must not take them
-        # first.
-        # A mask is inherited from the moment they are started; the resource tracker's own start would lift
-        # it.
-        multiprocessing.resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        try:
-            batches = iter(loader)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        batches = load_batches(
+            self.train, self.chat, self._keys(), data.workers, 2 * self.accumulation, data.skip_unreadable,
+            pinned=self._device.type == "cuda",
+        )  # fmt: skip
         while True:
             step = list(itertools.islice(batches, self.accumulation))
-            for _, skipped in step:
-                if isinstance(skipped, EcgError):
-                    raise skipped
-                self.place["skipped"] += skipped
+            self.place["skipped"] += sum(skipped for _, skipped in step)
             yield [batch for batch, _ in step]
 
     def _keys(self) -> Iterator[list[tuple[int, int]]]:
@@ -422,138 +387,11 @@ def shard(model: torch.nn.Module, device: torch.device, world: int) -> None:
     fully_shard(model, mesh=mesh)
 
 
-class _Dataset(torch.utils.data.Dataset):
-    """Samples by (epoch, group); an unreadable one is None where it may be skipped, else its EcgError."""
-
-    def __init__(self, source: Samples, skip: bool):
-        self.source, self.skip = source, skip
-
-    def __getitem__(self, key: tuple[int, int]) -> Sample | EcgError | None:
-        try:
-            return self.source.load(*key)
-        except EcgError as error:
-            return None if self.skip else error
-
-
-class _Collate:
-    """Samples -> (batch, how many were skipped), or (None, the error) that ends the run."""
-
-    def __init__(self, chat: Chat):
-        self.chat = chat
-
-    def __call__(
-        self, samples: Sequence[Sample | EcgError | None]
-    ) -> tuple[Microbatch | None, int | EcgError]:
-        if error := next((s for s in samples if isinstance(s, EcgError)), None):
-            return None, error
-        read = [s for s in samples if isinstance(s, Sample)]
-        if not read:
-            return None, EcgError(
-                "unreadable_file", f"none of {len(samples)} pages of a micro-batch could be read"
-            )
-        return collate(self.chat, read), len(samples) - len(read)
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
 def schedule(share: float, warmup: float) -> float:
     """Learning rate as a share of its peak: linear up over the first part of the run, then cosine to 0."""
     if share < warmup:
         return share / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup) / max(1e-9, 1 - warmup))))
-
-
-@torch.no_grad()
-def evaluate(
-    model: Any,
-    valid: Samples,
-    recipe: Recipe,
-    accelerator: Accelerator,
-    asked: Callable[[], bool] = lambda: False,
-) -> tuple[dict[str, Any], list[dict[str, str]]] | None:
-    """Validation loss and what the generated answers are worth (`validation.figures`), with some of them.
-
-    Every process takes its share; the same rows and pages each time. asked: whether the run is to end,
-    which an
-    evaluation does not wait for. Returns {"loss", "exact", "figure", "kinds"} and samples {"question",
-    "gold",
-    "answer"}, or None where it was broken off.
-    """
-    plain: Answering = accelerator.unwrap_model(model)
-    plain.eval()
-    samples = _drawn(valid, recipe)
-    mine = samples[accelerator.process_index :: accelerator.num_processes]
-    micro, loss, tokens, said = recipe.loop.micro_batch, 0.0, 0, []
-    with _whole(model), accelerator.autocast():
-        for _, same in itertools.groupby(sorted(mine, key=_rows_of), key=_rows_of):
-            for part in _batched(same, micro):
-                if asked():
-                    break
-                batch = collate(plain.chat, [s for _, s in part]).to(accelerator.device)
-                loss += float(plain(batch))
-                tokens += int(batch.answers.sum())
-                prompts = [turns for _, s in part for turns in s.rows]
-                truths = [truth for _, s in part for truth in s.truths]
-                answers = plain.answer(batch.pages, prompts, recipe.evaluation.max_tokens)
-                keys = [(k, j) for k, s in part for j in range(len(s.rows))]
-                said += [
-                    (key, Answered(turns[-1][0], turns[-1][1], answer, truth))
-                    for key, turns, answer, truth in zip(keys, prompts, answers, truths)
-                ]
-    parts = [(loss, tokens, said, asked())]
-    if accelerator.num_processes > 1:
-        from accelerate.utils import gather_object
-
-        parts = gather_object(parts)
-    if any(part[3] for part in parts):
-        return None
-    loss, tokens = sum(p[0] for p in parts), sum(p[1] for p in parts)
-    told = [row for _, row in sorted((t for p in parts for t in p[2]), key=lambda t: t[0])]
-    exact = sum(row.gold.strip() == row.answer for row in told) / len(told)
-    kinds = figures(told)
-    result = {"loss": loss / tokens, "exact": exact, "figure": kinds.pop("all"), "kinds": kinds}
-    return result, [{"question": r.question, "gold": r.gold, "answer": r.answer} for r in told[:8]]
-
-
-def _drawn(valid: Samples, recipe: Recipe) -> list[tuple[int, Sample]]:
-    """The validation pages, numbered: drawn by seed until they hold as many rows as the recipe asks for."""
-    order = np.random.default_rng([recipe.seed, 7]).permutation(len(valid)).tolist()
-    samples: list[tuple[int, Sample]] = []
-    rows = 0
-    for index in order:
-        if rows >= recipe.evaluation.rows:
-            break
-        samples.append((len(samples), valid.load(0, index)))
-        rows += len(samples[-1][1].rows)
-    return samples
-
-
-def _rows_of(numbered: tuple[int, Sample]) -> int:
-    return len(numbered[1].rows)
-
-
-def _batched(items: Any, n: int) -> Iterator[tuple]:
-    items = iter(items)
-    while part := tuple(itertools.islice(items, n)):
-        yield part
-
-
-@contextmanager
-def _whole(model: Any) -> Iterator[None]:
-    """Sharded weights gathered while answers are generated, which each process does at its own pace."""
-    units = [module for module in model.modules() if isinstance(module, FSDPModule)]
-    for unit in units:
-        unit.set_reshard_after_forward(False, recurse=False)
-        unit.unshard()
-    try:
-        yield
-    finally:
-        for unit in units:
-            unit.set_reshard_after_forward(True, recurse=False)
-            unit.reshard()
 
 
 _FREE = {

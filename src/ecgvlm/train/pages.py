@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -45,6 +46,16 @@ class Sample:
     page: np.ndarray
     rows: tuple[tuple[tuple[str, str], ...], ...]
     truths: tuple[Truth, ...] = ()
+
+
+class Samples(Protocol):
+    """Pages to learn from; see `RowPages`."""
+
+    def order(self, epoch: int, batch: int) -> list[list[int]]: ...
+
+    def load(self, epoch: int, index: int) -> Sample: ...
+
+    def __len__(self) -> int: ...
 
 
 def cut_tiles(sheet: np.ndarray, side: int) -> np.ndarray:

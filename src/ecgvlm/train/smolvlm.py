@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,12 @@ class SmolVLM(Answering):
         processor.image_processor.size = {"longest_edge": columns * side}
         processor.image_processor.max_image_size = {"longest_edge": side}
         image_id = net.config.image_token_id
-        render = partial(_rendered, processor)
-        before = render(
-            [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ""}]}], True
-        )
+        asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ""}]}]
+        before = processor.apply_chat_template(asked, add_generation_prompt=True)
         blank = np.full((rows * side, columns * side, 3), 255, np.uint8)
         ids = processor(text=[before.split(IMAGE)[0] + IMAGE], images=[[blank]])["input_ids"][0]
-        super().__init__(
-            net, net.model.text_model, Chat(processor.tokenizer, render, IMAGE, list(ids)), image_id
-        )
+        chat = Chat(processor.tokenizer, processor.chat_template, IMAGE, list(ids))
+        super().__init__(net, net.model.text_model, chat, image_id)
         self.side, self.width = side, columns * side
         self.processor = processor
         page_tokens = tiles * ((side // net.config.vision_config.patch_size) // net.config.scale_factor) ** 2
@@ -54,10 +50,6 @@ class SmolVLM(Answering):
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             patches = half.vision_model(pixel_values=pixels).last_hidden_state  # [B * n, patches, V]
         return half.connector(patches).reshape(b, -1, half.connector.modality_projection.proj.out_features)
-
-
-def _rendered(processor: Any, messages: list[dict], answer: bool) -> str:
-    return processor.apply_chat_template(messages, add_generation_prompt=answer)
 
 
 def load_smolvlm(base: str, tiles: int, method: str = "full", revision: str | None = None) -> SmolVLM:

@@ -13,7 +13,6 @@ import importlib.util
 import json
 import sys
 from collections.abc import Collection
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,10 +50,9 @@ class SmolLM2(Answering):
 
     def __init__(self, net: Any, tokenizer: Any, width: int = 256):
         tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|im_end|>"
-        render = partial(_rendered, tokenizer)
         place = tokenizer.convert_tokens_to_ids(PAGE)
         before = tokenizer("<|im_start|>user\n", add_special_tokens=False)["input_ids"]
-        super().__init__(net, net.model, Chat(tokenizer, render, PAGE, [*before, *[place] * TOKENS]), place)
+        super().__init__(net, net.model, Chat(tokenizer, TEMPLATE, PAGE, [*before, *[place] * TOKENS]), place)
         # Named as SmolVLM's parts are, so that rates and adapters find them.
         self.vision_model = nn.EmbeddingBag(len(FEATURES), width, mode="sum", padding_idx=0)
         self.connector = nn.Linear(width, net.config.hidden_size, bias=False)
@@ -68,12 +66,6 @@ class SmolLM2(Answering):
     def look(self, pages: torch.Tensor) -> torch.Tensor:
         b, e, w = pages.shape
         return self.connector(self.vision_model(pages.reshape(-1, w)).view(b, e, -1))
-
-
-def _rendered(tokenizer: Any, messages: list[dict], answer: bool) -> str:
-    return tokenizer.apply_chat_template(
-        messages, chat_template=TEMPLATE, tokenize=False, add_generation_prompt=answer
-    )
 
 
 class EvidencePages:

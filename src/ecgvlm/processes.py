@@ -1,0 +1,35 @@
+"""Processes that work for this one: they share what they import, and end when it does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import wait
+from typing import Any
+
+
+def worker_context(*modules: str) -> Any:
+    """The multiprocessing context to start workers in: forked from a server that has imported `modules`.
+
+    What is imported lies in memory once for all of them. (A fork of this process itself would copy the locks
+    of OpenCV and ONNX Runtime, but not the threads that open them.) Where there is no such server, each
+    worker starts anew.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    return context
+
+
+def end_with_parent() -> None:
+    """To be called in a worker: it ends when the process it works for does, also by a kill."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+def _exit_after(parent: Any) -> None:
+    wait([parent.sentinel])
+    os._exit(1)
