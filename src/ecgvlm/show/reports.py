@@ -18,6 +18,7 @@ import ecgvlm
 from ecgvlm.labels import FINDINGS, NAMES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS, Record
+from ecgvlm.show.conditions import met_conditions
 
 DISCLAIMER = "Read by software; not a medical device. A clinician must check every reading."
 _HL7 = "http://terminology.hl7.org/CodeSystem"
@@ -158,9 +159,17 @@ def pdf_report(answer: Mapping[str, Any], leads: np.ndarray | None = None, fs: f
         (label for label, p in answer["labels"].items() if label in answer["findings"] or p >= 0.2),
         key=lambda label: -answer["labels"][label],
     )
+    why = met_conditions(answer.get("criteria", ()))
+
+    def named(label: str) -> str:
+        if label not in answer["findings"]:
+            return NAMES[label]
+        conditions = f"<br/><font size=7>{escape(why[label])}</font>" if label in why else ""
+        return f"<b>{NAMES[label]}</b>{conditions}"
+
     findings = [
         [
-            Paragraph(f"<b>{NAMES[label]}</b>" if label in answer["findings"] else NAMES[label], text),
+            Paragraph(named(label), text),
             bar(answer["labels"][label], label in answer["findings"]),
             f"{answer['labels'][label]:.0%}",
         ]

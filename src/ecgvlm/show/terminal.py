@@ -13,6 +13,7 @@ from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Answer
 from ecgvlm.record import MachineReading
+from ecgvlm.show.conditions import met_conditions
 from ecgvlm.show.plain import plain
 
 
@@ -44,6 +45,9 @@ def show(answer: Answer, asked: bool) -> None:
         f"{page['quality']:.0%}, {facts['seconds']:.2f} s. Not a medical device."
     )
     lines: list[Text | Table] = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
+    why = met_conditions(facts["criteria"])
+    if reasons := [f"{NAMES[label]}: {why[label]}." for label in facts["findings"] if label in why]:
+        lines += [Text(), Text("\n".join(reasons), style="dim")]
     if answer.machine is not None:
         lines += [Text(), Text(_machine(answer.machine), style="dim")]
     if facts["cautions"]:

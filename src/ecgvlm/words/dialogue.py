@@ -112,7 +112,9 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         sure = part.sure if place == 0 else 0.0
         named = part.of("finding") or part.of("measure")
         if row.get("refuses") and sure >= (enough if named else _REFUSED):
-            return replace(part, intent=intent)
+            # What is named says better than the wording what lies beyond the ECG.
+            topics = part.of("topic") if intent == "offtopic" else ()
+            return replace(part, intent=topics[0] if topics else intent)
         if row.get("family") == "whole" and sure >= _WHOLE and not named:
             return replace(part, intent=intent)
         own = _with_objects(part, needed, ())
@@ -123,13 +125,21 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
     # A word alone ("eye", "name") does not make its topic what is asked.
-    if part.of("topic") and intents()[part.intent].get("refuses") and part.sure >= _TOPICAL:
+    if part.intent in part.of("topic") and part.sure >= _TOPICAL:
         return part
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
             return replace(part, intent=intent)
+    return replace(part, intent=_by_subject(part))
+
+
+def _by_subject(part: Asked) -> str:
+    """The intent that a telling word stands for, where neither wording nor names tell more."""
     beyond = intents()[part.intent].get("refuses") and part.sure >= LIKELY
-    return replace(part, intent="unsure" if beyond or not part.of("subject") else part.of("subject")[0])
+    for intent in () if beyond else part.of("subject"):
+        if not (part.strange and intents()[intent].get("vague")):
+            return intent
+    return "unsure"
 
 
 def _with_finding(part: Asked) -> list[Asked]:

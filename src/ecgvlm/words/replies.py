@@ -76,6 +76,8 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     """name: how the question calls it."""
     evidence, w = request.evidence, request.w
     concept = concepts().get(code, {})
+    if code == "SR" and code not in evidence.findings:  # what it is instead
+        return w.text([answers.finding(evidence, code, w), answers.rhythm(evidence, w)])
     if code in evidence.probabilities and not ("sign" in concept and (leads or evidence.where(code))):
         said = answers.finding(evidence, code, w)
         return (

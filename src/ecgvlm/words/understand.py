@@ -21,7 +21,7 @@ import numpy as np
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.sessions import open_session, read_model_file
-from ecgvlm.words.lexicon import REGIONS, Object, Word, lexicon, split
+from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, Word, lexicon, split
 
 BUCKETS = 1 << 15
 LIKELY = 0.4  # of an intent that speaks of what is named
@@ -31,6 +31,7 @@ _SCRIPTS = (
     ("ar", re.compile(r"[\u0600-\u06ff]")), ("ru", re.compile(r"[\u0400-\u04ff]")),
 )  # fmt: skip
 _PUNCTUATION = (("es", re.compile("[¿¡]")),)
+_SPACED = re.compile(r"\w [?!:]")  # as French is printed
 # Letters of scripts and languages that we do not know: kana, hangul, Greek, Hebrew, Thai, Ukrainian,
 # Persian, Urdu.
 _FOREIGN = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0370-\u03ff\u0590-\u05ff\u0e00-\u0e7fіїєґўپچگکیےٹڈ]")
@@ -59,6 +60,7 @@ class Asked:
     sure: float = 1.0
     others: tuple[str, ...] = ()
     named: tuple[str, ...] = ()  # the findings as they are called in the question
+    strange: bool = False  # whether it holds a word that no name and no wording of the language has
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -173,7 +175,8 @@ class Understanding:
         if sure < _SURE:  # of those that come near, the one that has most of the words
             near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
             near = [language for language in near if language != OTHER]
-            known = max(near, key=lambda language: lexicon(language).knows(said))
+            spaced = _SPACED.search(text) is not None
+            known = max(near, key=lambda x: (lexicon(x).knows(said), spaced and x == "fr"))
         # The language spoken so far is left only for one that has more of the words, or telling letters.
         more = lexicon(known).knows(said) - plain
         return known if more > 0 or (more == 0 and sure > _TELLING) else default
@@ -195,11 +198,11 @@ class Understanding:
             return []
         objects = lexicon_.objects(words)
         cuts = self._cuts(text, words, objects, language)
-        whole = self._asked(text, words, objects, 0, len(words), lexicon_.stock, bool(cuts))
+        whole = self._asked(text, words, objects, 0, len(words), lexicon_, bool(cuts))
         if cuts and (whole.intent == "several" or whole.sure < 0.9 or _more_kinds(objects)):
             edges = [0, *cuts, len(words)]
             pieces = [
-                self._asked(text, words, objects, first, last, lexicon_.stock)
+                self._asked(text, words, objects, first, last, lexicon_)
                 for first, last in itertools.pairwise(edges)
                 if any(word.plain not in lexicon_.joints for word in words[first:last])
             ]
@@ -238,7 +241,7 @@ class Understanding:
 
     def _asked(
         self, text: str, words: list[Word], objects: list[Object], first: int, last: int,
-        stock: Mapping[str, str], cut: bool = False,
+        known: Lexicon, cut: bool = False,
     ) -> Asked:  # fmt: skip
         """What the words [first, last) ask. cut: whether they could be cut, and so be several questions."""
         inside = [
@@ -246,7 +249,7 @@ class Understanding:
             for o in objects
             if first <= o.first and o.last <= last
         ]
-        scores = self._run(features(clause(words[first:last], inside, stock)))[0] / self._cold
+        scores = self._run(features(clause(words[first:last], inside, known.stock)))[0] / self._cold
         if not cut:
             scores[self.intents.index("several")] = -np.inf
         order, sure = ranked(scores, self.intents)
@@ -256,7 +259,8 @@ class Understanding:
             for o in inside
             if o.kind == "finding"
         )
-        return Asked(order[0], _by_kind(inside), said, sure, tuple(order[1:6]), called)
+        strange = known.knows(words[first:last]) < last - first
+        return Asked(order[0], _by_kind(inside), said, sure, tuple(order[1:6]), called, strange)
 
     def _run(self, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the intents and of the languages."""
