@@ -228,7 +228,7 @@ def test_the_committed_questions_are_answered_on_their_pages(language, shared_da
         "STEMI?": "ST elevation in II, III, aVF",
         "Has it changed since last ECG?": "I cannot tell what has changed",
         "AV-Block?": "No, there is no evidence of any of these: first-degree AV block",
-        "What is the heart rate and is there RBBB?": f"{rate} bpm. Yes, the ECG shows right bundle branch block",
+        "What is the heart rate and is there RBBB?": f"{rate} bpm. Yes, the ECG shows right bundle",
         "Is there RBBB and what is the axis?": "The axis is 11",
     }
     for line in (folder / "questions.jsonl").read_text().splitlines():
