@@ -13,6 +13,8 @@ from ecgvlm.record import Record
 
 
 class Reader:
+    digitizer = None
+
     def read(self, page, question, name):
         return Answer(name, question or "", 0.0, error=EcgError("not_an_ecg", "no twelve leads"))
 

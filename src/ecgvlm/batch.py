@@ -375,10 +375,10 @@ class _Shipped:
 
     def read(self, source: bytes | Path, question: str | None, name: str | None) -> Answer:
         try:
-            content = self._decoder.open(source, name)[0].load()
+            pages = self._decoder.open(source, name)
         except EcgError as error:
             return Answer(str(name), question or QUESTION, 0.0, error=error)
-        return self._reader.read(content, question, name)
+        return self._reader.read(pages, question, name)
 
 
 class _Worker:

@@ -20,6 +20,7 @@ from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.csv import csv_text
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
+from ecgvlm.sheets import first_ecg
 from ecgvlm.words.compare import compare, described
 
 REVISIONS = ("2025-06-18", "2025-03-26", "2024-11-05")
@@ -134,18 +135,19 @@ class Server:
         return self._answer(path, question).to_dict()
 
     def _compare(self, old: str, new: str) -> dict[str, Any]:
-        evidence = [self._reader.look(self._decoder.open(path)[0], path).evidence for path in (old, new)]
+        evidence = [self._reader.look(self._decoder.open(path), path).evidence for path in (old, new)]
         found = compare(*evidence)
         return {"text": described(found), **found.to_dict()}
 
     def _digitise(self, path: str) -> str:
-        content = self._decoder.open(path)[0].load()
+        content, page = first_ecg(self._decoder.open(path), self._reader.digitizer)
         if isinstance(content, Record):
             return csv_text(content)
-        return csv_text(Record(self._reader.digitizer(content).leads(FS), FS, source=path))
+        assert page is not None
+        return csv_text(Record(page.leads(FS), FS, source=path))
 
     def _answer(self, path: str, question: str | None = None) -> Answer:
-        answer = self._reader.read(self._decoder.open(path)[0], question, path)
+        answer = self._reader.read(self._decoder.open(path), question, path)
         if answer.error is not None:
             raise answer.error
         return answer

@@ -7,10 +7,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from ecgvlm.digitize.joined import stacked
 from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.errors import EcgError
+from ecgvlm.files.drawing import Drawing
+from ecgvlm.files.leaf import Content, Spread
 from ecgvlm.measure import measure
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import PageStyle, page_style
@@ -21,9 +24,14 @@ FEWEST = 6  # leads, as on a page
 _STYLE = page_style("classic", layout="12x1", height=300.0)
 
 
-def picture_of(record: Record) -> np.ndarray:
-    """[H, W, 3] uint8 RGB: the twelve leads one below the other, 25 mm/s and 10 mm/mV. Raises EcgError."""
-    return render(_centred(_window(record)), _STYLE).image
+def picture_of(content: Content) -> np.ndarray:
+    """[H, W, 3] uint8 RGB. A record is printed: its leads one below the other, 25 mm/s and 10 mm/mV. Raises
+    EcgError."""
+    if isinstance(content, Record):
+        return render(_centred(_window(content)), _STYLE).image
+    if isinstance(content, Spread):
+        return stacked(picture_of(content.first), picture_of(content.second))
+    return content.image if isinstance(content, Drawing) else content
 
 
 def print_record(record: Record) -> Page:

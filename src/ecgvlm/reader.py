@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import Leaf, open_pages
+from ecgvlm.files.leaf import Content
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.judge.findings import FindingsModel
 from ecgvlm.judge.grounding import Ground, find_grounds
 from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS, Measurements
-from ecgvlm.printed import print_record
 from ecgvlm.record import MachineReading, Record
+from ecgvlm.sheets import Digitize, first_ecg, page_of
 from ecgvlm.words.language import Language
 
 QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
 REPORT = "Please write a clinical report based on this ECG image."
-Source = str | Path | bytes | Leaf | np.ndarray | Record  # an ECG, in whatever form it is at hand
+# An ECG, in whatever form it is at hand; of a file, and of several pages, the first that shows one.
+Source = str | Path | bytes | Leaf | Sequence[Leaf] | Content
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Answer:
                 "no_signal": list(self.page.flat),
                 "more_leads": [strip.lead for strip in self.page.more],
                 "simultaneous": self.page.simultaneous,
+                "sheets": self.page.sheets,
             },
             **({} if self.machine is None else {"machine": self.machine.to_dict()}),
             "model": self.model,
@@ -124,6 +125,7 @@ class Seen:
 
     page: Page
     evidence: Evidence
+    machine: MachineReading | None = None
 
 
 class Reader:
@@ -136,7 +138,7 @@ class Reader:
 
     def __init__(
         self,
-        digitizer: Callable[[np.ndarray], Page] | None = None,
+        digitizer: Digitize | None = None,
         judge: FindingsModel | None = None,
         words: Language | None = None,
         *,
@@ -168,8 +170,7 @@ class Reader:
             name = name or source.name
         label = name or (str(source) if isinstance(source, str | Path) else "upload")
         try:
-            content = _content(source, name)
-            seen = self.look(content, name, sensitivity, criteria)
+            seen = self.look(source, name, sensitivity, criteria)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
         report = self.words.answer(seen.evidence, REPORT)
@@ -183,7 +184,7 @@ class Reader:
             evidence=seen.evidence,
             page=seen.page,
             model=self.judge.name,
-            machine=content.machine if isinstance(content, Record) else None,
+            machine=seen.machine,
         )
 
     def look(
@@ -196,13 +197,20 @@ class Reader:
         """Digitise and measure a picture and judge its findings; a record is judged as it is, and printed for
         people. Raises EcgError where it cannot be read.
         """
-        content = _content(source, name)
+        content, page = self.find(source, name)
+        person, machine = NOBODY, None
         if isinstance(content, Record):
-            person = Person(content.age, content.sex)
-            page = print_record(content)
-        else:
-            person, page = NOBODY, self.digitizer(content)
-        return Seen(page, self.judge(page, sensitivity, criteria, person))
+            person, machine = Person(content.age, content.sex), content.machine
+        return Seen(page, self.judge(page, sensitivity, criteria, person), machine)
+
+    def find(self, source: Source, name: str | None = None) -> tuple[Content, Page]:
+        """What a source holds, and the page that it makes. Raises EcgError."""
+        if isinstance(source, Content):
+            return source, page_of(source, self.digitizer)
+        if isinstance(source, str | Path | bytes):
+            source = open_pages(source, name)
+        content, page = first_ecg([source] if isinstance(source, Leaf) else source, self.digitizer)
+        return content, page or page_of(content, self.digitizer)
 
     def grounds(self, answer: Answer) -> tuple[Ground, ...]:
         """The evidence on the page of every abnormal finding of a page that has been read."""
@@ -215,13 +223,6 @@ class Reader:
         if answer.evidence is None:
             raise ValueError("this page could not be read; there is nothing to ask about")
         return self.words.answer(answer.evidence, question)
-
-
-def _content(source: Source, name: str | None) -> np.ndarray | Record:
-    """The first ECG of a source. Raises EcgError."""
-    if isinstance(source, np.ndarray | Record):
-        return source
-    return (source if isinstance(source, Leaf) else open_pages(source, name)[0]).load()
 
 
 def read(

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -16,9 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ecgvlm.digitize.joined import is_half, join
 from ecgvlm.errors import EcgError
 from ecgvlm.files.bounded import BoundedDecoder
-from ecgvlm.files.leaf import Leaf
+from ecgvlm.files.leaf import Content, Leaf, Spread
 from ecgvlm.printed import picture_of
 from ecgvlm.processes import end_with_parent, worker_context
 from ecgvlm.reader import QUESTION, Answer, Reader
@@ -50,6 +51,9 @@ class PageRead:
     answer: Answer
     overlay: np.ndarray | None = None
 
+    def called(self, page: str) -> PageRead:
+        return replace(self, page=page, answer=replace(self.answer, image=page))
+
 
 def cores() -> int:
     """The processor cores that this process may use."""
@@ -78,7 +82,8 @@ def available_memory() -> int:
 
 
 def read_files(files: Sequence[Path], wanted: Wanted) -> Iterator[PageRead]:
-    """Every page of every file, in order. A file that cannot be opened is one page with its error.
+    """Every page of every file, in order. A file that cannot be opened is one page with its error. Two pages
+    after each other with one half of an ECG each are one page of it; where they are two files, both say it.
 
     One page is read here; several by a process on each core. Raises EcgError where such a process is killed.
     """
@@ -89,7 +94,7 @@ def read_files(files: Sequence[Path], wanted: Wanted) -> Iterator[PageRead]:
                 pages = _pages(decoder, files[0])
                 if len(pages) == 1:
                     content = aside.submit(pages[0].load)
-                    yield read_page(Reader(), replace(pages[0], load=content.result), wanted)
+                    yield read_page(Reader(), pages[0].name, content.result, wanted)
                     return
         yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted)
 
@@ -129,21 +134,20 @@ def _jobs(decoder: BoundedDecoder, file: Path) -> list[_Job]:
     ]
 
 
-def read_page(reader: Reader, page: Leaf, wanted: Wanted) -> PageRead:
-    """Reads one page, decoded once however much is wanted of it."""
+def read_page(reader: Reader, page: str, load: Callable[[], Content], wanted: Wanted) -> PageRead:
+    """Reads a page of this name, decoded once however much is wanted of it."""
     start = time.perf_counter()
     try:
-        content = page.load()
+        content = load()
     except EcgError as error:
-        return PageRead(page.name, Answer(page.name, wanted.question or QUESTION, 0.0, error=error))
-    answer = reader.read(content, wanted.question, page.name, wanted.sensitivity, wanted.criteria)
+        return PageRead(page, Answer(page, wanted.question or QUESTION, 0.0, error=error))
+    answer = reader.read(content, wanted.question, page, wanted.sensitivity, wanted.criteria)
     overlay = None
     if answer.page is not None:
         if wanted.overlay:
-            picture = picture_of(content) if isinstance(content, Record) else content
-            overlay = draw_overlay(picture, answer, reader.grounds(answer))
+            overlay = draw_overlay(picture_of(content), answer, reader.grounds(answer))
         answer = replace(answer, page=replace(answer.page, image=answer.page.image[:0, :0]))
-    return PageRead(page.name, replace(answer, seconds=time.perf_counter() - start), overlay)
+    return PageRead(page, replace(answer, seconds=time.perf_counter() - start), overlay)
 
 
 def _read_many(jobs: Iterable[_Job], wanted: Wanted) -> Iterator[PageRead]:
@@ -151,22 +155,52 @@ def _read_many(jobs: Iterable[_Job], wanted: Wanted) -> Iterator[PageRead]:
     context = worker_context("ecgvlm.worker")
     with ProcessPoolExecutor(count, context, start_worker) as pool:
         try:
-            yield from _ordered(pool, jobs, wanted, 4 * count)
+            reads = _ordered(pool, jobs, wanted, 4 * count)
+            yield from _joined(reads, lambda *halves: pool.submit(_read_spread, halves, wanted).result())
         except BrokenProcessPool as error:
             raise EcgError(
                 "too_large", "a reading process was killed, most likely for want of memory; read fewer"
             ) from error
 
 
-def _ordered(pool: Executor, jobs: Iterable[_Job], wanted: Wanted, ahead: int) -> Iterator[PageRead]:
+def _ordered(
+    pool: Executor, jobs: Iterable[_Job], wanted: Wanted, ahead: int
+) -> Iterator[tuple[_Job, PageRead]]:
     """Results in order; no more than `ahead` are under way, however long the list."""
-    waiting: deque[Future[PageRead]] = deque()
+    waiting: deque[tuple[_Job, Future[PageRead]]] = deque()
     for job in jobs:
-        waiting.append(pool.submit(_read_job, job, wanted))
+        waiting.append((job, pool.submit(_read_job, job, wanted)))
         if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    for read in waiting:
-        yield read.result()
+            job, read = waiting.popleft()
+            yield job, read.result()
+    for job, read in waiting:
+        yield job, read.result()
+
+
+def _joined(
+    reads: Iterable[tuple[_Job, PageRead]], whole: Callable[[_Job, _Job], PageRead]
+) -> Iterator[PageRead]:
+    """The reads, those of two halves of one ECG read again as a whole."""
+    held: tuple[_Job, PageRead] | None = None  # a first half
+    for job, read in reads:
+        page = read.answer.page
+        if held is not None:
+            before, first = held
+            held = None
+            if page is not None and first.answer.page is not None and join(first.answer.page, page):
+                spread = whole(before, job)
+                if before.file == job.file:
+                    yield spread
+                else:
+                    yield from (spread.called(half.page) for half in (before, job))
+                continue
+            yield first
+        if page is not None and is_half(page):
+            held = job, read
+        else:
+            yield read
+    if held is not None:
+        yield held[1]
 
 
 def start_worker() -> None:
@@ -182,4 +216,15 @@ def start_worker() -> None:
 
 def _read_job(job: _Job, wanted: Wanted) -> PageRead:
     load = job.refused or (lambda: _decoder.load(job.file, None, job.index, job.page))
-    return read_page(_reader, Leaf(job.page, load), wanted)
+    return read_page(_reader, job.page, load, wanted)
+
+
+def _read_spread(halves: Sequence[_Job], wanted: Wanted) -> PageRead:
+    def load() -> Spread:
+        first, second = (_decoder.load(job.file, None, job.index, job.page) for job in halves)
+        assert not isinstance(first, Record)  # records are no halves
+        assert not isinstance(second, Record)
+        return Spread(first, second)
+
+    numbers = " and ".join(str(job.index + 1) for job in halves)
+    return read_page(_reader, f"{halves[0].file} (pages {numbers})", load, wanted)

@@ -108,25 +108,25 @@ def digitize(
     image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
 ) -> None:
-    """Turn the traces on a page (of several, the first) into twelve leads in mV; a record is copied as it
-    is."""
-    from ecgvlm.digitize import Digitizer
+    """Turn the traces on a page (of several, the first with an ECG) into twelve leads in mV; a record is
+    copied as it is."""
+    from ecgvlm.digitize import FS, Digitizer
     from ecgvlm.errors import UsageError
     from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.files.csv import write_csv
     from ecgvlm.record import Record
+    from ecgvlm.sheets import first_ecg
 
     if output.resolve() == image.resolve():
         raise UsageError(f"{output}: is the picture itself; name another file for the leads")
     with BoundedDecoder() as decoder:
-        content = decoder.open(image)[0].load()
+        content, page = first_ecg(decoder.open(image), Digitizer())
     if isinstance(content, Record):
         write_csv(content, output)
         print(f"{output}: {content.seconds:g} s at {content.fs:g} Hz, copied from a record")
         return
-    page = Digitizer()(content)
-    fs = 500.0
-    write_csv(Record(page.leads(fs), fs, source=str(image)), output)
+    assert page is not None
+    write_csv(Record(page.leads(FS), FS, source=str(image)), output)
     scale = f"{page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV"
     print(f"{output}: {page.layout} page, {scale}, quality {page.quality:.0%}")
 
@@ -145,9 +145,8 @@ def compare(
 
     try:
         with BoundedDecoder() as decoder:
-            pages = [decoder.open(file)[0].load() for file in (old, new)]
-        reader = Reader()
-        found = compared(*(reader.look(page, str(file)).evidence for page, file in zip(pages, (old, new))))
+            reader = Reader()
+            found = compared(*(reader.look(decoder.open(file), str(file)).evidence for file in (old, new)))
     except EcgError as error:
         if not as_json:
             raise
@@ -168,9 +167,8 @@ def chat(image: Annotated[Path, typer.Argument(help="Picture or record of a 12-l
     from ecgvlm.words.dialogue import Conversation
 
     with BoundedDecoder() as decoder:
-        page = decoder.open(image)[0].load()
-    reader, said = Reader(), Conversation()
-    evidence = reader.look(page, str(image)).evidence
+        reader, said = Reader(), Conversation()
+        evidence = reader.look(decoder.open(image), str(image)).evidence
     for line in sys.stdin:
         if question := line.strip():
             answer, said = reader.words.converse(evidence, question, said)

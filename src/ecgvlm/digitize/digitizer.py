@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
 
 from ecgvlm.digitize.arrangement import FEWEST, PLAIN, Name
 from ecgvlm.digitize.assembly import SLOW, assembled, later
+from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
 from ecgvlm.digitize.lettering import Lettering, Notes
@@ -23,6 +24,7 @@ from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.digitize.trace import follow
 from ecgvlm.errors import EcgError
+from ecgvlm.files.drawing import Drawing
 from ecgvlm.record import LEADS
 
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
@@ -76,11 +78,16 @@ class Digitizer:
     def lettering(self) -> Lettering:
         return Lettering(self.threads)
 
-    def __call__(self, image: np.ndarray) -> Page:
-        """image: [H, W, 3] uint8 RGB, upright, turned or mirrored.
+    def __call__(self, image: np.ndarray | Drawing) -> Page:
+        """image: [H, W, 3] uint8 RGB, upright, turned or mirrored; or a drawing, whose own lines count where
+        they are plainly traces.
 
         Raises EcgError not_an_ecg where no page is found that shows at least six named leads.
         """
+        if isinstance(image, Drawing):
+            drawing, image = image, image.image
+            if (page := drawn_page(drawing, partial(self._seen_names, drawing.image))) is not None:
+                return page
         if _is_negative(image):
             image = 255 - image
         view = self._look(image)
@@ -107,6 +114,15 @@ class Digitizer:
         if relations_db(page.strips) < _RELATED_DB:
             raise _not_an_ecg()  # rows of something else, or the order is another one
         return page
+
+    def _seen_names(self, image: np.ndarray, paper: PaperMap) -> list[Name]:
+        """The plain names on a picture of known scale, in px of it."""
+        view = self._view(image, paper)
+        if view is None:
+            return []
+        plain = [name for name in view.names if name.p > PLAIN]
+        places = [paper.to_px(np.array([n.x, n.y]) / PX_PER_MM + view.origin) for n in plain]
+        return [replace(n, x=float(x), y=float(y)) for n, (x, y) in zip(plain, places)]
 
     def _with_others(self, page: Page, image: np.ndarray) -> Page:
         """The page, saying whether another ECG stands beside it in the picture."""

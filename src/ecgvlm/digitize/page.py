@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
 
-from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.measure import Measurements
 from ecgvlm.record import LEADS
 
@@ -16,6 +16,17 @@ FS = 500.0  # Hz, of the digitised leads that are measured
 _NO_SIGNAL_MV, _NO_SIGNAL_MM = 0.06, 0.3  # a lead that moves less than either, wander apart, has no signal
 _ALL_FLAT = 9  # leads without signal among the twelve that leave none with any: what the others show is stray
 _WANDER = 0.3  # s over which a median follows a baseline that wanders
+
+
+class Paper(Protocol):
+    """Where the millimetres of the paper lie in its picture. fit: 0..1, how much of it shows its grid."""
+
+    @property
+    def fit(self) -> float: ...
+
+    def to_px(self, mm: np.ndarray) -> np.ndarray:
+        """[..., 2] mm on the paper -> [..., 2] px of the picture."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,8 @@ class Page:
     whether another ECG is on the picture, which was not read. averaged: whether each strip holds one
     averaged beat, so that there is no rhythm. mm_per_mv: of the limb leads; chest_mm_per_mv of V1 to V6.
 
+    sheets: of paper, two where the halves of the ECG are on one each.
+
     image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
     quality: 0..1. measurements: on the leads at `FS` Hz. picture: height and width in px of what it came
     from. mirrored, turns: what set that upright: left and right exchanged, then so many quarter turns
@@ -69,7 +82,7 @@ class Page:
     turns: int
     mirrored: bool
     origin: tuple[float, float]
-    paper: PaperMap
+    paper: Paper
     picture: tuple[int, int]
     chest_mm_per_mv: float
     more: tuple[Strip, ...] = ()
@@ -78,6 +91,7 @@ class Page:
     nameless: bool = False
     several: bool = False
     averaged: bool = False
+    sheets: int = 1
 
     @property
     def seconds(self) -> float:

@@ -19,18 +19,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.files.leaf import Leaf
-from ecgvlm.record import Record
+from ecgvlm.files.leaf import Leaf, Loaded
 
 MEMORY = 1_500_000_000  # bytes that a decoder may take beside its code
 SECONDS = 30.0  # that opening a file, or decoding a page of it, may take
 _PR_SET_PDEATHSIG = 1
-
-
-Content = np.ndarray | Record
 
 
 class BoundedDecoder:
@@ -48,7 +42,7 @@ class BoundedDecoder:
         self._held = (source, name)
         return [Leaf(page, partial(self.load, source, name, i, page)) for i, page in enumerate(names)]
 
-    def load(self, source: str | Path | bytes, name: str | None, index: int, page: str) -> Content:
+    def load(self, source: str | Path | bytes, name: str | None, index: int, page: str) -> Loaded:
         """One page of a file, which is opened anew where it is not the last one opened. Raises EcgError."""
         if self._held is None or (self._held[0] is not source and self._held != (source, name)):
             self.open(source, name)

@@ -19,6 +19,7 @@ import numpy as np
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.dicom import dicom_leaves, is_dicom
+from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.leaf import (
     MAX_BYTES,
     MAX_PAGES,
@@ -27,6 +28,7 @@ from ecgvlm.files.leaf import (
     WANTED,
     Budget,
     Leaf,
+    Loaded,
     numbered,
     too_large,
     too_many,
@@ -71,7 +73,7 @@ def load_image(
     picture = page.load()
     if isinstance(picture, Record):
         raise EcgError("unsupported_format", f"{page.name}: is an ECG record, not a picture of one")
-    return picture
+    return picture.image if isinstance(picture, Drawing) else picture
 
 
 def read_record(path: str | Path) -> Record:
@@ -213,10 +215,10 @@ def _without_base64(data: bytes, name: str) -> bytes:
         raise unreadable(name, f"not readable as base64 ({error})") from error
 
 
-def _fitted(leaf: Leaf, long_side: int) -> np.ndarray | Record:
+def _fitted(leaf: Leaf, long_side: int) -> Loaded:
     """A page within the sides that are allowed."""
     image = leaf.load()
-    if isinstance(image, Record):
+    if isinstance(image, Record | Drawing):  # drawings are pictured at a fitting size
         return image
     height, width = image.shape[:2]
     if max(height, width) < MIN_SIDE or min(height, width) < MIN_SHORT_SIDE:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ecgvlm.errors import EcgError
+from ecgvlm.files.drawing import Drawing
 from ecgvlm.record import Record
 
 MAX_BYTES = 50_000_000
@@ -21,15 +22,30 @@ MAX_OPENING = 15.0  # s that finding the pages of a file may take
 WANTED = "save the page as JPEG, PNG or PDF"
 
 
+Sheet = np.ndarray | Drawing  # one page: [H, W, 3] uint8 RGB, or a picture of which more is known
+Loaded = Sheet | Record  # what a page of a file may be
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Two pages with one half of an ECG each."""
+
+    first: Sheet
+    second: Sheet
+
+
+Content = Loaded | Spread
+
+
 @dataclass(frozen=True)
 class Leaf:
     """One page of a file. name: of the file and, where there are several pages, of the page in it.
 
-    load: the page as a picture, [H, W, 3] uint8 RGB, or the ECG in it as a record; raises EcgError.
+    load: the page as a picture or a drawing, or the ECG in it as a record; raises EcgError.
     """
 
     name: str
-    load: Callable[[], np.ndarray | Record]
+    load: Callable[[], Loaded]
 
 
 @dataclass

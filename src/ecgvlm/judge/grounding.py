@@ -79,14 +79,14 @@ class Ground:
 
 
 def find_grounds(page: Page, evidence: Evidence, model: FindingsModel) -> tuple[Ground, ...]:
-    """The evidence of every abnormal finding, in the findings' order."""
+    """The evidence of every abnormal finding that the network judges, in the findings' order."""
     measured = page.measurements
     leads, fine = page.leads(ENCODER_FS), page.leads(_MEASURE_FS)
     printed = [k for k in range(12) if np.isfinite(leads[k]).any()]
     whole = model.probabilities(leads, measured)
     worth = {k: _without(leads, measured, k, model) for k in printed}
     grounds = []
-    for label in (x for x in evidence.findings if x not in ("NORM", "SR")):
+    for label in (x for x in evidence.findings if x in whole and x not in ("NORM", "SR")):
         defined = _DEFINED.get(label, ())
         order = sorted(
             printed, key=lambda k: worth[k][label] - (_DEFINED_WORTH if LEADS[k] in defined else 0.0)

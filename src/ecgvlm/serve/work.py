@@ -12,6 +12,7 @@ import numpy as np
 from ecgvlm.digitize import FS
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.image import Leaf, open_pages
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.printed import picture_of
@@ -27,14 +28,13 @@ NAME = "page"  # what workers call every file: the names that people give them s
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded page. image: [H, W, 3] uint8 RGB. pages: of its file. record: where the file holds one;
-    the image
-    is its print.
+    """A decoded page. image: [H, W, 3] uint8 RGB, what people see of it. pages: of its file. content: what is
+    read, where that is more than the image.
     """
 
     image: np.ndarray
     pages: int = 1
-    record: Record | None = None
+    content: Drawing | Record | None = None
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,8 @@ class UploadDecoder:
         if page >= len(leaves):
             raise EcgError("unreadable_file", f"{NAME}: there is no page {page + 1}, only {len(leaves)}")
         content = _sound(leaves[page].load)
-        if isinstance(content, Record):
-            return Picture(picture_of(content), len(leaves), content)
-        return Picture(content, len(leaves))
+        known = content if isinstance(content, Drawing | Record) else None
+        return Picture(picture_of(content), len(leaves), known)
 
     def count(self, data: bytes) -> int:
         """How many pages a file has. Raises EcgError."""
@@ -120,7 +119,7 @@ class WarmReader:
         redacted: bool,
         sensitivity: float | None = None,
     ) -> Reading:
-        source = picture.image if picture.record is None else picture.record
+        source = picture.image if picture.content is None else picture.content
         answer = self.reader.read(source, question, NAME, sensitivity)
         if answer.error is not None:
             return Reading(answer.to_dict())
