@@ -3,6 +3,7 @@ backend.
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -182,6 +183,57 @@ def test_generation_through_the_backend(checkpoint, tmp_path, monkeypatch):
     assert (
         backend.ask(Ask("w7", picture, (("w5 w6", one.text),), max_tokens=6)).input_tokens > one.input_tokens
     )
+
+
+def picture_file(seed, height, width):
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def smolvlm(tmp_path_factory):
+    from train import tiny
+
+    return tiny.write_model(tmp_path_factory.mktemp("smolvlm"))
+
+
+def answers(backend, asks):
+    with ThreadPoolExecutor(len(asks)) as pool:
+        return list(pool.map(backend.ask, asks))
+
+
+def check_batches(folder, monkeypatch):
+    """Questions of other lengths, pages of other shapes, an earlier turn, no page at all."""
+    pictures = [picture_file(k, *size) for k, size in enumerate(((64, 128), (40, 200), (128, 64), (30, 30)))]
+    asks = [Ask("w5 w6 w7 " * k, picture, max_tokens=5 + k) for k, picture in enumerate(pictures, start=1)]
+    asks += [Ask("w7", pictures[0], (("w9", "w4 w3"),), max_tokens=12), Ask("w8 w9", max_tokens=12)]
+    one, many = (make_backend("transformers", TASK, [], str(folder), workers=n) for n in (1, len(asks)))
+    sizes, generate = [], many._net.generate
+    monkeypatch.setattr(many._net, "generate", lambda **x: sizes.append(len(x["input_ids"])) or generate(**x))
+    with ThreadPoolExecutor(len(asks)) as pool:
+        together = list(pool.map(many.ask, asks))
+    assert together == [one.ask(ask) for ask in asks]
+    assert max(sizes) > 1, "they must have been a batch"
+    assert len({reply.text for reply in together}) > 2
+
+
+def test_smolvlm_answers_a_batch_as_one_by_one(smolvlm, monkeypatch):
+    check_batches(smolvlm, monkeypatch)
+
+
+def test_llava_answers_a_batch_as_one_by_one(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    check_batches(checkpoint[0], monkeypatch)
+
+
+def test_a_damaged_picture_is_its_own_failure_only(smolvlm):
+    backend = make_backend("transformers", TASK, [], str(smolvlm), workers=2)
+    with ThreadPoolExecutor(2) as pool:
+        torn = pool.submit(backend.ask, Ask("w5", b"no picture", max_tokens=3))
+        whole = pool.submit(backend.ask, Ask("w5", picture_file(0, 64, 128), max_tokens=3))
+    with pytest.raises(EcgError):
+        torn.result()
+    assert whole.result().output_tokens == 3
 
 
 def test_a_missing_tensor_is_named(checkpoint, tmp_path):

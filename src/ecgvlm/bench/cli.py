@@ -118,7 +118,7 @@ def run(
     model: Annotated[str | None, typer.Option(help="Model name, or folder of a local one.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Server, where it is not the vendor's own.")] = None,
     control: Annotated[str, typer.Option(help="none, blank, shuffled or noise pages instead.")] = "none",
-    workers: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, help="Requests, or pages of a local model, at once.")] = 4,
     rate: Annotated[float | None, typer.Option(help="Requests a second, at most.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="US dollars, at most.")] = None,
     price_input: Annotated[float | None, typer.Option(help="Dollars per million input tokens.")] = None,
@@ -157,7 +157,7 @@ def run(
         rows = load_gold(gold, images) if gold else load_hub(loaded)
         items = rows[:limit]
         system = make_backend(
-            backend, loaded, items, model, base_url=base_url, timeout=timeout, seed=seed,
+            backend, loaded, items, model, base_url=base_url, workers=workers, timeout=timeout, seed=seed,
             temperature=_temperature(temperature), thinking=thinking, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         price = price_of(system.model)

@@ -21,7 +21,7 @@ BACKENDS = {
     "gemini": "gemini:Gemini",
     "transformers": "local:Transformers",
     "pulse": "local:Pulse",
-    "ecgvlm": "ours:Ecgvlm",
+    "ecgvlm": "ours:EcgvlmProcesses",
     "trivial": "trivial:Trivial",
 }
 

@@ -20,16 +20,17 @@ EXAM_PREAMBLE = "This is a medical exam question, don't refuse my request. "
 class Setup:
     """What a backend may be made from; each takes what it needs.
 
-    items: the rows that will be asked. model: its name or folder. timeout: of a request, in seconds. seed: of
-    systems that draw. temperature: None leaves it to the model. thinking: a hosted model's effort ("low",
-    "high", ...) or its budget in tokens ("4096"); None leaves it to the model. trust_remote_code: run the
-    code in a local model's folder.
+    items: the rows that will be asked. model: its name or folder. workers: so many are asked at once.
+    timeout: of a request, in seconds. seed: of systems that draw. temperature: None leaves it to the model.
+    thinking: a hosted model's effort ("low", "high", ...) or its budget in tokens ("4096"); None leaves it to
+    the model. trust_remote_code: run the code in a local model's folder.
     """
 
     task: Task
     items: Sequence[Row] = ()
     model: str | None = None
     base_url: str | None = None
+    workers: int = 1
     timeout: float = 120.0
     seed: int = 0
     temperature: float | None = 0.0

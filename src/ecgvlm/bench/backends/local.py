@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.backends.base import Ask, Reply, Setup
 from ecgvlm.bench.backends.loading import load_checked
+from ecgvlm.bench.backends.together import Together
 from ecgvlm.errors import EcgError, UsageError, unreadable
 
 _ORIGINAL_LLAVA = {"llava_llama", "llava_mistral"}
@@ -23,8 +24,8 @@ class Transformers:
     Any image-text-to-text model with a chat template: SmolVLM, Qwen2-VL (Qwen/Qwen2-VL-7B-Instruct),
     LLaVA-NeXT (llava-hf/llava-v1.6-vicuna-7b-hf). LLaVA-Med (microsoft/llava-med-v1.5-mistral-7b) and others
     in LLaVA's original naming are rewritten first. A folder of `ecgvlm export` says in which form it wants
-    its pages. Decoding is greedy, one question at a time, so an answer depends on nothing but its own
-    question and picture.
+    its pages. Decoding is greedy. The questions asked at once (`Setup.workers`) are a batch, filled up on the
+    left, so that an answer depends, but for rounding, on nothing but its own question and picture.
     """
 
     name = "transformers"
@@ -37,7 +38,7 @@ class Transformers:
             raise UsageError(f"backend {self.name} needs --model")
         self.model = setup.model
         self._torch = torch
-        self._lock = threading.Lock()  # one generation at a time
+        self._together = Together(self._answer, setup.workers)
         source = self._source(setup.model)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
@@ -49,6 +50,12 @@ class Transformers:
             self._processor = transformers.AutoProcessor.from_pretrained(source, **trust)
         except (OSError, ValueError) as error:
             raise unreadable(f"model {setup.model}", str(error).splitlines()[0]) from None
+        tokenizer = self._processor.tokenizer
+        tokenizer.padding_side = "left"
+        ends = self._net.generation_config.eos_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends])
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
         self._page_width = page_width(source)
 
     def _source(self, model: str) -> str:
@@ -64,36 +71,55 @@ class Transformers:
         return str(_converted(model)) if kind in _ORIGINAL_LLAVA else model
 
     def ask(self, ask: Ask) -> Reply:
-        with self._lock, self._torch.inference_mode():
-            return self._generate(ask, None if ask.image is None else self._picture(ask.image))
+        return self._together((ask, None if ask.image is None else self._picture(ask.image)))
 
     def _picture(self, image: bytes) -> Any:
+        """The picture as the model wants it. Raises EcgError where it cannot be decoded."""
         from PIL import Image
 
         if self._page_width is None:
-            return Image.open(io.BytesIO(image)).convert("RGB")
+            try:
+                return Image.open(io.BytesIO(image)).convert("RGB")
+            except (OSError, ValueError) as error:
+                raise unreadable("picture", str(error)) from None
         from ecgvlm.files.image import load_image
         from ecgvlm.instruct.page_form import fit
 
         return Image.fromarray(fit(load_image(image), self._page_width))
 
-    def _generate(self, ask: Ask, picture: Any) -> Reply:
-        messages: list[dict[str, Any]] = []
-        for question, answer in ask.turns:
-            content: list[dict[str, Any]] = [{"type": "text", "text": question}]
-            if picture is not None and not messages:
-                content.insert(0, {"type": "image"})
-            messages.append({"role": "user", "content": content})
-            if answer is not None:
-                messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        text = self._processor.apply_chat_template(messages, add_generation_prompt=True)
-        inputs = self._processor(text=[text], images=[picture] if picture else None, return_tensors="pt")
+    def _answer(self, asked: Sequence[tuple[Ask, Any]]) -> list[Reply]:
+        """The answers to questions, each with its picture or None."""
+        try:
+            with self._torch.inference_mode():
+                return self._generate([ask for ask, _ in asked], [picture for _, picture in asked])
+        except self._torch.OutOfMemoryError:
+            said = f"{len(asked)} pages at once do not fit the GPU's memory: fewer --workers"
+            raise EcgError("too_large", said) from None
+
+    def _generate(self, asks: Sequence[Ask], pictures: Sequence[Any]) -> list[Reply]:
+        texts = [
+            self._processor.apply_chat_template(_messages(ask), add_generation_prompt=True) for ask in asks
+        ]
+        shown = [picture for picture in pictures if picture is not None]
+        inputs = self._processor(text=texts, images=shown or None, padding=True, return_tensors="pt")
         inputs = inputs.to(self._device, self._net.dtype)
-        out = self._net.generate(**inputs, max_new_tokens=ask.max_tokens, do_sample=False)
-        read = inputs["input_ids"].shape[1]
-        new = out[0, read:]
-        answer = self._processor.tokenizer.decode(new, skip_special_tokens=True).strip()
-        return Reply(answer, None, read, len(new), "length" if len(new) >= ask.max_tokens else "stop")
+        most = max(ask.max_tokens for ask in asks)
+        out = self._net.generate(
+            **inputs,
+            max_new_tokens=most,
+            do_sample=False,
+            pad_token_id=self._processor.tokenizer.pad_token_id,
+        )
+        read = inputs["attention_mask"].sum(1).tolist()
+        new = out[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self._reply(ask, n, ids) for ask, n, ids in zip(asks, read, new)]
+
+    def _reply(self, ask: Ask, read: int, ids: list[int]) -> Reply:
+        """What one row of a batch says, without what fills it up behind its end."""
+        written = next((k for k, token in enumerate(ids, start=1) if token in self._ends), len(ids))
+        ids = ids[: min(written, ask.max_tokens)]
+        answer = self._processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return Reply(answer, None, read, len(ids), "length" if len(ids) >= ask.max_tokens else "stop")
 
 
 class Pulse(Transformers):
@@ -112,6 +138,19 @@ class Pulse(Transformers):
 
     def _source(self, model: str) -> str:
         return str(_converted(model))
+
+
+def _messages(ask: Ask) -> list[dict[str, Any]]:
+    """The conversation in transformers' form; the picture stands before the first words."""
+    messages: list[dict[str, Any]] = []
+    for question, answer in ask.turns:
+        content: list[dict[str, Any]] = [{"type": "text", "text": question}]
+        if ask.image is not None and not messages:
+            content.insert(0, {"type": "image"})
+        messages.append({"role": "user", "content": content})
+        if answer is not None:
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+    return messages
 
 
 def page_width(source: str) -> int | None:

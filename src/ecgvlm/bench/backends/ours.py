@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import cv2
 
 from ecgvlm.bench.backends.base import Ask, Reply, Setup
 from ecgvlm.bench.mentions import vocabulary
 from ecgvlm.errors import EcgError
+from ecgvlm.processes import end_with_parent, worker_context
 
 if TYPE_CHECKING:
     from ecgvlm.judge.evidence import Evidence
@@ -14,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Ecgvlm:
-    """`ecgvlm bench run --task code15 --backend ecgvlm --gold GOLD.json --out DIR`
+    """What the reader says of a page, in this process.
 
-    A page the reader refuses is an answer nothing can be read from, with probabilities of 0: it is scored.
-    reader: another one than the package's own, for a model of one's own.
+    A page it refuses is an answer nothing can be read from, with probabilities of 0: it is scored. reader:
+    another one than the package's own, for a model of one's own.
     """
 
     name = "ecgvlm"
@@ -46,6 +53,52 @@ class Ecgvlm:
         """What the reader says about evidence, with its probabilities."""
         text = self._reader.words.answer(evidence, prompt)
         return Reply(text, label_scores(dict(evidence.probabilities), self._labels) or None)
+
+
+class EcgvlmProcesses:
+    """`ecgvlm bench run --task code15 --backend ecgvlm --gold GOLD.json --out DIR`
+
+    The same, its pages read by `Setup.workers` processes, as far as the machine has cores and memory.
+    """
+
+    name = Ecgvlm.name
+
+    def __init__(self, setup: Setup):
+        from ecgvlm.worker import workers
+
+        self._pool = ProcessPoolExecutor(
+            min(setup.workers, workers()), worker_context(__name__, "ecgvlm.reader"),
+            _start, (replace(setup, items=()),),
+        )  # fmt: skip
+        self.model, self.parameters = self._pool.submit(_described).result()
+
+    def ask(self, ask: Ask) -> Reply:
+        try:
+            return self._pool.submit(_asked, ask).result()
+        except BrokenProcessPool:
+            said = "a reading process was killed, most likely for want of memory: fewer --workers"
+            raise EcgError("too_large", said) from None
+
+
+_ours: Ecgvlm  # of a process of the pool
+
+
+def _start(setup: Setup) -> None:
+    global _ours
+    from ecgvlm.reader import Reader
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    cv2.setNumThreads(1)
+    end_with_parent()
+    _ours = Ecgvlm(setup, Reader(threads=1))
+
+
+def _described() -> tuple[str, dict[str, Any]]:
+    return _ours.model, _ours.parameters
+
+
+def _asked(ask: Ask) -> Reply:
+    return _ours.ask(ask)
 
 
 def label_scores(probabilities: dict[str, float], labels: tuple[str, ...]) -> dict[str, float]:

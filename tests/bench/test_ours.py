@@ -1,0 +1,31 @@
+"""Our own backend: pages read by processes are answered as they are here."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ecgvlm.bench.backends import Ask, Setup, make_backend
+from ecgvlm.bench.backends.ours import Ecgvlm
+from ecgvlm.bench.task import load_task
+from ecgvlm.paper.render import render
+from ecgvlm.paper.style import page_style
+from ecgvlm.simulate import random_simulation, simulate
+
+TASK = load_task("code15-test")
+
+
+@pytest.fixture(scope="module")
+def page():
+    record, _ = simulate(random_simulation(np.random.default_rng(1), "af"), 1)
+    image = render(record, page_style("classic"), 1).image
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def test_processes_answer_as_one_does(reader, page):
+    here, there = Ecgvlm(Setup(TASK), reader), make_backend("ecgvlm", TASK, [], workers=2)
+    assert (there.name, there.model, there.parameters) == (here.name, here.model, here.parameters)
+    for ask in (Ask("Which rhythm is this?", page), Ask("Is it normal?", b"no picture"), Ask("Normal?")):
+        one, other = here.ask(ask), there.ask(ask)
+        assert other.text == one.text
+        assert other.scores == pytest.approx(one.scores, abs=1e-4)
+    assert there.ask(Ask("Is it normal?", b"no picture")).text.startswith("Not readable")
