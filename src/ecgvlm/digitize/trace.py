@@ -29,8 +29,10 @@ _WORTH = 0.03  # what a px of ink is worth that no other strip explains
 _OTHERS = 2.5  # cost of a column on ink that is another strip's
 _SPIKE, _LEVEL = 5, 41  # px that a spike of solid ink may be wide, and about it that tell which way it goes
 _MORE = 1.5  # px that the ink may reach beyond the path and half a line's width
-_TIP = 0.75  # px that a tip must stand out
-_PEN = 0.5  # of a line's width that a pen's is at least
+# px by which the two edges of the ink may disagree about the curve, up or down, and to the left or right.
+_UNSURE_Y, _UNSURE_X = 0.4, 0.3
+_TIP = 1.0  # px that a spike or a dent must stand out
+_ROUGH = 0.3  # spread of a line's thickness over the thickness from which on its edges tell little
 _BESIDE = 2.0  # px that a path may lie beside its ink
 
 
@@ -393,25 +395,46 @@ def _refined(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray, width: f
     print_ = np.maximum(print_ - 0.4 * print_.max(0), 0) + 1e-6
     centre = band.first + (print_ * around).sum(0) / print_.sum(0) / _DOWN
     top, bottom = (np.interp(x, x[known], edge[known]) for edge in (top, bottom))
-    curve = (top + bottom) / 2
+    curve = _under_pen(top, bottom, (bottom - top)[level] if level.any() else np.array([width]))
     near = level & (np.abs(centre - curve) < 1.0)
     curve[near] = centre[near]
-    half = np.minimum(width, bottom - top) / 2
-    reach = max(1, int(_PEN * width / 2 * _ALONG))
-    for edge, sign in ((top + half, 1.0), (half - bottom, -1.0)):
-        # sign * curve - edge: how far the middle of the ink lies from the tip's side of it.
-        tip = (edge <= minimum_filter1d(edge, 5 * _ALONG)) & (sign * curve - edge > _TIP)
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], tip.astype(np.int8), [0]])))
-        # Beside a tip the ink's end is that of the curve half a pen nearer to it.
-        inner = maximum_filter1d(edge, 2 * reach + 1)
-        beside = cv2.dilate(tip.astype(np.uint8)[None], np.ones((1, 4 * reach + 1), np.uint8))[0] > 0
-        curve = np.where(beside, sign * np.minimum(sign * curve, inner), curve)
-        for begin, end in zip(edges[::2], edges[1::2]):
-            at = (begin + end - 1) // 2
-            curve[at] = sign * edge[at]
     gaps = _short_gaps(~known, int(2.5 * PX_PER_MM) * _ALONG)
     curve[~known & ~gaps] = np.nan
     return np.stack([x0 + x / _ALONG, curve], 1)
+
+
+def _under_pen(top: np.ndarray, bottom: np.ndarray, thick: np.ndarray) -> np.ndarray:
+    """The curve [n] px along which a round pen leaves ink from top [n] to bottom [n].
+
+    The ink's upper edge less a pen's reach is the curve with all dents closed that are narrower than the pen,
+    the lower one that with all such spikes cut off: between them lies the curve, and at a spike or a dent it
+    is the one or the other. thick: [m] heights of the ink where it is level, which tell the pen's width;
+    where they vary much the edges are rough, and the middle of the ink tells more than they do.
+    """
+    quarter, thin, median, more = np.percentile(thick, (25, 30, 50, 75))
+    smooth = float(np.clip((_ROUGH - (more - quarter) / median) / (_ROUGH / 2), 0, 1))
+    radius, n = float(thin) / 2, len(top)
+    reach = int(radius * _ALONG)
+    upper, lower = np.full(n, -np.inf), np.full(n, np.inf)
+    above, below = np.pad(top, reach, mode="edge"), np.pad(bottom, reach, mode="edge")
+    for k in range(2 * reach + 1):
+        rise = np.sqrt(radius**2 - ((k - reach) / _ALONG) ** 2)
+        upper = np.maximum(upper, above[k : k + n] + rise)
+        lower = np.minimum(lower, below[k : k + n] - rise)
+    middle = (top + bottom) / 2
+    curve = smooth * (upper + lower) / 2 + (1 - smooth) * middle
+    unsure = _UNSURE_Y + _UNSURE_X * np.abs(np.gradient(curve)) * _ALONG
+    apart = np.diff(np.pad(lower - upper > unsure, 1).astype(np.int8))
+    for first, last in zip(np.flatnonzero(apart == 1), np.flatnonzero(apart == -1)):
+        part = slice(first, last)
+        begin, end = max(0, first - 2 * reach), min(n, last + 2 * reach)  # the tip lies beside a steep flank
+        ends = curve[begin], curve[end - 1]
+        spike, dent = min(ends) - upper[begin:end].min(), lower[begin:end].max() - max(ends)
+        if max(spike, dent) < _TIP:
+            curve[part] = middle[part]
+        else:
+            curve[part] = upper[part] if spike > dent else lower[part]
+    return curve
 
 
 def _short_gaps(missing: np.ndarray, most: int) -> np.ndarray:
