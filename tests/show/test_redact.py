@@ -26,9 +26,7 @@ def test_names_leave_no_trace(digitizer, kind):
     assert (one == other).all()
 
 
-@pytest.mark.parametrize(
-    "kind", ["clean", pytest.param("photo", marks=pytest.mark.xfail(reason="known fault: a redacted photo"))]
-)
+@pytest.mark.parametrize("kind", ["clean", "photo"])
 def test_what_is_left_can_be_read(digitizer, kind):
     picture = page(kind).image
     found = digitizer(picture)

@@ -434,6 +434,10 @@ def _under_pen(top: np.ndarray, bottom: np.ndarray, thick: np.ndarray) -> np.nda
             curve[part] = middle[part]
         else:
             curve[part] = upper[part] if spike > dent else lower[part]
+            # The very tip may be finer than the pen.
+            edge = top + radius if spike > dent else bottom - radius
+            tip = begin + int((edge if spike > dent else -edge)[begin:end].argmin())
+            curve[tip] = edge[tip]
     return curve
 
 
