@@ -19,7 +19,7 @@ from ecgvlm.judge.grounding import Ground, find_grounds
 from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS, Measurements
 from ecgvlm.record import MachineReading, Record
-from ecgvlm.sheets import Digitize, first_ecg, page_of
+from ecgvlm.sheets import Digitize, first_ecg, page_of, stated_on
 from ecgvlm.words.language import Language
 
 QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
@@ -198,9 +198,11 @@ class Reader:
         people. Raises EcgError where it cannot be read.
         """
         content, page = self.find(source, name)
-        person, machine = NOBODY, None
         if isinstance(content, Record):
             person, machine = Person(content.age, content.sex), content.machine
+        else:
+            machine = stated_on(content)
+            person = NOBODY if machine is None else Person(machine.age, machine.sex)
         return Seen(page, self.judge(page, sensitivity, criteria, person), machine)
 
     def find(self, source: Source, name: str | None = None) -> tuple[Content, Page]:

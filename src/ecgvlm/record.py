@@ -11,20 +11,23 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 
 @dataclass(frozen=True)
 class MachineReading:
-    """What an electrocardiograph wrote into its file about the ECG in it.
+    """What an electrocardiograph wrote into its file, or onto its page, about the ECG.
 
     measurements: of the names in `ecgvlm.measure.MEASUREMENTS`, only those that it states. statements: its
-    lines.
+    lines. age in years, sex "F" or "M": of the person, None where it does not say.
     """
 
     measurements: dict[str, float] = field(default_factory=dict)
     statements: tuple[str, ...] = ()
+    age: float | None = None
+    sex: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.measurements or self.statements)
+        return bool(self.measurements or self.statements or self.age is not None or self.sex)
 
     def to_dict(self) -> dict:
-        return {"measurements": self.measurements, "statements": list(self.statements)}
+        person = {key: value for key, value in (("age", self.age), ("sex", self.sex)) if value is not None}
+        return {"measurements": self.measurements, "statements": list(self.statements), **person}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from ecgvlm.digitize import Page
 from ecgvlm.digitize.joined import is_half, join
 from ecgvlm.errors import EcgError
+from ecgvlm.files.drawing import Drawing, text_lines
 from ecgvlm.files.leaf import Content, Leaf, Sheet, Spread
+from ecgvlm.files.stated import stated_in
 from ecgvlm.printed import print_record
-from ecgvlm.record import Record
+from ecgvlm.record import MachineReading, Record
 
 MOST_TRIED = 10  # pages of a file that are looked at for the first ECG
 
@@ -27,6 +29,13 @@ def page_of(content: Content, digitize: Digitize) -> Page:
             raise EcgError("not_an_ecg", "the two pages do not show the halves of one ECG")
         return whole
     return digitize(content)
+
+
+def stated_on(content: Sheet | Spread) -> MachineReading | None:
+    """What the words of a page say of the ECG on it; None where they say nothing, or are not known."""
+    if isinstance(content, Spread):
+        return stated_on(content.first) or stated_on(content.second)
+    return stated_in(text_lines(content.words)) if isinstance(content, Drawing) else None
 
 
 def first_ecg(leaves: Sequence[Leaf], digitize: Digitize) -> tuple[Content, Page | None]:

@@ -118,14 +118,19 @@ def in_mv(unit: str, source: str | Path, signal: str) -> float:
     return MV[unit.strip().lower()]
 
 
-def machine_reading(measured: Mapping[str, object], statements: Sequence[str]) -> MachineReading | None:
+def machine_reading(
+    measured: Mapping[str, object],
+    statements: Sequence[str],
+    age: float | None = None,
+    sex: str | None = None,
+) -> MachineReading | None:
     """What a device states, without its words for "unknown"; None where that is nothing."""
     numbers = {name: number(str(value)) for name, value in measured.items() if value is not None}
     known = {
         name: x for name, x in numbers.items() if x is not None and _LIMITS[name][0] <= x <= _LIMITS[name][1]
     }
     said = tuple(line for text in statements if (line := " ".join(text.split())))
-    return MachineReading(known, said) or None
+    return MachineReading(known, said, age, sex) or None
 
 
 def number(text: str) -> float | None:

@@ -71,5 +71,9 @@ def _machine(machine: MachineReading) -> str:
         for key, known in MEASUREMENTS.items()
         if key in machine.measurements
     ]
+    if machine.age is not None:
+        numbers.append(f"age {machine.age:g}")
+    if machine.sex is not None:
+        numbers.append(f"sex {machine.sex}")
     said = ["   ".join(numbers)] if numbers else []
     return plain("\n".join(["The recording device says:", *said, *machine.statements]))
