@@ -203,3 +203,35 @@ def test_sources_that_are_none(tmp_path):
     (tmp_path / "bad.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(EcgError, match="not UTF-8"):
         list(load_rows(tmp_path / "bad.json"))
+
+
+@pytest.mark.parametrize("names", [[], ["a.png"], ["a.png", "b.png"]], ids=["none", "one", "two"])
+def test_rows_with_any_number_of_pictures_keep_their_form(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_bytes(picture())
+    image = names if len(names) > 1 else next(iter(names), None)
+    turns = [
+        {"from": "human", "value": "<image>\n" * len(names) + "What has changed?"},
+        {"from": "gpt", "value": "AF."},
+        {"from": "human", "value": "Sure?"},
+        {"from": "gpt", "value": "Yes."},
+    ]
+    raw = {"id": "1", "image": image, "conversations": turns, "metadata": {}, "source": ""}
+    (tmp_path / "rows.json").write_text(json.dumps([raw]))
+    [row] = load_rows(tmp_path / "rows.json")
+    assert row.images == tuple(tmp_path / name for name in names)
+    assert row.to_dict(image) == raw
+    said = row.to_messages(names)
+    assert said["images"] == names
+    kinds = [[part["type"] for part in message["content"]] for message in said["messages"]]
+    assert kinds == [["image"] * len(names) + ["text"], ["text"], ["text"], ["text"]]
+    assert [message["role"] for message in said["messages"]] == ["user", "assistant"] * 2
+
+
+def test_pictures_and_their_places_must_agree(tmp_path):
+    (tmp_path / "a.png").write_bytes(picture())
+    turns = [{"from": "human", "value": "<image>\nWhat has changed?"}, {"from": "gpt", "value": "AF."}]
+    for image, pictures in ((None, 0), (["a.png", "a.png"], 2)):
+        (tmp_path / "rows.json").write_text(json.dumps([{"id": "1", "image": image, "conversations": turns}]))
+        with pytest.raises(EcgError, match=f"row 0: <image> stands 1 times for {pictures} pictures"):
+            list(load_rows(tmp_path / "rows.json"))

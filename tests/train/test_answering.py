@@ -42,7 +42,7 @@ def sheet(seed):
 
 
 def sample(seed, *rows):
-    return Sample(cut_tiles(sheet(seed), SIDE), rows)
+    return Sample(cut_tiles(sheet(seed), SIDE)[None], rows)
 
 
 def test_only_answers_are_learned_whatever_the_rows_lengths(model):
@@ -57,19 +57,22 @@ def test_only_answers_are_learned_whatever_the_rows_lengths(model):
     assert not batch.answers[batch.segments <= 0].any()
 
 
-def own_inputs(model, seed, turns):
-    """The row as transformers' processor prepares it, with labels on nothing but the answers."""
+def own_inputs(model, seeds, turns):
+    """The row as transformers' processor prepares it, with labels on nothing but the answers. seeds: of its
+    pages."""
     messages, spans = [], []
     for question, answer in turns:
         content = [{"type": "text", "text": question.replace("<image>", "")}]
-        messages.append({"role": "user", "content": content if messages else [{"type": "image"}, *content]})
+        pictures = [] if messages else [{"type": "image"}] * len(seeds)
+        messages.append({"role": "user", "content": [*pictures, *content]})
         before = model.processor.apply_chat_template(messages, add_generation_prompt=True)
         messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
         whole = model.processor.apply_chat_template(messages).rstrip()
         spans.append((before, whole))
 
     def inputs(text):
-        return model.processor(text=[text], images=[[sheet(seed)]], return_tensors="pt")
+        images = [[sheet(seed) for seed in seeds]] if seeds else None
+        return model.processor(text=[text], images=images, return_tensors="pt")
 
     full = inputs(spans[-1][1])
     labels = torch.full_like(full["input_ids"], -100)
@@ -81,17 +84,57 @@ def own_inputs(model, seed, turns):
 
 def test_chats_can_be_sent_to_spawned_workers(model):
     sent = pickle.loads(pickle.dumps(model.chat))
-    assert sent.pieces(ROWS[2]) == model.chat.pieces(ROWS[2])
+    assert sent.pieces(ROWS[2], 1) == model.chat.pieces(ROWS[2], 1)
 
 
 def test_packed_rows_lose_what_they_would_lose_alone(model):
     together = model(collate(model.chat, [sample(0, *ROWS), sample(1, ROWS[1])]))
     alone = 0.0
     for seed, turns in ((0, ROWS[0]), (0, ROWS[1]), (0, ROWS[2]), (1, ROWS[1])):
-        inputs, labels = own_inputs(model, seed, turns)
+        inputs, labels = own_inputs(model, [seed], turns)
         loss = model.net(**inputs, labels=labels).loss
         alone += loss * (labels != -100).sum()
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-4)
+
+
+def test_rows_with_several_pages_or_none_lose_what_they_would_lose_alone(model):
+    """In one batch with a row about a single page; those without any share a sequence."""
+    tiles = {seed: cut_tiles(sheet(seed), SIDE) for seed in (0, 1, 2)}
+    none = np.zeros((0, *tiles[0].shape), np.uint8)
+    samples = [
+        Sample(none, (ROWS[0], ROWS[2])),
+        Sample(np.stack([tiles[1], tiles[2]]), (ROWS[1], ROWS[0])),
+        sample(0, ROWS[1]),
+    ]
+    batch = collate(model.chat, samples)
+    assert (batch.ids == model.image_id).sum(1).tolist() == [0, 2 * 12, 12]
+    alone = 0.0
+    for seeds, turns in (((), ROWS[0]), ((), ROWS[2]), ((1, 2), ROWS[1]), ((1, 2), ROWS[0]), ((0,), ROWS[1])):
+        inputs, labels = own_inputs(model, seeds, turns)
+        alone += model.net(**inputs, labels=labels).loss * (labels != -100).sum()
+    torch.testing.assert_close(model(batch), alone, rtol=1e-5, atol=1e-4)
+    swapped = [samples[0], Sample(samples[1].pages[::-1].copy(), samples[1].rows), samples[2]]
+    assert abs(model(collate(model.chat, swapped)) - alone) > 1e-3, "which page comes first must matter"
+
+
+def test_rows_without_pages_alone_still_reach_every_parameter(model_folder):
+    """As DDP asks of every batch."""
+    model = load_smolvlm(str(model_folder), 3)
+    model(collate(model.chat, [Sample(np.zeros((0, 3, 3, SIDE, SIDE), np.uint8), (ROWS[0],))])).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_answers_of_mixed_samples_are_those_one_by_one(model):
+    two = np.stack([cut_tiles(sheet(seed), SIDE) for seed in (1, 2)])
+    samples = [Sample(two, (ROWS[0], ROWS[1])), sample(3, ROWS[1]), Sample(two[:0], (ROWS[0],))]
+    one_by_one = [
+        said
+        for one in samples
+        for turns in one.rows
+        for said in model.answer([Sample(one.pages, (turns,))], 12)
+    ]
+    assert model.answer(samples, 12) == one_by_one
+    assert len(set(one_by_one)) > 1
 
 
 def test_filling_changes_no_gradient(model):
@@ -122,9 +165,8 @@ def test_answers_are_those_that_transformers_generates(model):
     inputs = model.processor(text=[text], images=[[sheet(5)]], return_tensors="pt")
     out = model.net.generate(**inputs, max_new_tokens=12, do_sample=False)[:, inputs["input_ids"].shape[1] :]
     wanted = model.processor.tokenizer.decode(out[0], skip_special_tokens=True).strip()
-    pages = torch.from_numpy(np.stack([cut_tiles(sheet(5), SIDE)] * 2))
-    prompts = [turns, ROWS[1], ROWS[1], turns]
-    said = model.answer(pages, prompts, 12)
+    samples = [sample(5, turns, ROWS[1]), sample(5, ROWS[1], turns)]
+    said = model.answer(samples, 12)
     assert said[0] == said[3] == wanted
     assert said[1] == said[2]
     assert wanted
@@ -192,4 +234,4 @@ def test_nine_tiles(tmp_path, model_folder):
     ours = (torch.from_numpy(cut_tiles(big, SIDE)).float() / 255 - 0.5) / 0.5
     torch.testing.assert_close(ours, inputs["pixel_values"][0], rtol=0, atol=1e-5)
     assert json.loads((model_folder / "config.json").read_text())["model_type"] == "idefics3"
-    assert model(collate(model.chat, [Sample(cut_tiles(big, SIDE), (ROWS[0],))])) > 0
+    assert model(collate(model.chat, [Sample(cut_tiles(big, SIDE)[None], (ROWS[0],))])) > 0

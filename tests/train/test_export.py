@@ -24,7 +24,7 @@ from ecgvlm.labels import LABELS
 from ecgvlm.train import checkpoint
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import base_model, finetune, prepare
-from ecgvlm.train.pages import RowPages, cut_tiles
+from ecgvlm.train.pages import RowPages, Sample, cut_tiles
 from ecgvlm.train.small.encoder import Encoder, Ensemble
 from ecgvlm.train.small.encoder import export as write_encoder
 from ecgvlm.train.small.language import Config, Decoder, train_tokenizer
@@ -158,9 +158,10 @@ def test_a_finetuned_model_is_a_transformers_folder(tmp_path, model_folder, rows
         inputs = processor(text=[text], images=[[sheet]], return_tensors="pt")
         assert inputs["pixel_values"].shape[1] == 3, "the folder keeps the tiles that were trained on"
         out = net.generate(**inputs, max_new_tokens=10, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-        page = torch.from_numpy(cut_tiles(sheet, SIDE))[None]
-        said = trained.answer(page, [((question, ""),)], 10)[0]
-        assert processor.tokenizer.decode(out, skip_special_tokens=True).strip() == said
+        asked = Sample(cut_tiles(sheet, SIDE)[None], (((question, ""),),))
+        assert [processor.tokenizer.decode(out, skip_special_tokens=True).strip()] == trained.answer(
+            [asked], 10
+        )
     assert json.loads((tmp_path / "out/ecgvlm.json").read_text())["checkpoint"] == made.name
 
 
@@ -188,8 +189,8 @@ def test_one_picture_gives_the_same_tokens_everywhere(tmp_path, model_folder, ro
 
     trained = load_smolvlm(str(tmp_path / "out"), 3)
     sample = RowPages(tmp_path / "one.json", None, trained.side).load(0, 0)
-    ids = [*trained.chat.page, *trained.chat.prompt(sample.rows[0])]
-    pixels = (torch.from_numpy(sample.page).float() / 255 - 0.5) / 0.5
+    ids = trained.chat.prompt(sample.rows[0], 1)
+    pixels = (torch.from_numpy(sample.pages[0]).float() / 255 - 0.5) / 0.5
 
     processor = transformers.AutoProcessor.from_pretrained(tmp_path / "out", trust_remote_code=True)
     content = [{"type": "image"}, {"type": "text", "text": question}]

@@ -13,11 +13,12 @@ import sys
 import time
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from train.tiny import recipe, train, train_limited, write_rows
+from train.tiny import QUESTIONS, recipe, train, train_limited, write_rows
 
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.csv import write_csv
@@ -289,6 +290,44 @@ def test_rows_lie_on_disk_and_not_in_what_workers_are_sent(tmp_path):
     assert len(RowPages(path, None, 32, questions=2, balance=0.5, store=tmp_path / "store")) == 30
 
 
+def test_rows_have_one_picture_or_several_or_none(make, tmp_path):
+    """From a file to a few steps, the pictures as files and as bytes."""
+    path = write_rows(tmp_path / "mixed", pages=6, questions=2)
+    table = json.loads(path.read_text())
+    for k, row in enumerate(table):
+        question = QUESTIONS[k % 3]
+        if k < 4:
+            row["image"], row["conversations"][0]["value"] = None, question
+        elif k < 8:
+            row["image"] = [row["image"], "page0.png"]
+            row["conversations"][0]["value"] = f"<image>\n<image>\n{question}"
+    path.write_text(json.dumps(table))
+    pages = RowPages(path, None, 32, questions=2)
+    assert [len(pages.load(0, k).pages) for k in range(len(pages))] == [0, 0, 2, 2, 1, 1]
+    held = []
+    for row in table[4:8]:
+        files = [path.parent / name for name in row.pop("image")]
+        held.append({**row, "images": [{"bytes": file.read_bytes()} for file in files]})
+    datasets.Dataset.from_list(held).to_parquet(tmp_path / "held.parquet")
+    inside = RowPages(tmp_path / "held.parquet", None, 32, questions=2)
+    for k in (0, 1):
+        assert (inside.load(0, k).pages == pages.load(0, k + 2).pages).all()
+    one = make(
+        "run", data={"train": str(path), "valid": str(path)}, evaluation={"every": 3}, loop={"steps": 3}
+    )
+    finetune(one)
+    assert len(curve(one.out)) == 3
+
+
+def test_a_row_whose_picture_is_missing_is_told_from_one_without(tmp_path):
+    path = write_rows(tmp_path / "blind", pages=2, questions=1)
+    table = json.loads(path.read_text())
+    del table[1]["image"]
+    path.write_text(json.dumps(table))
+    with pytest.raises(EcgError, match="row 1: <image> stands 1 times for 0 pictures"):
+        RowPages(path, None, 32)
+
+
 def test_special_tokens_in_rows_are_found_before_the_start(make, tmp_path):
     path = write_rows(tmp_path / "odd", pages=4, questions=2)
     table = json.loads(path.read_text())
@@ -320,10 +359,10 @@ def test_records_are_printed_afresh_each_epoch(tmp_path):
     (tmp_path / "records.csv").write_text("\n".join(lines))
     pages = RecordPages(find_records(tmp_path / "records.csv"), side=64, questions=2, seed=3)
     first, second, again = (pages.load(epoch, 1) for epoch in (0, 1, 0))
-    assert first.page.shape == (3, 3, 64, 64)
-    assert (first.page == again.page).all()
+    assert first.pages.shape == (1, 3, 3, 64, 64)
+    assert (first.pages == again.pages).all()
     assert first.rows == again.rows
-    assert (first.page != second.page).any()
+    assert (first.pages != second.pages).any()
     assert len(first.rows) == 2
 
 

@@ -319,13 +319,7 @@ class _MessagesWriter(_JsonWriter):
     before, between, end, ending = "", "\n", "\n", ".jsonl"
 
     def line(self, row: Row, image: str) -> dict:
-        messages: list[dict] = []
-        for question, answer in row.turns:
-            asked: list[dict[str, str]] = [] if messages else [{"type": "image"}]
-            asked.append({"type": "text", "text": question})
-            messages.append({"role": "user", "content": asked})
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        return {"messages": messages, "images": [image]}
+        return row.to_messages([image])
 
 
 class _ParquetWriter:

@@ -151,15 +151,14 @@ def show(
         lines = []
         for question, answer in row.turns:
             lines += [f"[bold]{escape(question)}[/]", "", f"[green]{escape(answer)}[/]", ""]
-        picture = str(row.image or "no picture")
-        if isinstance(row.image, bytes):
-            picture = f"{len(row.image)} bytes"
+        named = [f"{len(image)} bytes" if isinstance(image, bytes) else str(image) for image in row.images]
+        picture = ", ".join(named) or "no picture"
         said = {k: ", ".join(v) if isinstance(v, list) else v for k, v in row.metadata.items() if v}
         notes = ["  ".join(f"{k}: {v}" for k, v in said.items()), f"{row.source}  {picture}".strip()]
         lines += [f"[dim]{escape(note)}[/]" for note in notes if note]
         console.print(Panel("\n".join(lines), title=escape(row.id), width=min(console.width, 110)))
-        if open_images and row.image is not None:
-            typer.launch(str(_file(row.image, row.id)))
+        for image in row.images if open_images else ():
+            typer.launch(str(_file(image, row.id)))
     if not shown:
         console.print("no rows" + (f" of kind {kind}" if kind else ""))
     for message in skipped or ():

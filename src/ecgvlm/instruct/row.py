@@ -17,7 +17,8 @@ _BESIDE = ("age", "sex", "page", "layout", "licence")
 class Row:
     """One picture with what is asked about it and the answers (of a benchmark: the gold), turn by turn.
 
-    image: a file, the bytes of one, or None. metadata: subtask and type as in ECGInstruct; rows made by
+    image: a file, the bytes of one, or None. more: pictures that follow it; all stand before the first words.
+    metadata: subtask and type as in ECGInstruct; rows made by
     `ecgvlm instruct build` also have kind, page, layout, patient, labels and unknown; those of a benchmark
     patient, age, sex, page, layout and licence where its gold says so.
     """
@@ -27,6 +28,12 @@ class Row:
     turns: tuple[tuple[str, str], ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+    more: tuple[Path | bytes, ...] = ()
+
+    @property
+    def images(self) -> tuple[Path | bytes, ...]:
+        """All pictures, in their order."""
+        return () if self.image is None else (self.image, *self.more)
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -60,22 +67,41 @@ class Row:
         except OSError as error:
             raise unreadable(self.image, error.strerror or str(error)) from None
 
-    def to_dict(self, image: str | dict | None) -> dict[str, Any]:
-        """The row in ECGInstruct's form; image is what stands for the picture."""
+    def to_dict(self, image: str | dict | list[str] | None) -> dict[str, Any]:
+        """The row in ECGInstruct's form; image is what stands for the picture, or a list for several."""
+        pictures = len(image) if isinstance(image, list) else int(image is not None)
         return {
             "id": self.id,
             "image": image,
-            "conversations": conversations(self.turns),
+            "conversations": conversations(self.turns, pictures),
             "metadata": dict(self.metadata),
             "source": self.source,
         }
 
+    def to_messages(self, images: list[str]) -> dict[str, Any]:
+        """The row as chat data of TRL, LLaMA-Factory and others; images are what stands for the pictures."""
+        messages = messages_of([turn for pair in self.turns for turn in pair], len(images))
+        return {"messages": messages, "images": images}
 
-def conversations(turns: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    """Turns as ECGInstruct and ECGBench write them; "<image>" stands before the first question."""
+
+def messages_of(said: Iterable[str], pictures: int) -> list[dict[str, Any]]:
+    """Questions and answers in turn as transformers' chat templates take them; pictures come first."""
+    content: list[dict[str, str]] = [{"type": "image"}] * pictures
+    messages = []
+    for k, text in enumerate(said):
+        role = "assistant" if k % 2 else "user"
+        messages.append({"role": role, "content": [*content, {"type": "text", "text": text}]})
+        content = []
+    return messages
+
+
+def conversations(turns: Iterable[tuple[str, str]], pictures: int = 1) -> list[dict[str, str]]:
+    """Turns as ECGInstruct and ECGBench write them; "<image>" stands before the first question, for each
+    picture.
+    """
     said: list[dict[str, str]] = []
     for question, answer in turns:
-        said.append({"from": "human", "value": question if said else f"<image>\n{question}"})
+        said.append({"from": "human", "value": question if said else "<image>\n" * pictures + question})
         said.append({"from": "gpt", "value": answer})
     return said
 

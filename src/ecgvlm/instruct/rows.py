@@ -29,6 +29,8 @@ def load_rows(
 ) -> Iterator[Row]:
     """The rows of an instruction data set or benchmark, streamed in their order.
 
+    A row has one picture (`image`), several (a list, or `images`; an "<image>" for each) or none.
+
     source: a JSON list or JSONL file as ECGInstruct is published, a Parquet file, a folder holding one of
     these, a folder (or its CSV file) of pictures of one's own (see `read_pictures`), or a hub name such as
     "PULSE-ECG/ECGInstruct". images: where the pictures lie that rows name, the source's folder if not given.
@@ -62,7 +64,8 @@ def load_rows(
 def _checked(make: Callable[[], Row], where: str, skipped: list[str] | None) -> Row | None:
     try:
         row = make()
-        _check_picture(row.image)
+        for image in row.images:
+            _check_picture(image)
         return row
     except EcgError as error:
         damage = EcgError(error.code, f"{where}: {error.message}")
@@ -76,18 +79,29 @@ def _checked(make: Callable[[], Row], where: str, skipped: list[str] | None) -> 
 
 
 def _row(raw: dict[str, Any], root: Path) -> Row:
-    image = raw.get("image") if raw.get("image") is not None else raw.get("image_path")
-    if isinstance(image, dict):
-        image = image["bytes"] if image.get("bytes") is not None else image["path"]
-    return replace(row_from(raw), image=root / image if isinstance(image, str) else image)
+    columns = (raw.get(name) for name in ("image", "images", "image_path"))
+    given: Any = next((value for value in columns if value is not None), [])
+    images = [_image(one, root) for one in (given if isinstance(given, list) else [given])]
+    row = row_from(raw)
+    places = str(raw["conversations"]).count("<image>")
+    if places and (not images or (len(images) > 1 and places != len(images))):
+        raise ValueError(f"<image> stands {places} times for {len(images)} pictures")
+    return replace(row, image=images[0], more=tuple(images[1:])) if images else row
 
 
-def _check_picture(image: Path | bytes | None) -> None:
+def _image(given: Any, root: Path) -> Path | bytes:
+    """A picture as rows name it: a path, its bytes, or an object with either."""
+    if isinstance(given, Mapping):
+        given = given["bytes"] if given.get("bytes") is not None else given["path"]
+    return root / given if isinstance(given, str) else given
+
+
+def _check_picture(image: Path | bytes) -> None:
     import io
 
     from PIL import Image, UnidentifiedImageError
 
-    if image is None or (isinstance(image, Path) and image.suffix.lower() == ".pdf" and image.is_file()):
+    if isinstance(image, Path) and image.suffix.lower() == ".pdf" and image.is_file():
         return
     name = image if isinstance(image, Path) else "picture"
     try:
@@ -139,8 +153,12 @@ def _arrow(
             found = datasets.load_dataset(source, configuration, streaming=True, **pinned)
         name = split or next(iter(found))
         rows = found[name]
-        if rows.features and isinstance(rows.features.get("image"), datasets.Image):
-            rows = rows.cast_column("image", datasets.Image(decode=False))
+        raw = datasets.Image(decode=False)
+        for column, feature in (rows.features or {}).items():
+            if isinstance(feature, datasets.Image):
+                rows = rows.cast_column(column, raw)
+            elif isinstance(getattr(feature, "feature", None), datasets.Image):
+                rows = rows.cast_column(column, datasets.List(raw))
         yield from rows
     except KeyError as error:
         raise EcgError("unsupported_format", f"{source}: no split {error}") from None

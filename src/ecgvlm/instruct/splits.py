@@ -93,9 +93,11 @@ def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None 
     """
     kept: dict[str, list[dict[str, Any]]] = {name: [] for name in parts.shares}
     for row in load_rows(source, images):
-        if isinstance(row.image, bytes):
+        if any(isinstance(image, bytes) for image in row.images):
             raise UsageError(f"{source} has its pictures inside: make parts with instruct build --parts")
-        kept[parts.of(patient_of(row))].append(row.to_dict(str(row.image.resolve()) if row.image else None))
+        paths = [str(Path(image).resolve()) for image in row.images if not isinstance(image, bytes)]
+        image = paths if len(paths) > 1 else next(iter(paths), None)
+        kept[parts.of(patient_of(row))].append(row.to_dict(image))
     if empty := [name for name, rows in kept.items() if not rows]:
         raise UsageError(f"{source}: part {empty[0]} would have no row")
     out.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ecgvlm.errors import EcgError
+from ecgvlm.instruct.row import messages_of
 from ecgvlm.train.pages import Sample
 from ecgvlm.train.recipe import Adapter, Rates
 
@@ -26,8 +27,8 @@ Turns = Sequence[tuple[str, str]]  # (question, answer)
 
 @dataclass
 class Microbatch:
-    """pages [B, ...]; of the sequences [B, T]: ids, positions, segments (0 page, k row k, -1 filling) and
-    answers (bool: a token that is to be learned).
+    """pages [P, ...], in the order in which they stand in the sequences. Of these, [B, T]: ids, positions,
+    segments (0 page, k row k, -1 filling) and answers (bool: a token that is to be learned).
     """
 
     pages: torch.Tensor
@@ -41,46 +42,42 @@ class Microbatch:
 
 
 class Chat:
-    """Rows as token ids. template: of chats, in Jinja; it writes `image` where the page stands.
-
-    page: the ids of the text before the page and the page's placeholders.
+    """Rows as token ids. template: of chats, in Jinja; it writes `image` where a page stands. page: the ids
+    that hold a page's place.
     """
 
     def __init__(self, tokenizer: Any, template: str, image: str, page: list[int]):
         self.tokenizer, self.template, self.image, self.page = tokenizer, template, image, page
 
-    def pieces(self, turns: Turns) -> list[tuple[list[int], bool]]:
-        """A row behind its page: ids of what is asked (False) and of what is answered (True), in turn.
+    def opening(self, pages: int) -> list[int]:
+        """The ids up to the end of the last page, which rows about the same pages share."""
+        before = self._text(messages_of([""], pages), False).split(self.image)[:-1]
+        return [i for text in before for i in (*self._ids(text), *self.page)]
+
+    def pieces(self, turns: Turns, pages: int) -> list[tuple[list[int], bool]]:
+        """A row behind its pages: ids of what is asked (False) and of what is answered (True), in turn.
 
         An answer ends with the mark that ends a turn, so that the model learns to stop.
         """
-        messages: list[dict] = []
+        # A question must not bring a page of its own.
+        said = [text for question, answer in turns for text in (question.replace(self.image, ""), answer)]
+        messages = messages_of(said, pages)
         done, pieces = "", []
-        for question, answer in turns:
-            words = question.replace(self.image, "")  # a question must not bring a page of its own
-            content = [{"type": "text", "text": words}]
-            messages.append(
-                {"role": "user", "content": content if messages else [{"type": "image"}, *content]}
-            )
-            asked = self._text(messages, True)
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-            whole = self._text(messages, False)
+        for k in range(1, len(messages), 2):
+            asked, whole = self._text(messages[:k], True), self._text(messages[: k + 1], False)
             if not whole.startswith(asked):
                 raise EcgError(
                     "unsupported_format", "the chat template's prompt does not begin its conversation"
                 )
-            said = whole[len(asked) :].rstrip()
-            piece = asked[len(done) :]
-            pieces += [
-                (self._ids(piece if done else piece.split(self.image)[1]), False),
-                (self._ids(said), True),
-            ]
-            done = asked + said
+            answer = whole[len(asked) :].rstrip()
+            question = asked[len(done) :] if done else asked.split(self.image)[-1]
+            pieces += [(self._ids(question), False), (self._ids(answer), True)]
+            done = asked + answer
         return pieces
 
-    def prompt(self, turns: Turns) -> list[int]:
-        """Ids of a row behind its page, up to where its last answer begins."""
-        return [i for ids, _ in self.pieces(turns)[:-1] for i in ids]
+    def prompt(self, turns: Turns, pages: int) -> list[int]:
+        """Ids of a row, its pages included, up to where its last answer begins."""
+        return [*self.opening(pages), *(i for ids, _ in self.pieces(turns, pages)[:-1] for i in ids)]
 
     def _text(self, messages: list[dict], answer_follows: bool) -> str:
         return self.tokenizer.apply_chat_template(
@@ -95,11 +92,12 @@ def collate(chat: Chat, samples: Sequence[Sample]) -> Microbatch:
     """Samples as one batch, each sequence filled up at its end to the longest."""
     columns: dict[str, list[np.ndarray]] = {"ids": [], "positions": [], "segments": [], "answers": []}
     for sample in samples:
-        n = len(chat.page)
-        ids, positions, segments, answers = [*chat.page], [*range(n)], [0] * n, [False] * n
+        ids = chat.opening(len(sample.pages))
+        n = len(ids)
+        positions, segments, answers = [*range(n)], [0] * n, [False] * n
         for k, turns in enumerate(sample.rows, start=1):
             at = n
-            for piece, answered in chat.pieces(turns):
+            for piece, answered in chat.pieces(turns, len(sample.pages)):
                 ids += piece
                 positions += range(at, at + len(piece))
                 segments += [k] * len(piece)
@@ -120,7 +118,11 @@ def collate(chat: Chat, samples: Sequence[Sample]) -> Microbatch:
         )
         for name, rows in columns.items()
     }
-    return Microbatch(torch.from_numpy(np.stack([sample.page for sample in samples])), **padded)
+    return Microbatch(_pages(samples), **padded)
+
+
+def _pages(samples: Sequence[Sample]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([sample.pages for sample in samples]))
 
 
 def visible(segments: torch.Tensor) -> torch.Tensor:
@@ -147,19 +149,22 @@ class Answering(nn.Module):
         self._text = [text_model]  # in a list: the module is net's already
 
     def look(self, pages: torch.Tensor) -> torch.Tensor:
-        """Pages [B, ...] -> their tokens [B, P, D]."""
+        """Pages [P, ...] -> their tokens [P, n, D]."""
         raise NotImplementedError
 
-    def embed(self, pages: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """Pages [P, ...] and ids [B, T], B a multiple of P -> [B, T, D]; B / P sequences about each page."""
+    def tokens(self, pages: torch.Tensor) -> torch.Tensor:
+        """`look`, also at no page: all parameters then take part in the loss, as DDP asks of every batch."""
+        return self.look(pages) if len(pages) else self.look(pages.new_zeros(1, *pages.shape[1:]))[:0]
+
+    def embed(self, tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Pages' tokens [P, n, D], ids [B, T] with P * n places for them in the same order -> [B, T, D]."""
         words = self._text[0].get_input_embeddings()(ids)
-        tokens = self.look(pages).repeat_interleave(len(ids) // len(pages), 0).to(words.dtype)
-        return words.masked_scatter((ids == self.image_id)[..., None], tokens)
+        return words.masked_scatter((ids == self.image_id)[..., None], tokens.to(words.dtype))
 
     def forward(self, batch: Microbatch) -> torch.Tensor:
         """The summed cross-entropy of the answers' tokens."""
         hidden = self._text[0](
-            inputs_embeds=self.embed(batch.pages, batch.ids),
+            inputs_embeds=self.embed(self.tokens(batch.pages), batch.ids),
             attention_mask=visible(batch.segments),
             position_ids=batch.positions,
             use_cache=False,
@@ -170,18 +175,23 @@ class Answering(nn.Module):
         return F.cross_entropy(logits.float(), batch.ids[:, 1:][answers], reduction="sum")
 
     @torch.no_grad()
-    def answer(self, pages: torch.Tensor, prompts: Sequence[Turns], max_tokens: int) -> list[str]:
-        """Greedy answers to the last question of each row; pages [P, ...], len(prompts) / P rows about each
-        page.
-        """
-        rows = [[*self.chat.page, *self.chat.prompt(turns)] for turns in prompts]
+    def answer(self, samples: Sequence[Sample], max_tokens: int) -> list[str]:
+        """Greedy answers to the last question of every row of the samples, in their order."""
+        rows: list[list[int]] = []
+        shown: list[int] = []  # the pages of each row, which rows of a sample share
+        first = 0
+        for sample in samples:
+            count = len(sample.pages)
+            for turns in sample.rows:
+                rows.append(self.chat.prompt(turns, count))
+                shown += range(first, first + count)
+            first += count
+        pages, device = _pages(samples), self.net.device
         longest, filling = max(map(len, rows)), self.chat.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[filling] * (longest - len(row)) + row for row in rows], device=pages.device)
-        mask = torch.tensor(
-            [[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=pages.device
-        )
+        ids = torch.tensor([[filling] * (longest - len(row)) + row for row in rows], device=device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
         said = self.net.generate(
-            inputs_embeds=self.embed(pages, ids),
+            inputs_embeds=self.embed(self.tokens(pages.to(device))[shown], ids),
             attention_mask=mask,
             max_new_tokens=max_tokens,
             do_sample=False,

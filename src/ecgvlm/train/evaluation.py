@@ -40,21 +40,19 @@ def evaluate(
     mine = samples[accelerator.process_index :: accelerator.num_processes]
     micro, loss, tokens, said = recipe.loop.micro_batch, 0.0, 0, []
     with _whole(model), accelerator.autocast():
-        for _, same in itertools.groupby(sorted(mine, key=_rows_of), key=_rows_of):
-            for part in _batched(same, micro):
-                if asked():
-                    break
-                batch = collate(plain.chat, [s for _, s in part]).to(accelerator.device)
-                loss += float(plain(batch))
-                tokens += int(batch.answers.sum())
-                prompts = [turns for _, s in part for turns in s.rows]
-                truths = [truth for _, s in part for truth in s.truths]
-                answers = plain.answer(batch.pages, prompts, recipe.evaluation.max_tokens)
-                keys = [(k, j) for k, s in part for j in range(len(s.rows))]
-                said += [
-                    (key, Answered(turns[-1][0], turns[-1][1], answer, truth))
-                    for key, turns, answer, truth in zip(keys, prompts, answers, truths)
-                ]
+        for part in _batched(mine, micro):
+            if asked():
+                break
+            shown = [sample for _, sample in part]
+            batch = collate(plain.chat, shown).to(accelerator.device)
+            loss += float(plain(batch))
+            tokens += int(batch.answers.sum())
+            answers = iter(plain.answer(shown, recipe.evaluation.max_tokens))
+            said += [
+                ((k, j), Answered(turns[-1][0], turns[-1][1], next(answers), truth))
+                for k, sample in part
+                for j, (turns, truth) in enumerate(zip(sample.rows, sample.truths))
+            ]
     parts = [(loss, tokens, said, asked())]
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
@@ -81,10 +79,6 @@ def _drawn(valid: Samples, recipe: Recipe) -> list[tuple[int, Sample]]:
         samples.append((len(samples), valid.load(0, index)))
         rows += len(samples[-1][1].rows)
     return samples
-
-
-def _rows_of(numbered: tuple[int, Sample]) -> int:
-    return len(numbered[1].rows)
 
 
 def _batched(items: Any, n: int) -> Iterator[tuple]:

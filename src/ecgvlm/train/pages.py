@@ -38,12 +38,13 @@ _WINDOW = 32  # batches among which pages of like length are grouped
 
 @dataclass(frozen=True)
 class Sample:
-    """What the model is shown and asked. page: uint8 tiles [n, 3, S, S], or evidence [E, WIDTH] int64.
+    """What the model is shown and asked. pages: uint8 tiles [P, n, 3, S, S], or evidence [P, E, WIDTH] int64;
+    mostly one page, several or none where the rows have as many pictures.
 
     rows: of each row, its (question, answer) turns. truths: of each row, what validation knows of it.
     """
 
-    page: np.ndarray
+    pages: np.ndarray
     rows: tuple[tuple[tuple[str, str], ...], ...]
     truths: tuple[Truth, ...] = ()
 
@@ -89,7 +90,7 @@ class RowPages:
         balance: float = 0.0, seed: int = 0, skipped: list[str] | None = None, store: Path | None = None,
         special: Collection[str] = (),
     ):  # fmt: skip
-        self.side, self.width, self.seed = side, GRIDS[tiles][1] * side, seed
+        self.side, self.tiles, self.width, self.seed = side, tiles, GRIDS[tiles][1] * side, seed
         if not isinstance(source, RowSource):
             source = RowSource(source=str(source))
         if store is None:
@@ -123,10 +124,11 @@ class RowPages:
     def load(self, epoch: int, index: int) -> Sample:
         """Raises EcgError where the image cannot be read."""
         rows = self.rows.group(index)
-        assert rows[0].image is not None
-        sheet = fit(load_image(rows[0].image), self.width)
+        sheets = (fit(load_image(image), self.width) for image in rows[0].images)
+        pages = [cut_tiles(sheet, self.side) for sheet in sheets]
+        none = np.zeros((0, self.tiles, 3, self.side, self.side), np.uint8)
         truths = tuple(truth_of(row.metadata) for row in rows)
-        return Sample(cut_tiles(sheet, self.side), tuple(row.turns for row in rows), truths)
+        return Sample(np.stack(pages) if pages else none, tuple(row.turns for row in rows), truths)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -147,17 +149,14 @@ def _trainable(
     for row in load_rows(
         source.source, images, source.configuration, source.split, skipped, revision=source.revision
     ):
-        wrong = None
-        if row.image is None:
-            wrong = "has no image"
-        elif token and (found := _special_in(row, token)):
-            wrong = f"{found!r} in its text would be read as a special token"
-        if wrong is None:
+        found = _special_in(row, token) if token else None
+        if found is None:
             yield row
-        elif skipped is None:
-            raise EcgError("unsupported_format", f"{source.source}: row {row.id!r} {wrong}")
-        else:
-            skipped.append(f"{source.source}: row {row.id!r} {wrong}")
+            continue
+        said = f"{source.source}: row {row.id!r} {found!r} in its text would be read as a special token"
+        if skipped is None:
+            raise EcgError("unsupported_format", said)
+        skipped.append(said)
 
 
 def _special_in(row: Row, token: re.Pattern[str]) -> str | None:
@@ -200,7 +199,8 @@ class RecordPages:
         held = frozenset(known.evidence.findings) - known.open
         truths = tuple(Truth(qa.kind, held, known.open) for qa in asked)
         sheet = fit(load_image(picture), self.width)
-        return Sample(cut_tiles(sheet, self.side), tuple(((qa.question, qa.answer),) for qa in asked), truths)
+        rows = tuple(((qa.question, qa.answer),) for qa in asked)
+        return Sample(cut_tiles(sheet, self.side)[None], rows, truths)
 
     def __len__(self) -> int:
         return len(self.entries)

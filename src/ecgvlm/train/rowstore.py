@@ -13,7 +13,7 @@ import shutil
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -54,9 +54,13 @@ class RowStore:
     def _row(self, number: int) -> Row:
         start, end = (int(self._offsets[number + k]) for k in (0, 1))
         raw = json.loads(self._read(_TEXT, start, end - start))
-        image = raw["image"]
-        picture = self._read(_PICTURES, *image) if isinstance(image, list) else Path(image)
-        return Row(raw["id"], picture, tuple(map(tuple, raw["turns"])), raw["metadata"], raw["source"])
+        images = [
+            self._read(_PICTURES, *image) if isinstance(image, list) else Path(image)
+            for image in raw["images"]
+        ]
+        turns = tuple(map(tuple, raw["turns"]))
+        image, more = (images[0], tuple(images[1:])) if images else (None, ())
+        return Row(raw["id"], image, turns, raw["metadata"], raw["source"], more)
 
     def _read(self, name: str, start: int, size: int) -> bytes:
         # Read, not mapped: pages of a mapped file would count as this process's memory.
@@ -112,18 +116,16 @@ def _copied(
     """Writes texts and pictures; of each row the text's offset (and the end's), page, length and label
     bits."""
     offsets, page, length, bits = array("q", [0]), array("q"), array("q"), array("Q")
-    pages: dict[int, int] = {}  # a picture's hash -> its number
-    places: list[Any] = []
+    pages: dict[int, int] = {}  # the hash of a row's pictures -> their number
+    places: list[Any] = []  # where pictures are kept that came as bytes
     with (folder / _TEXT).open("wb") as text, (folder / _PICTURES).open("wb") as pictures:
         for row in rows:
-            known = pages.setdefault(hash(row.image), len(pages))
-            if isinstance(row.image, bytes) and known == len(places):
-                places.append([pictures.tell(), len(row.image)])
-                pictures.write(row.image)
-            elif known == len(places):
-                places.append(None)
+            known = pages.setdefault(hash(row.images), len(pages))
+            if known == len(places):
+                places.append([_kept(x, pictures) for x in row.images if isinstance(x, bytes)] or None)
+            images = places[known] or [str(image) for image in row.images]
             raw = {
-                "id": row.id, "image": places[known] or str(row.image), "turns": row.turns,
+                "id": row.id, "images": images, "turns": row.turns,
                 "metadata": dict(row.metadata), "source": row.source,
             }  # fmt: skip
             text.write(json.dumps(raw, ensure_ascii=False).encode() + b"\n")
@@ -132,6 +134,13 @@ def _copied(
             length.append(sum(len(words) for turn in row.turns for words in turn))
             bits.append(_bits(labels_of(row)) if labels_of else 0)
     return np.array(offsets), np.array(page), np.array(length), np.array(bits, np.uint64)
+
+
+def _kept(picture: bytes, file: BinaryIO) -> tuple[int, int]:
+    """Where the picture now lies in the file, and how long it is."""
+    start = file.tell()
+    file.write(picture)
+    return start, len(picture)
 
 
 def _bits(labels: Iterable[str]) -> int:

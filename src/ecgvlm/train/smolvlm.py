@@ -29,10 +29,8 @@ class SmolVLM(Answering):
         processor.image_processor.size = {"longest_edge": columns * side}
         processor.image_processor.max_image_size = {"longest_edge": side}
         image_id = net.config.image_token_id
-        asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ""}]}]
-        before = processor.apply_chat_template(asked, add_generation_prompt=True)
         blank = np.full((rows * side, columns * side, 3), 255, np.uint8)
-        ids = processor(text=[before.split(IMAGE)[0] + IMAGE], images=[[blank]])["input_ids"][0]
+        ids = processor(text=[IMAGE], images=[[blank]], add_special_tokens=False)["input_ids"][0]
         chat = Chat(processor.tokenizer, processor.chat_template, IMAGE, list(ids))
         super().__init__(net, net.model.text_model, chat, image_id)
         self.side, self.width = side, columns * side

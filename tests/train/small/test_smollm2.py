@@ -15,6 +15,7 @@ from ecgvlm.judge.evidence import FEATURES, TOKENS, encode
 from ecgvlm.train.answering import collate
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import finetune
+from ecgvlm.train.pages import Sample
 from ecgvlm.train.small import smollm2
 from ecgvlm.train.small.smollm2 import EvidencePages, SmolLM2, SmolLM2Language
 
@@ -50,11 +51,11 @@ def pages(tmp_path, monkeypatch):
 
 def test_pages_follow_from_the_seed(pages, tmp_path):
     one = pages.load(2, 5)
-    assert (one.page == EvidencePages(tmp_path, (1,), 3, seed=4).load(2, 5).page).all()
+    assert (one.pages == EvidencePages(tmp_path, (1,), 3, seed=4).load(2, 5).pages).all()
     assert one.rows == pages.load(2, 5).rows
     assert one.rows != pages.load(3, 5).rows
     assert one.rows != EvidencePages(tmp_path, (1,), 3, seed=4, unseen=True).load(2, 5).rows
-    assert one.page.shape[0] == TOKENS
+    assert one.pages.shape[:2] == (1, TOKENS)
     order = pages.order(0, 4)
     assert sorted(i for batch in order for i in batch) == list(range(16))
     assert all(len({i % 4 for i in batch} - {2, 3}) <= 1 for batch in order), (
@@ -100,8 +101,8 @@ def test_trained_and_exported_it_answers_the_same(pages, tmp_path, monkeypatch):
     trained.eval()
     for k in range(3):
         evidence = sample(Random(k))
-        page = torch.from_numpy(encode(evidence))[None]
-        assert language.answer(evidence, "Rate?", 8) == trained.answer(page, [(("Rate?", ""),)], 8)[0]
+        asked = Sample(encode(evidence)[None], ((("Rate?", ""),),))
+        assert [language.answer(evidence, "Rate?", 8)] == trained.answer([asked], 8)
 
 
 def test_evidence_embeddings_are_taken_over(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from ecgvlm.bench.backends.base import Ask, Reply, Setup
 from ecgvlm.bench.backends.loading import load_checked
 from ecgvlm.bench.backends.together import Together
 from ecgvlm.errors import EcgError, UsageError, unreadable
+from ecgvlm.instruct.row import messages_of
 
 _ORIGINAL_LLAVA = {"llava_llama", "llava_mistral"}
 
@@ -97,9 +98,11 @@ class Transformers:
             raise EcgError("too_large", said) from None
 
     def _generate(self, asks: Sequence[Ask], pictures: Sequence[Any]) -> list[Reply]:
-        texts = [
-            self._processor.apply_chat_template(_messages(ask), add_generation_prompt=True) for ask in asks
-        ]
+        texts = []
+        for ask in asks:
+            said = [*(text for turn in ask.history for text in turn), ask.prompt]
+            messages = messages_of(said, int(ask.image is not None))
+            texts.append(self._processor.apply_chat_template(messages, add_generation_prompt=True))
         shown = [picture for picture in pictures if picture is not None]
         inputs = self._processor(text=texts, images=shown or None, padding=True, return_tensors="pt")
         inputs = inputs.to(self._device, self._net.dtype)
@@ -138,19 +141,6 @@ class Pulse(Transformers):
 
     def _source(self, model: str) -> str:
         return str(_converted(model))
-
-
-def _messages(ask: Ask) -> list[dict[str, Any]]:
-    """The conversation in transformers' form; the picture stands before the first words."""
-    messages: list[dict[str, Any]] = []
-    for question, answer in ask.turns:
-        content: list[dict[str, Any]] = [{"type": "text", "text": question}]
-        if ask.image is not None and not messages:
-            content.insert(0, {"type": "image"})
-        messages.append({"role": "user", "content": content})
-        if answer is not None:
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    return messages
 
 
 def page_width(source: str) -> int | None:

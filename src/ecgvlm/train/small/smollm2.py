@@ -51,8 +51,7 @@ class SmolLM2(Answering):
     def __init__(self, net: Any, tokenizer: Any, width: int = 256):
         tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|im_end|>"
         place = tokenizer.convert_tokens_to_ids(PAGE)
-        before = tokenizer("<|im_start|>user\n", add_special_tokens=False)["input_ids"]
-        super().__init__(net, net.model, Chat(tokenizer, TEMPLATE, PAGE, [*before, *[place] * TOKENS]), place)
+        super().__init__(net, net.model, Chat(tokenizer, TEMPLATE, PAGE, [place] * TOKENS), place)
         # Named as SmolVLM's parts are, so that rates and adapters find them.
         self.vision_model = nn.EmbeddingBag(len(FEATURES), width, mode="sum", padding_idx=0)
         self.connector = nn.Linear(width, net.config.hidden_size, bias=False)
@@ -104,7 +103,7 @@ class EvidencePages:
         rows = [asker.ask(evidence, kind) for kind in asked]
         held = frozenset(evidence.findings)
         truths = tuple(Truth(qa.kind, held) for qa in rows)
-        return Sample(encode(evidence), tuple(((qa.question, qa.answer),) for qa in rows), truths)
+        return Sample(encode(evidence)[None], tuple(((qa.question, qa.answer),) for qa in rows), truths)
 
     def __len__(self) -> int:
         return self.size
@@ -199,8 +198,8 @@ class SmolLM2Language:
 
     def answer(self, evidence: Evidence, question: str, max_tokens: int = 400) -> str:
         """The answer, decoded greedily."""
-        page = torch.from_numpy(encode(evidence))[None]
-        return self.model.answer(page, [((question, ""),)], max_tokens)[0]
+        asked = Sample(encode(evidence)[None], (((question, ""),),))
+        return self.model.answer([asked], max_tokens)[0]
 
 
 def build_smolvlm(folder: Path) -> None:
