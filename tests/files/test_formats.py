@@ -8,6 +8,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 
 import edfio
 import numpy as np
@@ -119,7 +120,13 @@ def section(number: int, body: bytes) -> bytes:
     return struct.pack("<HHIBB6s", 0, number, 16 + len(body), 20, 20, name) + body
 
 
-def scp(record: Record, differences: int = 0, huffman: bool = False, subtracted: bool = False) -> bytes:
+def scp(
+    record: Record,
+    differences: int = 0,
+    huffman: bool = False,
+    subtracted: bool = False,
+    bimodal: bool = False,
+) -> bytes:
     rows = units(record, EIGHT).astype(int)
     n = rows.shape[1]
     codes = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -138,7 +145,10 @@ def scp(record: Record, differences: int = 0, huffman: bool = False, subtracted:
             struct.pack("<HIII", 0, *place) for place in places
         )
         bodies[5] = packed(beat, differences, huffman)
-    bodies[6] = packed(rows, differences, huffman)
+    if bimodal:
+        rows, zones = thinned(rows)
+        bodies[4] += b"".join(struct.pack("<II", *zone) for zone in zones)
+    bodies[6] = packed(rows, differences, huffman, bimodal)
     if huffman:
         bodies[2] = struct.pack("<H", 19999)
     at, index, whole = 7 + 16 + 10 * (len(bodies) + 1), b"", b""
@@ -151,14 +161,27 @@ def scp(record: Record, differences: int = 0, huffman: bool = False, subtracted:
     return struct.pack("<HI", 0, 6 + len(head) + len(whole)) + head + whole
 
 
-def packed(rows: np.ndarray, differences: int, huffman: bool) -> bytes:
-    """Section 5 or 6: 5 uV a unit, 500 Hz."""
+def thinned(rows: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Means of four samples but for six zones, of which first and last sample are given, from 1."""
+    zones = [(700 * k + 1, 700 * k + 300) for k in range(6)]
+    parts, at = [], 0
+    for first, last in [*zones, (rows.shape[1] + 1, 0)]:
+        gap = rows[:, at : first - 1]
+        parts += [np.round(gap.reshape(8, -1, 4).mean(2)).astype(int), rows[:, first - 1 : last]]
+        at = last
+    return np.concatenate(parts, 1), zones
+
+
+def packed(rows: np.ndarray, differences: int, huffman: bool, bimodal: bool = False) -> bytes:
+    """Section 5 or 6: 5 uV a unit, 500 Hz, between protected zones 125 Hz where bimodal."""
     chunks = []
     for row in rows:
         values = row if differences == 0 else np.concatenate([row[:differences], np.diff(row, differences)])
         chunks.append(huffman_coded(values) if huffman else values.astype("<i2").tobytes())
     sizes = struct.pack(f"<{len(chunks)}H", *map(len, chunks))
-    return struct.pack("<HHBB", 5000, 2000, differences, 0) + sizes + b"".join(chunks)
+    return (
+        struct.pack("<HHBB", 5000, 8000 if bimodal else 2000, differences, bimodal) + sizes + b"".join(chunks)
+    )
 
 
 def huffman_coded(values: np.ndarray) -> bytes:
@@ -236,6 +259,18 @@ def test_what_is_written_is_read(record, kind):
     np.testing.assert_allclose(found.signal[:, : record.signal.shape[1]], record.signal, atol=0.012)
 
 
+def test_scp_that_keeps_its_full_rate_about_the_beats_alone(record):
+    t = np.arange(record.signal.shape[1]) / record.fs
+    slow = np.sin(2 * np.pi * (t + np.arange(12)[:, None] / 12))
+    beats = np.zeros_like(t)
+    beats[[700 * k + 150 for k in range(6)]] = 1.0  # within the zones
+    drawn = replace(record, signal=(slow + beats).astype(np.float32))
+    found = read(scp(drawn, 2, huffman=True, subtracted=True, bimodal=True))
+    assert found.fs == 500
+    kept = [LEADS.index(name) for name in EIGHT]
+    np.testing.assert_allclose(found.signal[kept], drawn.signal[kept], atol=0.02)
+
+
 @pytest.mark.parametrize("kind", ["muse", "aecg", "sierra", "scp"])
 def test_what_the_device_says_is_kept(record, kind):
     found = read(WRITERS[kind](record))
@@ -290,3 +325,24 @@ def test_names_of_leads(name, lead):
 @pytest.mark.parametrize("name", ["", None, "V7", "-aVR", "VI", "IIII", "Pleth", "CV1", "V1R"])
 def test_names_of_no_lead(name):
     assert lead_row(name) is None
+
+
+def test_wfdb_in_an_archive(record, tmp_path):
+    import wfdb
+
+    mv = record.signal.T.astype(float)
+    wfdb.wrsamp("rec", 500, ["mV"] * 12, list(LEADS), mv, fmt=["16"] * 12, write_dir=str(tmp_path))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for folder in ("", "ward/"):
+            archive.write(tmp_path / "rec.dat", f"{folder}rec.dat")
+            archive.write(tmp_path / "rec.hea", f"{folder}rec.hea")
+        archive.write(tmp_path / "rec.hea", "alone/lost.hea")
+    pages = open_pages(file.getvalue(), "z.zip")
+    assert [page.name for page in pages] == ["z.zip/rec.hea", "z.zip/ward/rec.hea", "z.zip/alone/lost.hea"]
+    for page in pages[:2]:
+        found = page.load()
+        assert found.source == page.name
+        np.testing.assert_allclose(found.signal, record.signal, atol=0.01)
+    with pytest.raises(EcgError, match=r"rec\.dat: no such file"):
+        pages[2].load()

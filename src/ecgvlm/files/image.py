@@ -36,7 +36,7 @@ from ecgvlm.files.leaf import (
 from ecgvlm.files.pdf import is_pdf, pdf_leaves
 from ecgvlm.files.picture import decode, tiff_pages
 from ecgvlm.files.records import record_at, record_leaves
-from ecgvlm.files.wfdb import read_wfdb
+from ecgvlm.files.wfdb import parse_wfdb, read_wfdb, signal_files
 from ecgvlm.record import Record
 
 __all__ = [
@@ -153,19 +153,43 @@ def _unpack(data: bytes, name: str, max_pixels: int, long_side: int, budget: Bud
     if len(members) > MAX_PAGES:
         raise too_many(name)
     leaves: list[Leaf] = []
-    for member in members:
+    companions: set[str] = set()  # signal files, which are read with their headers
+    places: list[int] = []  # in the archive, of each leaf
+    for member in sorted(members, key=lambda m: not m.filename.lower().endswith(".hea")):
+        if member.filename in companions:
+            continue
         inner = f"{name}/{_plain(member.filename)}"
         try:
             part = _member(archive, member, inner)
             budget.take(len(part), name)
-            leaves += _open(part, inner, max_pixels, long_side, budget)
+            if member.filename.lower().endswith(".hea"):
+                files = _companions(archive, member, part, name, budget)
+                companions |= set(files)
+                leaves.append(Leaf(inner, partial(parse_wfdb, part, tuple(files.items()), inner)))
+            else:
+                leaves += _open(part, inner, max_pixels, long_side, budget)
         except EcgError as error:
             if budget.spent:
                 raise
             leaves.append(Leaf(inner, partial(_raise, error.code, error.message)))
+        places += [members.index(member)] * (len(leaves) - len(places))
         if len(leaves) > MAX_PAGES:
             raise too_many(name)
-    return leaves
+    return [leaf for _, leaf in sorted(zip(places, leaves), key=lambda pair: pair[0])]
+
+
+def _companions(
+    archive: zipfile.ZipFile, header: zipfile.ZipInfo, text: bytes, name: str, budget: Budget
+) -> dict[str, bytes]:
+    """The signal files in an archive that a WFDB header beside them names."""
+    folder = header.filename.rpartition("/")[0]
+    found = {}
+    for said in signal_files(text.decode("utf-8", "replace")):
+        path = f"{folder}/{said}" if folder else said
+        if path in archive.NameToInfo and path not in found:
+            found[path] = _member(archive, archive.NameToInfo[path], f"{name}/{_plain(path)}")
+            budget.take(len(found[path]), name)
+    return found
 
 
 def _hidden(path: str) -> bool:

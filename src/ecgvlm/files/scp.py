@@ -86,7 +86,7 @@ def read_scp(data: bytes, name: str) -> Record:
             raise unreadable(name, "the SCP-ECG file holds no rhythm (sections 3 and 6)")
         leads, flags = _leads(sections[3])
         tables = _tables(sections[2]) if 2 in sections else None
-        signal, fs = _rhythm(sections, leads, tables, bool(flags & 1), name)
+        signal, fs = _rhythm(sections, leads, tables, bool(flags & 1))
         age, sex = _patient(sections.get(1, b""))
         machine = _machine(sections)
     except EcgError:
@@ -211,28 +211,46 @@ def _summed(row: np.ndarray, differences: int) -> np.ndarray:
 
 
 def _rhythm(
-    sections: dict[int, bytes], leads: list[_Lead], tables: list[_Table] | None, subtracted: bool, name: str
+    sections: dict[int, bytes], leads: list[_Lead], tables: list[_Table] | None, subtracted: bool
 ) -> tuple[list[np.ndarray], float]:
     """Each lead in mV, and the sampling rate in Hz."""
-    bimodal = sections[6][5] == 1
-    if (
-        bimodal
-        and 4 in sections
-        and 5 in sections
-        and struct.unpack_from("<H", sections[5], 2) != struct.unpack_from("<H", sections[6], 2)
-    ):
-        raise EcgError(
-            "unsupported_format", f"{name}: SCP-ECG with bimodal compression is not read; export it without"
-        )
-    rows, nanovolts, interval = _values(sections[6], [lead.count for lead in leads], tables)
-    signal = [row * (nanovolts * 1e-6) for row in rows]
+    places = [np.arange(lead.count, dtype=float) for lead in leads]
+    (interval,) = struct.unpack_from("<H", sections[6], 2)
+    if sections[6][5] == 1 and 4 in sections and 5 in sections:  # bimodal: fine about each QRS alone
+        coarse, (interval,) = interval, struct.unpack_from("<H", sections[5], 2)
+        zones = _protected(sections[4])
+        places = [_kept_places(lead, zones, max(1, round(coarse / interval))) for lead in leads]
+    rows, nanovolts, _ = _values(sections[6], [len(place) for place in places], tables)
+    signal = [
+        np.interp(np.arange(lead.count), place, row * (nanovolts * 1e-6))
+        for lead, place, row in zip(leads, places, rows)
+    ]
     if subtracted:
         length_ms, fiducial, beats = _beats(sections[4])
-        samples = round(length_ms * 1000 / struct.unpack_from("<H", sections[5], 2)[0])
+        samples = round(length_ms * 1000 / interval)
         reference, unit, _ = _values(sections[5], [samples] * len(leads), tables)
         for lead, row, beat in zip(leads, signal, reference):
             _add_beats(row, lead, beat * (unit * 1e-6), fiducial, beats)
     return signal, 1e6 / interval
+
+
+def _protected(section: bytes) -> list[tuple[int, int]]:
+    """First and last sample of the zones about each QRS that keep their full rate, from 1."""
+    (count,) = struct.unpack_from("<H", section, 4)
+    zones = (struct.unpack_from("<II", section, 6 + 14 * count + 8 * i) for i in range(count))
+    return sorted((start, end) for start, end in zones if 0 < start <= end)
+
+
+def _kept_places(lead: _Lead, zones: list[tuple[int, int]], rate: int) -> np.ndarray:
+    """[k]: which sample of the lead each stored value is; outside the zones one is the mean of so many."""
+    places: list[np.ndarray] = []
+    at = lead.start
+    for start, end in [*zones, (lead.end + 1, lead.end)]:
+        start, end = max(at, min(start, lead.end + 1)), min(end, lead.end)
+        groups = np.arange(at, start, rate)
+        places += [(groups + np.minimum(groups + rate, start) - 1) / 2, np.arange(start, end + 1)]
+        at = max(at, start, end + 1)
+    return np.concatenate(places) - lead.start
 
 
 def _beats(section: bytes) -> tuple[int, int, list[_Beat]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,6 +49,27 @@ def read_wfdb(path: str | Path) -> Record:
         age=age_of(comments.get("age", "")),
         sex=sex_of(comments.get("sex", "")),
     )
+
+
+def signal_files(header: str) -> list[str]:
+    """The names of the signal files of a header, without folders."""
+    lines = _lines(header)
+    if not lines or _segments(lines[0]):
+        return []
+    return [re.sub(r".*[/\\]", "", line.split()[0]) for line in lines[1:]]
+
+
+def parse_wfdb(header: bytes, files: Sequence[tuple[str, bytes]], name: str) -> Record:
+    """A WFDB record whose files are at hand: its header, and names and contents of its signal files. Raises
+    EcgError."""
+    with TemporaryDirectory(prefix="ecgvlm-") as folder:
+        for path, data in files:
+            (Path(folder) / re.sub(r".*[/\\]", "", path)).write_bytes(data)
+        (Path(folder) / "record.hea").write_bytes(header)
+        try:
+            return replace(read_wfdb(Path(folder) / "record"), source=name)
+        except EcgError as error:
+            raise EcgError(error.code, error.message.replace(f"{folder}/record", name)) from None
 
 
 def _check_gains(header: str) -> None:
