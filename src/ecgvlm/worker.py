@@ -187,9 +187,10 @@ def _joined(
         if held is not None:
             before, first = held
             held = None
-            if page is not None and first.answer.page is not None and join(first.answer.page, page):
+            one_file = before.file == job.file
+            if page is not None and first.answer.page and join(first.answer.page, page, one_file):
                 spread = whole(before, job)
-                if before.file == job.file:
+                if one_file:
                     yield spread
                 else:
                     yield from (spread.called(half.page) for half in (before, job))

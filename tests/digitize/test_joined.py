@@ -46,6 +46,18 @@ def test_a_later_time_goes_on(halves):
     assert join(limb, later).seconds == pytest.approx(20, abs=0.2)
 
 
+def test_two_files_must_be_of_one_person(halves):
+    limb, chest = halves
+    other = drawn(78)[1]
+    assert join(limb, other) is not None
+    assert join(limb, other, one_file=False) is None
+    assert join(limb, chest, one_file=False) is not None
+    smaller = replace(
+        chest, picture=(700, 1000), measurements=replace(chest.measurements, beats=np.array([9.0]))
+    )
+    assert join(limb, smaller, one_file=False) is None
+
+
 def test_what_is_no_half_is_not_joined(halves):
     limb, chest = halves
     faster = drawn(110)[1]

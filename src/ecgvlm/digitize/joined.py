@@ -17,6 +17,7 @@ _LIMB, _CHEST = frozenset(LEADS[:6]), frozenset(LEADS[6:])
 _SAME_BEAT = 0.04  # s between a beat on one page and the same one on the other
 _SAME_TIME = 0.8  # share of the beats that must be on both pages, if these show the same time
 _SAME_RATE = 0.2  # part by which the rates of one ECG's halves may differ
+_ONE_PERSON, _ONE_SCANNER = 0.06, 0.03  # the same, and of the pictures' sides, where the halves are two files
 _COLUMN = 15.0  # mm between the beginnings of two columns
 
 
@@ -55,20 +56,26 @@ def is_half(page: Page) -> bool:
     return {strip.lead for strip in page.strips if not strip.rhythm} in (_LIMB, _CHEST) and not page.nameless
 
 
-def join(first: Page, second: Page) -> Page | None:
+def join(first: Page, second: Page, one_file: bool = True) -> Page | None:
     """Two pages as one; None where they are not the halves of one ECG.
 
     They are where one shows the limb leads and the other the chest leads, in the same scale and at about the
-    same rate. Beats at the same places mean that they show the same time, else the second goes on.
+    same rate. Beats at the same places mean that they show the same time, else the second goes on; two files
+    that do not show the same time must be alike in size and rate: they might be two persons'.
     """
     if not (is_half(first) and is_half(second)) or _own(first) == _own(second):
         return None
     one, other = first.measurements.heart_rate_bpm, second.measurements.heart_rate_bpm
     if first.mm_per_s != second.mm_per_s or not one or not other or abs(one / other - 1) > _SAME_RATE:
         return None
+    same_time = _same_time(first, second)
+    if not one_file and not same_time:
+        sizes = np.array(first.picture) / second.picture
+        if abs(one / other - 1) > _ONE_PERSON or np.abs(sizes - 1).max() > _ONE_SCANNER:
+            return None
     limb, chest = (first, second) if _own(first) == _LIMB else (second, first)
     cut = len(first.image) / PX_PER_MM
-    delay = 0.0 if _same_time(first, second) else first.seconds
+    delay = 0.0 if same_time else first.seconds
     lower = [_lowered(later(strip, delay), cut) for strip in second.strips]
     strips, paper = (*first.strips, *lower), Stacked(first, second, cut)
     flat = flat_leads(strips)
