@@ -74,17 +74,17 @@ def test_build_run_table_and_report(tmp_path):
     run = CliRunner()
     built = run.invoke(app, [
         "build", "--task", "code15", "--records", str(tmp_path / "records"), "-o", str(tmp_path / "set"),
-        "--pages", "clean,scan", "--licence", "CC BY 4.0",
+        "--pages", "clean,scan,kit", "--licence", "CC BY 4.0",
     ])  # fmt: skip
     assert built.exit_code == 0, built.output
     gold = tmp_path / "set" / "code15-test.json"
     items = load_gold(gold)
-    assert [i.gold for i in items][::2] == [
+    assert [i.gold for i in items][::3] == [
         "AF(atrial fibrillation)",
         "NORM",
         "RBBB(right bundle branch block); SB(sinus bradycardia)",
     ]
-    assert {i.metadata["page"] for i in items} == {"clean", "scan"}
+    assert {i.metadata["page"] for i in items} == {"clean", "scan", "kit"}
     first = items[0].image_bytes()
     build_task(load_task("code15"), tmp_path / "records", tmp_path / "again", ["clean"])
     assert (tmp_path / "again" / "images" / "E0-clean.png").read_bytes() == first, (
@@ -110,7 +110,7 @@ def test_build_run_table_and_report(tmp_path):
             ],
         )
         assert done.exit_code == 0, done.output
-        assert "6 rows" in done.output
+        assert "9 rows" in done.output
     table = run.invoke(
         app, ["table", str(tmp_path / "runs"), "-o", str(tmp_path / "out"), "--bootstrap", "50"]
     )

@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 
+from ecgvlm.bench.kit import KIT, print_kit
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
@@ -19,7 +21,11 @@ from ecgvlm.instruct.row import conversations
 from ecgvlm.instruct.splits import records_of
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
 from ecgvlm.paper.degrade import PAGE_KINDS
+from ecgvlm.paper.print import page_rng, print_page
+from ecgvlm.paper.style import random_style
 from ecgvlm.record import Record
+
+KINDS = (*PAGE_KINDS, KIT)
 
 
 def _list_codes(codes: Sequence[str], names: dict[str, str]) -> str:
@@ -76,6 +82,16 @@ def gold_of(task: Task, record: Record) -> str | None:
     return _GOLD[task.build](record)
 
 
+def _print(
+    record: Record, kind: str, rng: np.random.Generator, layout: str | None, width_px: int
+) -> tuple[np.ndarray, str]:
+    """A page [H, W, 3] uint8 RGB of one of `KINDS`, and its layout."""
+    if kind == KIT:
+        return print_kit(record, rng, layout)
+    page = print_page(record, kind, rng, random_style(rng, layout=layout, width_px=width_px))
+    return page.image, page.truth.layout
+
+
 def build_task(
     task: Task,
     records: Path,
@@ -93,20 +109,17 @@ def build_task(
 ) -> int:
     """Writes `out/<task>.json` and `out/images/`; returns the number of rows.
 
-    Each record becomes one page of each kind asked for. Style, layout and damage of a page depend on the
+    Each record becomes one page of each kind asked for, of `KINDS`. Style, layout and damage of a page depend on the
     seed and the record's id only, so any subset is rendered alike. A record whose labels leave the gold
     open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
     are shown to others only where it is open. skipped: as in `load_records`. splits, part: of the records
     (`ecgvlm instruct split`), instead of folds. Raises EcgError where the task
     cannot be made from records, or a file is missing or damaged.
     """
-    from ecgvlm.paper.print import page_rng, print_page
-    from ecgvlm.paper.style import random_style
-
     if task.build not in _GOLD:
         raise UsageError(f"task {task.name} cannot be made from records")
-    if unknown := set(pages) - set(PAGE_KINDS):
-        raise UsageError(f"no page kind {min(unknown)!r}; there are: {', '.join(PAGE_KINDS)}")
+    if unknown := set(pages) - set(KINDS):
+        raise UsageError(f"no page kind {min(unknown)!r}; there are: {', '.join(KINDS)}")
     gold_of = _GOLD[task.build]
     entries = records_of(records, splits, part) if splits else find_records(records, folds)
     found = [
@@ -120,17 +133,16 @@ def build_task(
     rows = []
     for key, record, gold in found:
         for kind in pages:
-            rng = page_rng(seed, kind, key)
-            style = random_style(rng, layout=layout, width_px=width_px)
-            rendering = print_page(record, kind, rng, style)
+            rng = page_rng(seed, "clean", f"kit {key}") if kind == KIT else page_rng(seed, kind, key)
+            image, printed = _print(record, kind, rng, layout, width_px)
             name = f"images/{key}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
-            ok, data = cv2.imencode(Path(name).suffix, rendering.image[..., ::-1])
+            ok, data = cv2.imencode(Path(name).suffix, image[..., ::-1])
             assert ok
             (out / name).write_bytes(data.tobytes())
             prompt = task.prompts[int(rng.integers(len(task.prompts)))]
             rows.append({
                 "id": f"{key}-{kind}", "image": name, "patient": record.patient or key, "age": record.age,
-                "sex": record.sex, "page": kind, "layout": rendering.truth.layout, "licence": licence,
+                "sex": record.sex, "page": kind, "layout": printed, "licence": licence,
                 "conversations": conversations([(prompt, gold)]),
             })  # fmt: skip
     write_text(out / f"{task.name}.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")

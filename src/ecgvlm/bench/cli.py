@@ -271,7 +271,9 @@ def build(
     task: TaskName,
     records: Annotated[Path, typer.Option(help="Folder of PTB-XL, CODE-15% or CinC records.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the gold and the pages.")],
-    pages: Annotated[str, typer.Option(help="Page kinds, separated by commas.")] = "clean,scan,photo",
+    pages: Annotated[
+        str, typer.Option(help="Page kinds by commas: clean, scan, photo, kit.")
+    ] = "clean,scan,photo",
     folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
     splits: Annotated[Path | None, typer.Option(help="Parts of the records: ecgvlm instruct split.")] = None,
     part: Annotated[str, typer.Option(help="Which part of --splits.")] = "test",
