@@ -109,9 +109,9 @@ def build_task(
 ) -> int:
     """Writes `out/<task>.json` and `out/images/`; returns the number of rows.
 
-    Each record becomes one page of each kind asked for, of `KINDS`. Style, layout and damage of a page depend on the
-    seed and the record's id only, so any subset is rendered alike. A record whose labels leave the gold
-    open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
+    Each record becomes one page of each kind asked for, of `KINDS`. Style, layout and damage of a page depend
+    on the seed and the record's id only, so any subset is rendered alike. A record whose labels leave the
+    gold open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
     are shown to others only where it is open. skipped: as in `load_records`. splits, part: of the records
     (`ecgvlm instruct split`), instead of folds. Raises EcgError where the task
     cannot be made from records, or a file is missing or damaged.
