@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgvlm.judge.atria import find_atria, flutter_rate
+from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, FEET, Measurements
 from ecgvlm.record import LEADS
 
@@ -27,6 +28,7 @@ NEIGHBOURS = {
 }
 _FAST_BEYOND, _SLOW_BELOW = 100, 60  # Bazett's correction overdoes beyond these; Fridericia's then counts
 _GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; score of a P train beyond doubt
+_SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
 
@@ -117,11 +119,14 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
     facts.setdefault("p_per_qrs", UNKNOWN)
     rate, share = flutter_rate(leads, fs, m)
     # Where the beats are regular, P and T waves move at a multiple of their rate, too.
-    limit = 0.6 if m.rr_variation is not None and m.rr_variation > 0.06 else 0.8
+    limit = 0.66 if m.rr_variation is not None and m.rr_variation > 0.06 else 0.8
     facts["flutter_rate_bpm"], facts["flutter_waves"] = (
         Fact(rate or None, 5.0),
         Fact(share or None, 0.03, limit),
     )
+    spikes = find_spikes(leads, fs, m)
+    facts["atrial_spikes_mv"] = Fact(spikes.atrial_mv, 0.015)
+    facts["ventricular_spikes_mv"] = Fact(spikes.ventricular_mv, 0.03)
     return facts
 
 
@@ -320,9 +325,9 @@ class _Beat:
         return Fact(level, _LINE_MV, 0.05)
 
     def atrial(self) -> dict[str, Fact]:
-        """P in II (height), its length over the leads, and its terminal force in V1."""
+        """P in II (height), its axis, its length over the leads, and its terminal force in V1."""
         m = self.m
-        facts = dict.fromkeys(("p_ii_mv", "p_ms", "p_terminal_mvms"), UNKNOWN)
+        facts = dict.fromkeys(("p_ii_mv", "p_ms", "p_terminal_mvms", "p_axis_off_deg"), UNKNOWN)
         if m.p_onset is None or m.qrs_onset is None or m.p_onset < BEAT_START + 0.01:
             return facts
         first, last = m.p_onset, m.qrs_onset - 0.004
@@ -335,6 +340,10 @@ class _Beat:
         facts["p_ms"] = Fact(2.0 * end + 8 if end < len(power) - 4 else None, 12.0)
         if "II" in rows:
             facts["p_ii_mv"] = Fact(float(rows["II"].max()), _LINE_MV)
+        if {"I", "aVF"} <= set(rows):
+            one, foot = rows["I"][: end + 1].sum(), rows["aVF"][: end + 1].sum() * 2 / np.sqrt(3)
+            away = np.degrees(np.arctan2(foot, one)) - _SINUS_P_AXIS
+            facts["p_axis_off_deg"] = Fact(float(abs((away + 180) % 360 - 180)), 15.0)
         if "V1" in rows:
             below = np.minimum(rows["V1"][len(rows["V1"]) // 4 : end + 1], 0.0)
             facts["p_terminal_mvms"] = Fact(float(-below.sum() * 2.0), 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
@@ -46,26 +46,35 @@ def decide(
     if point == "ptbxl":
         return Judgement(settled, thresholds, criteria)
     probabilities, limits = dict(settled), dict(thresholds)
+    ruled_out: set[str] = set()
     for code, rule in rules().items():
         if rule.by == "shape":
             if code in probabilities and clearly_not(weighed[code]):
-                probabilities[code] = min(probabilities[code], 0.99 * limits[code])
+                ruled_out.add(code)
         elif rule.by == "either":
             if (sure := holds(weighed[code])) is not None and sure >= rule.threshold:
                 probabilities[code] = max(probabilities[code], sure, limits[code])
+                ruled_out |= set(FINDINGS[code].excludes)
         elif (sure := holds(weighed[code])) is not None:
             probabilities[code], limits[code] = sure, _threshold(rule, thresholds, usual)
-    probabilities = one_of_each(probabilities, limits)
+    probabilities = one_of_each(_without(ruled_out, probabilities, limits), limits)
     if any(probabilities[code] >= limits[code] for code in VENTRICULAR & set(probabilities)):
-        hidden = {code for group in OF_SHAPES for code in in_group(group)} & set(probabilities)
-        probabilities |= {code: min(probabilities[code], 0.99 * limits[code]) for code in hidden}
+        hidden = {code for group in OF_SHAPES for code in in_group(group)}
+        probabilities = _without(hidden, probabilities, limits)
     found = {code for code, p in probabilities.items() if p >= limits[code]}
     abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
     doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
     if abnormal or doubtful:
-        probabilities["NORM"] = min(probabilities["NORM"], 0.99 * limits["NORM"])
+        probabilities = _without({"NORM"}, probabilities, limits)
     order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
     return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
+
+
+def _without(
+    codes: Set[str], probabilities: Mapping[str, float], limits: Mapping[str, float]
+) -> dict[str, float]:
+    """The probabilities, those of these findings just below their thresholds at most."""
+    return {c: min(p, 0.99 * limits[c]) if c in codes else p for c, p in probabilities.items()}
 
 
 def _threshold(rule: Rule, thresholds: Mapping[str, float], usual: Mapping[str, float] | None) -> float:
