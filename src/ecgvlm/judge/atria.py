@@ -13,12 +13,13 @@ ATRIA_FS = 100.0  # Hz, of the search for P waves
 _P_RATES = (45.0, 160.0)  # a minute, of atria that a train of P waves is looked for at
 _DRIFT = 0.07  # part by which one PP interval may differ from the usual one
 _HIDDEN = (-0.07, 0.08)  # s around R in which a QRS hides what the atria do
+_QUARTER = 3.14  # standard deviations of normal noise in the 25th percentile of its size
 _CLEAR = 2.6  # standard deviations by which P waves of a train stand out, on average
 _CONDUCTED = (0.09, 0.46)  # s from P wave to R within which it may have conducted
 _TRAINS = 32
 _ALIKE = 0.45  # least size of a P wave without a QRS, of the others'
 _STEADY = 0.08  # part by which most RR intervals of an escape rhythm differ at most
-_OFF_STEP, _FREE_MS = 0.06, 36.0  # from a whole number of P waves a beat; spread of PR that is no PR
+_FREE = 0.05  # spread of the beats' places between P waves, as part of a PP interval, from which they are free
 _FLUTTER_HZ = (3.4, 6.2)  # 205 to 370 a minute
 _FLUTTER_LEADS = (1, 2, 5, 6)  # II, III, aVF, V1
 
@@ -48,10 +49,11 @@ def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
     if len(m.beats) < 3 or m.qrs_onset is None:
         return nothing
     signal = _atrial_signal(leads, fs, m)
-    scale = 1.4826 * np.median(np.abs(signal)) + 1e-6
+    seen = np.abs(signal[signal != 0])
+    scale = _QUARTER * np.percentile(seen, 25) + 1e-6  # P waves and what is left of T fill up to half of it
     best: tuple[float, np.ndarray] = (0.0, np.zeros(0))
     for peaks in _trains(signal / scale, 60 / np.geomspace(*_P_RATES, _TRAINS)):
-        score = float(signal[peaks].mean() / scale)
+        score = float(signal[peaks].mean() / scale) if len(peaks) else 0.0
         # Every second P wave alone stands out as well: the faster train counts where it is nearly as clear.
         if score > best[0] * (0.82 if len(peaks) > 1.5 * len(best[1]) else 1.0):
             best = score, peaks
@@ -144,7 +146,6 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndar
     pr = 1000 * to_next[conducts]
     before = [1000 * to_next[i] for i in range(len(inside) - 1) if conducts[i] and not conducts[i + 1]]
     after = [1000 * to_next[i + 1] for i in range(len(inside) - 1) if conducts[i + 1] and not conducts[i]]
-    spread = float(np.std(pr)) if len(pr) > 2 else np.inf
     # What stands where no QRS follows must look like the P waves that conduct.
     seen = sizes[~conducts][sizes[~conducts] != 0]  # not those hidden by a QRS
     alike = not conducts.any() or not len(seen) or seen.mean() > _ALIKE * sizes[conducts].mean()
@@ -154,7 +155,7 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndar
     steady = np.mean(np.abs(rr - usual) < _STEADY * usual) >= 0.75 and rr.max() < 1.2 * usual
     regular = len(rr) > 1 and steady
     pp = float(np.median(np.diff(peaks)))
-    own_pace = abs(usual / pp - round(usual / pp)) > _OFF_STEP or spread > 1.5 * _FREE_MS
+    own_pace = _phase_spread(peaks, beats) > _FREE
     return Atria(
         peaks,
         score,
@@ -162,8 +163,19 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndar
         int((~conducts).sum()) if alike else 0,
         pr,
         float(np.mean(before) - np.mean(after)) if before and after else None,
-        bool(alike and regular and own_pace and spread > _FREE_MS and pp < 0.9 * usual),
+        bool(alike and regular and own_pace and pp < 0.9 * usual),
     )
+
+
+def _phase_spread(peaks: np.ndarray, beats: np.ndarray) -> float:
+    """Circular standard deviation of where beats lie between P waves, as part of the PP interval."""
+    inside = beats[(beats > peaks[0]) & (beats < peaks[-1])]
+    k = np.searchsorted(peaks, inside)
+    phases = (inside - peaks[k - 1]) / (peaks[k] - peaks[k - 1])
+    if len(phases) < 3:
+        return 0.0
+    length = float(np.abs(np.exp(2j * np.pi * phases).mean()))
+    return float(np.sqrt(-2 * np.log(min(max(length, 1e-6), 1.0)))) / (2 * np.pi)
 
 
 def flutter_rate(leads: np.ndarray, fs: float, m: Measurements) -> tuple[float, float]:

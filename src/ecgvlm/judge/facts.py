@@ -81,8 +81,7 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
     steady = rr[~(early[1:] | early[:-1])] if len(rr) else rr
     other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))
     sinus = max(network.get(code, 0.0) for code in ("SR", "SB", "ST", "SARRH"))
-    wider = m.widths_ms > np.nanmedian(m.widths_ms) + 25 if np.isfinite(m.widths_ms).any() else ~m.alike
-    ventricular = ~m.alike & (early | wider)
+    ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     qtc = m.qtc_ms
     if m.heart_rate_bpm is not None and not _SLOW_BELOW <= m.heart_rate_bpm <= _FAST_BEYOND:
         qtc = m.qtc_fridericia_ms  # Bazett's overdoes it there
@@ -134,7 +133,18 @@ def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
     """Whether a search for P waves without a QRS is worth its time."""
     if m.heart_rate_bpm is None or m.heart_rate_bpm > _SEARCHED_BELOW or len(rr) < 2:
         return False
-    return m.heart_rate_bpm < 55 or m.p_score < 0.75 or bool(rr.max() > 1.4 * np.median(rr))
+    return m.heart_rate_bpm < 55 or m.p_score < 0.75 or bool(rr.max() > 1.4 * np.percentile(rr, 20))
+
+
+def _wider(m: Measurements) -> np.ndarray:
+    """[b] bool: beats wider than the usual ones."""
+    usual = m.widths_ms[m.alike & np.isfinite(m.widths_ms)]
+    return m.widths_ms > np.median(usual) + 25 if len(usual) else ~m.alike
+
+
+def _coupled(rr: np.ndarray) -> np.ndarray:
+    """[b] bool: beats closer to the one before than to the next."""
+    return np.concatenate([[False], rr[:-1] < 0.85 * rr[1:], [False]]) if len(rr) else np.zeros(len(rr) + 1, bool)
 
 
 def _every(marked: np.ndarray, k: int) -> float:

@@ -45,18 +45,19 @@ def decide(
     criteria = tuple(c for conditions in weighed.values() for c in conditions)
     if point == "ptbxl":
         return Judgement(settled, thresholds, criteria)
-    probabilities, limits = dict(settled), dict(thresholds)
-    ruled_out: set[str] = set()
+    # What a definition takes back leaves room for what it outdid: of two bundle branch blocks the other.
+    taken_back = {code for code, rule in rules().items() if rule.by == "shape" and clearly_not(weighed[code])}
+    probabilities = settle(_without(taken_back - {"NORM"}, network, thresholds), thresholds, usual)
+    limits, ruled_out = dict(thresholds), set[str]()
     for code, rule in rules().items():
-        if rule.by == "shape":
-            if code in probabilities and clearly_not(weighed[code]):
-                ruled_out.add(code)
-        elif rule.by == "either":
-            if (sure := holds(weighed[code])) is not None and sure >= rule.threshold:
-                probabilities[code] = max(probabilities[code], sure, limits[code])
-                ruled_out |= set(FINDINGS[code].excludes)
-        elif (sure := holds(weighed[code])) is not None:
+        sure = holds(weighed[code])
+        if rule.by == "shape" or sure is None:
+            continue
+        if rule.by == "numbers":
             probabilities[code], limits[code] = sure, _threshold(rule, thresholds, usual)
+        elif sure >= rule.threshold:
+            probabilities[code] = max(probabilities[code], sure, limits[code])
+            ruled_out |= set(FINDINGS[code].excludes)
     probabilities = one_of_each(_without(ruled_out, probabilities, limits), limits)
     if any(probabilities[code] >= limits[code] for code in VENTRICULAR & set(probabilities)):
         hidden = {code for group in OF_SHAPES for code in in_group(group)}
