@@ -117,16 +117,22 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
             facts["p_per_qrs"] = Fact(atria.rate_bpm / m.heart_rate_bpm, 0.06)
     facts.setdefault("p_per_qrs", UNKNOWN)
     rate, share = flutter_rate(leads, fs, m)
-    # Where the beats are regular, P and T waves move at a multiple of their rate, too.
-    limit = 0.66 if m.rr_variation is not None and m.rr_variation > 0.06 else 0.8
-    facts["flutter_rate_bpm"], facts["flutter_waves"] = (
-        Fact(rate or None, 5.0),
-        Fact(share or None, 0.03, limit),
-    )
+    facts["flutter_rate_bpm"] = Fact(rate or None, 5.0)
+    facts["flutter_waves"] = Fact(share or None, 0.03, _flutter_limit(rate, m))
     spikes = find_spikes(leads, fs, m)
     facts["atrial_spikes_mv"] = Fact(spikes.atrial_mv, 0.015)
     facts["ventricular_spikes_mv"] = Fact(spikes.ventricular_mv, 0.03)
     return facts
+
+
+def _flutter_limit(rate: float, m: Measurements) -> float:
+    """Share of quick waves from which on they are flutter.
+
+    Higher where each beat holds two or three of them: P and T waves of a regular rhythm move so, too.
+    """
+    varies = m.rr_variation is not None and m.rr_variation > 0.06
+    fourfold = m.heart_rate_bpm is not None and abs(rate / m.heart_rate_bpm - 4) < 0.06
+    return 0.66 if varies or fourfold else 0.8
 
 
 def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
