@@ -27,20 +27,20 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from ecgvlm.atomic import write_file
 from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.judge.consistency import contradictions
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import Person
-from ecgvlm.judge.findings import ENCODER_FS, FindingsModel
+from ecgvlm.judge.findings import FindingsModel
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS, Record
 from ecgvlm.simulate import CONDITIONS, random_simulation, simulate
 from ecgvlm.words import answers
 
 HERE = Path(__file__).parent
+# What a simulated heart of a condition must be called: one of these.
 EXPECTED: Mapping[str, frozenset[str]] = {
     "vt": frozenset({"VT"}), "svt": frozenset({"SVT"}), "flutter": frozenset({"AFLT"}),
     "wpw": frozenset({"WPW"}), "wenckebach": frozenset({"WENCK"}),
@@ -50,7 +50,7 @@ EXPECTED: Mapping[str, frozenset[str]] = {
     "bradycardia": frozenset({"SB"}), "tachycardia": frozenset({"ST"}), "av_block_1": frozenset({"1dAVb"}),
     "stemi_anterior": frozenset({"STE"}), "stemi_inferior": frozenset({"STE"}),
     "stemi_lateral": frozenset({"STE"}), "lbbb": frozenset({"LBBB"}), "rbbb": frozenset({"RBBB"}),
-    "low_voltage": frozenset({"LVOLT"}), "lvh": frozenset({"LVH"}),
+    "low_voltage": frozenset({"LVOLT"}), "lvh": frozenset({"LVH"}), "af": frozenset({"AF"}),
 }  # fmt: skip
 SINUS = {"SR", "SB", "ST", "SARRH"}
 RATES_AGREE, PR_AGREE = 2.0, 20.0  # bpm, ms within which two leads must agree
@@ -58,8 +58,8 @@ RATES_AGREE, PR_AGREE = 2.0, 20.0  # bpm, ms within which two leads must agree
 
 def judge(record: Record, model: FindingsModel) -> tuple[Evidence, Measurements]:
     measured = measure(record.signal, record.fs)
-    leads = resample_poly(record.signal, 1, round(record.fs / ENCODER_FS), axis=1).astype(np.float32)
-    return model.judge(leads, measured, person=Person(record.age, record.sex)), measured
+    person = Person(record.age, record.sex)
+    return model.judge(record.signal, round(record.fs), measured, person=person), measured
 
 
 def checked(evidence: Evidence, measured: Measurements) -> list[str]:

@@ -466,6 +466,7 @@ _DEAD: dict[str, Vector] = {
 _ISCHAEMIC: dict[str, Vector] = {
     "anterior": (-0.08, 0.12, 0.32), "inferior": (0.22, -0.22, -0.12), "lateral": (-0.24, 0.10, -0.12),
 }  # fmt: skip
+_HEALTHY_ST = 0.08  # mV at the J point that no lead of a heart without a reason for more exceeds
 _INFARCT_LABEL = {"anterior": "AMI", "inferior": "IMI", "lateral": "LMI"}
 
 
@@ -537,9 +538,12 @@ def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat
     if not (s.t_inversion or s.st_elevation or s.strain or s.q_waves):
         t = _frontal(((turns[best] + np.pi) % (2 * np.pi) - np.pi) / 2) @ t
     t_size = min(1.0, 1.3 * scale)
+    level = torso.project(st)
+    if not (s.st_elevation or s.strain or kind in ("lbbb", "paced")):
+        level = level * min(1.0, _HEALTHY_ST / max(1e-6, float((_TWELVE @ level).max())))
     return _Beat(
         tuple(qrs),
-        st=torso.project(st),
+        st=level,
         t=torso.project(t) * t_size,
         u=torso.project(0.08 * t) * (rng.random() < 0.3) * t_size,
         qrs_s=s.qrs_ms / 1000,

@@ -8,20 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import resample_poly
 from scipy.special import expit, logit
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.cautions import find_cautions
 from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
 from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
-from ecgvlm.judge.judgement import decide
-from ecgvlm.labels import LABELS, RHYTHMS, WITHOUT_PR
+from ecgvlm.judge.judgement import decide, tellable
+from ecgvlm.labels import LABELS, WITHOUT_PR
 from ecgvlm.measure import FEET, MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_session, read_model_file
 
-ENCODER_FS = 100.0  # Hz of the strips that the encoder sees
-_FACTS_FS = 250.0  # Hz, of the leads that criteria look at
+ENCODER_FS = 100  # Hz of the strips that the encoder sees
+_FACTS_FS = 250  # Hz at most, of the leads that criteria look at
 SAMPLES = 1000  # ten seconds
 BEAT = 100  # samples of the median beat, at 125 Hz
 SENSITIVITY = (0.5, 0.99)  # lowest and highest that can be asked for
@@ -151,10 +152,8 @@ class FindingsModel:
         limits hold.
         """
         measurements = page.measurements
-        probabilities = self.probabilities(page.leads(ENCODER_FS), measurements)
-        untold = LABELS if not len(measurements.beats) else RHYTHMS if page.averaged else ()
-        for label in untold:  # no beat tells nothing, and a single one no rhythm
-            probabilities[label] = min(probabilities[label], 0.5 * self.thresholds[label])
+        seen = self.probabilities(page.leads(ENCODER_FS), measurements)
+        probabilities = tellable(seen, self.thresholds, len(measurements.beats), page.averaged)
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)
         facts = find_facts(page.leads(_FACTS_FS), _FACTS_FS, measurements, usual, person)
@@ -172,13 +171,17 @@ class FindingsModel:
     def judge(
         self,
         leads: np.ndarray,
+        fs: int,
         measurements: Measurements,
         criteria: str = "definitions",
         person: Person = NOBODY,
     ) -> Evidence:
-        """What the leads themselves tell, wherever they come from. leads: [12, n] mV at `ENCODER_FS` Hz."""
-        probabilities = self.probabilities(leads, measurements)
-        facts = find_facts(leads, ENCODER_FS, measurements, settle(probabilities, self.thresholds), person)
+        """What the leads themselves tell, wherever they come from. leads: [12, n] mV at fs Hz."""
+        thin = resample_poly(leads, ENCODER_FS, fs, axis=1).astype(np.float32)
+        probabilities = self.probabilities(thin, measurements)
+        if fs > _FACTS_FS:
+            leads, fs = resample_poly(leads, _FACTS_FS, fs, axis=1).astype(np.float32), _FACTS_FS
+        facts = find_facts(leads, fs, measurements, settle(probabilities, self.thresholds), person)
         return self._evidence(probabilities, measurements, facts, None, criteria, person)
 
     def _evidence(

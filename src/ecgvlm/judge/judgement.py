@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.evidence import margin, one_of_each, settle
 from ecgvlm.judge.facts import Fact, Person
-from ecgvlm.labels import FINDINGS, LABELS, OF_SHAPES, RHYTHMS, UNREMARKABLE, VENTRICULAR, in_group
+from ecgvlm.labels import CHILDREN, FINDINGS, LABELS, OF_SHAPES, RHYTHMS, UNREMARKABLE, VENTRICULAR, in_group
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,15 @@ class Judgement:
     probabilities: Mapping[str, float]
     thresholds: Mapping[str, float]
     criteria: tuple[Criterion, ...]
+
+
+def tellable(
+    network: Mapping[str, float], thresholds: Mapping[str, float], beats: int, averaged: bool
+) -> dict[str, float]:
+    """The network's probabilities, low where a page cannot tell: anything without a beat, a rhythm by single
+    averaged ones."""
+    untold = LABELS if not beats else RHYTHMS if averaged else ()
+    return {code: min(p, 0.5 * thresholds[code]) if code in untold else p for code, p in network.items()}
 
 
 def decide(
@@ -41,6 +50,7 @@ def decide(
     settled = settle(network, thresholds, usual)
     margins = {code: margin(p, thresholds[code]) for code, p in settled.items()}
     known = {**facts, **network_facts(margins)}
+    known["sinus_rate_bpm"] = _sinus_rate(known, point, person)
     weighed = {code: assess(rule, known, point, person) for code, rule in rules().items()}
     criteria = tuple(c for conditions in weighed.values() for c in conditions)
     if point == "ptbxl":
@@ -69,6 +79,15 @@ def decide(
         probabilities = _without({"NORM"}, probabilities, limits)
     order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
     return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
+
+
+def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:
+    """The rate of the P waves where not all of them are conducted, else that of the heart."""
+    for code in CHILDREN["HAVB"]:
+        sure = holds(assess(rules()[code], known, point, person))
+        if sure is not None and sure >= rules()[code].threshold and known["p_rate_bpm"].value is not None:
+            return known["p_rate_bpm"]
+    return known["heart_rate_bpm"]
 
 
 def _without(
