@@ -30,11 +30,11 @@ def test_the_table_names_known_findings_facts_and_sources():
     known = {*facts_of(), *(f"network.{code}" for code in LABELS)}
     for code, rule in rules().items():
         assert code in FINDINGS
-        assert rule.by in ("numbers", "shape", "either")
+        assert rule.by in ("numbers", "shape", "either", "both")
         for when in rule.when:
             assert when.fact in known, (code, when.fact)
             assert when.source
-    assert {rule.code for rule in rules().values() if rule.by == "shape"} <= set(LABELS)
+    assert {rule.code for rule in rules().values() if rule.by != "numbers"} <= set(LABELS)
 
 
 @pytest.mark.parametrize(

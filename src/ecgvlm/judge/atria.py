@@ -19,7 +19,9 @@ _CONDUCTED = (0.09, 0.46)  # s from P wave to R within which it may have conduct
 _TRAINS = 32
 _ALIKE = 0.45  # least size of a P wave without a QRS, of the others'
 _STEADY = 0.08  # part by which most RR intervals of an escape rhythm differ at most
-_FREE = 0.05  # spread of the beats' places between P waves, as part of a PP interval, from which they are free
+_FREE = (
+    0.05  # spread of the beats' places between P waves, as part of a PP interval, from which they are free
+)
 _FLUTTER_HZ = (3.4, 6.2)  # 205 to 370 a minute
 _FLUTTER_LEADS = (1, 2, 5, 6)  # II, III, aVF, V1
 

@@ -50,7 +50,7 @@ class When:
 
 @dataclass(frozen=True)
 class Rule:
-    """The definition of one finding. by: "numbers", "shape" or "either", see the table.
+    """The definition of one finding. by: "numbers", "shape", "either" or "both", see the table.
 
     normal_from: the heart rate from which on an ECG with the finding may still be normal.
     """

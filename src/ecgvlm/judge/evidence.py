@@ -18,7 +18,7 @@ import numpy as np
 
 from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.facts import NOBODY, Person
-from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS, LABELS, SIGNS
+from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS, LABELS, SIGNS, UNREMARKABLE
 from ecgvlm.measure import MEASUREMENTS, WAVES, LeadWaves
 from ecgvlm.record import LEADS
 
@@ -39,6 +39,7 @@ CAUTIONS = {
     "several": "another ECG is on the picture, which was not read",
     "nameless": "no lead names are printed, so the usual order was assumed",
 }
+_SHOWS_LITTLE = {"no_signal", "no_qrs", "averaged"}
 # Those that the decoder has learned; the others are added to its words.
 _TOKENS_OF_CAUTIONS = ("limb_leads", "mirrored", "scale", "cut_off", "child", "unlike", "unsure")
 _NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
@@ -137,6 +138,11 @@ class Evidence:
     def abstain(self) -> bool:
         """Whether the findings are too unsure to rest on: a specialist must read the page."""
         return "unsure" in self.cautions
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether what is printed shows nothing abnormal, but too little to call the ECG normal."""
+        return bool(_SHOWS_LITTLE & set(self.cautions)) and set(self.findings) <= UNREMARKABLE
 
     def reason(self, measurement: str) -> str:
         return self.reasons.get(measurement, "unclear")

@@ -86,6 +86,7 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
     if m.heart_rate_bpm is not None and not _SLOW_BELOW <= m.heart_rate_bpm <= _FAST_BEYOND:
         qtc = m.qtc_fridericia_ms  # Bazett's overdoes it there
     facts = {
+        "sinus_rate_bpm": Fact(_whole(m.heart_rate_bpm), ERRORS["heart_rate_bpm"]),
         "qtc_ms": Fact(_whole(qtc), ERRORS["qtc_ms"]),
         "sinus": Fact(sinus / max(sinus + other, 1e-6) if network else None, 0.15),
         "p_waves": Fact(m.p_score if len(m.beats) > 1 else None, 0.06),
@@ -150,7 +151,11 @@ def _wider(m: Measurements) -> np.ndarray:
 
 def _coupled(rr: np.ndarray) -> np.ndarray:
     """[b] bool: beats closer to the one before than to the next."""
-    return np.concatenate([[False], rr[:-1] < 0.85 * rr[1:], [False]]) if len(rr) else np.zeros(len(rr) + 1, bool)
+    return (
+        np.concatenate([[False], rr[:-1] < 0.85 * rr[1:], [False]])
+        if len(rr)
+        else np.zeros(len(rr) + 1, bool)
+    )
 
 
 def _every(marked: np.ndarray, k: int) -> float:
@@ -367,12 +372,16 @@ class _Beat:
 
     def ventricular(self) -> dict[str, Fact]:
         """How the QRS begins (slurred or steep), and its late forces right and left."""
-        facts = dict.fromkeys(("delta_ms", "late_v1_mv", "s_wide_ms", "r_peak_v6_ms", "q_v6_mv"), UNKNOWN)
+        facts = dict.fromkeys(
+            ("delta_ms", "steep_qrs_ms", "late_v1_mv", "s_wide_ms", "r_peak_v6_ms", "q_v6_mv"), UNKNOWN
+        )
         if self.onset is None or self.j is None or len(self.known) < 3:
             return facts
         rows = {lead: self.part(lead, self.onset, self.j) for lead in self.known}
         speed = np.sqrt(np.mean([np.gradient(row, 0.002) ** 2 for row in rows.values()], axis=0))
         facts["delta_ms"] = Fact(2.0 * int(np.argmax(speed > 0.5 * speed.max())), _TIME_MS)
+        steep = np.flatnonzero(speed > 0.3 * speed.max())
+        facts["steep_qrs_ms"] = Fact(2.0 * int(steep[-1] - steep[0]), _TIME_MS)
         if "V1" in rows:
             v1 = rows["V1"]
             low = int(np.argmin(v1[: max(2, 3 * len(v1) // 4)]))

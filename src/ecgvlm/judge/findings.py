@@ -157,6 +157,7 @@ class FindingsModel:
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)
         facts = find_facts(page.leads(_FACTS_FS), _FACTS_FS, measurements, usual, person)
+        facts["flat_leads"] = Fact(float(len(page.flat)), leads=page.flat)
         return replace(
             self._evidence(probabilities, measurements, facts, sensitivity, criteria, person),
             layout=page.layout if page.layout in LAYOUTS else "other",

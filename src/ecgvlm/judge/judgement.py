@@ -25,7 +25,8 @@ def tellable(
 ) -> dict[str, float]:
     """The network's probabilities, low where a page cannot tell: anything without a beat, a rhythm by single
     averaged ones."""
-    untold = LABELS if not beats else RHYTHMS if averaged else ()
+    of_rhythm = (*RHYTHMS, *in_group("ectopy"), "HAVB")
+    untold = LABELS if not beats else of_rhythm if averaged else ()
     return {code: min(p, 0.5 * thresholds[code]) if code in untold else p for code, p in network.items()}
 
 
@@ -56,7 +57,9 @@ def decide(
     if point == "ptbxl":
         return Judgement(settled, thresholds, criteria)
     # What a definition takes back leaves room for what it outdid: of two bundle branch blocks the other.
-    taken_back = {code for code, rule in rules().items() if rule.by == "shape" and clearly_not(weighed[code])}
+    taken_back = {
+        code for code, rule in rules().items() if rule.by in ("shape", "both") and clearly_not(weighed[code])
+    }
     probabilities = settle(_without(taken_back - {"NORM"}, network, thresholds), thresholds, usual)
     limits, ruled_out = dict(thresholds), set[str]()
     for code, rule in rules().items():
@@ -87,7 +90,7 @@ def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:
         sure = holds(assess(rules()[code], known, point, person))
         if sure is not None and sure >= rules()[code].threshold and known["p_rate_bpm"].value is not None:
             return known["p_rate_bpm"]
-    return known["heart_rate_bpm"]
+    return known["sinus_rate_bpm"]
 
 
 def _without(

@@ -44,7 +44,9 @@ def beside_rhythm(evidence: Evidence) -> list[str]:
 
 
 def word(evidence: Evidence, w: Words = ENGLISH) -> str:
-    return w.say("normal" if "NORM" in evidence.findings else "abnormal")
+    if "NORM" in evidence.findings:
+        return w.say("normal")
+    return w.say("not_assessable" if evidence.incomplete else "abnormal")
 
 
 def verdict(evidence: Evidence, w: Words = ENGLISH) -> str:
