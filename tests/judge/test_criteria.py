@@ -123,3 +123,55 @@ def test_limits_go_by_sex_and_age():
     assert st_limit("V5", NOBODY) == 0.1
     cornell = next(when for when in rules()["LVH"].when if when.fact == "cornell_mv")
     assert [cornell.limit("definitions", sex) for sex in ("M", "F", None)] == [2.8, 2.0, 2.8]
+
+
+@pytest.mark.parametrize("rhythm", ["paced_atrial", "paced_ventricular", "paced_dual"])
+def test_spikes_make_a_paced_rhythm_where_the_network_sees_none(rhythm):
+    heart = {"rhythm": rhythm, "rate_bpm": 70, "qrs_ms": 150 if rhythm != "paced_atrial" else 95}
+    named = [found(facts_of(seed, **heart)) & {"PACE", "SR"} for seed in range(4)]
+    assert named.count({"PACE"}) >= 3
+    lbbb = {"conduction": "lbbb", "qrs_ms": 150, "qt_ms": 430}
+    assert not any("PACE" in found(facts_of(seed, **lbbb)) for seed in range(4))
+
+
+def test_spikes_are_not_looked_for_where_the_sampling_hides_them():
+    record, _ = simulate(Simulation(rhythm="paced_atrial", rate_bpm=70), 2)
+    thin = record.signal[:, ::5].astype(float)
+    facts = find_facts(thin, 100.0, measure(thin, 100.0), NETWORK, NOBODY)
+    assert facts["atrial_spikes_mv"].value is facts["ventricular_spikes_mv"].value is None
+
+
+@pytest.mark.parametrize("ratio", [3, 4, 0])
+def test_flutter_is_told_by_its_waves_unless_a_sinus_rhythm_is_clear(ratio):
+    heart = {"rhythm": "flutter", "av_ratio": ratio, "rate_bpm": 290 / (ratio or 3), "atrial_bpm": 290}
+    unsure = {**NETWORK, "SR": 0.5, "NORM": 0.3}
+    named = [found(facts_of(seed, network=unsure, **heart), unsure) for seed in range(5)]
+    assert sum("AFLT" in codes for codes in named) >= 4
+    assert not any(codes & {"SR", "1dAVb"} for codes in named if "AFLT" in codes)
+    assert not any("AFLT" in found(facts_of(seed, rate_bpm=95, pr_ms=190)) for seed in range(5))
+
+
+def test_a_p_wave_just_after_the_qrs_makes_no_wide_tachycardia():
+    heart = {"rhythm": "svt", "rate_bpm": 190, "qrs_ms": 95, "qt_ms": 280}
+    network = {**NETWORK, "SR": 0.02, "ST": 0.1}
+    named = [found(facts_of(seed, network=network, **heart), network) for seed in range(6)]
+    assert all("SVT" in codes and "VT" not in codes for codes in named)
+
+
+def test_blocked_atria_keep_their_own_rate():
+    heart = {"rhythm": "mobitz", "av_ratio": 2, "rate_bpm": 84}
+    codes = found(facts_of(1, **heart))
+    assert "AVB21" in codes
+    assert codes & {"SR", "SB"} == {"SR"}
+
+
+def test_what_a_definition_takes_back_leaves_room_for_what_it_outdid():
+    network = {**NETWORK, "NORM": 0.05, "RBBB": 0.6, "IRBBB": 0.9}
+    wide = facts_of(3, network=network, conduction="rbbb", qrs_ms=150, qt_ms=430)
+    assert found(wide, network) & {"RBBB", "IRBBB"} == {"RBBB"}
+
+
+def test_flat_leads_are_not_known_to_be_normal():
+    facts = facts_of()
+    assert "NORM" in found(facts)
+    assert "NORM" not in found({**facts, "flat_leads": Fact(3.0, leads=("V1", "V2", "V3"))})

@@ -286,11 +286,10 @@ def _sections(evidence: Evidence, w: Words) -> list[tuple[str, str]]:
     sections = [("rhythm", w.sentence(_rhythm(evidence, w)))]
     if specific(evidence, GROUPS["ectopy"]):
         sections.append(("ectopy", group(evidence, "ectopy", w)))
-    sections += [
-        ("axis", axis(evidence, w)),
-        ("intervals", intervals(evidence, w)),
-        ("conduction", group(evidence, "conduction", w)),
-    ]
+    sections += [("axis", axis(evidence, w)), ("intervals", intervals(evidence, w))]
+    if "no_qrs" in evidence.cautions:  # without one, nothing below is known to be absent
+        return sections
+    sections.append(("conduction", group(evidence, "conduction", w)))
     voltage = w.sentence(_hedged(evidence, "LVOLT", w)) if "LVOLT" in evidence.findings else ""
     sections.append(("hypertrophy", w.text([group(evidence, "hypertrophy", w), voltage])))
     sections += [
