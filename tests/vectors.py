@@ -13,6 +13,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from ecgvlm.record import LEADS, Record
 
+MINUS = "\N{MINUS SIGN}"
 A4 = (297.0, 210.0)  # mm
 LIMB, CHEST = LEADS[:6], LEADS[6:]
 
@@ -121,8 +122,8 @@ def _draw_ecg(canvas: Canvas, record: Record, sheet: Sheet) -> None:
 def _curve(record: Record, lead: str, first: float, seconds: float, sheet: Sheet) -> np.ndarray:
     """[n, 2] mm from the strip's beginning and its zero line."""
     a, n = round(first * record.fs), round(seconds * record.fs)
-    row = record.signal[LEADS.index(lead.lstrip("-")), a : a + n]
-    sign = -1 if lead.startswith("-") else 1
+    row = record.signal[LEADS.index(lead.lstrip(MINUS)), a : a + n]
+    sign = -1 if lead.startswith(MINUS) else 1
     return np.stack([np.arange(len(row)) / record.fs * sheet.speed, sign * row * sheet.gain], 1)
 
 

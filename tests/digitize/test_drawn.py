@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from vectors import CHEST, LIMB, Sheet, drawn_pdf
@@ -87,7 +89,7 @@ def test_nothing_is_taken_for_granted_without_a_scale(record):
 
 
 def test_an_upside_down_lead(record):
-    order = (("aVL", "I", "-aVR"), ("II", "aVF", "III"), LEADS[6:9], LEADS[9:])
+    order = (("aVL", "I", "−aVR"), ("II", "aVF", "III"), LEADS[6:9], LEADS[9:])
     page = read(record, Sheet(columns=order))
     assert page.order == "cabrera"
     assert worst(page, record) > 0.9995
@@ -129,3 +131,21 @@ def test_device_pages(shared_data):
                 row = leads[LEADS.index(strip.lead), : len(table)]
                 known = np.isfinite(row)
                 assert np.corrcoef(row[known], table[strip.lead][: len(row)][known])[0, 1] > 0.999
+
+
+def test_leads_without_signal_are_said(record):
+    signal = record.signal.copy()
+    signal[[6, 8]] = 0.0
+    page = read(replace(record, signal=signal), Sheet())
+    assert page.flat == ("V1", "V3")
+    assert page.layout == "3x4+1R"
+
+
+def test_two_ecgs_are_not_mixed(record):
+    twice = Sheet(columns=(LIMB, CHEST, LIMB, CHEST), rhythm=())
+    assert drawn_page(drawing(record, twice), lambda paper: []) is None
+
+
+def test_words_elsewhere_name_nothing(record):
+    words = ((150.0, 12.0, "I"), (100.0, 20.0, "ST elevation in V1 and V2"), (30.0, 16.0, "aVL"))
+    assert worst(read(record, Sheet(words=words)), record) > 0.9995

@@ -31,7 +31,8 @@ _OFF = 0.02  # part by which a length may differ from what it is taken for
 _SPACINGS = (1.0, 5.0)  # mm between the lines of a grid
 _PULSE_HEIGHT, _PULSE_WIDTH = (1.5, 45.0), (1.0, 25.0)  # mm that a calibration pulse may have
 _GAINS, _WIDTHS = (2.5, 5.0, 10.0, 20.0, 40.0), (2.5, 5.0, 10.0, 20.0)  # mm of 1 mV, and of 0.2 s
-_NAME_BEFORE, _NAME_AFTER = 14.0, 12.0  # mm before and after a strip's beginning, where its name may stand
+_NAME_BEFORE, _NAME_AFTER = 25.0, 12.0  # mm before and after a strip's beginning, where its name may stand
+_ASIDE = 0.02  # what a mm between a name and its strip's beginning counts beside one up or down
 _COLUMN = 8.0  # mm within which the names of one column stand
 _SAME_ROW = 0.45  # of the rows' distance, by which a name may be off the place that the others tell
 _STEP = 0.1  # mm between two points of a curve at most
@@ -44,6 +45,7 @@ _PULSE_SECONDS = 0.2  # that a pulse usually lasts
 _PRINTED = 12.0  # log-odds of a speed that stands among the words
 _RELATED_DB = 3.0  # of the limb leads over what contradicts them
 _UPSIDE_DOWN = "-aVR"
+_DASHES = re.compile("[\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{MINUS SIGN}]")
 _BESIDE = re.compile(r"[^\w-]")  # what may stand beside a name: a colon, brackets
 _SPEED = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?) ?mm ?/ ?s", re.IGNORECASE)
 _GAIN = re.compile(
@@ -195,8 +197,9 @@ def _sheet(drawing: Drawing, notes: Notes, read: Callable[[PaperMap], list[Name]
     if len({name.lead for name in names}) < FEWEST:
         names = [_on_paper(name, drawing, mm) for name in read(paper)]
     strips, rows, columns = _named([chain / mm for chain in chains], names)
-    if len({strip.lead for strip in strips}) < FEWEST:
-        return None
+    own = [strip.lead for strip in strips if not strip.rhythm]
+    if len(set(own)) < FEWEST or len(own) - len(set(own)) >= FEWEST:
+        return None  # not an ECG, or more than one
     return _Sheet(tuple(strips), paper, rows, columns, tuple((w / mm[0], h / mm[1]) for w, h in pulses))
 
 
@@ -208,16 +211,22 @@ def _on_paper(name: Name, drawing: Drawing, mm: np.ndarray) -> Name:
 
 def _sorted_out(lines: Sequence[Line]) -> tuple[list[np.ndarray], list[Line]]:
     """[2, 2] mm of the ruled lines, along one axis each; and the lines that are none."""
-    ruled: list[np.ndarray] = []
-    others: list[Line] = []
-    for line in lines:
-        if _along_axes(line.points).all():
-            ruled += [line.points[k : k + 2] for k in range(len(line.points) - 1)]
-        else:
-            others.append(line)
-    # Short level pieces of the look that traces have are parts of them.
+    along = [bool(_along_axes(line.points).all()) for line in lines]
+    ruled = [
+        line.points[k : k + 2]
+        for line, is_so in zip(lines, along)
+        if is_so
+        for k in range(len(line.points) - 1)
+    ]
+    others = [line for line, is_so in zip(lines, along) if not is_so]
+    # Level lines of the look that traces have are short parts of them, or leads without signal.
     looks = {line.style for line in others}
-    others += [line for line in lines if line.style in looks and _is_level_piece(line.points)]
+    long = [line.points for line in others if np.ptp(line.points[:, 0]) > _SHORTEST]
+    others += [
+        line
+        for line, is_so in zip(lines, along)
+        if is_so and line.style in looks and _is_level(line.points, long)
+    ]
     return ruled, others
 
 
@@ -227,8 +236,14 @@ def _along_axes(points: np.ndarray) -> np.ndarray:
     return steps.min(1) <= _STRAIGHT * (0.1 + steps.max(1))
 
 
-def _is_level_piece(points: np.ndarray) -> bool:
-    return bool(np.ptp(points[:, 0]) < _SHORT and _along_axes(points).all() and np.ptp(points[:, 1]) < _TOUCH)
+def _is_level(points: np.ndarray, traces: Sequence[np.ndarray]) -> bool:
+    """Whether a line runs level, over a short way or over that of a trace."""
+    if np.ptp(points[:, 1]) > _TOUCH or np.ptp(points[:, 0]) == 0:
+        return False
+    ends = np.sort(points[[0, -1], 0])
+    return bool(ends[1] - ends[0] < _SHORT) or any(
+        np.abs(np.sort(trace[[0, -1], 0]) - ends).max() < _NO_GAP for trace in traces
+    )
 
 
 def _joined(lines: Sequence[Line]) -> list[np.ndarray]:
@@ -378,7 +393,7 @@ def _names(words: Sequence[Word]) -> list[Name]:
     """The leads' names among the words, in px; `_UPSIDE_DOWN` where that lead is drawn so."""
     found = []
     for word in _whole_names(words):
-        text = _BESIDE.sub("", word.text.lower())
+        text = _BESIDE.sub("", _DASHES.sub("-", word.text.lower()))
         lead = _UPSIDE_DOWN if text == _UPSIDE_DOWN.lower() else NAMES.get(text)
         if lead is not None:
             found.append(Name(lead, word.x, word.y, 1.0))
@@ -470,11 +485,12 @@ def _matched(
         found: dict[int, list[tuple[int, Name]]] = {}
         off = 0.0
         for k, (column, own) in enumerate(zip(columns, beside)):
-            cost = np.array([[abs(name.y - levels[c] - offset) for c in own] for name in column])
-            for i, j in zip(*linear_sum_assignment(np.minimum(cost, near))) if own else ():
-                if cost[i, j] < near:
+            down = np.array([[abs(name.y - levels[c] - offset) for c in own] for name in column])
+            across = np.array([[abs(name.x - curves[c][0, 0]) for c in own] for name in column])
+            for i, j in zip(*linear_sum_assignment(np.minimum(down, near) + _ASIDE * across)) if own else ():
+                if down[i, j] < near:
                     found.setdefault(own[j], []).append((k, column[i]))
-                    off += float(cost[i, j])
+                    off += float(down[i, j])
         count = sum(map(len, found.values()))
         if (count, -off) > score:
             best, score = found, (count, -off)
