@@ -96,6 +96,14 @@ def test_flat_leads_are_named(digitizer, record):
     assert not np.isfinite(page.leads(100.0)[[7, 8]]).any()
 
 
+def test_a_page_of_straight_lines_has_no_signal_in_any_lead(digitizer, record):
+    rows = tuple(zip(LEADS[:6], LEADS[6:]))
+    places = [Place(p.name, None, p.x, p.y, p.mm) for p in grid_of_places(rows, mm=125.0, pitch=26.0)]
+    page = digitizer(page_of(record, places))
+    assert page.flat == LEADS
+    assert not page.simultaneous
+
+
 def test_single_beats_have_no_rate(digitizer, record):
     page = digitizer(page_of(record, grid_of_places(ROWS, mm=24.0, apart=36.0, same_time=True)))
     assert page.averaged

@@ -15,7 +15,7 @@ from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
 from ecgvlm.digitize.lettering import Lettering, Notes
-from ecgvlm.digitize.page import Page, Strip
+from ecgvlm.digitize.page import Page, Strip, flat_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
@@ -226,15 +226,21 @@ def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirror
     columns = [p for p in found.strips if not p.rhythm]
     column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
     scale = find_scale(view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}))
+    followed = list(zip(found.strips, _followed(view, found, picture, scale)))
     printed = [
         (placed, strip)
-        for placed, strip in zip(found.strips, _followed(view, found, picture, scale))
+        for placed, strip in followed
         if strip.sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME)
     ]
+    shown = {strip.lead for _, strip in printed}
+    silent = bool(shown) and len(flat_leads([strip for _, strip in printed])) == len(shown)
+    if silent:
+        # Of a line that nothing rises from the net sees only parts: whatever is named is one, too.
+        printed = [(placed, strip) for placed, strip in followed if placed.named]
     if len({strip.lead for _, strip in printed} & set(LEADS)) < FEWEST:
         raise _not_an_ecg()
     placed, strips = [p for p, _ in printed], _without_neighbours(printed)
-    same = same_time(strips, [None if p.rhythm else p.column for p in placed])
+    same = not silent and same_time(strips, [None if p.rhythm else p.column for p in placed])
     if same:
         strips = [later(s, -p.since / PX_PER_MM / SLOW) for p, s in zip(placed, strips)]
     strips = _in_time(placed, strips, view.paper.fit > 0)

@@ -20,6 +20,7 @@ _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STUB = int(1.0 * PX_PER_MM)  # px of a foot's end that may look like the beginning of a trace
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
 _WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
+_MOST_GAP = 2.0  # of a column's length, that the paper between columns may be wide
 _NARROWEST_GAP = 0.8 * PX_PER_MM
 _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the one that whole seconds leave
 _TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
@@ -407,7 +408,8 @@ def _columns(
     columns = {}
     for i in range(fit.columns):
         x0 = start + i * (window + gap)
-        x1 = min(x0 + window, right)
+        # Beside a name, lines that nothing rises from may go unseen: then only the page ends the column.
+        x1 = min(x0 + window, right if right - x0 >= _SHORTEST else len(blank) - 1.0)
         cut = max(0.0, left - x0)
         if x1 - x0 - cut >= _SHORTEST:
             columns[i] = (x0 + cut, x1, i * window + cut)
@@ -444,6 +446,7 @@ def _wide_gap(blank: np.ndarray, left: float, right: float, columns: int) -> flo
         near = [b - a for a, b in runs if a < (i + 0.3) * width and b > (i - 0.3) * width]
         gaps.append(max(near, default=0))
     alike = gaps and min(gaps) > _WIDEST_GAP and np.ptp(gaps) < _GAP_OFF
+    alike = alike and max(gaps) < _MOST_GAP * (right - left - sum(gaps)) / columns
     return float(np.median(gaps)) + _STROKE if alike else 0.0
 
 
