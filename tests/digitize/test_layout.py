@@ -131,6 +131,16 @@ def test_gains_from_pulses_and_notes(digitizer, record, gain):
     assert digitizer(page_of(record, places, pulse=gain, notes=notes)).mm_per_mv == gain
 
 
+def test_small_pulses_tell_their_gain_without_a_note(digitizer, record):
+    places = grid_of_places(ROWS, gains=dict.fromkeys(LEADS, 2.5), pitch=40.0, top=38.0)
+    assert digitizer(page_of(record, places, pulse=2.5, notes=(), scale=7.1)).mm_per_mv == 2.5
+
+
+def test_pulses_that_the_side_of_the_picture_cuts_tell_nothing(digitizer, record):
+    image = page_of(record, grid_of_places(ROWS), notes=())
+    assert digitizer(image[:, round(16.5 * 4.5) :]).mm_per_mv == 10.0
+
+
 def test_half_gain_of_the_chest_leads(digitizer, record):
     gains = {lead: 5.0 for lead in LEADS[6:]}
     notes = ("25 mm/s", "Limb: 10 mm/mV", "", "Chest: 5 mm/mV")

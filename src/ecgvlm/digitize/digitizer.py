@@ -63,6 +63,14 @@ class _View:
     notes: Notes
     found: Found | None
 
+    def sides(self, y: float, width: int) -> tuple[float, float]:
+        """px of the rectified page at which a picture of this width begins and ends, at the height y."""
+        xs = np.arange(self.image.shape[1])
+        mm = np.stack([xs, np.full(len(xs), y)], 1) / PX_PER_MM
+        px = self.paper.to_px(mm + self.origin)[:, 0]
+        inside = xs[(px >= 0) & (px < width)]
+        return (float(inside[0]), float(inside[-1])) if len(inside) else (0.0, float(xs[-1]))
+
 
 class Digitizer:
     """Digitises pages; holds the page net. threads: of ONNX Runtime."""
@@ -225,7 +233,11 @@ def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirror
     found = replace(found, strips=tuple(sorted(found.strips, key=lambda p: (p.rhythm, p.column, p.y))))
     columns = [p for p in found.strips if not p.rhythm]
     column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
-    scale = find_scale(view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}))
+    rows = sorted({p.y for p in found.strips})
+    sides = view.sides(float(np.mean(rows)), picture.shape[1])
+    scale = find_scale(
+        view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}), rows, sides
+    )
     followed = list(zip(found.strips, _followed(view, found, picture, scale)))
     printed = [
         (placed, strip)

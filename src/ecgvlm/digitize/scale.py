@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,7 +22,10 @@ _NOTE_SAYS = 6.0  # log-odds of a speed that is printed, letter by letter
 _GAIN_NOTE_SAYS = 1.2  # what a gain that is printed, letter by letter, weighs beside plain pulses' 1
 # What a wide pulse tells: carts print 0.2 s or less, which is 10 mm at 50 mm/s and 20 mm at 100.
 _WIDE_PULSES, _WIDE_PULSE_SAYS = {10.0: 50.0, 20.0: 100.0}, 4.0
-_LEAST_NOTE, _LEAST_PULSE = 0.12, 0.3  # probabilities from which on a mark is weighed
+_LEAST_NOTE, _LEAST_PULSE, _FAINT_PULSE = 0.12, 0.3, 0.1  # probabilities from which on a mark is weighed
+_BESIDE_ROW = 24.0 * PX_PER_MM, 3.0 * PX_PER_MM  # by which a pulse's middle may lie above its row and below
+_HALF_PULSE = 2.5 * PX_PER_MM  # of a usual pulse's width
+_STACKED = 0.6  # how sure pulses are at least that stand one under the other
 _MOST_PULSES = 4  # the clearest of a page; more tell nothing new
 _PULSE_WIDTHS = (2.2, 2.5, 3.3, 5.0, 10.0, 20.0)  # mm that printers draw a pulse wide
 _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
@@ -86,11 +90,15 @@ def beats_say(m: Measurements, speed: float) -> float:
     return odds
 
 
-def find_scale(image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float, columns: int) -> Scale:
+def find_scale(
+    image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float, columns: int, rows: Sequence[float],
+    sides: tuple[float, float],
+) -> Scale:  # fmt: skip
     """The scale from what the page says and from its calibration pulses.
 
-    image: the rectified page. column_mm: how long a column is, of so many. A pulse is 1 mV high, and 10 mm
-    wide at 50 mm/s only. Without any sign the gain is taken for 10 mm/mV.
+    image: the rectified page. column_mm: how long a column is, of so many. rows: px of the traces' lines.
+    sides: px at which the picture begins and ends. A pulse is 1 mV high, and 10 mm wide at 50 mm/s only.
+    Without any sign the gain is taken for 10 mm/mV.
     """
     marks = [mark for mark in maps.marks(_LEAST_NOTE) if mark.kind > PULSE]
     said = {
@@ -105,13 +113,14 @@ def find_scale(image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float,
             speeds[speed] -= _TOO_SHORT
     printed, chest = _printed_gains(said, marks, notes)
     gains = dict(printed)
-    pulses = _pulses(maps)
+    pulses = _pulses(maps, rows, sides)
     wide, disputed = None, False
     if pulses:
         width, clear = _pulse_scale(image, pulses)
         wide = width in _WIDE_PULSES
         disputed = _disputed(printed, clear)
-        sure, clearest = float(np.mean([m.p for m in pulses])), max(*clear.values(), 1e-6)
+        sure = max(float(np.mean([m.p for m in pulses])), _STACKED if _stacked(pulses) else 0.0)
+        clearest = max(*clear.values(), 1e-6)
         for gain in _GAINS:
             gains[gain] += sure * (max(clear[gain], 0.0) / clearest) ** _PULSE_SAYS
         if wide:
@@ -120,13 +129,28 @@ def find_scale(image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float,
     return Scale(speeds, gain, chest or gain, wide, disputed)
 
 
-def _pulses(maps: NetMaps) -> list[Mark]:
-    """The clearest calibration pulses. Small ones look like the name I, but one under the other."""
-    pulses = [m for m in maps.marks(_LEAST_PULSE) if m.kind == PULSE]
+def _pulses(maps: NetMaps, rows: Sequence[float], sides: tuple[float, float]) -> list[Mark]:
+    """The clearest calibration pulses that stand in a row and that no side of the picture cuts.
+
+    Small ones are faint to the net, or look like the name I to it, but they stand one under the other.
+    """
+    above, below = _BESIDE_ROW
+    marks = [
+        m
+        for m in maps.marks(_FAINT_PULSE)
+        if m.kind == PULSE
+        and any(-above < m.y - y < below for y in rows)
+        and sides[0] + _HALF_PULSE < m.x < sides[1] - _HALF_PULSE
+    ]
+    pulses = max([m for m in marks if m.p > _LEAST_PULSE], _stacked(marks), key=len)
     if not pulses:
-        small = [m for m in maps.marks() if m.kind == LEADS.index("I")]
-        pulses = [m for m in small if sum(abs(m.x - other.x) < _ONE_LINE for other in small) > _TWICE]
+        pulses = _stacked([m for m in maps.marks() if m.kind == LEADS.index("I")])
     return sorted(pulses, key=lambda m: -m.p)[:_MOST_PULSES]
+
+
+def _stacked(marks: Sequence[Mark]) -> list[Mark]:
+    """Marks of which more than two stand one under the other."""
+    return [m for m in marks if sum(abs(m.x - other.x) < _ONE_LINE for other in marks) > _TWICE]
 
 
 def _printed_gains(
