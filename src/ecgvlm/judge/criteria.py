@@ -62,6 +62,9 @@ class Rule:
     normal_from: float | None = None
 
 
+EVEN_ODDS = 0.5  # limit of what is rather there than not: it reads without its number
+
+
 @dataclass(frozen=True)
 class Criterion:
     """One condition on one page.
@@ -91,6 +94,8 @@ class Criterion:
         unit = f" {self.unit}" if self.unit else ""
         verdict = "met" if self.met else "not met"
         assert self.value is not None
+        if not self.unit and self.limit == EVEN_ODDS:
+            return f"{self.name}{where} ({verdict})"
         if self.limit is None:
             return f"{self.name}{where} {_number(self.value)}{unit} ({verdict})"
         return f"{self.name}{where} {_number(self.value)}{unit} ({self.way} {_number(self.limit)}, {verdict})"
