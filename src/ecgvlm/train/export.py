@@ -17,12 +17,13 @@ from ecgvlm.sessions import seal
 INT8 = ".int8.onnx"
 
 
-def export(source: Path, out: Path, bf16: bool = False) -> list[Path]:
+def export(source: Path, out: Path, bf16: bool = False, repo: str | None = None) -> list[Path]:
     """Writes the model of a run, or of one of its checkpoints, to a folder; returns the files written.
 
     source: the folder of a fine-tuning run (its best checkpoint is taken), a checkpoint in it, the folder of
     our own model's run, or that of its encoder or decoder alone. bf16: weights of a transformers folder in
-    bfloat16 instead of float32. Raises EcgError where source is none of these.
+    bfloat16 instead of float32. repo: the model's name on the hub, for its card. Raises EcgError where source
+    is none of these.
     """
     encoder = [p for p in (source, source / "encoder") if (p / "encoder.onnx").is_file()]
     language = [
@@ -34,7 +35,8 @@ def export(source: Path, out: Path, bf16: bool = False) -> list[Path]:
     if not (run / "recipe.json").is_file():
         raise EcgError("unreadable_file", f"{source}: neither a run nor a checkpoint of ecgvlm train")
     chosen = _chosen(run, source)
-    return _written(out, lambda folder: _export_finetuned(run, chosen, folder, bf16), whole=True)
+    name = repo or out.name
+    return _written(out, lambda folder: _export_finetuned(run, chosen, folder, bf16, name), whole=True)
 
 
 def _written(out: Path, write: Callable[[Path], None], whole: bool) -> list[Path]:
@@ -78,13 +80,16 @@ def _chosen(run: Path, source: Path) -> Path:
     return run / "checkpoints" / best if best else whole[-1]
 
 
-def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool) -> None:
-    """The base with the checkpoint's weights, adapters merged, as AutoModelForImageTextToText loads it."""
+def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: str) -> None:
+    """The base with the checkpoint's weights, adapters merged, as AutoModelForImageTextToText loads it; and
+    the model's card.
+    """
     import torch
 
     from ecgvlm.train import checkpoint
     from ecgvlm.train.answering import merge_adapters
     from ecgvlm.train.finetune import base_model, prepare
+    from ecgvlm.train.hub import model_card
     from ecgvlm.train.recipe import Recipe
     from ecgvlm.train.smolvlm import SmolVLM, save_transformers
 
@@ -103,6 +108,7 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool) -> None
     form: dict[str, Any] = {}
     if isinstance(model, SmolVLM):
         save_transformers(model, folder)
+        (folder / "README.md").write_text(model_card(run, chosen.name, said, name), "utf-8")
         form = {"page": {"width": model.width}}
     else:
         from ecgvlm.train.small.smollm2 import SmolLM2, save_smollm2
