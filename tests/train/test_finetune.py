@@ -249,6 +249,21 @@ def test_of_equal_figures_the_lower_loss_is_the_best(make, rows, monkeypatch):
     assert finetune(one).name == "step-00000004"
 
 
+def test_the_vision_half_may_be_compiled(make, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    finetune(make("run", loop={"steps": 1, "compile": True}))
+    assert compiled == ["Idefics3VisionTransformer"]
+
+
+@pytest.mark.slow
+def test_compiled_it_learns_the_same(make):
+    runs = [make(name, loop={"steps": 3, "compile": name == "compiled"}) for name in ("plain", "compiled")]
+    for one in runs:
+        finetune(one)
+    np.testing.assert_allclose(curve(runs[1].out), curve(runs[0].out), rtol=1e-5)
+
+
 def test_order_is_the_same_for_any_number_of_processes(rows):
     pages = RowPages(rows, None, 32, questions=1, seed=5)
     order = pages.order(3, 8)

@@ -155,12 +155,16 @@ class Run:
         self.accumulation = loop.batch // (loop.micro_batch * world)
         self.chat = model.chat
         self.model: Any = model.to(self._device)
+        if loop.compile:
+            vision = (m for name, m in model.named_modules() if name.rpartition(".")[2] == "vision_model")
+            next(vision).compile()
         if not loop.sharded:
             self.model = self.accelerator.prepare(model)
         elif world > 1:
             shard(model, self._device, world)
         groups = parameter_groups(self.model, recipe.rates, recipe.loop.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
+        fused = self._device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=fused)
         self.place: dict[str, Any] = {
             "step": 0, "seconds": 0.0, "best": None, "figure": None, "valid_loss": None, "stale": 0,
             "skipped": 0, "pages": len(train), "share": 0.0,
@@ -400,6 +404,7 @@ _FREE = {
     ("data", "workers"),
     ("loop", "threads"),
     ("loop", "sharded"),
+    ("loop", "compile"),
     ("loop", "micro_batch"),
 }
 

@@ -89,6 +89,7 @@ class Loop(_Section):
 
     schedule: warm-up over a share of the steps, then cosine to zero. sharded: FSDP instead of DDP. minutes:
     ends the run early, with the schedule stretched over whichever of steps and minutes is nearer its end.
+    compile: torch.compile for the vision half, nine tenths of the work and always of the same shape.
     """
 
     steps: Count
@@ -100,6 +101,7 @@ class Loop(_Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     precision: Literal["bf16", "fp32"] = "bf16"
     checkpoint_gradients: bool = False
+    compile: bool = False
     sharded: bool = False
     threads: Annotated[int, Field(ge=0)] = 0
 
