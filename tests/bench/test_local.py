@@ -244,6 +244,34 @@ def test_a_missing_tensor_is_named(checkpoint, tmp_path):
     assert not (tmp_path / "converted").exists()
 
 
+def without_tower(source):
+    """As checkpoints with a frozen tower are published: they only name it."""
+    from safetensors.torch import load_file, save_file
+
+    for path in source.glob("*.safetensors"):
+        kept = {k: v for k, v in load_file(path).items() if "vision_tower" not in k}
+        save_file(kept, path)
+    return json.loads((source / "config.json").read_text())["mm_vision_tower"]
+
+
+def test_a_tower_that_is_only_named_must_be_whole(checkpoint, tmp_path):
+    source, reference = checkpoint
+    tower = without_tower(source)
+    vision = reference.model.vision_tower
+    vision.save_pretrained(tower)
+    model = transformers.AutoModelForImageTextToText.from_pretrained(convert_llava(source, tmp_path / "out"))
+    for key, tensor in vision.state_dict().items():
+        torch.testing.assert_close(model.model.vision_tower.state_dict()[key], tensor, msg=key)
+
+
+def test_a_tower_that_cannot_be_had_is_one_line(checkpoint, tmp_path, monkeypatch):
+    source, _ = checkpoint
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    without_tower(source)  # its folder holds a config only
+    with pytest.raises(EcgError, match="clip"):
+        make_backend("pulse", TASK, [], str(source))
+
+
 def test_unknown_tensors_are_refused():
     with pytest.raises(EcgError, match="no part"):
         new_key("model.resampler.weight", "model.vision_tower.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ecgvlm.bench.backends.loading import check_tensors, load_checked
 from ecgvlm.errors import EcgError
 
 # The conversations of LLaVA's own code: "llava_v1" for its Vicuna models, PULSE-7B among them, and
@@ -62,13 +63,12 @@ def convert_llava(source: Path, out: Path) -> Path:
     finished one is kept.
 
     One row is added to both embedding tables for the image token, which the original replaces before the
-    lookup. Raises EcgError where a tensor is unknown, missing or of another shape.
+    lookup. Raises EcgError where a tensor is unknown, missing or of another shape, OSError or KeyError where
+    a file or a setting is missing.
     """
     if (out / "config.json").is_file():
         return out
     import torch
-    import transformers
-    from safetensors.torch import save_file
 
     raw = json.loads((source / "config.json").read_text("utf-8"))
     model_class, config = _config(raw)
@@ -79,50 +79,75 @@ def convert_llava(source: Path, out: Path) -> Path:
     beside = out.with_name(out.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    where: dict[str, str] = {}
-
-    def save(shard: dict[str, torch.Tensor], number: int) -> None:
-        name = f"model-{number:05d}.safetensors"
-        for key, tensor in shard.items():
-            if key not in shapes or tuple(tensor.shape) != shapes[key]:
-                raise EcgError(
-                    "unsupported_format",
-                    f"{source}: {key} is {tuple(tensor.shape)}, the model wants {shapes.get(key)}",
-                )
-            where[key] = name
-        save_file({k: v.contiguous() for k, v in shard.items()}, beside / name, metadata={"format": "pt"})
-
-    count = 0
+    written = _Written(source, beside, shapes)
     for tensors in _shards(source):
-        shard = {}
-        for old, tensor in tensors.items():
-            key = new_key(old, vision_prefix)
-            if key is None:
-                continue
-            if key.endswith("embed_tokens.weight") or key == "lm_head.weight":
-                tensor = torch.cat([tensor, tensor.mean(0, keepdim=True)])
-            shard[key] = tensor
-        if shard:
-            count += 1
-            save(shard, count)
-    if not any(k.startswith(vision_prefix) for k in where):  # a frozen tower is not saved with the model
-        tower = transformers.CLIPVisionModel.from_pretrained(raw["mm_vision_tower"]).state_dict()
-        shard = {
-            vision_prefix + k.removeprefix("vision_model."): v
-            for k, v in tower.items()
-            if "position_ids" not in k
-        }
-        save(shard, count + 1)
-    missing = sorted(k for k in shapes.keys() - where.keys() if not k.endswith("position_ids"))
-    if missing:
-        raise EcgError(
-            "unsupported_format", f"{source}: {len(missing)} tensors are missing, {missing[0]} first"
-        )
-    (beside / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+        written.add(_renamed(tensors, vision_prefix))
+    if not any(k.startswith(vision_prefix) for k in written.where):  # a frozen tower is not saved with it
+        written.add(_tower(raw["mm_vision_tower"], vision_prefix))
+    written.close()
     _processor(source, raw, config).save_pretrained(beside)
     config.save_pretrained(beside)
     beside.rename(out)
     return out
+
+
+def _renamed(tensors: dict[str, Any], vision_prefix: str) -> dict[str, Any]:
+    """The tensors by transformers' names, with a row for the image token."""
+    import torch
+
+    named = {}
+    for old, tensor in tensors.items():
+        key = new_key(old, vision_prefix)
+        if key is None:
+            continue
+        if key.endswith("embed_tokens.weight") or key == "lm_head.weight":
+            tensor = torch.cat([tensor, tensor.mean(0, keepdim=True)])
+        named[key] = tensor
+    return named
+
+
+def _tower(name: str, vision_prefix: str) -> dict[str, Any]:
+    """The tensors of the vision tower that a checkpoint only names."""
+    import transformers
+
+    tower = load_checked(transformers.CLIPVisionModel, name, more=True).state_dict()
+    return {
+        vision_prefix + k.removeprefix("vision_model."): v
+        for k, v in tower.items()
+        if "position_ids" not in k
+    }
+
+
+class _Written:
+    """Weight files in a folder, each tensor of the shape that the model wants."""
+
+    def __init__(self, source: Path, folder: Path, shapes: dict[str, tuple[int, ...]]):
+        self.source, self.folder, self.shapes = source, folder, shapes
+        self.where: dict[str, str] = {}
+        self._files = 0
+
+    def add(self, tensors: dict[str, Any]) -> None:
+        """Writes a file of tensors, if there are any."""
+        from safetensors.torch import save_file
+
+        for key, tensor in tensors.items():
+            if tuple(tensor.shape) != self.shapes.get(key):
+                said = f"{key} is {tuple(tensor.shape)}, the model wants {self.shapes.get(key)}"
+                raise EcgError("unsupported_format", f"{self.source}: {said}")
+        if not tensors:
+            return
+        self._files += 1
+        name = f"model-{self._files:05d}.safetensors"
+        whole = {key: tensor.contiguous() for key, tensor in tensors.items()}
+        save_file(whole, self.folder / name, metadata={"format": "pt"})
+        self.where |= dict.fromkeys(tensors, name)
+
+    def close(self) -> None:
+        """Writes which tensor is in which file. Raises EcgError where one was never written."""
+        missing = [k for k in self.shapes.keys() - self.where.keys() if not k.endswith("position_ids")]
+        check_tensors(self.source, {"missing_keys": missing})
+        index = json.dumps({"metadata": {}, "weight_map": self.where})
+        (self.folder / "model.safetensors.index.json").write_text(index)
 
 
 def _config(raw: dict[str, Any]) -> tuple[Any, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 from ecgvlm.errors import EcgError, UsageError, unreadable
 
 
-def load_checked(auto_class: Any, source: str | Path, **options: Any) -> Any:
-    """`auto_class.from_pretrained(source, **options)`, whole.
+def load_checked(auto_class: Any, source: str | Path, more: bool = False, **options: Any) -> Any:
+    """`auto_class.from_pretrained(source, **options)`, whole. more: the source may hold more than that.
 
     Raises EcgError where it cannot be read, or a tensor is missing, unexpected or of another shape (which
     transformers fills with random numbers), UsageError where a package is missing.
@@ -24,7 +24,7 @@ def load_checked(auto_class: Any, source: str | Path, **options: Any) -> Any:
         raise unreadable(f"model {source}", said.splitlines()[0]) from None
     except ImportError as error:
         raise UsageError(f"model {source} needs a package: {str(error).strip().splitlines()[0]}") from None
-    check_tensors(source, info)
+    check_tensors(source, {**info, "unexpected_keys": ()} if more else info)
     return net
 
 

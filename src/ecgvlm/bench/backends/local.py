@@ -169,12 +169,15 @@ def _config(model: str) -> dict[str, Any]:
 
 
 def _converted(model: str) -> Path:
+    """The rewritten copy of a model in LLaVA's naming. Raises EcgError where it cannot be had or made."""
+    from huggingface_hub import snapshot_download
+
     from ecgvlm.bench.backends.llava import convert_llava
 
-    source = Path(model)
-    if not source.is_dir():
-        from huggingface_hub import snapshot_download
-
-        source = Path(snapshot_download(model))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecgvlm"
-    return convert_llava(source, cache / str(source.resolve()).strip("/").replace("/", "--"))
+    try:
+        source = Path(model) if Path(model).is_dir() else Path(snapshot_download(model))
+        return convert_llava(source, cache / str(source.resolve()).strip("/").replace("/", "--"))
+    except (OSError, ValueError, KeyError) as error:
+        said = str(error).strip() or type(error).__name__
+        raise unreadable(f"model {model}", said.splitlines()[0]) from None

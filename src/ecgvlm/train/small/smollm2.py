@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ecgvlm.bench.backends.loading import load_checked
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.instruct.qa import QUESTION_KINDS, Asker
@@ -188,7 +189,7 @@ class SmolLM2Language:
         torch.set_num_threads(threads)
         if json.loads((folder / "evidence.json").read_text())["features"] != list(FEATURES):
             raise EcgError("unsupported_format", f"{folder} was trained on other evidence features")
-        net = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        net = load_checked(transformers.LlamaForCausalLM, folder, dtype=torch.float32)
         tensors = load_file(folder / "evidence.safetensors")
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self.model = SmolLM2(net, tokenizer, tensors["features"].shape[1]).eval()
