@@ -129,6 +129,7 @@ def in_group(group: str) -> tuple[str, ...]:
 
 
 RHYTHMS = in_group("rhythm")
+SHAPES = tuple(code for group in OF_SHAPES for code in in_group(group))
 # Superclass -> its kinds.
 CHILDREN: dict[str, tuple[str, ...]] = {
     parent: tuple(code for code, finding in FINDINGS.items() if parent in finding.parents)

@@ -182,3 +182,9 @@ def test_what_is_there_or_not_reads_without_a_number():
     assert yes.text == "sinus rhythm (met)"
     rate = Criterion("SB", "heart rate", 47.0, "bpm", "<", 60.0, True, 1.0, "a source")
     assert rate.text == "heart rate 47 bpm (< 60, met)"
+
+
+def test_paced_beats_tell_no_block_and_no_infarction():
+    network = {**NETWORK, "NORM": 0.02, "SR": 0.1, "PACE": 0.9, "LBBB": 0.8, "IMI": 0.7, "MI": 0.7}
+    heart = {"rhythm": "paced_ventricular", "rate_bpm": 70, "qrs_ms": 160}
+    assert found(facts_of(2, network=network, **heart), network) & {"PACE", "LBBB", "IMI", "MI"} == {"PACE"}

@@ -180,13 +180,14 @@ def _phase_spread(peaks: np.ndarray, beats: np.ndarray) -> float:
     return float(np.sqrt(-2 * np.log(min(max(length, 1e-6), 1.0)))) / (2 * np.pi)
 
 
-def flutter_rate(leads: np.ndarray, fs: float, m: Measurements) -> tuple[float, float]:
-    """Rate a minute of the steadiest quick waves between the QRS complexes, and how much they stand out.
+def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.ndarray, np.ndarray]:
+    """[r] rates a minute, and [r] how steadily the page moves at each between the QRS complexes.
 
-    The latter is their share of the power from 2 to 14 Hz in II, III, aVF and V1, outside the QRS complexes.
+    The latter is the share of the power from 2 to 14 Hz outside the QRS complexes at the rate and at twice
+    it, in the lead of II, III, aVF and V1 that has most.
     """
-    best = (0.0, 0.0)
     frequencies = np.arange(_FLUTTER_HZ[0], _FLUTTER_HZ[1], 0.04)
+    most = np.zeros(len(frequencies))
     for k in _FLUTTER_LEADS:
         known = np.flatnonzero(np.isfinite(leads[k]))
         if len(known) < 2 * fs or len(m.beats) < 2:
@@ -200,8 +201,5 @@ def flutter_rate(leads: np.ndarray, fs: float, m: Measurements) -> tuple[float, 
         x, t, away = x[::thin], t[::thin], away[::thin]
         phases = np.exp(-2j * np.pi * frequencies[:, None] * t[None])
         power = np.abs(phases @ x) ** 2 + np.abs(phases**2 @ x) ** 2
-        share = 2 * power / (away.sum() * (x**2).sum() + 1e-12)
-        top = int(np.argmax(share))
-        if share[top] > best[1]:
-            best = float(60 * frequencies[top]), float(share[top])
-    return best
+        most = np.maximum(most, 2 * power / (away.sum() * (x**2).sum() + 1e-12))
+    return 60 * frequencies, most

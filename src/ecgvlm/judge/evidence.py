@@ -18,7 +18,16 @@ import numpy as np
 
 from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.facts import NOBODY, Person
-from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS, LABELS, SIGNS, UNREMARKABLE
+from ecgvlm.labels import (
+    CHILDREN,
+    EXCLUSIVE,
+    FINDINGS,
+    LABELS,
+    SHAPES,
+    SIGNS,
+    UNREMARKABLE,
+    VENTRICULAR,
+)
 from ecgvlm.measure import MEASUREMENTS, WAVES, LeadWaves
 from ecgvlm.record import LEADS
 
@@ -143,6 +152,13 @@ class Evidence:
     def incomplete(self) -> bool:
         """Whether what is printed shows nothing abnormal, but too little to call the ECG normal."""
         return bool(_SHOWS_LITTLE & set(self.cautions)) and set(self.findings) <= UNREMARKABLE
+
+    @property
+    def ventricular(self) -> bool:
+        """Whether the beats spread from the ventricles, so that their shapes tell nothing else."""
+        wide = self.measurements["qrs_ms"] is not None and self.limit("qrs_ms") == "high"
+        paced = "PACE" in self.findings and wide and not set(self.findings) & set(SHAPES)
+        return paced or bool(VENTRICULAR & set(self.findings))
 
     def reason(self, measurement: str) -> str:
         return self.reasons.get(measurement, "unclear")

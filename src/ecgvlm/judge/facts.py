@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvlm.judge.atria import find_atria, flutter_rate
+from ecgvlm.judge.atria import find_atria, flutter_waves
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, FEET, Measurements
 from ecgvlm.record import LEADS
@@ -117,23 +117,30 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
         if atria.rate_bpm is not None and m.heart_rate_bpm:
             facts["p_per_qrs"] = Fact(atria.rate_bpm / m.heart_rate_bpm, 0.06)
     facts.setdefault("p_per_qrs", UNKNOWN)
-    rate, share = flutter_rate(leads, fs, m)
-    facts["flutter_rate_bpm"] = Fact(rate or None, 5.0)
-    facts["flutter_waves"] = Fact(share or None, 0.03, _flutter_limit(rate, m))
+    facts |= _flutter(leads, fs, m)
     spikes = find_spikes(leads, fs, m)
     facts["atrial_spikes_mv"] = Fact(spikes.atrial_mv, 0.015)
     facts["ventricular_spikes_mv"] = Fact(spikes.ventricular_mv, 0.03)
     return facts
 
 
-def _flutter_limit(rate: float, m: Measurements) -> float:
-    """Share of quick waves from which on they are flutter.
+def _flutter(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
+    """The steadiest quick waves, and from which share on they are flutter.
 
-    Higher where each beat holds two or three of them: P and T waves of a regular rhythm move so, too.
+    That is higher where each beat holds two or three of them: P and T waves of a regular rhythm move so, too.
     """
+    rates, shares = flutter_waves(leads, fs, m)
+    rate = m.heart_rate_bpm
     varies = m.rr_variation is not None and m.rr_variation > 0.06
-    fourfold = m.heart_rate_bpm is not None and abs(rate / m.heart_rate_bpm - 4) < 0.06
-    return 0.66 if varies or fourfold else 0.8
+    eased = np.full(len(rates), varies) if rate is None else varies | (np.abs(rates / rate - 4) < 0.06)
+    limits = np.where(eased, 0.66, 0.8)
+    best = int(np.argmax(shares - limits))
+    if not shares[best]:
+        return {"flutter_rate_bpm": UNKNOWN, "flutter_waves": UNKNOWN}
+    return {
+        "flutter_rate_bpm": Fact(float(rates[best]), 5.0),
+        "flutter_waves": Fact(float(shares[best]), 0.03, float(limits[best])),
+    }
 
 
 def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.evidence import margin, one_of_each, settle
 from ecgvlm.judge.facts import Fact, Person
-from ecgvlm.labels import CHILDREN, FINDINGS, LABELS, OF_SHAPES, RHYTHMS, UNREMARKABLE, VENTRICULAR, in_group
+from ecgvlm.labels import CHILDREN, FINDINGS, LABELS, RHYTHMS, SHAPES, UNREMARKABLE, VENTRICULAR, in_group
+
+_WIDE_MS = 120  # QRS of paced beats that spread from the ventricles
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,11 @@ def decide(
             probabilities[code] = max(probabilities[code], sure, limits[code])
             ruled_out |= set(FINDINGS[code].excludes)
     probabilities = one_of_each(_without(ruled_out, probabilities, limits), limits)
-    if any(probabilities[code] >= limits[code] for code in VENTRICULAR & set(probabilities)):
-        hidden = {code for group in OF_SHAPES for code in in_group(group)}
-        probabilities = _without(hidden, probabilities, limits)
-    found = {code for code, p in probabilities.items() if p >= limits[code]}
+    found = _found(probabilities, limits)
+    qrs = facts["qrs_ms"].value
+    if VENTRICULAR & found or ("PACE" in found and qrs is not None and qrs >= _WIDE_MS):
+        probabilities = _without(set(SHAPES), probabilities, limits)
+        found = _found(probabilities, limits)
     abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
     doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
     if abnormal or doubtful:
@@ -91,6 +94,10 @@ def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:
         if sure is not None and sure >= rules()[code].threshold and known["p_rate_bpm"].value is not None:
             return known["p_rate_bpm"]
     return known["sinus_rate_bpm"]
+
+
+def _found(probabilities: Mapping[str, float], limits: Mapping[str, float]) -> set[str]:
+    return {code for code, p in probabilities.items() if p >= limits[code]}
 
 
 def _without(

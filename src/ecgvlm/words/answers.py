@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
-from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, VENTRICULAR, in_group
+from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import ENGLISH, Words
 
@@ -156,7 +156,7 @@ def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 
 def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
-    if name in OF_SHAPES and VENTRICULAR & set(evidence.findings):
+    if name in OF_SHAPES and evidence.ventricular:
         return w.say("ventricular_shapes", group=w.name("headings", name))
     found = specific(evidence, GROUPS[name])
     if not found:
