@@ -23,6 +23,7 @@ _WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns, unless all of
 _MOST_GAP = 2.0  # of a column's length, that the paper between columns may be wide
 _NARROWEST_GAP = 0.8 * PX_PER_MM
 _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the one that whole seconds leave
+_UNEVEN_COLUMNS = 0.3 * PX_PER_MM  # by which the beginning of a column may lie off even distances
 _TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
 _CUT_SHORT = 3.0 * PX_PER_MM  # by which a rhythm strip's end, if level, may go unseen
 _MOST_RHYTHM = 3  # rhythm strips below the columns
@@ -405,9 +406,12 @@ def _columns(
         part = 25.0 * PX_PER_MM / fit.columns
         gap = float(np.clip(fit.dx - part * round(through / fit.columns / part), 0.0, _WIDEST_GAP))
     window = (right - left - gap * (fit.columns - 1)) / fit.columns if whole else fit.dx - gap
+    pitch = window + gap
+    if gap and whole:
+        pitch = _pitch_seen(blank, start, pitch, fit.columns)
     columns = {}
     for i in range(fit.columns):
-        x0 = start + i * (window + gap)
+        x0 = start + i * pitch
         # Beside a name, lines that nothing rises from may go unseen: then only the page ends the column.
         x1 = min(x0 + window, right if right - x0 >= _SHORTEST else len(blank) - 1.0)
         cut = max(0.0, left - x0)
@@ -448,6 +452,22 @@ def _wide_gap(blank: np.ndarray, left: float, right: float, columns: int) -> flo
     alike = gaps and min(gaps) > _WIDEST_GAP and np.ptp(gaps) < _GAP_OFF
     alike = alike and max(gaps) < _MOST_GAP * (right - left - sum(gaps)) / columns
     return float(np.median(gaps)) + _STROKE if alike else 0.0
+
+
+def _pitch_seen(blank: np.ndarray, start: float, pitch: float, columns: int) -> float:
+    """px between the beginnings of columns as the ink after blank paper shows them, else as told."""
+    reach, begins = int(_GAP_OFF), [start]
+    for i in range(1, columns):
+        place = int(start + i * pitch)
+        near = blank[max(0, place - reach) : place + reach]
+        ends = np.flatnonzero(near[:-1] & ~near[1:])
+        if not len(ends):
+            return pitch
+        ends = max(0, place - reach) + ends + 1 + (_STROKE - 1) / 2
+        begins.append(float(ends[np.argmin(np.abs(ends - start - i * pitch))]))
+    line = np.polyfit(np.arange(columns), begins, 1)
+    even = np.abs(begins - np.polyval(line, np.arange(columns))).max() < _UNEVEN_COLUMNS
+    return float(line[0]) if even else pitch
 
 
 def _gap(blank: np.ndarray, places: list[float]) -> float:
