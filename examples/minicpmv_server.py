@@ -48,9 +48,11 @@ class Model:
         """The answer to a conversation, and how many tokens it has."""
         turns = [{"role": m["role"], "content": parts_of(m["content"])} for m in messages]
         with self.lock:
+            # Without sampling, its code searches with three beams and a penalty unless told otherwise.
             said = self.net.chat(
-                image=None, msgs=turns, tokenizer=self.tokenizer, sampling=False, max_new_tokens=max_tokens
-            )
+                image=None, msgs=turns, tokenizer=self.tokenizer, sampling=False, num_beams=1,
+                repetition_penalty=1.0, max_new_tokens=max_tokens,
+            )  # fmt: skip
         return str(said), len(self.tokenizer(str(said))["input_ids"])
 
 

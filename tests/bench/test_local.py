@@ -336,7 +336,8 @@ class Chatting:
     def __init__(self):
         self.calls = []
 
-    def chat(self, image, msgs, tokenizer, sampling, max_new_tokens):
+    def chat(self, image, msgs, tokenizer, sampling, max_new_tokens, **search):
+        assert search == {"num_beams": 1, "repetition_penalty": 1.0}
         self.calls.append((image, msgs, sampling, max_new_tokens))
         return "AF(atrial fibrillation)"
 

@@ -102,13 +102,35 @@ def _logged(run):
     return path.read_text().count("\n") - 1 if path.exists() else 0
 
 
-@pytest.mark.parametrize(
-    ("kills", "steps", "workers"),
-    [(1, 8, 0), pytest.param(10, 60, 1, marks=pytest.mark.slow)],
-    ids=["one kill", "ten kills"],
-)
-def test_killed_runs_go_on_with_the_same_curve(make, kills, steps, workers):
-    changes = {"loop": {"steps": steps, "batch": 4}, "data": {"workers": workers}, "keep": {"steps": 1}}
+def test_steps_after_the_last_checkpoint_are_done_again_alike(make, monkeypatch):
+    """What a kill leaves: a log that is ahead of the checkpoints."""
+    from ecgvlm.train.finetune import Run
+
+    whole, one = (make(name, loop={"steps": 7}, keep={"steps": 3}) for name in ("whole", "lost"))
+    finetune(whole)
+    advance = Run._step
+
+    def lost(self, *args):
+        row = advance(self, *args)
+        if row["step"] == 5:
+            raise MemoryError
+        return row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_step", lost)
+        with pytest.raises(MemoryError):
+            finetune(one)
+    assert _logged(one.out) == 5
+    assert [p.name for p in checkpoint.steps_in(one.out)] == ["step-00000003"]
+    finetune(one, resume=True)
+    np.testing.assert_allclose(curve(one.out), curve(whole.out), rtol=1e-6)
+    same_weights(weights(one.out), weights(whole.out))
+
+
+@pytest.mark.slow
+def test_killed_runs_go_on_with_the_same_curve(make):
+    kills, steps = 10, 60
+    changes = {"loop": {"steps": steps, "batch": 4}, "data": {"workers": 1}, "keep": {"steps": 1}}
     finetune(make("whole", **changes))
     at = sorted(random.Random(kills).sample(range(steps * 2 // 3), kills))
     _killed(make("killed", **changes), at, seed=kills)
@@ -170,6 +192,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(make, monkeypatch):
     same_weights(weights(one.out), weights(whole.out))
 
 
+@pytest.mark.slow
 def test_a_file_size_limit_is_told_as_it_is(make):
     """A real failing write, in a process whose files may not grow past 20 kB."""
     ours, theirs = multiprocessing.Pipe()

@@ -66,6 +66,51 @@ def judge_prompt(task: Task, item: Row, answer: str) -> str:
     )
 
 
+class _Judge:
+    """A judge model behind an OpenAI-compatible endpoint. Raises UsageError where there is no key for it."""
+
+    def __init__(self, axes: Sequence[str], model: str, base_url: str | None):
+        import openai
+
+        self._sdk, self._model = openai, model
+        self._key = api_key("OPENAI_API_KEY", "OPENAI_COMPATIBLE_API_KEY", required=base_url is None)
+        url = base_url or os.environ.get("OPENAI_BASE_URL")
+        self._client = openai.OpenAI(api_key=self._key, base_url=url, timeout=120.0, max_retries=0)
+        self._wanted = marks_model(axes)
+        schema = self._wanted.model_json_schema()
+        # llama-cpp-python's server knows the older of the two forms only.
+        self._forms: list[dict[str, Any]] = [
+            {"type": "json_schema", "json_schema": {"name": "marks", "schema": schema, "strict": True}},
+            {"type": "json_object", "schema": schema},
+        ]
+
+    def ask(self, prompt: str) -> dict[str, Any]:
+        """{"marks": {axis: {"score", "explanation"}}}. Raises Failure."""
+        try:
+            return self._ask(prompt, self._forms[0])
+        except Failure as error:
+            if error.kind != "bad_request" and "response_format" not in error.message:
+                raise
+            return self._ask(prompt, self._forms[1])
+
+    def _ask(self, prompt: str, form: dict[str, Any]) -> dict[str, Any]:
+        try:
+            reply = self._client.chat.completions.create(
+                model=self._model,
+                temperature=0,
+                messages=[{"role": "user", "content": prompt}],
+                response_format=form,  # type: ignore[call-overload]
+            )
+            text = reply.choices[0].message.content or ""
+        except (self._sdk.OpenAIError, ValueError) as error:
+            raise sdk_failure(self._sdk, error, self._key) from None
+        try:
+            return {"marks": self._wanted.model_validate_json(text).model_dump()}
+        except pydantic.ValidationError as error:
+            # Servers without structured output may miss the form once and keep it the next time.
+            raise Failure("server", f"the judge's reply does not fit: {error.error_count()} errors") from None
+
+
 def judge_with_model(
     task: Task,
     gold: Sequence[Row],
@@ -82,82 +127,66 @@ def judge_with_model(
     failed.
 
     Returns JSON values: the mean of each axis and "judge" (mean of all axes), as fractions of 1, with 95%
-    intervals by patient; failures are counted apart. Raises EcgError where the task is not judged or
-    nothing could be.
+    intervals by patient; failures are counted apart. Raises EcgError where nothing could be judged,
+    UsageError where the task is not judged.
     """
-    import openai
-
     if not task.axes:
         raise UsageError(f"task {task.name} is scored, not judged")
-    key = api_key("OPENAI_API_KEY", "OPENAI_COMPATIBLE_API_KEY", required=base_url is None)
-    client = openai.OpenAI(
-        api_key=key, base_url=base_url or os.environ.get("OPENAI_BASE_URL"), timeout=120.0, max_retries=0
-    )
-    wanted = marks_model(task.axes)
-    schema = wanted.model_json_schema()
-    # llama-cpp-python's server knows the older of the two forms only.
-    forms: list[dict[str, Any]] = [
-        {"type": "json_schema", "json_schema": {"name": "marks", "schema": schema, "strict": True}},
-        {"type": "json_object", "schema": schema},
-    ]
-
-    def ask(prompt: str) -> dict[str, Any]:
-        try:
-            return ask_in(prompt, forms[0])
-        except Failure as error:
-            if error.kind != "bad_request" and "response_format" not in error.message:
-                raise
-            return ask_in(prompt, forms[1])
-
-    def ask_in(prompt: str, form: dict[str, Any]) -> dict[str, Any]:
-        try:
-            reply = client.chat.completions.create(
-                model=model,
-                temperature=0,
-                messages=[{"role": "user", "content": prompt}],
-                response_format=form,  # type: ignore[call-overload]
-            )
-            text = reply.choices[0].message.content or ""
-        except (openai.OpenAIError, ValueError) as error:
-            raise sdk_failure(openai, error, key) from None
-        try:
-            return wanted.model_validate_json(text).model_dump()
-        except pydantic.ValidationError as error:
-            # Servers without structured output may miss the form once and keep it the next time.
-            raise Failure("server", f"the judge's reply does not fit: {error.error_count()} errors") from None
-
+    judge = _Judge(task.axes, model, base_url)
     rows = [item for item in gold if item.id in predictions.answers]
     prompts = [judge_prompt(task, item, final_answer(predictions.answers[item.id].text)) for item in rows]
-    keys = [hashlib.sha256(json.dumps([model, task.axes, p]).encode()).hexdigest() for p in prompts]
-    store = AnswerLog(out / "judge")
+    kept = _marked(judge, rows, prompts, [model, task.axes], out / "judge", limits, report)
+    judged = [(item, row["marks"]) for item, row in zip(rows, kept) if "marks" in row]
+    if not judged:
+        raise EcgError("unsupported_format", f"the judge {model} marked none of {len(rows)} answers")
+    marks = np.array([[m[axis]["score"] / 10 for axis in task.axes] for _, m in judged])
+    figures, intervals = _means(task.axes, marks, [item.patient for item, _ in judged], replicates, seed)
+    return {
+        "judge_model": model,
+        "n": len(judged),
+        "failures": len(rows) - len(judged),
+        **figures,
+        "ci95": intervals,
+    }
+
+
+def _marked(
+    judge: _Judge,
+    rows: Sequence[Row],
+    prompts: Sequence[str],
+    about: list[Any],
+    folder: Path,
+    limits: RequestLimits,
+    report: Callable[[int, int], None],
+) -> list[dict[str, Any]]:
+    """For each row its marks, or its error. about: what an answer depends on besides its prompt."""
+    keys = [hashlib.sha256(json.dumps([*about, p]).encode()).hexdigest() for p in prompts]
+    store = AnswerLog(folder)
     try:
-        kept = [store.get(k) for k in keys]
+        kept = [store.get(key) for key in keys]
         todo = [i for i, row in enumerate(kept) if row is None]
         with ThreadPoolExecutor(limits.workers) as pool:
-            answers = pool.map(lambda i: with_retries(lambda: {"marks": ask(prompts[i])}, limits), todo)
+            answers = pool.map(lambda i: with_retries(lambda: judge.ask(prompts[i]), limits), todo)
             for done, (i, row) in enumerate(zip(todo, answers), 1):
                 store.add(keys[i], {"id": rows[i].id} | row)
                 kept[i] = row
                 report(len(rows) - len(todo) + done, len(rows))
     finally:
         store.close()
-    judged = [(item, row["marks"]) for item, row in zip(rows, kept) if row is not None and "marks" in row]
-    if not judged:
-        raise EcgError("unsupported_format", f"the judge {model} marked none of {len(rows)} answers")
-    marks = np.array([[m[axis]["score"] / 10 for axis in task.axes] for _, m in judged])
+    return [row or {} for row in kept]
+
+
+def _means(
+    axes: Sequence[str], marks: np.ndarray, patients: Sequence[str], replicates: int, seed: int
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """The mean of each axis and of all, from marks [rows, axes], and their 95% intervals by patient."""
     statistics = np.concatenate([marks, np.ones((len(marks), 1))], axis=1)
 
     def finish(summed: np.ndarray) -> dict[str, np.ndarray]:
         means = summed[:, :-1] / summed[:, -1:]
-        return {"judge": means.mean(1)} | {axis: means[:, k] for k, axis in enumerate(task.axes)}
+        return {"judge": means.mean(1)} | {axis: means[:, k] for k, axis in enumerate(axes)}
 
-    group = metrics.clusters([item.patient for item, _ in judged])
     once = finish(statistics.sum(0, keepdims=True))
-    drawn = metrics.bootstrap(group, statistics, finish, replicates, seed)
-    return {
-        "judge_model": model,
-        "n": len(judged),
-        "failures": len(rows) - len(judged),
-        **{k: float(v[0]) for k, v in once.items()},
-        "ci95": {k: list(metrics.interval(v)) for k, v in drawn.items()},
-    }
+    drawn = metrics.bootstrap(metrics.clusters(list(patients)), statistics, finish, replicates, seed)
+    figures = {name: float(values[0]) for name, values in once.items()}
+    return figures, {name: list(metrics.interval(values)) for name, values in drawn.items()}
