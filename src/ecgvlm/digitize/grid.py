@@ -31,7 +31,10 @@ _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _AS_FAR = 0.85  # of the tiles that fine lines lead to, from which on thick ones are trusted more
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
-_FLAT = 0.3  # mm: paper whose tiles lie this near to one plane is taken for flat until its lines are seen
+# Paper of whose tiles so many percent lie within so many mm of one plane is taken for flat until its lines
+# are seen: some tiles are always followed wrongly.
+_MOST, _FLAT = 75, 0.3
+_AROUND_FLAT = 80.0  # mm
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
 
 
@@ -74,7 +77,12 @@ class GridFinder:
         if len(px) < _MIN_TILES:
             return None
         paper = _fitted(px / self._shrink, mm, self._shape)
-        return None if paper is None else refined(self._extremes, paper)
+        if paper is None:
+            return None
+        paper = refined(self._extremes, paper)
+        # Flat paper is known far beyond its grid, where more of the page may stand.
+        flat = not paper.shift.any()
+        return PaperMap.plane(paper.homography, paper.box, paper.fit, _AROUND_FLAT) if flat else paper
 
     def _followed(
         self, members: list[int], vectors: np.ndarray, harmonic: int
@@ -271,7 +279,7 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap 
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
     fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
     plane = PaperMap.plane(homography, (x0, y0, x1, y1), fit)
-    if np.percentile(off, 90) < _FLAT * plane.scale():
+    if np.percentile(off, _MOST) < _FLAT * plane.scale():
         return plane
     return bent(plane, mm, px, np.ones(len(mm)))
 

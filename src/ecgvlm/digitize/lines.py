@@ -14,16 +14,20 @@ import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.rectify import CELL_PX, resampled
-from ecgvlm.digitize.surface import PaperMap, projected, surface
+from ecgvlm.digitize.surface import CELL, PaperMap, projected, surface
 
 # mm that a line may lie beside its place: in every round, and when the map is taken for right.
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
 _FLAT = 0.05  # mm: pieces of lines this near to their places leave nothing to set right
+_LEVEL = 0.1  # mm: pieces this near to one plane lie on flat paper
 _RIGHT = 0.4  # mm within which a line then is where the map says
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
 # Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
 _INK, _INK_LEAST = 2.5, 15.0
 _NOISE = 0.06  # mm by which matches are usually off
+_LENGTH = 100.0  # mm: about a page's, for numbers about 1
+# Pieces of lines: where [n, 2] (column, row of the lattice), how far off in mm [n], weights [n].
+_Match = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
@@ -45,6 +49,10 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
         off_most = max(_usual_most(off, clear) for _, off, clear in found)
         if off_most < _FLAT:
             return replace(paper, fit=fit)
+        if not paper.shift.any():
+            moved, rest = _level(paper.at, found)
+            if rest < _LEVEL:
+                return replace(paper, homography=paper.homography @ moved, fit=fit)
         moved = np.stack([surface(seen.shape, *match, _NOISE) for match in found], -1)
         px = paper.to_px(nodes + moved)
         paper = replace(paper, shift=px - projected(paper.homography, nodes), fit=fit)
@@ -56,9 +64,39 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
     return paper
 
 
+def _level(at: tuple[float, float], found: tuple[_Match, _Match]) -> tuple[np.ndarray, float]:
+    """The small homography [3, 3] mm -> mm that moves flat paper to matches, and mm that are left.
+
+    at: mm of the lattice's first node. found: matches of upright and of level lines.
+    """
+    points = np.concatenate([place for place, _, _ in found]) * CELL + at
+    middle = points.mean(0)
+    x, y = (points - middle).T / _LENGTH
+    wanted = np.concatenate([off for _, off, _ in found])
+    clear = np.concatenate([seen for _, _, seen in found])
+    upright = np.arange(len(x)) < len(found[0][0])
+    one, none = np.ones_like(x), np.zeros_like(x)
+    across = np.stack([one, x, y, none, none, none, x * x, x * y], 1)
+    down = np.stack([none, none, none, one, x, y, x * y, y * y], 1)
+    terms = np.where(upright[:, None], across, down)
+    weight, off = clear, wanted
+    for _ in range(4):
+        normal = terms.T @ (terms * weight[:, None]) + 1e-9 * np.eye(8)
+        solved = np.linalg.solve(normal, terms.T @ (weight * wanted))
+        off = wanted - terms @ solved
+        weight = clear / (1 + (off / (4 * _NOISE)) ** 2) ** 2
+    a, b, c, d, e, f, g, h = solved / ([1, _LENGTH, _LENGTH, 1, _LENGTH, _LENGTH, _LENGTH**2, _LENGTH**2])
+    moved = np.array([[1 + b, c, a], [e, 1 + f, d], [-g, -h, 1.0]])
+    to, back = np.eye(3), np.eye(3)
+    to[:2, 2], back[:2, 2] = -middle, middle
+    return back @ moved @ to, max(_usual_most(off[side], clear[side]) for side in (upright, ~upright))
+
+
 def _usual_most(off: np.ndarray, clear: np.ndarray) -> float:
-    """mm that nine of ten pieces seen are within; 0 where none is seen."""
-    return float(np.percentile(np.abs(off[clear > 0]), 90)) if (clear > 0).any() else 0.0
+    """mm that nine tenths of what is seen, by weight, lie within; 0 where nothing is."""
+    order = np.argsort(np.abs(off))
+    share = np.cumsum(clear[order])
+    return float(np.abs(off[order][np.searchsorted(share, 0.9 * share[-1])])) if share[-1] > 0 else 0.0
 
 
 def _explained(inside: np.ndarray, at: np.ndarray, off: np.ndarray, clear: np.ndarray) -> float:
@@ -92,8 +130,8 @@ def _detail(plane: np.ndarray) -> np.ndarray:
     return cv2.blur(plane, (CELL_PX, CELL_PX)) - plane
 
 
-def _matches(lines: np.ndarray, reach: float, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pieces of upright lines: where [n, 2] (column, row of the lattice), how far off in mm [n], weights [n].
+def _matches(lines: np.ndarray, reach: float, known: np.ndarray) -> _Match:
+    """Pieces of upright lines and how far beside their places they lie.
 
     lines: [h, w]. known: [rows, cols] nodes about which pieces are looked for.
     """

@@ -33,14 +33,20 @@ class PaperMap:
     fit: float
 
     @classmethod
-    def plane(cls, homography: np.ndarray, box: tuple[float, float, float, float], fit: float) -> PaperMap:
-        """Flat paper, its lattice around the box."""
+    def plane(
+        cls,
+        homography: np.ndarray,
+        box: tuple[float, float, float, float],
+        fit: float,
+        margin: float = MARGIN,
+    ) -> PaperMap:
+        """Flat paper, its lattice reaching margin mm around the box."""
         x0, y0, x1, y1 = box
         cols, rows = (
-            min(int(np.ceil((last - first + 2 * MARGIN) / CELL)), int(_LONGEST / CELL)) + 1
+            min(int(np.ceil((last - first + 2 * margin) / CELL)), int(_LONGEST / CELL)) + 1
             for first, last in ((x0, x1), (y0, y1))
         )
-        return cls(homography, (x0 - MARGIN, y0 - MARGIN), np.zeros((rows, cols, 2)), box, fit)
+        return cls(homography, (x0 - margin, y0 - margin), np.zeros((rows, cols, 2)), box, fit)
 
     def nodes(self) -> np.ndarray:
         """[rows, cols, 2] mm of the lattice."""
