@@ -8,6 +8,7 @@ from pages import NOT_ECGS, page
 from scipy.interpolate import griddata
 
 from ecgvlm.digitize.grid import find_grid
+from ecgvlm.digitize.surface import projected
 from ecgvlm.errors import EcgError
 from ecgvlm.record import LEADS
 
@@ -85,6 +86,19 @@ def test_points_go_back_to_the_picture(digitizer):
     back = found.to_source(strip.curve[np.isfinite(strip.curve).all(1)])
     distance = [np.linalg.norm(truth.xy - point, axis=1).min() for point in back[::5]]
     assert np.median(distance) < 1.5
+
+
+@pytest.mark.parametrize("seed", [3, 14])
+def test_a_scan_is_one_plane(seed):
+    """However worn: no piece of a line that is hard to see may bend flat paper."""
+    rendering = page("scan", seed=seed)
+    paper = find_grid(rendering.image)
+    assert paper is not None and not paper.shift.any()
+    mesh = rendering.truth.mesh
+    rows, cols = mesh.shape[:2]
+    found = projected(np.linalg.inv(paper.homography), mesh)
+    off = found - 5.0 * np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), -1)
+    assert np.abs(off - np.median(off, axis=(0, 1))).max() < 0.1
 
 
 @settings(max_examples=6, deadline=None)

@@ -45,6 +45,7 @@ _RELATED_DB = (
     8.0  # by which the limb leads of a page without names must stand out above what contradicts them
 )
 _OTHER_PART = 0.6  # of an ECG's width or height: as much beside it may hold another one
+_OTHER_UNSEEN = 0.3  # of which so much is more than the rectified page shows
 _LEAST_PART = 200  # px of a side of such a part
 _OTHER_NAMED = 8  # leads whose names make it another ECG
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
@@ -137,11 +138,19 @@ class Digitizer:
         ends = np.concatenate([[[s.x0, s.y], [s.x1, s.y]] for s in page.strips])
         (x0, y0), (x1, y1) = page.to_source(ends).min(0), page.to_source(ends).max(0)
         height, width = image.shape[:2]
+        rows, cols = page.image.shape[:2]
+        seen = page.to_source(np.array([[0, 0], [cols, 0], [0, rows], [cols, rows]]) / PX_PER_MM)
+        (left, top), (right, bottom) = seen.min(0), seen.max(0)
+
+        def another(beside: float, unseen: float, own: float) -> bool:
+            """Whether px beside an ECG may hold one, of which so many the rectified page did not show."""
+            return beside > _OTHER_PART * own and unseen > _OTHER_UNSEEN * own
+
         parts = [
-            image[:, : max(0, int(x0))] if x0 > _OTHER_PART * (x1 - x0) else None,
-            image[:, int(x1) :] if width - x1 > _OTHER_PART * (x1 - x0) else None,
-            image[: max(0, int(y0))] if y0 > _OTHER_PART * (y1 - y0) else None,
-            image[int(y1) :] if height - y1 > _OTHER_PART * (y1 - y0) else None,
+            image[:, : max(0, int(x0))] if another(x0, left, x1 - x0) else None,
+            image[:, int(x1) :] if another(width - x1, width - right, x1 - x0) else None,
+            image[: max(0, int(y0))] if another(y0, top, y1 - y0) else None,
+            image[int(y1) :] if another(height - y1, height - bottom, y1 - y0) else None,
         ]
         for part in parts if not page.several else ():
             if part is not None and min(part.shape[:2]) > _LEAST_PART:
@@ -213,9 +222,11 @@ def _is_negative(image: np.ndarray) -> bool:
     small = cv2.resize(
         image, None, fx=(f := min(1.0, 800 / max(image.shape[:2]))), fy=f, interpolation=cv2.INTER_AREA
     )
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    detail = grey - cv2.blur(grey, (31, 31))
-    return bool(np.median(grey) < _DARK and (detail**3).mean() > 0)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    if np.median(grey) >= _DARK:
+        return False
+    detail = grey - cv2.blur(grey.astype(np.float32), (31, 31))
+    return bool((detail**3).mean() > 0)
 
 
 def _turned(image: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:

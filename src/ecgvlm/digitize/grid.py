@@ -28,7 +28,8 @@ _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _FINE = 5  # the harmonic that 1-mm lines or dots are
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
-_AS_FAR = 0.85  # of the tiles that fine lines lead to, from which on thick ones are trusted more
+_MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
+_AS_FAR = 0.85  # of the tiles that one kind of lines leads to, from which on the other leads as far
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
 # Paper of whose tiles so many percent lie within so many mm of one plane is taken for flat until its lines
@@ -71,26 +72,26 @@ class GridFinder:
         seed = _seed(self._tiles, periods)
         if seed is None:
             return None
-        # Thick lines keep their count over folds, but often lead not far, or are not thick enough to follow.
-        fine, coarse = (self._followed(*seed, harmonic) for harmonic in (_FINE, 1))
-        px, mm = coarse if len(coarse[0]) > _AS_FAR * len(fine[0]) else fine
-        if len(px) < _MIN_TILES:
+        lead = self._followed(*seed, _FINE)
+        if lead is None or lead.paper.shift.any() or lead.tiles < _MOST_TILES * len(self._tiles.at):
+            # Fine lines may slip by one at a fold, and thick ones, where they are faint, by five.
+            leads = [found for found in (lead, self._followed(*seed, 1)) if found is not None]
+            most = max((found.tiles for found in leads), default=0)
+            far = [found for found in leads if found.tiles > _AS_FAR * most]
+            lead = min(far, key=lambda found: found.uneven, default=None)
+        if lead is None:
             return None
-        paper = _fitted(px / self._shrink, mm, self._shape)
-        if paper is None:
-            return None
-        paper = refined(self._extremes, paper)
+        paper = refined(self._extremes, lead.paper)
         # Flat paper is known far beyond its grid, where more of the page may stand.
         flat = not paper.shift.any()
         return PaperMap.plane(paper.homography, paper.box, paper.fit, _AROUND_FLAT) if flat else paper
 
-    def _followed(
-        self, members: list[int], vectors: np.ndarray, harmonic: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The grid followed from the tile of `members` in which a harmonic is clearest: [n, 2] px and mm."""
+    def _followed(self, members: list[int], vectors: np.ndarray, harmonic: int) -> _Lead | None:
+        """Where a harmonic leads from that of the tiles `members` in which it is clearest."""
         bins = [_bin(v * harmonic / 5.0) for v in vectors]
         seed = max(members, key=lambda k: min(_peak(self._tiles, k, at)[0] for at in bins))
-        return _follow(self._tiles, seed, vectors, harmonic)
+        px, mm = _follow(self._tiles, seed, vectors, harmonic)
+        return _fitted(px / self._shrink, mm, self._shape) if len(px) >= _MIN_TILES else None
 
 
 def _extremes(image: np.ndarray) -> np.ndarray:
@@ -264,7 +265,19 @@ def _follow(tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int) -> tup
     return tiles.at[list(known)] - 0.5, np.array([mm for _, mm in known.values()]).reshape(-1, 2)
 
 
-def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap | None:
+@dataclass(frozen=True)
+class _Lead:
+    """The map that tiles followed from one another tell.
+
+    uneven: mm that most of them are within of one plane.
+    """
+
+    paper: PaperMap
+    tiles: int
+    uneven: float
+
+
+def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | None:
     """Fit the map mm -> px to points of the grid, outliers weighted down."""
     weight = np.ones(len(mm))
     homography: np.ndarray | None = None
@@ -279,9 +292,8 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> PaperMap 
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
     fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
     plane = PaperMap.plane(homography, (x0, y0, x1, y1), fit)
-    if np.percentile(off, _MOST) < _FLAT * plane.scale():
-        return plane
-    return bent(plane, mm, px, np.ones(len(mm)))
+    uneven = float(np.percentile(off, _MOST)) / plane.scale()
+    return _Lead(plane if uneven < _FLAT else bent(plane, mm, px, np.ones(len(mm))), len(px), uneven)
 
 
 def _homography(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray | None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
-from ecgvlm.digitize.rectify import CELL_PX, resampled
+from ecgvlm.digitize.rectify import CELL_PX, fitting, resampled
 from ecgvlm.digitize.surface import CELL, PaperMap, projected, surface
 
 # mm that a line may lie beside its place: in every round, and when the map is taken for right.
@@ -39,8 +39,9 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
     nodes = paper.nodes()
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     seen = inside
+    small, shrink = fitting(extremes, paper.scale())
     for reach in _REACHES:
-        lines = _lines(resampled(extremes, paper.to_px(nodes), paper.scale()))
+        lines = _lines(resampled(small, shrink, paper.to_px(nodes)))
         known = cv2.dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         across = _matches(lines, reach, known)
         at, off, clear = _matches(lines.T, reach, known.T)

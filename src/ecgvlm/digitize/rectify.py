@@ -24,7 +24,7 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
     if len(rows) < 4 or len(cols) < 4:
         raise ValueError("the paper lies outside the picture")
     part = mesh[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    page = resampled(image, part, paper.scale())
+    page = resampled(*fitting(image, paper.scale()), part)
     height, width = page.shape[:2]
     # Filled up, not cut down: the last millimetres may show the trace.
     page = cv2.copyMakeBorder(
@@ -34,13 +34,23 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
     return page, (float(origin[0]), float(origin[1]))
 
 
-def resampled(image: np.ndarray, mesh: np.ndarray, scale: float) -> np.ndarray:
-    """The picture at `PX_PER_MM` over a mesh [rows, cols, 2] px of nodes `CELL` apart, from (0, 0) on."""
-    shrink = min(1.0, PX_PER_MM / scale * 1.25)
-    if shrink < 0.8:  # finer pictures are averaged down first, against aliasing
-        image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-        mesh = (mesh + 0.5) * shrink - 0.5
-    where = np.ascontiguousarray(_dense(mesh.astype(np.float32)))
+def fitting(image: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
+    """A picture of so many px per mm as fine as `resampled` needs it, and how much smaller it is.
+
+    Finer ones are averaged down, against aliasing.
+    """
+    shrink = PX_PER_MM / scale * 1.25
+    if shrink >= 0.8:
+        return image, 1.0
+    return cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), shrink
+
+
+def resampled(image: np.ndarray, shrink: float, mesh: np.ndarray) -> np.ndarray:
+    """The picture at `PX_PER_MM` over a mesh [rows, cols, 2] px of nodes `CELL` apart, from (0, 0) on.
+
+    mesh: px of the picture before it was made smaller by `shrink`.
+    """
+    where = np.ascontiguousarray(_dense(((mesh + 0.5) * shrink - 0.5).astype(np.float32)))
     return cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
         image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -350,7 +350,7 @@ def _run(ink: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the ink above and below row y [n] in every column of [m, n]: rows where the ink is one half."""
     ink = np.pad(ink, ((1, 1), (0, 0)))  # ends in paper, whatever the page does
     rows, x, y = len(ink), np.arange(ink.shape[1]), y + 1
-    dark, row = ink >= 0.5, np.arange(len(ink), dtype=np.int32)[:, None]
+    dark, row = ink >= 0.5, np.arange(len(ink), dtype=np.int16)[:, None]
     above = np.maximum.accumulate(np.where(dark, 0, row), 0)[y, x]  # last paper above, first paper below
     below = np.minimum.accumulate(np.where(dark, rows - 1, row)[::-1], 0)[::-1][y, x]
     inner, outer = ink[np.minimum(above + 1, rows - 1), x], ink[above, x]
@@ -373,7 +373,7 @@ def _refined(trace: np.ndarray, fine: Print, x0: int, path: np.ndarray, width: f
     about = np.interp(x / _ALONG, np.arange(len(path)), path)
     steep = np.abs(np.gradient(about)) * _ALONG
     y = np.clip(np.round((about - band.first) * _DOWN).astype(int), 0, rows - 1)
-    dark, row = band.ink >= 0.5, np.arange(rows, dtype=np.int32)[:, None]
+    dark, row = band.ink >= 0.5, np.arange(rows, dtype=np.int16)[:, None]
     over = np.maximum.accumulate(np.where(dark, row, -rows), 0)[y, x]  # the ink next to the path
     under = np.minimum.accumulate(np.where(dark, row, 2 * rows)[::-1], 0)[::-1][y, x]
     nearest = np.where(y - over <= under - y, over, under)
