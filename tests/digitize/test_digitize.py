@@ -93,7 +93,8 @@ def test_a_scan_is_one_plane(seed):
     """However worn: no piece of a line that is hard to see may bend flat paper."""
     rendering = page("scan", seed=seed)
     paper = find_grid(rendering.image)
-    assert paper is not None and not paper.shift.any()
+    assert paper is not None
+    assert not paper.shift.any()
     mesh = rendering.truth.mesh
     rows, cols = mesh.shape[:2]
     found = projected(np.linalg.inv(paper.homography), mesh)
