@@ -36,6 +36,8 @@ _OF_LENGTH = 0.6  # of a strip's length: the longest distance of its beats that 
 _REPEATS, _AS_GOOD = 0.5, 0.85
 _CHANCE = 0.05  # s by which a column must last longer or shorter than whole beats to tell anything
 _OFF = 0.012  # s by which columns of one time may be off
+_PLAINLY = 0.15  # likeness that a column must gain to be moved by itself, and s beyond which it is worth it
+_BY_ITSELF = 0.02
 _WORTH = 0.015  # by which the mean likeness must gain, or geometry has the last word
 
 
@@ -95,7 +97,27 @@ def delays(
             tried[:, k] = (best[k] if finer > 1 else 0.0) + np.linspace(-span, span, len(tried))
             best = tried[int(np.argmax(value(tried)))]
     worth = value(best[None])[0] - value(np.zeros((1, 3)))[0] > _WORTH
-    return best @ basis if worth else late
+    late = best @ basis if worth else late
+    for column in set(columns) - {None}:
+        beside = [k for k in range(len(pairs)) if columns[i[k]] == column and columns[j[k]] is None]
+        if beside:
+            rest = np.round((late[j[beside]] - late[i[beside]]) * _FS).astype(int)
+            late = late + _alone(table[beside], rest) * (np.array(columns) == column)
+    return late
+
+
+def _alone(table: np.ndarray, rest: np.ndarray) -> float:
+    """s by which one column is late by itself: its grid may be drawn apart from that of the others.
+
+    table: [k, lags] likeness of its strips and rhythm strips, these late by each lag; rest: [k] samples by
+    which these are known to be late. 0 where it is not plainly more alike elsewhere.
+    """
+    middle, most = table.shape[1] // 2, round(_MOST[0] * _FS)
+    lags = np.arange(-most, most + 1)
+    likeness = np.mean([row[middle + r + lags] for row, r in zip(table, rest)], axis=0)
+    lag = int(lags[np.argmax(likeness)])
+    plain = likeness.max() - likeness[most] > _PLAINLY and abs(lag) > _BY_ITSELF * _FS
+    return -lag / _FS if plain else 0.0
 
 
 def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
