@@ -290,6 +290,12 @@ def test_records_that_are_none(tmp_path):
         list(find_records(tmp_path))
     with pytest.raises(UsageError, match="cannot be made"):
         build_task(load_task("mmmu-ecg"), tmp_path, tmp_path / "out")
+    with pytest.raises(UsageError, match="not by both"):
+        build_task(load_task("code15"), tmp_path, tmp_path / "out", folds=[7], splits=tmp_path / "splits.csv")
+    refused = ["build", "--task", "code15", "--records", str(tmp_path), "-o", str(tmp_path / "out")]
+    said = CliRunner().invoke(app, [*refused, "--folds", "seven"])
+    assert said.exit_code == 1
+    assert "folds must be numbers" in said.output
 
 
 @pytest.mark.real_data

@@ -9,20 +9,17 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from ecgvlm.bench.kit import KIT, print_kit
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records, load_records
+from ecgvlm.instruct.build import Plan, leaf_file, print_leaf
 from ecgvlm.instruct.row import conversations
 from ecgvlm.instruct.splits import records_of
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
 from ecgvlm.paper.degrade import PAGE_KINDS
-from ecgvlm.paper.print import page_rng, print_page
-from ecgvlm.paper.style import random_style
+from ecgvlm.paper.print import page_rng
 from ecgvlm.record import Record
 
 KINDS = (*PAGE_KINDS, KIT)
@@ -82,16 +79,6 @@ def gold_of(task: Task, record: Record) -> str | None:
     return _GOLD[task.build](record)
 
 
-def _print(
-    record: Record, kind: str, rng: np.random.Generator, layout: str | None, width_px: int
-) -> tuple[np.ndarray, str]:
-    """A page [H, W, 3] uint8 RGB of one of `KINDS`, and its layout."""
-    if kind == KIT:
-        return print_kit(record, rng, layout)
-    page = print_page(record, kind, rng, random_style(rng, layout=layout, width_px=width_px))
-    return page.image, page.truth.layout
-
-
 def build_task(
     task: Task,
     records: Path,
@@ -102,7 +89,6 @@ def build_task(
     limit: int | None = None,
     layout: str | None = None,
     licence: str = "",
-    width_px: int = 1600,
     skipped: list[str] | None = None,
     splits: Path | None = None,
     part: str = "test",
@@ -113,37 +99,43 @@ def build_task(
     on the seed and the record's id only, so any subset is rendered alike. A record whose labels leave the
     gold open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
     are shown to others only where it is open. skipped: as in `load_records`. splits, part: of the records
-    (`ecgvlm instruct split`), instead of folds. Raises EcgError where the task
-    cannot be made from records, or a file is missing or damaged.
+    (`ecgvlm instruct split`), instead of folds. Raises UsageError where the task cannot be made from records,
+    EcgError where a file is missing or damaged.
     """
     if task.build not in _GOLD:
         raise UsageError(f"task {task.name} cannot be made from records")
     if unknown := set(pages) - set(KINDS):
         raise UsageError(f"no page kind {min(unknown)!r}; there are: {', '.join(KINDS)}")
-    gold_of = _GOLD[task.build]
+    if folds and splits:
+        raise UsageError("records are chosen by folds or by a table of splits, not by both")
     entries = records_of(records, splits, part) if splits else find_records(records, folds)
-    found = [
-        (key, record, gold) for key, record in load_records(entries, skipped) if (gold := gold_of(record))
-    ]
+    loaded = load_records(entries, skipped)
+    found = [(key, record, gold) for key, record in loaded if (gold := gold_of(task, record))]
     if not found:
         raise EcgError("unsupported_format", f"{records}: no record has the labels that {task.name} needs")
     if limit is not None and limit < len(found):
         found = sorted(random.Random(seed).sample(found, limit), key=lambda f: f[0])
     (out / "images").mkdir(parents=True, exist_ok=True)
+    plan = Plan(layout=layout, seed=seed)
     rows = []
     for key, record, gold in found:
         for kind in pages:
-            rng = page_rng(seed, "clean", f"kit {key}") if kind == KIT else page_rng(seed, kind, key)
-            image, printed = _print(record, kind, rng, layout, width_px)
-            name = f"images/{key}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
-            ok, data = cv2.imencode(Path(name).suffix, image[..., ::-1])
-            assert ok
-            (out / name).write_bytes(data.tobytes())
-            prompt = task.prompts[int(rng.integers(len(task.prompts)))]
+            name, data, printed = _leaf(record, key, kind, plan)
+            (out / "images" / name).write_bytes(data)
+            prompt = random.Random(f"{seed}:{kind}:{key}").choice(task.prompts)
             rows.append({
-                "id": f"{key}-{kind}", "image": name, "patient": record.patient or key, "age": record.age,
-                "sex": record.sex, "page": kind, "layout": printed, "licence": licence,
+                "id": f"{key}-{kind}", "image": f"images/{name}", "patient": record.patient or key,
+                "age": record.age, "sex": record.sex, "page": kind, "layout": printed, "licence": licence,
                 "conversations": conversations([(prompt, gold)]),
             })  # fmt: skip
     write_text(out / f"{task.name}.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
     return len(rows)
+
+
+def _leaf(record: Record, key: str, kind: str, plan: Plan) -> tuple[str, bytes, str]:
+    """File name, bytes and layout of a page of one of `KINDS`."""
+    if kind != KIT:
+        name, data, truth = print_leaf(record, key, kind, plan)
+        return name, data, truth.layout
+    image, layout = print_kit(record, page_rng(plan.seed, "clean", f"kit {key}"), plan.layout)
+    return *leaf_file(key, kind, image), layout

@@ -272,7 +272,7 @@ def build(
     records: Annotated[Path, typer.Option(help="Folder of PTB-XL, CODE-15% or CinC records.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the gold and the pages.")],
     pages: Annotated[
-        str, typer.Option(help="Page kinds by commas: clean, scan, photo, kit.")
+        str, typer.Option(help="Page kinds, separated by commas: clean, scan, photo, kit (ecg-image-kit's).")
     ] = "clean,scan,photo",
     folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
     splits: Annotated[Path | None, typer.Option(help="Parts of the records: ecgvlm instruct split.")] = None,
@@ -288,25 +288,15 @@ def build(
     """Makes a task from records: pages rendered with a seed, and the gold."""
     from ecgvlm.bench.build import build_task
     from ecgvlm.bench.task import load_task
+    from ecgvlm.instruct.splits import parse_folds
 
     with _one_line():
-        wanted = [int(f) for f in folds.split(",")] if folds else None
         loaded = load_task(task)
         skipped: list[str] | None = [] if skip_damaged else None
         n = build_task(
-            loaded,
-            records,
-            out,
-            pages.split(","),
-            seed,
-            wanted,
-            limit,
-            layout,
-            licence,
-            skipped=skipped,
-            splits=splits,
-            part=part,
-        )
+            loaded, records, out, pages.split(","), seed, parse_folds(folds), limit, layout, licence,
+            skipped, splits, part,
+        )  # fmt: skip
     for message in skipped or ():
         typer.echo(f"skipped: {message}", err=True)
     typer.echo(f"{n} rows in {out / loaded.name}.json")

@@ -252,19 +252,24 @@ def _rows(known: Known, key: str, extra: dict, plan: Plan) -> tuple[Row, ...]:
 
 def print_leaf(record: Record, key: str, kind: str, plan: Plan) -> tuple[str, bytes, PageTruth]:
     """The record printed: file name, bytes of the picture (PNG if clean, else JPEG), how it is laid out."""
-    import cv2
-
     rng = page_rng(plan.seed, kind, key)
     layout = plan.layout
     if plan.wide and layout is None:
         layout = str(rng.choice(_WIDE))
     style = random_style(rng, layout=layout, width_px=plan.width)
     page = print_page(record, kind, rng, _widened(style) if plan.wide else style)
-    image = fit(page.image, plan.width) if plan.wide else page.image
+    name, data = leaf_file(key, kind, fit(page.image, plan.width) if plan.wide else page.image)
+    return name, data, page.truth
+
+
+def leaf_file(key: str, kind: str, image: np.ndarray) -> tuple[str, bytes]:
+    """File name and bytes of a printed page [H, W, 3] uint8 RGB: PNG if clean, else JPEG."""
+    import cv2
+
     name = f"{_file_name(key)}-{kind}.{'png' if kind == 'clean' else 'jpg'}"
     ok, data = cv2.imencode(Path(name).suffix, np.ascontiguousarray(image[..., ::-1]))
     assert ok
-    return name, data.tobytes(), page.truth
+    return name, data.tobytes()
 
 
 def _file_name(key: str) -> str:

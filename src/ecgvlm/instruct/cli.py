@@ -67,18 +67,14 @@ def build(
     from rich.console import Console
     from rich.progress import Progress
 
-    from ecgvlm.errors import UsageError
     from ecgvlm.instruct.build import build as built
-    from ecgvlm.instruct.splits import Parts
+    from ecgvlm.instruct.splits import Parts, parse_folds
 
-    if folds and not all(fold.strip().isdecimal() for fold in folds.split(",")):
-        raise UsageError(f"folds must be numbers, as in 1,2,3, not {folds!r}")
-    chosen = [int(fold) for fold in folds.split(",")] if folds else None
     plan = Plan(tuple(kinds.split(",")), questions, tuple(pages.split(",")), layout, width, wide, seed)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         line = bar.add_task("Building", total=None)
         summary = built(
-            records, out, plan, form.value, chosen, limit, skip_damaged, workers,
+            records, out, plan, form.value, parse_folds(folds), limit, skip_damaged, workers,
             lambda done, total: bar.update(line, completed=done, total=total),
             Parts.parse(parts, seed) if parts else None,
         )  # fmt: skip

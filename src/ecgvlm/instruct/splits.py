@@ -57,6 +57,15 @@ class Parts:
         return name
 
 
+def parse_folds(text: str | None) -> list[int] | None:
+    """PTB-XL's folds as "1,2,3" names them; None for none. Raises UsageError where they are no numbers."""
+    if not text:
+        return None
+    if not all(fold.strip().isdecimal() for fold in text.split(",")):
+        raise UsageError(f"folds must be numbers, as in 1,2,3, not {text!r}")
+    return [int(fold) for fold in text.split(",")]
+
+
 def split_records(records: str | Path, out: Path, parts: Parts) -> Counter[str]:
     """Writes a table `key,patient,part` of a collection's records; returns how many records each part has."""
     table, counts = io.StringIO(), Counter[str]()
