@@ -21,6 +21,17 @@ def train(config: dict) -> None:
     ray.train.report({"best": str(best)})
 
 
+def located(value: object) -> object:
+    """A path as every worker finds it, wherever it runs; anything else, names on the hub too, as it is."""
+    from ecgvlm.train.recipe import RowSource
+
+    if isinstance(value, RowSource):
+        return value.model_copy(update={"source": located(value.source)})
+    if isinstance(value, str):
+        return str(Path(value).resolve()) if Path(value).exists() else value
+    return value.resolve() if isinstance(value, Path) else value
+
+
 def main() -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -35,8 +46,8 @@ def main() -> None:
     recipe = read_recipe(args.recipe)
     assert isinstance(recipe, Recipe), "our own model's stages run on one machine"
     out = recipe.out.resolve()
-    paths = {name: path and path.resolve() for name, path in recipe.data if isinstance(path, Path)}
-    recipe = recipe.model_copy(update={"out": out, "data": recipe.data.model_copy(update=paths)})
+    data = recipe.data.model_copy(update={name: located(value) for name, value in recipe.data})
+    recipe = recipe.model_copy(update={"out": out, "base": located(recipe.base), "data": data})
     trainer = TorchTrainer(
         train,
         train_loop_config={"recipe": recipe.model_dump_json()},

@@ -50,20 +50,13 @@ def load_gold(path: Path | str, images: Path | str | None = None) -> list[Row]:
 
 
 def load_hub(task: Task, repo: str = HUB) -> list[Row]:
-    """Rows of a task from the hub (or a folder laid out like it), images in their original bytes."""
-    import datasets
+    """Rows of a task from the hub (or a folder laid out like it), pictures in their original bytes.
 
-    rows = datasets.load_dataset(repo, task.name, split="test")
-    if "image" in rows.features and isinstance(rows.features["image"], datasets.Image):
-        rows = rows.cast_column("image", datasets.Image(decode=False))
-    items = []
-    for row in rows:
-        image = row.get("image")
-        data = None
-        if isinstance(image, dict):
-            data = image.get("bytes") or Path(image["path"]).read_bytes()
-        items.append(replace(row_from(row), image=data))
-    return items
+    Raises EcgError where it cannot be had.
+    """
+    from ecgvlm.instruct.rows import load_rows
+
+    return list(load_rows(repo, configuration=task.name, split="test"))
 
 
 @dataclass(frozen=True)
