@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+import numpy as np
+
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import Leaf, open_pages
@@ -198,11 +200,11 @@ class Reader:
         people. Raises EcgError where it cannot be read.
         """
         content, page = self.find(source, name)
+        person = NOBODY
         if isinstance(content, Record):
             person, machine = Person(content.age, content.sex), content.machine
-        else:
-            machine = stated_on(content)
-            person = NOBODY if machine is None else Person(machine.age, machine.sex)
+        elif (machine := stated_on(content, page)) and not isinstance(content, np.ndarray):
+            person = Person(machine.age, machine.sex)  # from a picture they are not sure enough
         return Seen(page, self.judge(page, sensitivity, criteria, person), machine)
 
     def find(self, source: Source, name: str | None = None) -> tuple[Content, Page]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ecgvlm.digitize import Page
 from ecgvlm.digitize.joined import is_half, join
 from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing, text_lines
 from ecgvlm.files.leaf import Content, Leaf, Sheet, Spread
+from ecgvlm.files.ocr import can_read_words, read_words
 from ecgvlm.files.stated import stated_in
-from ecgvlm.printed import print_record
+from ecgvlm.printed import picture_of, print_record
 from ecgvlm.record import MachineReading, Record
 
+_LEAST_PRINT = 30  # px of height in which a line of print may stand
 MOST_TRIED = 10  # pages of a file that are looked at for the first ECG
 
 Digitize = Callable[[Sheet], Page]
@@ -31,11 +35,23 @@ def page_of(content: Content, digitize: Digitize) -> Page:
     return digitize(content)
 
 
-def stated_on(content: Sheet | Spread) -> MachineReading | None:
-    """What the words of a page say of the ECG on it; None where they say nothing, or are not known."""
-    if isinstance(content, Spread):
-        return stated_on(content.first) or stated_on(content.second)
-    return stated_in(text_lines(content.words)) if isinstance(content, Drawing) else None
+def stated_on(content: Sheet | Spread, page: Page) -> MachineReading | None:
+    """What the words of a page say of the ECG on it; None where they say nothing, or are not known.
+
+    A picture's words are read above and below its traces, where a package that can is installed.
+    """
+    if isinstance(content, Drawing):
+        return stated_in(text_lines(content.words))
+    if isinstance(content, Spread) and isinstance(content.first, Drawing):
+        return stated_on(content.first, page)
+    if page.turns or page.mirrored or not can_read_words():
+        return None
+    picture = picture_of(content)
+    curves = np.concatenate([strip.curve for strip in page.strips])
+    height = page.to_source(curves[np.isfinite(curves).all(1)])[:, 1]
+    around = picture[: max(0, int(height.min()))], picture[max(0, int(height.max())) :]
+    words = [read_words(part) for part in around if len(part) > _LEAST_PRINT]
+    return stated_in([line for part in words for line in text_lines(part)])
 
 
 def first_ecg(leaves: Sequence[Leaf], digitize: Digitize) -> tuple[Content, Page | None]:
