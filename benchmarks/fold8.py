@@ -64,7 +64,9 @@ class OnceDigitizer:
 
     def __init__(self, kept: Path):
         package = Path(ecgvlm.__file__).parent
-        made_by = [package / "measure.py", *package.glob("digitize/*.py"), *package.glob("data/*.onnx")]
+        made_by = [
+            path for kind in ("measure/*.py", "digitize/*.py", "data/*.onnx") for path in package.glob(kind)
+        ]
         code = b"".join(path.read_bytes() for path in sorted(made_by) if path.stem not in OF_WORDS)
         self._version = hashlib.sha256(code).hexdigest()
         self._digitizer, self._kept = Digitizer(threads=2), kept

@@ -28,7 +28,6 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from ecgvlm import measure as measuring
 from ecgvlm.atomic import beside
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
@@ -36,7 +35,7 @@ from ecgvlm.files.datasets import Entry, find_records, load_records, read_table
 from ecgvlm.judge import findings
 from ecgvlm.judge.findings import ENCODER_FS, SAMPLES, numbers, strips
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import measure
+from ecgvlm.measure import beats, measure, signal, waves
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.layouts import LAYOUTS
 from ecgvlm.paper.print import print_page
@@ -268,7 +267,7 @@ def group_of(patient: str) -> int:
 
 
 def _measured(shard: Path) -> dict[str, np.ndarray]:
-    code = "".join(inspect.getsource(module) for module in (measuring, findings))
+    code = "".join(inspect.getsource(module) for module in (beats, signal, waves, findings))
     path = shard.with_name(f"measured-{hashlib.sha256(code.encode()).hexdigest()[:8]}-{shard.name}")
     if not path.exists():
         with np.load(shard) as kept:

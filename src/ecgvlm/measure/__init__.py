@@ -1,0 +1,228 @@
+"""Beats, rate, intervals, axis and the median beat, from whatever part of twelve leads is printed.
+
+Definitions follow the AHA/ACCF/HRS recommendations (Kligfield et al. 2007; Surawicz et al. and Rautaharju et
+al. 2009): intervals are global, from the earliest onset to the latest end over all leads, one lead's slip
+left out. Marks made by hand so (LUDB: the second earliest onset, the second latest end of twelve leads) are
+what intervals are compared with: waves there begin and end at their feet, some ms beyond the steep part by
+which they are found here (`FEET`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgvlm.measure.beats import premature_beats, read_beats
+from ecgvlm.measure.signal import FS, resample
+from ecgvlm.measure.waves import (
+    BEAT_FS,
+    BEAT_START,
+    FEET,
+    SINUS_P,
+    WAVES,
+    LeadWaves,
+    Marks,
+    delineate,
+    find_p,
+    frontal_axis,
+    lead_waves,
+    level_before,
+    median_beat,
+    qrs_width_ms,
+    thinned,
+)
+from ecgvlm.record import LEADS
+
+__all__ = [
+    "BEAT_FS", "BEAT_START", "FEET", "MEASUREMENTS", "SINUS_P", "WAVES", "LeadWaves", "Measurement",
+    "Measurements", "measure",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is known about one measurement. name: in a sentence; short: where there is little room.
+
+    low, high: limits of normal, None where there is none. ucum, loinc, loinc_name: as FHIR names unit and
+    observation.
+    """
+
+    name: str
+    short: str
+    unit: str
+    low: float | None
+    high: float | None
+    ucum: str
+    loinc: str
+    loinc_name: str
+
+    @property
+    def title(self) -> str:
+        """The name with a capital letter."""
+        return self.name[0].upper() + self.name[1:]
+
+    def place(self, value: float) -> str:
+        """Where a value lies, as it is said (whole): "low", "normal" or "high"."""
+        if self.low is not None and round(value) < self.low:
+            return "low"
+        return "high" if self.high is not None and round(value) > self.high else "normal"
+
+
+# Limits: AHA/ACCF/HRS recommendations (Surawicz et al. 2009, QRS and axis; Rautaharju et al. 2009, QTc: the
+# women's limit, as the sex is not printed).
+MEASUREMENTS: dict[str, Measurement] = {
+    "heart_rate_bpm": Measurement("heart rate", "heart rate", "bpm", 60, 100, "/min", "8867-4", "Heart rate"),
+    "pr_ms": Measurement("PR interval", "PR", "ms", 120, 200, "ms", "8625-6", "P-R Interval"),
+    "qrs_ms": Measurement("QRS duration", "QRS", "ms", None, 119, "ms", "8633-0", "QRS duration"),
+    "qt_ms": Measurement("QT interval", "QT", "ms", None, None, "ms", "8634-8", "Q-T interval"),
+    "qtc_ms": Measurement("QTc", "QTc", "ms", 350, 460, "ms", "8636-3", "Q-T interval corrected"),
+    "axis_deg": Measurement("axis", "axis", "°", -30, 90, "deg", "8632-2", "QRS axis"),
+}
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What can be measured on one page. Intervals in ms, None where unknown; `reasons` then says why.
+
+    beats: [b] R times in s. premature: [b] bool. alike: [b] bool, of the dominant shape. widths_ms: [b] QRS
+    of each beat by itself, NaN where it is not clear. rr_ms: mean RR interval. rr_variation: standard
+    deviation of the RR intervals divided by their mean, without those next to premature beats, None below
+    three beats; rr_variation_raw: of all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset,
+    qrs_onset, j_point, t_end: s relative to R in the median beat. median_beat: [12, 100] float32 mV at 125 Hz
+    from -0.3 s around R, against the level before the QRS; a row is NaN where the lead is not printed or
+    holds no complete beat. waves: of each lead, None where it has no median beat. reasons: measurement ->
+    "no_p_wave", "not_printed", "too_short" or "unclear".
+    """
+
+    beats: np.ndarray
+    premature: np.ndarray
+    alike: np.ndarray
+    widths_ms: np.ndarray
+    rr_ms: float | None
+    rr_variation: float | None
+    rr_variation_raw: float | None
+    heart_rate_bpm: float | None
+    pr_ms: float | None
+    qrs_ms: float | None
+    qt_ms: float | None
+    qtc_ms: float | None
+    qtc_fridericia_ms: float | None
+    axis_deg: float | None
+    p_score: float
+    p_onset: float | None
+    qrs_onset: float | None
+    j_point: float | None
+    t_end: float | None
+    median_beat: np.ndarray
+    waves: Mapping[str, LeadWaves | None]
+    reasons: Mapping[str, str]
+
+    @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Start and end in s from R of P to QRS ("P"), QRS and T of a usual beat, those that are known."""
+        edges = {
+            "P": (self.p_onset, self.qrs_onset),
+            "QRS": (self.qrs_onset, self.j_point),
+            "T": (self.j_point, self.t_end),
+        }
+        return {name: (a, b) for name, (a, b) in edges.items() if a is not None and b is not None}
+
+    def to_dict(self) -> dict:
+        """The contract's `measurements`, whole as texts say them, and what else a reader of JSON may want."""
+        values = {name: getattr(self, name) for name in (*MEASUREMENTS, "qtc_fridericia_ms")}
+        rounded = {name: None if value is None else float(round(value)) for name, value in values.items()}
+        variation = None if self.rr_variation is None else round(self.rr_variation, 3)
+        return {**rounded, "rr_variation": variation, "beats": len(self.beats), "reasons": dict(self.reasons)}
+
+
+def measure(leads: np.ndarray, fs: float) -> Measurements:
+    """Measure one page. leads: [12, n] mV in the order of `LEADS`, NaN where not printed; fs in Hz.
+
+    Each stretch of a lead may have its own offset. Raises ValueError for another shape.
+    """
+    if leads.ndim != 2 or leads.shape[0] != 12:
+        raise ValueError(f"leads must be [12, n], not {leads.shape}")
+    x, printed = resample(leads, fs)
+    beats, windows, similar = read_beats(x, printed)
+    premature = premature_beats(beats, similar)
+    basic = similar & ~premature
+    if basic.sum() < min(2, len(beats)):
+        basic = similar
+    median = median_beat(windows, basic)  # [12, w]
+    rr = np.diff(beats) / FS
+    rr_s = float(rr.mean()) if len(rr) else None
+    raw = float(rr.std() / rr.mean()) if len(rr) >= 2 else None
+    steady = rr[~(premature[1:] | premature[:-1])]
+    follows = np.append(rr, np.inf)[basic] if len(beats) else np.array([np.inf])
+    marks = delineate(median, float(np.median(follows)))
+    p_onset, p_score = None, 0.0
+    if marks is not None:
+        windows = windows - level_before(windows, marks.qrs_onset)
+        median = median_beat(windows, basic)
+        before = np.append(rr_s or np.inf, rr)
+        p_onset, p_score = find_p(windows[basic], before[basic], marks)
+
+    found: dict[str, float | None] = dict.fromkeys((*MEASUREMENTS, "qtc_fridericia_ms"))
+    found["heart_rate_bpm"] = None if rr_s is None else 60 / rr_s
+    edges = _feet(p_onset, marks)
+    found |= _intervals(edges)
+    if found["qt_ms"] is not None and rr_s is not None:
+        found["qtc_ms"] = found["qt_ms"] / rr_s**0.5
+        found["qtc_fridericia_ms"] = found["qt_ms"] / rr_s ** (1 / 3)
+    if marks is not None:
+        found["axis_deg"] = frontal_axis(median, marks)
+    return Measurements(
+        beats=beats / FS,
+        premature=premature,
+        alike=similar,
+        widths_ms=np.array([qrs_width_ms(window) for window in windows]),
+        rr_ms=None if rr_s is None else 1000 * rr_s,
+        rr_variation=float(steady.std() / steady.mean()) if len(steady) >= 2 else raw,
+        rr_variation_raw=raw,
+        p_score=p_score,
+        **edges,
+        median_beat=thinned(median),
+        waves={lead: lead_waves(row, marks) for lead, row in zip(LEADS, median)},
+        reasons=_reasons(found, printed, len(beats)),
+        **found,
+    )
+
+
+def _feet(p_onset: float | None, marks: Marks | None) -> dict[str, float | None]:
+    """The edges of waves (s from R) as a reader marks them, from those found where the waves are steep."""
+    steep = {
+        "p_onset": p_onset,
+        "qrs_onset": None if marks is None else marks.qrs_onset,
+        "j_point": None if marks is None else marks.j,
+        "t_end": None if marks is None else marks.t_end,
+    }
+    return {name: None if s is None else s + FEET[name] for name, s in steep.items()}
+
+
+def _intervals(edges: Mapping[str, float | None]) -> dict[str, float | None]:
+    """PR, QRS and QT in ms."""
+    spans = {
+        "pr_ms": ("p_onset", "qrs_onset"),
+        "qrs_ms": ("qrs_onset", "j_point"),
+        "qt_ms": ("qrs_onset", "t_end"),
+    }
+
+    def between(first: float | None, last: float | None) -> float | None:
+        return None if first is None or last is None else 1000 * (last - first)
+
+    return {name: between(edges[first], edges[last]) for name, (first, last) in spans.items()}
+
+
+def _reasons(found: Mapping[str, float | None], printed: np.ndarray, beats: int) -> dict[str, str]:
+    """Why each measurement that is None could not be had."""
+    reasons = {}
+    for name in (name for name, value in found.items() if value is None):
+        if not printed.any() or (name == "axis_deg" and printed[:6].any(axis=1).sum() < 2):
+            reasons[name] = "not_printed"
+        elif beats < (2 if name in ("heart_rate_bpm", "qtc_ms", "qtc_fridericia_ms") else 1):
+            reasons[name] = "too_short"
+        else:
+            reasons[name] = "no_p_wave" if name == "pr_ms" and found["qrs_ms"] is not None else "unclear"
+    return reasons

@@ -1,0 +1,285 @@
+"""Where the beats are, and which of them are of one origin.
+
+What no source stands beside is this project's own choice: `benchmarks/bench_measure.py` and `bench_ludb.py`
+tell what it does to simulated hearts, to PTB-XL's and to hand-made marks.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
+
+from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, highest, nanmedian, peaks_of
+
+# How sharply the leads bend and how steep they are, in s.
+SPIKE = 0.028  # a median over so much takes off pacing spikes, which are steeper than any QRS
+SLOPE = 0.010  # sigma of the slopes
+BEND = 0.014  # sigma of the bends: those of QRS complexes are sharper than those of P and T waves of any size
+ENERGY = 0.022  # sigma over which the leads' bends are gathered
+SHARPEST = 99  # percentile of a lead's bends that is its measure
+LEAST_SCALE = 0.5  # of the leads' median measure: a strip without a beat must not have its noise blown up
+MOST_BEND = 1.5  # of a lead's measure that counts: a jump in one lead is no beat in all
+
+# Which bends are beats; times in s, heights as shares of a usual beat's.
+REFRACTORY = 0.2  # no two QRS are nearer (Pan and Tompkins 1985)
+SLOWEST_RR = 2.4  # 25 bpm
+BEAT_HEIGHT, SURE_HEIGHT = 0.35, 0.6  # a beat; one without doubt
+HALF_QRS = 0.08
+LATER = (0.14, 0.42)  # after a sure beat: what is steep there is T or flutter waves
+STEEPER, STEEP_ENOUGH = 1.5, 0.25  # a weak beat, against these waves and against a usual QRS
+APART = (-0.3, 0.36)  # from a beat to a weak one
+T_AFTER, T_HEIGHT = 0.38, 0.55  # so soon behind a beat and so much lower: its T wave
+P_BEFORE, P_HEIGHT = 0.30, 0.45  # so soon before a beat and so much lower: its P wave
+
+# Setting beats to one point of the QRS.
+SHIFT = 0.06  # s by which a beat may be moved
+NEARLY_ALL = 0.8  # of the beats with which a lead must be printed to bind a page's columns
+FAINT = 0.25  # of the leads' median steepness: a QRS below this binds no columns
+BOUND = 0.06  # s by which the beats of columns without a common lead may be moved
+STEEP_PART = 0.2  # of the steepest part of a QRS: from there on and up to there it lasts, to set columns by
+QRS_ROOM, QRS_SHAPE = (-0.11, 0.12), (-0.10, 0.12)  # s around R that must be printed; whose shape is compared
+LEVEL_END = -0.05  # s from R up to which the level before a QRS is taken
+
+# Which beats are alike, missing, false or early; RR intervals as shares of the usual one.
+ALIKE = 0.72  # similarity of beats of one origin
+WEAK_BEAT, MIDDLE, TWICE = 0.15, 0.4, (1.6, 2.4)  # one in the middle of a pause of two intervals
+IN_STEP = 0.2  # so near to whole intervals, there is no room for a further beat
+FEW, BLUNT = 0.15, 0.6  # share of false beats that is believed; steepness of a false one against sure ones
+EARLY = 0.82  # a premature beat's interval
+IRREGULAR = 0.35  # share of early beats beyond which early says nothing
+
+
+def read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[b] samples of R, [b, 12, w] mV around each (see `_windows`), [b] bool: of the dominant shape."""
+    smooth = ndimage.median_filter(x, (1, round(SPIKE * FS)), mode="nearest")
+    slope = ndimage.gaussian_filter1d(smooth, SLOPE * FS, axis=1, order=1) * FS  # [12, n] mV/s
+    # QRS complexes bend more sharply than P and T waves of any size.
+    energy = _energy(ndimage.gaussian_filter1d(smooth, BEND * FS, axis=1, order=2), printed)
+    steepness = _energy(slope, printed)
+    beats = _align(_find_beats(energy, steepness), slope, printed)
+    windows = _windows(x, printed, beats)
+    similar = _similar(windows, beats)
+    kept = np.ones(len(beats), bool)
+    hidden = _hidden(beats, similar, energy)
+    if len(hidden):
+        places = np.sort(np.append(beats, hidden))
+        beats = _align(places, slope, printed)
+        windows = _windows(x, printed, beats)
+        similar = _similar(windows, beats)
+        kept = similar | ~np.isin(places, hidden)
+    kept &= _believable(beats, similar, steepness)
+    return beats[kept], windows[kept], similar[kept]
+
+
+def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """[n]: mean bend over the leads printed at each time, each against its own sharpest bends.
+
+    The mean and not the RMS, so that a jump in one lead weighs less than a beat in all of them.
+    """
+    size = np.abs(bend)
+    used = np.flatnonzero(printed.any(axis=1))
+    total, count = np.zeros(bend.shape[1]), np.zeros(bend.shape[1])
+    scales = np.array([np.percentile(size[row, printed[row]], SHARPEST) for row in used])
+    if not used.size:
+        return total
+    # A strip without a beat must not have its noise blown up.
+    scales = np.maximum(scales, LEAST_SCALE * np.median(scales)) + 1e-6
+    for row, scale in zip(used, scales):
+        total += printed[row] * np.minimum(size[row] / scale, MOST_BEND)
+        count += printed[row]
+    return ndimage.gaussian_filter1d(total / np.maximum(count, 1), ENERGY * FS)
+
+
+def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
+    """[b] samples of QRS complexes. energy, steepness: [n] of bends and of slopes, see `_energy`."""
+    peaks = peaks_of(energy, int(REFRACTORY * FS))
+    if not len(peaks):
+        return peaks
+    # The usual height of a QRS: the median over windows that hold at least one.
+    span = int(SLOWEST_RR * FS)
+    ceiling = ndimage.maximum_filter1d(energy, span)
+    inner = ceiling[span // 2 : -span // 2 : span // 4]
+    level = np.median(inner) if len(inner) else ceiling.max()
+    floor = np.median(energy)
+    beats = peaks[energy[peaks] > floor + BEAT_HEIGHT * (level - floor)]
+    beats = _without_t(beats, energy)
+    if len(beats) < 2:
+        return beats
+    # What else is steep around here: T waves, flutter waves. A weak beat must be steeper than these.
+    sure = beats[energy[beats] > SURE_HEIGHT * np.median(energy[beats])]
+    other = highest(steepness, sure + round(LATER[0] * FS), sure + round(LATER[1] * FS))
+    nearest = np.argsort(np.abs(sure[None] - peaks[:, None]), axis=1)[:, :3]
+    around = np.median(other[nearest], axis=1)  # [p]
+    near = round(HALF_QRS * FS)
+    steep = highest(steepness, peaks - near, peaks + near)
+    usual = np.median(highest(steepness, sure - near, sure + near))
+    wide = (steep > STEEPER * around) & (steep > STEEP_ENOUGH * usual)
+    after = peaks[:, None] - beats[None]  # [p, b]
+    far = ((after < APART[0] * FS) | (after > APART[1] * FS)).all(axis=1)
+    return np.sort(np.append(beats, peaks[wide & far]))
+
+
+def _without_t(peaks: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Without peaks that follow a much steeper one closely: T waves."""
+    kept: list[int] = []
+    for p in peaks:
+        if kept and p - kept[-1] < T_AFTER * FS and energy[p] < T_HEIGHT * energy[kept[-1]]:
+            continue
+        if kept and p - kept[-1] < P_BEFORE * FS and energy[kept[-1]] < P_HEIGHT * energy[p]:
+            kept[-1] = p
+            continue
+        kept.append(int(p))
+    return np.array(kept, int)
+
+
+def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """Beats moved so that their slopes match those of the typical beat, lead by lead."""
+    if len(beats) < 2:
+        return beats
+    half, reach, n = int(HALF_QRS * FS), int(SHIFT * FS), slope.shape[1]
+    # Leads printed with nearly all beats bind the columns of a page together, unless their QRS is so small
+    # that P waves and noise would.
+    near = np.clip(beats[:, None] + np.arange(-half, half + 1), 0, n - 1)
+    steepest = np.where(printed[:, near], np.abs(slope[:, near]), np.nan)
+    steepest = np.nan_to_num(nanmedian(steepest.max(axis=2), axis=1))  # [12]
+    common = printed[:, beats].mean(axis=1) > NEARLY_ALL
+    common &= steepest > FAINT * np.median(steepest)
+    if common.any():
+        slope, printed = slope[common], printed[common]
+    shifts = np.zeros(len(beats), int)
+    offsets = np.arange(-half, half + 1)
+    lags = np.arange(-reach, reach + 1)
+    for _ in range(2):
+        at = np.clip(beats[:, None] + shifts[:, None] + offsets, 0, n - 1)
+        parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, 2h+1]
+        template = np.nan_to_num(nanmedian(parts, axis=1))  # [12, 2h+1]
+        wide = np.clip(beats[:, None] + np.arange(-half - reach, half + reach + 1), 0, n - 1)
+        area = np.where(printed[:, wide], slope[:, wide], 0.0)  # [12, b, w]
+        for i in range(len(beats)):
+            views = np.lib.stride_tricks.sliding_window_view(area[:, i], len(offsets), axis=1)
+            match = np.einsum("lkt,lt->k", views, template)  # [lags]
+            shifts[i] = lags[np.argmax(match)] if match.max() > 0 else 0
+    return _bound(np.clip(beats + shifts, 0, n - 1), slope, printed)
+
+
+def _bound(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """Beats moved where a column that shares no lead with the others has QRS that begin and end off theirs.
+
+    Leads differ in where their QRS begins and in where it ends: only what both are off by is the column's.
+    """
+    shown = printed[:, beats].astype(float)  # [12, b]
+    columns = connected_components(shown.T @ shown > 0)[1]
+    if not columns.any():
+        return beats
+    reach, n = round(BOUND * FS), slope.shape[1]
+    at = np.clip(beats[:, None] + np.arange(-3 * reach, 3 * reach), 0, n - 1)
+    parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, w]
+    edges = np.array([_steep_part(parts[:, columns == k], reach) for k in range(columns.max() + 1)])
+    late = np.nan_to_num(edges - nanmedian(edges, axis=0))
+    alike = np.sign(late[:, 0]) == np.sign(late[:, 1])
+    off = np.where(alike, np.sign(late[:, 0]) * np.abs(late).min(axis=1), 0).round().astype(int)
+    return np.clip(beats + np.clip(off, -reach, reach)[columns], 0, n - 1)
+
+
+def _steep_part(slopes: np.ndarray, reach: int) -> tuple[float, float]:
+    """Columns of [12, b, w] between which the median beat is steep, NaN where it is so up to an end."""
+    speed = np.sqrt((np.nan_to_num(nanmedian(slopes, axis=1)) ** 2).mean(axis=0))
+    peak = reach + int(np.argmax(speed[reach:-reach]))
+    calm = np.flatnonzero(speed < STEEP_PART * speed[peak])
+    before, after = calm[calm < peak], calm[calm > peak]
+    return (before[-1], after[0]) if len(before) and len(after) else (np.nan, np.nan)
+
+
+def _windows(x: np.ndarray, printed: np.ndarray, beats: np.ndarray) -> np.ndarray:
+    """[b, 12, w] mV around each beat, NaN where not printed, the level before the QRS taken off."""
+    n = x.shape[1]
+    at = beats[:, None] + np.arange(-round(BEFORE * FS), round(AFTER * FS))  # [b, w]
+    there = (at >= 0) & (at < n)
+    at = np.clip(at, 0, n - 1)
+    known = printed[:, at].transpose(1, 0, 2) & there[:, None]
+    known &= known[:, :, column(QRS_ROOM[0]) : column(QRS_ROOM[1])].all(axis=2)[
+        :, :, None
+    ]  # a QRS that is cut off is of no use
+    values = np.where(known, x[:, at].transpose(1, 0, 2), np.nan)
+    return values - nanmedian(values[:, :, column(QRS_ROOM[0]) : column(LEVEL_END)], axis=2)[:, :, None]
+
+
+def _similar(windows: np.ndarray, beats: np.ndarray) -> np.ndarray:
+    """[b] bool: beats shaped like the dominant ones printed beside them."""
+    b = len(windows)
+    if b < 3:
+        return np.ones(b, bool)
+    core = windows[:, :, column(QRS_SHAPE[0]) : column(QRS_SHAPE[1])].reshape(b, -1)
+    known = np.isfinite(core).astype(float)
+    core = np.where(known > 0, core, 0.0)
+    power = (core * core) @ known.T  # [b, b] of the one, where both are printed
+    alike = 2 * (core @ core.T) / (power + power.T + 1e-9)  # 1 for the same shape at the same height
+    shared = known @ known.T > 0
+    # The dominant shape has the most beats like it, unless these come early.
+    same = shared & (alike > ALIKE)
+    pause = np.append(1.0, np.diff(beats) / np.diff(beats).mean())
+    score = same.sum(axis=1) * np.clip(same @ pause / np.maximum(same.sum(axis=1), 1), 0.5, 1.5)
+    similar, left = np.zeros(b, bool), np.ones(b, bool)
+    while left.any():
+        seed = int(np.argmax(np.where(left, score, -1.0)))
+        group = (shared[seed] & left) | (np.arange(b) == seed)
+        similar |= group & ((alike[seed] > ALIKE) | (np.arange(b) == seed))
+        left &= ~group
+    return similar
+
+
+def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """[k] samples of what may be weak beats: one in the middle of each pause twice as long as usual."""
+    if similar.sum() < 4:
+        return np.zeros(0, int)
+    usual, least = np.median(np.diff(beats)), WEAK_BEAT * np.median(energy[beats[similar]])
+    found = []
+    for a, b in itertools.pairwise(beats):
+        middle = range(round(a + MIDDLE * (b - a)), round(b - MIDDLE * (b - a)))
+        if TWICE[0] * usual < b - a < TWICE[1] * usual and energy[middle].max() > least:
+            found.append(middle[int(np.argmax(energy[middle]))])
+    return np.array(found, int)
+
+
+def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -> np.ndarray:
+    """[b] bool: False for strange shapes that the rhythm has no room for: jumps of the baseline, T waves.
+
+    Premature beats take a beat's place or shift the rhythm; interpolated ones are kept where many and steep.
+    """
+    sure = np.flatnonzero(similar)
+    kept = np.ones(len(beats), bool)
+    if len(sure) < 3:
+        return kept
+    between = np.diff(beats[sure])
+    usual = np.median(between)
+    surplus = np.zeros(len(beats), bool)
+    for a, b, length in zip(sure, sure[1:], between):
+        places = round(length / usual)
+        strange = np.arange(a + 1, b)
+        if places > 0 and abs(length - places * usual) < IN_STEP * usual and len(strange) >= places:
+            phase = (beats[strange] - beats[a]) * places / length
+            best = np.argsort(np.abs(phase - np.round(phase)) + (np.round(phase) % places == 0))
+            surplus[strange[best[places - 1 :]]] = True
+    near = round(HALF_QRS * FS)
+    steep = highest(steepness, beats - near, beats + near)
+    few = surplus.sum() <= max(2, FEW * len(beats))
+    kept[surplus & (few | (steep < BLUNT * np.median(steep[sure])))] = False
+    return kept
+
+
+def premature_beats(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
+    """[b] bool: beats that come early, unless the rhythm is so irregular that this says nothing."""
+    early = np.zeros(len(beats), bool)
+    if len(beats) < 4:
+        return early
+    rr = np.diff(beats)
+    usual = np.median(rr)
+    early[1:] = rr < EARLY * usual
+    later = np.append(rr[1:], usual)
+    early[1:] &= (later > usual) | ~similar[1:]
+    if early.sum() > IRREGULAR * len(beats):
+        early &= ~similar
+    return early

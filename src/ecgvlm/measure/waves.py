@@ -1,0 +1,294 @@
+"""The waves of a median beat: where P, QRS and T begin and end, how high they are, which way they point.
+
+What no source stands beside is this project's own choice, see `ecgvlm.measure.beats`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, nanmedian, peaks_of
+
+WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
+BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
+BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
+# s from the steep edge that is found to the foot of the wave, where a reader marks it: P and QRS onset, QRS
+# and T end. On LUDB's signals the steep edges lie so far inside the marks, in the median over 100 records.
+FEET = {"p_onset": -0.012, "qrs_onset": -0.012, "j_point": 0.008, "t_end": 0.010}
+# A sinus P wave's usual size and sign in each lead.
+SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
+# Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
+LIMB = np.radians([0.0, 60.0, 120.0, -150.0, -30.0, 90.0])
+LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
+
+# QRS, by the spatial velocity; s from R where nothing else is said.
+LEVEL = (0.036, 0.008)  # s before the QRS: the level from which waves are measured
+QRS_SEEN = (-0.1, 0.12)  # must be printed in a lead that helps
+VELOCITY = 0.006  # s, sigma
+PEAK_ROOM, QUIET_ROOM = (-0.08, 0.10), (-0.2, 0.3)  # where the highest velocity is, and noise, too
+QUIETEST = 5  # one part of so many is noise
+EDGE, EDGE_LEAST = 0.06, 0.5  # of the peak over the noise, and mV/s: a QRS begins and ends there
+LONGEST_BEFORE, LONGEST_AFTER = 0.13, 0.18  # a QRS reaches so far from R
+CALM = 0.020  # s without velocity end a QRS; a notch is shorter
+
+# T, by the tangent to its steepest descent (Lepeschkin and Surawicz 1952); s.
+LONGEST_QT, QT_SHARE, QT_LEAST = 0.68, 0.72, 0.05  # at most the first, or that share of RR and a little more
+NEXT_P = 0.12  # before the next R, no T any more
+T_FROM, LEAST_T_ROOM, SHORTEST_T = 0.05, 0.1, 0.08  # after J: where T begins, in how much, its end
+T_LEVEL = (0.024, 0.004)  # before the QRS: the level that the tangent meets
+T_SMOOTH, T_APART, T_FALL = 0.012, 0.06, 0.2  # sigma; between two tops; how long the descent may take
+USUAL_T, USUAL_ST_T = 0.25, 0.3  # from J to the end of T where that is not seen: to look for P, to measure T
+
+# P, by what is the same before every QRS; s and mV.
+P_SCORE = 0.47  # from here on a P wave is believed
+LONGEST_PR = 0.44
+P_WIDTH = (0.018, 0.05)  # sigmas between which a P wave lies
+P_CLEAR = (0.015, 0.03)  # off the T wave before and the QRS after
+P_NOISE, P_FLOOR = 0.06, 0.003  # s over which noise is taken; mV of noise that every lead has
+P_APART, P_LEAST = 0.05, 0.004  # s between two bumps; mV of the lowest
+P_EVEN = 8.0  # signal to noise at which there may be a P wave or not
+P_ENDS, P_REACH = 0.012, 0.12  # before the QRS; before P's middle: the stretch in which P begins
+P_SMOOTH, P_TOP, P_RISE, P_BASE = 0.008, 0.02, 0.08, 0.06  # sigma; top, rise and level before it
+HELD = 0.02  # s at the ends of what is known that tell the level beyond
+ST_AT = 0.06  # s after J, where ST is measured (AHA exercise standards, Fletcher et al. 2013: 60 to 80 ms)
+LEAST_R = 0.03  # mV; a QRS without it is a QS
+
+
+@dataclass(frozen=True)
+class LeadWaves:
+    """The median beat of one lead, in mV against the baseline: ST level (J + 60 ms), T, Q, R and S peaks.
+
+    Q and S are negative or 0, R is positive or 0; T is signed.
+    """
+
+    st: float
+    t: float
+    q: float
+    r: float
+    s: float
+
+
+@dataclass(frozen=True)
+class Marks:
+    """s relative to R in the median beat."""
+
+    qrs_onset: float
+    j: float
+    t_end: float | None
+
+
+def median_beat(windows: np.ndarray, basic: np.ndarray) -> np.ndarray:
+    """[12, w] mV: of the basic beats, or of all beats in a lead that shows no basic one."""
+    if not len(windows):
+        return np.full(windows.shape[1:], np.nan)
+    median = nanmedian(windows[basic], axis=0)
+    missing = ~np.isfinite(median).any(axis=1)
+    median[missing] = nanmedian(windows[:, missing], axis=0)
+    return median
+
+
+def level_before(windows: np.ndarray, onset: float) -> np.ndarray:
+    """[..., 1] mV just before the QRS."""
+    part = windows[..., max(0, column(onset - LEVEL[0])) : max(1, column(onset - LEVEL[1]))]
+    return np.nan_to_num(nanmedian(part, axis=-1))[..., None]
+
+
+def qrs_width_ms(window: np.ndarray) -> float:
+    """QRS of one beat ([12, w] mV) in ms, NaN where it has no clear edges."""
+    edges = _qrs(window)
+    return np.nan if edges is None else 1000 * (edges[1] - edges[0] + FEET["j_point"] - FEET["qrs_onset"])
+
+
+def delineate(median: np.ndarray, rr: float) -> Marks | None:
+    """QRS onset and end from the spatial velocity, T end from a tangent. rr: s to the next beat."""
+    edges = _qrs(median)
+    return None if edges is None else Marks(*edges, _t_end(median, *edges, rr))
+
+
+def _qrs(median: np.ndarray) -> tuple[float, float] | None:
+    """Where the spatial velocity rises from its noise and falls back to it, in s from R."""
+    rows = np.flatnonzero(np.isfinite(median[:, column(QRS_SEEN[0]) : column(QRS_SEEN[1])]).all(axis=1))
+    if not rows.size:
+        return None
+    y = median[rows]
+    filled = np.where(np.isfinite(y), y, 0.0)
+    speed = ndimage.gaussian_filter1d(filled, VELOCITY * FS, axis=1, order=1) * FS
+    velocity = np.sqrt((speed**2).mean(axis=0))  # [w] mV/s
+    peak = float(velocity[column(PEAK_ROOM[0]) : column(PEAK_ROOM[1])].max())
+    if peak <= 0:
+        return None
+    quiet = np.sort(velocity[column(QUIET_ROOM[0]) : column(QUIET_ROOM[1])])
+    noise = float(quiet[: len(quiet) // QUIETEST].mean())
+    limit = noise + max(EDGE * (peak - noise), EDGE_LEAST)
+    onset = _edge(velocity, column(-LONGEST_BEFORE), column(0.0), limit, -1)
+    end = _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, 1)
+    if onset is None or end is None:
+        return None
+    return onset / FS - BEFORE, end / FS - BEFORE
+
+
+def _edge(velocity: np.ndarray, first: int, last: int, limit: float, step: int) -> int | None:
+    """Outwards from R: the last sample over the limit before `CALM` of quiet."""
+    order = range(last, first, -1) if step < 0 else range(first, last)
+    quiet, edge = 0, None
+    for i in order:
+        if velocity[i] > limit:
+            quiet, edge = 0, i
+        elif edge is not None:
+            quiet += 1
+            if quiet >= round(CALM * FS):
+                break
+    return edge
+
+
+def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | None:
+    """Where the tangent to T's steepest descent meets the baseline, on the leads weighted by their T."""
+    last = min(AFTER - HELD, onset + min(LONGEST_QT, QT_SHARE * rr + QT_LEAST), rr - NEXT_P)
+    first = j + T_FROM
+    if last - first < LEAST_T_ROOM:
+        return None
+    part = median[:, column(first) : column(last)]
+    rows = np.isfinite(part).all(axis=1)
+    if not rows.any():
+        return None
+    level = nanmedian(median[:, column(onset - T_LEVEL[0]) : column(onset - T_LEVEL[1])], axis=1)[rows]
+    y = ndimage.gaussian_filter1d(part[rows] - np.nan_to_num(level)[:, None], T_SMOOTH * FS, axis=1)
+    power = np.sqrt((y**2).mean(axis=0))
+    tops = peaks_of(power, round(T_APART * FS))
+    if not len(tops):
+        return None
+    top = int(max(tops, key=lambda i: power[i]))
+    wave = y[:, top] @ y / max(float(np.linalg.norm(y[:, top])), 1e-9)  # [w] along T's own direction
+    fall = np.gradient(wave)
+    tail = fall[top : top + round(T_FALL * FS)]
+    if len(tail) < 5:
+        return None
+    steepest = top + int(np.argmin(tail))
+    if fall[steepest] >= 0:
+        return None
+    end = steepest - wave[steepest] / fall[steepest]
+    seconds = first + end / FS
+    return float(seconds) if j + SHORTEST_T < seconds < AFTER else None
+
+
+def find_p(windows: np.ndarray, rr_before: np.ndarray, marks: Marks) -> tuple[float | None, float]:
+    """P onset (s relative to R, None without a P wave), and the evidence for one (0..1).
+
+    windows: [b, 12, w] mV of basic beats; rr_before: [b] s. A P wave is a bump at the same distance before
+    every QRS: its mean over the beats is large against what differs between them, unlike in fibrillation.
+    """
+    onset, t_end = marks.qrs_onset, marks.j + USUAL_T if marks.t_end is None else marks.t_end
+    windows = windows[:, :, : column(onset)]
+    grid = np.arange(windows.shape[2]) / FS - BEFORE
+    # Only what lies between the T wave before and the QRS, held constant beyond: the filters ring at neither.
+    clear = np.maximum(t_end - rr_before, -LONGEST_PR)  # [b]
+    between = (grid >= clear[:, None]) & (grid < onset - LEVEL[1])
+    usable = np.isfinite(windows) & between[:, None]
+    held = _hold(np.where(usable, windows, np.nan))
+    bumps = ndimage.gaussian_filter1d(held, P_WIDTH[0] * FS, axis=2)
+    bumps -= ndimage.gaussian_filter1d(held, P_WIDTH[1] * FS, axis=2)
+    usable &= (grid >= clear[:, None] + P_CLEAR[0])[:, None] & (grid < onset - P_CLEAR[1])
+    count = usable.sum(axis=0)  # [12, w]
+    mean = np.where(usable, bumps, 0.0).sum(axis=0) / np.maximum(count, 1)
+    spread = (np.where(usable, bumps - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count - 1, 1)
+    known = count >= 2
+    if not known.any():
+        return None, 0.0
+    signal = np.where(known, count * mean**2, 0.0).sum(axis=0)
+    noise = np.where(known, spread, 0.0).sum(axis=0)
+    usual = ndimage.uniform_filter1d(noise, round(P_NOISE * FS))
+    ratio = signal / (usual + known.sum(axis=0) * P_FLOOR**2 + 1e-9)  # [w]
+    size = np.sqrt(np.where(known, mean**2, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    # Sinus P waves point down and left; the end of an upright T wave bends the other way.
+    ratio *= np.where(np.where(known, mean, 0.0).T @ SINUS_P < 0, 0.5, 1.0)
+    tops = peaks_of(ratio, round(P_APART * FS))
+    tops = tops[size[tops] > P_LEAST]
+    if not len(tops):
+        return None, 0.0
+    top = int(tops[np.argmax(ratio[tops])])
+    score = float(ratio[top] / (ratio[top] + P_EVEN))
+    if score < P_SCORE:
+        return None, score
+    rows = known[:, top]
+    return _p_start(nanmedian(windows[:, rows], axis=0), mean[rows, top], top, column(onset - P_ENDS)), score
+
+
+def _p_start(beat: np.ndarray, direction: np.ndarray, top: int, last: int) -> float | None:
+    """Where the tangent to P's steepest rise leaves the level before, in s relative to R.
+
+    beat: [k, w] mV of the leads that show P; direction: [k] its size in each; top, last: columns of P's
+    middle and of the QRS.
+    """
+    first = max(0, top - round(P_REACH * FS))
+    part = ndimage.gaussian_filter1d(np.nan_to_num(beat[:, first:last]), P_SMOOTH * FS, axis=1)
+    wave = direction @ part / max(float(np.linalg.norm(direction)), 1e-9)
+    near = max(0, top - first - round(P_TOP * FS))
+    peak = near + int(np.argmax(wave[near : top - first + round(P_TOP * FS) + 1]))
+    start = max(0, peak - round(P_RISE * FS))
+    if peak - start < 3:
+        return None
+    rise = np.gradient(wave)
+    steepest = start + int(np.argmax(rise[start:peak]))
+    base = float(wave[max(0, steepest - round(P_BASE * FS)) : steepest + 1].min())
+    return float((first + steepest - (wave[steepest] - base) / max(rise[steepest], 1e-9)) / FS - BEFORE)
+
+
+def _hold(values: np.ndarray) -> np.ndarray:
+    """[b, 12, w] with NaN at both ends of a row replaced by the mean of `HELD` s beside, 0 in empty rows."""
+    finite = np.isfinite(values)
+    w, few = values.shape[2], round(HELD * FS)
+    first, last = finite.argmax(axis=2)[..., None], w - 1 - finite[..., ::-1].argmax(axis=2)[..., None]
+    at = np.arange(w)
+    filled = np.where(finite, values, 0.0)
+    totals = np.cumsum(filled, axis=2)
+
+    def total(i: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(totals, np.clip(i, 0, w - 1), axis=2)
+
+    head = (total(first + few - 1) - total(first) + np.take_along_axis(filled, first, axis=2)) / few
+    tail = (total(last) - total(last - few)) / few
+    return np.where(at < first, head, np.where(at > last, tail, filled))
+
+
+def frontal_axis(median: np.ndarray, marks: Marks) -> float | None:
+    """Mean frontal QRS axis in degrees, from the areas of at least two limb leads."""
+    part = median[:6, column(marks.qrs_onset) : column(marks.j) + 1]
+    rows = np.flatnonzero(np.isfinite(part).all(axis=1))
+    if len(rows) < 2:
+        return None
+    area = part[rows].sum(axis=1)
+    field = LENGTH[rows, None] * np.stack([np.cos(LIMB[rows]), np.sin(LIMB[rows])], axis=1)
+    x, y = np.linalg.lstsq(field, area, rcond=None)[0]
+    return float(np.degrees(np.arctan2(y, x)))
+
+
+def thinned(median: np.ndarray) -> np.ndarray:
+    """[12, 100] float32: the median beat at BEAT_FS."""
+    step = round(FS / BEAT_FS)
+    smooth = median / 2 + (np.roll(median, 1, axis=1) + np.roll(median, -1, axis=1)) / 4
+    beat = smooth[:, column(BEAT_START) : column(BEAT_END) : step].astype(np.float32)
+    beat[~np.isfinite(beat).all(axis=1)] = np.nan
+    return beat
+
+
+def lead_waves(row: np.ndarray, marks: Marks | None) -> LeadWaves | None:
+    """The waves of one lead's median beat, whose level before the QRS is 0."""
+    if marks is None:
+        return None
+    qrs = row[column(marks.qrs_onset) : column(marks.j) + 1]
+    t_last = marks.t_end if marks.t_end is not None else marks.j + USUAL_ST_T
+    rest = row[column(marks.j + ST_AT) : column(t_last)]
+    if not (np.isfinite(qrs).all() and len(rest) > 3 and np.isfinite(rest).all()):
+        return None
+    top = int(np.argmax(qrs))
+    r = max(0.0, float(qrs[top]))
+    if r < LEAST_R:
+        q, r, s = float(qrs.min()), 0.0, 0.0
+    else:
+        q, s = min(0.0, float(qrs[: top + 1].min())), min(0.0, float(qrs[top:].min()))
+    st = float(rest[0])
+    t = float(rest[np.argmax(np.abs(rest[3:])) + 3])
+    return LeadWaves(st, t, min(q, 0.0), r, s)
