@@ -41,6 +41,7 @@ from ecgvlm.bench.task import Task, load_task
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.files.drawing import Drawing
 from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence, settle
 from ecgvlm.labels import LABELS, SIGNS
@@ -78,7 +79,8 @@ class OnceDigitizer:
     def keep(self) -> None:
         self._kept.write_bytes(pickle.dumps((self._version, self._known)))
 
-    def __call__(self, image: np.ndarray) -> Page:
+    def __call__(self, image: np.ndarray | Drawing) -> Page:
+        assert isinstance(image, np.ndarray)  # the tasks have pictures only
         key = hashlib.sha256(image.tobytes()).hexdigest()
         if key not in self._known:
             try:

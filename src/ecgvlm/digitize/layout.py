@@ -460,10 +460,10 @@ def _pitch_seen(blank: np.ndarray, start: float, pitch: float, columns: int) -> 
     for i in range(1, columns):
         place = int(start + i * pitch)
         near = blank[max(0, place - reach) : place + reach]
-        ends = np.flatnonzero(near[:-1] & ~near[1:])
-        if not len(ends):
+        last = np.flatnonzero(near[:-1] & ~near[1:])
+        if not len(last):
             return pitch
-        ends = max(0, place - reach) + ends + 1 + (_STROKE - 1) / 2
+        ends = max(0, place - reach) + last + 1 + (_STROKE - 1) / 2
         begins.append(float(ends[np.argmin(np.abs(ends - start - i * pitch))]))
     line = np.polyfit(np.arange(columns), begins, 1)
     even = np.abs(begins - np.polyval(line, np.arange(columns))).max() < _UNEVEN_COLUMNS

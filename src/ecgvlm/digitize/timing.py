@@ -98,11 +98,11 @@ def delays(
             best = tried[int(np.argmax(value(tried)))]
     worth = value(best[None])[0] - value(np.zeros((1, 3)))[0] > _WORTH
     late = best @ basis if worth else late
-    for column in set(columns) - {None}:
-        beside = [k for k in range(len(pairs)) if columns[i[k]] == column and columns[j[k]] is None]
+    for own in set(columns) - {None}:
+        beside = [k for k in range(len(pairs)) if columns[i[k]] == own and columns[j[k]] is None]
         if beside:
             rest = np.round((late[j[beside]] - late[i[beside]]) * _FS).astype(int)
-            late = late + _alone(table[beside], rest) * (np.array(columns) == column)
+            late = late + _alone(table[beside], rest) * (np.array(columns) == own)
     return late
 
 

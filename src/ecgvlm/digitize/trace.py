@@ -425,7 +425,7 @@ def _under_pen(top: np.ndarray, bottom: np.ndarray, thick: np.ndarray) -> np.nda
     curve = smooth * (upper + lower) / 2 + (1 - smooth) * middle
     unsure = _UNSURE_Y + _UNSURE_X * np.abs(np.gradient(curve)) * _ALONG
     apart = np.diff(np.pad(lower - upper > unsure, 1).astype(np.int8))
-    for first, last in zip(np.flatnonzero(apart == 1), np.flatnonzero(apart == -1)):
+    for first, last in zip(np.flatnonzero(apart == 1).tolist(), np.flatnonzero(apart == -1).tolist()):
         part = slice(first, last)
         begin, end = max(0, first - 2 * reach), min(n, last + 2 * reach)  # the tip lies beside a steep flank
         ends = curve[begin], curve[end - 1]

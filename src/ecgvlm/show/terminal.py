@@ -45,8 +45,8 @@ def show(answer: Answer, asked: bool) -> None:
         f"{page['quality']:.0%}, {facts['seconds']:.2f} s. Not a medical device."
     )
     lines: list[Text | Table] = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
-    why = met_conditions(facts["criteria"])
-    if reasons := [f"{NAMES[label]}: {why[label]}." for label in facts["findings"] if label in why]:
+    met = met_conditions(facts["criteria"])
+    if reasons := [f"{NAMES[label]}: {met[label]}." for label in facts["findings"] if label in met]:
         lines += [Text(), Text("\n".join(reasons), style="dim")]
     if answer.machine is not None:
         lines += [Text(), Text(_machine(answer.machine), style="dim")]
