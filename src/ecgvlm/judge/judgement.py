@@ -58,11 +58,28 @@ def decide(
     criteria = tuple(c for conditions in weighed.values() for c in conditions)
     if point == "ptbxl":
         return Judgement(settled, thresholds, criteria)
+    probabilities, limits = _weigh(network, thresholds, weighed, usual)
+    probabilities = _without(_no_room(_found(probabilities, limits), facts), probabilities, limits)
+    found = _found(probabilities, limits)
+    abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
+    doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
+    if abnormal or doubtful:
+        probabilities = _without({"NORM"}, probabilities, limits)
+    order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
+    return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
+
+
+def _weigh(
+    network: Mapping[str, float],
+    thresholds: Mapping[str, float],
+    weighed: Mapping[str, tuple[Criterion, ...]],
+    usual: Mapping[str, float] | None,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Probabilities and thresholds of all that was judged, each finding by its rule."""
     # What a definition takes back leaves room for what it outdid: of two bundle branch blocks the other.
-    taken_back = {
-        code for code, rule in rules().items() if rule.by in ("shape", "both") and clearly_not(weighed[code])
-    }
-    probabilities = settle(_without(taken_back - {"NORM"}, network, thresholds), thresholds, usual)
+    checked = {code for code, rule in rules().items() if rule.by in ("shape", "both")} - {"NORM"}
+    taken_back = {code for code in checked if clearly_not(weighed[code])}
+    probabilities = settle(_without(taken_back, network, thresholds), thresholds, usual)
     limits, ruled_out = dict(thresholds), set[str]()
     for code, rule in rules().items():
         sure = holds(weighed[code])
@@ -73,18 +90,17 @@ def decide(
         elif sure >= rule.threshold:
             probabilities[code] = max(probabilities[code], sure, limits[code])
             ruled_out |= set(FINDINGS[code].excludes)
-    probabilities = one_of_each(_without(ruled_out, probabilities, limits), limits)
-    found = _found(probabilities, limits)
+    return one_of_each(_without(ruled_out, probabilities, limits), limits), limits
+
+
+def _no_room(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
+    """What the rhythm that was found leaves no room for."""
+    rhythms = found & {*RHYTHMS, *CHILDREN["HAVB"]}
+    out = {other for code in rhythms for other in FINDINGS[code].excludes}
     qrs = facts["qrs_ms"].value
     if VENTRICULAR & found or ("PACE" in found and qrs is not None and qrs >= _WIDE_MS):
-        probabilities = _without(set(SHAPES), probabilities, limits)
-        found = _found(probabilities, limits)
-    abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
-    doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
-    if abnormal or doubtful:
-        probabilities = _without({"NORM"}, probabilities, limits)
-    order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
-    return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
+        out |= set(SHAPES)
+    return out
 
 
 def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:
