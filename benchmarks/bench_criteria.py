@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_criteria.py --records PTB-XL [--each 30] [--real 200]
 
 1. Simulated hearts, `--each` of every condition: how often what the heart has is named (`named`), and on how
-   many of all hearts that lack it (a second finding counts) that is named too (`false_alarm`). A dropped beat of a fixed PR counts as
-   Mobitz II or, where every second one is dropped, as 2:1 block; a PVC every two or three beats as bigeminy
-   or trigeminy.
+   many of all hearts that lack it (a second finding counts) that is named too (`false_alarm`). A dropped beat
+   of a fixed PR counts as Mobitz II or, where every second one is dropped, as 2:1 block; a PVC every two or
+   three beats as bigeminy or trigeminy.
 2. PTB-XL at 500 Hz, folds 7, 9 and 10: sinus bradycardia, sinus tachycardia and first-degree AV block by
    definition, among the records labelled with a sinus rhythm. The truth is NeuroKit2's: rate of its R peaks
    where two leads agree within 2 bpm, and the global PR of its delineation by prominence in twelve leads.
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from ecgvlm.atomic import write_file
-from ecgvlm.files.datasets import find_records, load_ptbxl
+from ecgvlm.files.datasets import Entry, find_records, load_ptbxl
 from ecgvlm.judge.consistency import contradictions
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import Person
@@ -107,7 +107,8 @@ def simulated(model: FindingsModel, each: int) -> tuple[dict, Counter, int]:
 def rhythms(model: FindingsModel, folder: Path, others: int) -> dict:
     """Rare rhythms of PTB-XL at the best sampling there is, and `others` records without any of them."""
     fine = {entry.key: entry for entry in find_records(folder, OPEN_FOLDS, 500)}
-    rare, rest = [], []
+    rare: list[tuple[Entry, set[str]]] = []
+    rest: list[tuple[Entry, set[str]]] = []
     for entry in find_records(folder, OPEN_FOLDS, 100):
         stated = set(entry.load().meta["rhythm"].split(";"))
         (rare if stated & set().union(*REAL.values()) else rest).append((entry, stated))
