@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ecgvlm.errors import EcgError, UsageError
+
+if TYPE_CHECKING:
+    from ecgvlm.bench.score import Score
+    from ecgvlm.bench.task import Task
 
 app = typer.Typer(no_args_is_help=True)
 TaskName = Annotated[
@@ -67,24 +71,37 @@ def score(
             if against
             else []
         )
-    first = scores[0]
-    for count, what in (
-        (first.missing, "gold rows have no answer and are not scored"),
-        (first.failures, "of these are failed requests"),
-        (first.unknown, "answers belong to no gold row and are left out"),
-        (first.duplicates, "answers were overwritten by a later one of the same id"),
-    ):
-        if count:
-            Console(stderr=True).print(f"[yellow]note[/]: {count} {what}", highlight=False)
+    _note(scores[0])
     if as_json:
-        out = first.to_dict() | {s.parser: s.to_dict() for s in scores[1:]}
+        out = scores[0].to_dict() | {s.parser: s.to_dict() for s in scores[1:]}
         if differences:
             out["differences"] = [vars(d) | {"significant": d.significant} for d in differences]
         typer.echo(json.dumps(out, allow_nan=False))
         return
-    table = Table(
-        title=f"{loaded.name} (version {loaded.version}), {first.n} answers, {first.patients} patients"
-    )
+    Console().print(_table(loaded, scores))
+    for d in differences:
+        star = " significant" if d.significant else ""
+        typer.echo(
+            f"difference in {d.figure}: {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}] p = {d.p:.3f}{star}"
+        )
+
+
+def _note(score: Score) -> None:
+    """Says on standard error what of gold and answers does not belong together."""
+    for count, what in (
+        (score.missing, "gold rows have no answer and are not scored"),
+        (score.failures, "of these are failed requests"),
+        (score.unknown, "answers belong to no gold row and are left out"),
+        (score.duplicates, "answers were overwritten by a later one of the same id"),
+    ):
+        if count:
+            Console(stderr=True).print(f"[yellow]note[/]: {count} {what}", highlight=False)
+
+
+def _table(task: Task, scores: Sequence[Score]) -> Table:
+    """The same answers' figures with their intervals, a column for each parser."""
+    first = scores[0]
+    table = Table(title=f"{task.name} (version {task.version}), {first.n} answers, {first.patients} patients")
     table.add_column("figure")
     for s in scores:
         table.add_column(s.parser, justify="right")
@@ -96,12 +113,7 @@ def score(
             low, high = s.ci95.get(name, (float("nan"),) * 2)
             row.append("-" if value != value else f"{value:.4g} [{low:.4g}, {high:.4g}]")
         table.add_row(name, *row)
-    Console().print(table)
-    for d in differences:
-        star = " significant" if d.significant else ""
-        typer.echo(
-            f"difference in {d.figure}: {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}] p = {d.p:.3f}{star}"
-        )
+    return table
 
 
 @app.command()
