@@ -82,7 +82,7 @@ def own_inputs(model, seeds, turns):
     return full, labels
 
 
-def test_chats_can_be_sent_to_spawned_workers(model):
+def test_chats_can_be_sent_to_workers(model):
     sent = pickle.loads(pickle.dumps(model.chat))
     assert sent.pieces(ROWS[2], 1) == model.chat.pieces(ROWS[2], 1)
 

@@ -26,15 +26,20 @@ def _fitted(images: Any, width: int) -> Any:
     return Image.fromarray(fit(np.asarray(picture.convert("RGB")), width))
 
 
-class EcgIdefics3Processor(Idefics3Processor):
+class _OnSheets:
+    """A processor that lays pictures on sheets before all else."""
+
+    image_processor: Any
+
     def __call__(self, images: Any = None, *args: Any, **kwargs: Any) -> Any:
         if images is not None:
             images = _fitted(images, self.image_processor.size["longest_edge"])
-        return super().__call__(images, *args, **kwargs)
+        return super().__call__(images, *args, **kwargs)  # type: ignore[misc]
 
 
-class EcgSmolVLMProcessor(SmolVLMProcessor):
-    def __call__(self, images: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if images is not None:
-            images = _fitted(images, self.image_processor.size["longest_edge"])
-        return super().__call__(images, *args, **kwargs)
+class EcgIdefics3Processor(_OnSheets, Idefics3Processor):
+    """Of SmolVLM-256M and 500M."""
+
+
+class EcgSmolVLMProcessor(_OnSheets, SmolVLMProcessor):
+    """Of SmolVLM2."""
