@@ -148,9 +148,13 @@ def regular(evidence: Evidence, w: Words = ENGLISH) -> str:
     return w.say("regular", regularity=w.name("regularities", evidence.regularity))
 
 
+def named(evidence: Evidence) -> list[str]:
+    """All findings but plain sinus rhythm."""
+    return [label for label in rhythms(evidence) if label != "SR"] + beside_rhythm(evidence)
+
+
 def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
-    found = [label for label in rhythms(evidence) if label != "SR"] + beside_rhythm(evidence)
-    if found:
+    if found := named(evidence):
         return w.say("findings", findings=w.listed(_hedged(evidence, label, w) for label in found))
     return w.say("findings_none" if "NORM" in evidence.findings else "findings_unnamed")
 
@@ -323,10 +327,11 @@ def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
 
 def problems(evidence: Evidence, w: Words = ENGLISH) -> str:
     """What is odd about the page or the recording."""
-    return _caution(evidence, w) or w.say("problems_none")
+    return caution(evidence, w) or w.say("problems_none")
 
 
-def _caution(evidence: Evidence, w: Words) -> str:
+def caution(evidence: Evidence, w: Words) -> str:
+    """What is odd about the page, "" where nothing is."""
     parts = []
     if evidence.quality < POOR_QUALITY:
         parts.append(w.say("poor_page", percent=_quality(evidence, w)))
@@ -336,13 +341,13 @@ def _caution(evidence: Evidence, w: Words) -> str:
 
 def report(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion."""
-    parts = [urgent(evidence, w), _caution(evidence, w), *(text for _, text in _sections(evidence, w))]
+    parts = [urgent(evidence, w), caution(evidence, w), *(text for _, text in _sections(evidence, w))]
     return w.text([*parts, w.say("conclusion", verdict=verdict(evidence, w))])
 
 
 def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The comprehensive report: the same under headings, one a line, ending in the final diagnosis."""
-    lines = [line for line in (urgent(evidence, w), _caution(evidence, w)) if line]
+    lines = [line for line in (urgent(evidence, w), caution(evidence, w)) if line]
     for heading, text in _sections(evidence, w):
         lines.append(w.say("section", heading=w.name("headings", heading), text=text))
     return "\n".join([*lines, w.say("final_diagnosis", verdict=verdict(evidence, w))])

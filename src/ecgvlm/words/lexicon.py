@@ -37,6 +37,7 @@ _KINDS = (
     "wave",
     "measure",
     "region",
+    "style",
     "topic",
     "side",
     "subject",

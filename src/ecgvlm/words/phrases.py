@@ -49,19 +49,23 @@ class Words:
         title = self.names.get("titles", {}).get(label)
         if title is None:
             name = self.finding(label)
-            title = name.title() if self.language == "en" else name[0].upper() + name[1:]
+            title = name.title() if self.language == "en" else self._capital(name)
         return title
 
     def listed(self, items: Iterable[str]) -> str:
         return self.comma.join(items)
 
     def text(self, sentences: Iterable[str]) -> str:
-        """Sentences one after the other."""
-        return self.space.join(sentence for sentence in sentences if sentence)
+        """Sentences one after the other, each with a capital letter."""
+        return self.space.join(self._capital(sentence) for sentence in sentences if sentence)
 
     def sentence(self, text: str) -> str:
         """The text with a capital letter and a full stop."""
-        return f"{text[0].upper()}{text[1:]}{self.stop}"
+        return f"{self._capital(text)}{self.stop}"
+
+    def _capital(self, text: str) -> str:
+        first = "İ" if self.language == "tr" and text[0] == "i" else text[0].upper()
+        return f"{first}{text[1:]}"
 
     def percent(self, probability: float) -> str:
         """ "97%", "under 1%", "over 99%"."""

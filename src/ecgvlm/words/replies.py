@@ -16,6 +16,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.compare import compare, described
 from ecgvlm.words.phrases import ENGLISH, Words
+from ecgvlm.words.prose import prose
 from ecgvlm.words.understand import Asked, kin
 
 EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near what was asked
@@ -372,7 +373,7 @@ def unsure(request: Request) -> str:
 
 _REPLIES: dict[str, Callable[[Request], str]] = {
     "verdict": _of_page(answers.overall),
-    "report": _of_page(answers.report),
+    "report": lambda request: prose(request.evidence, request.asked.of("style"), request.w),
     "diagnosis": _of_page(answers.diagnosis),
     "findings": _of_page(answers.findings),
     "rhythm": _of_page(answers.rhythm),

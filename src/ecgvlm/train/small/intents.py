@@ -30,8 +30,9 @@ from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.understand import BUCKETS, OTHER, clause, features, intents, letters, ranked
 
 WIDTH = 64
-EACH = {"en": 700}  # examples of an intent in a language
+EACH = {"en": 600}  # examples of an intent in a language
 EACH_OTHER = 160
+EVERY = 7  # examples of a wording at least
 RIGHT = 0.95  # share of the kept wordings whose answer must be of the right family
 # Kinds of the instruction data's questions -> intents.
 KINDS = {
@@ -79,7 +80,7 @@ class Writer:
         self.data = asked(language)
         self.names = {
             kind: [name for code, names in self.data[kind].items() for name in names]
-            for kind in ("finding", "measure", "wave", "group", "side")
+            for kind in ("finding", "measure", "wave", "group", "side", "style")
         }
 
     def fill(self, wording: str) -> str:
@@ -140,8 +141,7 @@ def examples(rng: Random) -> list[Example]:
         writer, lines = Writer(language, rng), wordings(language)
         count = EACH.get(language, EACH_OTHER)
         for intent, asking in lines.items():
-            for i in range(count):
-                # Every wording often enough, however few or many an intent has.
+            for i in range(max(count, EVERY * len(asking))):
                 place = i % len(asking)
                 text = writer.noisy(writer.fill(asking[place]))
                 out.append(Example(writer.buckets(text), order.index(intent), -1, kept=place % 7 == 3))
