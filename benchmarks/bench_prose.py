@@ -4,10 +4,11 @@
 
 Reports for a patient, a nurse, a cardiologist and nobody in particular, short and long, of 1,000 generated
 pages (`ecgvlm.instruct.states`, with findings beyond those that are learned added at random) in English and
-100 in each other language. A report is cut at its full stops. Each sentence must fit one of the sentences of
-`words/data/say`, and all that is filled in must hold on the page: findings are found, denied groups are empty,
-numbers are those measured, leads those with the sign, words for a measurement's place those of its limits. What
-fits none, or holds on no reading, counts as without evidence. Writes benchmarks/results/prose.json.
+100 in each other language. A report is cut at its full stops. Each sentence must fit one of those of
+`words/data/say`, and all that is filled in must hold on the page: findings are found, denied groups are
+empty, numbers are those measured, leads those with the sign, words for a measurement's place those of its
+limits. What fits none, or holds on no reading, counts as without evidence. Writes
+benchmarks/results/prose.json.
 """
 
 from __future__ import annotations
@@ -218,9 +219,9 @@ class Back:
 
     def _is_urgent(self, text: str, e: Evidence) -> bool:
         rate = e.measurements["heart_rate_bpm"]
-        if rate is not None and not SLOWEST <= round(rate) <= FASTEST:
-            if text == self.w.say("urgent_rate", rate=self._value("heart_rate_bpm", e) or ""):
-                return True
+        said = self.w.say("urgent_rate", rate=self._value("heart_rate_bpm", e) or "")
+        if rate is not None and not SLOWEST <= round(rate) <= FASTEST and text == said:
+            return True
         codes = self._codes.get(text.lower(), set())
         return any(code in e.findings and FINDINGS[code].urgency for code in codes)
 

@@ -64,7 +64,9 @@ def run(monkeypatch, answer, decoders):
         def __init__(self, threads: int = 2):
             pass
 
-        def read(self, content, question=None, name=None, sensitivity=None, criteria="definitions") -> Answer:
+        def read(
+            self, content, question=None, name=None, sensitivity=None, criteria="", language=None
+        ) -> Answer:
             if content.std() < 1:
                 error = EcgError("not_an_ecg", "no twelve named leads found")
                 return Answer(name, question or QUESTION, 0.0, error=error)

@@ -158,13 +158,15 @@ class Reader:
         name: str | None = None,
         sensitivity: float | None = None,
         criteria: str = "definitions",
+        language: str | None = None,
     ) -> Answer:
         """Read one ECG (path, bytes, page, picture or record) and answer a question about it.
 
         question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture.
         sensitivity: share of the pages with a finding on which it is to be called, 0.5 to 0.99; None for the
-        best F1. criteria: the working point, one of `ecgvlm.judge.criteria.POINTS`. A picture that cannot be
-        read gives an Answer with its error; nothing is raised for it.
+        best F1. criteria: the working point, one of `ecgvlm.judge.criteria.POINTS`. language: of answer and
+        report, one of `ecgvlm.words.phrases.LANGUAGES`; None for English, and that of the question. A picture
+        that cannot be read gives an Answer with its error; nothing is raised for it.
         """
         start = time.perf_counter()
         asked = question or QUESTION
@@ -175,8 +177,8 @@ class Reader:
             seen = self.look(source, name, sensitivity, criteria)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
-        report = self.words.answer(seen.evidence, REPORT)
-        answer = report if question == REPORT else self.words.answer(seen.evidence, asked)
+        report = self.words.answer(seen.evidence, REPORT, language)
+        answer = report if question == REPORT else self.words.answer(seen.evidence, asked, language)
         return Answer(
             image=label,
             question=asked,

@@ -34,13 +34,14 @@ _decoder: BoundedDecoder
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of every page. sensitivity, criteria: as of `Reader.read`. overlay: whether what was
-    found is to be drawn on it."""
+    """What is asked of every page. sensitivity, criteria, language: as of `Reader.read`. overlay: whether
+    what was found is to be drawn on it."""
 
     question: str | None = None
     sensitivity: float | None = None
     criteria: str = "definitions"
     overlay: bool = False
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def read_page(reader: Reader, page: str, load: Callable[[], Content], wanted: Wa
         content = load()
     except EcgError as error:
         return PageRead(page, Answer(page, wanted.question or QUESTION, 0.0, error=error))
-    answer = reader.read(content, wanted.question, page, wanted.sensitivity, wanted.criteria)
+    answer = reader.read(content, wanted.question, page, wanted.sensitivity, wanted.criteria, wanted.language)
     overlay = None
     if answer.page is not None:
         if wanted.overlay:

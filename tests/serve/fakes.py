@@ -54,10 +54,10 @@ class FakeLanguage:
     asked before, and the rate of the earlier ECG.
     """
 
-    def answer(self, evidence, question):
+    def answer(self, evidence, question, language=None):
         return "".join(self.stream(evidence, question))
 
-    def stream(self, evidence, question, before=(), earlier=None):
+    def stream(self, evidence, question, before=(), earlier=None, language="en"):
         if question == "history":
             rate = earlier and f"; earlier {earlier.measurements['heart_rate_bpm']:.0f} bpm"
             yield f"{' | '.join(before)}{rate or ''}"

@@ -46,16 +46,24 @@ def read(
     criteria: Annotated[
         Criteria, typer.Option(help="Working point: textbook definitions, or the labels of a data set.")
     ] = Criteria.definitions,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Of answer and report: en, de, fr, es, pt, it, nl, pl, ru, tr, zh, hi or ar."),
+    ] = None,
 ) -> None:
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.errors import EcgError
     from ecgvlm.files.image import write_image
     from ecgvlm.show.terminal import show
+    from ecgvlm.words.phrases import LANGUAGES
     from ecgvlm.worker import Wanted, read_files
 
+    if language is not None and language not in LANGUAGES:
+        raise typer.BadParameter(f"{language!r} is none of {', '.join(LANGUAGES)}", param_hint="--language")
     place = None if overlay is None else _overlay_places(overlay, images)
     failed = False
-    pages = read_files(images, Wanted(question, sensitivity, criteria.value, overlay=place is not None))
+    wanted = Wanted(question, sensitivity, criteria.value, place is not None, language)
+    pages = read_files(images, wanted)
     for read in pages if as_json else _tracked(pages, len(images)):
         failed |= read.answer.error is not None
         if as_json:

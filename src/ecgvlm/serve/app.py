@@ -8,7 +8,7 @@ import contextlib
 import json
 import mimetypes
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Annotated, Any, Literal
@@ -27,9 +27,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.csv import csv_text
 from ecgvlm.files.image import MAX_BYTES
 from ecgvlm.files.waveform import write_dicom
-from ecgvlm.judge.evidence import CAUTIONS
 from ecgvlm.judge.findings import SENSITIVITY
-from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Reader
 from ecgvlm.record import Record
@@ -39,10 +37,12 @@ from ecgvlm.serve.schemas import Aim, ReadAnswer, ReadRefused, Refused
 from ecgvlm.serve.service import Service, Settings, refused
 from ecgvlm.serve.work import Reading, default_reader, jpeg
 from ecgvlm.show.reports import fhir_bundle, pdf_report, write_wfdb
+from ecgvlm.words.phrases import LANGUAGES, words
 
 # Uploads are in memory already, bounded; a second copy on the disk would outlive a crash.
 MultiPartParser.spool_max_size = 2 * MAX_BYTES
 
+Spoken = Literal[LANGUAGES]  # type: ignore[valid-type]
 PageNumber = Annotated[int, Form(ge=0, le=999, description="Page of a file with several, from 0.")]
 ReadId = Annotated[str | None, Form(max_length=64, description="Of a page read within the last minutes.")]
 MaybeImage = Annotated[UploadFile | None, File(description="Or the page itself.")]
@@ -125,18 +125,24 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/about", tags=["status"])
-    def about() -> dict[str, Any]:
-        """What this server is, for its web page."""
+    def about(language: Spoken = "en") -> dict[str, Any]:
+        """What this server is, for its web page, and what things are called in a language."""
+        called = words(language)
         measurements = {
-            key: {"name": known.title, "unit": known.unit, "low": known.low, "high": known.high}
+            key: {
+                "name": known.title if language == "en" else called.name("measures", key),
+                "unit": known.unit,
+                "low": known.low,
+                "high": known.high,
+            }
             for key, known in MEASUREMENTS.items()
         }
         return {
             "name": "ecgvlm",
             "version": ecgvlm.__version__,
             "model": service.model,
-            "labels": NAMES,
-            "cautions": CAUTIONS,
+            "labels": called.names["findings"],
+            "cautions": called.names["cautions"],
             "measurements": measurements,
             "max_bytes": MAX_BYTES,
             "keys": service.settings.keys is not None,
@@ -159,6 +165,9 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
                 ge=SENSITIVITY[0], le=SENSITIVITY[1], description="Share of the pages with a finding to call."
             ),
         ] = None,
+        language: Annotated[
+            Spoken | None, Form(description="Of answer and report; else English, and the question's.")
+        ] = None,
     ) -> Response:
         """Read one page."""
         name = image.filename or "upload"
@@ -171,6 +180,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
                 request.state.owner,
                 overlay,
                 sensitivity=sensitivity,
+                language=language,
             )
         except EcgError as error:
             metrics.pages.labels(error.code).inc()
@@ -212,11 +222,12 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         before: Annotated[
             list[str] | None, Form(max_length=100, description="What was asked about the page so far.")
         ] = None,
+        language: Annotated[Spoken, Form(description="Of a question that does not show its own.")] = "en",
     ) -> Response:
         """Answer a question about a page, word by word: server-sent events token, done and error."""
         reading = await _reading(request, id, image, page)
-        events = _events(service, reading, question, before or ())
-        return StreamingResponse(events, media_type="text/event-stream")
+        pieces = service.ask(reading, question, before or (), language=language)
+        return StreamingResponse(_events(pieces), media_type="text/event-stream")
 
     @app.post("/v1/digitize", tags=["pages"], response_class=Response)
     async def digitize(
@@ -268,12 +279,10 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return found
 
 
-async def _events(
-    service: Service, reading: Reading, question: str, before: Sequence[str]
-) -> AsyncIterator[str]:
+async def _events(pieces: AsyncGenerator[str]) -> AsyncIterator[str]:
     start, answer = time.perf_counter(), ""
     try:
-        async with contextlib.aclosing(service.ask(reading, question, before)) as pieces:
+        async with contextlib.aclosing(pieces):
             async for piece in pieces:
                 answer += piece
                 yield _event("token", {"text": piece})

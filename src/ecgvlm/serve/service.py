@@ -107,6 +107,7 @@ class Service:
         overlay: bool = False,
         kept: str | None = None,
         sensitivity: float | None = None,
+        language: str | None = None,
     ) -> tuple[Picture, Reading, str]:
         """Reads one page of a file: the picture, what it says, and an id by which it is remembered.
 
@@ -125,6 +126,7 @@ class Service:
                 overlay,
                 redacted,
                 sensitivity,
+                language,
                 seconds=self.settings.seconds,
             )
         except WorkerLost as error:
@@ -158,16 +160,21 @@ class Service:
             raise unreadable(NAME, cause) from error
 
     async def ask(
-        self, reading: Reading, question: str, before: Sequence[str] = (), earlier: Reading | None = None
+        self,
+        reading: Reading,
+        question: str,
+        before: Sequence[str] = (),
+        earlier: Reading | None = None,
+        language: str = "en",
     ) -> AsyncGenerator[str]:
         """The answer piece by piece. Raises EcgError where its process is lost.
 
-        before: what was asked so far; earlier: another ECG of the same patient.
+        before: what was asked so far; earlier: another ECG of the same patient; language: of a question that
+        does not show its own.
         """
         other = None if earlier is None else earlier.evidence
-        pieces = self.readers.stream(
-            "ask", reading.evidence, question, tuple(before), other, seconds=self.settings.seconds
-        )
+        said = (reading.evidence, question, tuple(before), other, language)
+        pieces = self.readers.stream("ask", *said, seconds=self.settings.seconds)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:

@@ -118,9 +118,10 @@ class WarmReader:
         overlay: bool,
         redacted: bool,
         sensitivity: float | None = None,
+        language: str | None = None,
     ) -> Reading:
         source = picture.image if picture.content is None else picture.content
-        answer = self.reader.read(source, question, NAME, sensitivity)
+        answer = self.reader.read(source, question, NAME, sensitivity, language=language)
         if answer.error is not None:
             return Reading(answer.to_dict())
         assert answer.page is not None
@@ -145,13 +146,15 @@ class WarmReader:
         return Sight(True, tuple(dict.fromkeys(s.lead for s in page.strips)), round(page.px_per_mm, 2))
 
     def ask(
-        self, evidence: Evidence, question: str, before: Sequence[str], earlier: Evidence | None
+        self,
+        evidence: Evidence,
+        question: str,
+        before: Sequence[str],
+        earlier: Evidence | None,
+        language: str,
     ) -> Iterator[str]:
-        """The answer to a question about a page that was read, piece by piece.
-
-        before: what was asked so far; earlier: another ECG of the same patient.
-        """
-        return iter(self.reader.words.stream(evidence, question, before, earlier))
+        """The answer to a question about a page that was read, piece by piece; see `Language.stream`."""
+        return iter(self.reader.words.stream(evidence, question, before, earlier, language))
 
 
 def jpeg(image: np.ndarray) -> bytes:

@@ -92,10 +92,16 @@ class Language:
         return self.dialogue.answer(evidence, question, before, language)
 
     def stream(
-        self, evidence: Evidence, question: str, before: Sequence[str] = (), earlier: Evidence | None = None
+        self,
+        evidence: Evidence,
+        question: str,
+        before: Sequence[str] = (),
+        earlier: Evidence | None = None,
+        language: str = "en",
     ) -> Iterator[str]:
-        """The answer word by word. before: what was asked so far; earlier: another ECG of the patient."""
-        conversation = Conversation(earlier=earlier)
+        """The answer word by word. before: what was asked so far; earlier: another ECG of the patient;
+        language: of what does not show its own."""
+        conversation = Conversation(language=language, earlier=earlier)
         for asked in before:
             conversation = self.dialogue.follow(asked, conversation)
         said, _ = self.converse(evidence, question, conversation)
