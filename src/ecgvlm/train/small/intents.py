@@ -33,6 +33,7 @@ WIDTH = 64
 EACH = {"en": 600}  # examples of an intent in a language
 EACH_OTHER = 160
 EVERY = 7  # examples of a wording at least
+DROPPED = 0.3  # share of a clause's letter groups and words that a step of training does not see
 RIGHT = 0.95  # share of the kept wordings whose answer must be of the right family
 # Kinds of the instruction data's questions -> intents.
 KINDS = {
@@ -209,7 +210,7 @@ def train(data: list[Example], epochs: int, seed: int) -> Net:
         total = 0.0
         for at in range(0, len(order) - size + 1, size):
             rows = [data[i] for i in order[at : at + size]]
-            kept = [row.buckets[rng.random(len(row.buckets)) > 0.3] for row in rows]
+            kept = [row.buckets[rng.random(len(row.buckets)) > DROPPED] for row in rows]
             starts = np.cumsum([0, *(len(x) for x in kept[:-1])])
             by_intent, by_language = net(torch.from_numpy(np.concatenate(kept)), torch.from_numpy(starts))
             intent = torch.tensor([row.intent for row in rows])
