@@ -2,8 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
-Questions: benchmarks/data/{unseen,fresh,understanding}.toml; the head of each says who has seen it. They are
-asked about generated pages (`ecgvlm.instruct.states`), so any answer can be told from any other.
+Questions: benchmarks/data/{unseen,fresh,understanding}.toml; the head of each says who has seen it. Figures
+called "new" are of those questions alone that, with names replaced by their kind, read like no wording that
+the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any answer can be
+told from any other.
 
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
@@ -15,8 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -24,10 +29,12 @@ from random import Random
 from ecgvlm.atomic import write_file
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.train.small.intents import wordings
 from ecgvlm.words.dialogue import answer_parts
 from ecgvlm.words.language import Language
+from ecgvlm.words.lexicon import asked, lexicon, split
 from ecgvlm.words.phrases import Words, words
-from ecgvlm.words.understand import Asked, intents, kin
+from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
 SETS = ("unseen", "fresh", "understanding")
@@ -36,8 +43,9 @@ PAGES = 3
 REFUSALS = (
     "advice", "prognosis", "cause", "other_tests", "identity", "off_topic", "earlier", "outside", "oneself",
 )  # fmt: skip
+_PLACEHOLDER = re.compile(r"\{(\w+):?(\w*)\}")
 _CALLED = "\0"  # stands for what a question calls a finding
-Row = tuple[str, str, str]  # judgement, question, answer
+Row = tuple[str, str, str, bool]  # judgement, question, answer, whether its wording is new
 
 
 def intended(text: str) -> list[list[Asked]]:
@@ -62,7 +70,7 @@ def judged(said: str, parts: list[list[Asked]], evidence: Evidence, w: Words) ->
         return "right"
     honest = [w.say("unsure", examples="\0").partition("\0")[0], w.say("outside")]
     if all(intents()[part.intent].get("refuses") for choices in missing for part in choices):
-        honest += _refusals(w)
+        honest += [*_refusals(w), _unjudged(w)]
     return "honest" if any(text in said for text in honest) else "unrelated"
 
 
@@ -75,10 +83,15 @@ def _refusals(w: Words) -> list[str]:
     return [w.say(key) for key in REFUSALS]
 
 
+def _unjudged(w: Words) -> str:
+    """How it begins that a finding cannot be judged."""
+    return w.say("outside_named", finding="\0").partition("\0")[0]
+
+
 def refused(said: str, w: Words) -> str:
     """Of what lies outside an ECG: "right" where a refusal opens the answer, "honest" where the question is
     not understood."""
-    if said.startswith((*_refusals(w), w.say("outside_named", finding="\0").partition("\0")[0])):
+    if said.startswith((*_refusals(w), _unjudged(w))):
         return "right"
     return "honest" if said.startswith(w.say("unsure", examples="\0").partition("\0")[0]) else "unrelated"
 
@@ -101,12 +114,48 @@ def ask(language: Language, table: dict[str, list[str]], spoken: str = "en") -> 
     rows, rng, w = [], Random(0), words(spoken)
     for what, questions in table.items():
         for question in questions:
+            new = plain(question, spoken) not in learned(spoken)
             for _ in range(PAGES):
                 evidence = sample(rng)
                 said = language.answer(evidence, question)
                 judgement = refused(said, w) if what == "*" else judged(said, intended(what), evidence, w)
-                rows.append((judgement, question, said))
+                rows.append((judgement, question, said, new))
     return rows
+
+
+def plain(text: str, language: str) -> str:
+    """A question as the net sees its words: each name by its kind."""
+    known, said = lexicon(language), split(text)
+    return " ".join(clause(said, known.objects(said), known.stock))
+
+
+@cache
+def learned(language: str) -> frozenset[str]:
+    """All that wordings of a language can read like."""
+    return frozenset(
+        plain(text, language)
+        for lines in wordings(language).values()
+        for line in lines
+        for text in _alternatives(_PLACEHOLDER.sub(lambda match: _named(match, language), line))
+    )
+
+
+def _named(match: re.Match[str], language: str) -> str:
+    """A name for a placeholder; where the net sees names themselves, all of them."""
+    kind, code = match.groups()
+    table = asked(language).get(kind)
+    if table is None:
+        return {"lead": "V2", "number": "120"}.get(kind, "xyzzy")
+    names = table[code] if code else [name for called in table.values() for name in called]
+    return f"[{'|'.join(names)}]" if kind == "side" else names[0].rstrip("*")
+
+
+def _alternatives(line: str) -> Iterator[str]:
+    if not (bracket := re.search(r"\[([^\[\]]*)\]", line)):
+        yield line
+        return
+    for choice in bracket[1].split("|"):
+        yield from _alternatives(line[: bracket.start()] + choice + line[bracket.end() :])
 
 
 def figures(rows: list[Row]) -> dict:
@@ -123,7 +172,13 @@ def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
     several = ask(language, data["several"])
     outside = ask(language, data.get("outside", {}))
     flat, foreign = (list(chain(*tables.values())) for tables in (english, spoken))
-    found = {"english": figures(flat), "spoken": figures(foreign), "several": figures(several)}
+    found = {
+        "english": figures(flat),
+        "english, new": figures([row for row in flat if row[3]]),
+        "spoken": figures(foreign),
+        "spoken, new": figures([row for row in foreign if row[3]]),
+        "several": figures(several),
+    }
     found |= {"outside": figures(outside)} if outside else {}
     found["by_kind"] = {kind: figures(rows) for kind, rows in english.items()}
     found["by_language"] = {code: figures(rows) for code, rows in spoken.items()}
@@ -142,7 +197,7 @@ def main() -> None:
     for name in args.sets:
         out[name], rows = measured(language, tomllib.loads((DATA / f"{name}.toml").read_text("utf-8")))
         if not args.quiet:
-            for judgement, question, said in dict.fromkeys(rows):
+            for judgement, question, said, _ in dict.fromkeys(rows):
                 if judgement != "right":
                     print(f"{judgement}: {question} -> {said[:160]}")
     write_file(OUT, (json.dumps({name: out[name] for name in SETS if name in out}, indent=1) + "\n").encode())

@@ -31,7 +31,7 @@ def test_what_the_page_does_not_hold_is_found_out():
     for wrong in (
         replace(evidence, probabilities=dict.fromkeys(evidence.probabilities, 0.0)),
         replace(evidence, measurements={name: 77.0 for name in evidence.measurements}),
-        replace(evidence, cautions=()),
+        replace(evidence, quality=1.0),
     ):
         assert back.without_evidence(report, wrong)
 

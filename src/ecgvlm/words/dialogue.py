@@ -125,7 +125,7 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
     # A word alone ("eye", "name") does not make its topic what is asked.
-    if part.intent in part.of("topic") and part.sure >= _TOPICAL:
+    if part.intent in part.of("topic") and part.sure >= _TOPICAL and not part.strange:
         return part
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
@@ -136,6 +136,8 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
 def _by_subject(part: Asked) -> str:
     """The intent that a telling word stands for, where neither wording nor names tell more."""
     beyond = intents()[part.intent].get("refuses") and part.sure >= LIKELY
+    if beyond and part.strange and not part.objects:
+        return part.intent
     for intent in () if beyond else part.of("subject"):
         if not (part.strange and intents()[intent].get("vague")):
             return intent
@@ -143,8 +145,8 @@ def _by_subject(part: Asked) -> str:
 
 
 def _with_finding(part: Asked) -> list[Asked]:
-    """Who asks whether a finding is new asks whether it is there, too."""
-    if part.intent == "earlier" and part.of("finding"):
+    """Who asks whether a finding is new, or whether it is the rhythm, asks whether it is there, too."""
+    if part.intent in ("earlier", "rhythm") and part.of("finding"):
         return [replace(part, intent="finding"), part]
     return [part]
 

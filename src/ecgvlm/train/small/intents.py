@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
@@ -30,10 +32,10 @@ from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.understand import BUCKETS, OTHER, clause, features, intents, letters, ranked
 
 WIDTH = 64
-EACH = {"en": 600}  # examples of an intent in a language
-EACH_OTHER = 160
-EVERY = 7  # examples of a wording at least
-DROPPED = 0.3  # share of a clause's letter groups and words that a step of training does not see
+EACH = {"en": 800}  # examples of an intent in a language, at least
+EACH_OTHER = 200
+EVERY, MOST = 5, 15  # examples of a wording: the more, the more ways it can be expanded
+DROPPED = 0.25  # share of a clause's letter groups and words that a step of training does not see
 RIGHT = 0.95  # share of the kept wordings whose answer must be of the right family
 # Kinds of the instruction data's questions -> intents.
 KINDS = {
@@ -142,17 +144,23 @@ def examples(rng: Random) -> list[Example]:
         writer, lines = Writer(language, rng), wordings(language)
         count = EACH.get(language, EACH_OTHER)
         for intent, asking in lines.items():
-            for i in range(max(count, EVERY * len(asking))):
-                place = i % len(asking)
+            places = [place for place, line in enumerate(asking) for _ in range(_examples(line))]
+            for i, place in enumerate(islice(cycle(places), max(count, len(places)))):
                 text = writer.noisy(writer.fill(asking[place]))
                 out.append(Example(writer.buckets(text), order.index(intent), -1, kept=place % 7 == 3))
-                if i % 2:
+                if i % 4 == 0:
                     out.append(Example(letters(text), -1, number))
         out += _several(writer, lines, 2 * count, order.index("several"))
         for name in (*writer.names["finding"], *writer.names["measure"]):
             if not _CAPITALS.fullmatch(name):
                 out.append(Example(letters(name.replace("*", "")), -1, number))
     return out + _foreign(rng)
+
+
+def _examples(wording: str) -> int:
+    """How many examples of a wording there are at least."""
+    ways = math.prod(text.count("|") + 1 for text in re.findall(r"\[([^\[\]]*)\]", wording))
+    return min(EVERY + ways // 4, MOST)
 
 
 def _several(writer: Writer, lines: dict[str, list[str]], count: int, several: int) -> list[Example]:
@@ -201,7 +209,7 @@ def train(data: list[Example], epochs: int, seed: int) -> Net:
     rng = np.random.default_rng(seed)
     net = Net(len(intents()), len(LANGUAGES) + 1)
     optimizer = torch.optim.Adam(net.parameters(), lr=4e-3)
-    size = 256
+    size = 512
     steps = epochs * (len(data) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps + 1)
     loss_of = nn.CrossEntropyLoss(ignore_index=-1, label_smoothing=0.05)
@@ -294,7 +302,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder to write intents.onnx and intents.json to"
     )
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
