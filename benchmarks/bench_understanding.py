@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
-Questions: benchmarks/data/{unseen,fresh,understanding}.toml; the head of each says who has seen it. Figures
+Questions: benchmarks/data/{unseen,second,fresh,understanding}.toml; the head of each says who has seen it. Figures
 called "new" are of those questions alone that, with names replaced by their kind, read like no wording that
 the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any answer can be
 told from any other.
@@ -37,7 +37,7 @@ from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = ("unseen", "fresh", "understanding")
+SETS = ("unseen", "second", "fresh", "understanding")
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
