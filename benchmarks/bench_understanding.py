@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
-Questions: benchmarks/data/{unseen,second,fresh,understanding}.toml; the head of each says who has seen it. Figures
-called "new" are of those questions alone that, with names replaced by their kind, read like no wording that
+Questions: benchmarks/data/{unseen,second,fresh,understanding}.toml; the head of each says who has seen it.
+Figures called "new" are of those questions alone that, with names replaced by their kind, read like no wording that
 the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any answer can be
 told from any other.
 

@@ -169,6 +169,18 @@ def test_start_says_what_it_is_and_is_not(visit):
             assert picture.evaluate("async (img) => { await img.decode(); return img.naturalWidth; }") > 1000
 
 
+def test_the_page_speaks_the_language_of_the_browser_or_the_one_chosen(visit):
+    with visit(locale="de-AT") as page:
+        expect(page.get_by_role("heading", name="Was es nicht sagen kann")).to_be_visible()
+        expect(page.locator("#notice")).to_contain_text("Kein Medizinprodukt")
+        assert page.locator("html").get_attribute("lang") == "de"
+        page.locator("#language").select_option("ar")
+        expect(page.get_by_role("heading", name="ما لا يستطيع قوله")).to_be_visible()
+        assert page.locator("html").get_attribute("dir") == "rtl"
+    with visit(locale="sv-SE") as page:
+        expect(page.get_by_role("heading", name="What it cannot tell")).to_be_visible()
+
+
 def test_several_files_are_read_and_compared(visit):
     with visit() as page:
         choose(page, SINUS, BLOCK)
@@ -265,7 +277,7 @@ def test_findings_and_measurements(opened):
     rows = {row.locator("th").inner_text(): row for row in page.locator(".measurements tbody tr").all()}
     expect(rows["Heart rate"]).to_contain_text("68 bpm")
     expect(rows["Heart rate"]).to_contain_text("60 to 100 bpm")
-    expect(page.locator(".cannot")).to_contain_text("Anything beyond the 25 findings")
+    expect(page.locator(".cannot")).to_contain_text("Anything that is not among those findings")
 
 
 def test_layers_lie_on_the_picture(opened):

@@ -143,6 +143,7 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
             "model": service.model,
             "labels": called.names["findings"],
             "cautions": called.names["cautions"],
+            "reasons": called.names["reasons"],
             "measurements": measurements,
             "max_bytes": MAX_BYTES,
             "keys": service.settings.keys is not None,

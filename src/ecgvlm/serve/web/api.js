@@ -60,8 +60,9 @@ async function request(path, options) {
   return response;
 }
 
-export async function about() {
-  return (await request("v1/about", {})).json();
+/** What the server is, and what things are called in a language. */
+export async function about(language) {
+  return (await request(`v1/about?language=${language}`, {})).json();
 }
 
 /** Read one page. fields: of the form; progress(fraction uploaded). Resolves to the JSON object of /v1/read. */

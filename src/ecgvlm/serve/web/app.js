@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { showCompare } from "./compare.js";
 import { clone, make, say, sentence } from "./dom.js";
 import { takeIn } from "./intake.js";
+import { language, t, translate } from "./language.js";
 import { showRead, splitVerdict } from "./panels.js";
 
 // An app of its own where the browser can install one; its files are there without the server, too.
@@ -67,7 +68,7 @@ async function receive(files) {
 
 /** Know the server before anything is sent to it, and ask for a key where it wants one. */
 async function learn() {
-  about ??= await api.about();
+  about ??= await api.about(language);
   $("model").textContent = about.model ? `Model ${about.model}.` : "";
   $("label-count").textContent = Object.keys(about.labels).length;
   $("key-open").hidden = !about.keys;
@@ -110,7 +111,7 @@ async function readPage(page) {
 }
 
 async function readOnce(page) {
-  const fields = { image: page.file, page: page.index, overlay: true, preview: page.pictureToo || undefined };
+  const fields = { image: page.file, page: page.index, overlay: true, preview: page.pictureToo || undefined, language };
   const uploaded = (fraction) => {
     page.progress = fraction;
     refreshProgress(page);
@@ -211,13 +212,13 @@ function refreshProgress(page) {
   const words = document.querySelector(".wait .small");
   if (page.state === "waiting") {
     bar.value = 0;
-    words.textContent = "Waits for the pages before it.";
+    words.textContent = t("Waits for the pages before it.");
   } else if (page.progress < 1) {
     bar.value = page.progress;
     words.textContent = page.note || `Sending, ${Math.round(100 * page.progress)}%`;
   } else {
     bar.removeAttribute("value"); // how long reading takes cannot be told
-    words.textContent = "Finding the grid, following the traces, judging.";
+    words.textContent = t("Finding the grid, following the traces, judging.");
   }
 }
 
@@ -226,7 +227,7 @@ function showRefusal(page) {
   if (page.picture) element.querySelector("img").src = page.picture;
   else element.querySelector("img").remove();
   const { code, message } = page.error;
-  element.querySelector("h2").textContent = code === "not_an_ecg" ? "I see no 12-lead ECG here" : "This page could not be read";
+  element.querySelector("h2").textContent = t(code === "not_an_ecg" ? "I see no 12-lead ECG here" : "This page could not be read");
   element.querySelector(".message").textContent = sentence(message);
   element.querySelector("ul").hidden = !["not_an_ecg", "too_small"].includes(code);
   element.querySelector("[data-do=again]").addEventListener("click", () => {
@@ -294,6 +295,7 @@ async function showSamples() {
   }));
 }
 
+await translate($("language"));
 takeIn(receive);
 $("compare-open").addEventListener("click", toggleCompare);
 $("key-open").addEventListener("click", askForKey);

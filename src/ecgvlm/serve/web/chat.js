@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { make, say } from "./dom.js";
+import { language, t } from "./language.js";
 
 const SUGGESTED = [
   "What is the rhythm?",
@@ -50,7 +51,7 @@ export function talk(element, page) {
     try {
       const answer = await page.again((fields) => {
         put("");
-        return api.ask({ ...fields, question, before }, (piece) => put(turn.text + piece), control.signal);
+        return api.ask({ ...fields, question, before, language }, (piece) => put(turn.text + piece), control.signal);
       });
       put(answer || turn.text);
     } catch (error) {
@@ -75,7 +76,7 @@ export function talk(element, page) {
   });
   suggestions.append(...SUGGESTED.map((question) => {
     const button = make("button", { type: "button" }, question);
-    button.addEventListener("click", () => ask(question));
+    button.addEventListener("click", () => ask(t(question)));
     return make("li", {}, button);
   }));
 }

@@ -1,12 +1,14 @@
 /** Small helpers around the document. */
 
+import { t } from "./language.js";
+
 /** The clone of a <template>'s only element. */
 export const clone = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
 
 /** An element with properties and children: make("li", {className: "a"}, "text", child). */
 export function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
+  element.append(...children.map((child) => (typeof child === "string" ? t(child) : child)));
   return element;
 }
 
@@ -20,7 +22,7 @@ export function draw(name, attributes = {}, ...children) {
 
 /** Say a sentence to screen readers. */
 export function say(sentence) {
-  document.getElementById("status").textContent = sentence;
+  document.getElementById("status").textContent = t(sentence);
 }
 
 /** Have the browser keep a file. */

@@ -4,16 +4,10 @@ import * as api from "./api.js";
 import { talk } from "./chat.js";
 import { correctable } from "./correct.js";
 import { clone, make, percent, save, say, sentence, signed, space } from "./dom.js";
+import { t } from "./language.js";
 import { Viewer } from "./viewer.js";
 
 const QUALITY = [[0.75, "clear page"], [0.5, "fair page"], [0, "poor page, read with care"]];
-const REASONS = {
-  no_p_wave: "no P wave can be made out",
-  not_printed: "the leads it needs are not printed",
-  too_short: "too little of the trace is printed",
-  unclear: "the waves cannot be told apart clearly",
-};
-
 /** Show a page in `place`. page: of app.js, with `read` and `about`. Returns the viewer. */
 export function showRead(place, page) {
   const { read, about } = page;
@@ -39,14 +33,14 @@ export function showRead(place, page) {
 
 /** "ABNORMAL - Atrial Fibrillation" -> ["ABNORMAL", "Atrial Fibrillation"]. */
 export function splitVerdict(answer) {
-  const match = /^(NORMAL|ABNORMAL)\b[\s:,.\-–]*(.*)$/s.exec(answer);
-  return match ? [match[1], match[2] || "ECG"] : ["", answer];
+  const match = /^(\S+(?: \S+)?) - (.*)$/s.exec(answer);
+  return match ? [match[1], match[2]] : ["", answer];
 }
 
 function chips({ read }) {
   const { layout, mm_per_s: speed, mm_per_mv: gain, quality } = read.page;
   const [, words] = QUALITY.find(([least]) => quality >= least);
-  return [layout, `${speed} mm/s`, `${gain} mm/mV`, `${words} (${percent(quality)})`, `${read.seconds.toFixed(1)} s`];
+  return [layout, `${speed} mm/s`, `${gain} mm/mV`, `${t(words)} (${percent(quality)})`, `${read.seconds.toFixed(1)} s`];
 }
 
 function showFindings(element, read, about, viewer) {
@@ -59,7 +53,7 @@ function showFindings(element, read, about, viewer) {
   element.querySelector(".found").append(...(found.length ? found.map(row) : [nothing]));
   element.querySelector(".other").append(...others.map(row));
   viewer.addEventListener("evidence", () => element.querySelector(".show")?.click());
-  element.querySelector(".findings summary").textContent = `${others.length} more, judged and not found`;
+  element.querySelector(".findings summary").textContent = t("{count} more, judged and not found", { count: others.length });
 }
 
 function finding(label, read, about, viewer, element) {
@@ -111,20 +105,21 @@ function measurement([key, { name, unit, low, high }], read) {
 
 /** 60, 100, "bpm" -> "60 to 100 bpm"; a limit that is null is left open. */
 export function range(low, high, unit) {
-  if (low === null && high === null) return "depends on the rate";
-  if (low === null) return `up to ${signed(high)}${space(unit)}`;
+  const most = `${signed(high)}${space(unit)}`;
+  if (low === null && high === null) return t("depends on the rate");
+  if (low === null) return t("up to {high}", { high: most });
   if (high === null) return `from ${signed(low)}${space(unit)}`;
-  return `${signed(low)} to ${signed(high)}${space(unit)}`;
+  return t("{low} to {high}", { low: signed(low), high: most });
 }
 
 function unknown(read, about) {
   const reasons = Object.entries(about.measurements)
     .filter(([key]) => read.measurements[key] === null)
-    .map(([key, { name }]) => `${sentence(name)}: ${REASONS[read.measurements.reasons[key]] ?? REASONS.unclear}.`);
+    .map(([key, { name }]) => `${sentence(name)}: ${about.reasons[read.measurements.reasons[key]] ?? about.reasons.unclear}.`);
   return [
     ...read.cautions.map((code) => `${sentence(about.cautions[code])}.`),
     ...reasons,
-    `Anything beyond the ${Object.keys(read.labels).length} findings listed here, such as drug effects or electrolytes.`,
+    "Anything that is not among those findings: drug effects, electrolytes, rare syndromes.",
     "Whether a change is new, what the patient feels, or what to do about it.",
   ];
 }
@@ -163,7 +158,7 @@ function showReport(element, page) {
 /** Show another text on a button for two seconds. */
 function flash(button, text) {
   const before = button.textContent;
-  button.textContent = text;
+  button.textContent = t(text);
   say(text);
   setTimeout(() => {
     button.textContent = before;

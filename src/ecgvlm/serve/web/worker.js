@@ -4,7 +4,8 @@
 const CACHE = "ecgvlm-shell";
 const SHELL = [
   "./", "style.css", "icon.svg", "app.webmanifest", "theme.js", "app.js", "api.js", "caliper.js", "chat.js", "compare.js",
-  "correct.js", "dom.js", "intake.js", "panels.js", "paper.js", "viewer.js",
+  "correct.js", "dom.js", "intake.js", "language.js", "panels.js", "paper.js", "viewer.js",
+  ...["de", "fr", "es", "pt", "it", "nl", "pl", "ru", "tr", "zh", "hi", "ar"].map((code) => `texts/${code}.json`),
 ];
 
 self.addEventListener("install", (event) => {
