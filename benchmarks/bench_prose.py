@@ -39,7 +39,8 @@ SLOWEST, FASTEST = 40, 150  # bpm; what reports call urgent
 FIXED: Mapping[str, Callable[[Evidence], bool]] = {
     "patient_urgent": lambda e: _urgent(e),
     "patient_normal": lambda e: "NORM" in e.findings,
-    "patient_abnormal": lambda e: "NORM" not in e.findings,
+    "patient_abnormal": lambda e: "NORM" not in e.findings and not e.incomplete,
+    "incomplete": lambda e: e.incomplete,
     "patient_rate_low": lambda e: _place(e, "heart_rate_bpm") == "low",
     "patient_rate_normal": lambda e: _place(e, "heart_rate_bpm") == "normal",
     "patient_rate_high": lambda e: _place(e, "heart_rate_bpm") == "high",
@@ -48,7 +49,7 @@ FIXED: Mapping[str, Callable[[Evidence], bool]] = {
     "patient_end": lambda e: True,
     "axis_missing": lambda e: e.measurements["axis_deg"] is None,
     "findings_none": lambda e: "NORM" in e.findings and not set(e.findings) - {"NORM", "SR"},
-    "findings_unnamed": lambda e: not set(e.findings) - {"SR"},
+    "findings_unnamed": lambda e: not set(e.findings) - {"SR"} and not e.incomplete,
 }
 
 
@@ -91,7 +92,7 @@ class Back:
         pieces = [text for text in re.split(r"(?<=[。।])\s*|(?<=[.])\s+(?=\S)", report) if text]
         bad = []
         while pieces:
-            held = [n for n in (1, 2, 3) if self.holds(self.w.space.join(pieces[:n]), e)]
+            held = [n for n in range(1, 6) if self.holds(self.w.space.join(pieces[:n]), e)]
             if not held:
                 bad.append(pieces[0])
             pieces = pieces[max(held, default=1) :]
@@ -206,7 +207,7 @@ class Back:
 
     def _verdict(self, text: str, e: Evidence) -> bool:
         w = self.w
-        word = w.say("normal" if "NORM" in e.findings else "abnormal")
+        word = w.say("normal" if "NORM" in e.findings else "not_assessable" if e.incomplete else "abnormal")
         for key in ("verdict_with", "verdict"):
             match = _pattern(w.sentences[key]).fullmatch(text)
             if match and match["word"] == word:

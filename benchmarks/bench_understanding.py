@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
 Questions: benchmarks/data/{unseen,second,fresh,understanding}.toml; the head of each says who has seen it.
-Figures called "new" are of those questions alone that, with names replaced by their kind, read like no wording that
-the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any answer can be
-told from any other.
+Figures called "new" are of those questions alone that, with names replaced by their kind, read like no
+wording that the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any
+answer can be told from any other.
 
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family

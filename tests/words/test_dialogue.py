@@ -194,6 +194,17 @@ def test_a_question_leaves_out_what_was_said_before(language):
     assert said == answers.unchanged(INFERIOR)
 
 
+def test_doubt_does_not_make_forget_what_was_spoken_of(language):
+    _, before = language.converse(RBBB, "Is there RBBB?", Conversation())
+    _, before = language.converse(RBBB, "Are you sure?", before)
+    said, _ = language.converse(RBBB, "How likely is it?", before)
+    assert said == answers.likelihood(RBBB, "RBBB")
+
+
+def test_what_is_asked_of_one_finding_names_no_other(language):
+    assert language.answer(RBBB, "Gibt es einen Schenkelblock?") == answers.finding(RBBB, "RBBB", words("de"))
+
+
 def test_why_names_what_speaks_for_it(language):
     said, before = language.converse(RBBB, "Is there RBBB?", Conversation())
     assert "why" not in said

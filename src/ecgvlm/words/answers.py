@@ -156,6 +156,8 @@ def named(evidence: Evidence) -> list[str]:
 def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
     if found := named(evidence):
         return w.say("findings", findings=w.listed(_hedged(evidence, label, w) for label in found))
+    if evidence.incomplete:
+        return w.say("incomplete")
     return w.say("findings_none" if "NORM" in evidence.findings else "findings_unnamed")
 
 

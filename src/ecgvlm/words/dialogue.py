@@ -17,6 +17,7 @@ _ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
 _REFUSED, _TOPICAL = 0.7, 0.5  # of an intent that says it cannot tell, and where its topic is named
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
+_SPOKEN_OF = ("finding", "measure", "group", "wave", "lead")  # what the next question may leave out
 # What names alone ask for, most telling first.
 _NAMES_ASK = (
     (("wave", "lead"), "amount"), (("finding",), "finding"), (("group",), "group"), (("measure", "side"),
@@ -27,8 +28,8 @@ _NAMES_ASK = (
 
 @dataclass(frozen=True)
 class Conversation:
-    """What was said before, kept by the caller. asked: the last question, part by part; earlier: another ECG
-    of the same patient, to compare with; language: of the last question."""
+    """What was said before, kept by the caller. asked: the last question that named something, part by part;
+    earlier: another ECG of the same patient, to compare with; language: of the last question."""
 
     asked: tuple[Asked, ...] = ()
     language: str = "en"
@@ -91,8 +92,10 @@ class Dialogue:
 
 
 def _after(heard: Understood, before: Conversation, language: str | None = None) -> Conversation:
+    """What names nothing ("are you sure?") leaves what was named before to be spoken of."""
     spoken = language or (heard.language if heard.language != OTHER else "en")
-    return replace(before, asked=heard.parts, language=spoken)
+    names = any(part.of(kind) for part in heard.parts for kind in _SPOKEN_OF)
+    return replace(before, asked=heard.parts if names else before.asked, language=spoken)
 
 
 def answer_parts(
@@ -127,10 +130,11 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     # A word alone ("eye", "name") does not make its topic what is asked.
     if part.intent in part.of("topic") and part.sure >= _TOPICAL and not part.strange:
         return part
+    told = _by_subject(part)
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
-            return replace(part, intent=intent)
-    return replace(part, intent=_by_subject(part))
+            return replace(part, intent=told if kinds == ("lead",) and told != "unsure" else intent)
+    return replace(part, intent=told)
 
 
 def _by_subject(part: Asked) -> str:

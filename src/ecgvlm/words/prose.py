@@ -36,7 +36,8 @@ def _patient(evidence: Evidence, short: bool, w: Words) -> list[str]:
     """In everyday words, without numbers but that of the pulse."""
     urgent = answers.urgent(evidence, w)
     normal = "NORM" in evidence.findings
-    said = [w.say("patient_urgent") if urgent else "", w.say(f"patient_{'normal' if normal else 'abnormal'}")]
+    whole = "incomplete" if evidence.incomplete else f"patient_{'normal' if normal else 'abnormal'}"
+    said = [w.say("patient_urgent") if urgent else "", w.say(whole)]
     rate = evidence.measurements["heart_rate_bpm"]
     if rate is not None:
         said.append(w.say("patient_rate", number=str(round(rate))))

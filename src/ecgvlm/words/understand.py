@@ -40,6 +40,7 @@ _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)")
 _COMMAS = ",،，、/&+"
 MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
 _SURE, _TELLING = 0.9, 0.97  # of a language
+_FOREIGN_SURE = 0.8  # that it is none of ours
 _NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 _PIECES = 6  # of one sentence
@@ -170,11 +171,11 @@ class Understanding:
         sure = 1 / chances.sum()
         known = self.languages[best]
         short = len(re.findall(r"[^\W\d_]{2,}", text)) < 2
-        if known == OTHER:
-            return OTHER if sure > 0.8 and not short and plain < len(said) else default
-        if sure < _SURE:  # of those that come near, the one that has most of the words
+        if known == OTHER and sure > _FOREIGN_SURE and not short and plain < len(said):
+            return OTHER
+        if known == OTHER or sure < _SURE:  # of those that come near, the one that has most of the words
             near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
-            near = [language for language in near if language != OTHER]
+            near = [language for language in near if language != OTHER] or [default]
             spaced = _SPACED.search(text) is not None
             known = max(near, key=lambda x: (lexicon(x).knows(said), spaced and x == "fr"))
         # The language spoken so far is left only for one that has more of the words, or telling letters.
