@@ -129,7 +129,7 @@ def test_steps_after_the_last_checkpoint_are_done_again_alike(make, monkeypatch)
 
 @pytest.mark.slow
 def test_killed_runs_go_on_with_the_same_curve(make):
-    kills, steps = 10, 60
+    kills, steps = 4, 30
     changes = {"loop": {"steps": steps, "batch": 4}, "data": {"workers": 1}, "keep": {"steps": 1}}
     finetune(make("whole", **changes))
     at = sorted(random.Random(kills).sample(range(steps * 2 // 3), kills))
