@@ -56,8 +56,8 @@ _FROM_ELECTRODES[2:, 3:] = np.eye(6)
 # feet: this share of the half-width. The tangent to a falling T wave meets the baseline there too.
 _SEEN = 0.84
 _SEEN_QRS = 0.92  # steeper
-# Hand-made marks of real hearts stand this many s outside the steep part of P, QRS and T (`measure.FEET`): a
-# wave is drawn so much inside its marks.
+# Hand-made marks of real hearts stand this many s outside the steep part of P, QRS and T: a wave is drawn so
+# much inside its marks.
 _FOOT = 0.011
 
 

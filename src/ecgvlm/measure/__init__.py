@@ -2,9 +2,13 @@
 
 Definitions follow the AHA/ACCF/HRS recommendations (Kligfield et al. 2007; Surawicz et al. and Rautaharju et
 al. 2009): intervals are global, from the earliest onset to the latest end over all leads, one lead's slip
-left out. Marks made by hand so (LUDB: the second earliest onset, the second latest end of twelve leads) are
-what intervals are compared with: waves there begin and end at their feet, some ms beyond the steep part by
-which they are found here (`FEET`).
+left out. Waves are found by their steep part; they begin and end at their feet, some ms beyond (`FEET`).
+
+What a foot is, readers and machines do not agree on. Marks made by hand (LUDB: the second earliest onset, the
+second latest end of twelve leads) make the QRS 23 ms longer than its steep part, in the median over 100
+records; the median QRS of PTB-XL's normal ECGs would then be 107 ms, where machines give 90 to 96 (Mason et
+al. 2007), which is 6 to 12 ms longer than the steep part's 84. A QRS here is 14 ms longer than its steep
+part: between the two.
 """
 
 from __future__ import annotations

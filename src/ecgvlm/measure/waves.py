@@ -15,9 +15,9 @@ from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, nanmedian, peaks_of
 WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
-# s from the steep edge that is found to the foot of the wave, where a reader marks it: P and QRS onset, QRS
-# and T end. On LUDB's signals the steep edges lie so far inside the marks, in the median over 100 records.
-FEET = {"p_onset": -0.012, "qrs_onset": -0.012, "j_point": 0.008, "t_end": 0.010}
+# s from the steep edge that is found to the foot of the wave: P and QRS onset, QRS and T end. Of P and QRS the
+# onsets lie alike, so that PR, like that of hand marks, is what lies between the steep edges.
+FEET = {"p_onset": -0.008, "qrs_onset": -0.008, "j_point": 0.006, "t_end": 0.014}
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
