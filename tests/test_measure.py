@@ -284,3 +284,16 @@ def test_labels_of_real_records_are_told_by_the_numbers(shared_data):
     assert np.mean([found.pr_ms is not None for found in values["NORM"]]) > 0.85
     assert np.mean([found.pr_ms is not None for found in values["AF"]]) < 0.35
     assert 75 < np.median([found.qrs_ms for found in values["NORM"]]) < 105
+
+
+@pytest.mark.parametrize("hz", [5.5, 7.5])
+def test_tremor_of_one_arm_makes_no_beats(hz):
+    record, truth = simulate(Simulation(rate_bpm=64, low_voltage=True), 3)
+    time = np.arange(record.signal.shape[1]) / record.fs
+    tremor = 0.4 * np.abs(2 * (hz * time % 1) - 1)
+    leads = np.full(record.signal.shape, np.nan)
+    for strip in layout("3x4+1R").strips(record.seconds):
+        shown = slice(round(strip.start * record.fs), round(strip.end * record.fs))
+        row, left_arm = LEADS.index(strip.lead), {"I": 1, "III": -1, "aVR": -0.5, "aVL": 1, "aVF": -0.5}
+        leads[row, shown] = (record.signal[row] + left_arm.get(strip.lead, 0) * tremor)[shown]
+    assert measure(leads, record.fs).heart_rate_bpm == pytest.approx(truth.rate_bpm, abs=2)

@@ -21,6 +21,7 @@ BEND = 0.014  # sigma of the bends: those of QRS complexes are sharper than thos
 ENERGY = 0.022  # sigma over which the leads' bends are gathered
 SHARPEST = 99  # percentile of a lead's bends that is its measure
 LEAST_SCALE = 0.5  # of the leads' median measure: a strip without a beat must not have its noise blown up
+RESTLESS = 2.0  # times the leads' median of how much of it bends there always are: a lead with more counts less
 MOST_BEND = 1.5  # of a lead's measure that counts: a jump in one lead is no beat in all
 
 # Which bends are beats; times in s, heights as shares of a usual beat's.
@@ -87,10 +88,13 @@ def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
         return total
     # A strip without a beat must not have its noise blown up.
     scales = np.maximum(scales, LEAST_SCALE * np.median(scales)) + 1e-6
-    for row, scale in zip(used, scales):
-        total += printed[row] * np.minimum(size[row] / scale, MOST_BEND)
-        count += printed[row]
-    return ndimage.gaussian_filter1d(total / np.maximum(count, 1), ENERGY * FS)
+    # Where tremor or noise bends a lead all the time, its sharpest bends say little.
+    steady = np.array([np.median(size[row, printed[row]]) for row in used]) / scales
+    restless = steady / (RESTLESS * max(float(np.median(steady)), 1e-6))
+    for row, scale, weight in zip(used, scales, np.maximum(restless, 1.0) ** -2):
+        total += weight * printed[row] * np.minimum(size[row] / scale, MOST_BEND)
+        count += weight * printed[row]
+    return ndimage.gaussian_filter1d(total / np.maximum(count, 1e-6), ENERGY * FS)
 
 
 def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
