@@ -28,12 +28,14 @@ _HALF_PULSE = 2.5 * PX_PER_MM  # of a usual pulse's width
 _STACKED = 0.6  # how sure pulses are at least that stand one under the other
 _MOST_PULSES = 4  # the clearest of a page; more tell nothing new
 _PULSE_WIDTHS = (2.2, 2.5, 3.3, 5.0, 10.0, 20.0)  # mm that printers draw a pulse wide
+_CLEAR = 0.85  # of the clearest height's clearness the second must have less, or the outline is of no pulse
 _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
 _PLAIN = 0.6  # probability from which on a printed gain is plain
 _NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not of that height
 _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
 _BEATS_SAY = 5.0  # log-odds from which on the beats contradict the calibration pulses
 _TWICE = 2  # a name may stand as often in a column, beside a strip and a rhythm strip
+_ONE_ROW = 10.0 * PX_PER_MM  # marks closer in height than half of it may be of one row
 _ONE_LINE = 2.0 * PX_PER_MM  # two notes this close in height stand in one line
 # Columns of less than this many s are hardly printed: what a speed that makes them so short loses.
 _SHORTEST_COLUMN, _TOO_SHORT = 1.6, 3.0
@@ -117,7 +119,8 @@ def find_scale(
     wide, disputed = None, False
     if pulses:
         width, clear = _pulse_scale(image, pulses)
-        wide = width in _WIDE_PULSES
+        highest, second = sorted(clear.values())[:-3:-1]
+        wide = width in _WIDE_PULSES and second < _CLEAR * highest
         disputed = _disputed(printed, clear)
         sure = max(float(np.mean([m.p for m in pulses])), _STACKED if _stacked(pulses) else 0.0)
         clearest = max(*clear.values(), 1e-6)
@@ -149,8 +152,12 @@ def _pulses(maps: NetMaps, rows: Sequence[float], sides: tuple[float, float]) ->
 
 
 def _stacked(marks: Sequence[Mark]) -> list[Mark]:
-    """Marks of which more than two stand one under the other."""
-    return [m for m in marks if sum(abs(m.x - other.x) < _ONE_LINE for other in marks) > _TWICE]
+    """Marks that stand one under the other in more than two rows."""
+
+    def rows(mark: Mark) -> int:
+        return len({round(other.y / _ONE_ROW) for other in marks if abs(mark.x - other.x) < _ONE_LINE})
+
+    return [m for m in marks if rows(m) > _TWICE]
 
 
 def _printed_gains(

@@ -15,8 +15,8 @@ from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, nanmedian, peaks_of
 WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
-# s from the steep edge that is found to the foot of the wave: P and QRS onset, QRS and T end. Of P and QRS the
-# onsets lie alike, so that PR, like that of hand marks, is what lies between the steep edges.
+# s from the steep edge that is found to the foot of the wave: P and QRS onset, QRS and T end. The onsets of P
+# and QRS lie alike: PR, like that of hand marks, is what lies between the steep edges.
 FEET = {"p_onset": -0.008, "qrs_onset": -0.008, "j_point": 0.006, "t_end": 0.014}
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
