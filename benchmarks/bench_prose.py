@@ -49,7 +49,7 @@ FIXED: Mapping[str, Callable[[Evidence], bool]] = {
     "patient_end": lambda e: True,
     "axis_missing": lambda e: e.measurements["axis_deg"] is None,
     "findings_none": lambda e: "NORM" in e.findings and not set(e.findings) - {"NORM", "SR"},
-    "findings_unnamed": lambda e: not set(e.findings) - {"SR"} and not e.incomplete,
+    "findings_unnamed": lambda e: not set(e.findings) - {"SR", "NOSIGNAL"} and not e.incomplete,
 }
 
 

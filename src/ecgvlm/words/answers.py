@@ -149,8 +149,9 @@ def regular(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 
 def named(evidence: Evidence) -> list[str]:
-    """All findings but plain sinus rhythm."""
-    return [label for label in rhythms(evidence) if label != "SR"] + beside_rhythm(evidence)
+    """All findings but plain sinus rhythm; an axis deviation, which a verdict leaves to the report, too."""
+    found = [label for label in rhythms(evidence) if label != "SR"] + beside_rhythm(evidence)
+    return [*found, *specific(evidence, in_group("axis"))]
 
 
 def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
