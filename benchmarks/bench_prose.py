@@ -135,7 +135,7 @@ class Back:
             return part["number"] == say_measurement(e.measurements["heart_rate_bpm"] or 0)
         if key == "ventricular_shapes":
             shapes = [w.name("headings", name) for name in OF_SHAPES]
-            return part["group"] in shapes and bool(VENTRICULAR & set(e.findings))
+            return part["group"] in shapes and bool({*VENTRICULAR, "PACE"} & set(e.findings))
         if key.startswith("axis_"):
             return part["value"] == self._value("axis_deg", e) and e.limit("axis_deg") == key[5:]
         if key == "leads_with":
