@@ -21,9 +21,7 @@ BEND = 0.014  # sigma of the bends: those of QRS complexes are sharper than thos
 ENERGY = 0.022  # sigma over which the leads' bends are gathered
 SHARPEST = 99  # percentile of a lead's bends that is its measure
 LEAST_SCALE = 0.5  # of the leads' median measure: a strip without a beat must not have its noise blown up
-RESTLESS = (
-    2.0  # times the leads' median of how much of it bends there always are: a lead with more counts less
-)
+RESTLESS = 2.0  # times the leads' usual bending at rest: a lead with more counts less
 MOST_BEND = 1.5  # of a lead's measure that counts: a jump in one lead is no beat in all
 
 # Which bends are beats; times in s, heights as shares of a usual beat's.
