@@ -47,9 +47,9 @@ class TimedReader(Reader):
         super().__init__(threads=1)
         self.log = folder / str(os.getpid())
 
-    def read(self, source, question=None, name=None, sensitivity=None, criteria="definitions") -> Answer:
+    def read(self, *asked: Any, **more: Any) -> Answer:
         before = time.process_time()
-        answer = super().read(source, question, name, sensitivity, criteria)
+        answer = super().read(*asked, **more)
         with self.log.open("a") as file:
             file.write(f"{time.process_time() - before}\n")
         return answer

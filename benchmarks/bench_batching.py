@@ -170,7 +170,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     reader, pages, reads, words = Reader(threads=1), [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        for file in make_pages(Path(folder), args.pages):
+        for file in make_pages(Path(folder), "clean", args.pages):
             image = load_image(file)
             paper = find_grid(image)
             if paper is None:

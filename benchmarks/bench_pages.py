@@ -62,7 +62,7 @@ def main() -> None:
     for name, facts in known.items():
         rows[name] = one(digitizer, args.pages / name, facts)
         print(name, {fact: right for fact, right in rows[name].items() if not right} or "right")
-    figures = {"pages": len(rows)}
+    figures: dict[str, float] = {"pages": len(rows)}
     figures |= {
         f"{fact}_right": round(float(np.mean([row[fact] for row in rows.values()])), 3) for fact in FACTS
     }

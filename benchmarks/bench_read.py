@@ -65,7 +65,7 @@ class Look:
     kind: str
     style: PageStyle | None
     width_px: int
-    goal_ms: int
+    goal_ms: float
 
     def style_of(self, rng: np.random.Generator) -> PageStyle:
         return self.style or random_style(rng, width_px=self.width_px)
@@ -257,7 +257,8 @@ class Warm:
 
 def warm(files: list[Path], reader: Reader, floors: Floors, single: FindingsModel) -> Warm:
     """Every file read, and once more stage by stage."""
-    digitizer: Digitizer = reader.digitizer
+    digitizer = reader.digitizer
+    assert isinstance(digitizer, Digitizer)
     net = digitizer.net
     reader.read(files[0])
     out = Warm()
@@ -339,8 +340,9 @@ def smolvlm(file: Path, tokens: int, threads: int) -> dict:
         text_config=transformers.LlamaConfig(
             hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
             num_key_value_heads=3, vocab_size=49280, max_position_embeddings=8192, tie_word_embeddings=True),
-        image_token_id=49190, scale_factor=4, tie_word_embeddings=True, pad_token_id=2,
+        image_token_id=49190, scale_factor=4, tie_word_embeddings=True,
     )  # fmt: skip
+    config.pad_token_id = 2
     model = transformers.SmolVLMForConditionalGeneration(config).eval()
     start, cpu = time.perf_counter(), time.process_time()
     image = load_image(file)

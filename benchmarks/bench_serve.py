@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -248,10 +249,10 @@ def smolvlm():
     class SmolVlm(Reader):
         seen: Answer | None = None
 
-        def read(self, source, question=None, name=None, sensitivity=None, criteria="definitions"):
+        def read(self, source: Any, *asked: Any, **more: Any):
             image = source if isinstance(source, np.ndarray) else load_image(source)
             if self.seen is None:  # page, measurements and evidence that an answer must have
-                self.seen = super().read(image, question, name, sensitivity)
+                self.seen = super().read(image, *asked, **more)
             page = cv2.resize(image, (2048, 2048))
             parts = [page[y : y + 512, x : x + 512] for y in range(0, 2048, 512) for x in range(0, 2048, 512)]
             stack = np.stack([*parts, cv2.resize(image, (512, 512))]).transpose(0, 3, 1, 2)
