@@ -28,7 +28,7 @@ def agreement(page, record, lead: str) -> float:
     strip = next(s for s in page.strips if s.lead == lead and not s.rhythm)
     known = np.isfinite(strip.mv)
     time, row = np.arange(record.signal.shape[1]) / record.fs, record.signal[LEADS.index(lead)]
-    truths = [np.interp(strip.t[known] + off, time, row) for off in (-0.006, 0.0, 0.006)]
+    truths = [np.interp(strip.t[known] + off, time, row) for off in np.linspace(-0.006, 0.006, 7)]
     return max(float(np.corrcoef(truth, strip.mv[known])[0, 1]) for truth in truths)
 
 

@@ -40,7 +40,7 @@ _NAME_ABOVE = 0.15  # of the rows' distance, that names usually stand above thei
 _ROW_INK = 0.3  # of the fullest row's ink that makes another row
 _UNEVEN = 0.25  # part by which the distances of rows may differ
 _JUMP = 0.8 * PX_PER_MM  # by which a trace that goes on as another lead's is usually off
-_MORE_JUMPS = 0.3  # share of rows by which an unusual choice must show more of them
+_MORE_JUMPS = 0.45  # share of rows by which an unusual choice must show more of them
 
 
 @dataclass(frozen=True)
