@@ -30,6 +30,7 @@ _EMPTY = 0.15  # what a row without any name counts against a distance of rows
 # Limb leads as printers order them, and the chest leads. Either may come first.
 _LIMB = {"standard": LEADS[:6], "cabrera": CABRERA[:6]}
 _CHEST = LEADS[6:]
+_BACK = ("V7", "V8", "V9")  # recorded together
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,7 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
     cells = {(cell.row, cell.column): cell for cell in found.cells}
     foreseen = {cell.lead for cell in found.cells}
     xs, rows = list(found.xs), found.rows
+    backs = sum(name.lead in _BACK and name.p >= PLAIN for name in names)
     for name in sorted(names, key=lambda n: (n.x, n.y)):
         row = round((name.y - found.y0) / found.dy)
         if name.p < PLAIN or row < 0 or abs(name.y - found.y0 - row * found.dy) > NEAR:
@@ -242,6 +244,8 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
         if row >= rows or abs(name.x - xs[column]) > 1.5 * NEAR:
             continue
         there = cells.get((row, column))
+        if there is not None and name.lead in _BACK and backs == 1:
+            continue  # V3 with a wave through it looks like V8
         # A name that belongs elsewhere was misread here: V6 in small print looks like V2.
         if there is None or (not there.named and name.lead not in foreseen):
             cells[row, column] = Cell(name.lead, row, column, True)

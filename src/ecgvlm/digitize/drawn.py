@@ -340,20 +340,25 @@ def _millimetres(
     pulses: Sequence[tuple[float, float]],
     notes: Notes,
 ) -> np.ndarray | None:
-    """[2]: how many mm of the paper's size a mm of the ECG is, across and down; None where nothing tells."""
+    """[2]: how many mm of the paper's size a mm of the ECG is, across and down; None where nothing tells.
+
+    A grid of 1 or 5 mm tells by itself. What another grid says, that it is one of these on shrunken paper, or
+    the paper's own size, must be borne out by a pulse or by rows of whole seconds.
+    """
+    ratio = np.ones(2)
     grids = [_grid(ruled, axis, traces) for axis in (0, 1)]
     if all(grid is not None for grid in grids):
         plain = [min((grid / s for s in _SPACINGS), key=lambda r: abs(np.log(r))) for grid in grids if grid]
-        if all(abs(ratio - 1) < _OFF for ratio in plain):
-            return np.ones(2)
-        return np.array(plain)
-    if any(_is_one_of(height, notes.gains or _GAINS) for _, height in pulses):
-        return np.ones(2)
-    longest = max(float(np.ptp(trace[:, 0])) for trace in traces)
+        if all(abs(one - 1) < _OFF for one in plain):
+            return ratio
+        ratio = np.array(plain)
+    if any(_is_one_of(height / ratio[1], notes.gains or _GAINS) for _, height in pulses):
+        return ratio
+    longest = max(float(np.ptp(trace[:, 0])) for trace in traces) / ratio[0]
     for speed in notes.speeds:
         seconds = longest / speed
         if longest > _FULL_ROW and abs(seconds - round(seconds)) < _OFF / 2 * seconds:
-            return np.ones(2)
+            return ratio
     return None
 
 
