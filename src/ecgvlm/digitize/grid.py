@@ -245,7 +245,7 @@ def _follow(tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int) -> tup
         peaks = [peak(k, _bin(f)) for f in near]
         strength = min(peak[0] for peak in peaks)
         found = np.array([peak[1] for peak in peaks])
-        change = np.linalg.norm(found - near, axis=1) / np.linalg.norm(near, axis=1)
+        change = np.linalg.norm(found - near, axis=1) / np.maximum(np.linalg.norm(near, axis=1), 1e-9)
         if strength < 0.7 * _CLEAR or (source >= 0 and change.max() > (0.08 if harmonic == 5 else 0.2)):
             continue
         phase = np.array([peak[2] for peak in peaks])
