@@ -421,7 +421,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--name", default="ecgvlm-small@0.4")
+    parser.add_argument("--name", default="ecgvlm-small@0.3")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     pool, signals = load_pool(args.pool, args.records), Signals(args.records)
