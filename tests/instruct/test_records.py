@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ecgvlm.bench.mentions import find_mentions
 from ecgvlm.files.datasets import ptbxl_labels
 from ecgvlm.instruct.records import (
-    KINDS,
+    ROW_KINDS,
     ask,
     askable,
     contradiction,
@@ -94,9 +94,9 @@ def test_answers_agree_with_the_labels(seed):
 
 def test_every_kind_is_drawn_and_differs_in_wording():
     known = known_of(labelled("SR LVH HYP"))
-    assert set(askable(known)) == set(KINDS)
+    assert set(askable(known)) == set(ROW_KINDS)
     drawn = [qa for seed in range(120) for qa in ask(known, Random(seed), 6)]
-    assert {qa.kind for qa in drawn} == set(KINDS)
+    assert {qa.kind for qa in drawn} == set(ROW_KINDS)
     closed = {qa.question for qa in drawn if qa.kind == "close"}
     assert len(closed) > 50
     assert len({qa.kind for qa in ask(known, Random(0), 9)}) == 9

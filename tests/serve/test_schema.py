@@ -14,7 +14,8 @@ from ecgvlm.serve.store import Store
 schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis (extra dev)")
 
 OPERATIONS = (
-    "POST /v1/read", "POST /v1/ask", "POST /v1/digitize", "POST /v1/report", "POST /v1/batches",
+    "POST /v1/read", "POST /v1/aim", "POST /v1/ask", "POST /v1/digitize", "POST /v1/report",
+    "POST /v1/batches",
     "GET /v1/batches/{id}", "GET /v1/batches/{id}/results", "DELETE /v1/batches/{id}", "GET /v1/reads",
     "GET /v1/reads/{id}", "GET /v1/reads/{id}/image", "POST /v1/reads/{id}/corrections",
     "DELETE /v1/reads/{id}",

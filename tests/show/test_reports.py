@@ -80,7 +80,7 @@ def test_pdf_draws_the_leads(leads):
     empty = [leaf.load() for leaf in open_pages(pdf_report(ANSWER, np.full_like(leads, np.nan)))]
     drawn = [leaf.load() for leaf in open_pages(pdf_report(ANSWER, leads))]
     assert len(drawn) == len(empty)
-    dark = [sum(int((page < 100).sum()) for page in pages) for pages in (empty, drawn)]
+    dark = [sum(int((page.image < 100).sum()) for page in pages) for pages in (empty, drawn)]
     assert dark[1] > dark[0] + 20_000
 
 
