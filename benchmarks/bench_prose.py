@@ -75,6 +75,9 @@ def _place(e: Evidence, name: str) -> str | None:
     return None if e.measurements[name] is None else e.limit(name)
 
 
+MOST_PIECES = 9  # full stops that names in one sentence may hold
+
+
 class Back:
     """Reads the sentences of one language back."""
 
@@ -92,7 +95,7 @@ class Back:
         pieces = [text for text in re.split(r"(?<=[。।])\s*|(?<=[.])\s+(?=\S)", report) if text]
         bad = []
         while pieces:
-            held = [n for n in range(1, 6) if self.holds(self.w.space.join(pieces[:n]), e)]
+            held = [n for n in range(1, MOST_PIECES + 1) if self.holds(self.w.space.join(pieces[:n]), e)]
             if not held:
                 bad.append(pieces[0])
             pieces = pieces[max(held, default=1) :]
