@@ -238,7 +238,7 @@ def test_any_heart_gives_sane_numbers(condition, seed, name, seconds):
     table = found.to_dict()
     json.dumps(table, allow_nan=False)
     for key, low, high in (
-        ("heart_rate_bpm", 15, 320), ("pr_ms", 60, 500), ("qrs_ms", 30, 330), ("qt_ms", 150, 800),
+        ("heart_rate_bpm", 15, 320), ("pr_ms", 40, 500), ("qrs_ms", 30, 330), ("qt_ms", 150, 800),
         ("axis_deg", -180, 180),
     ):  # fmt: skip
         assert (table[key] is None) == (key in found.reasons)

@@ -61,7 +61,7 @@ def test_the_inverse_map_undoes_the_camera(seed):
     on = ((page > 0) & (page < [1600, 1100])).all(axis=1)
     assert on.mean() > 0.4
     off = np.abs(move(page) - target)[on]
-    assert np.percentile(off, 95) < 0.08
+    assert np.percentile(off, 95) < 0.1
     assert off.max() < 1.0  # between two nodes that a fold parts
 
 
