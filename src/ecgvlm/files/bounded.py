@@ -21,6 +21,7 @@ from typing import Any
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leaf import Leaf, Loaded
+from ecgvlm.processes import worker_context
 
 MEMORY = 1_500_000_000  # bytes that a decoder may take beside its code
 SECONDS = 30.0  # that opening a file, or decoding a page of it, may take
@@ -62,13 +63,10 @@ class BoundedDecoder:
     def _start(self) -> None:
         # Forking is quick, but only a process without other threads, also native ones, comes out of it whole.
         quick = threading.active_count() == 1 and _native_threads() == 1
-        methods = multiprocessing.get_all_start_methods()
-        method = next(m for m in ("fork", "forkserver", "spawn") if m in methods and (quick or m != "fork"))
-        context: Any = multiprocessing.get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload(["ecgvlm.files.image"])  # another decoder starts in no time
+        fork = quick and "fork" in multiprocessing.get_all_start_methods()
+        context: Any = multiprocessing.get_context("fork") if fork else worker_context("ecgvlm.files.image")
         self._pipe, theirs = context.Pipe()
-        ours = self._pipe if method == "fork" else None
+        ours = self._pipe if fork else None
         self._process = context.Process(target=_work, args=(theirs, ours, self._memory), daemon=True)
         self._process.start()
         theirs.close()
