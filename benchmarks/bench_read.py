@@ -174,7 +174,7 @@ class Floors:
         net = onnx.ModelProto()
         net.CopyFrom(self._net)
         dims = net.graph.input[0].type.tensor_type.shape.dim
-        dims[0].dim_value, dims[2].dim_value = page.shape[0] // 2, page.shape[1] // 2
+        dims[0].dim_value, dims[1].dim_value = page.shape[0], page.shape[1] // 4
         graph = onnx.shape_inference.infer_shapes(net).graph
         shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info}
         shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}

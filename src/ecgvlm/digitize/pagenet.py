@@ -65,6 +65,6 @@ class PageNet:
     def __call__(self, page: np.ndarray) -> NetMaps:
         """page: [H, W, 3] uint8 RGB at `PX_PER_MM`, H and W multiples of 16."""
         h, w, _ = page.shape
-        x = np.ascontiguousarray(page).reshape(h // 2, 2, w // 2, 6)
+        x = np.ascontiguousarray(page).reshape(h, w // 4, 12)
         trace, names = self._session.run(None, {"page": x})
         return NetMaps(trace[0, 0], names[0])

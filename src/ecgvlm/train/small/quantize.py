@@ -24,10 +24,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from ecgvlm.atomic import beside
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.digitize.rectify import rectify
+from ecgvlm.train.small.blocks import in_blocks
 
 CALIBRATION_PAGES = 24
 _CLIP = 8.0  # of the trace's logits: finer steps where it is decided what is ink
-_LANES = 16  # channels that the kernels for 8 bits work on at a time
 
 
 def calibration_pages(records: Path, count: int, seed: int = 11) -> list[np.ndarray]:
@@ -58,17 +58,17 @@ def calibration_pages(records: Path, count: int, seed: int = 11) -> list[np.ndar
 def quantize(source: Path, pages: Sequence[np.ndarray], out: Path) -> None:
     """Writes the page net of `train.small.pagenet.export` in 8 bits, as `digitize.pagenet.PageNet` reads it.
 
-    Its `page` is [H / 2, 2, W / 2, 6] uint8: a page's own memory. pages: [H, W, 3] uint8 RGB, for the ranges
-    of the activations; sides multiples of 16.
+    Its `page` is [H, W / 4, 12] uint8: a page's own memory. pages: [H, W, 3] uint8 RGB, for the ranges of the
+    activations; sides multiples of 16.
     """
+    net = onnx.load(source)
+    logits = in_blocks(net)
     with tempfile.TemporaryDirectory() as folder:
         plain, clean, coarse = (Path(folder) / name for name in ("plain.onnx", "clean.onnx", "coarse.onnx"))
-        logits = _simplified(source, plain)
+        onnx.save(net, plain)
         quant_pre_process(str(plain), str(clean), skip_symbolic_shape=True)
         kept = [
-            node.name
-            for node in onnx.load(clean).graph.node
-            if node.op_type in ("Sigmoid", "DepthToSpace", "Slice")
+            node.name for node in onnx.load(clean).graph.node if node.op_type in ("Sigmoid", "DepthToSpace")
         ]
         ranges = {
             "page": [{"scale": np.array(1 / 255, np.float32), "zero_point": np.array(0, np.uint8)}],
@@ -94,74 +94,23 @@ class _Feed(CalibrationDataReader):
         page = next(self._pages, None)
         if page is None:
             return None
-        return {"page": _folded(page).transpose(2, 0, 1)[None] / np.float32(255)}
-
-
-def _folded(page: np.ndarray) -> np.ndarray:
-    """[H, W, C] -> [H / 2, W / 2, 4 C]: row, column and colour of the px of each two by two."""
-    h, w, c = page.shape
-    return page.reshape(h // 2, 2, w // 2, 2 * c).transpose(0, 2, 1, 3).reshape(h // 2, w // 2, 4 * c)
-
-
-def _simplified(source: Path, out: Path) -> str:
-    """Write the net without its first nodes, which fold two by two px, and with `_LANES` trace channels.
-
-    The fold that is left for the caller has the order of `_folded`, not torch's. Returns the name of the
-    trace's logits.
-    """
-    net = onnx.load(source)
-    graph = net.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-
-    def set_weight(name: str, value: np.ndarray) -> None:
-        weights[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
-
-    first = next(node for node in graph.node if node.op_type == "Conv")
-    kernel = numpy_helper.to_array(weights[first.input[1]])  # [n, 12, 3, 3], the 12 by colour, row, column
-    n = len(kernel)
-    set_weight(first.input[1], kernel.reshape(n, 3, 4, 3, 3).transpose(0, 2, 1, 3, 4).reshape(n, 12, 3, 3))
-    first.input[0] = "page"
-    graph.input[0].CopyFrom(helper.make_tensor_value_info("page", TensorProto.FLOAT, [1, 12, "h", "w"]))
-    shuffle = next(node for node in graph.node if node.op_type == "DepthToSpace")
-    last = next(node for node in graph.node if node.output[0] == shuffle.input[0])
-    for name in last.input[1:3]:
-        value = numpy_helper.to_array(weights[name])  # the trace has 4 channels: the rest are nothing
-        set_weight(name, np.concatenate([value, np.zeros((_LANES - 4, *value.shape[1:]), np.float32)]))
-    ends = {"first": 0, "past": 4, "axis": 1}
-    graph.initializer.extend(numpy_helper.from_array(np.array([v]), name) for name, v in ends.items())
-    shuffle.input[0] = "four"
-    cut = helper.make_node("Slice", [last.output[0], *ends], ["four"], name="four")
-    nodes = list(graph.node)
-    nodes.insert(nodes.index(shuffle), cut)
-    # Of what is left, only that which an output needs.
-    wanted = {output.name for output in graph.output}
-    used: list[onnx.NodeProto] = []
-    for node in reversed(nodes):
-        if wanted & set(node.output):
-            wanted |= set(node.input)
-            used.insert(0, node)
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(used)
-    onnx.save(net, out)
-    return last.output[0]
+        height, width, _ = page.shape
+        return {"page": page.reshape(height, width // 4, 12).transpose(2, 0, 1)[None] / np.float32(255)}
 
 
 def _take_bytes(net: onnx.ModelProto) -> None:
-    """Let the net fold the page's bytes itself, instead of quantising a folded page of floats."""
+    """Let the net take a page's own bytes, instead of quantising floats of them."""
     graph = net.graph
     first = next(node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "page")
     graph.node.remove(first)
-    graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 12]), "folded_shape"))
-    steps = [
-        helper.make_node("Transpose", ["page"], ["beside"], perm=[0, 2, 1, 3]),
-        helper.make_node("Reshape", ["beside", "folded_shape"], ["joined"]),
-        helper.make_node("Unsqueeze", ["joined", "batch"], ["folded"]),
-        helper.make_node("Transpose", ["folded"], [first.output[0]], perm=[0, 3, 1, 2]),
-    ]
     graph.initializer.append(numpy_helper.from_array(np.array([0]), "batch"))
+    steps = [
+        helper.make_node("Unsqueeze", ["page", "batch"], ["one"]),
+        helper.make_node("Transpose", ["one"], [first.output[0]], perm=[0, 3, 1, 2]),
+    ]
     for node in reversed(steps):
         graph.node.insert(0, node)
-    graph.input[0].CopyFrom(helper.make_tensor_value_info("page", TensorProto.UINT8, ["h", 2, "w", 6]))
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("page", TensorProto.UINT8, ["h", "w4", 12]))
 
 
 def main() -> None:
