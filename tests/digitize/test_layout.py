@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from drawn import Place, drawn_page, grid_of_places
 
+from ecgvlm.paper.print import print_page
+from ecgvlm.paper.style import PageStyle
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate
 
@@ -146,3 +148,14 @@ def test_half_gain_of_the_chest_leads(digitizer, record):
     notes = ("25 mm/s", "Limb: 10 mm/mV", "", "Chest: 5 mm/mV")
     page = digitizer(page_of(record, grid_of_places(ROWS, gains=gains), notes=notes))
     assert (page.mm_per_mv, page.chest_mm_per_mv) == (10.0, 5.0)
+
+
+@pytest.mark.parametrize("scale", [4.33, 5.9])
+def test_lines_all_alike_on_whole_pixels_are_of_a_millimetre(digitizer, record, scale):
+    # On whole pixels lines 4.33 px apart repeat every third one, which passes for a grid of its own.
+    lines = dict.fromkeys(("minor", "major"), (195, 195, 195)) | dict.fromkeys(("minor_mm", "major_mm"), 0.17)
+    style = PageStyle(px_per_mm=scale, snap=True, **lines)
+    page = digitizer(255 - print_page(record, "clean", np.random.default_rng(1), style).image)
+    assert page.px_per_mm == pytest.approx(scale, rel=0.01)
+    assert page.mm_per_s == 25.0
+    assert page.measurements.heart_rate_bpm == pytest.approx(66, abs=2)

@@ -27,6 +27,10 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.record import LEADS
 
+# Times by which 5 mm may be more than was taken for them: dots repeat two or three times as often as the mm
+# that they mark; of lines all alike every second or third one passes for a thick one.
+_COARSER = (2.0, 3.0, 5 / 3, 5 / 2)
+_DOUBTFUL = 0.6  # score of a view below which its grid is doubted
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _ROW_MM = 10 * SLOW  # of 10 s
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
@@ -164,13 +168,10 @@ class Digitizer:
         grid = GridFinder(image)
         paper = grid.find()
         view = None if paper is None else self._view(image, paper)
-        if paper is not None and (view is None or view.found is None):
-            # Rows of dots repeat two or three times as often as the mm that they mark.
-            for times in (2, 3):
-                coarser = grid.find_about(times * paper.scale())
-                again = None if coarser is None else self._view(image, coarser)
-                if again is not None and again.found is not None:
-                    return again
+        if paper is not None and _score(view) < _DOUBTFUL:
+            coarser = (grid.find_about(times * paper.scale()) for times in _COARSER)
+            others = [self._view(image, other) for other in coarser if other is not None]
+            view = max((view, *others), key=_score)
         if view is None or view.found is None:
             bare = self._without_grid(image)
             return bare if view is None or (bare is not None and bare.found is not None) else view
@@ -198,8 +199,7 @@ class Digitizer:
         angle = skew(image)
         scales = [max(image.shape[:2]) / span for span in _SPANS]
         views = [self._view(image, flat_paper(image, scale, angle), False) for scale in scales]
-        seen = [view for view in views if view is not None]
-        best = max(seen, key=lambda view: view.found.score if view.found else 0.0, default=None)
+        best = max(views, key=_score)
         if best is None or best.found is None:
             return best
         zoom = _row_mm(best.found) / _ROW_MM
@@ -207,6 +207,11 @@ class Digitizer:
             return best
         again = self._view(image, flat_paper(image, best.paper.scale() * zoom, angle))
         return again if again and again.found and again.found.score > _AS_GOOD * best.found.score else best
+
+
+def _score(view: _View | None) -> float:
+    """How well an ECG is seen in a view, 0 for none."""
+    return view.found.score if view is not None and view.found is not None else 0.0
 
 
 def _row_mm(found: Found) -> float:

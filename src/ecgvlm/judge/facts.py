@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgvlm.judge.atria import find_atria, flutter_waves
 from ecgvlm.judge.pacing import find_spikes
-from ecgvlm.measure import BEAT_FS, BEAT_START, FEET, Measurements
+from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.record import LEADS
 
 ERRORS = {"heart_rate_bpm": 1.0, "pr_ms": 8.5, "qrs_ms": 9.0, "qt_ms": 12.0, "qtc_ms": 14.0, "axis_deg": 4.0}
@@ -310,7 +310,7 @@ class _Beat:
     def __init__(self, m: Measurements):
         self.m = m
         self.known = {lead: row for lead, row in zip(LEADS, m.median_beat) if np.isfinite(row).all()}
-        self.onset = None if m.qrs_onset is None else m.qrs_onset - FEET["qrs_onset"] / 2
+        self.onset = None if m.qrs_onset is None or m.feet is None else m.qrs_onset + m.feet.before / 2
         self.j = None if m.j_point is None else m.j_point
 
     def at(self, lead: str, second: float) -> float:

@@ -17,7 +17,7 @@ from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
 from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
 from ecgvlm.judge.judgement import decide, tellable
 from ecgvlm.labels import LABELS, WITHOUT_PR
-from ecgvlm.measure import FEET, MEASUREMENTS, WAVES, Measurements
+from ecgvlm.measure import MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_session, read_model_file
 
@@ -33,8 +33,6 @@ NUMBER_NAMES = (
     *(f"{lead}.{wave}" for lead in LEADS for wave in WAVES),
 )  # fmt: skip
 NUMBERS = len(NUMBER_NAMES)
-_QRS_FEET = 1000 * (FEET["j_point"] - FEET["qrs_onset"])
-_QT_FEET = 1000 * (FEET["t_end"] - FEET["qrs_onset"])
 # What a number of about its usual size is divided by.
 _SCALES = {
     "heart_rate_bpm": 100, "rr_variation": 0.1, "rr_variation_raw": 0.1, "pr_ms": 200, "qrs_ms": 100,
@@ -59,11 +57,11 @@ def numbers(m: Measurements) -> np.ndarray:
     axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
     known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
     # The weights learned QRS and QT between the steep edges of the waves, without their feet.
-    if m.qrs_ms is not None:
-        known["qrs_ms"] = m.qrs_ms - _QRS_FEET
-    if m.qt_ms is not None:
-        known["qt_ms"] = m.qt_ms - _QT_FEET
-        known["qtc_ms"] = None if m.qtc_ms is None else m.qtc_ms * (m.qt_ms - _QT_FEET) / m.qt_ms
+    if m.feet is not None and m.qrs_ms is not None:
+        known["qrs_ms"] = m.qrs_ms - m.feet.qrs_ms
+    if m.feet is not None and m.qt_ms is not None:
+        steep = m.qt_ms - m.feet.qt_ms
+        known |= {"qt_ms": steep, "qtc_ms": None if m.qtc_ms is None else m.qtc_ms * steep / m.qt_ms}
     known |= {
         "rr_variation": m.rr_variation,
         "rr_variation_raw": m.rr_variation_raw,

@@ -15,9 +15,10 @@ from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, nanmedian, peaks_of
 WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
-# s from the steep edge that is found to the foot of the wave: P and QRS onset, QRS and T end. The onsets of P
-# and QRS lie alike: PR, like that of hand marks, is what lies between the steep edges.
-FEET = {"p_onset": -0.008, "qrs_onset": -0.008, "j_point": 0.006, "t_end": 0.014}
+# Feet, s: a QRS is longer than its steep part by the first, less that share of its steep part, at most by the
+# third and never shorter; so much of it lies before the steep part.
+QRS_FEET, FOOT_LOST, MOST_FEET, FOOT_BEFORE = 0.044, 0.3, 0.022, 0.6
+T_FOOT = 0.014  # from where the tangent meets the baseline to T's end
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
@@ -72,12 +73,43 @@ class LeadWaves:
 
 
 @dataclass(frozen=True)
+class Feet:
+    """s by which the waves reach beyond their steep edges: before P and QRS (PR, like that of hand marks, is
+    what lies between steep edges), after QRS, after T.
+    """
+
+    before: float
+    after: float
+    t: float = T_FOOT
+
+    @classmethod
+    def of(cls, steep: float) -> Feet:
+        """steep: s that the steep part of the QRS lasts."""
+        both = min(max(QRS_FEET - FOOT_LOST * steep, 0.0), MOST_FEET)
+        return cls(FOOT_BEFORE * both, (1 - FOOT_BEFORE) * both)
+
+    @property
+    def qrs_ms(self) -> float:
+        """ms by which a QRS is longer than its steep part."""
+        return 1000 * (self.before + self.after)
+
+    @property
+    def qt_ms(self) -> float:
+        """ms by which QT is longer than from the steep onset to the tangent's end."""
+        return 1000 * (self.before + self.t)
+
+
+@dataclass(frozen=True)
 class Marks:
-    """s relative to R in the median beat."""
+    """Steep edges, s relative to R in the median beat."""
 
     qrs_onset: float
     j: float
     t_end: float | None
+
+    @property
+    def feet(self) -> Feet:
+        return Feet.of(self.j - self.qrs_onset)
 
 
 def median_beat(windows: np.ndarray, basic: np.ndarray) -> np.ndarray:
@@ -99,7 +131,10 @@ def level_before(windows: np.ndarray, onset: float) -> np.ndarray:
 def qrs_width_ms(window: np.ndarray) -> float:
     """QRS of one beat ([12, w] mV) in ms, NaN where it has no clear edges."""
     edges = _qrs(window)
-    return np.nan if edges is None else 1000 * (edges[1] - edges[0] + FEET["j_point"] - FEET["qrs_onset"])
+    if edges is None:
+        return np.nan
+    steep = edges[1] - edges[0]
+    return 1000 * steep + Feet.of(steep).qrs_ms
 
 
 def delineate(median: np.ndarray, rr: float) -> Marks | None:
