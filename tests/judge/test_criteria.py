@@ -6,7 +6,7 @@ import pytest
 from ecgvlm.judge.criteria import POINTS, Criterion, assess, holds, rules
 from ecgvlm.judge.facts import NOBODY, UNKNOWN, Fact, Person, find_facts, st_limit
 from ecgvlm.judge.judgement import decide
-from ecgvlm.labels import FINDINGS, LABELS
+from ecgvlm.labels import FINDINGS, LABELS, SUPERCLASSES
 from ecgvlm.measure import measure
 from ecgvlm.simulate import Simulation, simulate
 
@@ -50,6 +50,38 @@ def test_code15_has_its_own_limits():
     assert "SB" in found(facts)
     assert "SB" not in found(facts, point="code15")
     assert "SB" in found(facts_of(rate_bpm=44), point="code15")
+
+
+def test_code15_knows_what_its_reports_call_normal():
+    """Only its six labels follow definitions there: an axis of -40° or a long QT makes no ECG abnormal."""
+    facts = {**facts_of(rate_bpm=70), "axis_deg": Fact(-40.0, 4.0)}
+    assert "NORM" not in found(facts)
+    assert "NORM" in found(facts, point="code15")
+    slow = found(facts_of(rate_bpm=44), point="code15")
+    assert "SB" in slow and "NORM" not in slow
+
+
+def test_code15_strikes_out_a_first_degree_block_with_a_short_pr_and_asks_the_network_for_a_long_one():
+    network = {**NETWORK, "1dAVb": 0.8}
+    facts = facts_of(rate_bpm=70)
+    short, long = ({**facts, "pr_ms": Fact(pr, 8.5)} for pr in (160.0, 230.0))
+    assert "1dAVb" not in found(short, network, "code15")
+    assert "1dAVb" in found(long, network, "code15")
+    assert "1dAVb" not in found(long, NETWORK, "code15")
+
+
+@pytest.mark.parametrize(
+    ("network", "superclasses"),
+    [
+        ({"NORM": 0.9, "STTC": 0.45}, {"STTC"}),  # what has a finding is not normal
+        ({"NORM": 0.3, "MI": 0.35, "CD": 0.1}, {"MI"}),  # each ECG has one, if need be the nearest
+        ({"NORM": 0.39, "MI": 0.35}, {"NORM"}),
+        ({"NORM": 0.1, "LVH": 0.5, "MI": 0.5}, {"HYP", "MI"}),
+    ],
+)
+def test_ptbxl_gives_every_ecg_a_superclass(network, superclasses):
+    said = found(facts_of(), dict.fromkeys(LABELS, 0.02) | network, "ptbxl")
+    assert said & set(SUPERCLASSES) == superclasses
 
 
 def test_ptbxl_is_the_network_alone():

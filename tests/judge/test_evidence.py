@@ -52,6 +52,13 @@ def test_settled_probabilities_hold_no_contradiction(values, limits):
     assert not (found & {"AMI", "IMI", "LMI"} and "MI" not in found)
 
 
+def test_of_findings_that_exclude_each_other_the_likelier_stays():
+    thresholds = dict.fromkeys(LABELS, 0.4) | {"IRBBB": 0.3}
+    settled = settle(dict.fromkeys(LABELS, 0.1) | {"RBBB": 0.6, "IRBBB": 0.55}, thresholds)
+    assert settled["RBBB"] >= 0.4
+    assert settled["IRBBB"] < 0.3
+
+
 def test_settling_leaves_agreeing_probabilities_alone():
     thresholds = dict.fromkeys(LABELS, 0.5)
     probabilities = {**dict.fromkeys(LABELS, 0.1), "NORM": 0.8, "SR": 0.9}

@@ -50,7 +50,8 @@ class When:
 
 @dataclass(frozen=True)
 class Rule:
-    """The definition of one finding. by: "numbers", "shape", "either" or "both", see the table.
+    """The definition of one finding. by: "numbers", "shape", "either" or "both", see the table; code15: the
+    same at that working point, "network" where the network alone judges.
 
     normal_from: the heart rate from which on an ECG with the finding may still be normal.
     """
@@ -60,6 +61,11 @@ class Rule:
     threshold: float
     when: tuple[When, ...]
     normal_from: float | None = None
+    code15: str = "network"
+
+    def by_at(self, point: str) -> str:
+        """Who judges at a working point."""
+        return self.code15 if point == "code15" else self.by
 
 
 EVEN_ODDS = 0.5  # limit of what is rather there than not: it reads without its number
@@ -136,6 +142,7 @@ def _rule(code: str, entry: Mapping) -> Rule:
         float(entry.get("threshold", 0.5)),
         tuple(_when(code, condition) for condition in entry.get("when", ())),
         entry.get("normal_from"),
+        entry.get("code15", "network"),
     )
 
 

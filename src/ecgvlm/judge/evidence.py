@@ -288,7 +288,9 @@ def one_of_each(
     for group in EXCLUSIVE:
         found = [label for _, label in _margins(settled, thresholds, group)]
         found = [label for label in found if not set(CHILDREN.get(label, ())) & set(found)]
-        if usual is not None:
+        if usual is None:
+            found.sort(key=lambda x: settled[x])
+        else:
             found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
         found.sort(key=lambda x: FINDINGS[x].rank)
         for label in found[:-1]:

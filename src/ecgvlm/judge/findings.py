@@ -103,6 +103,7 @@ class FindingsModel:
             raise ValueError("encoder.json belongs to another vocabulary")
         self._slope = np.array(card["slope"])
         self._offset = np.array(card["offset"])
+        self._paper = np.array(card.get("paper", 0.0))  # of what was digitised, beside it
         self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
         self._sensitivity: dict[str, list[float]] = card.get("sensitivity", {})
         self._session = open_session("encoder.onnx", folder, threads)
@@ -151,6 +152,8 @@ class FindingsModel:
         """
         measurements = page.measurements
         seen = self.probabilities(page.leads(ENCODER_FS), measurements)
+        if page.quality < 1:  # digitised; a record's own samples have no error
+            seen = dict(zip(seen, expit(logit(list(seen.values())) + self._paper).tolist()))
         probabilities = tellable(seen, self.thresholds, len(measurements.beats), page.averaged)
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.evidence import margin, one_of_each, settle
 from ecgvlm.judge.facts import Fact, Person
-from ecgvlm.labels import CHILDREN, FINDINGS, LABELS, RHYTHMS, SHAPES, UNREMARKABLE, VENTRICULAR, in_group
+from ecgvlm.labels import (
+    CHILDREN,
+    CODE15,
+    FINDINGS,
+    LABELS,
+    RHYTHMS,
+    SHAPES,
+    SUPERCLASSES,
+    UNREMARKABLE,
+    VENTRICULAR,
+    in_group,
+)
 
 _WIDE_MS = 120  # QRS of paced beats that spread from the ventricles
 
@@ -42,11 +53,11 @@ def decide(
 ) -> Judgement:
     """Weighs the network's probabilities against the definitions, at one of `POINTS`.
 
-    At "ptbxl" the network alone decides, by its thresholds, and the definitions are only told beside it. Else
-    a finding that is defined by numbers is what they say, with the network where they cannot be measured; a
+    A finding that is defined by numbers is what they say, with the network where they cannot be measured; a
     finding that is a shape is what the network says, unless a condition of its definition is clearly not met.
-    An ECG with a finding or without a known rhythm is not normal. usual: of `settle`. Raises ValueError for
-    another point.
+    An ECG with a finding or without a known rhythm is not normal. At "code15" this goes for its six labels
+    alone, and at "ptbxl" for none: the network decides, by its thresholds, and the definitions are only told
+    beside it. usual: of `settle`. Raises ValueError for another point.
     """
     if point not in POINTS:
         raise ValueError(f"criteria must be one of {', '.join(POINTS)}, not {point!r}")
@@ -57,8 +68,11 @@ def decide(
     weighed = {code: assess(rule, known, point, person) for code, rule in rules().items()}
     criteria = tuple(c for conditions in weighed.values() for c in conditions)
     if point == "ptbxl":
-        return Judgement(settled, thresholds, criteria)
-    probabilities, limits = _weigh(network, thresholds, weighed, usual)
+        return Judgement(_as_annotated(network, thresholds, usual), thresholds, criteria)
+    probabilities, limits = _weigh(network, thresholds, weighed, usual, point)
+    if point == "code15":
+        named = _found(probabilities, limits) & set(CODE15)
+        return Judgement(_without({"NORM"} if named else set(), probabilities, limits), limits, criteria)
     probabilities = _without(_no_room(_found(probabilities, limits), facts), probabilities, limits)
     found = _found(probabilities, limits)
     abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
@@ -69,23 +83,38 @@ def decide(
     return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
 
 
+def _as_annotated(
+    network: Mapping[str, float], thresholds: Mapping[str, float], usual: Mapping[str, float] | None
+) -> dict[str, float]:
+    """The network's probabilities as PTB-XL is annotated: each ECG has a superclass, if need be the nearest
+    to its threshold, and one that has another is not normal."""
+    probabilities = one_of_each(network, thresholds, usual)
+    found = _found(probabilities, thresholds) & set(SUPERCLASSES)
+    if not found:
+        nearest = max(SUPERCLASSES, key=lambda code: margin(probabilities[code], thresholds[code]))
+        probabilities[nearest] = thresholds[nearest]
+    return _without({"NORM"} if len(found) > 1 else set(), probabilities, thresholds)
+
+
 def _weigh(
     network: Mapping[str, float],
     thresholds: Mapping[str, float],
     weighed: Mapping[str, tuple[Criterion, ...]],
     usual: Mapping[str, float] | None,
+    point: str,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Probabilities and thresholds of all that was judged, each finding by its rule."""
+    ways = {code: rule.by_at(point) for code, rule in rules().items()}
     # What a definition takes back leaves room for what it outdid: of two bundle branch blocks the other.
-    checked = {code for code, rule in rules().items() if rule.by in ("shape", "both")} - {"NORM"}
+    checked = {code for code, way in ways.items() if way in ("shape", "both")} - {"NORM"}
     taken_back = {code for code in checked if clearly_not(weighed[code])}
     probabilities = settle(_without(taken_back, network, thresholds), thresholds, usual)
     limits, ruled_out = dict(thresholds), set[str]()
     for code, rule in rules().items():
         sure = holds(weighed[code])
-        if rule.by == "shape" or sure is None:
+        if ways[code] in ("shape", "network") or sure is None:
             continue
-        if rule.by == "numbers":
+        if ways[code] == "numbers":
             probabilities[code], limits[code] = sure, _threshold(rule, thresholds, usual)
         elif sure >= rule.threshold:
             probabilities[code] = max(probabilities[code], sure, limits[code])
