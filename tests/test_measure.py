@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from ecgvlm.judge.evidence import REASONS
 from ecgvlm.measure import BEAT_FS, measure
+from ecgvlm.measure.beats import _without_echoes
+from ecgvlm.measure.signal import FS
 from ecgvlm.paper.layouts import LAYOUTS, layout
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import CONDITIONS, Noise, Simulation, random_simulation, simulate
@@ -297,3 +299,14 @@ def test_tremor_of_one_arm_makes_no_beats(hz):
         row, left_arm = LEADS.index(strip.lead), {"I": 1, "III": -1, "aVR": -0.5, "aVL": 1, "aVF": -0.5}
         leads[row, shown] = (record.signal[row] + left_arm.get(strip.lead, 0) * tremor)[shown]
     assert measure(leads, record.fs).heart_rate_bpm == pytest.approx(truth.rate_bpm, abs=2)
+
+
+def test_t_waves_as_sharp_as_their_qrs_are_no_beats():
+    """Beats cannot come in pairs 160 ms apart; beats of a tachycardia all stand close together."""
+    energy = np.zeros(round(10 * FS))
+    qrs = (np.arange(0.5, 9.5, 0.8) * FS).astype(int)
+    energy[qrs], energy[qrs + round(0.2 * FS)] = 1.0, 0.9
+    both = np.flatnonzero(energy)
+    assert _without_echoes(both, energy).tolist() == qrs.tolist()
+    fast = (np.arange(0.5, 9.5, 0.26) * FS).astype(int)
+    assert _without_echoes(fast, energy).tolist() == fast.tolist()

@@ -159,3 +159,18 @@ def test_lines_all_alike_on_whole_pixels_are_of_a_millimetre(digitizer, record, 
     assert page.px_per_mm == pytest.approx(scale, rel=0.01)
     assert page.mm_per_s == 25.0
     assert page.measurements.heart_rate_bpm == pytest.approx(66, abs=2)
+
+
+def test_rows_need_not_be_even(digitizer, record):
+    heights = (32.0, 62.0, 108.0, 132.0)
+    strips = [Place(p.name, p.lead, p.x, heights[ROWS.index(row)], p.mm, p.since)
+              for row in ROWS for p in grid_of_places([row], top=0.0)]  # fmt: skip
+    page = digitizer(page_of(record, [*strips, Place("II", "II", 22.0, heights[3], 250.0)]))
+    assert page.layout == "3x4+1R"
+    assert min(agreement(page, record, lead) for lead in ("I", "aVF", "V6")) > 0.9
+
+
+def test_columns_of_one_time_need_not_stand_quite_below_each_other(digitizer, record):
+    # On bent paper they are some mm off: here the rhythm strip begins 2 mm before its columns.
+    places = [*grid_of_places(ROWS, same_time=True), Place("II", "II", 20.0, 131.0, 250.0)]
+    assert digitizer(page_of(record, places)).simultaneous

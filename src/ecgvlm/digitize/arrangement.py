@@ -20,7 +20,12 @@ from ecgvlm.record import LEADS
 NEAR = 3.0 * PX_PER_MM  # a name this close to where it is expected counts
 FEWEST = 6  # leads that a page must show
 _LEAST_ROW, _LEAST_COLUMN = 7.0 * PX_PER_MM, 25.0 * PX_PER_MM  # distance of two rows, and of two columns
-_DROP = 0.45  # of the rows' distance, by which the names of one column may stand lower than those of another
+# Of the rows' distance, by which the names of one column may stand lower than those of another, and those of
+# one row lower or higher than even rows would.
+_DROP = 0.45
+_ROW_SEEN = (
+    1.5  # names, by their probabilities, that tell where a row stands that is not even with the others
+)
 PLAIN = 0.5  # probability from which on a name is there beyond doubt
 _BEYOND_DOUBT = 0.9
 _UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried
@@ -57,18 +62,21 @@ class Cell:
 class Arrangement:
     """Rows and columns of leads on the rectified page.
 
-    xs: [columns] px of the columns' names. y0, dy: px of the first row's names, and between rows. cells: at
-    most one a row and column. order: "cabrera" where the limb leads stand in Cabrera's order with -aVR, else
-    "standard". score: 0..1, the mean probability of the twelve names where they are expected.
+    xs: [columns] px of the columns' names. ys: [rows] px of the rows' names; dy: usually between rows. cells:
+    at most one a row and column. order: "cabrera" where the limb leads stand in Cabrera's order with -aVR,
+    else "standard". score: 0..1, the mean probability of the twelve names where they are expected.
     """
 
-    rows: int
     xs: tuple[float, ...]
-    y0: float
+    ys: tuple[float, ...]
     dy: float
     cells: tuple[Cell, ...]
     order: str
     score: float
+
+    @property
+    def rows(self) -> int:
+        return len(self.ys)
 
     @property
     def columns(self) -> int:
@@ -95,8 +103,8 @@ class Arrangement:
 
     def explains(self, name: Name) -> bool:
         """Whether a name stands where this arrangement has one of its cells."""
-        row = round((name.y - self.y0) / self.dy)
-        return -1 < row < self.rows and min(abs(name.x - x) for x in self.xs) < 1.5 * NEAR
+        in_row = min(abs(name.y - y) for y in self.ys) < self.dy / 2
+        return in_row and min(abs(name.x - x) for x in self.xs) < 1.5 * NEAR
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,20 @@ def _lay(order: _Order, names: list[Name]) -> Arrangement | None:
     for column in range(order.columns):
         off = [(n.y - y0 - dy * row, n.p) for n in names for row, own in [cell_of[n.lead]] if own == column]
         drops.append(_mode([(drop, p) for drop, p in off if abs(drop) < _DROP * dy]))
-    rowed = [n for n in names if abs(n.y - y0 - dy * cell_of[n.lead][0] - drops[cell_of[n.lead][1]]) < NEAR]
+    # Nor are rows always even: what most names of one agree on is where it stands.
+    ys = []
+    for row in range(order.rows):
+        even = y0 + dy * row
+        off = [
+            (n.y - even - drops[column], n.p) for n in names for r, column in [cell_of[n.lead]] if r == row
+        ]
+        off = [(shift, p) for shift, p in off if abs(shift) < _DROP * dy]
+        shift = _mode(off)
+        seen = sum(p for at, p in off if abs(at - shift) < NEAR)
+        ys.append(even + shift if seen > _ROW_SEEN else even)
+    rowed = [
+        n for n in names for row, column in [cell_of[n.lead]] if abs(n.y - ys[row] - drops[column]) < NEAR
+    ]
     if order.columns == 1:
         xs = [_mode([(n.x, n.p) for n in rowed])]
     else:
@@ -173,7 +194,7 @@ def _lay(order: _Order, names: list[Name]) -> Arrangement | None:
         near = [n.p for n in rowed if n.lead == lead and abs(n.x - xs[column]) < NEAR]
         total += max(near, default=0.0)
         cells.append(Cell(lead, row, column, bool(near)))
-    return Arrangement(order.rows, tuple(xs), y0, dy, tuple(cells), order.limb, total / 12)
+    return Arrangement(tuple(xs), tuple(ys), dy, tuple(cells), order.limb, total / 12)
 
 
 def _from_places(names: Sequence[Name]) -> Arrangement | None:
@@ -203,7 +224,8 @@ def _from_places(names: Sequence[Name]) -> Arrangement | None:
     )
     xs = tuple(float(np.median([n.x for n in column])) for column in columns)
     kept = tuple(Cell(name.lead, row, k, True) for (row, k), name in sorted(cells.items()))
-    return Arrangement(rows, xs, y0 + first * dy, dy, kept, "standard", min(1.0, score / 12))
+    ys = tuple(y0 + dy * (first + row) for row in range(rows))
+    return Arrangement(xs, ys, dy, kept, "standard", min(1.0, score / 12))
 
 
 def _even_rows(names: Sequence[Name]) -> tuple[float, float]:
@@ -230,18 +252,21 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
     """Leads that an order of twelve does not foresee: in its cells, right of its columns, below its one."""
     cells = {(cell.row, cell.column): cell for cell in found.cells}
     foreseen = {cell.lead for cell in found.cells}
-    xs, rows = list(found.xs), found.rows
+    xs, ys = list(found.xs), list(found.ys)
     backs = sum(name.lead in _BACK and name.p >= PLAIN for name in names)
     for name in sorted(names, key=lambda n: (n.x, n.y)):
-        row = round((name.y - found.y0) / found.dy)
-        if name.p < PLAIN or row < 0 or abs(name.y - found.y0 - row * found.dy) > NEAR:
+        if name.p < PLAIN:
+            continue
+        below = abs(name.y - ys[-1] - found.dy) < NEAR
+        if found.columns == 1 and below and name.lead not in LEADS:
+            ys.append(ys[-1] + found.dy)
+        row = int(np.argmin([abs(name.y - y) for y in ys]))
+        if abs(name.y - ys[row]) > NEAR:
             continue
         if row < found.rows and found.dx and abs(name.x - xs[-1] - found.dx) < NEAR:
             xs.append(xs[-1] + found.dx)
-        if found.columns == 1 and row == rows and name.lead not in LEADS:
-            rows += 1
         column = int(np.argmin([abs(name.x - x) for x in xs]))
-        if row >= rows or abs(name.x - xs[column]) > 1.5 * NEAR:
+        if abs(name.x - xs[column]) > 1.5 * NEAR:
             continue
         there = cells.get((row, column))
         if there is not None and name.lead in _BACK and backs == 1:
@@ -257,7 +282,7 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
         for _, c in sorted(cells.items())
         if c.column not in further or c.lead not in LEADS or c.lead in sure
     ]
-    return replace(found, rows=rows, xs=tuple(xs), cells=tuple(kept))
+    return replace(found, xs=tuple(xs), ys=tuple(ys), cells=tuple(kept))
 
 
 def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ecgvlm.digitize.arrangement import FEWEST, NEAR, Arrangement, Cell, Name, arrange
+from ecgvlm.digitize.arrangement import FEWEST, NEAR, PLAIN, Arrangement, Cell, Name, arrange
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.record import LEADS
 
@@ -26,6 +26,9 @@ _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the on
 _UNEVEN_COLUMNS = 0.3 * PX_PER_MM  # by which the beginning of a column may lie off even distances
 _TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
 _CUT_SHORT = 3.0 * PX_PER_MM  # by which a rhythm strip's end, if level, may go unseen
+_CLOSE = (
+    0.4  # of the rows' distance, that a rhythm strip whose name is plain stands below the last row at least
+)
 _MOST_RHYTHM = 3  # rhythm strips below the columns
 _STROKE = 0.35 * PX_PER_MM  # by which ink is longer than the trace that it draws, half of it at either end
 _BLANK = 0.34  # share of the rows with ink below which a place counts as blank
@@ -101,7 +104,7 @@ def _with_strips(
     """The layout with those strips that the picture shows; None where they hold fewer than six leads."""
     height = maps.trace.shape[0]
     ink = maps.trace > 0.5
-    lines = _baselines(ink, [fit.y0 + fit.dy * row for row in range(fit.rows)], fit.dy)
+    lines = _baselines(ink, fit.ys, fit.dy)
     rhythm = _rhythm_rows(fit, names, ink, lines)
     ys = [*lines, *(y for _, y, _ in rhythm)]
     left, right = _ends(ink, lines, fit.dy)
@@ -144,17 +147,16 @@ def _rhythm_rows(
 
     Under a single column, and further down than one, only where a name says so.
     """
-    offset = float(np.median(np.array(lines) - np.array([fit.y0 + fit.dy * k for k in range(fit.rows)])))
+    offset = float(np.median(np.array(lines) - np.array(fit.ys)))
     height = len(ink)
     found: list[tuple[str, float, bool]] = []
-    expected = fit.y0 + fit.dy * fit.rows
+    last = fit.ys[-1]
+    below = sorted((n for n in names if abs(n.x - fit.xs[0]) < 1.5 * NEAR), key=lambda n: n.y)
     while len(found) < _MOST_RHYTHM:
-        near = [
-            n
-            for n in names
-            if abs(n.x - fit.xs[0]) < 1.5 * NEAR and abs(n.y - expected) < max(NEAR, 0.35 * fit.dy)
-        ]
-        name = max(near, key=lambda n: n.p, default=None)
+        expected = last + fit.dy
+        near = [n for n in below if abs(n.y - expected) < max(NEAR, 0.35 * fit.dy)]
+        nearer = [n for n in below if n.p > PLAIN and _CLOSE * fit.dy < n.y - last < fit.dy]
+        name = nearer[0] if nearer else max(near, key=lambda n: n.p, default=None)
         if name is None and fit.columns == 1:
             break
         y = _baselines(ink, [name.y if name else expected], fit.dy, offset)[0]
@@ -163,7 +165,7 @@ def _rhythm_rows(
         if y + half * 0.2 > height or band.size == 0 or not _beats(band):
             break
         found.append((name.lead if name else "II", y, name is not None))
-        expected = (name.y if name else expected) + fit.dy
+        last = name.y if name else expected
     while len(found) > 1 and not found[-1][2]:
         found.pop()
     return found
@@ -204,7 +206,7 @@ def find_nameless(maps: NetMaps) -> Found | None:
     cells = tuple(Cell(lead, i % rows, i // rows, False) for i, lead in enumerate(LEADS))
     above = [y - _NAME_ABOVE * dy for y in lines]
     below = [Name(lead, xs[0], y, 0.0) for lead, y in zip(("II", "V1", "V5"), above[rows:])][:rhythm]
-    return _with_strips(Arrangement(rows, xs, above[0], dy, cells, "standard", 0.0), below, maps, True)
+    return _with_strips(Arrangement(xs, tuple(above[:rows]), dy, cells, "standard", 0.0), below, maps, True)
 
 
 def _lines_of_ink(ink: np.ndarray) -> list[float]:
@@ -238,7 +240,9 @@ def _profile(ink: np.ndarray) -> np.ndarray:
     return np.convolve(ink.sum(1).astype(float), kernel / kernel.sum(), "same")
 
 
-def _baselines(ink: np.ndarray, name_ys: list[float], dy: float, offset: float | None = None) -> list[float]:
+def _baselines(
+    ink: np.ndarray, name_ys: Sequence[float], dy: float, offset: float | None = None
+) -> list[float]:
     """Where the rows' traces run: the y with most ink within half a row of each name, all shifted alike."""
     profile = _profile(ink)
     reach = int(0.62 * abs(dy))

@@ -24,9 +24,9 @@ _MOST, _STEPS, _USUAL = (0.08, 0.05, 0.03), (0.008, 0.004, 0.004), np.array([0.0
 _FINER = 4  # parts of a coarse step
 _UNLIKELY = 0.01  # what a usual delay must gain in likeness, the square of twice as much four times so
 _SAME_LEAD = 4.0  # what two strips of one lead, which show the very same, weigh beside others
-_TELLS = (
-    0.15  # by which columns must be more like the rhythm strip's beginning than like their own part of it
-)
+# By which columns must be more like the rhythm strip's beginning than like their own part of it, where they
+# may be off by so many s: on paper that is bent they stand some mm apart.
+_TELLS = {0.012: 0.15, 0.1: 0.3}
 _TOGETHER = 0.55  # likeness from which on the beats of all columns fall together
 _ONE_BEAT = 0.5  # s that hold a whole beat
 _FASTEST = 0.3  # s from beat to beat
@@ -35,7 +35,7 @@ _OF_LENGTH = 0.6  # of a strip's length: the longest distance of its beats that 
 # Likeness from which on a curve repeats itself, and part of the best from which on a shorter distance is it.
 _REPEATS, _AS_GOOD = 0.5, 0.85
 _CHANCE = 0.05  # s by which a column must last longer or shorter than whole beats to tell anything
-_OFF = 0.012  # s by which columns of one time may be off
+_OFF = 0.012  # s by which columns of one time may be off where no rhythm strip tells
 _PLAINLY = 0.15  # likeness that a column must gain to be moved by itself, and s beyond which it is worth it
 _BY_ITSELF = 0.02
 _WORTH = 0.015  # by which the mean likeness must gain, or geometry has the last word
@@ -140,21 +140,29 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
     later = [k for k, c in enumerate(columns) if c is not None and begin[c] > first]
     rhythm = [k for k, c in enumerate(columns) if c is None]
     if rhythm:
-        gains = []
-        for i in rhythm:
-            for j in later:
-                a, b = _alike(together[i], together[j]), _alike(as_said[i], as_said[j])
-                if a is not None and b is not None:
-                    gains.append(a - b)
-        return bool(gains) and float(np.median(gains)) > _TELLS
+        return any(_gain(together, as_said, rhythm, later, off) > tells for off, tells in _TELLS.items())
     others = [k for k, c in enumerate(columns) if c is not None and begin[c] == first]
-    alike = [a for i in others for j in later if (a := _alike(together[i], together[j])) is not None]
+    alike = [a for i in others for j in later if (a := _alike(together[i], together[j], _OFF)) is not None]
     if not alike or float(np.median(alike)) < _TOGETHER:
         return False
     column = min(b for b in begin.values() if b > first) - first
     beats = [beat for i in others if (beat := _beat(as_said[i])) is not None]
     beat = float(np.median(beats)) if beats else None
     return beat is None or abs(column - beat * round(column / beat)) > _CHANCE
+
+
+def _gain(
+    together: Sequence[np.ndarray | None], as_said: Sequence[np.ndarray | None], rhythm: Sequence[int],
+    later: Sequence[int], off: float,
+) -> float:  # fmt: skip
+    """How much more alike rhythm strips and later columns are as one time than as they are said to be."""
+    gains = []
+    for i in rhythm:
+        for j in later:
+            a, b = _alike(together[i], together[j], off), _alike(as_said[i], as_said[j], off)
+            if a is not None and b is not None:
+                gains.append(a - b)
+    return float(np.median(gains)) if gains else 0.0
 
 
 def _beat(curve: np.ndarray | None) -> float | None:
@@ -171,13 +179,13 @@ def _beat(curve: np.ndarray | None) -> float | None:
     return float(lags[peaks[0]] / _FS) if len(peaks) else None
 
 
-def _alike(a: np.ndarray | None, b: np.ndarray | None) -> float | None:
-    """Likeness of two curves about as they stand, None where they do not show the same time."""
+def _alike(a: np.ndarray | None, b: np.ndarray | None, off: float) -> float | None:
+    """Likeness of two curves up to so many s off, None where they do not show the same time."""
     table = None if a is None or b is None else _likeness(a, b, _ONE_BEAT)
     if table is None:
         return None
-    middle, off = len(table) // 2, round(_OFF * _FS)
-    return float(table[middle - off : middle + off + 1].max())
+    middle, reach = len(table) // 2, round(off * _FS)
+    return float(table[middle - reach : middle + reach + 1].max())
 
 
 def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:

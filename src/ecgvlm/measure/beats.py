@@ -33,6 +33,7 @@ LATER = (0.14, 0.42)  # after a sure beat: what is steep there is T or flutter w
 STEEPER, STEEP_ENOUGH = 1.5, 0.25  # a weak beat, against these waves and against a usual QRS
 APART = (-0.3, 0.36)  # from a beat to a weak one
 T_AFTER, T_HEIGHT = 0.38, 0.55  # so soon behind a beat and so much lower: its T wave
+ECHO, ALONE = 0.28, 1.6  # s between two beats of which one is none; times that, to their neighbours
 P_BEFORE, P_HEIGHT = 0.30, 0.45  # so soon before a beat and so much lower: its P wave
 
 # Setting beats to one point of the QRS.
@@ -109,7 +110,7 @@ def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     level = np.median(inner) if len(inner) else ceiling.max()
     floor = np.median(energy)
     beats = peaks[energy[peaks] > floor + BEAT_HEIGHT * (level - floor)]
-    beats = _without_t(beats, energy)
+    beats = _without_echoes(_without_t(beats, energy), energy)
     if len(beats) < 2:
         return beats
     # What else is steep around here: T waves, flutter waves. A weak beat must be steeper than these.
@@ -137,6 +138,20 @@ def _without_t(peaks: np.ndarray, energy: np.ndarray) -> np.ndarray:
             continue
         kept.append(int(p))
     return np.array(kept, int)
+
+
+def _without_echoes(beats: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Without the blunter one of two beats that stand much closer together than to their neighbours.
+
+    A T wave as sharp as its QRS, or a P wave: no premature beat follows another one so soon.
+    """
+    gaps = np.diff(beats, prepend=-np.inf, append=np.inf)
+    for k in np.flatnonzero(gaps < ECHO * FS):
+        if min(gaps[k - 1], gaps[k + 1]) > ALONE * gaps[k]:
+            gaps[k] = 0.0
+    close = np.flatnonzero(gaps == 0.0)
+    blunter = np.where(energy[beats[close - 1]] < energy[beats[close]], close - 1, close)
+    return np.delete(beats, blunter)
 
 
 def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
