@@ -36,6 +36,7 @@ from ecgvlm.measure.waves import (
     median_beat,
     qrs_width_ms,
     thinned,
+    wander,
 )
 from ecgvlm.record import LEADS
 
@@ -165,8 +166,11 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     marks = delineate(median, float(np.median(follows)))
     p_onset, p_score = None, 0.0
     if marks is not None:
-        windows = windows - level_before(windows, marks.qrs_onset)
+        rise = wander(x, printed, beats, marks.qrs_onset)
+        windows = windows - level_before(windows, marks.qrs_onset) - rise
         median = median_beat(windows, basic)
+        if rise.any():
+            marks = delineate(median, float(np.median(follows))) or marks
         before = np.append(rr_s or np.inf, rr)
         p_onset, p_score = find_p(windows[basic], before[basic], marks)
 

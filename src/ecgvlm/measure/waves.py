@@ -27,6 +27,7 @@ LENGTH = np.array([1.0, 1.0, 1.0, 0.866, 0.866, 0.866])
 
 # QRS, by the spatial velocity; s from R where nothing else is said.
 LEVEL = (0.036, 0.008)  # s before the QRS: the level from which waves are measured
+WANDER = 0.1  # mV from beat to beat; less tells nothing of what the baseline does between them
 QRS_SEEN = (-0.1, 0.12)  # must be printed in a lead that helps
 VELOCITY = 0.006  # s, sigma
 PEAK_ROOM, QUIET_ROOM = (-0.08, 0.10), (-0.2, 0.3)  # where the highest velocity is, and noise, too
@@ -126,6 +127,27 @@ def level_before(windows: np.ndarray, onset: float) -> np.ndarray:
     """[..., 1] mV just before the QRS."""
     part = windows[..., max(0, column(onset - LEVEL[0])) : max(1, column(onset - LEVEL[1]))]
     return np.nan_to_num(nanmedian(part, axis=-1))[..., None]
+
+
+def wander(x: np.ndarray, printed: np.ndarray, beats: np.ndarray, onset: float) -> np.ndarray:
+    """[b, 12, w] mV by which the baseline rises around each beat, from its QRS onset on; 0 where it is calm.
+
+    x: [12, n] mV, printed: [12, n] bool, beats: [b] samples. Straight from the level before a QRS to that
+    before the next one in the same strip; behind a strip's last beat on as it came.
+    """
+    at = np.clip(
+        beats[:, None] + np.arange(column(onset - LEVEL[0]), column(onset - LEVEL[1])) - column(0.0),
+        0,
+        x.shape[1] - 1,
+    )
+    levels = nanmedian(np.where(printed[:, at], x[:, at], np.nan), axis=2)  # [12, b]
+    gone = np.cumsum(~printed, axis=1)[:, beats]  # [12, b] samples that are not printed, up to each beat
+    rise = np.where(np.diff(gone, axis=1) == 0, np.diff(levels, axis=1), np.nan)
+    slope = np.where(np.abs(rise) > WANDER, rise, 0.0 * rise) / np.diff(beats)  # [12, b - 1] mV a sample
+    unknown = np.full((12, 1), np.nan)
+    after, before = np.hstack([slope, unknown]), np.hstack([unknown, slope])
+    slope = np.nan_to_num(np.where(np.isfinite(after), after, before))
+    return slope.T[:, :, None] * (np.arange(-round(BEFORE * FS), round(AFTER * FS)) - onset * FS)
 
 
 def qrs_width_ms(window: np.ndarray) -> float:
