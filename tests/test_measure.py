@@ -310,3 +310,33 @@ def test_t_waves_as_sharp_as_their_qrs_are_no_beats():
     assert _without_echoes(both, energy).tolist() == qrs.tolist()
     fast = (np.arange(0.5, 9.5, 0.26) * FS).astype(int)
     assert _without_echoes(fast, energy).tolist() == fast.tolist()
+
+
+def test_a_beat_that_no_lead_shows_is_no_pause():
+    record, _ = simulate(Simulation(rate_bpm=64), 5)
+    leads = record.signal.astype(float).copy()
+    leads[:, round(6.5 * record.fs) : round(8.2 * record.fs)] = np.nan  # as where a column holds other leads
+    found = measure(leads, record.fs)
+    assert np.isnan(found.rr).sum() == 1
+    assert found.heart_rate_bpm == pytest.approx(64, abs=1)
+
+
+def test_flat_leads_do_not_hide_the_beats_of_the_others():
+    record, _ = simulate(Simulation(rate_bpm=64), 5)
+    half = record.signal.shape[1] // 2
+    leads = np.full(record.signal.shape, np.nan)
+    leads[1], leads[:6, :half] = record.signal[1], record.signal[:6, :half]
+    leads[6:, half:] = 0.0
+    assert measure(leads, record.fs).heart_rate_bpm == pytest.approx(64, abs=1)
+
+
+def test_a_wandering_baseline_moves_neither_st_nor_t():
+    record, _ = simulate(Simulation(rate_bpm=64), 5)
+    time = np.arange(record.signal.shape[1]) / record.fs
+    calm, wandering = (
+        measure(record.signal + mv * np.sin(2 * np.pi * 0.2 * time), record.fs) for mv in (0.0, 0.8)
+    )
+    for lead in LEADS:
+        assert wandering.waves[lead].st == pytest.approx(calm.waves[lead].st, abs=0.05)
+        assert wandering.waves[lead].t == pytest.approx(calm.waves[lead].t, abs=0.05)
+    assert wandering.qt_ms == pytest.approx(calm.qt_ms, abs=15)

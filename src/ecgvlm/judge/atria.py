@@ -48,7 +48,7 @@ class Atria:
 def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
     """The train of P waves that goes through a page. leads: [12, n] mV at fs Hz, NaN where not printed."""
     nothing = Atria(np.zeros(0), 0.0, None, 0, np.zeros(0), None, False)
-    if len(m.beats) < 3 or m.qrs_onset is None:
+    if np.isfinite(m.rr).sum() < 2 or m.qrs_onset is None:
         return nothing
     signal = _atrial_signal(leads, fs, m)
     seen = np.abs(signal[signal != 0])
@@ -62,7 +62,7 @@ def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
     score, peaks = best
     if score < _CLEAR or len(peaks) < 4:
         return nothing
-    return _followed(peaks / ATRIA_FS, signal[peaks], score, m.beats)
+    return _followed(peaks / ATRIA_FS, signal[peaks], score, m.beats, m.rr)
 
 
 def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
@@ -131,9 +131,14 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     return trains
 
 
-def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndarray) -> Atria:
-    """Which of the P waves (s) the beats (s) follow, and how. sizes: [p] of the signal there."""
+def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndarray, rr: np.ndarray) -> Atria:
+    """Which of the P waves (s) the beats (s) follow, and how.
+
+    sizes: [p] of the signal there. rr: between the beats, NaN where one may be missing.
+    """
     within = (peaks > beats[0] - 0.5) & (peaks < beats[-1])
+    between = np.clip(np.searchsorted(beats, peaks) - 1, 0, len(rr) - 1)
+    within &= np.isfinite(rr[between]) | (peaks < beats[0])
     inside, sizes = peaks[within], sizes[within]
     gaps = [(p, beats[beats > p][:1]) for p in inside]
     to_next = np.array([b[0] - p if len(b) else np.inf for p, b in gaps])
@@ -151,7 +156,7 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndar
     # What stands where no QRS follows must look like the P waves that conduct.
     seen = sizes[~conducts][sizes[~conducts] != 0]  # not those hidden by a QRS
     alike = not conducts.any() or not len(seen) or seen.mean() > _ALIKE * sizes[conducts].mean()
-    rr = np.diff(beats)
+    rr = rr[np.isfinite(rr)]
     usual = float(np.median(rr))
     # An escape rhythm makes no pauses; what is short may be a beat too many.
     steady = np.mean(np.abs(rr - usual) < _STEADY * usual) >= 0.75 and rr.max() < 1.2 * usual

@@ -76,7 +76,8 @@ def _whole(value: float | None) -> float | None:
 
 
 def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float]) -> dict[str, Fact]:
-    rr = 1000 * np.diff(m.beats)
+    # Where a beat may not be printed, the usual interval says nothing.
+    rr = 1000 * (np.where(np.isfinite(m.rr), m.rr, np.nanmedian(m.rr)) if np.isfinite(m.rr).any() else m.rr)
     early = m.premature
     steady = rr[~(early[1:] | early[:-1])] if len(rr) else rr
     other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))

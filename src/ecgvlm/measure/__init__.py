@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvlm.measure.beats import premature_beats, read_beats
+from ecgvlm.measure.beats import premature_beats, read_beats, seen_intervals
 from ecgvlm.measure.signal import FS, resample
 from ecgvlm.measure.waves import (
     BEAT_FS,
@@ -91,18 +91,19 @@ MEASUREMENTS: dict[str, Measurement] = {
 class Measurements:
     """What can be measured on one page. Intervals in ms, None where unknown; `reasons` then says why.
 
-    beats: [b] R times in s. premature: [b] bool. alike: [b] bool, of the dominant shape. widths_ms: [b] QRS
-    of each beat by itself, NaN where it is not clear. rr_ms: mean RR interval. rr_variation: standard
-    deviation of the RR intervals divided by their mean, without those next to premature beats, None below
-    three beats; rr_variation_raw: of all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset,
-    qrs_onset, j_point, t_end: s relative to R in the median beat, `feet` beyond
-    the steep edges that are found. median_beat: [12, 100] float32 mV at 125 Hz
-    from -0.3 s around R, against the level before the QRS; a row is NaN where the lead is not printed or
-    holds no complete beat. waves: of each lead, None where it has no median beat. reasons: measurement ->
-    "no_p_wave", "not_printed", "too_short" or "unclear".
+    beats: [b] R times in s. rr: [b - 1] s between them, NaN where a beat between them may not be printed.
+    premature: [b] bool. alike: [b] bool, of the dominant shape. widths_ms: [b] QRS of each beat by itself,
+    NaN where it is not clear. rr_ms: mean RR interval. rr_variation: standard deviation of the RR intervals
+    divided by their mean, without those next to premature beats, None below three beats; rr_variation_raw: of
+    all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, qrs_onset, j_point, t_end: s relative
+    to R in the median beat, `feet` beyond the steep edges that are found. median_beat: [12, 100] float32 mV
+    at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where the lead is not
+    printed or holds no complete beat. waves: of each lead, None where it has no median beat. reasons:
+    measurement -> "no_p_wave", "not_printed", "too_short" or "unclear".
     """
 
     beats: np.ndarray
+    rr: np.ndarray
     premature: np.ndarray
     alike: np.ndarray
     widths_ms: np.ndarray
@@ -158,20 +159,21 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     if basic.sum() < min(2, len(beats)):
         basic = similar
     median = median_beat(windows, basic)  # [12, w]
-    rr = np.diff(beats) / FS
-    rr_s = float(rr.mean()) if len(rr) else None
-    raw = float(rr.std() / rr.mean()) if len(rr) >= 2 else None
-    steady = rr[~(premature[1:] | premature[:-1])]
-    follows = np.append(rr, np.inf)[basic] if len(beats) else np.array([np.inf])
-    marks = delineate(median, float(np.median(follows)))
+    rr = seen_intervals(beats, printed)
+    known = rr[np.isfinite(rr)]
+    rr_s = float(known.mean()) if len(known) else None
+    raw = float(known.std() / known.mean()) if len(known) >= 2 else None
+    steady = rr[np.isfinite(rr) & ~(premature[1:] | premature[:-1])]
+    after = np.diff(beats, append=np.inf)[basic] / FS if len(beats) else np.array([np.inf])
+    marks = delineate(median, float(np.median(after)))
     p_onset, p_score = None, 0.0
     if marks is not None:
         rise = wander(x, printed, beats, marks.qrs_onset)
         windows = windows - level_before(windows, marks.qrs_onset) - rise
         median = median_beat(windows, basic)
         if rise.any():
-            marks = delineate(median, float(np.median(follows))) or marks
-        before = np.append(rr_s or np.inf, rr)
+            marks = delineate(median, float(np.median(after))) or marks
+        before = np.diff(beats, prepend=beats[0] - (rr_s or np.inf) * FS) / FS
         p_onset, p_score = find_p(windows[basic], before[basic], marks)
 
     found: dict[str, float | None] = dict.fromkeys((*MEASUREMENTS, "qtc_fridericia_ms"))
@@ -185,6 +187,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
         found["axis_deg"] = frontal_axis(median, marks)
     return Measurements(
         beats=beats / FS,
+        rr=rr,
         premature=premature,
         alike=similar,
         widths_ms=np.array([qrs_width_ms(window) for window in windows]),

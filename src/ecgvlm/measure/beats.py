@@ -20,6 +20,7 @@ SLOPE = 0.010  # sigma of the slopes
 BEND = 0.014  # sigma of the bends: those of QRS complexes are sharper than those of P and T waves of any size
 ENERGY = 0.022  # sigma over which the leads' bends are gathered
 SHARPEST = 99  # percentile of a lead's bends that is its measure
+DEAD = 0.03  # of the leads' largest measure: a lead below has no signal and says nothing about beats
 LEAST_SCALE = 0.5  # of the leads' median measure: a strip without a beat must not have its noise blown up
 RESTLESS = 2.0  # times the leads' usual bending at rest: a lead with more counts less
 MOST_BEND = 1.5  # of a lead's measure that counts: a jump in one lead is no beat in all
@@ -50,6 +51,7 @@ ALIKE = 0.72  # similarity of beats of one origin
 WEAK_BEAT, MIDDLE, TWICE = 0.15, 0.4, (1.6, 2.4)  # one in the middle of a pause of two intervals
 IN_STEP = 0.2  # so near to whole intervals, there is no room for a further beat
 FEW, BLUNT = 0.15, 0.6  # share of false beats that is believed; steepness of a false one against sure ones
+MISSED = 1.4  # an interval from which on a beat may be missing
 EARLY = 0.82  # a premature beat's interval
 IRREGULAR = 0.35  # share of early beats beyond which early says nothing
 
@@ -84,9 +86,11 @@ def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
     size = np.abs(bend)
     used = np.flatnonzero(printed.any(axis=1))
     total, count = np.zeros(bend.shape[1]), np.zeros(bend.shape[1])
-    scales = np.array([np.percentile(size[row, printed[row]], SHARPEST) for row in used])
     if not used.size:
         return total
+    scales = np.array([np.percentile(size[row, printed[row]], SHARPEST) for row in used])
+    live = scales >= DEAD * scales.max()
+    used, scales = used[live], scales[live]
     # A strip without a beat must not have its noise blown up.
     scales = np.maximum(scales, LEAST_SCALE * np.median(scales)) + 1e-6
     # Where tremor or noise bends a lead all the time, its sharpest bends say little.
@@ -287,6 +291,21 @@ def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -
     few = surplus.sum() <= max(2, FEW * len(beats))
     kept[surplus & (few | (steep < BLUNT * np.median(steep[sure])))] = False
     return kept
+
+
+def seen_intervals(beats: np.ndarray, printed: np.ndarray) -> np.ndarray:
+    """[b - 1] s from beat to beat, NaN where a long one spans paper on which no lead would show a QRS whole.
+
+    beats: [b] samples; printed: [12, n] bool.
+    """
+    rr = np.diff(beats) / FS
+    if not len(rr):
+        return rr
+    whole = ndimage.minimum_filter1d(printed.astype(np.uint8), 2 * round(HALF_QRS * FS) + 1, axis=1).any(
+        axis=0
+    )
+    blind = np.cumsum(~whole)[beats]
+    return np.where((np.diff(blind) > 0) & (rr > MISSED * np.median(rr)), np.nan, rr)
 
 
 def premature_beats(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
