@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 import cv2
 import numpy as np
@@ -29,6 +31,8 @@ _STACKED = 0.6  # how sure pulses are at least that stand one under the other
 _MOST_PULSES = 4  # the clearest of a page; more tell nothing new
 _PULSE_WIDTHS = (2.2, 2.5, 3.3, 5.0, 10.0, 20.0)  # mm that printers draw a pulse wide
 _CLEAR = 0.85  # of the clearest height's clearness the second must have less, or the outline is of no pulse
+_EDGE, _BELOW = 3, 8  # px of an outline above and beside a pulse, and below it
+_ABOUT_PULSE = 100, 160  # px to either side, and up and down, in which the highest and widest lie, blurred
 _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
 _PLAIN = 0.6  # probability from which on a printed gain is plain
 _NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not of that height
@@ -190,37 +194,42 @@ def _disputed(printed: dict[float, float], clear: dict[float, float]) -> bool:
 
 def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[float, dict[float, float]]:
     """mm that the calibration pulses are wide, and how clearly they are as high as each gain makes 1 mV."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    dark = np.minimum(cv2.absdiff(cv2.blur(grey, (61, 61)), grey), 60).astype(np.float32)
-    votes: dict[tuple[float, float], float] = {}
+    votes = dict.fromkeys(product(_GAINS, _PULSE_WIDTHS), 0.0)
     for pulse in pulses:
-        for gain in _GAINS:
-            for width in _PULSE_WIDTHS:
-                clear = _outline(dark, pulse.x, pulse.y, round(width * PX_PER_MM), round(gain * PX_PER_MM))
-                votes[gain, width] = votes.get((gain, width), 0.0) + clear * pulse.p
+        left, top = (max(0, round(at) - room) for at, room in zip((pulse.x, pulse.y), _ABOUT_PULSE))
+        right, bottom = (round(at) + room for at, room in zip((pulse.x, pulse.y), _ABOUT_PULSE))
+        grey = cv2.cvtColor(np.ascontiguousarray(image[top:bottom, left:right]), cv2.COLOR_RGB2GRAY)
+        dark = np.minimum(cv2.absdiff(cv2.blur(grey, (61, 61)), grey), 60).astype(np.float32)
+        for gain, width in votes:
+            outline = _outline(round(width * PX_PER_MM), round(gain * PX_PER_MM))
+            votes[gain, width] += pulse.p * _clearness(dark, pulse.x - left, pulse.y - top, outline)
     _, width = max(votes, key=lambda key: votes[key])
     heights = {gain: max(vote for (height, _), vote in votes.items() if height == gain) for gain in _GAINS}
     return width, heights
 
 
-def _outline(dark: np.ndarray, x: float, y: float, width: int, height: int) -> float:
-    """How clearly the picture shows a pulse's top and sides there.
-
-    Their ink less that inside and above, and less that of sides which run on below: those of a higher pulse.
-    """
-    edge, below = 3, 8
-    template = np.zeros((height + edge + below, width + 1 + 2 * edge), np.float32)
-    template[:edge] = -0.5
-    template[2 * edge : height + edge, 2 * edge : -2 * edge] = -0.5
+@cache
+def _outline(width: int, height: int) -> np.ndarray:
+    """What a pulse of so many px weighs its picture with: the ink of its top and sides, less that inside and
+    above, and less that of sides which run on below: those of a higher pulse."""
+    template = np.zeros((height + _EDGE + _BELOW, width + 1 + 2 * _EDGE), np.float32)
+    template[:_EDGE] = -0.5
+    template[2 * _EDGE : height + _EDGE, 2 * _EDGE : -2 * _EDGE] = -0.5
     outline = np.zeros_like(template)
-    outline[edge, edge:-edge] = 1
-    outline[edge : height + edge, edge] = outline[edge : height + edge, -edge - 1] = 1
+    outline[_EDGE, _EDGE:-_EDGE] = 1
+    outline[_EDGE : height + _EDGE, _EDGE] = outline[_EDGE : height + _EDGE, -_EDGE - 1] = 1
     template = np.where(outline > 0, 0, template)
     template /= max(1e-6, -2 * template.sum())
     template += outline / outline.sum()
-    template[height + edge + 3 :, [edge, -edge - 1]] = -_RUNS_ON / (2 * (below - 3))
-    left, top = round(x - template.shape[1] / 2) - 5, round(y - height / 2) - edge - 7
-    window = dark[max(0, top) : top + template.shape[0] + 14, max(0, left) : left + template.shape[1] + 10]
-    if window.shape[0] < template.shape[0] or window.shape[1] < template.shape[1]:
+    template[height + _EDGE + 3 :, [_EDGE, -_EDGE - 1]] = -_RUNS_ON / (2 * (_BELOW - 3))
+    return template
+
+
+def _clearness(dark: np.ndarray, x: float, y: float, outline: np.ndarray) -> float:
+    """How clearly the picture shows a pulse of this outline there."""
+    rows, columns = outline.shape
+    left, top = round(x - columns / 2) - 5, round(y - (rows - _EDGE - _BELOW) / 2) - _EDGE - 7
+    window = dark[max(0, top) : top + rows + 14, max(0, left) : left + columns + 10]
+    if window.shape[0] < rows or window.shape[1] < columns:
         return 0.0
-    return float(cv2.matchTemplate(window, template, cv2.TM_CCORR).max())
+    return float(cv2.matchTemplate(window, outline, cv2.TM_CCORR).max())

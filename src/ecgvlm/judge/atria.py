@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.signal import ZoomFFT
 
 from ecgvlm.measure import SINUS_P, Measurements
 
@@ -111,14 +112,16 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     steps = np.round(periods[:, None] * ATRIA_FS * (1 + drift)).astype(int)  # [r, k]
     cost, n, rows = 1.5 * (drift / _DRIFT) ** 2, len(signal), np.arange(len(periods))
     total, back = np.tile(signal, (len(periods), 1)), np.full((len(periods), n), -1)
-    for i in range(steps.min(), n):
-        before = i - steps
+    block = int(steps.min())  # columns that do not depend on each other
+    for first in range(block, n, block):
+        i = np.arange(first, min(n, first + block))[:, None]
+        before = i[..., None] - steps  # [c, r, k]
         gain = np.where(before >= 0, total[rows[:, None], np.maximum(before, 0)] - cost, -np.inf)
-        k = gain.argmax(1)
-        most = gain[rows, k]
+        k = gain.argmax(2)[..., None]
+        most = np.take_along_axis(gain, k, 2)[..., 0]
         goes_on = np.isfinite(most) & ((i >= steps[:, -1]) | (most > 0))
-        total[goes_on, i] += most[goes_on]
-        back[goes_on, i] = before[rows, k][goes_on]
+        total[:, i[:, 0]] += np.where(goes_on, most, 0.0).T
+        back[:, i[:, 0]] = np.where(goes_on, np.take_along_axis(before, k, 2)[..., 0], -1).T
     trains = []
     for row, last in zip(rows, steps[:, -1]):
         i = max(0, n - last)
@@ -191,8 +194,10 @@ def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.nda
     The latter is the share of the power from 2 to 14 Hz outside the QRS complexes at the rate and at twice
     it, in the lead of II, III, aVF and V1 that has most.
     """
-    frequencies = np.arange(_FLUTTER_HZ[0], _FLUTTER_HZ[1], 0.04)
+    frequencies = np.arange(*_FLUTTER_HZ, 0.04)
     most = np.zeros(len(frequencies))
+    n, (low, high) = len(frequencies), _FLUTTER_HZ
+    transforms = [ZoomFFT(leads.shape[1], (low * times, high * times), n, fs=fs) for times in (1, 2)]
     for k in _FLUTTER_LEADS:
         known = np.flatnonzero(np.isfinite(leads[k]))
         if len(known) < 2 * fs or len(m.beats) < 2:
@@ -203,8 +208,8 @@ def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.nda
         away = np.abs(t[:, None] - m.beats[None]).min(1) > 0.09
         x = np.where(away, x - x[away].mean(), 0.0)
         thin = max(1, int(fs / ATRIA_FS))  # what is left is slower than this by far
-        x, t, away = x[::thin], t[::thin], away[::thin]
-        phases = np.exp(-2j * np.pi * frequencies[:, None] * t[None])
-        power = np.abs(phases @ x) ** 2 + np.abs(phases**2 @ x) ** 2
-        most = np.maximum(most, 2 * power / (away.sum() * (x**2).sum() + 1e-12))
+        moves = np.zeros(leads.shape[1])
+        moves[known[::thin]] = x[::thin]
+        power = sum(np.abs(waves(moves)) ** 2 for waves in transforms)
+        most = np.maximum(most, 2 * power / (away[::thin].sum() * (moves**2).sum() + 1e-12))
     return 60 * frequencies, most
