@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ecgvlm.digitize.arrangement import FEWEST, Name
 from ecgvlm.digitize.assembly import SLOW, assembled, later
@@ -468,6 +467,8 @@ def _matched(
 
     Names stand all alike above or below their traces: at the distance that gives most of them one.
     """
+    from scipy.optimize import linear_sum_assignment  # takes longer to import than a page to read
+
     levels = [_level(curve) for curve in curves]
     beside = [
         [c for c, curve in enumerate(curves) if _begins(curve, float(np.median([n.x for n in column])))]

@@ -12,9 +12,9 @@ from itertools import combinations
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal import find_peaks
 
 from ecgvlm.digitize.page import Strip
+from ecgvlm.measure.signal import peaks_of
 
 _FS = 250.0  # Hz
 _REACH = 0.4  # s by which two strips may be off against each other
@@ -175,7 +175,8 @@ def _beat(curve: np.ndarray | None) -> float | None:
     shown = shown - shown.mean()
     lags = np.arange(int(_FASTEST * _FS), int(_OF_LENGTH * len(shown)))
     repeats = np.array([np.corrcoef(shown[lag:], shown[:-lag])[0, 1] for lag in lags])
-    peaks, _ = find_peaks(repeats, height=max(_REPEATS, _AS_GOOD * repeats.max()))
+    peaks = peaks_of(repeats, 1)
+    peaks = peaks[repeats[peaks] >= max(_REPEATS, _AS_GOOD * repeats.max())]
     return float(lags[peaks[0]] / _FS) if len(peaks) else None
 
 

@@ -37,8 +37,8 @@ _SHIFTS = (1, 2, 4, 8, 16, 32)  # pairs of rows: a path moves up or down by at m
 class _Ink:
     """The probabilities of ink, two rows in one, transposed: [W, H / 2].
 
-    cost: of a path there, by the greater one. worth: 0..2, what there is of ink that is plain. across: columns
-    of px that one column stands for.
+    cost: of a path there, by the greater one. worth: 0..2, what there is of ink that is plain. across: px
+    that one column stands for.
     """
 
     cost: np.ndarray
@@ -147,7 +147,7 @@ def _ways(
     pieces: Sequence[tuple[int, int, int]],
     high: int,
 ) -> np.ndarray:
-    """[pieces, columns] rows of the cheapest ways. pieces: of which strip, from and to beyond which column."""
+    """[pieces, columns] rows of the cheapest ways. pieces: of which strip, and its columns' range."""
     longest = max(b - a for _, a, b in pieces)
     # Beyond a shorter piece's end nothing costs anything.
     cost, step = (np.zeros((longest, len(pieces), high), np.float32) for _ in range(2))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal import ZoomFFT
 
 from ecgvlm.measure import SINUS_P, Measurements
 
@@ -23,7 +22,7 @@ _STEADY = 0.08  # part by which most RR intervals of an escape rhythm differ at 
 _FREE = (
     0.05  # spread of the beats' places between P waves, as part of a PP interval, from which they are free
 )
-_FLUTTER_HZ = (3.4, 6.2)  # 205 to 370 a minute
+_FLUTTER_HZ, _FLUTTER_STEP = (3.4, 6.2), 0.04  # 205 to 370 a minute
 _FLUTTER_LEADS = (1, 2, 5, 6)  # II, III, aVF, V1
 
 
@@ -194,10 +193,10 @@ def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.nda
     The latter is the share of the power from 2 to 14 Hz outside the QRS complexes at the rate and at twice
     it, in the lead of II, III, aVF and V1 that has most.
     """
-    frequencies = np.arange(*_FLUTTER_HZ, 0.04)
-    most = np.zeros(len(frequencies))
-    n, (low, high) = len(frequencies), _FLUTTER_HZ
-    transforms = [ZoomFFT(leads.shape[1], (low * times, high * times), n, fs=fs) for times in (1, 2)]
+    bins = np.arange(round(_FLUTTER_HZ[0] / _FLUTTER_STEP), round(_FLUTTER_HZ[1] / _FLUTTER_STEP))
+    length = round(fs / _FLUTTER_STEP) * -(-leads.shape[1] // round(fs / _FLUTTER_STEP))
+    every = round(length * _FLUTTER_STEP / fs)
+    most = np.zeros(len(bins))
     for k in _FLUTTER_LEADS:
         known = np.flatnonzero(np.isfinite(leads[k]))
         if len(known) < 2 * fs or len(m.beats) < 2:
@@ -210,6 +209,7 @@ def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.nda
         thin = max(1, int(fs / ATRIA_FS))  # what is left is slower than this by far
         moves = np.zeros(leads.shape[1])
         moves[known[::thin]] = x[::thin]
-        power = sum(np.abs(waves(moves)) ** 2 for waves in transforms)
+        power = np.abs(np.fft.rfft(moves, length)) ** 2
+        power = power[every * bins] + power[2 * every * bins]
         most = np.maximum(most, 2 * power / (away[::thin].sum() * (moves**2).sum() + 1e-12))
-    return 60 * frequencies, most
+    return 60 * _FLUTTER_STEP * bins, most

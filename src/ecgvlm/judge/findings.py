@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 from scipy.special import expit, logit
 
 from ecgvlm.digitize import Page
@@ -179,6 +178,8 @@ class FindingsModel:
         person: Person = NOBODY,
     ) -> Evidence:
         """What the leads themselves tell, wherever they come from. leads: [12, n] mV at fs Hz."""
+        from scipy.signal import resample_poly  # takes longer to import than a page to read
+
         thin = resample_poly(leads, ENCODER_FS, fs, axis=1).astype(np.float32)
         probabilities = self.probabilities(thin, measurements)
         if fs > _FACTS_FS:

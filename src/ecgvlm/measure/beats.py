@@ -10,7 +10,6 @@ import itertools
 
 import numpy as np
 from scipy import ndimage
-from scipy.sparse.csgraph import connected_components
 
 from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, highest, nanmedian, peaks_of
 
@@ -188,13 +187,20 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     return _bound(np.clip(beats + shifts, 0, n - 1), slope, printed)
 
 
+def _columns(shown: np.ndarray) -> np.ndarray:
+    """[b] number of the column that each beat is of: those with a lead in common are of one. shown: [12, b]."""
+    columns = np.arange(shown.shape[1])
+    for lead in shown:
+        columns[np.isin(columns, columns[lead])] = columns[lead].min(initial=len(columns))
+    return np.unique(columns, return_inverse=True)[1]
+
+
 def _bound(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
     """Beats moved where a column that shares no lead with the others has QRS that begin and end off theirs.
 
     Leads differ in where their QRS begins and in where it ends: only what both are off by is the column's.
     """
-    shown = printed[:, beats].astype(float)  # [12, b]
-    columns = connected_components(shown.T @ shown > 0)[1]
+    columns = _columns(printed[:, beats])
     if not columns.any():
         return beats
     reach, n = round(BOUND * FS), slope.shape[1]

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from scipy.signal import resample_poly
 
 from ecgvlm.errors import EcgError
 from ecgvlm.paper.layouts import Slot
@@ -96,6 +95,8 @@ def _resampled(record: Record, rate: float) -> tuple[float, np.ndarray]:
         signal = signal.copy()
         for row, gap in zip(signal, gaps):
             row[gap] = np.interp(where[gap], where[~gap], row[~gap]) if not gap.all() else 0.0
+    from scipy.signal import resample_poly  # takes longer to import than a page to read
+
     n = signal.shape[1]
     fine = resample_poly(signal, up, 1, axis=1, padtype="line")[:, : (n - 1) * up + 1]
     if gaps.any():
