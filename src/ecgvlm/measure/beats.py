@@ -188,7 +188,7 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
 
 
 def _columns(shown: np.ndarray) -> np.ndarray:
-    """[b] number of the column that each beat is of: those with a lead in common are of one. shown: [12, b]."""
+    """[b] number of the column that each beat is of: that which shares a lead with it. shown: [12, b]."""
     columns = np.arange(shown.shape[1])
     for lead in shown:
         columns[np.isin(columns, columns[lead])] = columns[lead].min(initial=len(columns))
