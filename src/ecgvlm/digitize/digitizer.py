@@ -25,6 +25,7 @@ from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.digitize.trace import follow
 from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
+from ecgvlm.files.picture import shrunk
 from ecgvlm.record import LEADS
 
 # Times by which 5 mm may be more than was taken for them: dots repeat two or three times as often as the mm
@@ -224,12 +225,9 @@ def _row_mm(found: Found) -> float:
 
 def _is_negative(image: np.ndarray) -> bool:
     """Whether print is brighter than its paper, as on a dark screen: fine detail tells, light does not."""
-    small = cv2.resize(
-        image, None, fx=(f := min(1.0, 800 / max(image.shape[:2]))), fy=f, interpolation=cv2.INTER_AREA
-    )
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    if np.median(grey) >= _DARK:
+    if np.median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) >= _DARK:
         return False
+    grey = cv2.cvtColor(shrunk(image, min(1.0, 800 / max(image.shape[:2]))), cv2.COLOR_RGB2GRAY)
     detail = grey - cv2.blur(grey.astype(np.float32), (31, 31))
     return bool((detail**3).mean() > 0)
 

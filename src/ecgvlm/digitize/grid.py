@@ -8,18 +8,25 @@ that holes (glare, text, a table around the page) do not matter.
 
 from __future__ import annotations
 
+import cmath
 import heapq
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
 import cv2
 import numpy as np
+from scipy.fft import rfft2
 
-from ecgvlm.digitize.lines import refined
+from ecgvlm.digitize.lines import flattened, refined
 from ecgvlm.digitize.surface import PaperMap, bent, projected
+from ecgvlm.files.picture import shrunk
 
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
 TILE, STEP = 128, 96  # px there
+_LOCAL = 15  # bins of a spectrum's local mean
+_WEST = _LOCAL // 2 + 1  # columns of a half spectrum for frequencies that run to the left
 # mm that the longer side of the picture may show: from a closely cropped page to a page on a table, or to
 # thirty seconds in a row.
 _SPAN = (180.0, 860.0)
@@ -27,6 +34,7 @@ _SPAN = (180.0, 860.0)
 _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _FINE = 5  # the harmonic that 1-mm lines or dots are
+_FINEST = 0.47  # cycles a px
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
 _AS_FAR = 0.85  # of the tiles that one kind of lines leads to, from which on the other leads as far
@@ -49,12 +57,10 @@ class GridFinder:
 
     def __init__(self, image: np.ndarray):
         self._shape = image.shape
-        self._extremes = _extremes(image)
         self._shrink = min(1.0, WORK_WIDTH / max(image.shape[:2]))
-        work = cv2.extractChannel(self._extremes, 0)
-        if self._shrink < 1:
-            work = cv2.resize(work, None, fx=self._shrink, fy=self._shrink, interpolation=cv2.INTER_AREA)
-        self._longer = max(work.shape[:2])
+        self._extremes = _extremes(image)
+        work = shrunk(self._extremes[0], self._shrink)
+        self._longer = max(work.shape)
         self._tiles = _tiles(_carrier(work))
 
     def find(self) -> PaperMap | None:
@@ -73,7 +79,7 @@ class GridFinder:
         if seed is None:
             return None
         lead = self._followed(*seed, _FINE)
-        if lead is None or lead.paper.shift.any() or lead.tiles < _MOST_TILES * len(self._tiles.at):
+        if lead is None or not lead.flat or lead.tiles < _MOST_TILES * len(self._tiles.at):
             # Fine lines may slip by one at a fold, and thick ones, where they are faint, by five.
             leads = [found for found in (lead, self._followed(*seed, 1)) if found is not None]
             most = max((found.tiles for found in leads), default=0)
@@ -81,52 +87,45 @@ class GridFinder:
             lead = min(far, key=lambda found: found.uneven, default=None)
         if lead is None:
             return None
-        paper = refined(self._extremes, lead.paper)
+        paper = refined(self._extremes, lead.paper())
         # Flat paper is known far beyond its grid, where more of the page may stand.
         flat = not paper.shift.any()
         return PaperMap.plane(paper.homography, paper.box, paper.fit, _AROUND_FLAT) if flat else paper
 
-    def _followed(self, members: list[int], vectors: np.ndarray, harmonic: int) -> _Lead | None:
+    def _followed(self, members: list[int], fine: list[complex], harmonic: int) -> _Lead | None:
         """Where a harmonic leads from that of the tiles `members` in which it is clearest."""
-        bins = [_bin(v * harmonic / 5.0) for v in vectors]
-        seed = max(members, key=lambda k: min(_peak(self._tiles, k, at)[0] for at in bins))
-        px, mm = _follow(self._tiles, seed, vectors, harmonic)
+        px, mm = _follow(self._tiles, members, fine, harmonic)
         return _fitted(px / self._shrink, mm, self._shape) if len(px) >= _MIN_TILES else None
 
 
-def _extremes(image: np.ndarray) -> np.ndarray:
-    """[h, w, 2] uint8: the darkest and the lightest colour of every px; a grid is clear in the one, a black
-    trace alone in the other.
+def _extremes(image: np.ndarray) -> list[np.ndarray]:
+    """[h, w] uint8: the darkest and, where there are colours, the lightest colour of every px; a grid is
+    clear in the one, a black trace alone in the other.
     """
     if not _coloured(image):
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        return cv2.merge([grey, grey])
+        return [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)]
     red, green, blue = cv2.split(image)
-    return cv2.merge([cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)])
+    return [cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)]
+
+
+def _coloured(image: np.ndarray) -> bool:
+    few = cv2.resize(np.ascontiguousarray(image[::4, ::4]), (200, 150), interpolation=cv2.INTER_AREA)
+    return float((few.max(2) - few.min(2)).mean()) > 6
 
 
 def _carrier(grey: np.ndarray) -> np.ndarray:
     """[h, w] float32: the grid as a faint pattern around 0, with traces, text and light flattened."""
-    grey = grey.astype(np.float32)
-    local = cv2.blur(grey, (41, 41))
-    detail = grey - local
-    spread = np.sqrt(np.maximum(cv2.blur(np.minimum(detail**2, 900.0), (81, 81)), 0.0)) + 1.5
-    # Traces are far darker than the grid: what lies beyond the grid's own depth is cut.
-    return np.clip(detail / spread, -1.2, 1.2)
-
-
-def _coloured(work: np.ndarray) -> bool:
-    small = cv2.resize(work, (200, 150), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return float((small.max(2) - small.min(2)).mean()) > 6
+    detail = cv2.subtract(grey, cv2.boxFilter(grey, cv2.CV_32F, (41, 41)), dtype=cv2.CV_32F)
+    return flattened(detail, 81)
 
 
 @dataclass(frozen=True)
 class _Tiles:
     """The picture cut up.
 
-    spectra: [n, TILE, TILE] complex64 of Hann-windowed tiles, frequency 0 in the middle, phases those at the
-    tile's centre. whitened: their magnitudes over the local mean. at: [n, 2] centres in px. shape: tiles in y
-    and in x.
+    spectra: [n, TILE, `_WEST` + TILE / 2 + 1] complex64 of Hann-windowed tiles: the frequencies that run to
+    the right, and a margin of those to the left; rows from -1/2 cycle a px on; phases at a tile's corner.
+    whitened: their magnitudes over the local mean. at: [n, 2] centres in px. shape: tiles in y and in x.
     """
 
     spectra: np.ndarray
@@ -140,124 +139,141 @@ def _tiles(carrier: np.ndarray) -> _Tiles:
     carrier = np.pad(carrier, ((0, max(0, TILE - h)), (0, max(0, TILE - w))))
     views = np.lib.stride_tricks.sliding_window_view(carrier, (TILE, TILE))[::STEP, ::STEP]
     ny, nx = views.shape[:2]
-    window = np.outer(np.hanning(TILE), np.hanning(TILE)).astype(np.float32)
-    spectra = np.empty((ny * nx, TILE, TILE), np.complex64)
-    whitened = np.empty((ny * nx, TILE, TILE), np.float32)
-    # (-1)^k in space puts frequency 0 in the middle, in frequency the phases' origin in the middle of the
-    # tile.
-    sign = (1 - 2 * (np.add.outer(np.arange(TILE), np.arange(TILE)) % 2)).astype(np.float32)
-    window *= sign
-    for k, tile in enumerate(views.reshape(-1, TILE, TILE)):
-        planes = cv2.dft(tile * window, flags=cv2.DFT_COMPLEX_OUTPUT) * sign[..., None]
-        spectra[k] = planes.view(np.complex64)[..., 0]
-        magnitude = cv2.magnitude(planes[..., 0], planes[..., 1])
-        whitened[k] = magnitude / (cv2.blur(magnitude, (15, 15)) + 0.01 * magnitude.max() + 1e-3)
+    row = np.arange(TILE)
+    # (-1)^y in space puts frequency 0 into the middle row.
+    window = np.outer(np.hanning(TILE) * (1 - 2 * (row % 2)), np.hanning(TILE)).astype(np.float32)
+    right = rfft2((views * window).reshape(-1, TILE, TILE))
+    left = right[:, -row % TILE, _WEST:0:-1].conj()  # as in any real picture's spectrum
+    spectra = np.concatenate([left, right], -1)
+    magnitude = np.abs(spectra)
+    # Of all tiles at once: the rows next to another tile's are too fine for any grid.
+    mean = cv2.blur(magnitude.reshape(-1, spectra.shape[-1]), (_LOCAL, _LOCAL)).reshape(spectra.shape)
+    whitened = magnitude / (mean + 0.01 * magnitude.max((1, 2), keepdims=True) + 1e-3)
     ys, xs = np.divmod(np.arange(ny * nx), nx)
     return _Tiles(spectra, whitened, np.stack([xs, ys], 1) * STEP + TILE / 2.0, (ny, nx))
 
 
-def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[list[int], np.ndarray] | None:
-    """The tiles in whose ninth of the page the grid is clearest, and its 1-mm frequency vectors [2, 2] there.
+def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[list[int], list[complex]] | None:
+    """The tiles in whose ninth of the page the grid is clearest, and its two 1-mm frequencies there.
 
-    periods: of 5 mm, in px, that are tried. Frequencies are in cycles per px.
+    periods: of 5 mm, in px, that are tried. Frequencies are in cycles per px, their y imaginary.
     """
     angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
     ny, nx = tiles.shape
-    planes = tiles.whitened.reshape(ny, nx, TILE, TILE)
+    planes = tiles.whitened.reshape(ny, nx, TILE, -1)
+    combs = _comb(periods, angles), _comb(periods, angles + np.pi / 2)
     best, found = 0.0, None
     for rows in np.array_split(np.arange(ny), min(3, ny)):
         for cols in np.array_split(np.arange(nx), min(3, nx)):
             # Traces, text and edges make no comb; the mean over a ninth of the page keeps what they all
             # share.
-            plane = np.minimum(planes[np.ix_(rows, cols)], 8.0).mean((0, 1))
-            both = np.sqrt(_comb(plane, periods, angles) * _comb(plane, periods, angles + np.pi / 2))
+            plane = np.minimum(planes[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1], 8.0).mean((0, 1))
+            one, other = (_likeness(plane, *comb) for comb in combs)
+            both = np.sqrt(one * other)
             score = float(both.max())
             if score > best:
                 a, p = np.unravel_index(np.argmax(both), both.shape)
-                best, found = score, (rows, cols, angles[a], periods[p])
+                best, found = score, (rows, cols, 5.0 / periods[p] * np.exp(1j * angles[a]))
     if found is None or best < _STANDS_OUT:
         return None
-    rows, cols, angle, period = found
-    vectors = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / period * 5.0
-    return [int(r * nx + c) for r in rows for c in cols], vectors
+    rows, cols, across = found
+    return [int(r * nx + c) for r in rows for c in cols], [complex(across), complex(1j * across)]
 
 
-def _comb(plane: np.ndarray, periods: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Score [angles, periods] of a 5-mm period in px along a direction, from a whitened spectrum's harmonics.
-
-    What lies half-way between the harmonics counts against a period: there are the odd harmonics of its
-    double.
+def _comb(periods: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows [angles, periods * orders] of a half spectrum where 5-mm periods in px along a
+    direction have their harmonics and, half-way between them, what speaks for the double of the period.
     """
-    orders = np.concatenate([_HARMONICS, _HARMONICS - 0.5])
-    f = orders[None, None] / periods[None, :, None]  # cycles per px
-    x = TILE / 2 + TILE * f * np.cos(angles)[:, None, None]
-    y = TILE / 2 + TILE * f * np.sin(angles)[:, None, None]
-    flat = (len(angles), -1)
-    value = cv2.remap(
-        plane, x.reshape(flat).astype(np.float32), y.reshape(flat).astype(np.float32), cv2.INTER_LINEAR
-    )
-    weights = np.concatenate([_WEIGHTS, -0.8 * _WEIGHTS])
-    score = (value.reshape(x.shape) * (f < 0.47) * weights).sum(2) / _WEIGHTS.sum()
-    return np.maximum(score, 0.0)
+    f = np.outer(1 / periods, np.concatenate([_HARMONICS, _HARMONICS - 0.5])).ravel()  # cycles a px
+    x, y = np.outer(np.cos(angles), f), np.outer(np.sin(angles), f)
+    column = np.where(f < _FINEST, _WEST + TILE * np.abs(x), -TILE)  # else outside, where nothing is
+    row = TILE / 2 + TILE * np.where(x < 0, -y, y)
+    return column.astype(np.float32), row.astype(np.float32)
 
 
-def _bin(f: np.ndarray) -> tuple[int, int]:
-    """Column and row of a spectrum next to a frequency [2] in cycles per px."""
-    x, y = np.round(TILE / 2 + f * TILE).astype(int).tolist()
-    return x, y
+def _likeness(plane: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Score [angles, periods] of the 5-mm periods of a comb in a whitened half spectrum."""
+    value = cv2.remap(plane, columns, rows, cv2.INTER_LINEAR)
+    weights = np.concatenate([_WEIGHTS, -0.8 * _WEIGHTS]) / _WEIGHTS.sum()
+    return np.maximum(value.reshape(len(columns), -1, len(weights)) @ weights, 0.0)
 
 
-def _peak(tiles: _Tiles, k: int, at: tuple[int, int]) -> tuple[float, np.ndarray, float]:
-    """A spectrum's peak near a bin: strength (0: none), frequency refined, phase there in cycles."""
-    (x0, y0), reach = at, 2
-    if not (reach < x0 < TILE - reach - 1 and reach < y0 < TILE - reach - 1):
-        return 0.0, np.zeros(2), 0.0
-    patch = tiles.whitened[k, y0 - reach : y0 + reach + 1, x0 - reach : x0 + reach + 1]
-    j, i = np.unravel_index(np.argmax(patch), patch.shape)
-    y, x = y0 - reach + int(j), x0 - reach + int(i)
-    level = np.log(np.abs(tiles.spectra[k, y - 1 : y + 2, x - 1 : x + 2]) + 1e-9)
-    dx, dy = _top(level[1]), _top(level[:, 1])
+# Strength (0: none), frequency refined, and phase in cycles at the tile's centre.
+_Peak = tuple[float, complex, float]
+
+
+def _peak(tiles: _Tiles, k: int, column: int, row: int) -> _Peak:
+    """A half spectrum's peak near a bin."""
+    reach = 2
+    _, height, width = tiles.spectra.shape
+    if not (column < width - reach - 1 and reach < row < height - reach - 1):
+        return 0.0, 0j, 0.0
+    patch = tiles.whitened[k, row - reach : row + reach + 1, column - reach : column + reach + 1]
+    j, i = divmod(int(patch.argmax()), 2 * reach + 1)
+    y, x = row - reach + j, column - reach + i
+    near = tiles.spectra[k, y - 1 : y + 2, x - 1 : x + 2].tolist()
+    level = [[math.log(abs(value) + 1e-9) for value in three] for three in near]
+    dx, dy = _top(*level[1]), _top(level[0][1], level[1][1], level[2][1])
     # A Hann window's main lobe has one phase (after the shift to the centre), so that of the nearest bin will
     # do.
-    phase = float(np.angle(tiles.spectra[k, y, x]) / (2 * np.pi))
-    return float(patch[j, i]), (np.array([x + dx, y + dy]) - TILE / 2) / TILE, phase
+    phase = cmath.phase(near[1][1]) / (2 * math.pi) + (x - _WEST + y) % 2 / 2
+    return float(patch[j, i]), complex(x + dx - _WEST, y + dy - TILE / 2) / TILE, phase
 
 
-def _top(three: np.ndarray) -> float:
-    a, b, c = three
+def _peak_about(peak: Callable[[int, int, int], _Peak], k: int, f: complex) -> _Peak:
+    """A tile's peak near a frequency, whichever way it runs."""
+    if f.real < 0:
+        strength, found, phase = _peak_about(peak, k, -f)
+        return strength, -found, -phase
+    return peak(k, round(_WEST + f.real * TILE), round(TILE / 2 + f.imag * TILE))
+
+
+def _top(a: float, b: float, c: float) -> float:
+    """Where between -1/2 and 1/2 a parabola through three values has its top."""
     bottom = a - 2 * b + c
-    return float(np.clip(0.5 * (a - c) / bottom, -0.5, 0.5)) if bottom < -1e-9 else 0.0
+    return min(max(0.5 * (a - c) / bottom, -0.5), 0.5) if bottom < -1e-9 else 0.0
 
 
-def _follow(tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int) -> tuple[np.ndarray, np.ndarray]:
-    """From tile to tile, the clearest first: centres [n, 2] px, [n, 2] mm on the paper."""
+def _follow(
+    tiles: _Tiles, members: list[int], fine: list[complex], harmonic: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """From the clearest of the tiles `members` on, the clearest first: centres [n, 2] px, and what they show,
+    [n, 2] mm on the paper.
+
+    fine: the two 1-mm frequencies there. harmonic: of the 5-mm period, that is followed.
+    """
     ny, nx = tiles.shape
-    cell = 5.0 / harmonic  # mm of the period followed
-    known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # tile -> vectors (cycles per px), mm
+    cell = 5.0 / harmonic  # mm
+    most = 0.08 if harmonic == _FINE else 0.2  # part by which a frequency may change from tile to tile
     # A tile is looked at from each of its neighbours, mostly at the very same place of its spectrum.
-    peak = cache(partial(_peak, tiles))
+    peak = partial(_peak_about, cache(partial(_peak, tiles)))
+    start = [f / cell for f in fine]
+    seed = max(members, key=lambda k: min(peak(k, f)[0] for f in start))
+    known: dict[int, tuple[list[complex], list[float]]] = {}  # tile -> its two frequencies, mm
     queue: list[tuple[float, int, int]] = [(0.0, seed, -1)]
     while queue:
         _, k, source = heapq.heappop(queue)
         if k in known:
             continue
-        near = vectors / cell if source < 0 else known[source][0]
-        peaks = [peak(k, _bin(f)) for f in near]
+        near, at = known[source] if source >= 0 else (start, [0.0, 0.0])
+        peaks = [peak(k, f) for f in near]
         strength = min(peak[0] for peak in peaks)
-        found = np.array([peak[1] for peak in peaks])
-        change = np.linalg.norm(found - near, axis=1) / np.maximum(np.linalg.norm(near, axis=1), 1e-9)
-        if strength < 0.7 * _CLEAR or (source >= 0 and change.max() > (0.08 if harmonic == 5 else 0.2)):
+        found = [peak[1] for peak in peaks]
+        if strength < 0.7 * _CLEAR:
             continue
-        phase = np.array([peak[2] for peak in peaks])
-        if source < 0:
-            mm = phase * cell
+        if source >= 0:
+            change = max(abs(f - before) / abs(before) for f, before in zip(found, near))
+            step = complex(*(tiles.at[k] - tiles.at[source]))
+            cycles = [
+                mm / cell + ((f + before).conjugate() * step).real / 2
+                for mm, f, before in zip(at, found, near)
+            ]
         else:
-            step = tiles.at[k] - tiles.at[source]
-            cycles = known[source][1] / cell + (found + near) @ step / 2
-            mm = (cycles + (phase - cycles + 0.5) % 1.0 - 0.5) * cell
-            if np.abs(mm / cell - cycles).max() > 0.3:
-                continue
-        known[k] = (found, mm)
+            change, cycles = 0.0, [phase for _, _, phase in peaks]
+        off = [(phase - so_far + 0.5) % 1.0 - 0.5 for (_, _, phase), so_far in zip(peaks, cycles)]
+        if change > most or max(map(abs, off)) > 0.3:
+            continue
+        known[k] = found, [(so_far + rest) * cell for so_far, rest in zip(cycles, off)]
         y, x = divmod(k, nx)
         for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             if 0 <= y + dy < ny and 0 <= x + dx < nx:
@@ -267,18 +283,30 @@ def _follow(tiles: _Tiles, seed: int, vectors: np.ndarray, harmonic: int) -> tup
 
 @dataclass(frozen=True)
 class _Lead:
-    """The map that tiles followed from one another tell.
+    """What tiles followed from one another tell: px [n, 2] of the picture that show mm [n, 2] of the paper.
 
-    uneven: mm that most of them are within of one plane.
+    plane: the plane next to them. uneven: mm that most of them are within of it.
     """
 
-    paper: PaperMap
-    tiles: int
+    px: np.ndarray
+    mm: np.ndarray
+    plane: PaperMap
     uneven: float
+
+    @property
+    def tiles(self) -> int:
+        return len(self.px)
+
+    @property
+    def flat(self) -> bool:
+        return self.uneven < _FLAT
+
+    def paper(self) -> PaperMap:
+        return self.plane if self.flat else bent(self.plane, self.mm, self.px, np.ones(self.tiles))
 
 
 def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | None:
-    """Fit the map mm -> px to points of the grid, outliers weighted down."""
+    """Lay a plane through points of the grid, outliers weighted down."""
     weight = np.ones(len(mm))
     homography: np.ndarray | None = None
     for _ in range(6):
@@ -292,8 +320,7 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | N
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
     fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
     plane = PaperMap.plane(homography, (x0, y0, x1, y1), fit)
-    uneven = float(np.percentile(off, _MOST)) / plane.scale()
-    return _Lead(plane if uneven < _FLAT else bent(plane, mm, px, np.ones(len(mm))), len(px), uneven)
+    return _Lead(px, mm, plane, float(np.percentile(off, _MOST)) / plane.scale())
 
 
 def _homography(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray | None:

@@ -1,12 +1,13 @@
 """The paper's map set right by the lines of its grid.
 
 The page is rectified by the map so far, the piece of every grid line between two crossings is matched with
-the page's own mean line, and a surface that may fold is laid through all the matches. Repeated with what was
-found, reaching further over the paper each time.
+the page's own mean line, and a surface that may fold is laid through all the matches. Repeated on the same
+page, bent as was found, reaching further over the paper each time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.rectify import CELL_PX, fitting, resampled
-from ecgvlm.digitize.surface import CELL, PaperMap, projected, surface
+from ecgvlm.digitize.surface import CELL, PaperMap, between, projected, surface
 
 # mm that a line may lie beside its place: in every round, and when the map is taken for right.
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
@@ -24,24 +25,29 @@ _RIGHT = 0.4  # mm within which a line then is where the map says
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
 # Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
 _INK, _INK_LEAST = 2.5, 15.0
+_FEWER = 2  # px in a row of which the spread of detail is taken together
+_MOST_POWER = 30.0**2  # of a px that is darker than its surroundings, in squared grey levels
 _NOISE = 0.06  # mm by which matches are usually off
 _LENGTH = 100.0  # mm: about a page's, for numbers about 1
 # Pieces of lines: where [n, 2] (column, row of the lattice), how far off in mm [n], weights [n].
 _Match = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
+def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
     """The map set right by the grid lines that the picture shows.
 
-    extremes: [H, W, 2] uint8, every px's darkest and lightest colour; lines are darker than the paper.
+    extremes: [H, W] uint8, every px's darkest colour and, where there are colours, its lightest.
     """
     x0, y0, x1, y1 = paper.box
     nodes = paper.nodes()
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     seen = inside
-    small, shrink = fitting(extremes, paper.scale())
+    mesh, scale = paper.to_px(nodes), paper.scale()
+    first = _lines(*(resampled(*fitting(plane, scale), mesh) for plane in extremes))
+    places = (nodes - paper.at) / CELL
+    where = places  # of the nodes on the first page, in cells
+    lines = first
     for reach in _REACHES:
-        lines = _lines(resampled(small, shrink, paper.to_px(nodes)))
         known = cv2.dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         across = _matches(lines, reach, known)
         at, off, clear = _matches(lines.T, reach, known.T)
@@ -49,20 +55,24 @@ def refined(extremes: np.ndarray, paper: PaperMap) -> PaperMap:
         fit = float(np.mean([_explained(inside, *match) for match in found]))
         off_most = max(_usual_most(off, clear) for _, off, clear in found)
         if off_most < _FLAT:
-            return replace(paper, fit=fit)
-        if not paper.shift.any():
+            break
+        if not paper.shift.any() and where is places:
             moved, rest = _level(paper.at, found)
             if rest < _LEVEL:
                 return replace(paper, homography=paper.homography @ moved, fit=fit)
-        moved = np.stack([surface(seen.shape, *match, _NOISE) for match in found], -1)
-        px = paper.to_px(nodes + moved)
-        paper = replace(paper, shift=px - projected(paper.homography, nodes), fit=fit)
+        moved = np.stack([surface(seen.shape, *match, _NOISE) for match in found], -1) / CELL
+        where = places + moved + between(where - places, places + moved)
         if off_most < _GOOD:
             break
+        lines = resampled(first, 1.0, where * CELL_PX)
         # Where both directions were seen the next round may go on from.
         counts = [_counted(at[clear > 0], seen.shape) for at, _, clear in found]
         seen = (counts[0] > 0) & (counts[1] > 0)
-    return paper
+    paper = replace(paper, fit=fit)
+    if where is places:
+        return paper
+    px = paper.to_px(where * CELL + paper.at)
+    return replace(paper, shift=px - projected(paper.homography, nodes))
 
 
 def _level(at: tuple[float, float], found: tuple[_Match, _Match]) -> tuple[np.ndarray, float]:
@@ -112,23 +122,37 @@ def _counted(at: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.bincount(j * shape[1] + i, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _lines(extremes: np.ndarray) -> np.ndarray:
-    """[h, w] float32 about 0: the grid's lines, light flattened, without what is far darker than they are."""
-    darkest, lightest = (_detail(plane) for plane in cv2.split(extremes))
-    power = cv2.blur(np.minimum(darkest**2, 900.0), (3 * CELL_PX, 3 * CELL_PX))
-    lines = np.clip(darkest / (np.sqrt(np.maximum(power, 0.0)) + 1.5), -1.2, 1.2)
-    cells = lightest[: len(lightest) // CELL_PX * CELL_PX, : lightest.shape[1] // CELL_PX * CELL_PX]
-    cells = cells.reshape(-1, CELL_PX, cells.shape[1] // CELL_PX, CELL_PX)
-    depth = max(float(cells.mean((0, 1, 2)).max()), float(cells.mean((0, 2, 3)).max()), 0.0)
-    ink = (lightest > _INK * depth + _INK_LEAST).astype(np.uint8)
-    lines[cv2.dilate(ink, np.ones((3, 3), np.uint8)) > 0] = 0.0
-    return lines
+def flattened(detail: np.ndarray, width: int) -> np.ndarray:
+    """Detail [h, w] float32 over its spread in a square of so many px; what is far darker than a grid's lines
+    is cut to about their depth.
+    """
+    power = np.minimum(detail * detail, _MOST_POWER)
+    few = cv2.resize(power, None, fx=1 / _FEWER, fy=1 / _FEWER, interpolation=cv2.INTER_AREA)
+    side = width // _FEWER
+    spread = np.sqrt(np.maximum(cv2.blur(few, (side, side)), 0.0)) + 1.5
+    spread = cv2.resize(spread, detail.shape[::-1], dst=power, interpolation=cv2.INTER_LINEAR)
+    return np.clip(np.divide(detail, spread, out=power), -1.2, 1.2, out=power)
+
+
+def _lines(darkest: np.ndarray, lightest: np.ndarray | None = None) -> np.ndarray:
+    """[h, w] float32 about 0: the grid's lines, light flattened, without what is far darker than they are.
+
+    darkest, lightest: [h, w] uint8, rectified. A grid is clear in the darkest colour of a px, ink that is
+    black in the lightest.
+    """
+    detail = _detail(darkest)
+    lines = flattened(detail, 3 * CELL_PX)
+    lightest = detail if lightest is None else _detail(lightest)
+    profiles = (cv2.reduce(lightest, axis, cv2.REDUCE_AVG).reshape(-1, CELL_PX).mean(0) for axis in (0, 1))
+    depth = max(0.0, *(float(profile.max()) for profile in profiles))
+    paper = (lightest <= _INK * depth + _INK_LEAST).view(np.uint8)
+    return cv2.bitwise_and(lines, lines, mask=cv2.erode(paper, np.ones((3, 3), np.uint8)))
 
 
 def _detail(plane: np.ndarray) -> np.ndarray:
     """How much darker every px is than the paper about it."""
-    plane = plane.astype(np.float32)
-    return cv2.blur(plane, (CELL_PX, CELL_PX)) - plane
+    local = cv2.boxFilter(plane, cv2.CV_32F, (CELL_PX, CELL_PX))
+    return cv2.subtract(local, plane, dst=local, dtype=cv2.CV_32F)
 
 
 def _matches(lines: np.ndarray, reach: float, known: np.ndarray) -> _Match:

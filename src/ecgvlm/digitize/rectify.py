@@ -7,6 +7,7 @@ import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.surface import CELL, MARGIN, PaperMap
+from ecgvlm.files.picture import shrunk
 
 CELL_PX = round(CELL * PX_PER_MM)
 
@@ -42,7 +43,7 @@ def fitting(image: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
     shrink = PX_PER_MM / scale * 1.25
     if shrink >= 0.8:
         return image, 1.0
-    return cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), shrink
+    return shrunk(image, shrink), shrink
 
 
 def resampled(image: np.ndarray, shrink: float, mesh: np.ndarray) -> np.ndarray:
@@ -50,7 +51,7 @@ def resampled(image: np.ndarray, shrink: float, mesh: np.ndarray) -> np.ndarray:
 
     mesh: px of the picture before it was made smaller by `shrink`.
     """
-    where = np.ascontiguousarray(_dense(((mesh + 0.5) * shrink - 0.5).astype(np.float32)))
+    where = _dense(((mesh + 0.5) * shrink - 0.5).astype(np.float32))
     return cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
         image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy.linalg import solveh_banded
@@ -15,6 +17,13 @@ _LONGEST = 860.0  # mm of a page's side
 # mm: how much paper usually bends from cell to cell, and at a fold.
 _BEND, _FOLD = 0.12, 0.15
 _SETTLED = 0.02  # mm by which another reweighting would hardly move the surface
+# Second differences down, across and of both kinds: columns and rows of their nodes, with factors.
+_Bend = tuple[tuple[int, int, float], ...]
+_BENDS: tuple[_Bend, ...] = (
+    ((0, 0, 1.0), (0, 1, -2.0), (0, 2, 1.0)),
+    ((0, 0, 1.0), (1, 0, -2.0), (2, 0, 1.0)),
+    ((0, 0, 1.0), (0, 1, -1.0), (1, 0, -1.0), (1, 1, 1.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class PaperMap:
     def to_px(self, mm: np.ndarray) -> np.ndarray:
         """[..., 2] mm on the paper -> [..., 2] px of the picture."""
         mm = np.asarray(mm, np.float64)
-        return projected(self.homography, mm) + _between(self.shift, (mm - self.at) / CELL)
+        return projected(self.homography, mm) + between(self.shift, (mm - self.at) / CELL)
 
     def scale(self) -> float:
         """px per mm at the middle of the page."""
@@ -73,7 +82,7 @@ def projected(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.stack([u / w, v / w], -1)
 
 
-def _between(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
+def between(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Bilinear look-up in [rows, cols, k] at fractional columns and rows [..., 2], clamped -> [..., k]."""
     rows, cols = nodes.shape[:2]
     x, y = np.clip(at[..., 0], 0, cols - 1), np.clip(at[..., 1], 0, rows - 1)
@@ -109,60 +118,54 @@ def surface(
     at, value, weight = at[keep], value[keep], weight[keep]
     i, j = np.clip(at.astype(int), 0, (cols - 2, rows - 2)).T
     a, b = at[:, 0] - i, at[:, 1] - j
-    corner = i * rows + j  # nodes are numbered down the columns
-    data = np.stack([corner, corner + 1, corner + rows, corner + rows + 1], 1)
-    shares = np.stack([(1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b], 1)
-    bends, steps = _second_differences(rows, cols)
-    nodes, factors = np.concatenate([data, bends]), np.concatenate([shares, steps])
-    # Every pair of a term's nodes is an entry of the normal matrix, of which the lower half is kept.
-    one, other = np.nonzero(np.tri(4, dtype=bool))
-    low, high = nodes[:, one], nodes[:, other]
-    band, size = 2 * rows + 1, rows * cols
-    entry = np.abs(low - high) * size + np.minimum(low, high)
-    product = factors[:, one] * factors[:, other]
-    twice = (one != other) & (low == high)  # padding: a node that stands for itself, with factor 0
-    product = np.where(twice, 0.0, product)
-    misses = np.concatenate([value, np.zeros(len(bends))])
-    certain = np.concatenate([weight / noise**2, np.full(len(bends), _BEND**-2)])
-    spread = np.concatenate([np.full(len(value), 4 * noise), np.full(len(bends), _FOLD)])
-    power = np.concatenate([np.full(len(value), 2), np.ones(len(bends), int)])
-    now, found = certain, np.full(size, np.inf)
+    first = i * rows + j  # nodes are numbered down the columns
+    # A value's four nodes, counted from its first, and their shares in it.
+    corners = ((0, (1 - a) * (1 - b)), (1, (1 - a) * b), (rows, a * (1 - b)), (rows + 1, a * b))
+    size = rows * cols
+    certain = weight / noise**2
+    now, found = certain, np.full((cols, rows), np.inf)
+    bent = [np.zeros(1)] * len(_BENDS)
     for _ in range(3):
-        matrix = np.bincount(entry.ravel(), (product * now[:, None]).ravel(), band * size)
-        right = np.bincount(nodes.ravel(), (factors * (now * misses)[:, None]).ravel(), size)
-        matrix[:size] = matrix[:size] + 1e-6
-        before = found
-        found = _solved(matrix.reshape(band, size), right)
+        # Of the normal matrix few diagonals are not zero: those that pairs of a term's nodes lie on.
+        diagonals: dict[int, np.ndarray] = defaultdict(lambda: np.zeros((cols, rows)))
+        diagonals[0] += 1e-6
+        for (one, share), (other, other_share) in combinations_with_replacement(corners, 2):
+            product = np.bincount(first + one, share * other_share * now, size)
+            diagonals[other - one] += product.reshape(cols, rows)
+        for bend, much in zip(_BENDS, bent):
+            stiff = _BEND**-2 / (1 + (much / _FOLD) ** 2)
+            for (c, r, factor), (c2, r2, other_factor) in combinations_with_replacement(bend, 2):
+                part = _part(diagonals[(c2 - c) * rows + r2 - r], bend, c, r)
+                part += factor * other_factor * stiff
+        right = np.sum([np.bincount(first + node, share * now * value, size) for node, share in corners], 0)
+        before, found = found, _solved(diagonals, right).reshape(cols, rows)
         if np.abs(found - before).max() < _SETTLED:
             break
-        off = (factors * found[nodes]).sum(1) - misses
-        now = certain / (1 + (off / spread) ** 2) ** power
-    return found.reshape(cols, rows).T
+        off = np.sum([share * found.ravel()[first + node] for node, share in corners], 0) - value
+        now = certain / (1 + (off / (4 * noise)) ** 2) ** 2
+        bent = [np.sum([f * _part(found, bend, c, r) for c, r, f in bend], 0) for bend in _BENDS]
+    return found.T
 
 
-def _solved(band: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The solution of a banded symmetric system: band [width, n], its diagonals from the middle one down.
+def _part(nodes: np.ndarray, bend: _Bend, column: int, row: int) -> np.ndarray:
+    """What lies so many columns and rows on from where a bend can begin: a view of nodes [cols, rows]."""
+    last_column, last_row = max(c for c, _, _ in bend), max(r for _, r, _ in bend)
+    cols, rows = nodes.shape
+    return nodes[column : cols - last_column + column, row : rows - last_row + row]
+
+
+def _solved(diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
+    """The solution of a symmetric system with few diagonals, from the middle one down.
 
     With one thread: on blocks so small, BLAS's own would wait for each other, on a busy machine for seconds.
     """
+    matrix = np.zeros((len(right), max(diagonals) + 1))  # as LAPACK takes it, column by column
+    for offset, values in diagonals.items():
+        matrix[:, offset] = values.ravel()
     with _threads().limit(limits=1, user_api="blas"):
-        return solveh_banded(band, right, lower=True, overwrite_ab=True, check_finite=False)
+        return solveh_banded(matrix.T, right, lower=True, overwrite_ab=True, check_finite=False)
 
 
 @lru_cache
 def _threads() -> ThreadpoolController:
     return ThreadpoolController()
-
-
-@lru_cache(maxsize=8)
-def _second_differences(rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes [m, 4] and factors [m, 4] of the second differences down, across and of both kinds."""
-    number = np.arange(rows * cols).reshape(cols, rows)
-    parts = [
-        ((number[:, :-2], number[:, 1:-1], number[:, 2:], number[:, 2:]), (1.0, -2.0, 1.0, 0.0)),
-        ((number[:-2], number[1:-1], number[2:], number[2:]), (1.0, -2.0, 1.0, 0.0)),
-        ((number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]), (1.0, -1.0, -1.0, 1.0)),
-    ]
-    nodes = [np.stack([part.ravel() for part in four], 1) for four, _ in parts]
-    factors = [np.tile(factor, (len(four), 1)) for four, (_, factor) in zip(nodes, parts)]
-    return np.concatenate(nodes), np.concatenate(factors)

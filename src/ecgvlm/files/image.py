@@ -34,7 +34,7 @@ from ecgvlm.files.leaf import (
     too_many,
 )
 from ecgvlm.files.pdf import is_pdf, pdf_leaves
-from ecgvlm.files.picture import decode, tiff_pages
+from ecgvlm.files.picture import decode, shrunk, tiff_pages
 from ecgvlm.files.records import record_at, record_leaves
 from ecgvlm.files.wfdb import parse_wfdb, read_wfdb, signal_files
 from ecgvlm.record import Record
@@ -252,9 +252,7 @@ def _fitted(leaf: Leaf, long_side: int) -> Loaded:
             f"with at least {MIN_SIDE} px, better 1,600, on its long side",
         )
     if max(height, width) > long_side:
-        scale = long_side / max(height, width)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        image = shrunk(image, long_side / max(height, width))
     return np.ascontiguousarray(image)
 
 
