@@ -1,15 +1,13 @@
-"""TRL's SFTTrainer learns from `ecgvlm instruct build --format messages`; skipped where TRL is not there."""
+"""TRL's SFTTrainer learns from `ecgvlm instruct build --format messages`."""
 
 import datasets
 import numpy as np
-import pytest
 import transformers
+import trl
 
 from ecgvlm.files.csv import write_csv
 from ecgvlm.instruct.build import Plan, build
 from ecgvlm.simulate import random_simulation, simulate
-
-trl = pytest.importorskip("trl")
 
 
 def test_messages_are_learned_by_trl(tmp_path, model_folder):

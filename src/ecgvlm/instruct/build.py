@@ -108,14 +108,12 @@ def build(
 ) -> Summary:
     """Writes a data set of the records (see `find_records`; or a CSV table of pictures) to a new folder.
 
-    form "json": `instruct.json` and `images/`; "messages": `instruct.jsonl` with messages and images, as
-    TRL reads
-    them; "parquet": `data/train-*.parquet` with the pictures inside, as `datasets.load_dataset(out)` reads
-    them.
-    parts: a file of each part's name instead, no patient in two of them. folds: of PTB-XL. limit: records,
-    drawn by seed. Records without
-    labels, or whose label contradicts the measured heart rate, are left out and counted; the first missing or
-    damaged file raises EcgError unless skip_damaged, which counts them. The folder appears when all is done.
+    form "json": `instruct.json` and `images/`; "messages": `instruct.jsonl` with messages and images, as TRL
+    reads them; "parquet": `data/train-*.parquet` with the pictures inside, as `datasets.load_dataset(out)`
+    reads them. parts: a file of each part's name instead, no patient in two of them. folds: of PTB-XL. limit:
+    records, drawn by seed. Records without labels, or whose label contradicts the measured heart rate, are
+    left out and counted; the first missing or damaged file raises EcgError unless skip_damaged, which counts
+    them. The folder appears when all is done.
     """
     plan = plan or Plan()
     out, records = Path(out), Path(records)
