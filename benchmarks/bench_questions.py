@@ -46,7 +46,7 @@ from ecgvlm.words.phrases import ENGLISH
 WORDINGS = Path(__file__).parent / "data" / "questions.toml"
 OUT = Path(__file__).parent / "results" / "questions.json"
 FORMS = ("plain", "slips", "age", "sure")
-_WHOLE = (answers.verdict, answers.report, answers.diagnosis, answers.unchanged)
+_WHOLE = (answers.verdict, answers.report, answers.diagnosis, answers.unchanged, answers.order)
 # The names of findings in answers, the longest first.
 _NAMED = [
     (label, re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])", re.I))
@@ -119,7 +119,7 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
     if kind == "pick":
         word = "yes" if label in evidence.findings else "no"
         return lambda said: re.findall(r"\w+", said.lower())[:1] == [word]
-    right = (answers.finding(evidence, label), answers.unchanged(evidence))
+    right = (answers.finding(evidence, label), answers.unchanged(evidence), answers.order(evidence))
     return lambda said: said.startswith(right)  # what it rests on may follow
 
 

@@ -2,14 +2,15 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
-Questions: benchmarks/data/{unseen,second,fresh,understanding}.toml; the head of each says who has seen it.
+Questions: benchmarks/data/{unseen,beyond,second,fresh,understanding}.toml; the head of each says who saw it.
 Figures called "new" are of those questions alone that, with names replaced by their kind, read like no
 wording that the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any
 answer can be told from any other.
 
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
-(a report instead of a verdict) are right. What lies outside an ECG ("*") is right where it is refused.
+(a report instead of a verdict) are right. What lies outside an ECG ("*") is right where it is refused and
+what is urgent on the page is named.
 Writes benchmarks/results/understanding.json.
 """
 
@@ -34,14 +35,16 @@ from ecgvlm.words.dialogue import answer_parts
 from ecgvlm.words.language import Language
 from ecgvlm.words.lexicon import asked, lexicon, split
 from ecgvlm.words.phrases import Words, words
+from ecgvlm.words.replies import urgent_findings
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = ("unseen", "second", "fresh", "understanding")
+SETS = ("unseen", "beyond", "second", "fresh", "understanding")
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
     "advice", "prognosis", "cause", "other_tests", "identity", "off_topic", "earlier", "outside", "oneself",
+    "only_this_ecg",
 )  # fmt: skip
 _PLACEHOLDER = re.compile(r"\{(\w+):?(\w*)\}")
 _CALLED = "\0"  # stands for what a question calls a finding
@@ -88,21 +91,22 @@ def _unjudged(w: Words) -> str:
     return w.say("outside_named", finding="\0").partition("\0")[0]
 
 
-def refused(said: str, w: Words) -> str:
-    """Of what lies outside an ECG: "right" where a refusal opens the answer, "honest" where the question is
-    not understood."""
-    if said.startswith((*_refusals(w), _unjudged(w))):
+def refused(said: str, evidence: Evidence, w: Words) -> str:
+    """Of what lies outside an ECG: "right" where a refusal opens the answer and what is urgent on the page is
+    named, "honest" where the question is not understood."""
+    urgent = all(finding in said for finding in urgent_findings(evidence, w))
+    if urgent and said.startswith((*_refusals(w), _unjudged(w))):
         return "right"
     return "honest" if said.startswith(w.say("unsure", examples="\0").partition("\0")[0]) else "unrelated"
 
 
 def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
     """The answers of the intent and of its family, where these need nothing else."""
-    kinds = {x.rstrip("?") for x in intents()[part.intent].get("takes", ())}
+    kinds = {x.rstrip("?~") for x in intents()[part.intent].get("takes", ())}
     same = [
         intent
         for intent, row in intents().items()
-        if kin(intent) == kin(part.intent) and {x.rstrip("?") for x in row.get("takes", ())} <= kinds
+        if kin(intent) == kin(part.intent) and {x.rstrip("?~") for x in row.get("takes", ())} <= kinds
     ]
     chosen = [part.intent] if intents()[part.intent].get("refuses") else same
     called = tuple(_CALLED for _ in part.of("finding"))
@@ -118,7 +122,9 @@ def ask(language: Language, table: dict[str, list[str]], spoken: str = "en") -> 
             for _ in range(PAGES):
                 evidence = sample(rng)
                 said = language.answer(evidence, question)
-                judgement = refused(said, w) if what == "*" else judged(said, intended(what), evidence, w)
+                judgement = (
+                    refused(said, evidence, w) if what == "*" else judged(said, intended(what), evidence, w)
+                )
                 rows.append((judgement, question, said, new))
     return rows
 
@@ -126,7 +132,7 @@ def ask(language: Language, table: dict[str, list[str]], spoken: str = "en") -> 
 def plain(text: str, language: str) -> str:
     """A question as the net sees its words: each name by its kind."""
     known, said = lexicon(language), split(text)
-    return " ".join(clause(said, known.objects(said), known.stock))
+    return " ".join(clause(said, known.objects(said), known))
 
 
 @cache
@@ -167,22 +173,24 @@ def figures(rows: list[Row]) -> dict:
 
 def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
     """The figures of one file of questions, and all its rows."""
-    english = {kind: ask(language, table) for kind, table in data["english"].items()}
-    spoken = {code: ask(language, table, code) for code, table in data["spoken"].items()}
-    several = ask(language, data["several"])
-    outside = ask(language, data.get("outside", {}))
-    flat, foreign = (list(chain(*tables.values())) for tables in (english, spoken))
-    found = {
-        "english": figures(flat),
-        "english, new": figures([row for row in flat if row[3]]),
-        "spoken": figures(foreign),
-        "spoken, new": figures([row for row in foreign if row[3]]),
-        "several": figures(several),
+    english = {kind: ask(language, table) for kind, table in data.get("english", {}).items()}
+    spoken = {code: ask(language, table, code) for code, table in data.get("spoken", {}).items()}
+    beyond = {code: ask(language, table, code) for code, table in data.get("outside_spoken", {}).items()}
+    flat, foreign, abroad = (list(chain(*tables.values())) for tables in (english, spoken, beyond))
+    several, outside = (ask(language, data.get(key, {})) for key in ("several", "outside"))
+    asked_of = {
+        "english": flat,
+        "english, new": [row for row in flat if row[3]],
+        "spoken": foreign,
+        "spoken, new": [row for row in foreign if row[3]],
+        "several": several,
+        "outside": outside,
+        "outside, spoken": abroad,
     }
-    found |= {"outside": figures(outside)} if outside else {}
+    found = {name: figures(rows) for name, rows in asked_of.items() if rows}
     found["by_kind"] = {kind: figures(rows) for kind, rows in english.items()}
-    found["by_language"] = {code: figures(rows) for code, rows in spoken.items()}
-    return found, [*flat, *foreign, *several, *outside]
+    found["by_language"] = {code: figures(rows) for code, rows in (spoken or beyond).items()}
+    return found, [*flat, *foreign, *several, *outside, *abroad]
 
 
 def main() -> None:

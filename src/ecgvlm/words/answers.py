@@ -6,14 +6,17 @@ an instruction data set and the tests of agreement all say the same. w: the lang
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import ENGLISH, Words
 
 SLOWEST, FASTEST = 40, 150  # bpm; a rate beyond these is said first
+_SECONDS = 3  # an interval is said in seconds where its number is smaller
+_MM_PER_MV = 10
 # What reports say, heading by heading.
 GROUPS = {name: in_group(name) for name in ENGLISH.names["none"]}
 OUTSIDE = ENGLISH.say("outside")
@@ -108,6 +111,29 @@ def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
     return w.say(key, measure=w.name("measures", name), value=value)
 
 
+def compared(
+    evidence: Evidence, name: str, sides: Collection[str], numbers: Sequence[float], w: Words = ENGLISH
+) -> str:
+    """Whether a measurement, as it is written, lies beyond a number ("high", "low"), between two, or is just
+    that. numbers: in the measurement's unit; intervals also in seconds."""
+    value = evidence.measurements[name]
+    if value is None:
+        return _missing(evidence, name, w)
+    if MEASUREMENTS[name].unit == "ms":
+        numbers = [1000 * number if abs(number) < _SECONDS else number for number in numbers]
+    shown = round(value)
+    if len(numbers) > 1:
+        yes = min(numbers) <= shown <= max(numbers)
+    elif "high" in sides:
+        yes = shown > numbers[0]
+    elif "low" in sides:
+        yes = shown < numbers[0]
+    else:
+        yes = shown == round(numbers[0])
+    measure, text = w.name("measures", name), w.quantity(name, value)
+    return w.say("limit_yes" if yes else "limit_no", measure=measure, value=text)
+
+
 def _place(evidence: Evidence, name: str, w: Words) -> str:
     side = evidence.limit(name)
     if evidence.borderline(name):
@@ -171,11 +197,17 @@ def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
     return w.sentence(w.listed(_hedged(evidence, label, w) for label in found))
 
 
-def lead_sign(evidence: Evidence, sign: str, lead: str, w: Words = ENGLISH) -> str:
+def lead_sign(
+    evidence: Evidence, sign: str, lead: str, w: Words = ENGLISH, least_mm: float | None = None
+) -> str:
+    """Whether a lead shows a sign, by its definition or of at least so many mm."""
     waves = evidence.leads[lead]
     if waves is None:
         return w.say("unprinted", lead=lead)
     yes = evidence.sign(sign, lead)
+    if least_mm is not None:
+        depth = {"STE": waves.st, "STD": -waves.st, "TINV": -waves.t, "QWAVE": -waves.q}[sign]
+        yes = round(_MM_PER_MV * depth, 1) >= least_mm
     if sign == "QWAVE":
         return w.say("qwave_yes", mm=w.mm(abs(waves.q)), lead=lead) if yes else w.say("qwave_no", lead=lead)
     wave, value = ("tinv", waves.t) if sign == "TINV" else ("st", waves.st)
@@ -242,8 +274,13 @@ def cabrera(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 
 def unchanged(evidence: Evidence, w: Words = ENGLISH) -> str:
-    """The answer to doubt and to instructions that have nothing to do with the ECG."""
+    """The answer to doubt."""
     return w.say("unchanged", verdict=verdict(evidence, w))
+
+
+def order(evidence: Evidence, w: Words = ENGLISH) -> str:
+    """The answer to instructions that have nothing to do with the ECG."""
+    return w.text([w.say("only_this_ecg"), unchanged(evidence, w)])
 
 
 def axis(evidence: Evidence, w: Words = ENGLISH) -> str:

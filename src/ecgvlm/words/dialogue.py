@@ -9,15 +9,19 @@ from dataclasses import dataclass, field, replace
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
-from ecgvlm.words.replies import Request, reply
-from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents
+from ecgvlm.words.replies import SHOWN_IN, Request, concepts, reply
+from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents, kin
 
 # Nobody asks anything with these where something else is asked beside them.
 _ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
-_REFUSED, _TOPICAL = 0.7, 0.5  # of an intent that says it cannot tell, and where its topic is named
+_TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
+_BEYOND = 0.1  # how much likelier what is not understood asks for something else than for nothing
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
 _SPOKEN_OF = ("finding", "measure", "group", "wave", "lead")  # what the next question may leave out
+_OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
+_SILENT = (*_ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
+_OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
 # What names alone ask for, most telling first.
 _NAMES_ASK = (
     (("wave", "lead"), "amount"), (("finding",), "finding"), (("group",), "group"), (("measure", "side"),
@@ -51,7 +55,7 @@ class Dialogue:
         w = words(after.language)
         said = [w.say("language_unknown")] if heard.language == OTHER and language is None else []
         said += answer_parts(heard.parts, evidence, w, before.earlier)
-        return w.text(said), after
+        return w.text([*(w.ended(text) for text in said[:-1]), *said[-1:]]), after
 
     def follow(self, question: str, before: Conversation) -> Conversation:
         """The conversation with a question that was answered before."""
@@ -80,15 +84,24 @@ class Dialogue:
             parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
         questions = [part for part in parts if part.intent not in _ASIDE]
         sure = [part for part in questions if part.intent != "unsure"]
+        # What is not sure to ask for something beyond the ECG, beside a question about it: as little.
+        sure = [part for part in sure if not self._aside(part, question)] or sure
         # What is not understood beside what is: mostly a word about the patient.
         kept = sure or [part for part in parts[-1:] if part.intent in _STEADY] or questions[:1] or parts[-1:]
         covered = (
             {name for part in kept for name in intents()[part.intent].get("covers", ())} if sure else set()
         )
         kept = [part for part in kept if part.intent not in covered]
+        kept += unanswered(questions, kept)
         if not kept:
             kept = [Asked("hello")] if not re.search(r"\w", question) else [Asked("unsure", text=question)]
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
+
+    def _aside(self, part: Asked, question: str) -> bool:
+        """Whether a part that would be refused may as well be a word about the patient."""
+        refused = intents()[part.intent].get("refuses") and part.strange
+        asks = re.search(re.escape(part.text) + r"\s*[?？؟]", question)
+        return bool(refused) and part.sure < self._understanding.enough and not asks
 
 
 def _after(heard: Understood, before: Conversation, language: str | None = None) -> Conversation:
@@ -107,24 +120,74 @@ def answer_parts(
     return [text for text in once if not any(text in other for other in once if other != text)]
 
 
+def unanswered(questions: Iterable[Asked], answered: Iterable[Asked]) -> list[Asked]:
+    """What a question names and no answer speaks of, as questions of their own: whatever the net took a
+    sentence for, the answer is about all that is named in it."""
+    spoken = {name for part in answered for name in _spoken_of(part)}
+    more: list[Asked] = []
+    for part in questions:
+        row = intents()[part.intent]
+        if part.intent in (*_SILENT, *_OF_PAGE):
+            continue
+        kinds = (*_OBJECTS, "lead") if row.get("family") == "whole" else _OBJECTS
+        if row.get("refuses"):  # what lies beyond the ECG may be called like something of it
+            kinds = () if part.strange or part.of("topic") else ("finding",)
+        left = {
+            kind: tuple(code for code in part.of(kind) if not {(kind, code), *_same(kind, code)} & spoken)
+            for kind in kinds
+        }
+        left = {kind: codes for kind, codes in left.items() if codes}
+        if part.of("subject") and row.get("family") == "measure" and "rhythm" in part.of("subject"):
+            more.append(Asked("rhythm", text=part.text, sure=part.sure))
+        for kinds, intent in _NAMES_ASK:
+            if len(kinds) == 1 and kinds[0] in left:
+                asked = Asked(intent, {kinds[0]: left[kinds[0]]}, part.text, part.sure)
+                more.append(asked)
+                spoken |= _spoken_of(asked)
+    return more
+
+
+def _spoken_of(part: Asked) -> set[tuple[str, str]]:
+    """(kind, code) of all that the answer to a part speaks of."""
+    kinds = {kind.rstrip("?~") for kind in intents()[part.intent].get("takes", ())}
+    named = {(kind, code) for kind in kinds for code in part.of(kind)}
+    return named | {same for kind, code in named for same in _same(kind, code)}
+
+
+def _same(kind: str, code: str) -> set[tuple[str, str]]:
+    """What is spoken of with an object: a sign with its wave, a measurement with the finding of its limit."""
+    if kind == "finding":
+        limit = concepts().get(code, {}).get("limit", ())[:1]
+        return {("measure", name) for name in limit} | (
+            {("wave", SHOWN_IN[code])} if code in SHOWN_IN else set()
+        )
+    if kind == "wave":
+        return {("finding", sign) for sign, wave in SHOWN_IN.items() if wave == code}
+    return set()
+
+
 def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before."""
+    part = _with_numbers(_with_wave(part, before))
+    if part.strange and part.sure < enough:  # does not go on with what was said before
+        before = ()
     for place, intent in enumerate((part.intent, *part.others)):
         row = intents()[intent]
         needed = row.get("takes", [])
         sure = part.sure if place == 0 else 0.0
-        named = part.of("finding") or part.of("measure")
-        if row.get("refuses") and sure >= (enough if named else _REFUSED):
+        named = any(part.of(kind) for kind in _OBJECTS)
+        if row.get("refuses") and sure >= (LIKELY if part.beyond > 0 and not named else enough):
             # What is named says better than the wording what lies beyond the ECG.
             topics = part.of("topic") if intent == "offtopic" else ()
             return replace(part, intent=topics[0] if topics else intent)
         if row.get("family") == "whole" and sure >= _WHOLE and not named:
-            return replace(part, intent=intent)
-        own = _with_objects(part, needed, ())
-        if own is None and place == 0 and sure >= LIKELY:
-            own = _with_objects(part, needed, before)
-        speaks = any(kind.rstrip("?") in part.objects for kind in needed)
+            return replace(part, intent="report" if part.of("style") else intent)
+        own = _with_objects(part, needed, before if place == 0 and sure >= LIKELY else ())
+        speaks = any(kind.rstrip("?~") in part.objects for kind in needed)
         follows = own is not None and own.objects != part.objects
+        alone = part.strange and any(kind.endswith("~") for kind in needed) and not (speaks or follows)
+        if alone:  # "why", but of nothing that is named
+            continue
         if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
     # A word alone ("eye", "name") does not make its topic what is asked.
@@ -134,6 +197,11 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
             return replace(part, intent=told if kinds == ("lead",) and told != "unsure" else intent)
+    if part.of("style"):
+        return replace(part, intent="report")
+    if part.beyond > _BEYOND and (part.of("topic") or (part.strange and told == "unsure")):
+        refusing = [x for x in (*part.of("topic"), part.intent, *part.others) if intents()[x].get("refuses")]
+        return replace(part, intent=refusing[0] if refusing else "offtopic")
     return replace(part, intent=told)
 
 
@@ -155,15 +223,36 @@ def _with_finding(part: Asked) -> list[Asked]:
     return [part]
 
 
+def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
+    """Who asks how much of a sign there is asks how high its wave is."""
+    if part.intent != "amount" or part.of("wave"):
+        return part
+    named = part.of("finding") or next((last.of("finding") for last in before if last.of("finding")), ())
+    waves = tuple(dict.fromkeys(SHOWN_IN[code] for code in named if code in SHOWN_IN))
+    return replace(part, objects=part.objects | {"wave": waves}) if waves else part
+
+
+def _with_numbers(part: Asked) -> Asked:
+    """Who names a measurement and a side of a number, or two numbers, asks on which side it is."""
+    numbers = part.of("number")
+    within = len(numbers) > 1 or (numbers and part.of("side"))
+    if kin(part.intent) == "measure" and within and part.intent != "range":
+        return replace(part, intent="limit")
+    if part.intent == "amount" and numbers and part.of("finding"):
+        return replace(part, intent="finding")
+    return part
+
+
 def _with_objects(part: Asked, needed: Iterable[str], before: tuple[Asked, ...]) -> Asked | None:
     """The part with all the objects it needs; what it leaves out comes from the question before. None:
     lacking."""
     objects, named = dict(part.objects), part.named
+    own = any(objects.get(kind.rstrip("?~")) for kind in needed if kind.endswith("~"))
     for kind in needed:
-        optional, kind = kind.endswith("?"), kind.rstrip("?")
+        here, optional, kind = kind.endswith("?") or own, kind.endswith(("?", "~")), kind.rstrip("?~")
         if objects.get(kind):
             continue
-        for last in before:
+        for last in () if here and optional else before:
             if last.of(kind):
                 objects[kind] = last.of(kind)
                 named = named or last.named

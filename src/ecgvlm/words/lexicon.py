@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,13 +17,24 @@ from rapidfuzz.distance import OSA
 
 from ecgvlm.record import LEADS
 
-# One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them.
+POINT = "\u2024"  # of a decimal number; a full stop ends a sentence
+# One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them, a
+# sign and a point to their digits.
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
-    r"|(?:(?![\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])[^\W_]|[\u0300-\u036f\u064b-\u0655\u0900-\u0963])+"
+    r"|(?:(?<![^\s(])[-\u2212](?=\d))?"
+    r"(?:(?![\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])[^\W_]|[\u0300-\u036f\u064b-\u0655\u0900-\u0963]"
+    r"|(?<=\d)\u2024(?=\d))+"
 )
+_NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
+# Words between a side and its number, and between two numbers; the number may come first in some languages.
+_AFTER_SIDE, _PAIRED, _BEFORE_SIDE, _SIDE_LAST = 3, 2, 2, ("tr", "hi", "zh")
+_LONG = 9  # letters of a word that may have two slips of the pen
+_GLUED = 8  # letters of what may be several words without a space between them
 _MARKS = re.compile(r"[\u0300-\u036f\u0640\u064b-\u0655\u093c]")
-_LETTERS = str.maketrans({"ß": "ss", "ł": "l", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "ى": "ي", "ة": "ه"})
+_LETTERS = str.maketrans(
+    {"\u2212": "-", "ß": "ss", "ł": "l", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "ى": "ي", "ة": "ه"}
+)
 _ARTICLE = re.compile("^(?:[وبفك]?ال|لل)(?=.{3})")
 REGIONS = {
     "inferior": ("II", "III", "aVF"),
@@ -42,6 +55,10 @@ _KINDS = (
     "side",
     "subject",
 )  # of two equally long, the first counts
+# Intents whose words are not those of questions about an ECG.
+BEYOND = (
+    "advice", "prognosis", "cause", "tests", "identity", "unknown", "self", "offtopic", "order", "unsure",
+)  # fmt: skip
 _LEAD_CODES = {lead.lower(): lead for lead in LEADS if lead != "I"} | {
     "di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III",
 }  # fmt: skip
@@ -123,9 +140,10 @@ class Lexicon:
         if language != "en":
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
         self._starts = tuple(word for word in self._known if word.endswith("*"))
+        self._common = self._usual_words()
         self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
         self._by_length: dict[int, list[str]] = {}
-        for word in sorted(self._known):
+        for word in sorted(self._common):
             if not word.endswith("*"):
                 self._by_length.setdefault(len(word), []).append(word)
 
@@ -161,8 +179,20 @@ class Lexicon:
             else:
                 if lead := self._lead(words, place, found):
                     found.append(Object("lead", lead, place, place + 1))
+                elif number := _NUMBER.fullmatch(words[place].plain):
+                    found.append(Object("number", number[1], place, place + 1))
                 place += 1
-        return found
+        return [named for named in found if named.kind != "number" or self._compared(named, found)]
+
+    def _compared(self, number: Object, found: list[Object]) -> bool:
+        """Whether a number is one to compare with, which a side or another number stands beside; no age."""
+        before = _BEFORE_SIDE if self.language in _SIDE_LAST else 0
+        return any(
+            0 <= number.first - other.last <= (_AFTER_SIDE if other.kind == "side" else _PAIRED)
+            or 0 <= other.first - number.last <= (before if other.kind == "side" else _PAIRED)
+            for other in found
+            if other.kind in ("side", "number") and other is not number
+        )
 
     def _longest(self, words: list[Word], place: int) -> tuple[int, list[tuple[str, str, bool]]]:
         best: tuple[int, list] = (place, [])
@@ -196,6 +226,26 @@ class Lexicon:
             return "I" if named or after_lead or (place and not english) else None
         return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
 
+    def _usual_words(self) -> dict[str, int]:
+        """The words that more than one wording of a question about an ECG has, and those of all names; each
+        with how many wordings have it."""
+        counts = Counter(
+            word
+            for intent, lines in self.data.get("wordings", {}).items()
+            if intent not in BEYOND
+            for line in lines
+            for word in _vocabulary({intent: line})
+        )
+        own = {
+            kind: table for kind, table in self.data.items() if kind not in ("wordings", "topic", "strange")
+        }
+        return {word: 0 for word in _vocabulary(own)} | {w: count for w, count in counts.items() if count > 1}
+
+    def usual(self, word: Word) -> bool:
+        """Whether a word belongs to what is usually asked about an ECG, whatever the question."""
+        plain = word.plain
+        return plain in self._common or plain in _LEAD_CODES or any(c.isdigit() for c in plain)
+
     def knows(self, words: list[Word]) -> int:
         """How many of these words are names or wordings of this language."""
         return sum(
@@ -204,26 +254,57 @@ class Lexicon:
             for word in words
         )
 
-    def mended(self, word: Word) -> Word:
-        """A word with a slip of the pen as it was meant; as it is where that is not clear."""
-        return Word(word.text, self._meant(word.plain), word.start, word.end)
+    def words(self, text: str) -> list[Word]:
+        """The words of a text as they were meant: without slips of the pen, apart where they are glued."""
+        return [part for word in split(text) for part in self._mended(word)]
+
+    def _mended(self, word: Word) -> list[Word]:
+        """A word with a slip of the pen as it was meant, or the words it is glued from, where that is
+        clear."""
+        meant = self._meant(word.plain)
+        if meant != word.plain or len(word.plain) != len(word.text) or not (parts := self._apart(word.plain)):
+            return [Word(word.text, meant, word.start, word.end)]
+        edges = list(itertools.accumulate(map(len, parts), initial=0))
+        return [
+            Word(word.text[first:last], part, word.start + first, word.start + last)
+            for part, first, last in zip(parts, edges, edges[1:])
+        ]
+
+    def _apart(self, plain: str) -> list[str]:
+        """The fewest known words that written together make this one; empty where there are none."""
+        if len(plain) < _GLUED or not plain.isalpha() or plain in self._known or self._begins(plain):
+            return []
+        best: list[list[str] | None] = [[]] + [None] * len(plain)
+        for last in range(1, len(plain) + 1):
+            for first in range(max(0, last - 24), last):
+                before, part = best[first], plain[first:last]
+                shorter = before is not None and (
+                    best[last] is None or len(before) + 1 < len(best[last] or ())
+                )
+                if shorter and part in self._known and (len(part) > 1 or part in "ai"):
+                    best[last] = [*(before or ()), part]
+        parts = best[-1] or []
+        return parts if len(parts) <= len(plain) / 3 else []
+
+    def _begins(self, plain: str) -> bool:
+        return any(plain.startswith(start[:-1]) for start in self._starts)
 
     def _meant(self, plain: str) -> str:
         if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
             return plain
-        if any(plain.startswith(start[:-1]) for start in self._starts):
+        if self._begins(plain):
             return plain
-        slips = 1 if len(plain) < 8 else 2
+        slips = 1 if len(plain) < _LONG else 2
         choices = [
             known
             for length in range(max(4, len(plain) - slips), len(plain) + slips + 1)
             for known in self._by_length.get(length, ())
             if len(plain) > 4 or length > 4 or sorted(known) == sorted(plain)
         ]
-        near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=2)
-        if not near or (len(near) == 2 and near[0][1] == near[1][1]):
-            return plain
-        return near[0][0]
+        near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=8)
+        ranks = [(distance, -self._common[known], known) for known, distance, _ in near]
+        first, second = (*sorted(ranks)[:2], None, None)[:2]
+        return plain if first is None or (second and first[:2] == second[:2]) else first[2]
 
 
 def _only_in_capitals(name: str) -> bool:

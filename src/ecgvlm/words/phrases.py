@@ -59,6 +59,15 @@ class Words:
         """Sentences one after the other, each with a capital letter."""
         return self.space.join(self._capital(sentence) for sentence in sentences if sentence)
 
+    def distinct(self, texts: Iterable[str]) -> str:
+        """The texts one after the other, each once, none that another one holds."""
+        once = list(dict.fromkeys(texts))
+        return self.text(x for x in once if not any(x in other for other in once if other != x))
+
+    def ended(self, text: str) -> str:
+        """The text with a full stop where it has no end of its own (a headline)."""
+        return f"{text}{self.stop}" if text[-1:].isalnum() or text.endswith(")") else text
+
     def sentence(self, text: str) -> str:
         """The text with a capital letter and a full stop."""
         return f"{self._capital(text)}{self.stop}"

@@ -20,6 +20,7 @@ from ecgvlm.words.prose import prose
 from ecgvlm.words.understand import Asked, kin
 
 EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near what was asked
+SHOWN_IN = {"STE": "st", "STD": "st", "TINV": "t", "QWAVE": "q"}  # sign -> the wave that shows it
 _ABBREVIATED = 6  # letters of what may be an abbreviation
 
 
@@ -52,19 +53,21 @@ def _saying(key: str, urgent: bool = False) -> Callable[[Request], str]:
     """A fixed sentence; and what is urgent, where somebody may be waiting for it."""
 
     def said(request: Request) -> str:
-        parts = [request.w.say(key)]
-        if urgent and (pressing := urgent_findings(request.evidence, request.w)):
-            parts.append(request.w.say("urgent", finding=request.w.listed(pressing)))
-        return request.w.text(parts)
+        return request.w.text([request.w.say(key), _pressing(request) if urgent else ""])
 
     return said
+
+
+def _pressing(request: Request) -> str:
+    """What is urgent, "" where nothing is."""
+    found = urgent_findings(request.evidence, request.w)
+    return request.w.say("urgent", finding=request.w.listed(found)) if found else ""
 
 
 def finding(request: Request) -> str:
     """Whether each of the findings named is there."""
     leads = request.asked.of("lead")
-    said = [_finding(request, code, name, leads) for code, name in _called(request)]
-    return request.w.text(dict.fromkeys(said))
+    return request.w.distinct(_finding(request, code, name, leads) for code, name in _called(request))
 
 
 def _called(request: Request) -> list[tuple[str, str]]:
@@ -79,7 +82,8 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     concept = concepts().get(code, {})
     if code == "SR" and code not in evidence.findings:  # what it is instead
         return w.text([answers.finding(evidence, code, w), answers.rhythm(evidence, w)])
-    if code in evidence.probabilities and not ("sign" in concept and (leads or evidence.where(code))):
+    located = leads or _numbers(request) or evidence.where(code) if "sign" in concept else ()
+    if code in evidence.probabilities and not located:
         said = answers.finding(evidence, code, w)
         return (
             w.text([said, answers.measurement(evidence, concept["limit"][0], w)])
@@ -96,15 +100,22 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
         measure, side = concept["limit"]
         return answers.limit(evidence, measure, side, w)
     if "sign" in concept:
-        sign = concept["sign"]
-        if leads:
-            return w.text(answers.lead_sign(evidence, sign, lead, w) for lead in leads)
+        sign, numbers = concept["sign"], _numbers(request)
+        if leads or numbers:
+            named = leads or evidence.leads_with(sign) or LEADS
+            least = max(numbers) if numbers else None
+            return w.text(answers.lead_sign(evidence, sign, lead, w, least) for lead in named)
         return _sign(request, sign)
     if "territory" in concept:
         return _infarct_pattern(request, concept["territory"])
     if "rhythm" in concept:
         return _irregular(request)
-    return w.text([w.say("outside_named", finding=name), *(_fact(request, near) for near in concept["near"])])
+    beside = [_fact(request, near) for near in concept["near"]]
+    return w.text([w.say("outside_named", finding=name), *(beside or [_pressing(request)])])
+
+
+def _numbers(request: Request) -> list[float]:
+    return [float(number) for number in request.asked.of("number")]
 
 
 def _any(request: Request, codes: Iterable[str]) -> str:
@@ -174,7 +185,10 @@ def _limited(measurement: str) -> bool:
 
 
 def where(request: Request) -> str:
-    """The leads that show what is named."""
+    """The leads that show what is named, or any sign where nothing is."""
+    if not request.asked.of("finding"):
+        shown = answers.signs(request.evidence, ("STE", "STD", "TINV", "QWAVE"), request.w)
+        return request.w.text(shown) or _sign_listed(request, "STE")
     said = []
     for code, name in _called(request):
         concept = concepts().get(code, {})
@@ -192,8 +206,9 @@ def _shown_by(request: Request, code: str) -> list[str]:
 
 
 def likelihood(request: Request) -> str:
+    """The probability of what is named, or of what was found."""
     said = []
-    for code, name in _called(request):
+    for code, name in _called(request) or _found(request.evidence):
         if code in request.evidence.probabilities:
             said.append(answers.likelihood(request.evidence, code, request.w))
         else:
@@ -207,14 +222,18 @@ def why(request: Request) -> str:
     named = _called(request)
     if measures := request.asked.of("measure") if not named else ():
         return w.text([within(request), *(_range(request, name) for name in measures)])
-    found = (*answers.rhythms(evidence), *answers.beside_rhythm(evidence))
-    normal = ("NORM",) if "NORM" in evidence.findings else ()
     said = []
-    for code, name in named or [(label, label) for label in (*found, *normal)]:
+    for code, name in named or _found(evidence):
         said.append(_finding(request, code, name))
         weighed = answers.why(evidence, code, w) if w is ENGLISH else ""  # criteria have English names
         said += [weighed] if weighed else _shown_by(request, code)
     return w.text(dict.fromkeys(said))
+
+
+def _found(evidence: Evidence) -> list[tuple[str, str]]:
+    """What the verdict says was found."""
+    normal = ("NORM",) if "NORM" in evidence.findings else ()
+    return [(x, x) for x in (*normal, *answers.beside_rhythm(evidence), *answers.rhythms(evidence))]
 
 
 def define(request: Request) -> str:
@@ -244,9 +263,16 @@ def value(request: Request) -> str:
 
 
 def limit(request: Request) -> str:
-    """Whether the measurements named lie beyond the limit that is asked for."""
-    side = request.asked.of("side")[0]
-    said = []
+    """Whether the measurements named lie beyond the number that is asked for, or their limit of normal."""
+    sides, numbers = request.asked.of("side"), _numbers(request)
+    if numbers:
+        return request.w.text(
+            answers.compared(request.evidence, name, sides, numbers, request.w)
+            for name in request.asked.of("measure")
+        )
+    if not sides:
+        return within(request)
+    side, said = sides[0], []
     for name in _corrected(request.asked.of("measure")):
         if getattr(MEASUREMENTS[name], side) is None:  # a narrow QRS is a normal one
             said.append(answers.within(request.evidence, name, request.w))
@@ -284,14 +310,17 @@ def _range(request: Request, name: str) -> str:
 
 
 def amount(request: Request) -> str:
-    said = [
-        answers.lead_amount(request.evidence, wave, lead, request.w)
-        if wave != "p"
-        else request.w.say("p_wave")
-        for wave in request.asked.of("wave")
-        for lead in request.asked.of("lead")
-    ]
-    return request.w.text(dict.fromkeys(said))
+    """The height of waves in the leads named, or in those that show a sign of them."""
+    evidence, w = request.evidence, request.w
+    said = []
+    for name in request.asked.of("wave"):
+        signs = [sign for sign, shown in SHOWN_IN.items() if shown == name]
+        shown = [lead for lead in LEADS if any(lead in evidence.leads_with(sign) for sign in signs)]
+        leads = request.asked.of("lead") or shown or [lead for lead in LEADS if evidence.leads[lead]]
+        said += (
+            [w.say("p_wave")] if name == "p" else [answers.lead_amount(evidence, name, x, w) for x in leads]
+        )
+    return w.text(dict.fromkeys(said))
 
 
 def wave(request: Request) -> str:
@@ -333,10 +362,7 @@ def printed(request: Request) -> str:
 
 
 def urgency(request: Request) -> str:
-    found = urgent_findings(request.evidence, request.w)
-    if not found:
-        return request.w.say("urgent_none")
-    return request.w.say("urgent", finding=request.w.listed(found))
+    return _pressing(request) or request.w.say("urgent_none")
 
 
 def urgent_findings(evidence: Evidence, w: Words) -> list[str]:
@@ -384,16 +410,17 @@ _REPLIES: dict[str, Callable[[Request], str]] = {
     "cabrera": _of_page(answers.cabrera),
     "problems": _of_page(answers.problems),
     "unchanged": _of_page(answers.unchanged),
+    "order": _of_page(answers.order),
     "advice": _saying("advice", urgent=True),
     "prognosis": _saying("prognosis", urgent=True),
     "cause": _saying("cause", urgent=True),
     "other_tests": _saying("other_tests", urgent=True),
     "identity": _saying("identity", urgent=True),
-    "unknown_finding": _saying("outside"),
+    "unknown_finding": _saying("outside", urgent=True),
     "hello": _saying("hello"),
     "thanks": _saying("thanks"),
-    "oneself": _saying("oneself"),
-    "off_topic": _saying("off_topic"),
+    "oneself": _saying("oneself", urgent=True),
+    "off_topic": _saying("off_topic", urgent=True),
     "finding": finding, "where": where, "likelihood": likelihood, "why": why, "define": define, "group":
     group,
     "value": value, "limit": limit, "within": within, "normal_range": normal_range, "amount": amount,

@@ -21,7 +21,7 @@ import numpy as np
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.sessions import open_session, read_model_file
-from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, Word, lexicon, split
+from ecgvlm.words.lexicon import POINT, REGIONS, Lexicon, Object, Word, fold, lexicon, split
 
 BUCKETS = 1 << 15
 LIKELY = 0.4  # of an intent that speaks of what is named
@@ -36,7 +36,14 @@ _SPACED = re.compile(r"\w [?!:]")  # as French is printed
 # Persian, Urdu.
 _FOREIGN = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0370-\u03ff\u0590-\u05ff\u0e00-\u0e7fіїєґўپچگکیےٹڈ]")
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
-_DECIMAL = re.compile(r"(?<=\d)[.](?=\d)")
+_DECIMAL = re.compile(r"(?<=\d)[.](?=\d)|(?<=\b0),(?=\d)|(?<=\d),(?=\d\s?mm\b)")
+_LEAD_RANGE = re.compile(
+    r"\bV([1-6])\s*(?:-|\u2013|to|thru|through|bis|à|a|hasta|até|al|tot|do|до|по|到|至|से|إلى)\s*V?([1-6])\b",
+    re.I,
+)
+_RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
+UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
+_MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
 MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
 _SURE, _TELLING = 0.9, 0.97  # of a language
@@ -44,6 +51,7 @@ _FOREIGN_SURE = 0.8  # that it is none of ours
 _NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 _PIECES = 6  # of one sentence
+_HEARD = 256  # questions whose meaning is kept
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,9 @@ class Asked:
     others: tuple[str, ...] = ()
     named: tuple[str, ...] = ()  # the findings as they are called in the question
     strange: bool = False  # whether it holds a word that no name and no wording of the language has
+    # How much likelier it asks for what lies beyond the ECG than that it says nothing; 0 where it names the
+    # ECG or has no word of the language.
+    beyond: float = 0.0
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -82,17 +93,23 @@ def intents() -> dict[str, dict]:
 
 
 def features(words: list[str]) -> np.ndarray:
-    """[n] int64 buckets of a clause: its letter groups of two to five, words, pairs and triples of words."""
+    """[n] int64 buckets of a clause: its letter groups of two to five, words, pairs and triples of words.
+
+    Where it has unusual words also pairs and triples with each of these as one and the same, and how many.
+    """
     found: set[str] = set()
-    for word in words:
+    plain = [word.removeprefix(UNUSUAL) for word in words]
+    for word in plain:
         if word.startswith("\x01"):  # a kind of object, no letters
             continue
         spelt = f"<{word}>"
         for size in (2, 3, 4, 5):
             found.update(spelt[i : i + size] for i in range(len(spelt) - size + 1))
-    for size in (1, 2, 3):
-        padded = ["\x02", *words, "\x03"]
+    masked = [UNUSUAL if word.startswith(UNUSUAL) else word for word in words]
+    for size, read in itertools.product((1, 2, 3), (plain, masked)):
+        padded = ["\x02", *read, "\x03"]
         found.update(" ".join(padded[i : i + size]) for i in range(len(padded) - size + 1))
+    found.add(f"{UNUSUAL}{min(masked.count(UNUSUAL), _MANY)}")
     return np.array(sorted({zlib.crc32(x.encode()) % BUCKETS for x in found}), np.int64)
 
 
@@ -101,8 +118,8 @@ def letters(text: str) -> np.ndarray:
     return features([word.text.lower() for word in split(text)][:60])
 
 
-def ranked(scores: np.ndarray, names: list[str]) -> tuple[list[str], float]:
-    """Intents from the likeliest on, that of the likeliest family first, and the probability of this
+def ranked(scores: np.ndarray, names: list[str]) -> tuple[list[str], dict[str, float]]:
+    """Intents from the likeliest on, those of the likeliest family first, and the probability of each
     family."""
     chances = np.exp(scores - scores.max())
     chances /= chances.sum()
@@ -111,7 +128,7 @@ def ranked(scores: np.ndarray, names: list[str]) -> tuple[list[str], float]:
         families[kin(name)] = families.get(kin(name), 0.0) + float(chance)
     best = max(families, key=families.__getitem__)
     order = sorted(range(len(names)), key=lambda i: (kin(names[i]) != best, -chances[i]))
-    return [names[i] for i in order], families[best]
+    return [names[i] for i in order], families
 
 
 def kin(intent: str) -> str:
@@ -119,19 +136,17 @@ def kin(intent: str) -> str:
     return intents()[intent].get("family", intent)
 
 
-def clause(words: list[Word], objects: list[Object], stock: Mapping[str, str]) -> list[str]:
+def clause(words: list[Word], objects: list[Object], known: Lexicon) -> list[str]:
     """The words of a clause with each name replaced by its kind; what a side or a subject is called
-    stays.
-
-    stock: what ECG, patient and page are called, by word.
-    """
+    stays, what ECG, patient and page are called does not. An unusual word begins with `UNUSUAL`."""
     at = {named.first: named for named in objects}
     out, place = [], 0
     while place < len(words):
         named = at.get(place)
         if named is None or named.kind in ("side", "subject"):
             plain = words[place].plain
-            out.append(f"\x01{stock[plain]}" if plain in stock else plain)
+            seen = plain if named or known.usual(words[place]) else f"{UNUSUAL}{plain}"
+            out.append(f"\x01{known.stock[plain]}" if plain in known.stock else seen)
             place += 1
         else:
             out.append("\x01" + _seen_as(named))
@@ -149,6 +164,7 @@ class Understanding:
         self.languages: list[str] = known["languages"]
         self.enough: float = known["enough"]
         self._cold: float = known["temperature"]
+        self.understand = lru_cache(_HEARD)(self._understand)  # a conversation is heard anew at each question
 
     def language(self, text: str, default: str = "en") -> str:
         """The language of a text: one of `phrases.LANGUAGES` or `OTHER`; default where it has next to no
@@ -182,9 +198,9 @@ class Understanding:
         more = lexicon(known).knows(said) - plain
         return known if more > 0 or (more == 0 and sure > _TELLING) else default
 
-    def understand(self, question: str, default: str = "en") -> Understood:
+    def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
-        question = _DECIMAL.sub("\u2024", question[-MAX_LETTERS:])
+        question = _LEAD_RANGE.sub(_each_lead, _DECIMAL.sub(POINT, question[-MAX_LETTERS:]))
         language = self.language(question, default)
         parts: list[Asked] = []
         for sentence in _SENTENCE.findall(question):
@@ -194,13 +210,14 @@ class Understanding:
 
     def _sentence(self, text: str, language: str) -> list[Asked]:
         lexicon_ = lexicon(language)
-        words = [lexicon_.mended(word) for word in split(text)]
+        words = lexicon_.words(text)
         if not words:
             return []
         objects = lexicon_.objects(words)
         cuts = self._cuts(text, words, objects, language)
         whole = self._asked(text, words, objects, 0, len(words), lexicon_, bool(cuts))
-        if cuts and (whole.intent == "several" or whole.sure < 0.9 or _more_kinds(objects)):
+        refused = bool(objects) and intents()[whole.intent].get("refuses", False)
+        if cuts and (whole.intent == "several" or whole.sure < 0.9 or refused or _more_kinds(objects)):
             edges = [0, *cuts, len(words)]
             pieces = [
                 self._asked(text, words, objects, first, last, lexicon_)
@@ -209,6 +226,8 @@ class Understanding:
             ]
             if len(pieces) > 1 and all(self._clear(piece) for piece in pieces):
                 return pieces
+        if whole.intent == "several":  # but cannot be taken apart
+            whole = self._asked(text, words, objects, 0, len(words), lexicon_)
         return [whole]
 
     def _clear(self, piece: Asked) -> bool:
@@ -250,10 +269,12 @@ class Understanding:
             for o in objects
             if first <= o.first and o.last <= last
         ]
-        scores = self._run(features(clause(words[first:last], inside, known.stock)))[0] / self._cold
+        scores = self._run(features(clause(words[first:last], inside, known)))[0] / self._cold
         if not cut:
             scores[self.intents.index("several")] = -np.inf
-        order, sure = ranked(scores, self.intents)
+        if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
+            scores[self.intents.index("unsure")] = -np.inf
+        order, chances = ranked(scores, self.intents)
         said = text[words[first].start : words[last - 1].end]
         called = tuple(
             text[words[o.first + first].start : words[o.last + first - 1].end]
@@ -261,7 +282,11 @@ class Understanding:
             if o.kind == "finding"
         )
         strange = known.knows(words[first:last]) < last - first
-        return Asked(order[0], _by_kind(inside), said, sure, tuple(order[1:6]), called, strange)
+        sure, others = chances[kin(order[0])], tuple(order[1:6])
+        foreign = not any(known.usual(word) for word in words[first:last])
+        about = any(known.stock.get(word.plain) == "ecg" for word in words[first:last])
+        beyond = 0.0 if foreign or about else chances["refused"] - chances["unsure"]
+        return Asked(order[0], _by_kind(inside, said), said, sure, others, called, strange, beyond)
 
     def _run(self, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the intents and of the languages."""
@@ -269,8 +294,14 @@ class Understanding:
         return by_intent, by_language
 
 
-def _by_kind(objects: list[Object]) -> dict[str, tuple[str, ...]]:
-    """The codes by kind, each once; a region stands for its leads, "all" for all measurements."""
+def _each_lead(leads: re.Match[str]) -> str:
+    """ "V1-V4" -> "V1, V2, V3, V4"."""
+    return ", ".join(f"V{number}" for number in range(int(leads[1]), int(leads[2]) + 1)) or leads[0]
+
+
+def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
+    """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a sign of
+    relation with a number for a side."""
     found: dict[str, list[str]] = {}
     for named in objects:
         codes: tuple[str, ...] = (named.code,)
@@ -279,6 +310,9 @@ def _by_kind(objects: list[Object]) -> dict[str, tuple[str, ...]]:
         elif named.kind == "measure" and named.code == "all":
             codes = tuple(MEASUREMENTS)
         found.setdefault(_family(named.kind), []).extend(codes)
+    for relation, number in _RELATION.findall(text):
+        found.setdefault("side", []).append("low" if relation in "<≤" else "high")
+        found.setdefault("number", []).append(fold(number))
     return {kind: tuple(dict.fromkeys(codes)) for kind, codes in found.items()}
 
 

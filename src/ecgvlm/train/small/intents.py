@@ -26,15 +26,16 @@ from torch import nn
 from ecgvlm.atomic import beside, write_file
 from ecgvlm.instruct.qa import expand, typos
 from ecgvlm.record import LEADS
-from ecgvlm.words.lexicon import asked, lexicon, split
+from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES
-from ecgvlm.words.understand import BUCKETS, OTHER, clause, features, intents, letters, ranked
+from ecgvlm.words.understand import BUCKETS, OTHER, clause, features, intents, kin, letters, ranked
 
 WIDTH = 64
 EACH = {"en": 800}  # examples of an intent in a language, at least
 EACH_OTHER = 200
 EVERY, MOST = 5, 15  # examples of a wording: the more, the more ways it can be expanded
+UNLISTED = 0.3  # share of topics that no list has
 DROPPED = 0.25  # share of a clause's letter groups and words that a step of training does not see
 RIGHT = 0.93  # share of the kept wordings whose answer must be of the right family
 # Kinds of the instruction data's questions -> intents.
@@ -99,9 +100,13 @@ class Writer:
         if kind == "number":
             return str(rng.randint(20, 400))
         if kind.startswith("topic:"):
+            if rng.random() < UNLISTED:
+                return self._pseudo()
             return rng.choice(self.data["topic"][kind.removeprefix("topic:")]).replace("*", "")
         if kind == "word":
             return rng.choice(self.data["strange"]) if rng.random() < 0.5 else self._pseudo()
+        if kind == "noise":
+            return self._pseudo()
         return rng.choice(self.names[kind]).replace("*", "")
 
     def _pseudo(self) -> str:
@@ -131,8 +136,8 @@ class Writer:
     def buckets(self, text: str) -> np.ndarray:
         """As `Understanding` makes them."""
         known = lexicon(self.language)
-        words = [known.mended(word) for word in split(text)]
-        return features(clause(words, known.objects(words), known.stock))
+        words = known.words(text)
+        return features(clause(words, known.objects(words), known))
 
 
 def examples(rng: Random) -> list[Example]:
@@ -166,7 +171,7 @@ def _examples(wording: str) -> int:
 def _several(writer: Writer, lines: dict[str, list[str]], count: int, several: int) -> list[Example]:
     """Two or three questions in one sentence."""
     rng = writer.rng
-    asking = [intent for intent in lines if intent != "context"]
+    asking = [intent for intent in lines if intent not in ("context", "unsure")]
     out = []
     for _ in range(count):
         texts = [writer.fill(rng.choice(lines[x])) for x in rng.sample(asking, rng.choice((2, 2, 2, 3)))]
@@ -248,12 +253,10 @@ def calibrate(found: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
         p = _softmax(found / temperature)
         losses[float(temperature)] = -np.log(p[np.arange(len(p)), truth] + 1e-9).mean()
     temperature = min(losses, key=losses.__getitem__)
-    table = intents()
-    names = list(table)
+    names = list(intents())
     best = [ranked(row / temperature, names) for row in found]
-    sure = np.array([chance for _, chance in best])
-    kin = [table[name].get("family", name) for name in names]
-    right = np.array([kin[names.index(order[0])] == kin[i] for (order, _), i in zip(best, truth)])
+    sure = np.array([chances[kin(order[0])] for order, chances in best])
+    right = np.array([kin(order[0]) == kin(names[i]) for (order, _), i in zip(best, truth)])
     order = np.argsort(-sure)
     precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     enough = sure[order][np.flatnonzero(precision >= RIGHT)[-1]]
