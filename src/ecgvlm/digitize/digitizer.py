@@ -366,18 +366,18 @@ def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
     known = np.isfinite(rhythm.mv)
     if known.sum() < 2 or rhythm.lead not in {strip.lead for strip in strips if not strip.rhythm}:
         return rhythm  # a lead that is cut off elsewhere cannot be compared
+    shifts = np.array([-0.016, -0.008, 0.0, 0.008, 0.016])
     for strip in strips:
         own = np.isfinite(strip.mv)
         if strip.rhythm or own.sum() < 50:
             continue
         t = np.arange(strip.t0 + 0.05, strip.t1 - 0.05, 0.008)
         a = np.interp(t, strip.t[own], strip.mv[own])
-        for shift in (-0.016, -0.008, 0.0, 0.008, 0.016):
-            b = np.interp(t + shift, rhythm.t[known], rhythm.mv[known])
-            size = np.sqrt(np.var(a) * np.var(b)) + 1e-9
-            # Same shape at the same size: leads often look alike but for their size.
-            match = float(np.mean((a - a.mean()) * (b - b.mean())) / max(size, np.var(a), np.var(b)))
-            matches[strip.lead] = max(matches.get(strip.lead, -1.0), match)
+        b = np.interp(t + shifts[:, None], rhythm.t[known], rhythm.mv[known])
+        a, b = a - a.mean(), b - b.mean(1, keepdims=True)
+        # Same shape at the same size: leads often look alike but for their size.
+        largest = np.maximum((b**2).mean(1), (a**2).mean()) + 1e-9
+        matches[strip.lead] = max(matches.get(strip.lead, -1.0), float(((a * b).mean(1) / largest).max()))
     best = max(matches, key=lambda lead: matches[lead], default=rhythm.lead)
     plain = matches.get(best, 0.0) > max(_SAME_LEAD, matches.get(rhythm.lead, 0.0) + _PLAINLY)
     return replace(rhythm, lead=best) if plain else rhythm

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -104,8 +103,9 @@ def _with_strips(
     """The layout with those strips that the picture shows; None where they hold fewer than six leads."""
     height = maps.trace.shape[0]
     ink = maps.trace > 0.5
-    lines = _baselines(ink, fit.ys, fit.dy)
-    rhythm = _rhythm_rows(fit, names, ink, lines)
+    profile = _profile(ink)
+    lines = _baselines(profile, fit.ys, fit.dy)
+    rhythm = _rhythm_rows(fit, names, ink, profile, lines)
     ys = [*lines, *(y for _, y, _ in rhythm)]
     left, right = _ends(ink, lines, fit.dy)
     if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
@@ -141,7 +141,7 @@ def _with_strips(
 
 
 def _rhythm_rows(
-    fit: Arrangement, names: Sequence[Name], ink: np.ndarray, lines: list[float]
+    fit: Arrangement, names: Sequence[Name], ink: np.ndarray, profile: np.ndarray, lines: list[float]
 ) -> list[tuple[str, float, bool]]:
     """Lead, line in px and whether named, of the rhythm strips: as long as a row of ink follows the last row.
 
@@ -159,7 +159,7 @@ def _rhythm_rows(
         name = nearer[0] if nearer else max(near, key=lambda n: n.p, default=None)
         if name is None and fit.columns == 1:
             break
-        y = _baselines(ink, [name.y if name else expected], fit.dy, offset)[0]
+        y = _baselines(profile, [name.y if name else expected], fit.dy, offset)[0]
         half = 0.3 * fit.dy
         band = ink[max(0, int(y - half)) : max(1, min(height, int(y + half)))]
         if y + half * 0.2 > height or band.size == 0 or not _beats(band):
@@ -241,10 +241,12 @@ def _profile(ink: np.ndarray) -> np.ndarray:
 
 
 def _baselines(
-    ink: np.ndarray, name_ys: Sequence[float], dy: float, offset: float | None = None
+    profile: np.ndarray, name_ys: Sequence[float], dy: float, offset: float | None = None
 ) -> list[float]:
-    """Where the rows' traces run: the y with most ink within half a row of each name, all shifted alike."""
-    profile = _profile(ink)
+    """Where the rows' traces run: the y with most ink within half a row of each name, all shifted alike.
+
+    profile: of `_profile`.
+    """
     reach = int(0.62 * abs(dy))
     lags = np.arange(-reach, reach + 1)
     sums = np.zeros(len(lags))
@@ -350,9 +352,9 @@ def _solid(columns: np.ndarray) -> np.ndarray:
 def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
     out = columns.copy()
     at = np.flatnonzero(columns)
-    for a, b in pairwise(at):
-        if 1 < b - a <= gap + 1:
-            out[a:b] = True
+    apart = np.diff(at)
+    for k in np.flatnonzero((apart > 1) & (apart <= gap + 1)):
+        out[at[k] : at[k + 1]] = True
     return out
 
 

@@ -152,6 +152,6 @@ def about(grey: np.ndarray, x: float, y: float, width: int, size: float = 1.0) -
 
 def contrast(grey: np.ndarray) -> np.ndarray:
     """[h, w] uint8 -> float32, print at about 1 on paper at 0, whatever the light."""
-    paper = float(np.percentile(grey, 85))
-    depth = max(40.0, paper - float(np.percentile(grey, 2)))
+    ink, paper = (float(level) for level in np.percentile(grey, (2, 85)))
+    depth = max(40.0, paper - ink)
     return ((paper - grey) / depth).astype(np.float32)

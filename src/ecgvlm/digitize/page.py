@@ -123,13 +123,11 @@ def _is_flat(strip: Strip) -> bool:
         return True  # the net sees no line where nothing rises from it
     fs = 100.0
     t = np.arange(strip.t0, strip.t1, 1 / fs)
-    mv = np.interp(t, strip.t[known], strip.mv[known])
-    mv = mv - ndimage.median_filter(mv, int(_WANDER * fs), mode="nearest")
-    mm = np.interp(t, strip.t[known], strip.curve[known, 1])
-    mm = mm - ndimage.median_filter(mm, int(_WANDER * fs), mode="nearest")
+    both = [np.interp(t, strip.t[known], y[known]) for y in (strip.mv, strip.curve[:, 1])]
+    steady = [y - ndimage.median_filter(y, int(_WANDER * fs), mode="nearest") for y in both]
     # What little stands out may be stray print; beats take more of the time.
-    moves_mv, moves_mm = (float(np.ptp(np.percentile(x, (2, 98)))) for x in (mv, mm))
-    return moves_mv < _NO_SIGNAL_MV or moves_mm < _NO_SIGNAL_MM
+    moves_mv, moves_mm = np.ptp(np.percentile(steady, (2, 98), axis=1), axis=0)
+    return bool(moves_mv < _NO_SIGNAL_MV or moves_mm < _NO_SIGNAL_MM)
 
 
 def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -> np.ndarray:
