@@ -42,6 +42,7 @@ def test_the_graph_predicts_what_lightgbm_does(monkeypatch):
     known = target[:, 1] >= 0
     assert found[known, 1] == pytest.approx(boosters[1].predict(seen[1], raw_score=True), abs=1e-3)
     assert not found[:, 2:].any()
+    assert trees.tree_logits(trees.in_look_ups(model), beat, numbers) == pytest.approx(found, abs=1e-4)
     clear = np.abs(found[:, 0]) > 1
     assert clear.mean() > 0.5
     assert (found[clear, 0] > 0).tolist() == (target[clear, 0] == 1).tolist()

@@ -141,123 +141,129 @@ def tree_logits(model: onnx.ModelProto, beat: np.ndarray, numbers: np.ndarray) -
     return session.run(None, inputs)[0]
 
 
-def in_gathers(model: onnx.ModelProto) -> onnx.ModelProto:
+def in_look_ups(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with its TreeEnsembleRegressor as plain look-ups: all trees are walked down at once, a level
     a step.
 
-    Small batches take as long, but the graph loads in no time and takes a tenth of the memory: ONNX Runtime
-    keeps the attributes of an ensemble several times over.
+    It loads in no time and takes a tenth of the memory: ONNX Runtime keeps an ensemble's attributes several
+    times over. Of large batches the ensemble is the quicker one.
     """
     model = copy.deepcopy(model)
-    graph = model.graph
-    at = [node.op_type for node in graph.node].index("TreeEnsembleRegressor")
-    ensemble = graph.node[at]
-    (known,), (logits,) = ensemble.input, ensemble.output
-    walk, tables = _walk(_Table.of(ensemble), known, logits)
-    del graph.node[at]
-    for k, node in enumerate(walk):
-        graph.node.insert(at + k, node)
-    graph.initializer.extend(numpy_helper.from_array(table, name) for name, table in tables.items())
+    nodes = list(model.graph.node)
+    at = [node.op_type for node in nodes].index("TreeEnsembleRegressor")
+    table = _Table.of(nodes[at])
+    walk, constants = _walk(table, nodes[at].input[0], nodes[at].output[0])
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:at], *walk, *nodes[at + 1 :]])
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     onnx.checker.check_model(model)
     return model
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Nodes of trees, one after the other from each root down its left branches first: a left child follows
-    its parent. feature, threshold, right [nodes]: where a number that is not beyond the threshold leads on to
-    the next node, and any other to `right`; a leaf leads to itself. unknown_right [nodes]: whether an unknown
-    number counts as beyond. weight [nodes]: of leaves. roots [labels, trees]; depth: of the deepest."""
+    """The nodes of trees, level by level: first the roots, of as many trees for each label.
+
+    feature, threshold [nodes]: where a number is beyond the threshold, its tree goes on at `child`, else at
+    the node after that; a leaf leads to itself. unknown_beyond [nodes]: whether an unknown number counts as
+    beyond. weight [nodes]: of leaves. roots, labels: how many; depth: levels below the roots.
+    """
 
     feature: np.ndarray
     threshold: np.ndarray
-    right: np.ndarray
-    unknown_right: np.ndarray
+    unknown_beyond: np.ndarray
+    child: np.ndarray
     weight: np.ndarray
-    roots: np.ndarray
+    roots: int
+    labels: int
     depth: int
 
     @classmethod
     def of(cls, ensemble: onnx.NodeProto) -> _Table:
-        """From a TreeEnsembleRegressor as `_graph` writes it."""
+        """From a TreeEnsembleRegressor whose trees, one after the other, have nodes numbered in order."""
         given = {x.name: helper.get_attribute_value(x) for x in ensemble.attribute}
-        tree, node = np.array(given["nodes_treeids"]), np.array(given["nodes_nodeids"])
-        starts = np.flatnonzero(node == 0)  # of the trees, which are numbered in order
-        leaf = np.array([mode == b"LEAF" for mode in given["nodes_modes"]])
-        row = np.arange(len(node))
-        right = np.where(leaf, row, starts[tree] + np.array(given["nodes_falsenodeids"]))
-        assert (np.array(given["nodes_truenodeids"]) == node + 1)[~leaf].all()
-        weight, label = np.zeros(len(node) + 1), np.zeros(len(starts), int)
-        leaf_tree = np.array(given["target_treeids"])
-        weight[starts[leaf_tree] + np.array(given["target_nodeids"])] = given["target_weights"]
-        label[leaf_tree] = given["target_ids"]
-        own = [starts[label == k] for k in range(given["n_targets"])]
-        roots = np.full((len(own), max(map(len, own))), len(node))  # what is missing is a leaf of no weight
-        for line, trees in zip(roots, own):
-            line[: len(trees)] = trees
-        level = np.zeros(len(node), int)
-        for k in row[~leaf]:
-            level[k + 1] = level[right[k]] = level[k] + 1
+        start = np.flatnonzero(np.array(given["nodes_nodeids"]) == 0)
+        tree, labels = np.array(given["nodes_treeids"]), given["n_targets"]
+        left, right = (start[tree] + given[f"nodes_{side}nodeids"] for side in ("true", "false"))
+        leaf = np.array([mode == b"LEAF" for mode in given["nodes_modes"]] + [True])
+        weight, label = np.zeros(len(leaf)), np.zeros(len(start), int)
+        weight[start[given["target_treeids"]] + given["target_nodeids"]] = given["target_weights"]
+        label[given["target_treeids"]] = given["target_ids"]
+        level = np.full(
+            (labels, np.bincount(label).max()), len(leaf) - 1
+        )  # a leaf of no weight, where none is
+        for k, own in enumerate(level):
+            own[: (label == k).sum()] = start[label == k]
+        level, depth, order, child = level.ravel(), 0, [], []
+        while True:
+            inner, here = ~leaf[level], sum(map(len, order))
+            below = here + len(level) + 2 * (np.cumsum(inner) - 1)
+            order.append(level)
+            child.append(np.where(inner, below, here + np.arange(len(level))))
+            if not inner.any():
+                break
+            level, depth = np.stack([right[level[inner]], left[level[inner]]], 1).ravel(), depth + 1
+        at = np.concatenate(order)
+        split = np.minimum(at, len(leaf) - 2)
         return cls(
-            np.append(given["nodes_featureids"], 0),
-            np.append(np.where(leaf, -np.inf, given["nodes_values"]), -np.inf),
-            np.append(right, len(node)),
-            np.append(1 - np.array(given["nodes_missing_value_tracks_true"]), 0).astype(bool),
-            weight,
-            roots,
-            int(level.max()),
+            np.where(leaf[at], 0, np.array(given["nodes_featureids"])[split]),
+            np.where(leaf[at], -np.inf, np.array(given["nodes_values"])[split]),
+            np.where(leaf[at], 0, 1 - np.array(given["nodes_missing_value_tracks_true"])[split]),
+            np.concatenate(child),
+            weight[at],
+            len(order[0]),
+            labels,
+            depth,
         )
 
 
 def _walk(table: _Table, known: str, logits: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
-    """The nodes that make `logits` of `known` ([B, numbers], NaN where unknown), and their constants."""
+    """The nodes that make `logits` [B, labels] of `known` [B, numbers], NaN where unknown, and constants."""
     make = helper.make_node
-    labels, trees = table.roots.shape
-    # Unknown numbers are low ones in the first copy of all numbers, and high ones in the second.
+    # Of each number two columns: an unknown one is low in the first, and in the second not even that.
     nodes = [
-        make("Shape", [known], ["size"]),
-        make("Gather", ["size", "first"], ["batch"]),
-        make("Gather", ["size", "second"], ["width"]),
-        make("Cast", ["width"], ["width32"], to=TensorProto.INT32),
-        make("Mul", ["unknown_right", "width32"], ["further"]),
-        make("Add", ["feature", "further"], ["column"]),
-        make("IsNaN", [known], ["is_unknown"]),
-        make("Where", ["is_unknown", "low", known], ["with_low"]),
-        make("Where", ["is_unknown", "high", known], ["with_high"]),
-        make("Concat", ["with_low", "with_high"], ["values"], axis=1),
-        make("Concat", ["batch", "one64"], ["shape"], axis=0),
-        make("Expand", ["roots", "shape"], ["at0"]),
+        make("IsNaN", [known], ["unknown_"]),
+        make("Where", ["unknown_", "lowest", known], ["low"]),
+        make("Unsqueeze", ["low", "last"], ["low_"]),
+        make("Unsqueeze", [known, "last"], ["known_"]),
+        make("Concat", ["low_", "known_"], ["both"], axis=2),
+        make("Reshape", ["both", "in_a_row"], ["values"]),
+        make("Shape", [known], ["batch"], end=1),
+        make("Concat", ["batch", "of_one"], ["size"], axis=0),
+        make("Expand", ["roots", "size"], ["at0"]),
     ]
     for k in range(table.depth):
         nodes += [
             make("Gather", ["column", f"at{k}"], [f"column{k}"]),
             make("GatherElements", ["values", f"column{k}"], [f"value{k}"], axis=1),
             make("Gather", ["threshold", f"at{k}"], [f"threshold{k}"]),
-            make("LessOrEqual", [f"value{k}", f"threshold{k}"], [f"left{k}"]),
-            make("Add", [f"at{k}", "one"], [f"next{k}"]),
-            make("Gather", ["right", f"at{k}"], [f"right{k}"]),
-            make("Where", [f"left{k}", f"next{k}", f"right{k}"], [f"at{k + 1}"]),
+            make("LessOrEqual", [f"value{k}", f"threshold{k}"], [f"within{k}"]),
+            make("Cast", [f"within{k}"], [f"side{k}"], to=TensorProto.INT32),
+            make("Gather", ["child", f"at{k}"], [f"child{k}"]),
+            make("Add", [f"child{k}", f"side{k}"], [f"at{k + 1}"]),
         ]
     nodes += [
         make("Gather", ["weight", f"at{table.depth}"], ["weights"]),
         make("Reshape", ["weights", "by_label"], ["of_label"]),
         make("ReduceSum", ["of_label", "last"], [logits], keepdims=0),
     ]
-    most = np.float32(3e38)
     constants = {
-        "first": np.array([0]), "second": np.array([1]), "one64": np.array([1]), "last": np.array([2]),
-        "by_label": np.array([0, labels, trees]), "one": np.array(1, np.int32), "low": -most, "high": most,
-        "roots": table.roots.reshape(1, -1).astype(np.int32),
-        "feature": table.feature.astype(np.int32), "unknown_right": table.unknown_right.astype(np.int32),
-        "threshold": table.threshold.astype(np.float32), "right": table.right.astype(np.int32),
+        "lowest": np.float32(-3e38), "last": np.array([2]),
+        "in_a_row": np.array([0, -1]), "of_one": np.array([1]), "by_label": np.array([0, table.labels, -1]),
+        "roots": np.arange(table.roots, dtype=np.int32)[None],
+        "column": (2 * table.feature + table.unknown_beyond).astype(np.int32),
+        "threshold": table.threshold.astype(np.float32), "child": table.child.astype(np.int32),
         "weight": table.weight.astype(np.float32),
     }  # fmt: skip
-    return nodes, {name: np.asarray(value) for name, value in constants.items()}
+    for node in nodes:
+        node.input[:] = [name if name == known else f"walk.{name}" for name in node.input]
+        node.output[:] = [name if name == logits else f"walk.{name}" for name in node.output]
+    return nodes, {f"walk.{name}": np.asarray(value) for name, value in constants.items()}
 
 
 def joined(network: onnx.ModelProto, trees: onnx.ModelProto, share: np.ndarray) -> onnx.ModelProto:
     """One graph (leads, beat, numbers) -> logits. share: [labels], the trees'; the rest is the network's."""
-    trees = onnx.compose.add_prefix(in_gathers(trees), "trees.", rename_inputs=False)
+    trees = onnx.compose.add_prefix(in_look_ups(trees), "trees.", rename_inputs=False)
     graph = network.graph
     output = graph.output[0].name
     for node in graph.node:
