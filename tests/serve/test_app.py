@@ -17,6 +17,7 @@ import pytest
 from live import running
 from pages import blank, page, text_document
 from PIL import Image
+from vectors import CHEST, LIMB, Sheet, drawn_pdf
 
 from ecgvlm.files.csv import read_csv
 from ecgvlm.files.image import open_pages
@@ -24,6 +25,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.serve.access import Keys, add_key
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
+from ecgvlm.simulate import Simulation, simulate
 
 
 def png(image) -> bytes:
@@ -116,6 +118,24 @@ def test_pages_of_a_file(client):
     assert answers[0]["pages"] == 2
     assert answers[0]["measurements"] != answers[1]["measurements"]
     assert "no page 3" in answers[2]["error"]["message"]
+
+
+def test_the_first_ecg_of_a_file_is_read_where_no_page_is_named(client):
+    file, letter = io.BytesIO(), Image.fromarray(text_document())
+    letter.save(file, "TIFF", save_all=True, append_images=[Image.fromarray(page().image)])
+    assert post(client, data=file.getvalue()).json()["page_numbers"] == [1]
+    assert post(client, data=file.getvalue(), page=0).json()["error"]["code"] == "not_an_ecg"
+    letter.save(file := io.BytesIO(), "TIFF", save_all=True, append_images=[letter])
+    refusal = post(client, data=file.getvalue()).json()["error"]
+    assert (refusal["code"], refusal["message"][:28]) == ("not_an_ecg", "none of the first 2 pages: n")
+
+
+def test_halves_of_an_ecg_on_two_pages_are_read_as_one(client):
+    record = simulate(Simulation(rate_bpm=71), 3)[0]
+    sheets = [Sheet(columns=(leads,), rhythm=()) for leads in (LIMB, CHEST)]
+    answer = post(client, data=drawn_pdf(record, *sheets)).json()
+    assert answer["page_numbers"] == [0, 1]
+    assert (answer["page"]["layout"], answer["page"]["sheets"]) == ("12x1", 2)
 
 
 @pytest.mark.parametrize(

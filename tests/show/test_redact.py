@@ -4,9 +4,14 @@ import cv2
 import numpy as np
 import pytest
 from pages import page
+from vectors import CHEST, LIMB, Sheet, drawn_pdf
 
+from ecgvlm.digitize.drawn import drawn_page
+from ecgvlm.digitize.joined import join, stacked
+from ecgvlm.files.image import open_pages
 from ecgvlm.measure import measure
 from ecgvlm.show.redact import redact
+from ecgvlm.simulate import Simulation, simulate
 
 
 def named(kind: str, name: str) -> np.ndarray:
@@ -38,3 +43,13 @@ def test_what_is_left_can_be_read(digitizer, kind):
     n = min(len(lead) for lead in seen)
     known = np.isfinite(seen[0][:n]) & np.isfinite(seen[1][:n])
     assert np.corrcoef(seen[0][:n][known], seen[1][:n][known])[0, 1] > 0.95
+
+
+def test_of_an_ecg_on_two_pages_each_keeps_its_own_leads():
+    record = simulate(Simulation(rate_bpm=71), 3)[0]
+    sheets = [Sheet(columns=(leads,), rhythm=()) for leads in (LIMB, CHEST)]
+    drawings = [leaf.load() for leaf in open_pages(drawn_pdf(record, *sheets))]
+    halves = [drawn_page(drawing, lambda paper: []) for drawing in drawings]
+    images = [drawing.image for drawing in drawings]
+    both = redact(stacked(*images), join(*halves))
+    assert (both == stacked(*(redact(*pair) for pair in zip(images, halves)))).all()

@@ -43,7 +43,10 @@ from ecgvlm.words.phrases import LANGUAGES, words
 MultiPartParser.spool_max_size = 2 * MAX_BYTES
 
 Spoken = Literal[LANGUAGES]  # type: ignore[valid-type]
-PageNumber = Annotated[int, Form(ge=0, le=999, description="Page of a file with several, from 0.")]
+PageNumber = Annotated[
+    int | None,
+    Form(ge=0, le=999, description="Page of a file with several, from 0; else the first that shows an ECG."),
+]
 ReadId = Annotated[str | None, Form(max_length=64, description="Of a page read within the last minutes.")]
 MaybeImage = Annotated[UploadFile | None, File(description="Or the page itself.")]
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -157,7 +160,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         request: Request,
         image: Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF, HEIC, PDF, DICOM or ZIP.")],
         question: Annotated[str | None, Form(max_length=2000, description="What to ask.")] = None,
-        page: PageNumber = 0,
+        page: PageNumber = None,
         overlay: Annotated[bool, Form(description="Also where everything lies on the page.")] = False,
         preview: Annotated[bool, Form(description="Also the page as a JPEG data URL.")] = False,
         sensitivity: Annotated[
@@ -192,6 +195,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
             **reading.answer,
             "id": key,
             "pages": picture.pages,
+            "page_numbers": picture.numbers,
             "picture": {"width": width, "height": height},
         }
         if overlay:
@@ -219,7 +223,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         question: Annotated[str, Form(min_length=1, max_length=2000, examples=["Is there ST elevation?"])],
         id: ReadId = None,
         image: MaybeImage = None,
-        page: PageNumber = 0,
+        page: PageNumber = None,
         before: Annotated[
             list[str] | None, Form(max_length=100, description="What was asked about the page so far.")
         ] = None,
@@ -236,7 +240,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         format: Annotated[Literal["csv", "wfdb", "dicom"], Form()] = "csv",
         id: ReadId = None,
         image: MaybeImage = None,
-        page: PageNumber = 0,
+        page: PageNumber = None,
     ) -> Response:
         """The twelve leads in mV: CSV as `ecgvlm digitize` writes it, a ZIP of a WFDB record, or DICOM."""
         reading = await _reading(request, id, image, page)
@@ -255,7 +259,7 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         format: Annotated[Literal["pdf", "fhir", "json"], Form()] = "pdf",
         id: ReadId = None,
         image: MaybeImage = None,
-        page: PageNumber = 0,
+        page: PageNumber = None,
     ) -> Response:
         """The reading as a PDF, a FHIR R4 bundle (DiagnosticReport, Observations), or JSON."""
         reading = await _reading(request, id, image, page)
@@ -268,7 +272,9 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         kind = "application/fhir+json" if format == "fhir" else "application/json"
         return _file(json.dumps(body, ensure_ascii=False, indent=1).encode(), kind, f"ecg.{format}.json")
 
-    async def _reading(request: Request, key: str | None, image: UploadFile | None, page: int) -> Reading:
+    async def _reading(
+        request: Request, key: str | None, image: UploadFile | None, page: int | None
+    ) -> Reading:
         owner = request.state.owner
         if image is not None:
             return (await service.read(await image.read(), page, None, image.filename or "upload", owner))[1]

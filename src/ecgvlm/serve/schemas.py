@@ -64,6 +64,9 @@ class ReadAnswer(BaseModel):
     model: str = Field(examples=["ecgvlm@0.1.0"])
     seconds: float = Field(examples=[0.4])
     pages: int = Field(1, description="Pages in the file.")
+    page_numbers: list[int] = Field(
+        [0], description="The page that was read, from 0; two that show the halves of one ECG."
+    )
     id: str | None = Field(
         None, description="Finds the page again for ten minutes, or as long as it is stored."
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from ecgvlm.serve.access import Keys
 from ecgvlm.serve.store import Store
 from ecgvlm.serve.work import NAME, Picture, Reading, Sight, UploadDecoder, WarmReader, default_reader, jpeg
 from ecgvlm.serve.workers import WorkerLost, Workers
+from ecgvlm.sheets import MOST_TRIED
 from ecgvlm.worker import workers
 
 log = logging.getLogger("ecgvlm.serve")
@@ -100,7 +101,7 @@ class Service:
     async def read(
         self,
         data: bytes,
-        page: int = 0,
+        page: int | None = None,
         question: str | None = None,
         name: str = NAME,
         owner: str = "",
@@ -111,28 +112,18 @@ class Service:
     ) -> tuple[Picture, Reading, str]:
         """Reads one page of a file: the picture, what it says, and an id by which it is remembered.
 
-        With a store the reading is in it when this returns; kept is its id there where it has been already.
+        Without a page, the first ECG of the file. With a store the reading is in it when this returns; kept
+        is its id there where it has been already.
         Raises EcgError where the page cannot be decoded or read.
         """
         question = None if question is None else storable(question)
-        picture: Picture = await self._decode("decode", data, page)
         keep = self.store is not None and kept is None
-        try:
-            redacted = keep and self.settings.redact
-            reading: Reading = await self.readers.run(
-                "read",
-                picture,
-                question,
-                overlay,
-                redacted,
-                sensitivity,
-                language,
-                seconds=self.settings.seconds,
-            )
-        except WorkerLost as error:
-            raise unreadable(NAME, f"could not be read ({error})") from error
-        if reading.evidence is None:
-            raise EcgError(reading.answer["error"]["code"], reading.answer["error"]["message"])
+        ask = partial(self._look, question, overlay, keep and self.settings.redact, sensitivity, language)
+        if page is None:
+            picture, reading = await self._first_ecg(data, ask)
+        else:
+            picture = await self._decode("decode", data, page)
+            reading = await ask(picture)
         key = kept or secrets.token_urlsafe(16)
         if keep and self.store is not None:
             file = reading.redacted
@@ -142,6 +133,53 @@ class Service:
         reading = replace(reading, answer={**reading.answer, "image": name}, redacted=None)
         self._remember(key, owner, replace(reading, overlay=None))
         return picture, reading, key
+
+    async def _first_ecg(
+        self, data: bytes, ask: Callable[[Picture], Awaitable[Reading]]
+    ) -> tuple[Picture, Reading]:
+        """The first page that shows an ECG, or the two that show one together, as in `sheets.first_ecg`."""
+        refused: EcgError | None = None
+        pages = 1
+        for number in range(MOST_TRIED):
+            if number == pages:
+                break
+            try:
+                picture: Picture = await self._decode("decode", data, number)
+                pages = picture.pages
+                reading = await ask(picture)
+            except EcgError as error:
+                refused = refused or error
+                if number == 0 and error.code != "not_an_ecg":
+                    pages = await self.count(data)
+                continue
+            if reading.half and number + 1 < pages:
+                with contextlib.suppress(EcgError):
+                    both = picture.beside(await self._decode("decode", data, number + 1))
+                    return both, await ask(both)
+            return picture, reading
+        assert refused is not None
+        if pages == 1:
+            raise refused
+        raise EcgError(refused.code, f"none of the first {min(pages, MOST_TRIED)} pages: {refused.message}")
+
+    async def _look(
+        self,
+        question: str | None,
+        overlay: bool,
+        redacted: bool,
+        sensitivity: float | None,
+        language: str | None,
+        picture: Picture,
+    ) -> Reading:
+        """What a picture says. Raises EcgError where it cannot be read."""
+        asked = (question, overlay, redacted, sensitivity, language)
+        try:
+            reading: Reading = await self.readers.run("read", picture, *asked, seconds=self.settings.seconds)
+        except WorkerLost as error:
+            raise unreadable(NAME, f"could not be read ({error})") from error
+        if reading.evidence is None:
+            raise EcgError(reading.answer["error"]["code"], reading.answer["error"]["message"])
+        return reading
 
     async def aim(self, data: bytes) -> Sight:
         """What a camera's view shows; nothing of it is kept. Raises EcgError where it is no picture."""
@@ -176,7 +214,7 @@ class Service:
         said = (reading.evidence, question, tuple(before), other, language)
         pieces = self.readers.stream("ask", *said, seconds=self.settings.seconds)
         try:
-            async with aclosing(pieces):
+            async with contextlib.aclosing(pieces):
                 async for piece in pieces:
                     yield piece
         except WorkerLost as error:

@@ -11,9 +11,11 @@ import numpy as np
 
 from ecgvlm.digitize import FS
 from ecgvlm.digitize.grid import find_grid
+from ecgvlm.digitize.joined import is_half
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.image import Leaf, open_pages
+from ecgvlm.files.leaf import Sheet, Spread
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.printed import picture_of
 from ecgvlm.reader import Answer, Reader
@@ -28,13 +30,24 @@ NAME = "page"  # what workers call every file: the names that people give them s
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded page. image: [H, W, 3] uint8 RGB, what people see of it. pages: of its file. content: what is
-    read, where that is more than the image.
+    """A decoded page. image: [H, W, 3] uint8 RGB, what people see of it. pages: of its file. numbers: which
+    of them it is, from 0, two where they are the halves of one ECG. content: what is read, where that is more
+    than the image.
     """
 
     image: np.ndarray
     pages: int = 1
-    content: Drawing | Record | None = None
+    numbers: tuple[int, ...] = (0,)
+    content: Drawing | Record | Spread | None = None
+
+    @property
+    def _sheet(self) -> Sheet:
+        return self.content if isinstance(self.content, Drawing) else self.image
+
+    def beside(self, other: Picture) -> Picture:
+        """This page and another one, as the halves of one ECG."""
+        spread = Spread(self._sheet, other._sheet)
+        return Picture(picture_of(spread), self.pages, (*self.numbers, *other.numbers), spread)
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,8 @@ class Reading:
     answer: the contract's object. leads: [12, n] float32 mV at `digitize.FS` Hz. overlay: as
     `Overlay.to_dict`
     gives it, with the evidence of each finding; redacted: the picture as JPEG with nothing around its leads;
-    both where asked for. All but the answer are None where the page could not be read.
+    both where asked for. All but the answer are None where the page could not be read. half: whether the page
+    shows the limb leads alone, or the chest leads.
     """
 
     answer: dict
@@ -52,6 +66,7 @@ class Reading:
     leads: np.ndarray | None = None
     overlay: dict | None = None
     redacted: bytes | None = None
+    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,7 @@ class UploadDecoder:
             raise EcgError("unreadable_file", f"{NAME}: there is no page {page + 1}, only {len(leaves)}")
         content = _sound(leaves[page].load)
         known = content if isinstance(content, Drawing | Record) else None
-        return Picture(picture_of(content), len(leaves), known)
+        return Picture(picture_of(content), len(leaves), (page,), known)
 
     def count(self, data: bytes) -> int:
         """How many pages a file has. Raises EcgError."""
@@ -131,6 +146,7 @@ class WarmReader:
             leads=answer.page.leads(FS),
             overlay=self._overlay(answer) if overlay else None,
             redacted=jpeg(redact(picture.image, answer.page)) if redacted else None,
+            half=is_half(answer.page),
         )
 
     def _overlay(self, answer: Answer) -> dict:

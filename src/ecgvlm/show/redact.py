@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize import Page
+from ecgvlm.digitize.joined import Stacked, stacked
 
 # mm that stay above and below the outer traces and zero lines, for the lead names; and left of the rows, for
 # calibration pulses, and right of them.
@@ -16,8 +17,12 @@ def redact(image: np.ndarray, page: Page) -> np.ndarray:
     """A copy of the picture [H, W, 3] RGB in which only the block of leads is left, around it one colour.
 
     All around the block goes, rather than what looks like text: a detector misses some. Writing between and
-    across the leads stays.
+    across the leads stays. Of an ECG on two pages each keeps its own block.
     """
+    if isinstance(page.paper, Stacked):
+        upper, lower = page.paper.upper, page.paper.lower
+        cut = upper.picture[0]
+        return stacked(redact(image[:cut], upper), redact(image[cut:], lower))
     curves = np.concatenate([strip.curve for strip in page.strips])
     zeros = [strip.y for strip in page.strips]
     left = min(strip.x0 for strip in page.strips) - _LEFT

@@ -22,12 +22,12 @@ let count = 0;
 
 /** One page of a file. state: "waiting", "reading", "read" or "failed". */
 class Page {
-  constructor(file, index = 0, pictureToo = false) {
+  constructor(file, index = undefined, pictureToo = false) {
     this.id = ++count;
     this.file = file;
     this.index = index;
     this.pictureToo = pictureToo;
-    this.name = index ? `${file.name}, page ${index + 1}` : file.name;
+    this.name = index === undefined ? file.name : `${file.name}, page ${index + 1}`;
     this.state = "waiting";
     this.progress = 0;
     this.picture = "";
@@ -133,10 +133,14 @@ async function readOnce(page) {
   delete page.read.preview;
   page.state = "read";
   say(`${page.name}: ${page.read.answer}`);
-  if (page.index === 0 && page.read.pages > 1) {
-    const others = Array.from({ length: page.read.pages - 1 }, (_, k) => new Page(page.file, k + 1, page.pictureToo));
+  if (page.index === undefined && page.read.pages > 1) {
+    // The server chose the first ECG of the file, perhaps on two pages; those behind it may show others.
+    const numbers = page.read.page_numbers;
+    const first = Math.max(...numbers) + 1;
+    const others = Array.from({ length: page.read.pages - first }, (_, k) => new Page(page.file, first + k, page.pictureToo));
     pages.splice(pages.indexOf(page) + 1, 0, ...others);
-    page.name = `${page.file.name}, page 1`;
+    if (numbers.length === 1) page.index = numbers[0];
+    page.name = `${page.file.name}, page ${numbers.map((number) => number + 1).join(" + ")}`;
   }
 }
 
