@@ -45,6 +45,14 @@ def test_rows_that_run_into_each_other_are_followed_together(digitizer):
     assert np.median(values) > 14.0
 
 
+def test_names_nearer_the_row_above_are_those_of_the_row_below(digitizer):
+    rendering = page(style="philips", layout="12x1", mm_per_mv=5.0, seed=3)
+    strips = {s.lead: s for s in digitizer(rendering.image).strips}
+    assert {truth.lead for truth in rendering.truth.traces} == set(strips)
+    values = [snr_db(truth, strips[truth.lead]) for truth in rendering.truth.traces]
+    assert np.median(values) > 12.0
+
+
 @pytest.mark.parametrize("layout", ["3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1"])
 def test_layouts_are_told_apart(digitizer, layout):
     found = digitizer(page(layout=layout).image)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 
 from ecgvlm.digitize.arrangement import FEWEST, NEAR, PLAIN, Arrangement, Cell, Name, arrange
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
@@ -38,6 +39,7 @@ _NAMELESS = {
     12: ((12, 1, 0),),
 }  # fmt: skip
 _LEAST_ROW = 7.0 * PX_PER_MM  # distance of two rows
+_OFF_PLACE = 0.15  # of the rows' distance, that a trace may lie beside its row
 _NAME_ABOVE = 0.15  # of the rows' distance, that names usually stand above their traces
 _ROW_INK = 0.3  # of the fullest row's ink that makes another row
 _UNEVEN = 0.25  # part by which the distances of rows may differ
@@ -104,7 +106,7 @@ def _with_strips(
     height = maps.trace.shape[0]
     ink = maps.trace > 0.5
     profile = _profile(ink)
-    lines = _baselines(profile, fit.ys, fit.dy)
+    lines = _baselines(profile, fit.ys, fit.dy, alone=fit.columns == 1)
     rhythm = _rhythm_rows(fit, names, ink, profile, lines)
     ys = [*lines, *(y for _, y, _ in rhythm)]
     left, right = _ends(ink, lines, fit.dy)
@@ -241,25 +243,30 @@ def _profile(ink: np.ndarray) -> np.ndarray:
 
 
 def _baselines(
-    profile: np.ndarray, name_ys: Sequence[float], dy: float, offset: float | None = None
+    profile: np.ndarray, name_ys: Sequence[float], dy: float, offset: float | None = None, alone: bool = False
 ) -> list[float]:
-    """Where the rows' traces run: the y with most ink within half a row of each name, all shifted alike.
+    """Where the rows' traces run: the y with most ink within a row of each name, all shifted alike.
 
-    profile: of `_profile`.
+    profile: of `_profile`. alone: whether no rhythm strip follows.
     """
-    reach = int(0.62 * abs(dy))
+    reach = int(0.9 * abs(dy))
     lags = np.arange(-reach, reach + 1)
     sums = np.zeros(len(lags))
     reference = float(
         np.median([profile[max(0, int(y) - reach) : int(y) + reach + 1].max(initial=1e-6) for y in name_ys])
     )
+    share = np.minimum(profile / reference, 1.0)
+    # A row's own trace may lie off its place.
+    share = (share + maximum_filter1d(share, 2 * int(_OFF_PLACE * abs(dy)) + 1)) / 2
     for y in name_ys:
-        at = np.clip(np.round(y + lags).astype(int), 0, len(profile) - 1)
         # Every row must have its ink there: a shift by one row would leave the last one empty.
-        sums += np.minimum(profile[at] / reference, 1.0)
-    # Nor is there ink above the first row. Names stand above or on the trace more often than below it.
-    above = np.clip(np.round(name_ys[0] - abs(dy) + lags).astype(int), 0, len(profile) - 1)
-    sums -= np.where(name_ys[0] - abs(dy) + lags > 0, np.minimum(profile[above] / reference, 1.0), 0.0)
+        sums += share[np.clip(np.round(y + lags).astype(int), 0, len(share) - 1)]
+    # Nor is there ink above the first row, or below the last of rows that are a page's only ones. Names stand
+    # above or on the trace more often than below it.
+    beyond = [name_ys[0] - abs(dy) + lags] + [name_ys[-1] + abs(dy) + lags] * alone
+    for ys in beyond:
+        at = np.clip(np.round(ys).astype(int), 0, len(share) - 1)
+        sums -= np.where((ys > 0) & (ys < len(share)), share[at], 0.0)
     sums -= 0.6 * ((lags / abs(dy) - _NAME_ABOVE) / 0.6) ** 2
     common = float(lags[int(np.argmax(sums))]) if offset is None else offset
     found = []

@@ -124,7 +124,7 @@ def surface(
     size = rows * cols
     certain = weight / noise**2
     now, found = certain, np.full((cols, rows), np.inf)
-    bent = [np.zeros(1)] * len(_BENDS)
+    bends = [np.zeros(1)] * len(_BENDS)
     for _ in range(3):
         # Of the normal matrix few diagonals are not zero: those that pairs of a term's nodes lie on.
         diagonals: dict[int, np.ndarray] = defaultdict(lambda: np.zeros((cols, rows)))
@@ -132,7 +132,7 @@ def surface(
         for (one, share), (other, other_share) in combinations_with_replacement(corners, 2):
             product = np.bincount(first + one, share * other_share * now, size)
             diagonals[other - one] += product.reshape(cols, rows)
-        for bend, much in zip(_BENDS, bent):
+        for bend, much in zip(_BENDS, bends):
             stiff = _BEND**-2 / (1 + (much / _FOLD) ** 2)
             for (c, r, factor), (c2, r2, other_factor) in combinations_with_replacement(bend, 2):
                 part = _part(diagonals[(c2 - c) * rows + r2 - r], bend, c, r)
@@ -143,7 +143,7 @@ def surface(
             break
         off = np.sum([share * found.ravel()[first + node] for node, share in corners], 0) - value
         now = certain / (1 + (off / (4 * noise)) ** 2) ** 2
-        bent = [np.sum([f * _part(found, bend, c, r) for c, r, f in bend], 0) for bend in _BENDS]
+        bends = [np.sum([f * _part(found, bend, c, r) for c, r, f in bend], 0) for bend in _BENDS]
     return found.T
 
 
