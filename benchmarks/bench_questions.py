@@ -46,7 +46,7 @@ from ecgvlm.words.phrases import ENGLISH
 WORDINGS = Path(__file__).parent / "data" / "questions.toml"
 OUT = Path(__file__).parent / "results" / "questions.json"
 FORMS = ("plain", "slips", "age", "sure")
-_WHOLE = (answers.verdict, answers.report, answers.diagnosis, answers.unchanged, answers.order)
+_WHOLE = (answers.verdict, answers.report, answers.diagnosis, answers.unchanged)
 # The names of findings in answers, the longest first.
 _NAMED = [
     (label, re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])", re.I))
@@ -104,8 +104,9 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
     if kind == "doubt":
         return one_of(*whole)
     if kind == "order":
-        return one_of(*whole, answers.findings(evidence), answers.OUTSIDE, answers.UNANSWERABLE,
-                      *(answers.finding(evidence, x) for x in LABELS))  # fmt: skip
+        right = (*whole, answers.findings(evidence), answers.OUTSIDE, answers.UNANSWERABLE,
+                 *(answers.finding(evidence, x) for x in LABELS))  # fmt: skip
+        return lambda said: said in right or said.startswith(answers.order(evidence))
     if kind == "unknown_premise":
         unknown = ("I cannot tell", "No, there is no ")
         return lambda said: said in whole or said.startswith(unknown)

@@ -410,7 +410,7 @@ _REPLIES: dict[str, Callable[[Request], str]] = {
     "cabrera": _of_page(answers.cabrera),
     "problems": _of_page(answers.problems),
     "unchanged": _of_page(answers.unchanged),
-    "order": _of_page(answers.order),
+    "order": lambda request: request.w.text([answers.order(request.evidence, request.w), _pressing(request)]),
     "advice": _saying("advice", urgent=True),
     "prognosis": _saying("prognosis", urgent=True),
     "cause": _saying("cause", urgent=True),
