@@ -15,7 +15,7 @@ from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Underst
 # Nobody asks anything with these where something else is asked beside them.
 _ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
 _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
-_BEYOND = 0.1  # how much likelier what is not understood asks for something else than for nothing
+_BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
 _SPOKEN_OF = ("finding", "measure", "group", "wave", "lead")  # what the next question may leave out
@@ -176,7 +176,8 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         needed = row.get("takes", [])
         sure = part.sure if place == 0 else 0.0
         named = any(part.of(kind) for kind in _OBJECTS)
-        if row.get("refuses") and sure >= (LIKELY if part.beyond > 0 and not named else enough):
+        told = part.of("topic") and part.beyond > 0 and not named
+        if row.get("refuses") and sure >= (LIKELY if told else enough):
             # What is named says better than the wording what lies beyond the ECG.
             topics = part.of("topic") if intent == "offtopic" else ()
             return replace(part, intent=topics[0] if topics else intent)
@@ -193,16 +194,11 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     # A word alone ("eye", "name") does not make its topic what is asked.
     if part.intent in part.of("topic") and part.sure >= _TOPICAL and not part.strange:
         return part
-    told = _by_subject(part)
+    subject = _by_subject(part)
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
-            return replace(part, intent=told if kinds == ("lead",) and told != "unsure" else intent)
-    if part.of("style"):
-        return replace(part, intent="report")
-    if part.beyond > _BEYOND and (part.of("topic") or (part.strange and told == "unsure")):
-        refusing = [x for x in (*part.of("topic"), part.intent, *part.others) if intents()[x].get("refuses")]
-        return replace(part, intent=refusing[0] if refusing else "offtopic")
-    return replace(part, intent=told)
+            return replace(part, intent=subject if kinds == ("lead",) and subject != "unsure" else intent)
+    return replace(part, intent="report" if part.of("style") else subject)
 
 
 def _by_subject(part: Asked) -> str:
@@ -210,7 +206,7 @@ def _by_subject(part: Asked) -> str:
     beyond = intents()[part.intent].get("refuses") and part.sure >= LIKELY
     if beyond and part.strange and not part.objects:
         return part.intent
-    for intent in () if beyond else part.of("subject"):
+    for intent in () if beyond or (part.strange and part.beyond > _BEYOND) else part.of("subject"):
         if not (part.strange and intents()[intent].get("vague")):
             return intent
     return "unsure"

@@ -389,12 +389,15 @@ def earlier(request: Request) -> str:
 
 
 def unsure(request: Request) -> str:
-    """The nearest questions that can be answered."""
+    """The nearest questions that can be answered; what may lie beyond the ECG is refused with them."""
     examples = request.w.names["examples"]
     near = [intent for intent in (request.asked.intent, *request.asked.others) if intent in examples]
     apart = {kin(intent): intent for intent in reversed([*near, *EXAMPLES])}  # the nearest of each family
     offered = list(reversed(apart.values()))[:3]
-    return request.w.say("unsure", examples=request.w.text(examples[intent] for intent in offered))
+    said = request.w.say("unsure", examples=request.w.text(examples[intent] for intent in offered))
+    if request.asked.beyond <= 0:
+        return said
+    return request.w.text([request.w.say("only_this_ecg"), _pressing(request), said])
 
 
 _REPLIES: dict[str, Callable[[Request], str]] = {

@@ -28,7 +28,7 @@ from ecgvlm.instruct.qa import expand, typos
 from ecgvlm.record import LEADS
 from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.names import prompts
-from ecgvlm.words.phrases import LANGUAGES
+from ecgvlm.words.phrases import LANGUAGES, words
 from ecgvlm.words.understand import BUCKETS, OTHER, clause, features, intents, kin, letters, ranked
 
 WIDTH = 64
@@ -156,9 +156,11 @@ def examples(rng: Random) -> list[Example]:
                 if i % 4 == 0:
                     out.append(Example(letters(text), -1, number))
         out += _several(writer, lines, 2 * count, order.index("several"))
-        for name in (*writer.names["finding"], *writer.names["measure"]):
-            if not _CAPITALS.fullmatch(name):
-                out.append(Example(letters(name.replace("*", "")), -1, number))
+        topics = [name for names in writer.data["topic"].values() for name in names]
+        said = [re.sub(r"\{\w+\}", " ", text) for text in words(language).sentences.values()]
+        for text in (*writer.names["finding"], *writer.names["measure"], *topics, *said):
+            if not _CAPITALS.fullmatch(text):
+                out.append(Example(letters(text.replace("*", "")), -1, number))
     return out + _foreign(rng)
 
 
