@@ -126,25 +126,32 @@ def unanswered(questions: Iterable[Asked], answered: Iterable[Asked]) -> list[As
     spoken = {name for part in answered for name in _spoken_of(part)}
     more: list[Asked] = []
     for part in questions:
-        row = intents()[part.intent]
-        if part.intent in (*_SILENT, *_OF_PAGE):
-            continue
-        kinds = (*_OBJECTS, "lead") if row.get("family") == "whole" else _OBJECTS
-        if row.get("refuses"):  # what lies beyond the ECG may be called like something of it
-            kinds = () if part.strange or part.of("topic") else ("finding",)
-        left = {
-            kind: tuple(code for code in part.of(kind) if not {(kind, code), *_same(kind, code)} & spoken)
-            for kind in kinds
-        }
-        left = {kind: codes for kind, codes in left.items() if codes}
-        if part.of("subject") and row.get("family") == "measure" and "rhythm" in part.of("subject"):
+        if kin(part.intent) == "measure" and "rhythm" in part.of("subject"):
             more.append(Asked("rhythm", text=part.text, sure=part.sure))
         for kinds, intent in _NAMES_ASK:
-            if len(kinds) == 1 and kinds[0] in left:
-                asked = Asked(intent, {kinds[0]: left[kinds[0]]}, part.text, part.sure)
+            if len(kinds) == 1 and (asked := _asked(part, kinds[0], intent, spoken)):
                 more.append(asked)
                 spoken |= _spoken_of(asked)
     return more
+
+
+def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) -> Asked | None:
+    """The question about all of a kind that a part names and nobody has spoken of, if there is any."""
+    row = intents()[part.intent]
+    matters = kind in _OBJECTS or row.get("family") == "whole"
+    if row.get("refuses"):  # what lies beyond the ECG may be called like something of it
+        matters = kind == "finding" and not part.strange and not part.of("topic")
+    if not matters or part.intent in (*_SILENT, *_OF_PAGE):
+        return None
+    codes = part.of(kind)
+    left = [i for i, code in enumerate(codes) if not {(kind, code), *_same(kind, code)} & spoken]
+    called = part.named if kind == "finding" and len(part.named) == len(codes) else ()
+    names = tuple(called[i] for i in left) if called else ()
+    return (
+        Asked(intent, {kind: tuple(codes[i] for i in left)}, part.text, part.sure, (), names)
+        if left
+        else None
+    )
 
 
 def _spoken_of(part: Asked) -> set[tuple[str, str]]:
@@ -181,7 +188,8 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
             # What is named says better than the wording what lies beyond the ECG.
             topics = part.of("topic") if intent == "offtopic" else ()
             return replace(part, intent=topics[0] if topics else intent)
-        if row.get("family") == "whole" and sure >= _WHOLE and not named:
+        whole = enough if part.beyond > _BEYOND else _WHOLE
+        if row.get("family") == "whole" and sure >= whole and not named:
             return replace(part, intent="report" if part.of("style") else intent)
         own = _with_objects(part, needed, before if place == 0 and sure >= LIKELY else ())
         speaks = any(kind.rstrip("?~") in part.objects for kind in needed)
@@ -225,7 +233,7 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
         return part
     named = part.of("finding") or next((last.of("finding") for last in before if last.of("finding")), ())
     waves = tuple(dict.fromkeys(SHOWN_IN[code] for code in named if code in SHOWN_IN))
-    return replace(part, objects=part.objects | {"wave": waves}) if waves else part
+    return replace(part, objects={**part.objects, "wave": waves}) if waves else part
 
 
 def _with_numbers(part: Asked) -> Asked:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from ecgvlm.judge.evidence import WIDTH, Evidence, encode
 from ecgvlm.sessions import open_session, read_model_file
+from ecgvlm.words.choices import chosen
 from ecgvlm.words.dialogue import Conversation, Dialogue
 from ecgvlm.words.options import listed_answers, understood
 from ecgvlm.words.understand import Understanding
@@ -87,6 +88,8 @@ class Language:
         self, evidence: Evidence, question: str, before: Conversation, language: str | None = None
     ) -> tuple[str, Conversation]:
         """The answer to the next question of a conversation, and the conversation with it."""
+        if options := chosen(evidence, question):
+            return options, before
         if said := listed_answers(evidence, question):
             return said[0] if len(said) == 1 else self._choose(evidence, question, said), before
         return self.dialogue.answer(evidence, question, before, language)
