@@ -59,3 +59,15 @@ def test_the_reader_is_understood(question, styles):
     evidence = page(Random(3))
     spoken = "de" if question.startswith("Schreib") else "en"
     assert language.answer(evidence, question) == prose(evidence, styles, words(spoken))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_abnormal_ecg_without_a_name_is_said_to_be_one(language):
+    w = words(language)
+    nothing = replace(
+        page(Random(3)), probabilities=dict.fromkeys(page(Random(3)).probabilities, 0.0), no_signal=()
+    )
+    assert w.say("findings_unnamed") in answers.report(nothing, w)
+    assert w.say("findings_unnamed") in answers.diagnosis(nothing, w)
+    normal = replace(nothing, probabilities={**nothing.probabilities, "NORM": 1.0, "SR": 1.0})
+    assert w.say("findings_unnamed") not in answers.report(normal, w)

@@ -183,9 +183,13 @@ def named(evidence: Evidence) -> list[str]:
 def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
     if found := named(evidence):
         return w.say("findings", findings=w.listed(_hedged(evidence, label, w) for label in found))
-    if evidence.incomplete:
-        return w.say("incomplete")
-    return w.say("findings_none" if "NORM" in evidence.findings else "findings_unnamed")
+    return _unnamed(evidence, w) or w.say("incomplete" if evidence.incomplete else "findings_none")
+
+
+def _unnamed(evidence: Evidence, w: Words) -> str:
+    """Says of an ECG that is not normal that no finding can be named; "" of any other."""
+    nameless = not named(evidence) and not evidence.incomplete and "NORM" not in evidence.findings
+    return w.say("findings_unnamed") if nameless else ""
 
 
 def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
@@ -382,7 +386,7 @@ def caution(evidence: Evidence, w: Words) -> str:
 def report(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion."""
     parts = [urgent(evidence, w), caution(evidence, w), *(text for _, text in _sections(evidence, w))]
-    return w.text([*parts, w.say("conclusion", verdict=verdict(evidence, w))])
+    return w.text([*parts, _unnamed(evidence, w), w.say("conclusion", verdict=verdict(evidence, w))])
 
 
 def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -390,7 +394,8 @@ def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
     lines = [line for line in (urgent(evidence, w), caution(evidence, w)) if line]
     for heading, text in _sections(evidence, w):
         lines.append(w.say("section", heading=w.name("headings", heading), text=text))
-    return "\n".join([*lines, w.say("final_diagnosis", verdict=verdict(evidence, w))])
+    ends = (_unnamed(evidence, w), w.say("final_diagnosis", verdict=verdict(evidence, w)))
+    return "\n".join([*lines, *filter(None, ends)])
 
 
 def close(evidence: Evidence, options: list[tuple[str, str]], separator: str) -> str:
