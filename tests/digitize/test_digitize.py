@@ -68,6 +68,13 @@ def test_speed_and_gain_are_read(digitizer, speed, gain):
     assert (found.mm_per_s, found.mm_per_mv) == (speed, gain)
 
 
+def test_spikes_beside_names_are_no_calibration_pulses(digitizer):
+    """A small page without pulses and notes: thin QRS stand one under the other, each beside its name."""
+    faint = {"minor": (234, 235, 237), "major": (163, 164, 164), "px_per_mm": 3.7}
+    plain = {"pulses": "none", "template": "none", "name_at": (1.0, 6.0), "name_size": 2.8}
+    assert digitizer(page("scan", layout="6x2", seed=6, **plain, **faint).image).mm_per_mv == 10.0
+
+
 def test_cabrera_order_and_its_inverted_avr(digitizer):
     rendering = page(order="cabrera")
     found = digitizer(rendering.image)

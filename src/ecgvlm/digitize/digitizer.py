@@ -249,8 +249,9 @@ def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirror
     column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
     rows = sorted({p.y for p in found.strips})
     sides = view.sides(float(np.mean(rows)), picture.shape[1])
+    ends = min(p.x0 for p in columns), max(p.x1 for p in columns)
     scale = find_scale(
-        view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}), rows, sides
+        view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}), rows, sides, ends
     )
     followed = list(zip(found.strips, _followed(view, found, picture, scale)))
     printed = [

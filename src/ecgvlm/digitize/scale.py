@@ -98,12 +98,13 @@ def beats_say(m: Measurements, speed: float) -> float:
 
 def find_scale(
     image: np.ndarray, maps: NetMaps, notes: Notes, column_mm: float, columns: int, rows: Sequence[float],
-    sides: tuple[float, float],
+    sides: tuple[float, float], ends: tuple[float, float],
 ) -> Scale:  # fmt: skip
     """The scale from what the page says and from its calibration pulses.
 
     image: the rectified page. column_mm: how long a column is, of so many. rows: px of the traces' lines.
-    sides: px at which the picture begins and ends. A pulse is 1 mV high, and 10 mm wide at 50 mm/s only.
+    sides, ends: px at which the picture and the traces begin and end. A pulse is 1 mV high, and 10 mm wide at
+    50 mm/s only.
     Without any sign the gain is taken for 10 mm/mV.
     """
     marks = [mark for mark in maps.marks(_LEAST_NOTE) if mark.kind > PULSE]
@@ -119,7 +120,7 @@ def find_scale(
             speeds[speed] -= _TOO_SHORT
     printed, chest = _printed_gains(said, marks, notes)
     gains = dict(printed)
-    pulses = _pulses(maps, rows, sides)
+    pulses = _pulses(maps, rows, sides, ends)
     wide, disputed = None, False
     if pulses:
         width, clear = _pulse_scale(image, pulses)
@@ -136,10 +137,13 @@ def find_scale(
     return Scale(speeds, gain, chest or gain, wide, disputed)
 
 
-def _pulses(maps: NetMaps, rows: Sequence[float], sides: tuple[float, float]) -> list[Mark]:
+def _pulses(
+    maps: NetMaps, rows: Sequence[float], sides: tuple[float, float], ends: tuple[float, float]
+) -> list[Mark]:
     """The clearest calibration pulses that stand in a row and that no side of the picture cuts.
 
-    Small ones are faint to the net, or look like the name I to it, but they stand one under the other.
+    Small ones are faint to the net, or look like the name I to it, but they stand one under the other; beside
+    the traces, for within them a QRS may look so, too.
     """
     above, below = _BESIDE_ROW
     marks = [
@@ -151,7 +155,8 @@ def _pulses(maps: NetMaps, rows: Sequence[float], sides: tuple[float, float]) ->
     ]
     pulses = max([m for m in marks if m.p > _LEAST_PULSE], _stacked(marks), key=len)
     if not pulses:
-        pulses = _stacked([m for m in maps.marks() if m.kind == LEADS.index("I")])
+        beside = [m for m in maps.marks() if not ends[0] < m.x < ends[1]]
+        pulses = _stacked([m for m in beside if m.kind == LEADS.index("I")])
     return sorted(pulses, key=lambda m: -m.p)[:_MOST_PULSES]
 
 
