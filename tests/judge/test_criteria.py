@@ -174,6 +174,15 @@ def test_spikes_are_not_looked_for_where_the_sampling_hides_them():
     assert facts["atrial_spikes_mv"].value is facts["ventricular_spikes_mv"].value is None
 
 
+def test_flutter_that_conducts_two_to_one_is_no_sinus_tachycardia():
+    heart = {"rhythm": "flutter", "av_ratio": 2, "rate_bpm": 140, "atrial_bpm": 280}
+    network = {**NETWORK, "SR": 0.02, "ST": 0.8, "NORM": 0.3}
+    named = [found(facts_of(seed, network=network, **heart), network) for seed in range(5)]
+    assert sum("AFLT" in codes and "ST" not in codes for codes in named) >= 4
+    fast = [found(facts_of(seed, network=network, rate_bpm=130, qt_ms=310), network) for seed in range(5)]
+    assert not any("AFLT" in codes for codes in fast)
+
+
 @pytest.mark.parametrize("ratio", [3, 4, 0])
 def test_flutter_is_told_by_its_waves_unless_a_sinus_rhythm_is_clear(ratio):
     heart = {"rhythm": "flutter", "av_ratio": ratio, "rate_bpm": 290 / (ratio or 3), "atrial_bpm": 290}

@@ -29,6 +29,8 @@ NEIGHBOURS = {
 _FAST_BEYOND, _SLOW_BELOW = 100, 60  # Bazett's correction overdoes beyond these; Fridericia's then counts
 _GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; score of a P train beyond doubt
 _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
+# Flutter that conducts 2:1: variation of RR intervals, degrees off the usual P axis, ms before a fast QRS.
+_UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
 
@@ -67,6 +69,7 @@ def find_facts(
     facts |= _rhythm(leads, fs, m, network)
     facts |= _recording(leads, fs, m)
     facts |= _shapes(m, person)
+    facts["flutter_two_to_one"] = _two_to_one(facts, m)
     return facts
 
 
@@ -142,6 +145,18 @@ def _flutter(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
         "flutter_rate_bpm": Fact(float(rates[best]), 5.0),
         "flutter_waves": Fact(float(shares[best]), 0.03, float(limits[best])),
     }
+
+
+def _two_to_one(facts: Mapping[str, Fact], m: Measurements) -> Fact:
+    """The share of the quick waves where two of them go with each beat of an unvarying rhythm and the former
+    is no sinus P wave by its axis or its distance from the QRS, else 0."""
+    waves, quick, off = (facts[x].value for x in ("flutter_waves", "flutter_rate_bpm", "p_axis_off_deg"))
+    rate, variation, pr = m.heart_rate_bpm, m.rr_variation, m.pr_ms
+    if waves is None or quick is None or rate is None or variation is None or (off is None and pr is None):
+        return UNKNOWN
+    no_sinus = (off is not None and off > _OFF_SINUS) or (pr is not None and pr > _LONG_PR)
+    two = abs(quick / rate - 2) < 0.06 and variation < _UNVARYING
+    return Fact(waves if two and no_sinus else 0.0, 0.03)
 
 
 def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
