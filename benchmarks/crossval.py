@@ -1,10 +1,12 @@
 """Out-of-fold figures of the encoder: each record judged by a network and trees that never saw its patient.
 
-    python benchmarks/crossval.py --run runs/encoder --records ../shared/data/ptbxl
+    python benchmarks/crossval.py --run runs/encoder --pool runs/pool/mask runs/pool/page \
+        --records ../shared/data/ptbxl
 
 The run's folder holds what `ecgvlm.train.small.encoder` kept: judgements of PTB-XL's folds 1 to 7, 9 and 10,
-by groups of patients. Calibration and thresholds of a group come from the others. Answers are given in the
-words of the benchmark and scored by its published rules, on pages (printed, worn, digitised) and on the
+by groups of patients; the pool is the one it learned from. Calibration and thresholds of a group come from
+the others. Judged at the working points that the benchmark's backend uses, definitions with it, answered in
+the words of the benchmark and scored by its published rules, on pages (printed, worn, digitised) and on the
 signals as a layout prints them ("signal", no paper). ptb-test asks about fold 10, as PULSE's task of that
 name does; code15-test, in the style of CODE-15%, about all folds.
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -33,8 +35,10 @@ from ecgvlm.bench.task import Task, load_task
 from ecgvlm.files.datasets import load_records
 from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence, settle
+from ecgvlm.judge.facts import NOBODY, Fact, find_facts
+from ecgvlm.judge.judgement import decide
 from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES
-from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.measure import MEASUREMENTS, measure
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.record import LEADS, Record
 from ecgvlm.train.small.encoder import (
@@ -43,15 +47,22 @@ from ecgvlm.train.small.encoder import (
     UNREMARKABLE,
     best_thresholds,
     calibrate,
+    paper_offset,
     sensitive,
+    with_offset,
 )
-from ecgvlm.train.small.pool import unlocked
+from ecgvlm.train.small.pool import STORED_FS, observations, unlocked
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS
 
 OUT = Path(__file__).parent / "results" / "crossval.json"
 SEVEN = ("NORM", *CODE15)
-TASKS = {"ptb-test": ("ptb-xl", (10,)), "code15-test": ("code15", (1, 2, 3, 4, 5, 6, 7, 9, 10))}
+# Task -> its list of options, the folds that it asks about, the working point it is answered at.
+TASKS = {
+    "ptb-test": ("ptb-xl", (10,), "ptbxl"),
+    "code15-test": ("code15", (1, 2, 3, 4, 5, 6, 7, 9, 10), "code15"),
+}
+Facts = Mapping[str, Fact]
 
 
 def out_of_fold(kept: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -60,25 +71,42 @@ def out_of_fold(kept: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     for group in np.unique(kept["group"]):
         here, rest = kept["group"] == group, kept["group"] != group
         slopes, offset = calibrate(kept["logits"][rest], kept["target"][rest])
-        p[here] = expit((slopes * kept["logits"][here]).sum(1) + offset)
-        others = expit((slopes * kept["logits"][rest]).sum(1) + offset)
-        thresholds[here] = best_thresholds(others, kept["target"][rest])
+        judged = expit((slopes * kept["logits"]).sum(1) + offset)
+        paper = paper_offset(judged[rest], kept["name"][rest], kept["kind"][rest])
+        judged = with_offset(judged, paper, kept["kind"])
+        p[here] = judged[here]
+        thresholds[here] = best_thresholds(judged[rest], kept["target"][rest])
     return p, thresholds
 
 
-def evidence(p: np.ndarray, thresholds: np.ndarray) -> Evidence:
-    """What an answer about one page may state of its findings. p, thresholds: [labels]."""
-    lines = dict(zip(LABELS, thresholds.tolist()))
+def facts(folders: list[Path], kept: dict[str, np.ndarray], p: np.ndarray, lines: np.ndarray) -> list[Facts]:
+    """What the definitions weigh of each row of kept. p, lines: [n, labels], the thresholds."""
+    rows = {key: i for i, key in enumerate(zip(kept["name"].tolist(), kept["kind"].tolist()))}
+    found: list[Facts] = [{} for _ in kept["name"]]
+    for name, kind, leads in observations(folders):
+        i = rows.get((name, kind))
+        if i is not None:
+            thin = leads.reshape(12, -1, 2).mean(2)
+            usual = settle(dict(zip(LABELS, p[i].tolist())), dict(zip(LABELS, lines[i].tolist())))
+            found[i] = find_facts(thin, STORED_FS / 2, measure(leads, STORED_FS), usual, NOBODY)
+    return found
+
+
+def evidence(p: np.ndarray, thresholds: np.ndarray, known: Facts, point: str) -> Evidence:
+    """What an answer about one page may state of its findings at a working point. p, thresholds: [labels]."""
+    judged = decide(
+        dict(zip(LABELS, p.tolist())), dict(zip(LABELS, thresholds.tolist())), known, NOBODY, point
+    )
     return Evidence(
-        probabilities=settle(dict(zip(LABELS, p.tolist())), lines),
-        thresholds=lines,
+        probabilities=judged.probabilities,
+        thresholds=judged.thresholds,
         measurements=dict.fromkeys(MEASUREMENTS),
         leads=dict.fromkeys(LEADS),
     )
 
 
 def judged(
-    task: Task, rows: np.ndarray, kept: dict[str, np.ndarray], judgements: list[Evidence], records: dict
+    task: Task, rows: np.ndarray, kept: dict[str, np.ndarray], judgements: dict[int, Evidence], records: dict
 ) -> dict:
     """The published figures of a task on the rows (places in kept) whose record has a gold."""
     items, said = [], {}
@@ -166,18 +194,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, required=True, help="written by `ecgvlm.train.small.encoder`")
+    parser.add_argument("--pool", type=Path, nargs="+", required=True, help="folders of what it learned from")
     parser.add_argument("--records", type=Path, required=True, help="PTB-XL's folder")
     args = parser.parse_args()
     with np.load(args.run / "out_of_fold.npz") as file:
         kept = dict(file)
     records = {str(record.meta["ecg_id"]): record for _, record in load_records(unlocked(args.records))}
     p, thresholds = out_of_fold(kept)
-    judgements = [evidence(*row) for row in zip(p, thresholds)]
+    weighed = facts(args.pool, kept, p, thresholds)
     tasks: dict[str, dict] = {}
-    for name, (_, folds) in TASKS.items():
+    for name, (_, folds, point) in TASKS.items():
+        asked = {view: rows[np.isin(kept["fold"][rows], folds)] for view, rows in views(kept)}
+        said = {
+            i: evidence(p[i], thresholds[i], weighed[i], point) for i in np.concatenate([*asked.values()])
+        }
         tasks[name] = {
-            view: judged(load_task(name), rows[np.isin(kept["fold"][rows], folds)], kept, judgements, records)
-            for view, rows in views(kept)
+            view: judged(load_task(name), rows, kept, said, records) for view, rows in asked.items()
         }
         tasks[name]["published"] = published(name)
     labels = {view: figures(p[rows], kept["target"][rows], thresholds[rows]) for view, rows in views(kept)}

@@ -68,7 +68,7 @@ def find_facts(
     facts = {name: Fact(_whole(getattr(m, name)), error) for name, error in ERRORS.items()}
     facts |= _rhythm(leads, fs, m, network)
     facts |= _recording(leads, fs, m)
-    facts |= _shapes(m, person)
+    facts |= shape_facts(m, person)
     facts["flutter_two_to_one"] = _two_to_one(facts, m)
     return facts
 
@@ -226,7 +226,8 @@ def _recording(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]
     }
 
 
-def _shapes(m: Measurements, person: Person) -> dict[str, Fact]:
+def shape_facts(m: Measurements, person: Person) -> dict[str, Fact]:
+    """What the waves of the median beat show: heights, widths, axes, what neighbouring leads share."""
     waves = m.waves
 
     def mv(*parts: float | None) -> Fact:

@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.cautions import find_cautions
+from ecgvlm.judge.details import DETAIL_NAMES, details
 from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
 from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
 from ecgvlm.judge.judgement import decide, tellable
@@ -25,13 +26,14 @@ _FACTS_FS = 250  # Hz at most, of the leads that criteria look at
 SAMPLES = 1000  # ten seconds
 BEAT = 100  # samples of the median beat, at 125 Hz
 SENSITIVITY = (0.5, 0.99)  # lowest and highest that can be asked for
-# The numbers that the encoder gets, in the order that its weights depend on.
-NUMBER_NAMES = (
+# The numbers that the encoder gets, in the order that its weights depend on; its network sees the first.
+_MEASURED = (
     "heart_rate_bpm", "rr_variation", "rr_variation_raw", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_sin",
     "axis_cos", "p_score", "premature_share", "premature_any", "beats",
     *(f"{lead}.{wave}" for lead in LEADS for wave in WAVES),
 )  # fmt: skip
-NUMBERS = len(NUMBER_NAMES)
+NUMBER_NAMES = (*_MEASURED, *DETAIL_NAMES)
+NUMBERS, OF_NETWORK = len(NUMBER_NAMES), len(_MEASURED)
 # What a number of about its usual size is divided by.
 _SCALES = {
     "heart_rate_bpm": 100, "rr_variation": 0.1, "rr_variation_raw": 0.1, "pr_ms": 200, "qrs_ms": 100,
@@ -51,7 +53,7 @@ def strips(leads: np.ndarray) -> np.ndarray:
 
 
 def numbers(m: Measurements) -> np.ndarray:
-    """[NUMBERS] float32: the measurements scaled to about one, NaN where unknown."""
+    """[NUMBERS] float32: the measurements scaled to about one, and the details; NaN where unknown."""
 
     axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
     known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
@@ -73,8 +75,9 @@ def numbers(m: Measurements) -> np.ndarray:
     }
     for lead, waves in m.waves.items():
         known |= {f"{lead}.{wave}": None if waves is None else getattr(waves, wave) for wave in WAVES}
-    values = ((known[name], _SCALES.get(name, 1)) for name in NUMBER_NAMES)
-    return np.array([np.nan if x is None else float(x) / scale for x, scale in values], np.float32)
+    values = ((known[name], _SCALES.get(name, 1)) for name in _MEASURED)
+    measured = [np.nan if x is None else float(x) / scale for x, scale in values]
+    return np.concatenate([np.array(measured, np.float32), details(m)])
 
 
 def number(numbers: np.ndarray, name: str) -> float | None:
@@ -84,8 +87,13 @@ def number(numbers: np.ndarray, name: str) -> float | None:
 
 
 def wave_numbers(lead: str) -> list[int]:
-    """Where the numbers of one lead's waves lie."""
+    """Where the heights of one lead's waves lie."""
     return [NUMBER_NAMES.index(f"{lead}.{wave}") for wave in WAVES]
+
+
+def lead_numbers(lead: str) -> list[int]:
+    """Where all that is one lead's own lies."""
+    return [i for i, name in enumerate(NUMBER_NAMES) if name.startswith(f"{lead}.")]
 
 
 class FindingsModel:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.judge.findings import ENCODER_FS, FindingsModel, numbers, strips, wave_numbers
+from ecgvlm.judge.findings import ENCODER_FS, FindingsModel, lead_numbers, numbers, strips
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS
@@ -157,5 +157,5 @@ def _without(leads: np.ndarray, measured: Measurements, k: int, model: FindingsM
     """Probabilities with lead k hidden from the encoder, the measurements of the whole page as they were."""
     rest, beat, known = strips(leads), measured.median_beat.copy(), numbers(measured)
     rest[k], beat[k] = np.nan, np.nan
-    known[wave_numbers(LEADS[k])] = np.nan
+    known[lead_numbers(LEADS[k])] = np.nan
     return dict(zip(LABELS, model.calibrated(rest[None], beat[None], known[None])[0].tolist()))

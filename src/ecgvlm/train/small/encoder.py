@@ -27,7 +27,15 @@ from scipy.special import expit, logit
 from torch import nn
 
 from ecgvlm.atomic import beside, write_file
-from ecgvlm.judge.findings import BEAT, ENCODER_FS, NUMBER_NAMES, NUMBERS, SAMPLES, wave_numbers
+from ecgvlm.judge.findings import (
+    BEAT,
+    ENCODER_FS,
+    NUMBER_NAMES,
+    NUMBERS,
+    OF_NETWORK,
+    SAMPLES,
+    wave_numbers,
+)
 from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES
 from ecgvlm.record import LEADS
 from ecgvlm.train.small.pool import GROUPS, LAYOUT_ODDS, Pool, Signals, as_printed, load_pool
@@ -91,7 +99,7 @@ class Encoder(nn.Module):
     and the measured numbers give its logit. Numbers enter piecewise linearly (Gorishniy et al. 2022), so that
     a heart rate of 58 and one of 62 differ by more than a hundredth of a unit. A sum of one function of each
     number (`fit_numbers`) comes first; to it the network adds what the waves show beyond it. edges:
-    [NUMBERS, BINS + 1], ascending, where the pieces meet.
+    [OF_NETWORK, BINS + 1], ascending, where the pieces meet; the numbers beyond are left to the trees.
     """
 
     edges: torch.Tensor
@@ -100,15 +108,19 @@ class Encoder(nn.Module):
     def __init__(self, edges: torch.Tensor | None = None, width: int = 128, drop: float = 0.3):
         super().__init__()
         labels = len(LABELS)
-        self.register_buffer("edges", torch.zeros(NUMBERS, BINS + 1) if edges is None else edges)
+        self.register_buffer("edges", torch.zeros(OF_NETWORK, BINS + 1) if edges is None else edges)
         self.strip = _tower(STRIP_WIDTHS, 11, 4)
         self.beat = _tower(BEAT_WIDTHS, 7, 1)
         self.strip_in = nn.Linear(STRIP_WIDTHS[-1], width)
         self.beat_in = nn.Linear(BEAT_WIDTHS[-1], width)
         self.numbers = nn.Sequential(
-            nn.Linear(NUMBERS * (BINS + 1), 96), nn.ReLU(), nn.Dropout(drop), nn.Linear(96, width), nn.ReLU()
+            nn.Linear(OF_NETWORK * (BINS + 1), 96),
+            nn.ReLU(),
+            nn.Dropout(drop),
+            nn.Linear(96, width),
+            nn.ReLU(),
         )
-        self.each = nn.Linear(NUMBERS * (BINS + 1), labels)
+        self.each = nn.Linear(OF_NETWORK * (BINS + 1), labels)
         nn.init.zeros_(self.each.weight)
         self.query = nn.Parameter(torch.randn(labels, width) * 0.05)
         self.key, self.value = nn.Linear(width, width), nn.Linear(width, width)
@@ -134,7 +146,8 @@ class Encoder(nn.Module):
         return self.beyond * (self.drop(features) * self.head).sum(2) + self.each(pieces)
 
     def _pieces(self, numbers: torch.Tensor) -> torch.Tensor:
-        """[B, NUMBERS] -> [B, NUMBERS * (BINS + 1)]: how far each piece is passed, and what is unknown."""
+        """[B, NUMBERS] -> [B, OF_NETWORK * (BINS + 1)]: how far each piece is passed, and what is unknown."""
+        numbers = numbers[:, :OF_NETWORK]
         low, high = self.edges[:, :-1], self.edges[:, 1:]
         unknown = torch.isnan(numbers)[..., None]
         passed = ((torch.nan_to_num(numbers)[..., None] - low) / (high - low + 1e-6)).clamp(0, 1)
@@ -175,9 +188,9 @@ def augment(
     noise = torch.from_numpy(rng.choice([0.0, 0.01, 0.025], n).astype(np.float32))[:, None, None]
     leads = leads * gain + noise * torch.randn_like(leads)
     beat = beat * gain + 0.4 * noise * torch.randn_like(beat)
-    scale = (1 + 0.02 * torch.randn(n, 1)).repeat(1, NUMBERS)
+    scale = (1 + 0.02 * torch.randn(n, 1)).repeat(1, OF_NETWORK)
     scale[:, OF_WAVES] = gain  # [n, 12, 1]
-    numbers = numbers * scale
+    numbers = numbers[:, :OF_NETWORK] * scale
     leads = torch.roll(leads, int(rng.integers(-60, 61)), 2)
     beat = torch.roll(beat, int(rng.integers(-2, 3)), 2)
     lost = chosen(0.03, 12, 1)
@@ -189,7 +202,7 @@ def augment(
     # Now and then one of the three views is missing, so that none is leant on alone.
     leads = leads.masked_fill(chosen(0.04, 1, 1), torch.nan)
     beat = beat.masked_fill(chosen(0.08, 1, 1), torch.nan)
-    numbers = numbers.masked_fill(chosen(0.1, 1) | chosen(0.03, NUMBERS), torch.nan)
+    numbers = numbers.masked_fill(chosen(0.1, 1) | chosen(0.03, OF_NETWORK), torch.nan)
     return leads, beat, numbers
 
 
@@ -199,12 +212,12 @@ def fit_numbers(net: Encoder, pool: Pool) -> None:
     The ridge is weak on the base numbers, weakest on what defines a label, stronger on the waves of leads,
     and forbids those to rhythms.
     """
-    pieces = net._pieces(torch.from_numpy(pool.numbers))  # [n, NUMBERS * (BINS + 1)]
+    pieces = net._pieces(torch.from_numpy(pool.numbers))  # [n, OF_NETWORK * (BINS + 1)]
     target = torch.from_numpy(pool.target.astype(np.float32))
     known, y = (target >= 0).float(), target.clamp(0, 1)
-    ridge = torch.full((len(LABELS), NUMBERS, BINS + 1), 0.01)
+    ridge = torch.full((len(LABELS), OF_NETWORK, BINS + 1), 0.01)
     waves = OF_WAVES.ravel()
-    ridge[:, np.setdiff1d(np.arange(NUMBERS), waves)] = 0.003
+    ridge[:, np.setdiff1d(np.arange(OF_NETWORK), waves)] = 0.003
     rhythms = np.array([LABELS.index(label) for label in RHYTHM])
     ridge[np.ix_(rhythms, waves)] = 1.0
     for label, number in DEFINED_BY.items():
@@ -243,7 +256,7 @@ def train_network(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    edges = np.nanpercentile(pool.numbers[pool.real], QUANTILES, axis=0).T
+    edges = np.nanpercentile(pool.numbers[pool.real, :OF_NETWORK], QUANTILES, axis=0).T
     net = Encoder(torch.from_numpy(edges.astype(np.float32)))
     fit_numbers(net, pool.where(pool.real))
     average = torch.optim.swa_utils.AveragedModel(
@@ -337,17 +350,17 @@ def calibrate(logits: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nd
     return slopes.detach().numpy().clip(0.05), offset.detach().numpy()
 
 
-def paper_offset(p: np.ndarray, pool: Pool) -> np.ndarray:
+def paper_offset(p: np.ndarray, name: np.ndarray, kind: np.ndarray) -> np.ndarray:
     """[labels]: what the logits of pages lack, so that they say on average what the same records say without
     paper (the closest in cross-entropy).
 
     Digitising rounds off what is sharp: pages look a little wider and more abnormal than their records. The
     records' own probabilities tell that with far less chance in it than a few hundred golds do. p: [n,
-    labels], calibrated.
+    labels], calibrated; name, kind: [n] as of a pool.
     """
-    signals = {name: i for i, name in enumerate(pool.name.tolist()) if pool.kind[i] == "mask"}
-    pages = [i for i, name in enumerate(pool.name.tolist()) if pool.kind[i] != "mask" and name in signals]
-    wanted = p[[signals[name] for name in pool.name[pages].tolist()]]
+    signals = {record: i for i, record in enumerate(name.tolist()) if kind[i] == "mask"}
+    pages = [i for i, record in enumerate(name.tolist()) if kind[i] != "mask" and record in signals]
+    wanted = p[[signals[record] for record in name[pages].tolist()]]
     z, offset = logit(p[pages].clip(1e-6, 1 - 1e-6)), np.zeros(p.shape[1])
     for _ in range(20):  # Newton's steps
         q = expit(z + offset)
@@ -464,7 +477,7 @@ def main() -> None:
     slope, share = slopes.sum(0), slopes[1] / slopes.sum(0)
     export(Ensemble(nets), grown(pool, args.out / "trees.onnx"), share, args.out / "encoder.onnx")
     p = expit((slopes * logits).sum(1) + offset)
-    paper = paper_offset(p, pages)
+    paper = paper_offset(p, pages.name, pages.kind)
     p = with_offset(p, paper, pages.kind)
     columns = ("target", "fold", "group", "name", "kind", "estimated")
     kept = {name: getattr(pages, name) for name in columns}

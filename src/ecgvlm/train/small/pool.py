@@ -20,7 +20,7 @@ import argparse
 import hashlib
 import inspect
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from ecgvlm.atomic import beside
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import Entry, find_records, load_records, read_table
-from ecgvlm.judge import findings
+from ecgvlm.judge import details, facts, findings
 from ecgvlm.judge.findings import ENCODER_FS, SAMPLES, numbers, strips
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import beats, measure, signal, waves
@@ -206,7 +206,7 @@ def load_pool(folders: list[Path], records: Path) -> Pool:
 
     Measurements are kept beside each shard and made anew where the code that measures is another.
     """
-    parts = [_measured(path) for folder in folders for path in sorted(folder.glob("[0-9]*[0-9].npz"))]
+    parts = [_measured(path) for path in _shards(folders)]
     column = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     known, estimated = targets(records), with_estimated_level(records)
     rows = [
@@ -216,6 +216,18 @@ def load_pool(folders: list[Path], records: Path) -> Pool:
     target, group = (np.array(x) for x in zip(*rows))
     unsure = np.array([fold > 0 and name in estimated for name, fold in zip(column["name"], column["fold"])])
     return Pool(target=target, group=group, estimated=unsure, **column)
+
+
+def observations(folders: list[Path]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Name and kind of each observation in the folders, and its leads: [12, n] mV at `STORED_FS`, NaN where
+    not printed."""
+    for path in _shards(folders):
+        with np.load(path) as kept:
+            yield from zip(kept["name"].tolist(), kept["kind"].tolist(), kept["leads"].astype(np.float32))
+
+
+def _shards(folders: list[Path]) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob("[0-9]*[0-9].npz"))]
 
 
 def with_estimated_level(records: Path) -> set[str]:
@@ -267,7 +279,7 @@ def group_of(patient: str) -> int:
 
 
 def _measured(shard: Path) -> dict[str, np.ndarray]:
-    code = "".join(inspect.getsource(module) for module in (beats, signal, waves, findings))
+    code = "".join(inspect.getsource(module) for module in (beats, signal, waves, findings, details, facts))
     path = shard.with_name(f"measured-{hashlib.sha256(code.encode()).hexdigest()[:8]}-{shard.name}")
     if not path.exists():
         with np.load(shard) as kept:

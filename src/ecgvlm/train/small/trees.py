@@ -1,4 +1,4 @@
-"""Boosted trees on the measurements and on the shapes of the median beat: what the network is weakest at.
+"""Boosted trees on the measurements, details and shapes of the median beat: what the network is weakest at.
 
 A thousand records teach a network the look of a beat, but not well when an amplitude in one lead matters
 beside one in another: trees rank infarcts and hypertrophies better, the network rhythms and what only the
@@ -18,14 +18,14 @@ from onnx import TensorProto, helper, numpy_helper
 from ecgvlm.judge.findings import BEAT, NUMBERS
 from ecgvlm.labels import LABELS
 
-SHAPES = 100  # principal components of the median beat
+SHAPES = 60  # principal components of the median beat
 TURN = "turn"  # the node that turns beats into shapes; trees do not bear its weights in 8 bits
 ROUNDS = 300
 # Held back: a few hundred positives, and several observations of each record.
 SETTINGS = {
     "objective": "binary", "learning_rate": 0.03, "num_leaves": 20, "min_child_samples": 40,
-    "lambda_l2": 20.0, "feature_fraction_bynode": 0.2, "verbose": -1, "deterministic": True,
-    "num_threads": 1,
+    "lambda_l2": 20.0, "feature_fraction": 0.3, "feature_fraction_bynode": 0.6, "max_bin": 63, "verbose": -1,
+    "deterministic": True, "num_threads": 1,
 }  # fmt: skip
 
 
