@@ -59,6 +59,7 @@ REAL = {"AFLT": {"AFLT"}, "PACE": {"PACE"}, "SVT": {"SVTAC", "PSVT"}}
 OPEN_FOLDS = {1, 2, 3, 4, 5, 6, 7, 9, 10}  # fold 8 is locked
 SINUS = {"SR", "SB", "ST", "SARRH"}
 RATES_AGREE, PR_AGREE = 2.0, 20.0  # bpm, ms within which two leads must agree
+PR_SHORT = 12.0  # ms by which its PR falls short of hand marks, median of 38 records of LUDB
 
 
 def judge(record: Record, model: FindingsModel) -> tuple[Evidence, Measurements]:
@@ -135,7 +136,7 @@ def independent(record: Record) -> tuple[float | None, float | None]:
     """Rate in bpm and global PR in ms by NeuroKit2; None where leads do not agree.
 
     PR runs from the second earliest P onset to the second earliest QRS onset of twelve leads, as hands mark
-    LUDB; each in the median over the beats of lead II.
+    LUDB; each in the median over the beats of lead II, `PR_SHORT` added.
     """
     import neurokit2 as nk
 
@@ -155,7 +156,7 @@ def independent(record: Record) -> tuple[float | None, float | None]:
             qrs_onsets.append(_before(beats, waves["ECG_R_Onsets"], 60))
     p, qrs = (sorted(x for x in onsets if np.isfinite(x)) for onsets in (p_onsets, qrs_onsets))
     agree = len(p) > 2 and len(qrs) > 1 and p[2] - p[1] <= PR_AGREE
-    return _agreed(rates, RATES_AGREE), float(qrs[1] - p[1]) if agree else None
+    return _agreed(rates, RATES_AGREE), float(qrs[1] - p[1]) + PR_SHORT if agree else None
 
 
 def _before(beats: np.ndarray, onsets: list[float], reach: int) -> float:

@@ -1,4 +1,4 @@
-"""What the waves look like in numbers: right on beats whose shape is known, unknown where nothing is printed."""
+"""What the waves look like in numbers: right on known beats, unknown where nothing is printed."""
 
 from dataclasses import replace
 
