@@ -17,7 +17,7 @@ from ecgvlm.judge.cautions import (
     outlook,
     risk,
 )
-from ecgvlm.judge.findings import numbers
+from ecgvlm.judge.findings import scaled
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
 from ecgvlm.paper.render import render
@@ -41,7 +41,7 @@ def ordinary(digitizer):
 
 def cautions(found, probabilities=SURE) -> tuple[str, ...]:
     m = measure(found.leads(FS), FS)
-    return find_cautions(found, numbers(m), probabilities, THRESHOLDS)
+    return find_cautions(found, scaled(m), probabilities, THRESHOLDS)
 
 
 def test_an_ordinary_page_has_none(ordinary):
@@ -126,9 +126,9 @@ def test_unlike():
     t = np.arange(5000) / FS
     waves = np.stack([0.8 * np.sin(2 * np.pi * (1.1 + 0.13 * k) * t + k) for k in range(12)])
     m = measure(waves, FS)
-    far = distance(outlook(m.median_beat, numbers(m), fit.limb_from_chest), fit)
+    far = distance(outlook(m.median_beat, scaled(m), fit.limb_from_chest), fit)
     _, m = measured()
-    near = distance(outlook(m.median_beat, numbers(m), fit.limb_from_chest), fit)
+    near = distance(outlook(m.median_beat, scaled(m), fit.limb_from_chest), fit)
     assert far > fit.unlike_limit > near
 
 

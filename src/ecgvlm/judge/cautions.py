@@ -76,7 +76,7 @@ def find_cautions(
     probabilities: Mapping[str, float],
     thresholds: Mapping[str, float],
 ) -> tuple[str, ...]:
-    """Those of `CAUTIONS` that hold, in their order. numbers: as `model.findings.numbers` gives them."""
+    """Those of `CAUTIONS` that hold, in their order. numbers: as `findings.scaled` gives them."""
     fit = fitted()
     measurements = page.measurements
     beat, pr, rate = measurements.median_beat, measurements.pr_ms, measurements.heart_rate_bpm
@@ -203,7 +203,7 @@ def limbs_swapped(beat: np.ndarray, pr_ms: float | None, fit: Fitted) -> bool:
 
 
 def outlook(beat: np.ndarray, numbers: np.ndarray, limb_from_chest: np.ndarray) -> np.ndarray:
-    """[k]: numbers ([k - 2], as the encoder gets them) and how well the leads agree; NaN where unknown.
+    """[k]: numbers ([k - 2], as of `findings.scaled`) and how well the leads agree; NaN where unknown.
 
     Amplitudes count by the root, so that large ones are not all of it.
     """

@@ -53,7 +53,12 @@ def strips(leads: np.ndarray) -> np.ndarray:
 
 
 def numbers(m: Measurements) -> np.ndarray:
-    """[NUMBERS] float32: the measurements scaled to about one, and the details; NaN where unknown."""
+    """[NUMBERS] float32: the measurements and the details, NaN where unknown."""
+    return np.concatenate([scaled(m), details(m)])
+
+
+def scaled(m: Measurements) -> np.ndarray:
+    """[OF_NETWORK] float32: the measurements scaled to about one, NaN where unknown."""
 
     axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
     known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
@@ -76,8 +81,7 @@ def numbers(m: Measurements) -> np.ndarray:
     for lead, waves in m.waves.items():
         known |= {f"{lead}.{wave}": None if waves is None else getattr(waves, wave) for wave in WAVES}
     values = ((known[name], _SCALES.get(name, 1)) for name in _MEASURED)
-    measured = [np.nan if x is None else float(x) / scale for x, scale in values]
-    return np.concatenate([np.array(measured, np.float32), details(m)])
+    return np.array([np.nan if x is None else float(x) / scale for x, scale in values], np.float32)
 
 
 def number(numbers: np.ndarray, name: str) -> float | None:
@@ -173,7 +177,7 @@ class FindingsModel:
             mm_per_s=page.mm_per_s,
             mm_per_mv=page.mm_per_mv,
             quality=page.quality,
-            cautions=find_cautions(page, numbers(measurements), usual, self.thresholds),
+            cautions=find_cautions(page, scaled(measurements), usual, self.thresholds),
             no_signal=page.flat,
         )
 

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from ecgvlm.judge.findings import numbers, strips
+from ecgvlm.judge.findings import scaled, strips
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
 from ecgvlm.simulate import random_simulation, simulate
@@ -30,7 +30,7 @@ def pages() -> Pool:
     return Pool(
         leads=np.array([strips(signal) for signal in signals], np.float16),
         beat=np.array([m.median_beat for m in measured], np.float16),
-        numbers=np.array([numbers(m) for m in measured]),
+        numbers=np.array([scaled(m) for m in measured]),
         target=np.zeros((n, len(LABELS)), np.int8),
         fold=np.full(n, 10),
         group=np.arange(n) % GROUPS,

@@ -34,7 +34,7 @@ from ecgvlm.judge.cautions import (
     two_limb_leads,
 )
 from ecgvlm.judge.evidence import settle
-from ecgvlm.judge.findings import number
+from ecgvlm.judge.findings import OF_NETWORK, number
 from ecgvlm.labels import CODE15, LABELS
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.train.small.pool import Pool, load_pool
@@ -181,6 +181,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="JSON for the figures")
     args = parser.parse_args()
     pages = load_pool(args.pool, args.records)
+    pages = replace(pages, numbers=pages.numbers[:, :OF_NETWORK])  # what cautions look at
     probabilities, thresholds = judged(args.run, pages)
     settled = [settle(dict(zip(LABELS, row.tolist())), thresholds) for row in probabilities]
     risks = np.array([risk(row, thresholds) for row in settled])
