@@ -17,13 +17,13 @@ NORM = LABELS.index("NORM")
 
 @pytest.fixture(scope="module")
 def pages() -> Pool:
-    """100 simulated hearts in sinus rhythm, as if they were records of as many patients."""
+    """200 simulated hearts in sinus rhythm, as if they were records of as many patients."""
     rng = np.random.default_rng(3)
     signals = [
         simulate(random_simulation(rng, str(rng.choice(["normal", "bradycardia", "lvh"]))), k, fs=100)[
             0
         ].signal
-        for k in range(100)
+        for k in range(200)
     ]
     measured = [measure(signal, 100) for signal in signals]
     n = len(signals)
