@@ -33,7 +33,8 @@ def read_model_file(name: str, folder: Path | None = None) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise unreadable(path, f"a file of the model cannot be read ({error.strerror or error})") from error
-    if _sums(path.parent).get(name, _digest(data)) != _digest(data):
+    sealed = _sums(path.parent).get(name)
+    if sealed is not None and sealed != _digest(data):
         raise unreadable(
             path, f"this file of the model is damaged or was changed: {SUMS} says another; install it again"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -149,29 +149,31 @@ def curves_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -
     less half a line's width.
     """
     columns = _columns(begins, paths, fine.width)
+    bands = list(_bands(fine, columns))
+    on_path = np.empty(len(columns.x))
+    for at, band in bands:
+        on_path[at] = band.contrast[band.row(columns.path[at]), np.arange(len(at))]
+    ends = np.flatnonzero(np.diff(columns.strip)) + 1
+    dark = [float(np.percentile(part[::_ALONG], 60)) for part in np.split(on_path, ends)]
+    depth = np.maximum(dark, _FAINT)[columns.strip]
+    found = np.empty((3, len(columns.x)))
+    for at, band in bands:
+        found[:, at] = _edges(band, columns[at], depth[at], fine.width)
+    parts = zip(*(np.split(part, ends) for part in (columns.x, *found)))
+    return [np.stack([x, _curve(top, bottom, centre, fine.width)], 1) for x, top, bottom, centre in parts]
+
+
+def _bands(fine: Print, columns: _Columns) -> Iterator[tuple[np.ndarray, _Band]]:
+    """Numbers of columns that need about as many rows each, and their print."""
     room = _CENTRE + 1
     tall = (columns.bottom - columns.top + 2 * room) * _DOWN
-    top, bottom, centre = (np.full(len(columns.x), np.nan) for _ in range(3))
-    groups, least, most = [], 0, _NODE * _DOWN
+    least, most = 0, _NODE * _DOWN
     while least < tall.max():
         alike = np.flatnonzero((tall > least) & (tall <= most))
         for first in range(0, len(alike), _MOST_COLUMNS):
             at = alike[first : first + _MOST_COLUMNS]
-            groups.append((at, _band(fine, columns.x[at], np.floor(columns.top[at]) - room, most)))
+            yield at, _band(fine, columns.x[at], np.floor(columns.top[at]) - room, most)
         least, most = most, 2 * most
-    on_path = np.empty(len(columns.x))
-    for at, band in groups:
-        on_path[at] = band.contrast[band.row(columns.path[at]), np.arange(len(at))]
-    ends = np.flatnonzero(np.diff(columns.strip)) + 1
-    depth = np.array(
-        [max(_FAINT, float(np.percentile(part[::_ALONG], 60))) for part in np.split(on_path, ends)]
-    )
-    for at, band in groups:
-        top[at], bottom[at], centre[at] = _edges(band, columns[at], depth[columns.strip[at]], fine.width)
-    return [
-        np.stack([x, _curve(*edges, fine.width)], 1)
-        for x, *edges in zip(*(np.split(part, ends) for part in (columns.x, top, bottom, centre)))
-    ]
 
 
 def _band(fine: Print, x: np.ndarray, first: np.ndarray, rows: int) -> _Band:
@@ -180,16 +182,13 @@ def _band(fine: Print, x: np.ndarray, first: np.ndarray, rows: int) -> _Band:
     nodes = np.stack(np.broadcast_arrays(x, first + np.arange(0, rows // _DOWN + 1, _NODE)[:, None]), -1)
     node, part = np.divmod(np.arange(rows), _NODE * _DOWN)
     part = (part / (_NODE * _DOWN)).astype(np.float32)[:, None]
-    mesh = (
-        plane[node] * (1 - part) + plane[node + 1] * part
-        for plane in np.moveaxis(fine.to_px(nodes).astype(np.float32), -1, 0)
-    )
-    on_page = np.broadcast_arrays(
-        x.astype(np.float32), (first + np.arange(rows)[:, None] / _DOWN).astype(np.float32)
-    )
-    grey = cv2.remap(fine.grey, *mesh, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    px = fine.to_px(nodes).astype(np.float32)
+    px_x, px_y = (plane[node] * (1 - part) + plane[node + 1] * part for plane in (px[..., 0], px[..., 1]))
+    grey = cv2.remap(fine.grey, px_x, px_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    y = (first + np.arange(rows)[:, None] / _DOWN).astype(np.float32)
+    x = np.broadcast_to(x.astype(np.float32), y.shape)
     around, seen = (
-        cv2.remap(plane, *on_page, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in (fine.around, fine.seen)
     )
     return _Band(first, fine.sign * (around.astype(np.float32) - grey), np.minimum(seen / _SEEN, 1.0))
@@ -260,7 +259,8 @@ def _curve(top: np.ndarray, bottom: np.ndarray, centre: np.ndarray, width: float
         return np.full(len(top), np.nan)
     level = np.isfinite(centre)
     thick = (bottom - top)[level] if level.any() else np.array([width])
-    curve = _under_pen(*(np.interp(x, x[known], edge[known]) for edge in (top, bottom)), thick)
+    top, bottom = (np.interp(x, x[known], edge[known]) for edge in (top, bottom))
+    curve = _under_pen(top, bottom, thick)
     near = level & (np.abs(centre - curve) < 1.0)
     curve[near] = centre[near]
     curve[~known & ~_short_gaps(~known, int(2.5 * PX_PER_MM) * _ALONG)] = np.nan

@@ -191,7 +191,7 @@ def _cheapest(cost: np.ndarray, step: np.ndarray) -> np.ndarray:
     there to it, in that column. The cheapest ways to a place from the beginning and from the end cost
     together what the best does that runs through it.
     """
-    climb = step
+    climb = step  # summed up in place
     for row in range(1, climb.shape[1]):
         climb[:, row] += climb[:, row - 1]
     moved = _Moves(*cost.shape[1:])
@@ -272,11 +272,8 @@ def _narrowed(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> l
         y = path.clip(0, dark.shape[1] - 1)
         top, last, away = nearest_run(dark[row.x0 : row.x0 + row.length].T, y)
         on = away == 0
-        first, beyond = (
-            min(top[on].min(initial=y.min()), y.min()),
-            max(last[on].max(initial=y.max()), y.max()),
-        )
-        window = max(0, int(first) - ROOM // 2), min(dark.shape[1], int(beyond) + ROOM // 2 + 1)
+        first, beyond = top[on].min(initial=y.min()), last[on].max(initial=y.max()) + 1
+        window = max(0, int(first) - ROOM // 2), min(dark.shape[1], int(beyond) + ROOM // 2)
         narrowed.append(replace(row, window=window))
     return narrowed
 
@@ -294,10 +291,10 @@ def _with_whole_spikes(trace: np.ndarray, x0: int, path: np.ndarray) -> np.ndarr
     for begin, end in ((minimum_filter1d, maximum_filter1d), (maximum_filter1d, minimum_filter1d)):
         filled = end(begin(path, _SPIKE), _SPIKE)
         path = path.copy()
-        for x in np.flatnonzero(np.abs(filled - level) > np.abs(path - level) + 2):
-            top, bottom = sorted((filled[x], path[x]))
-            if (trace[top:bottom, x0 + x] > 0.5).sum() >= 0.8 * (bottom - top):
-                path[x] = filled[x]
+        for k in np.flatnonzero(np.abs(filled - level) > np.abs(path - level) + 2):
+            top, bottom = sorted((filled[k], path[k]))
+            if (trace[top:bottom, x0 + k] > 0.5).sum() >= 0.8 * (bottom - top):
+                path[k] = filled[k]
     for most, sign in ((minimum_filter1d, 1), (maximum_filter1d, -1)):
         tips = np.flatnonzero((path == most(path, _SPIKE)) & (sign * (level - path) > _SPIKE))
         x, row = x0 + tips, (path[tips] + np.arange(-ROOM, ROOM + 1)[:, None]).clip(0, len(trace) - 1)

@@ -113,14 +113,14 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     total, back = np.tile(signal, (len(periods), 1)), np.full((len(periods), n), -1)
     block = int(steps.min())  # columns that do not depend on each other
     for first in range(block, n, block):
-        i = np.arange(first, min(n, first + block))[:, None]
-        before = i[..., None] - steps  # [c, r, k]
+        now = np.arange(first, min(n, first + block))
+        before = now[:, None, None] - steps  # [c, r, k]
         gain = np.where(before >= 0, total[rows[:, None], np.maximum(before, 0)] - cost, -np.inf)
         k = gain.argmax(2)[..., None]
         most = np.take_along_axis(gain, k, 2)[..., 0]
-        goes_on = np.isfinite(most) & ((i >= steps[:, -1]) | (most > 0))
-        total[:, i[:, 0]] += np.where(goes_on, most, 0.0).T
-        back[:, i[:, 0]] = np.where(goes_on, np.take_along_axis(before, k, 2)[..., 0], -1).T
+        goes_on = np.isfinite(most) & ((now[:, None] >= steps[:, -1]) | (most > 0))
+        total[:, now] += np.where(goes_on, most, 0.0).T
+        back[:, now] = np.where(goes_on, np.take_along_axis(before, k, 2)[..., 0], -1).T
     trains = []
     for row, last in zip(rows, steps[:, -1]):
         i = max(0, n - last)

@@ -7,10 +7,11 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from ecgvlm.judge.evidence import WIDTH, Evidence, encode
 from ecgvlm.sessions import open_session, read_model_file
@@ -19,6 +20,11 @@ from ecgvlm.words.dialogue import Conversation, Dialogue
 from ecgvlm.words.options import listed_answers, understood
 from ecgvlm.words.understand import Understanding
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from tokenizers import Tokenizer
+
+_FILES = "language.onnx", "tokenizer.json"
 SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
 PAD, ASK, ANSWER, END = range(len(SPECIAL))
 QUESTION_TOKENS = 400  # of a longer question only the end is read, where the request usually stands
@@ -64,17 +70,30 @@ class Language:
     Questions are understood by a net of their own (`Understanding`) and answered from the evidence
     (`Dialogue`). Where a question lists options and several ways of answering are true, the decoder's
     probabilities choose: that of a statement is that of its first words; the numbers in it are those
-    measured, whatever the decoder thinks of them.
+    measured, whatever the decoder thinks of them. It is opened when it first has to choose; raises EcgError
+    at once where its files are missing or damaged.
     """
 
     def __init__(self, folder: Path | None = None, threads: int = 1):
-        self._session = open_session("language.onnx", folder, threads)
-        self._tokenizer = Tokenizer.from_str(read_model_file("tokenizer.json", folder).decode())
-        layers, _, heads, _, width = self._session.get_inputs()[2].shape
-        self._empty = np.zeros((layers, 2, heads, 0, width), np.float32)
-        self._free = numbers(self._tokenizer)
+        self._folder, self._threads = folder, threads
+        for name in _FILES:
+            read_model_file(name, folder)
         self.dialogue = Dialogue(Understanding())
         self._page: tuple[Evidence, np.ndarray] | None = None
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        return open_session(_FILES[0], self._folder, self._threads)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_str(read_model_file(_FILES[1], self._folder).decode())
+
+    @cached_property
+    def _free(self) -> np.ndarray:
+        return numbers(self._tokenizer)
 
     def answer(self, evidence: Evidence, question: str, language: str | None = None) -> str:
         """The answer to a question that stands alone; the same evidence and question always give the same
@@ -182,6 +201,8 @@ class Language:
         """The page's keys and values; kept, so that the next question about the same page starts at once."""
         page = self._page  # threads share a decoder: another one may put its own page here meanwhile
         if page is None or page[0] is not evidence:
-            inputs = {"features": encode(evidence), "words": np.zeros(0, np.int64), "past": self._empty}
+            layers, _, heads, _, width = self._session.get_inputs()[2].shape
+            empty = np.zeros((layers, 2, heads, 0, width), np.float32)
+            inputs = {"features": encode(evidence), "words": np.zeros(0, np.int64), "past": empty}
             page = self._page = (evidence, self._session.run(None, inputs)[1])
         return page[1]

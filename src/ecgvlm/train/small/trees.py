@@ -189,21 +189,17 @@ class _Table:
         weight, label = np.zeros(len(leaf)), np.zeros(len(start), int)
         weight[start[given["target_treeids"]] + given["target_nodeids"]] = given["target_weights"]
         label[given["target_treeids"]] = given["target_ids"]
-        level = np.full(
-            (labels, np.bincount(label).max()), len(leaf) - 1
-        )  # a leaf of no weight, where none is
-        for k, own in enumerate(level):
+        roots = np.full((labels, np.bincount(label).max()), len(leaf) - 1)  # none: a leaf of no weight
+        for k, own in enumerate(roots):
             own[: (label == k).sum()] = start[label == k]
-        level, depth, order, child = level.ravel(), 0, [], []
-        while True:
-            inner, here = ~leaf[level], sum(map(len, order))
+        levels, child, here = [roots.ravel()], [], 0
+        while len(level := levels[-1]):
+            inner = ~leaf[level]
             below = here + len(level) + 2 * (np.cumsum(inner) - 1)
-            order.append(level)
             child.append(np.where(inner, below, here + np.arange(len(level))))
-            if not inner.any():
-                break
-            level, depth = np.stack([right[level[inner]], left[level[inner]]], 1).ravel(), depth + 1
-        at = np.concatenate(order)
+            here += len(level)
+            levels.append(np.stack([right[level[inner]], left[level[inner]]], 1).ravel())
+        at = np.concatenate(levels)
         split = np.minimum(at, len(leaf) - 2)
         return cls(
             np.where(leaf[at], 0, np.array(given["nodes_featureids"])[split]),
@@ -211,9 +207,9 @@ class _Table:
             np.where(leaf[at], 0, 1 - np.array(given["nodes_missing_value_tracks_true"])[split]),
             np.concatenate(child),
             weight[at],
-            len(order[0]),
+            roots.size,
             labels,
-            depth,
+            len(child) - 1,
         )
 
 
