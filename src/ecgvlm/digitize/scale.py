@@ -31,6 +31,7 @@ _STACKED = 0.6  # how sure pulses are at least that stand one under the other
 _MOST_PULSES = 4  # the clearest of a page; more tell nothing new
 _PULSE_WIDTHS = (2.2, 2.5, 3.3, 5.0, 10.0, 20.0)  # mm that printers draw a pulse wide
 _CLEAR = 0.85  # of the clearest height's clearness the second must have less, or the outline is of no pulse
+_OF_NO_PULSE = 0.5  # what such an outline weighs beside a plain one
 _EDGE, _BELOW = 3, 8  # px of an outline above and beside a pulse, and below it
 _ABOUT_PULSE = 100, 160  # px to either side, and up and down, in which the highest and widest lie, blurred
 _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
@@ -125,9 +126,11 @@ def find_scale(
     if pulses:
         width, clear = _pulse_scale(image, pulses)
         highest, second = sorted(clear.values())[:-3:-1]
-        wide = width in _WIDE_PULSES and second < _CLEAR * highest
+        plain = second < _CLEAR * highest
+        wide = width in _WIDE_PULSES and plain
         disputed = _disputed(printed, clear)
         sure = max(float(np.mean([m.p for m in pulses])), _STACKED if _stacked(pulses) else 0.0)
+        sure *= 1.0 if plain else _OF_NO_PULSE
         clearest = max(*clear.values(), 1e-6)
         for gain in _GAINS:
             gains[gain] += sure * (max(clear[gain], 0.0) / clearest) ** _PULSE_SAYS
