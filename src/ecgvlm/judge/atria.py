@@ -123,12 +123,12 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
         back[:, now] = np.where(goes_on, np.take_along_axis(before, k, 2)[..., 0], -1).T
     trains = []
     for row, last in zip(rows, steps[:, -1]):
-        i = max(0, n - last)
-        i += int(np.argmax(total[row, i:]))
+        end = max(0, n - int(last))
+        end += int(np.argmax(total[row, end:]))
         path = []
-        while i >= 0:
-            path.append(i)
-            i = back[row, i]
+        while end >= 0:
+            path.append(end)
+            end = int(back[row, end])
         trains.append(np.array(path[::-1]))
     return trains
 
