@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgvlm.digitize import trace
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.trace import follow
 
@@ -46,3 +47,20 @@ def test_steep_flanks_are_found_at_the_pictures_resolution(at, half):
     assert np.median(np.abs(left - (at - half * (1 - part)))) < 0.2
     assert np.median(np.abs(right - (at + half * (1 - part)))) < 0.2
     assert curve[:, 1].min() < 33.0
+
+
+def test_a_long_trace_is_followed_in_pieces_as_in_one(monkeypatch):
+    x = np.arange(2.0, WIDE - 2.0)
+    y = 60 + 8 * np.sin(x / 9) - 40 * (x % 50 < 1)
+    picture, page, ink = drawn(x, y)
+    ink[:, 90:110] = 0.0  # as where a fold hides it
+    placed = Placed("II", False, 0, 0, 4.0, WIDE - 4.0, 0.0, 60.0, True)
+
+    def curve() -> np.ndarray:
+        return follow(ink, page, picture, lambda px: (px + 0.5) * SIDE - 0.5, [placed], 60.0)[0][0]
+
+    whole = curve()
+    monkeypatch.setattr(trace, "_PIECE", 60)
+    monkeypatch.setattr(trace, "_FURTHER", 40)
+    np.testing.assert_array_equal(curve(), whole)
+    assert np.nanmedian(np.abs(whole[:, 1] - np.interp(whole[:, 0], x, y))) < 0.3
