@@ -194,9 +194,11 @@ class Understanding:
             near = [language for language in near if language != OTHER] or [default]
             spaced = _SPACED.search(text) is not None
             known = max(near, key=lambda x: (lexicon(x).knows(said), spaced and x == "fr"))
-        # The language spoken so far is left only for one that has more of the words, or telling letters.
+        # The language spoken so far is left only for one that has more of the words, or telling letters; the
+        # less so the fewer words it has itself.
         more = lexicon(known).knows(said) - plain
-        return known if more > 0 or (more == 0 and sure > _TELLING) else default
+        told = sure > (_SURE if 2 * plain < len(said) else _TELLING)
+        return known if more > 0 or told else default
 
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
