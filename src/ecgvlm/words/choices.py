@@ -32,7 +32,7 @@ def _known() -> dict[str, dict]:
 
 def chosen(evidence: Evidence, question: str) -> str:
     """The options that hold, as they are printed, joined by commas; "" where the question does not end in
-    options, or in such that nothing is known of.
+    options, or in others than ECG-QA's.
 
     Where none holds: the option that says so, else "not sure" or the first of yes and no that does.
     """
@@ -46,9 +46,16 @@ def chosen(evidence: Evidence, question: str) -> str:
         return options[plain.index(said)] if said in plain else ""
     nothing = [option for option in options if option.lower().startswith("none")]
     judged = {option: _holds(evidence, stem, option) for option in options if option not in nothing}
-    if all(holds is None for holds in judged.values()) and not nothing:
+    if not all(map(_is_known, judged)):
         return ""
     return ", ".join([option for option, holds in judged.items() if holds] or nothing[:1])
+
+
+def _is_known(option: str) -> bool:
+    """Whether an option is one of ECG-QA's."""
+    plain = option.lower()
+    named = any(plain in table for table in _known().values())
+    return named or _LEAD.fullmatch(option) is not None or plain.endswith("the normal range")
 
 
 def _split(text: str) -> list[str]:
@@ -111,10 +118,7 @@ def _holds(evidence: Evidence, stem: str, option: str) -> bool | None:
     if plain in _known()["axes"]:
         axis, (low, high) = evidence.measurements["axis_deg"], _known()["axes"][plain]
         return None if axis is None else low < axis <= high
-    if plain in _known()["symptoms"]:
-        return _symptom(evidence, _known()["symptoms"][plain])
-    codes = [code for code, _ in mentions(option) if code]
-    return all(bool(_found(evidence, code)) for code in codes) if codes else None
+    return _symptom(evidence, _known()["symptoms"][plain]) if plain in _known()["symptoms"] else None
 
 
 def _symptom(evidence: Evidence, rule: dict) -> bool | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
+from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, Request, concepts, reply
 from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents, kin
 
@@ -190,7 +191,8 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
             return replace(part, intent=topics[0] if topics else intent)
         whole = enough if part.beyond > _BEYOND else _WHOLE
         if row.get("family") == "whole" and sure >= whole and not named:
-            return replace(part, intent="report" if part.of("style") else intent)
+            readers = set(part.of("style")) & set(READERS)
+            return replace(part, intent="report" if readers else intent)
         own = _with_objects(part, needed, before if place == 0 and sure >= LIKELY else ())
         speaks = any(kind.rstrip("?~") in part.objects for kind in needed)
         follows = own is not None and own.objects != part.objects
