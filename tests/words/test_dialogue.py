@@ -244,8 +244,12 @@ def test_what_follows_is_about_what_was_named(language):
     _, before = language.converse(RBBB, "How wide is the QRS?", Conversation())
     said, before = language.converse(RBBB, "Is that over 140?", before)
     assert said == "Yes, the QRS duration is 150 ms."
+    said, before = language.converse(RBBB, "over 170?", before)
+    assert said == "No, the QRS duration is 150 ms."
     said, _ = language.converse(RBBB, "Tell me about the Hundred Years war", before)
     assert "QRS" not in said
+    said = language.answer(NORMAL, "¿Cuál es el QTc y es mayor de 440?")
+    assert said == "No, QTc: 416 ms."
 
 
 BEYOND = {

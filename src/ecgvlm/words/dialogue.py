@@ -19,6 +19,10 @@ _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is name
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
+_HARMLESS, _FEW = (
+    ("hello", "thanks", "doubt"),
+    3,
+)  # to answer where something else was meant; of so many words
 _SPOKEN_OF = ("finding", "measure", "group", "wave", "lead")  # what the next question may leave out
 _OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
 _SILENT = (*_ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
@@ -76,11 +80,10 @@ class Dialogue:
         if all(part.intent in _ASIDE for part in heard.parts) and any(part.of("finding") for part in claimed):
             heard = replace(heard, parts=claimed)
         enough = self._understanding.enough
-        parts = [
-            each
-            for part in heard.parts
-            for each in _with_finding(resolve(part, (*claimed, *before.asked), enough))
-        ]
+        parts: list[Asked] = []
+        for part in heard.parts:
+            spoken_of = (*reversed(parts), *claimed, *before.asked)
+            parts += _with_finding(resolve(part, spoken_of, enough))
         if heard.language == OTHER:  # understood only by the names in it
             parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
         questions = [part for part in parts if part.intent not in _ASIDE]
@@ -140,9 +143,12 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     """The question about all of a kind that a part names and nobody has spoken of, if there is any."""
     row = intents()[part.intent]
     matters = kind in _OBJECTS or row.get("family") == "whole"
-    if row.get("refuses"):  # what lies beyond the ECG may be called like something of it
-        matters = kind == "finding" and not part.strange and not part.of("topic")
-    if not matters or part.intent in (*_SILENT, *_OF_PAGE):
+    if (
+        row.get("refuses") or part.intent in _OF_PAGE
+    ):  # what lies beyond may be called like something of an ECG
+        matters = kind == "finding" and not part.strange
+        spoken = spoken | {(kind, sign) for sign in SHOWN_IN}
+    if not matters or part.intent in _SILENT:
         return None
     codes = part.of(kind)
     left = [i for i, code in enumerate(codes) if not {(kind, code), *_same(kind, code)} & spoken]
@@ -176,7 +182,7 @@ def _same(kind: str, code: str) -> set[tuple[str, str]]:
 
 def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before."""
-    part = _with_numbers(_with_wave(part, before))
+    part = _with_numbers(_with_wave(part, before), before)
     if part.strange and part.sure < enough:  # does not go on with what was said before
         before = ()
     for place, intent in enumerate((part.intent, *part.others)):
@@ -199,6 +205,11 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         alone = part.strange and any(kind.endswith("~") for kind in needed) and not (speaks or follows)
         if alone:  # "why", but of nothing that is named
             continue
+        if intent == "define" and sure < enough:  # rather whether it is there
+            continue
+        few = len(part.text.split()) <= _FEW and not part.strange and not named
+        if intent in _HARMLESS and few and sure >= LIKELY:
+            return part
         if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
     # A word alone ("eye", "name") does not make its topic what is asked.
@@ -238,10 +249,12 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     return replace(part, objects={**part.objects, "wave": waves}) if waves else part
 
 
-def _with_numbers(part: Asked) -> Asked:
+def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     """Who names a measurement and a side of a number, or two numbers, asks on which side it is."""
     numbers = part.of("number")
     within = len(numbers) > 1 or (numbers and part.of("side"))
+    if within and not any(part.of(kind) for kind in _OBJECTS) and any(last.of("measure") for last in before):
+        return replace(part, intent="limit", sure=1.0)  # "over 500?"
     if kin(part.intent) == "measure" and within and part.intent != "range":
         return replace(part, intent="limit")
     if part.intent == "amount" and numbers and part.of("finding"):

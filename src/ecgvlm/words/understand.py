@@ -182,6 +182,8 @@ class Understanding:
         if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
             return default
         scores = self._run(letters(text))[1]
+        for language, _ in _SCRIPTS:  # written otherwise
+            scores[self.languages.index(language)] = -np.inf
         best = int(scores.argmax())
         chances = np.exp(scores - scores.max())
         sure = 1 / chances.sum()
