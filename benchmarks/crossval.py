@@ -80,15 +80,19 @@ def out_of_fold(kept: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def facts(folders: list[Path], kept: dict[str, np.ndarray], p: np.ndarray, lines: np.ndarray) -> list[Facts]:
-    """What the definitions weigh of each row of kept. p, lines: [n, labels], the thresholds."""
-    rows = {key: i for i, key in enumerate(zip(kept["name"].tolist(), kept["kind"].tolist()))}
-    found: list[Facts] = [{} for _ in kept["name"]]
+    """What the definitions weigh of each row of kept. p, lines: [n, labels], the thresholds.
+
+    folders: those of the training, in its order. Raises ValueError where they hold other observations.
+    """
+    found: list[Facts] = []
     for name, kind, leads in observations(folders):
-        i = rows.get((name, kind))
-        if i is not None:
+        i = len(found)
+        if i < len(p) and (name, kind) == (kept["name"][i], kept["kind"][i]):  # else a simulated heart
             thin = leads.reshape(12, -1, 2).mean(2)
             usual = settle(dict(zip(LABELS, p[i].tolist())), dict(zip(LABELS, lines[i].tolist())))
-            found[i] = find_facts(thin, STORED_FS / 2, measure(leads, STORED_FS), usual, NOBODY)
+            found.append(find_facts(thin, STORED_FS / 2, measure(leads, STORED_FS), usual, NOBODY))
+    if len(found) < len(p):
+        raise ValueError(f"only {len(found)} of {len(p)} observations are found in the pool")
     return found
 
 
@@ -115,7 +119,7 @@ def judged(
         gold = gold_of(task, record)
         if gold is None:
             continue
-        key = f"{kept['name'][i]}-{kept['kind'][i]}"
+        key = f"{kept['name'][i]}-{kept['kind'][i]}-{i}"
         items.append(Row(key, None, ((task.prompts[0], gold),), {"patient": record.patient}))
         options = [(code, f"{s}({n})") for code, (s, n) in CLOSED_LISTS[TASKS[task.name][0]].items()]
         text = answers.close(judgements[i], options, "; ")
