@@ -143,7 +143,7 @@ def main() -> None:
     )
     parser.add_argument("--run", type=Path, required=True, help="written by `ecgvlm.train.small.encoder`")
     parser.add_argument("--records", type=Path, required=True, help="PTB-XL's folder")
-    parser.add_argument("--count", type=int, default=400, help="records")
+    parser.add_argument("--count", type=int, default=200, help="records")
     args = parser.parse_args()
     with np.load(args.run / "out_of_fold.npz") as file:
         kept = dict(file)

@@ -10,7 +10,7 @@ answer can be told from any other.
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
 (a report instead of a verdict) are right. What lies outside an ECG ("*") is right where it is refused and
-what is urgent on the page is named.
+what is urgent on the page is named, also where the nearest questions follow because it was not understood.
 Writes benchmarks/results/understanding.json.
 """
 
