@@ -262,7 +262,7 @@ def _follow(
         if strength < 0.7 * _CLEAR:
             continue
         if source >= 0:
-            change = max(abs(f - before) / abs(before) for f, before in zip(found, near))
+            change = max(abs(f - before) / max(abs(before), 1e-9) for f, before in zip(found, near))
             step = complex(*(tiles.at[k] - tiles.at[source]))
             cycles = [
                 mm / cell + ((f + before).conjugate() * step).real / 2
