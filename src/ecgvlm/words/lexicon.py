@@ -30,6 +30,7 @@ _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a side and its number, and between two numbers; the number may come first in some languages.
 _AFTER_SIDE, _PAIRED, _BEFORE_SIDE, _SIDE_LAST = 3, 2, 2, ("tr", "hi", "zh")
 _LONG = 9  # letters of a word that may have two slips of the pen
+_PIECE = re.compile(r"[^\s\[\]|{}]+")  # of a wording
 _GLUED = 8  # letters of what may be several words without a space between them
 _MARKS = re.compile(r"[\u0300-\u036f\u0640\u064b-\u0655\u093c]")
 _LETTERS = str.maketrans(
@@ -149,13 +150,10 @@ class Lexicon:
 
     def _add(self, name: str, kind: str, code: str) -> None:
         node = self._root
-        for text in re.findall(r"[^\s]+", name):
-            for word in split(text.rstrip("*")):
-                plain = word.plain
-                if text.endswith("*") and word.end == len(text) - 1:
-                    node = node.starts.setdefault(plain, _Node())
-                else:
-                    node = node.words.setdefault(plain, _Node())
+        for piece in name.split():
+            for word in _words_of(piece):
+                following = node.starts if word.endswith("*") else node.words
+                node = following.setdefault(word.rstrip("*"), _Node())
         node.names.append((kind, code, _only_in_capitals(name)))
 
     def objects(self, words: list[Word]) -> list[Object]:
@@ -314,12 +312,17 @@ def _only_in_capitals(name: str) -> bool:
 
 def _vocabulary(table: dict) -> frozenset[str]:
     """Every word of all names and wordings in a table; those that stand for all that begin so end in "*"."""
-    words: set[str] = set()
-    for value in _texts(table):
-        for text in re.findall(r"[^\s\[\]|{}]+", value):
-            for word in split(text.rstrip("*")):
-                words.add(word.plain + "*" * (text.endswith("*") and word.end == len(text) - 1))
-    return frozenset(words)
+    pieces = {piece for text in _texts(table) for piece in _PIECE.findall(text)}
+    return frozenset(word for piece in pieces for word in _words_of(piece))
+
+
+@lru_cache(1 << 14)
+def _words_of(piece: str) -> tuple[str, ...]:
+    """The words of a piece without a space, the last with its "*"."""
+    return tuple(
+        word.plain + "*" * (piece.endswith("*") and word.end == len(piece) - 1)
+        for word in split(piece.rstrip("*"))
+    )
 
 
 def _texts(table: object) -> Iterable[str]:
