@@ -272,6 +272,9 @@ def speed() -> str:
     ):
         goal = goals["cold_s" if key == "wall_s" else key]
         rows.append([name, format(read[part][key], form), f"{goal:g}"])
+    if peer := read.get("smolvlm_256m"):
+        name = "beside it, SmolVLM-256M with random weights: the same page, as many tokens (ms)"
+        rows.append([name, f"{1000 * peer['wall_s']:.0f}", ""])
     return table(["two cores", "measured", "goal"], rows)
 
 

@@ -48,6 +48,8 @@ def open_session(name: str, folder: Path | None = None, threads: int = 1) -> Inf
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait for the next product in a loop take the core from what runs between the nets.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     data = read_model_file(name, folder)
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
