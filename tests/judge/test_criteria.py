@@ -230,3 +230,13 @@ def test_paced_beats_tell_no_block_and_no_infarction():
     network = {**NETWORK, "NORM": 0.02, "SR": 0.1, "PACE": 0.9, "LBBB": 0.8, "IMI": 0.7, "MI": 0.7}
     heart = {"rhythm": "paced_ventricular", "rate_bpm": 70, "qrs_ms": 160}
     assert found(facts_of(2, network=network, **heart), network) & {"PACE", "LBBB", "IMI", "MI"} == {"PACE"}
+
+
+def test_st_elevation_tells_the_wall_of_an_infarction_that_has_none():
+    up = {f"st_up_{wall}_mv": Fact(0.0, 0.03, 0.1) for wall in ("anterior", "lateral")}
+    facts = {**facts_of(), **up, "st_up_inferior_mv": Fact(0.34, 0.03, 0.1, ("III", "aVF"))}
+    network = {**NETWORK, "NORM": 0.1, "MI": 0.6, "IMI": 0.39, "AMI": 0.3}
+    assert found(facts, network) & {"STE", "MI", "IMI", "AMI"} == {"STE", "MI", "IMI"}
+    assert found(facts_of(), network) & {"STE", "MI", "IMI", "AMI"} == {"MI"}
+    elsewhere = found(facts, {**network, "AMI": 0.5})  # what shapes show stays
+    assert elsewhere & {"MI", "IMI", "AMI"} == {"MI", "AMI"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.evidence import margin, one_of_each, settle
-from ecgvlm.judge.facts import Fact, Person
+from ecgvlm.judge.facts import UNKNOWN, Fact, Person
 from ecgvlm.labels import (
     CHILDREN,
     CODE15,
@@ -21,6 +21,7 @@ from ecgvlm.labels import (
     in_group,
 )
 
+_WALLS = {"AMI": "anterior", "IMI": "inferior", "LMI": "lateral"}
 _WIDE_MS = 120  # QRS of paced beats that spread from the ventricles
 
 
@@ -75,6 +76,9 @@ def decide(
         return Judgement(_without({"NORM"} if named else set(), probabilities, limits), limits, criteria)
     probabilities = _without(_no_room(_found(probabilities, limits), facts), probabilities, limits)
     found = _found(probabilities, limits)
+    for code in _located(found, facts):
+        probabilities[code] = max(probabilities[code], limits[code])
+        found.add(code)
     abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
     doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
     if abnormal or doubtful:
@@ -130,6 +134,16 @@ def _no_room(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
     if VENTRICULAR & found or ("PACE" in found and qrs is not None and qrs >= _WIDE_MS):
         out |= set(SHAPES)
     return out
+
+
+def _located(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
+    """The wall of an infarction that was found without one, where ST elevation shows it."""
+    if not {"MI", "STE"} <= found or found & set(CHILDREN["MI"]):
+        return set()
+    raised = {code: facts.get(f"st_up_{wall}_mv", UNKNOWN) for code, wall in _WALLS.items()}
+    excess = {code: up.value / up.limit for code, up in raised.items() if up.value and up.limit}
+    most = max(excess, key=lambda code: excess[code], default=None)
+    return {most} if most is not None and excess[most] >= 1 else set()
 
 
 def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:
