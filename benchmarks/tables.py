@@ -315,6 +315,21 @@ def questions() -> str:
     return table(["questions never trained on", "asked", "right", "says it is not sure", "unrelated"], rows)
 
 
+def criteria() -> str:
+    found = load("criteria.json")["simulated"]
+    rows = [
+        [
+            condition.replace("_", " "),
+            ", ".join(result["findings"]),
+            f"{100 * result['named']:.0f}%",
+            f"{100 * result['false_alarm']:.1f}%",
+        ]
+        for condition, result in found["conditions"].items()
+    ]
+    head = [f"{found['each']} hearts each", "named as", "named", "on the other hearts"]
+    return table(head, rows)
+
+
 def photos() -> str:
     found = load("photos.json")
     rows = [
@@ -392,6 +407,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "questions": questions,
     "real_paper": real_paper,
     "speed": speed,
+    "criteria": criteria,
     "crossval": crossval,
     "ptb_test_out_of_fold": partial(out_of_fold, "ptb-test"),
     "code15_out_of_fold": partial(out_of_fold, "code15-test"),
@@ -403,7 +419,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "classes": classes,
     "superclasses": superclasses,
 }
-FILES = (ROOT / "README.md", ROOT / "docs" / "model_card.md")
+FILES = (ROOT / "README.md", ROOT / "docs" / "criteria.md", ROOT / "docs" / "model_card.md")
 _PLACE = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
