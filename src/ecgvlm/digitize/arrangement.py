@@ -23,9 +23,7 @@ _LEAST_ROW, _LEAST_COLUMN = 7.0 * PX_PER_MM, 25.0 * PX_PER_MM  # distance of two
 # Of the rows' distance, by which the names of one column may stand lower than those of another, and those of
 # one row lower or higher than even rows would.
 _DROP = 0.45
-_ROW_SEEN = (
-    1.5  # names, by their probabilities, that tell where a row stands that is not even with the others
-)
+_ROW_SEEN = 1.5  # names, by their probabilities, that tell where a row stands that is not even with others
 PLAIN = 0.5  # probability from which on a name is there beyond doubt
 _BEYOND_DOUBT = 0.9
 _UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried

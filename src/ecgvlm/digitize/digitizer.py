@@ -181,7 +181,7 @@ class Digitizer:
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
             other = grid.find_about(view.paper.scale() * zoom)
             again = None if other is None else self._view(image, other)
-            if again and again.found and again.found.score > _AS_GOOD * view.found.score:
+            if _score(again) > _AS_GOOD * view.found.score:
                 return again
         return view
 
@@ -207,7 +207,7 @@ class Digitizer:
         if not 0.7 < zoom < 1.4:
             return best
         again = self._view(image, flat_paper(image, best.paper.scale() * zoom, angle))
-        return again if again and again.found and again.found.score > _AS_GOOD * best.found.score else best
+        return again if _score(again) > _AS_GOOD * best.found.score else best
 
 
 def _score(view: _View | None) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecgvlm.judge.facts import NOBODY, shape_facts
+from ecgvlm.judge.facts import NEIGHBOURS, NOBODY, shape_facts
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.record import LEADS
 
@@ -42,7 +42,7 @@ _FACTS = (
     *(
         f"{sign}_{wall}_{unit}"
         for sign, unit in (("q", "ms"), ("st_up", "mv"), ("st_down", "mv"), ("t_down", "mv"))
-        for wall in ("anterior", "inferior", "lateral")
+        for wall in NEIGHBOURS
     ),
 )  # fmt: skip
 DETAIL_NAMES = (

@@ -164,15 +164,15 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     rr_s = float(known.mean()) if len(known) else None
     raw = float(known.std() / known.mean()) if len(known) >= 2 else None
     steady = rr[np.isfinite(rr) & ~(premature[1:] | premature[:-1])]
-    after = np.diff(beats, append=np.inf)[basic] / FS if len(beats) else np.array([np.inf])
-    marks = delineate(median, float(np.median(after)))
+    after = float(np.median(np.diff(beats, append=np.inf)[basic] / FS)) if len(beats) else np.inf
+    marks = delineate(median, after)
     p_onset, p_score = None, 0.0
     if marks is not None:
         rise = wander(x, printed, beats, marks.qrs_onset)
         windows = windows - level_before(windows, marks.qrs_onset) - rise
         median = median_beat(windows, basic)
         if rise.any():
-            marks = delineate(median, float(np.median(after))) or marks
+            marks = delineate(median, after) or marks
         before = np.diff(beats, prepend=beats[0] - (rr_s or np.inf) * FS) / FS
         p_onset, p_score = find_p(windows[basic], before[basic], marks)
 

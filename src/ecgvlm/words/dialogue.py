@@ -19,10 +19,8 @@ _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is name
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
-_HARMLESS, _FEW = (
-    ("hello", "thanks", "doubt"),
-    3,
-)  # to answer where something else was meant; of so many words
+_HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
+_FEW = 3  # words that such a part has at most
 _SPOKEN_OF = ("finding", "measure", "group", "wave", "lead")  # what the next question may leave out
 _OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
 _SILENT = (*_ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import SIGNS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words import answers
 from ecgvlm.words.phrases import ENGLISH, Words
@@ -61,7 +62,7 @@ def _nurse(evidence: Evidence, short: bool, w: Words) -> list[str]:
             if evidence.measurements[name] is not None and evidence.limit(name) != "normal"
         ]
         said += [answers.within(evidence, name, w) for name in beyond]
-        said += answers.signs(evidence, ("STE", "STD", "TINV", "QWAVE"), w)
+        said += answers.signs(evidence, SIGNS, w)
         said.append(answers.caution(evidence, w))
     return said
 

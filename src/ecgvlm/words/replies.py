@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import FINDINGS
+from ecgvlm.labels import FINDINGS, SIGNS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
@@ -187,7 +187,7 @@ def _limited(measurement: str) -> bool:
 def where(request: Request) -> str:
     """The leads that show what is named, or any sign where nothing is."""
     if not request.asked.of("finding"):
-        shown = answers.signs(request.evidence, ("STE", "STD", "TINV", "QWAVE"), request.w)
+        shown = answers.signs(request.evidence, SIGNS, request.w)
         return request.w.text(shown) or _sign_listed(request, "STE")
     said = []
     for code, name in _called(request):
