@@ -2,19 +2,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
+from running import run
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from ecgvlm.train.small.blocks import in_blocks  # noqa: E402
 from ecgvlm.train.small.pagenet import PageNet, export  # noqa: E402
-
-
-def run(net, page):
-    session = onnxruntime.InferenceSession(net.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"page": page})
 
 
 def test_blocks_give_the_same_values_inside_the_page(tmp_path):
@@ -31,8 +26,9 @@ def test_blocks_give_the_same_values_inside_the_page(tmp_path):
     page = cv2.resize(rng.integers(0, 256, (20, 26, 3), np.uint8), (208, 160))
     plain, blocks = onnx.load(tmp_path / "net.onnx"), onnx.load(tmp_path / "net.onnx")
     in_blocks(blocks)
-    wanted = run(plain, cv2.dnn.blobFromImage(page, 1 / 255.0))
-    got = run(blocks, page.reshape(160, 52, 12).transpose(2, 0, 1)[None] / np.float32(255))
+    wanted = run(plain.SerializeToString(), page=cv2.dnn.blobFromImage(page, 1 / 255.0))
+    in_twos = page.reshape(160, 52, 12).transpose(2, 0, 1)[None] / np.float32(255)
+    got = run(blocks.SerializeToString(), page=in_twos)
     inside = np.s_[..., 8:-8, 8:-8]
     for a, b in zip(wanted, got):
         assert a.shape == b.shape

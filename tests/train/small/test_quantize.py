@@ -2,19 +2,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
+from running import run
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from ecgvlm.train.small.pagenet import PageNet, export, load_exported  # noqa: E402
 from ecgvlm.train.small.quantize import quantize  # noqa: E402
-
-
-def run(path, page):
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"page": page})
 
 
 def test_eight_bits_see_what_floats_see(tmp_path):
@@ -28,8 +23,8 @@ def test_eight_bits_see_what_floats_see(tmp_path):
     pages = [cv2.resize(rng.integers(0, 256, (20, 26, 3), np.uint8), (208, 160)) for _ in range(3)]
     export(net, tmp_path / "float.onnx")
     quantize(tmp_path / "float.onnx", pages, tmp_path / "net.onnx")
-    wanted = run(tmp_path / "float.onnx", cv2.dnn.blobFromImage(pages[0], 1 / 255.0))
-    got = run(tmp_path / "net.onnx", pages[0].reshape(160, 52, 12))
+    wanted = run((tmp_path / "float.onnx").read_bytes(), page=cv2.dnn.blobFromImage(pages[0], 1 / 255.0))
+    got = run((tmp_path / "net.onnx").read_bytes(), page=pages[0].reshape(160, 52, 12))
     for a, b in zip(wanted, got):
         assert a.shape == b.shape
         assert a.std() > 0.05

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from running import run
 
 from ecgvlm.judge.findings import BEAT, NUMBERS
 from ecgvlm.labels import LABELS
@@ -66,12 +67,8 @@ def test_joined_graphs_give_the_weighted_mean():
     network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     share = np.linspace(0, 1, len(LABELS))
     both = trees.joined(network, model, share)
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(both.SerializeToString(), providers=["CPUExecutionProvider"])
     leads = np.full((1, 12, 5), 2.0, np.float32)
-    (found,) = session.run(
-        None, {"leads": leads, "beat": beat[:1].astype(np.float32), "numbers": numbers[:1]}
-    )
+    inputs = {"leads": leads, "beat": beat[:1].astype(np.float32), "numbers": numbers[:1]}
+    (found,) = run(both.SerializeToString(), **inputs)
     wanted = (1 - share) * 2.0 + share * trees.tree_logits(model, beat[:1], numbers[:1])
     assert found == pytest.approx(wanted, abs=1e-5)
