@@ -52,7 +52,7 @@ def main() -> None:
             ]
             began = time.perf_counter()
             subprocess.run(
-                [sys.executable, "-m", "ecgvlm.bench.cli", *map(str, command), *parsers, "--json"],
+                [sys.executable, "-m", "ecgvlm.cli", "bench", *map(str, command), *parsers, "--json"],
                 check=True,
                 stdout=subprocess.DEVNULL,
             )

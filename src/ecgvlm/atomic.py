@@ -1,12 +1,12 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Files that are whole or not there: written beside their place, then renamed. Folders for one process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ecgvlm.errors import unreadable
+from ecgvlm.errors import UsageError, unreadable
 
 
 @contextmanager
@@ -32,3 +32,25 @@ def write_file(path: str | Path, data: bytes) -> None:
             part.write_bytes(data)
     except OSError as error:
         raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps a folder, made where it is not there, for this process; however that ends, it is free again.
+
+    Raises UsageError where another process has it, EcgError where it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise unreadable(folder, f"cannot be written ({error.strerror or error})") from error
+    with lock:
+        with suppress(ImportError):  # Windows has no such locks
+            import fcntl
+
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"{folder}: another process is at work there") from None
+        yield

@@ -242,13 +242,30 @@ def test_kill_9_loses_only_what_is_in_flight(tmp_path):
     assert len(load_predictions(tmp_path / "predictions.jsonl").answers) == 200
 
 
-def test_a_lost_index_is_rebuilt(tmp_path):
-    run_task(TASK, rows(5), Fake(), tmp_path, QUICK)
-    for file in tmp_path.glob("answers.sqlite*"):
-        file.unlink()
-    backend = Fake()
-    run_task(TASK, rows(5), backend, tmp_path, QUICK)
-    assert not backend.asked
+def test_a_damaged_line_of_the_log_is_named(tmp_path):
+    run_task(TASK, rows(3), Fake(), tmp_path, QUICK)
+    first, *others = (tmp_path / "answers.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "answers.jsonl").write_text("".join([first, "no json\n", *others]))
+    with pytest.raises(EcgError, match=r"answers\.jsonl: line 2 is damaged"):
+        run_task(TASK, rows(3), Fake(), tmp_path, QUICK)
+
+
+def test_half_a_character_in_an_answer_is_kept(tmp_path):
+    items = [Row("\ud83d", PNG, (("say \ud83d", "AF"),))]
+    for _ in range(2):  # asked, then from the log
+        run_task(TASK, items, Fake(), tmp_path, QUICK)
+        assert load_predictions(tmp_path / "predictions.jsonl").answers["\ud83d"].text == "\ud83d"
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    class Second(Fake):
+        def ask(self, ask):
+            with pytest.raises(UsageError, match="another process is at work there"):
+                run_task(TASK, rows(1), Fake(), tmp_path, QUICK)
+            return super().ask(ask)
+
+    assert run_task(TASK, rows(1), Second(), tmp_path, QUICK).failures == 0
+    assert run_task(TASK, rows(1), Fake(), tmp_path, QUICK).cached == 1
 
 
 def page(value):
@@ -297,5 +314,5 @@ def test_the_commands_exit_status(tmp_path, monkeypatch, faults, status, said):
             "--workers", "1",
         ])  # fmt: skip
     assert done.exit_code == status, done.output
-    assert said in done.output
+    assert said in f"{done.output} {done.exception}"
     assert server.bodies[0]["max_completion_tokens"] == 77

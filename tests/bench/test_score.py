@@ -306,6 +306,7 @@ def test_choice_and_options_accuracy():
         ('[{"id": 1}]', "no field 'conversations'"),
         ('[{"id": 1, "conversations": [{"from": "robot", "value": "x"}]}]', "robot"),
         ('[{"id": 1, "conversations": [{"from": "human", "value": "x"}]}]', "1 questions and 0 answers"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_bad_gold_is_named(tmp_path, content, message):
@@ -331,7 +332,11 @@ def test_gold_ids(tmp_path):
         ('{"text": "AF"}', "no field"),
         ('{"id": 1}', "no field"),
         ('{"id": 1, "text": 5}', "text"),
+        ("[" * 100_000, "line 2: maximum recursion"),
+        *((f'{{"id": 1, "text": "AF", "scores": {scores}}}', "line 2: scores must be")
+          for scores in ("[1]", '"AF"', '{"AF": null}', '{"AF": "high"}')),
     ],
+    ids=range(9),
 )  # fmt: skip
 def test_bad_answers_are_named(tmp_path, line, message):
     path = tmp_path / "pred.jsonl"
@@ -380,4 +385,5 @@ def test_command(tmp_path):
     table = CliRunner().invoke(app, command).output
     assert "pulse" in table
     assert "strict" in table
-    assert CliRunner().invoke(app, [*command, "--parser", "loose"]).exit_code == 1
+    said = CliRunner().invoke(app, [*command, "--parser", "loose"])
+    assert "no parser 'loose'" in str(said.exception)

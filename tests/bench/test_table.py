@@ -209,6 +209,43 @@ def test_runs_on_some_rows_are_marked(tmp_path):
         assert "[first 60 of 1400 rows]" in text
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", "[" * 100_000, '{"task": "code15", "model": "m"}'])
+def test_a_damaged_run_is_named(tmp_path, text):
+    folder = fake_run(tmp_path / "a", False)
+    (folder / "run.json").write_text(text)
+    with pytest.raises(EcgError, match=r"run\.json: "):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"ci95": {"facts_f1": 0.5}, "facts_f1": 0.5}'])
+def test_damaged_judgements_are_named(tmp_path, text):
+    folder = fake_run(tmp_path / "a", False)
+    run = json.loads((folder / "run.json").read_text()) | {"task": "ptb-test-report"}
+    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "facts.json").write_text(text)
+    with pytest.raises(EcgError, match=r"facts\.json: "):
+        leaderboard(find_runs([tmp_path]), replicates=2)
+
+
+def test_a_judgement_without_intervals_is_a_figure(tmp_path):
+    folder = fake_run(tmp_path / "a", False)
+    run = json.loads((folder / "run.json").read_text()) | {"task": "ptb-test-report"}
+    (folder / "run.json").write_text(json.dumps(run))
+    judged = CliRunner().invoke(app, ["judge", str(folder), "--bootstrap", "0"])
+    assert judged.exit_code == 0, judged.exception
+    [line] = [x for x in leaderboard([load_run(folder)], replicates=0) if x.source == "measured"]
+    assert line.figures["facts_f1"][0] == pytest.approx(100 * json.loads(judged.output)["facts_f1"])
+    assert "nan" not in to_markdown([line]) + to_csv([line])
+
+
+def test_odd_facts_about_a_page_are_no_subgroup(tmp_path):
+    folder = fake_run(tmp_path / "a", False)
+    gold = json.loads((folder / "gold.json").read_text())
+    gold[0] |= {"age": "old", "sex": ["F"], "layout": 3}
+    (folder / "gold.json").write_text(json.dumps(gold))
+    assert "By sex" in report_page(load_run(folder), replicates=2)
+
+
 def test_limited_runs_say_so(tmp_path):
     gold = tmp_path / "gold.json"
     gold.write_text((fake_run(tmp_path / "a", False) / "gold.json").read_text())
@@ -294,8 +331,7 @@ def test_records_that_are_none(tmp_path):
         build_task(load_task("code15"), tmp_path, tmp_path / "out", folds=[7], splits=tmp_path / "splits.csv")
     refused = ["build", "--task", "code15", "--records", str(tmp_path), "-o", str(tmp_path / "out")]
     said = CliRunner().invoke(app, [*refused, "--folds", "seven"])
-    assert said.exit_code == 1
-    assert "folds must be numbers" in said.output
+    assert "folds must be numbers" in str(said.exception)
 
 
 @pytest.mark.real_data

@@ -235,3 +235,16 @@ def test_pictures_and_their_places_must_agree(tmp_path):
         (tmp_path / "rows.json").write_text(json.dumps([{"id": "1", "image": image, "conversations": turns}]))
         with pytest.raises(EcgError, match=f"row 0: <image> stands 1 times for {pictures} pictures"):
             list(load_rows(tmp_path / "rows.json"))
+
+
+def test_half_a_character_is_no_text(tmp_path):
+    turns = [{"from": "human", "value": "What is it?"}, {"from": "gpt", "value": "AF \ud83d"}]
+    (tmp_path / "rows.json").write_text(json.dumps([{"id": "1", "conversations": turns}]))
+    with pytest.raises(EcgError, match="row 0: conversations: half a character"):
+        list(load_rows(tmp_path / "rows.json"))
+
+
+def test_json_nested_without_end_is_named(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"a": ' * 100_000)
+    with pytest.raises(EcgError, match="not JSON"):
+        list(load_rows(tmp_path / "rows.jsonl"))

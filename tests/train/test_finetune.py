@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from train.tiny import QUESTIONS, recipe, train, train_limited, write_rows
 
+from ecgvlm.atomic import alone
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.csv import write_csv
 from ecgvlm.files.datasets import find_records
@@ -445,6 +446,12 @@ def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_fold
     assert "is whole, go on with --resume" in (tmp_path / "log").read_text()
     [last] = checkpoint.steps_in(out)
     assert checkpoint.place_of(last)["step"] == _logged(out) >= 3
+
+
+def test_a_run_keeps_its_folder_for_itself(make):
+    recipe = make("run")
+    with alone(recipe.out), pytest.raises(UsageError, match="another process is at work there"):
+        finetune(recipe)
 
 
 @pytest.mark.slow

@@ -1,15 +1,14 @@
-"""Answers kept as they come: an append-only JSONL file is the record, an SQLite file beside it the index."""
+"""Answers kept as they come: an append-only JSONL file, and in memory where in it each answer begins."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.backends.base import Ask, Backend
+from ecgvlm.errors import unreadable
 
 
 def answer_key(backend: Backend, ask: Ask) -> str:
@@ -29,59 +28,52 @@ def answer_key(backend: Backend, ask: Ask) -> str:
 
 
 class AnswerLog:
-    """`answers.jsonl` and `answers.sqlite` in a folder. One process writes at a time; not for use by many
-    threads.
+    """`answers.jsonl` in a folder. One process writes at a time; not for use by many threads.
 
-    An answer is in the JSONL file when `add` returns, so a killed run loses no more than what was in
-    flight. The index is rebuilt from that file where it lags; a last line cut short is dropped.
+    An answer is in the file when `add` returns, so a killed run loses no more than what was in flight; a last
+    line that the kill cut short is dropped. Raises EcgError where a line is damaged.
     """
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "answers.jsonl"
-        self._repair()
-        self._log = self.path.open("a", encoding="utf-8")
-        self._db = sqlite3.connect(folder / "answers.sqlite", isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=OFF")  # the JSONL file is the record; the index can be rebuilt
-        self._db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, row TEXT NOT NULL)")
-        self._catch_up()
+        self._file = self.path.open("a+b")
+        self._begins: dict[str, int] = {}  # where the last answer under a key begins
+        self._end = 0
+        self._file.seek(0)
+        for number, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                row = json.loads(line)
+                self._note(row["key"], row, len(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise unreadable(self.path, f"line {number} is damaged ({error}); take it out") from error
+        self._file.truncate(self._end)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The last answer under this key; None where there is none. Failures are never returned."""
-        found = self._db.execute("SELECT row FROM answers WHERE key = ?", (key,)).fetchone()
-        return json.loads(found[0]) if found else None
+        if key not in self._begins:
+            return None
+        self._file.seek(self._begins[key])
+        return json.loads(self._file.readline())
 
     def add(self, key: str, row: dict[str, Any]) -> None:
         """Keeps an answer, or a failure (a row with "error"), which is only logged."""
-        line = json.dumps({"key": key} | row, ensure_ascii=False)
-        self._log.write(line + "\n")
-        self._log.flush()
-        if "error" not in row:
-            self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, line))
+        line = json_line({"key": key} | row)
+        self._file.write(line)
+        self._file.flush()
+        self._note(key, row, len(line))
 
     def close(self) -> None:
-        self._log.close()
-        self._db.close()
+        self._file.close()
 
-    def _repair(self) -> None:
-        if not self.path.is_file():
-            return
-        with self.path.open("rb+") as file:
-            data = file.read()
-            whole = data.rfind(b"\n") + 1
-            file.truncate(whole)
+    def _note(self, key: str, row: dict[str, Any], size: int) -> None:
+        if "error" not in row:
+            self._begins[key] = self._end
+        self._end += size
 
-    def _catch_up(self) -> None:
-        known = {key for (key,) in self._db.execute("SELECT key FROM answers")}
-        missing = [
-            (row["key"], line) for row, line in self._rows() if "error" not in row and row["key"] not in known
-        ]
-        self._db.execute("BEGIN")
-        self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", missing)
-        self._db.execute("COMMIT")
 
-    def _rows(self) -> Iterator[tuple[dict[str, Any], str]]:
-        with self.path.open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line), line.rstrip("\n")
+def json_line(row: dict[str, Any]) -> bytes:
+    """An object as a line of a JSONL file; half a character, which models write now and then, is escaped."""
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.errors import UsageError
 
 if TYPE_CHECKING:
+    from ecgvlm.bench.runner import Price
     from ecgvlm.bench.score import Score
     from ecgvlm.bench.task import Task
 
@@ -24,17 +23,7 @@ app = typer.Typer(no_args_is_help=True)
 TaskName = Annotated[
     str, typer.Option("--task", help="Task name (code15-test, ptb-test, ...) or a task file.")
 ]
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """What a user can act on ends the command with one line on standard error and status 1."""
-    try:
-        yield
-    except (EcgError, UsageError) as error:
-        kind = error.code if isinstance(error, EcgError) else "usage"
-        Console(stderr=True, soft_wrap=True).print(f"[red]{kind}[/]: {escape(str(error))}", highlight=False)
-        raise typer.Exit(1) from None
+Replicates = Annotated[int, typer.Option("--bootstrap", min=0, help="Bootstrap resamples.")]
 
 
 @app.callback()
@@ -49,8 +38,8 @@ def score(
     pred: Annotated[Path, typer.Option(help="Answers, one JSON object a line.")],
     parser: Annotated[str | None, typer.Option(help="pulse or strict; without it both are printed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
-    replicates: Annotated[int, typer.Option("--bootstrap", min=0, help="Bootstrap resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    replicates: Replicates = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     against: Annotated[
         Path | None, typer.Option(help="A second system's answers: paired differences too.")
     ] = None,
@@ -62,15 +51,14 @@ def score(
     from ecgvlm.bench.score import score as score_answers
     from ecgvlm.bench.task import load_task
 
-    with _one_line():
-        loaded, items, answers = load_task(task), load_gold(gold), load_predictions(pred)
-        chosen = [parser] if parser else list(PARSERS)
-        scores = [score_answers(loaded, items, answers, name, replicates, seed) for name in chosen]
-        differences = (
-            compare(loaded, items, answers, load_predictions(against), chosen[0], replicates, seed)
-            if against
-            else []
-        )
+    loaded, items, answers = load_task(task), load_gold(gold), load_predictions(pred)
+    chosen = [parser] if parser else list(PARSERS)
+    scores = [score_answers(loaded, items, answers, name, replicates, seed) for name in chosen]
+    differences = (
+        compare(loaded, items, answers, load_predictions(against), chosen[0], replicates, seed)
+        if against
+        else []
+    )
     _note(scores[0])
     if as_json:
         out = scores[0].to_dict() | {s.parser: s.to_dict() for s in scores[1:]}
@@ -131,10 +119,14 @@ def run(
     base_url: Annotated[str | None, typer.Option(help="Server, where it is not the vendor's own.")] = None,
     control: Annotated[str, typer.Option(help="none, blank, shuffled or noise pages instead.")] = "none",
     workers: Annotated[int, typer.Option(min=1, help="Requests, or pages of a local model, at once.")] = 4,
-    rate: Annotated[float | None, typer.Option(help="Requests a second, at most.")] = None,
-    max_cost: Annotated[float | None, typer.Option(help="US dollars, at most.")] = None,
-    price_input: Annotated[float | None, typer.Option(help="Dollars per million input tokens.")] = None,
-    price_output: Annotated[float | None, typer.Option(help="Dollars per million output tokens.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0, help="Requests a second, at most.")] = None,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars, at most.")] = None,
+    price_input: Annotated[
+        float | None, typer.Option(min=0, help="Dollars per million input tokens.")
+    ] = None,
+    price_output: Annotated[
+        float | None, typer.Option(min=0, help="Dollars per million output tokens.")
+    ] = None,
     temperature: Annotated[str, typer.Option(help="Of hosted models; none leaves it to the model.")] = "0",
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of an answer, thinking included; else the task's own.")
@@ -147,9 +139,9 @@ def run(
         bool, typer.Option("--trust-remote-code", help="Run the code in a local model's folder.")
     ] = False,
     attempts: Annotated[int, typer.Option(min=1, help="Tries of a request.")] = 5,
-    timeout: Annotated[float, typer.Option(help="Seconds a request may take.")] = 120.0,
-    limit: Annotated[int | None, typer.Option(help="Only the first rows.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of controls and of the random system.")] = 0,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds a request may take.")] = 120.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of controls and of the random system.")] = 0,
 ) -> None:
     """Asks a system a task's questions; prints its scores. Keys come from the environment."""
     from rich.progress import BarColumn, TextColumn
@@ -159,33 +151,30 @@ def run(
     from ecgvlm.bench.controls import control_images
     from ecgvlm.bench.gold import load_gold, load_hub
     from ecgvlm.bench.retries import RequestLimits
-    from ecgvlm.bench.runner import Price, RunProgress, price_of, run_task
+    from ecgvlm.bench.runner import RunProgress, price_of, run_task
     from ecgvlm.bench.task import load_task
 
-    with _one_line():
-        loaded = load_task(task)
-        if max_tokens is not None:
-            loaded = replace(loaded, max_tokens=max_tokens)
-        rows = load_gold(gold, images) if gold else load_hub(loaded)
-        items = rows[:limit]
-        system = make_backend(
-            backend, loaded, items, model, base_url=base_url, workers=workers, timeout=timeout, seed=seed,
-            temperature=_temperature(temperature), thinking=thinking, trust_remote_code=trust_remote_code,
-        )  # fmt: skip
-        price = price_of(system.model)
-        if price_input is not None and price_output is not None:
-            price = Price(price_input, price_output)
-        shown = control_images(items, control, seed)
-        text = "{task.completed}/{task.total} answers, {task.fields[note]}"
-        with Bar(BarColumn(), TextColumn(text), console=Console(stderr=True)) as bar:
-            line = bar.add_task("", total=len(items), note="")
+    loaded = load_task(task)
+    if max_tokens is not None:
+        loaded = replace(loaded, max_tokens=max_tokens)
+    rows = load_gold(gold, images) if gold else load_hub(loaded)
+    items = rows[:limit]
+    system = make_backend(
+        backend, loaded, items, model, base_url=base_url, workers=workers, timeout=timeout, seed=seed,
+        temperature=_temperature(temperature), thinking=thinking, trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    price = _price(price_input, price_output) or price_of(system.model)
+    shown = control_images(items, control, seed)
+    text = "{task.completed}/{task.total} answers, {task.fields[note]}"
+    with Bar(BarColumn(), TextColumn(text), console=Console(stderr=True)) as bar:
+        line = bar.add_task("", total=len(items), note="")
 
-            def report(p: RunProgress) -> None:
-                left = "" if p.eta is None else f", {p.eta:.0f} s to go"
-                bar.update(line, completed=p.done, note=f"{p.failures} failures, ${p.cost:.4f}{left}")
+        def report(p: RunProgress) -> None:
+            left = "" if p.eta is None else f", {p.eta:.0f} s to go"
+            bar.update(line, completed=p.done, note=f"{p.failures} failures, ${p.cost:.4f}{left}")
 
-            limits = RequestLimits(workers, rate, max_cost, attempts)
-            done = run_task(loaded, items, system, out, limits, shown, price, control, report, len(rows))
+        limits = RequestLimits(workers, rate, max_cost, attempts)
+        done = run_task(loaded, items, system, out, limits, shown, price, control, report, len(rows))
     typer.echo(f"{done.done} rows: {done.cached} from earlier, {done.failures} failed, ${done.cost:.4f}")
     if done.failures:
         typer.echo(f"note: {done.failures} of {done.done} failed, the last with {done.reason}", err=True)
@@ -194,6 +183,17 @@ def run(
     if done.failures == done.done:
         raise typer.Exit(1)
     score(task, out / "gold.json", out / "predictions.jsonl")
+
+
+def _price(read: float | None, written: float | None) -> Price | None:
+    """The price that was named, None where none was."""
+    from ecgvlm.bench.runner import Price
+
+    if read is None and written is None:
+        return None
+    if read is None or written is None:
+        raise UsageError("a price is two: --price-input and --price-output")
+    return Price(read, written)
 
 
 def _temperature(text: str) -> float | None:
@@ -213,7 +213,7 @@ def judge(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server of the judge.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 4,
-    replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
+    replicates: Replicates = 1000,
 ) -> None:
     """Judges reports: by facts (ours, asks no one) and, with --model, by a language model."""
     from ecgvlm.bench.facts import judge_reports
@@ -221,20 +221,19 @@ def judge(
     from ecgvlm.bench.runner import write_text
     from ecgvlm.bench.table import load_run
 
-    with _one_line():
-        run = load_run(folder)
-        facts = judge_reports(run.gold, run.predictions, replicates)
-        write_text(folder / "facts.json", json.dumps(facts, indent=1) + "\n")
-        shown = {k: v for k, v in facts.items() if k != "rows"}
-        if model is not None:
-            from ecgvlm.bench.judge import judge_with_model
+    run = load_run(folder)
+    facts = judge_reports(run.gold, run.predictions, replicates)
+    write_text(folder / "facts.json", json.dumps(facts, indent=1) + "\n")
+    shown = {k: v for k, v in facts.items() if k != "rows"}
+    if model is not None:
+        from ecgvlm.bench.judge import judge_with_model
 
-            limits = RequestLimits(workers=workers)
-            marks = judge_with_model(
-                run.task, run.gold, run.predictions, model, folder, base_url, limits, replicates
-            )
-            write_text(folder / "judge.json", json.dumps(marks, indent=1) + "\n")
-            shown = {"facts": shown, "model": marks}
+        limits = RequestLimits(workers=workers)
+        marks = judge_with_model(
+            run.task, run.gold, run.predictions, model, folder, base_url, limits, replicates
+        )
+        write_text(folder / "judge.json", json.dumps(marks, indent=1) + "\n")
+        shown = {"facts": shown, "model": marks}
     typer.echo(json.dumps(shown, indent=1))
 
 
@@ -245,14 +244,13 @@ def table(
     out: Annotated[
         Path | None, typer.Option("-o", help="Folder for table.md, table.csv and table.html.")
     ] = None,
-    replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
+    replicates: Replicates = 1000,
 ) -> None:
     """Prints the leaderboard: runs beside the published rows."""
     from ecgvlm.bench.runner import write_text
     from ecgvlm.bench.table import find_runs, leaderboard, to_csv, to_html, to_markdown
 
-    with _one_line():
-        rows = leaderboard(find_runs(folders), parser, replicates)
+    rows = leaderboard(find_runs(folders), parser, replicates)
     typer.echo(to_markdown(rows), nl=False)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -265,7 +263,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     parser: Annotated[str, typer.Option(help="pulse or strict.")] = "pulse",
     out: Annotated[Path | None, typer.Option("-o", help="File to write (report.html in the folder).")] = None,
-    replicates: Annotated[int, typer.Option("--bootstrap", help="Bootstrap resamples.")] = 1000,
+    replicates: Replicates = 1000,
 ) -> None:
     """Writes one HTML page about a run; it opens offline."""
     from ecgvlm.bench.report import report_page
@@ -273,8 +271,7 @@ def report(
     from ecgvlm.bench.table import load_run
 
     path = out or folder / "report.html"
-    with _one_line():
-        write_text(path, report_page(load_run(folder), parser, replicates))
+    write_text(path, report_page(load_run(folder), parser, replicates))
     typer.echo(str(path))
 
 
@@ -289,30 +286,25 @@ def build(
     folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
     splits: Annotated[Path | None, typer.Option(help="Parts of the records: ecgvlm instruct split.")] = None,
     part: Annotated[str, typer.Option(help="Which part of --splits.")] = "test",
-    limit: Annotated[int | None, typer.Option(help="At most so many records, drawn by seed.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many records, drawn by seed.")] = None,
     layout: Annotated[str | None, typer.Option(help="One layout for all pages.")] = None,
     licence: Annotated[
         str, typer.Option(help="Licence of the records (PTB-XL, CODE-15%: 'CC BY 4.0').")
     ] = "",
     skip_damaged: Annotated[bool, typer.Option(help="Leave missing and damaged files out.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of styles, damage and prompts.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of styles, damage and prompts.")] = 0,
 ) -> None:
     """Makes a task from records: pages rendered with a seed, and the gold."""
     from ecgvlm.bench.build import build_task
     from ecgvlm.bench.task import load_task
     from ecgvlm.instruct.splits import parse_folds
 
-    with _one_line():
-        loaded = load_task(task)
-        skipped: list[str] | None = [] if skip_damaged else None
-        n = build_task(
-            loaded, records, out, pages.split(","), seed, parse_folds(folds), limit, layout, licence,
-            skipped, splits, part,
-        )  # fmt: skip
+    loaded = load_task(task)
+    skipped: list[str] | None = [] if skip_damaged else None
+    n = build_task(
+        loaded, records, out, pages.split(","), seed, parse_folds(folds), limit, layout, licence,
+        skipped, splits, part,
+    )  # fmt: skip
     for message in skipped or ():
         typer.echo(f"skipped: {message}", err=True)
     typer.echo(f"{n} rows in {out / loaded.name}.json")
-
-
-if __name__ == "__main__":
-    app()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError
@@ -26,7 +27,7 @@ def load_gold(path: Path | str, images: Path | str | None = None) -> list[Row]:
         rows = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EcgError("unsupported_format", f"{path}: not JSON ({error})") from None
     if not isinstance(rows, list) or not rows:
         raise EcgError("unsupported_format", f"{path}: the gold must be a list of rows, with at least one")
@@ -111,25 +112,33 @@ def load_predictions(path: Path | str) -> Predictions:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            key = str(row["question_id"] if "question_id" in row else row["id"])
-            if row.get("error"):
-                failed.add(key)
-                continue
-            field = "text" if "text" in row else "response"
-            text = row[field]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            key, answer = _prediction(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise EcgError("unsupported_format", f"{path}: line {number}: {what}") from None
-        if text is None or text != text or (isinstance(text, str) and _FAILED.fullmatch(text)):
+        if answer is None:
             failed.add(key)
-            continue
-        if not isinstance(text, str):
-            raise EcgError(
-                "unsupported_format", f"{path}: line {number}: the answer must be text, not {text!r}"
-            )
-        duplicates += key in answers
-        scores = row.get("scores")
-        probabilities = {k: float(v) for k, v in scores.items()} if scores else None
-        answers[key] = Prediction(key, text, probabilities, field)
+        else:
+            duplicates += key in answers
+            answers[key] = answer
     return Predictions(answers, duplicates, len(failed - answers.keys()))
+
+
+def _prediction(row: Mapping[str, Any]) -> tuple[str, Prediction | None]:
+    """The id of a line and its answer, None where the request failed.
+
+    Raises KeyError, TypeError, ValueError or AttributeError where it does not fit.
+    """
+    key = str(row["question_id"] if "question_id" in row else row["id"])
+    if row.get("error"):
+        return key, None
+    field = "text" if "text" in row else "response"
+    text = row[field]
+    if text is None or text != text or (isinstance(text, str) and _FAILED.fullmatch(text)):
+        return key, None
+    if not isinstance(text, str):
+        raise ValueError(f"the answer must be text, not {text!r}")
+    scores = row.get("scores") or {}
+    if not isinstance(scores, Mapping) or not all(isinstance(p, int | float) for p in scores.values()):
+        raise ValueError("scores must be an object of label probabilities")
+    return key, Prediction(key, text, {k: float(p) for k, p in scores.items()} or None, field)

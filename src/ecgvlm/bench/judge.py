@@ -13,12 +13,14 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pydantic
 
+from ecgvlm.atomic import alone
 from ecgvlm.bench import metrics
 from ecgvlm.bench.answer_log import AnswerLog
 from ecgvlm.bench.backends.base import Failure, api_key, sdk_failure
@@ -161,18 +163,15 @@ def _marked(
 ) -> list[dict[str, Any]]:
     """For each row its marks, or its error. about: what an answer depends on besides its prompt."""
     keys = [hashlib.sha256(json.dumps([*about, p]).encode()).hexdigest() for p in prompts]
-    store = AnswerLog(folder)
-    try:
-        kept = [store.get(key) for key in keys]
+    with alone(folder), closing(AnswerLog(folder)) as log:
+        kept = [log.get(key) for key in keys]
         todo = [i for i, row in enumerate(kept) if row is None]
         with ThreadPoolExecutor(limits.workers) as pool:
             answers = pool.map(lambda i: with_retries(lambda: judge.ask(prompts[i]), limits), todo)
             for done, (i, row) in enumerate(zip(todo, answers), 1):
-                store.add(keys[i], {"id": rows[i].id} | row)
+                log.add(keys[i], {"id": rows[i].id} | row)
                 kept[i] = row
                 report(len(rows) - len(todo) + done, len(rows))
-    finally:
-        store.close()
     return [row or {} for row in kept]
 
 

@@ -152,7 +152,7 @@ def _confusion(s: Score) -> str:
 
 def _age(item: Row) -> str | None:
     age = item.metadata.get("age")
-    if age is None:
+    if not isinstance(age, int | float):
         return None
     return next((f"under {end}" for end in (40, 60, 80) if age < end), "80 and over")
 
@@ -171,7 +171,7 @@ def by_group(gold: Iterable[Row], group_of: Callable[[Row], str | None]) -> dict
     groups: dict[str, list[Row]] = {}
     for item in gold:
         if group := group_of(item):
-            groups.setdefault(group, []).append(item)
+            groups.setdefault(str(group), []).append(item)
     return dict(sorted(groups.items()))
 
 

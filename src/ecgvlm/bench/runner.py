@@ -17,12 +17,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.atomic import write_file
-from ecgvlm.bench.answer_log import AnswerLog, answer_key
+from ecgvlm.atomic import alone, write_file
+from ecgvlm.bench.answer_log import AnswerLog, answer_key, json_line
 from ecgvlm.bench.backends.base import Ask, Backend, Reply
 from ecgvlm.bench.retries import DEFAULT, Pace, RequestLimits, with_retries
 from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.instruct.row import Row
 
 # So many first answers that are all the same failure, and the rest is not asked.
@@ -87,19 +87,20 @@ def run_task(
     whole: rows of the whole set, where items are some of them only; a table then says so. Each answer is kept
     the moment it comes (`AnswerLog`); a second call asks only for what is missing or failed. A failed row
     gets {"id", "error"} in the predictions. Raises UsageError where the budget cannot be kept (no price
-    known), and EcgError where every request must fail (wrong key, no such model, no money left) or the first
-    ones all fail alike; what was answered until then is kept.
+    known) or another process asks for the same folder, and EcgError where every request must fail (wrong key,
+    no such model, no money left) or the first ones all fail alike; what was answered until then is kept.
     """
     if limits.max_cost is not None and price is None:
         raise UsageError(f"no price of {backend.model!r} is known: --price-input and --price-output")
-    _write_run(task, items, backend, out, control, whole)
-    asking = _Asking(task, backend, AnswerLog(out), limits, images, _Budget(price, limits.max_cost))
-    asking.progress, asking.report = RunProgress(len(items)), report
-    try:
-        asking.go(items)
-    finally:
-        asking.close()
-        _write_predictions(items, asking.results, out)
+    with alone(out):
+        _write_run(task, items, backend, out, control, whole)
+        asking = _Asking(task, backend, AnswerLog(out), limits, images, _Budget(price, limits.max_cost))
+        asking.progress, asking.report = RunProgress(len(items)), report
+        try:
+            asking.go(items)
+        finally:
+            asking.close()
+            _write_predictions(items, asking.results, out)
     return asking.progress
 
 
@@ -289,16 +290,16 @@ def _write_run(
     task: Task, items: Sequence[Row], backend: Backend, out: Path, control: str, whole: int | None
 ) -> None:
     """`run.json` and `gold.json`: who was asked what. A folder holds one run; another one's is refused."""
-    out.mkdir(parents=True, exist_ok=True)
     run = {
         "task": task.name, "task_version": task.version, "backend": backend.name, "model": backend.model,
         "parameters": backend.parameters, "max_tokens": task.max_tokens, "control": control,
     }  # fmt: skip
     path = out / "run.json"
     if path.is_file():
-        old = json.loads(path.read_text("utf-8"))
+        old = read_object(path)
         if any(old.get(name, value) != value for name, value in run.items()):
-            raise UsageError(f"{out} holds another run ({old['backend']} {old['model']} on {old['task']})")
+            said = " ".join(str(old.get(name, "?")) for name in ("backend", "model", "task"))
+            raise UsageError(f"{out} holds another run ({said})")
     rows = [
         row.to_dict(os.path.relpath(row.image, out) if isinstance(row.image, Path) else None) for row in items
     ]
@@ -308,14 +309,21 @@ def _write_run(
 
 
 def _write_predictions(items: Sequence[Row], results: dict[str, dict[str, Any]], out: Path) -> None:
-    lines = [
-        json.dumps({"id": item.id} | results[item.id], ensure_ascii=False)
-        for item in items
-        if item.id in results
-    ]
-    write_text(out / "predictions.jsonl", "".join(line + "\n" for line in lines))
+    lines = [json_line({"id": item.id} | results[item.id]) for item in items if item.id in results]
+    write_file(out / "predictions.jsonl", b"".join(lines))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file beside its place, then renames it."""
-    write_file(path, text.encode("utf-8"))
+    """Writes a text file beside its place, then renames it; half a character of a model's is escaped."""
+    write_file(path, text.encode("utf-8", "backslashreplace"))
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a run. Raises EcgError where there is none."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, f"not a file of a run ({error})") from None
+    if not isinstance(value, dict):
+        raise unreadable(path, "not a file of a run")
+    return value

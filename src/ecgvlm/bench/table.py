@@ -7,7 +7,6 @@ from __future__ import annotations
 import csv
 import html
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.gold import Predictions, load_gold, load_predictions
+from ecgvlm.bench.runner import read_object
 from ecgvlm.bench.score import Score, compare, score
 from ecgvlm.bench.task import Task, load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.instruct.row import Row
 
 FIGURES = {
@@ -76,16 +76,15 @@ class Line:
 
 def load_run(folder: Path) -> Run:
     """Reads a run's folder. Raises EcgError where it is none."""
+    run = read_object(folder / "run.json")
     try:
-        run = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise EcgError("unreadable_file", f"{folder}: not the folder of a run ({error})") from None
+        task, backend, model, control = (str(run[name]) for name in ("task", "backend", "model", "control"))
+    except KeyError as error:
+        raise unreadable(folder / "run.json", f"no field {error}") from None
     gold = load_gold(folder / "gold.json")
-    return Run(
-        folder, load_task(run["task"]), run["backend"], run["model"], run["control"],
-        gold, load_predictions(folder / "predictions.jsonl"),
-        run.get("rows", len(gold)), run.get("of", len(gold)),
-    )  # fmt: skip
+    answers = load_predictions(folder / "predictions.jsonl")
+    rows, of = (run.get(name, len(gold)) for name in ("rows", "of"))
+    return Run(folder, load_task(task), backend, model, control, gold, answers, rows, of)
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
@@ -134,12 +133,20 @@ def _measured(run: Run, s: Score, better: tuple[str, ...]) -> Line:
             figures[name] = (100 * value, 100 * low, 100 * high)
     for path, name in (("facts.json", "facts_f1"), ("judge.json", "judge")):
         if (run.folder / path).is_file() and name in FIGURES[run.task.kind]:
-            judged = json.loads((run.folder / path).read_text("utf-8"))
-            low, high = judged["ci95"][name]
-            figures[name] = (100 * judged[name], 100 * low, 100 * high)
+            figures[name] = _judged(run.folder / path, name)
     return Line(
         run.task.name, run.system, "measured", figures, s.n, s.unparsed, s.failures, s.missing, better
     )
+
+
+def _judged(path: Path, name: str) -> tuple[float, float, float]:
+    """A figure x 100 that `bench judge` wrote, with its interval, which is NaN where none was drawn."""
+    judged = read_object(path)
+    try:
+        low, high = (math.nan if x is None else 100 * x for x in judged["ci95"].get(name, (None, None)))
+        return 100 * judged[name], low, high
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise unreadable(path, f"no figure {name} with its interval; judge the run again") from None
 
 
 def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed: int) -> tuple[str, ...]:

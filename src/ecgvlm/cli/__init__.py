@@ -6,12 +6,13 @@ import importlib
 import io
 import os
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ecgvlm.cli import exporting, printing, reading, serving
+from ecgvlm.show.plain import run_plainly
 
 # Nothing here multiplies large matrices, and a process without threads forks in no time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -74,23 +75,5 @@ for command in COMMANDS:
     app.command()(command)
 
 
-def _fail(message: str, status: int = 1) -> NoReturn:
-    from ecgvlm.show.plain import plain
-
-    print(f"ecgvlm: {plain(message)}", file=sys.stderr)
-    sys.exit(status)
-
-
 def main() -> None:
-    from ecgvlm.errors import EcgError, UsageError
-
-    try:
-        app()
-    except EcgError as error:
-        _fail(error.message)
-    except UsageError as error:
-        _fail(str(error), 2)
-    except OSError as error:  # a full or read-only disk, wherever it is noticed
-        _fail(f"{error.filename or 'writing'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_plainly(app)

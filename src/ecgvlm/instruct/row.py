@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,8 +137,9 @@ def row_from(raw: Mapping[str, Any]) -> Row:
 
 def _text(value: object) -> str:
     """A turn's text. ecgqa-test stores its turns one character at a time: joined."""
-    if isinstance(value, list):
-        return "".join(map(str, value))
-    if not isinstance(value, str):
-        raise ValueError(f"conversations: a turn must be text, not {type(value).__name__}")
-    return value
+    text = "".join(map(str, value)) if isinstance(value, list) else value
+    if not isinstance(text, str):
+        raise ValueError(f"conversations: a turn must be text, not {type(text).__name__}")
+    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+        raise ValueError("conversations: half a character (a lone surrogate) in a turn")
+    return text

@@ -122,6 +122,8 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
                     start += 1
                 try:
                     row, start = decoder.raw_decode(text, start)
+                except RecursionError as error:
+                    raise EcgError("unsupported_format", f"{path}: not JSON ({error})") from None
                 except ValueError as error:
                     more = file.read(1 << 20)
                     if not more:

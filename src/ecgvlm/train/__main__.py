@@ -1,15 +1,7 @@
-"""`torchrun -m ecgvlm.train --config FILE [--resume]` and `accelerate launch -m ecgvlm.train ...`: as `ecgvlm
-train`.
-"""
+"""`torchrun -m ecgvlm.train --config FILE [--resume]`, or `accelerate launch`: as `ecgvlm train`."""
 
-import sys
-
-from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.show.plain import run_plainly
 from ecgvlm.train.cli import app
 
 if __name__ == "__main__":
-    try:
-        app()
-    except (EcgError, UsageError) as error:
-        print(f"ecgvlm: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_plainly(app)

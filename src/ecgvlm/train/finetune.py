@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from ecgvlm.atomic import write_file
+from ecgvlm.atomic import alone, write_file
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records
 from ecgvlm.instruct.splits import records_of
@@ -52,19 +52,21 @@ class Stopped(EcgError):
 def finetune(recipe: Recipe, resume: bool = False) -> Path:
     """Trains as the recipe says; returns the best checkpoint (the last one where there is no validation).
 
-    Raises UsageError where the recipe and what is found do not fit, EcgError where a checkpoint cannot be
-    written or the run
-    was asked to stop (`Stopped`); a usable checkpoint then exists, as the message says.
+    Raises UsageError where the recipe and what is found do not fit or another process trains there, EcgError
+    where a checkpoint cannot be written or the run was asked to stop (`Stopped`); a usable checkpoint then
+    exists, as the message says.
     """
-    whole = checkpoint.steps_in(recipe.out)
-    if whole and not resume:
-        raise UsageError(
-            f"{recipe.out} holds a run already: go on with --resume, or name another folder",
-        )
-    if recipe.loop.threads:
-        torch.set_num_threads(recipe.loop.threads)
-    model, train, valid = load(recipe)
-    return Run(recipe, model, train, valid).go(whole[-1] if whole else None)
+    first = os.environ.get("RANK", "0") == "0"
+    with alone(recipe.out) if first else nullcontext():
+        whole = checkpoint.steps_in(recipe.out)
+        if whole and not resume:
+            raise UsageError(
+                f"{recipe.out} holds a run already: go on with --resume, or name another folder",
+            )
+        if recipe.loop.threads:
+            torch.set_num_threads(recipe.loop.threads)
+        model, train, valid = load(recipe)
+        return Run(recipe, model, train, valid).go(whole[-1] if whole else None)
 
 
 def load(recipe: Recipe) -> tuple[Answering, Samples, Samples | None]:
