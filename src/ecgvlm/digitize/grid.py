@@ -13,18 +13,20 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 
 import cv2
 import numpy as np
 from scipy.fft import rfft2
 
-from ecgvlm.digitize.lines import flattened, refined
+from ecgvlm.digitize.lines import flattened, levelled, refined
 from ecgvlm.digitize.surface import PaperMap, bent, projected
 from ecgvlm.files.picture import shrunk
 
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
 TILE, STEP = 128, 96  # px there
+# (-1)^y in space puts frequency 0 into the middle row.
+_WINDOW = np.outer(np.hanning(TILE) * (-1.0) ** np.arange(TILE), np.hanning(TILE)).astype(np.float32)
 _LOCAL = 15  # bins of a spectrum's local mean
 _WEST = _LOCAL // 2 + 1  # columns of a half spectrum for frequencies that run to the left
 # mm that the longer side of the picture may show: from a closely cropped page to a page on a table, or to
@@ -59,43 +61,60 @@ class GridFinder:
         self._shape = image.shape
         self._shrink = min(1.0, WORK_WIDTH / max(image.shape[:2]))
         self._extremes = _extremes(image)
-        work = shrunk(self._extremes[0], self._shrink)
-        self._longer = max(work.shape)
-        self._tiles = _tiles(_carrier(work))
+        self._work = shrunk(self._extremes[0], self._shrink)
+
+    @cached_property
+    def _tiles(self) -> _Tiles:
+        return _tiles(_cut(_carrier(self._work), STEP), STEP)
 
     def find(self) -> PaperMap | None:
         """The paper's map, or None where no grid is to be seen."""
-        least, most = (5 * self._longer / mm for mm in reversed(_SPAN))
-        return self._find(np.geomspace(least, most, 114))
+        least, most = (5 * max(self._work.shape) / mm for mm in reversed(_SPAN))
+        periods = np.geomspace(least, most, 114)
+        return self._plain(periods) or self._find(periods)
 
     def find_about(self, scale: float) -> PaperMap | None:
         """The same, of a grid that has about so many px per mm."""
         period = 5 * scale * self._shrink
         return self._find(np.geomspace(period * (1 - _ABOUT), period * (1 + _ABOUT), 15))
 
+    def _plain(self, periods: np.ndarray) -> PaperMap | None:
+        """The map of paper whose grid stands out everywhere on one plane: a quarter of the tiles will do."""
+        pieces = _cut(self._work, 2 * STEP)
+        tiles = _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP)
+        seed = _seed(tiles, periods, parts=1)
+        lead = None if seed is None else self._followed(tiles, *seed, _FINE)
+        if lead is None or not lead.flat or lead.tiles < _MOST_TILES * len(tiles.at):
+            return None
+        return _far(levelled(self._extremes, lead.plane))
+
     def _find(self, periods: np.ndarray) -> PaperMap | None:
         """periods: of 5 mm, in px, that are tried."""
         seed = _seed(self._tiles, periods)
         if seed is None:
             return None
-        lead = self._followed(*seed, _FINE)
+        lead = self._followed(self._tiles, *seed, _FINE)
         if lead is None or not lead.flat or lead.tiles < _MOST_TILES * len(self._tiles.at):
             # Fine lines may slip by one at a fold, and thick ones, where they are faint, by five.
-            leads = [found for found in (lead, self._followed(*seed, 1)) if found is not None]
+            leads = [found for found in (lead, self._followed(self._tiles, *seed, 1)) if found is not None]
             most = max((found.tiles for found in leads), default=0)
             far = [found for found in leads if found.tiles > _AS_FAR * most]
             lead = min(far, key=lambda found: found.uneven, default=None)
-        if lead is None:
-            return None
-        paper = refined(self._extremes, lead.paper())
-        # Flat paper is known far beyond its grid, where more of the page may stand.
-        flat = not paper.shift.any()
-        return PaperMap.plane(paper.homography, paper.box, paper.fit, _AROUND_FLAT) if flat else paper
+        return None if lead is None else _far(refined(self._extremes, lead.paper()))
 
-    def _followed(self, members: list[int], fine: list[complex], harmonic: int) -> _Lead | None:
+    def _followed(
+        self, tiles: _Tiles, members: list[int], fine: list[complex], harmonic: int
+    ) -> _Lead | None:
         """Where a harmonic leads from that of the tiles `members` in which it is clearest."""
-        px, mm = _follow(self._tiles, members, fine, harmonic)
+        px, mm = _follow(tiles, members, fine, harmonic)
         return _fitted(px / self._shrink, mm, self._shape) if len(px) >= _MIN_TILES else None
+
+
+def _far(paper: PaperMap | None) -> PaperMap | None:
+    """Flat paper is known far beyond its grid, where more of the page may stand."""
+    if paper is None or paper.shift.any():
+        return paper
+    return PaperMap.plane(paper.homography, paper.box, paper.fit, _AROUND_FLAT)
 
 
 def _extremes(image: np.ndarray) -> list[np.ndarray]:
@@ -134,39 +153,48 @@ class _Tiles:
     shape: tuple[int, int]
 
 
-def _tiles(carrier: np.ndarray) -> _Tiles:
-    h, w = carrier.shape
-    carrier = np.pad(carrier, ((0, max(0, TILE - h)), (0, max(0, TILE - w))))
-    views = np.lib.stride_tricks.sliding_window_view(carrier, (TILE, TILE))[::STEP, ::STEP]
-    ny, nx = views.shape[:2]
-    row = np.arange(TILE)
-    # (-1)^y in space puts frequency 0 into the middle row.
-    window = np.outer(np.hanning(TILE) * (1 - 2 * (row % 2)), np.hanning(TILE)).astype(np.float32)
-    right = rfft2((views * window).reshape(-1, TILE, TILE))
-    left = right[:, -row % TILE, _WEST:0:-1].conj()  # as in any real picture's spectrum
-    spectra = np.concatenate([left, right], -1)
-    magnitude = np.abs(spectra)
-    # Of all tiles at once: the rows next to another tile's are too fine for any grid.
-    mean = cv2.blur(magnitude.reshape(-1, spectra.shape[-1]), (_LOCAL, _LOCAL)).reshape(spectra.shape)
-    whitened = magnitude / (mean + 0.01 * magnitude.max((1, 2), keepdims=True) + 1e-3)
+def _cut(picture: np.ndarray, step: int) -> np.ndarray:
+    """[ny, nx, TILE, TILE]: a view of a picture's tiles, one every `step` px."""
+    h, w = picture.shape
+    picture = np.pad(picture, ((0, max(0, TILE - h)), (0, max(0, TILE - w))), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(picture, (TILE, TILE))[::step, ::step]
+
+
+def _tiles(carrier: np.ndarray, step: int) -> _Tiles:
+    """carrier: cut up by `_cut`."""
+    ny, nx = carrier.shape[:2]
+    spectra = np.empty((ny, nx, TILE, _WEST + TILE // 2 + 1), np.complex64)
+    whitened = np.empty(spectra.shape, np.float32)
+    for row, spectrum, plain in zip(carrier, spectra, whitened):  # a row of them stays in the cache
+        spectrum[..., _WEST:] = rfft2(row * _WINDOW)
+        # As in any real picture's spectrum.
+        spectrum[..., :_WEST] = spectrum[:, -np.arange(TILE) % TILE, 2 * _WEST : _WEST : -1].conj()
+        magnitude = np.abs(spectrum)
+        # Of all tiles at once: the rows next to another tile's are too fine for any grid.
+        mean = cv2.blur(magnitude.reshape(-1, magnitude.shape[-1]), (_LOCAL, _LOCAL)).reshape(plain.shape)
+        mean += 0.01 * magnitude.max((1, 2), keepdims=True) + 1e-3
+        np.divide(magnitude, mean, out=plain)
     ys, xs = np.divmod(np.arange(ny * nx), nx)
-    return _Tiles(spectra, whitened, np.stack([xs, ys], 1) * STEP + TILE / 2.0, (ny, nx))
+    at = np.stack([xs, ys], 1) * step + TILE / 2.0
+    return _Tiles(
+        spectra.reshape(-1, *spectra.shape[2:]), whitened.reshape(-1, *spectra.shape[2:]), at, (ny, nx)
+    )
 
 
-def _seed(tiles: _Tiles, periods: np.ndarray) -> tuple[list[int], list[complex]] | None:
-    """The tiles in whose ninth of the page the grid is clearest, and its two 1-mm frequencies there.
+def _seed(tiles: _Tiles, periods: np.ndarray, parts: int = 3) -> tuple[list[int], list[complex]] | None:
+    """The tiles in whose part of the page the grid is clearest, and its two 1-mm frequencies there.
 
-    periods: of 5 mm, in px, that are tried. Frequencies are in cycles per px, their y imaginary.
+    periods: of 5 mm, in px, that are tried. parts: of the page, in rows and in columns. Frequencies are in
+    cycles per px, their y imaginary.
     """
     angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
     ny, nx = tiles.shape
     planes = tiles.whitened.reshape(ny, nx, TILE, -1)
     combs = _comb(periods, angles), _comb(periods, angles + np.pi / 2)
     best, found = 0.0, None
-    for rows in np.array_split(np.arange(ny), min(3, ny)):
-        for cols in np.array_split(np.arange(nx), min(3, nx)):
-            # Traces, text and edges make no comb; the mean over a ninth of the page keeps what they all
-            # share.
+    for rows in np.array_split(np.arange(ny), min(parts, ny)):
+        for cols in np.array_split(np.arange(nx), min(parts, nx)):
+            # Traces, text and edges make no comb; the mean over a part of the page keeps what they all share.
             plane = np.minimum(planes[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1], 8.0).mean((0, 1))
             one, other = (_likeness(plane, *comb) for comb in combs)
             both = np.sqrt(one * other)

@@ -21,6 +21,9 @@ from ecgvlm.digitize.surface import CELL, PaperMap, between, projected, surface
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
 _FLAT = 0.05  # mm: pieces of lines this near to their places leave nothing to set right
 _LEVEL = 0.1  # mm: pieces this near to one plane lie on flat paper
+# Bands in which flat paper's lines are looked for, cells high; share of these that must be seen where a plane
+# has them, and mm that they may be off: what lies between the bands is not seen.
+_BANDS, _BAND, _PLAIN, _PLAINLY_LEVEL = 5, 2, 0.65, 0.07
 _RIGHT = 0.4  # mm within which a line then is where the map says
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
 # Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
@@ -31,6 +34,49 @@ _NOISE = 0.06  # mm by which matches are usually off
 _LENGTH = 100.0  # mm: about a page's, for numbers about 1
 # Pieces of lines: where [n, 2] (column, row of the lattice), how far off in mm [n], weights [n].
 _Match = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> PaperMap | None:
+    """Flat paper's map set right by the grid lines in some bands across the picture; None where these do not
+    plainly lie on one plane.
+
+    extremes: as of `refined`.
+    """
+    nodes, scale = plane.nodes(), plane.scale()
+    x0, y0, x1, y1 = plane.box
+    inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
+    if min(inside.any(0).sum(), inside.any(1).sum()) < _BANDS * _BAND:
+        return None
+    fine, mesh = [fitting(extreme, scale) for extreme in extremes], plane.to_px(nodes)
+    at, off, clear = _in_bands(fine, mesh.transpose(1, 0, 2), inside.T)
+    moved, left = _level(plane.at, (_in_bands(fine, mesh, inside), (at[:, ::-1], off, clear)))
+    fit = float(np.mean([_explained(inside, *match) for match in left]))
+    if _most_off(left) > _PLAINLY_LEVEL or fit < _PLAIN:
+        return None
+    return replace(plane, homography=plane.homography @ moved, fit=fit)
+
+
+def _in_bands(fine: Sequence[tuple[np.ndarray, float]], mesh: np.ndarray, inside: np.ndarray) -> _Match:
+    """`_matches` of the upright lines in bands that lie one below the other.
+
+    fine: the extremes as `resampled` takes them. mesh: [rows, cols, 2] px. inside: [rows, cols].
+    """
+    shown = np.flatnonzero(inside.any(1))
+    spare = len(shown) / _BANDS - _BAND
+    firsts = shown[0] + ((np.arange(_BANDS) + 0.5) * spare + np.arange(_BANDS) * _BAND).astype(int)
+    parts = [slice(first, first + _BAND + 1) for first in firsts]
+    lines = _lines(*(np.concatenate([resampled(*part, mesh[band]) for band in parts]) for part in fine))
+    known = np.concatenate([*(inside[band][:-1] for band in parts), inside[parts[-1]][-1:]])
+    at, off, clear = _matches(lines, _REACHES[0], known)
+    band = (at[:, 1] / _BAND).astype(int)
+    at[:, 1] += firsts[band] - band * _BAND
+    return at, off, clear
+
+
+def _both_ways(lines: np.ndarray, reach: float, known: np.ndarray) -> tuple[_Match, _Match]:
+    """`_matches` of upright and of level lines."""
+    at, off, clear = _matches(lines.T, reach, known.T)
+    return _matches(lines, reach, known), (at[:, ::-1], off, clear)
 
 
 def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
@@ -49,16 +95,14 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
     lines = first
     for reach in _REACHES:
         known = cv2.dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        across = _matches(lines, reach, known)
-        at, off, clear = _matches(lines.T, reach, known.T)
-        found = (across, (at[:, ::-1], off, clear))
+        found = _both_ways(lines, reach, known)
         fit = float(np.mean([_explained(inside, *match) for match in found]))
-        off_most = max(_usual_most(off, clear) for _, off, clear in found)
+        off_most = _most_off(found)
         if off_most < _FLAT:
             break
         if not paper.shift.any() and where is places:
-            moved, rest = _level(paper.at, found)
-            if rest < _LEVEL:
+            moved, left = _level(paper.at, found)
+            if _most_off(left) < _LEVEL:
                 return replace(paper, homography=paper.homography @ moved, fit=fit)
         moved = np.stack([surface(seen.shape, *match, _NOISE) for match in found], -1) / CELL
         where = places + moved + between(where - places, places + moved)
@@ -75,8 +119,8 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
     return replace(paper, shift=px - projected(paper.homography, nodes))
 
 
-def _level(at: tuple[float, float], found: tuple[_Match, _Match]) -> tuple[np.ndarray, float]:
-    """The small homography [3, 3] mm -> mm that moves flat paper to matches, and mm that are left.
+def _level(at: tuple[float, float], found: tuple[_Match, _Match]) -> tuple[np.ndarray, list[_Match]]:
+    """The small homography [3, 3] mm -> mm that moves flat paper to matches, and how far off they are then.
 
     at: mm of the lattice's first node. found: matches of upright and of level lines.
     """
@@ -100,7 +144,13 @@ def _level(at: tuple[float, float], found: tuple[_Match, _Match]) -> tuple[np.nd
     moved = np.array([[1 + b, c, a], [e, 1 + f, d], [-g, -h, 1.0]])
     to, back = np.eye(3), np.eye(3)
     to[:2, 2], back[:2, 2] = -middle, middle
-    return back @ moved @ to, max(_usual_most(off[side], clear[side]) for side in (upright, ~upright))
+    places, left = (place for place, _, _ in found), (off[upright], off[~upright])
+    return back @ moved @ to, list(zip(places, left, (seen for _, _, seen in found)))
+
+
+def _most_off(found: Sequence[_Match]) -> float:
+    """mm within which the greater part of the upright lines lies, and of the level ones."""
+    return max(_usual_most(off, clear) for _, off, clear in found)
 
 
 def _usual_most(off: np.ndarray, clear: np.ndarray) -> float:
