@@ -139,6 +139,10 @@ class Back:
         if key == "ventricular_shapes":
             shapes = [w.name("headings", name) for name in OF_SHAPES]
             return part["group"] in shapes and bool({*VENTRICULAR, "PACE"} & set(e.findings))
+        if key == "group_unseen":
+            groups = [name for name in w.names["none"] if part["group"] == w.name("headings", name)]
+            hidden = None in e.leads.values() or {"averaged", "no_qrs"} & set(e.cautions)
+            return bool(hidden) and any(not set(in_group(group)) & set(e.findings) for group in groups)
         if key.startswith("axis_"):
             return part["value"] == self._value("axis_deg", e) and e.limit("axis_deg") == key[5:]
         if key == "leads_with":

@@ -22,6 +22,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -31,7 +32,7 @@ from ecgvlm.atomic import write_file
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.train.small.intents import wordings
-from ecgvlm.words.dialogue import answer_parts
+from ecgvlm.words.dialogue import Conversation, answer_parts
 from ecgvlm.words.language import Language
 from ecgvlm.words.lexicon import asked, lexicon, split
 from ecgvlm.words.phrases import Words, words
@@ -39,7 +40,7 @@ from ecgvlm.words.replies import urgent_findings
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = ("unseen", "beyond", "second", "fresh", "understanding")
+SETS = ("unseen", "beyond", "bedside", "second", "fresh", "understanding")
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
@@ -58,8 +59,11 @@ def intended(text: str) -> list[list[Asked]]:
 
 def _meant(text: str) -> Asked:
     intent, *objects = text.split()
-    named = dict(item.split("=") for item in objects)
-    return Asked(intent, {kind: (code,) for kind, code in named.items()})
+    named: dict[str, tuple[str, ...]] = {}
+    for item in objects:
+        kind, code = item.split("=")
+        named[kind] = (*named.get(kind, ()), code)
+    return Asked(intent, named, denied=named.pop("denied", None) is not None)
 
 
 def judged(said: str, parts: list[list[Asked]], evidence: Evidence, w: Words) -> str:
@@ -110,18 +114,22 @@ def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
     ]
     chosen = [part.intent] if intents()[part.intent].get("refuses") else same
     called = tuple(_CALLED for _ in part.of("finding"))
-    return [w.text(answer_parts([Asked(x, part.objects, named=called)], evidence, w)) for x in chosen]
+    return [w.text(answer_parts([replace(part, intent=x, named=called)], evidence, w)) for x in chosen]
 
 
-def ask(language: Language, table: dict[str, list[str]], spoken: str = "en") -> list[Row]:
-    """Each question of a table about pages of its own."""
+def ask(language: Language, table: dict[str, list], spoken: str = "en") -> list[Row]:
+    """Each question of a table about pages of its own; of a list of questions, a conversation, the last one
+    counts."""
     rows, rng, w = [], Random(0), words(spoken)
     for what, questions in table.items():
-        for question in questions:
-            new = plain(question, spoken) not in learned(spoken)
+        for asked_so_far in questions:
+            turns = [asked_so_far] if isinstance(asked_so_far, str) else asked_so_far
+            question = " / ".join(turns)
+            new = plain(turns[-1], spoken) not in learned(spoken)
             for _ in range(PAGES):
-                evidence = sample(rng)
-                said = language.answer(evidence, question)
+                evidence, before, said = sample(rng), Conversation(), ""
+                for turn in turns:
+                    said, before = language.converse(evidence, turn, before)
                 judgement = (
                     refused(said, evidence, w) if what == "*" else judged(said, intended(what), evidence, w)
                 )
@@ -176,7 +184,11 @@ def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
     english = {kind: ask(language, table) for kind, table in data.get("english", {}).items()}
     spoken = {code: ask(language, table, code) for code, table in data.get("spoken", {}).items()}
     beyond = {code: ask(language, table, code) for code, table in data.get("outside_spoken", {}).items()}
-    flat, foreign, abroad = (list(chain(*tables.values())) for tables in (english, spoken, beyond))
+    answered = {code: ask(language, table, code) for code, table in data.get("answered", {}).items()}
+    talked = {code: ask(language, table, code) for code, table in data.get("conversation", {}).items()}
+    flat, foreign, abroad, wished, turns = (
+        list(chain(*tables.values())) for tables in (english, spoken, beyond, answered, talked)
+    )
     several, outside = (ask(language, data.get(key, {})) for key in ("several", "outside"))
     asked_of = {
         "english": flat,
@@ -186,11 +198,13 @@ def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
         "several": several,
         "outside": outside,
         "outside, spoken": abroad,
+        "answered in another language": wished,
+        "conversations": turns,
     }
     found = {name: figures(rows) for name, rows in asked_of.items() if rows}
     found["by_kind"] = {kind: figures(rows) for kind, rows in english.items()}
     found["by_language"] = {code: figures(rows) for code, rows in (spoken or beyond).items()}
-    return found, [*flat, *foreign, *several, *outside, *abroad]
+    return found, [*flat, *foreign, *several, *outside, *abroad, *wished, *turns]
 
 
 def main() -> None:

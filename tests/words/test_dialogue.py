@@ -56,7 +56,11 @@ ASKED = [
     (NORMAL, "Any skipped beats?", ["No, there is no evidence", "premature"]),
     (NORMAL, "LVH with strain?", ["left ventricular hypertrophy", "ST-T"]),
     (NORMAL, "AF with RVR?", ["No, there is no evidence of atrial fibrillation", "72 bpm"]),
-    (NORMAL, "Is this WPW?", ["I cannot tell whether there is WPW", "PR interval is 160 ms"]),
+    (
+        NORMAL,
+        "Is this WPW?",
+        ["I cannot tell whether there is ventricular pre-excitation (WPW", "PR interval is 160 ms"],
+    ),
     (NORMAL, "How high is the T wave in V2?", ["The T wave in V2 measures +2.0 mm."]),
     (NORMAL, "Wie hoch ist die Herzfrequenz?", ["Herzfrequenz: 72/min."]),
     (RBBB, "Liegt ein Rechtsschenkelblock vor?", ["Ja, das EKG zeigt: Rechtsschenkelblock"]),
@@ -322,3 +326,86 @@ def test_the_committed_questions_are_answered_on_their_pages(language, shared_da
         row = json.loads(line)
         said = language.answer(seen[row["image"]], row["question"])
         assert wanted.get(row["question"], "") in said, said
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["there is no AF, is there?", "so no AF then", "kein Vorhofflimmern?", "il n'y a donc pas de FA ?",
+     "¿no hay fibrilación auricular?", "não tem fibrilação atrial?", "non c'è fibrillazione atriale?",
+     "dus geen boezemfibrilleren", "nie ma migotania przedsionków?", "фибрилляции предсердий нет?",
+     "atriyal fibrilasyon yok mu", "没有房颤吧？", "एट्रियल फिब्रिलेशन तो नहीं है?", "لا يوجد رجفان أذيني؟"],
+)  # fmt: skip
+def test_what_is_denied_is_stated(language, question):
+    said, after = language.converse(page("AF"), question, Conversation())
+    w = words(after.language)
+    assert said == w.stated(answers.finding(page("AF"), "AF", w))
+    assert not said.startswith((w.yes, w.no))
+
+
+@pytest.mark.parametrize(
+    "question", ["AF or not?", "AF: yes/no?", "Vorhofflimmern oder nicht?", "有没有房颤"]
+)
+def test_a_choice_denies_nothing(language, question):
+    said, after = language.converse(page("AF"), question, Conversation())
+    assert said.startswith(words(after.language).yes)
+
+
+def test_a_denied_limit_is_answered_by_where_the_value_lies(language):
+    assert language.answer(NORMAL, "Is the QT not prolonged?") == "The QTc of 416 ms is normal."
+    assert language.answer(NORMAL, "QRS not over 120?") == "The QRS duration is 90 ms."
+
+
+@pytest.mark.parametrize(
+    ("turns", "spoken", "begin"),
+    [
+        (["What is the rhythm? In German please"], "de", "Rhythmus: Sinusrhythmus"),
+        (["quel est le rythme ?", "auf Deutsch bitte"], "de", "Rhythmus: Sinusrhythmus"),
+        (["Quel rythme ? Réponds en espagnol.", "and the axis?"], "es", "Eje"),
+        (["请用俄语回答：什么心律？"], "ru", "Ритм"),
+        (["German please"], "de", "NORMAL - Sinusrhythmus"),
+        (["What is the rhythm, in Korean please?"], "en", "I do not know this language"),
+        (["Translate 'good morning' into German"], "en", "I cannot help with that"),
+    ],
+)
+def test_an_answer_is_given_in_the_language_wished_for(language, turns, spoken, begin):
+    said, before = "", Conversation()
+    for turn in turns:
+        said, before = language.converse(NORMAL, turn, before)
+    assert (before.wished or before.language) == spoken
+    assert said.startswith(begin)
+
+
+def test_another_lead_is_asked_the_same(language):
+    _, before = language.converse(INFERIOR, "Is there ST elevation in I?", Conversation())
+    assert language.converse(INFERIOR, "and in III?", before)[0] == "Yes, the ST level in III is +2.5 mm."
+
+
+@pytest.mark.parametrize(
+    ("question", "begin"),
+    [
+        ("the pharmacist wants to know the q t c please", "The QTc is 416 ms."),
+        ("RV5?", "The R wave in V5 measures 9.0 mm."),
+        ("QRS über 120 ms?", "Nein – QRS-Dauer: 90 ms."),
+        ("yani af yok mu", "Bulgusu yok: atriyal fibrilasyon"),  # "mi" is no infarction
+        ("hi im 45 and a bit scared, is my ecg ok", "NORMAL - Sinus Rhythm"),
+    ],
+)
+def test_what_is_written_in_a_hurry_is_understood(language, question, begin):
+    assert language.answer(NORMAL, question).startswith(begin)
+
+
+def test_what_cannot_be_seen_is_not_denied(language):
+    averaged = replace(page(), cautions=("averaged",), rr_variation=None)
+    assert language.answer(averaged, "Is there AF?").startswith("I cannot tell whether there is atrial fib")
+    assert language.answer(averaged, "Any skipped beats?").startswith("I cannot tell")
+    assert language.answer(averaged, "Is there a normal ECG?").startswith("Too little of the ECG can be seen")
+    leads = {lead: None if lead in ("V1", "V2", "V3") else FLAT for lead in LEADS}
+    chestless = replace(page("SR"), leads=leads)
+    assert language.answer(chestless, "Anterior infarct?").startswith(
+        "I cannot tell whether there is anterior"
+    )
+    assert language.answer(chestless, "Inferior infarct?").startswith("No, there is no evidence of inferior")
+    assert "Infarction: nothing found in what can be seen." in language.answer(chestless, "Write a report.")
+    paced = page("PACE", qrs_ms=160.0)
+    assert language.answer(paced, "Is there an infarction?").startswith("I cannot tell whether there is")
+    assert "Infarction not assessable" in language.answer(paced, "Write a report.")

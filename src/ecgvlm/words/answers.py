@@ -17,6 +17,14 @@ from ecgvlm.words.phrases import ENGLISH, Words
 SLOWEST, FASTEST = 40, 150  # bpm; a rate beyond these is said first
 _SECONDS = 3  # an interval is said in seconds where its number is smaller
 _MM_PER_MV = 10
+# The leads that show a finding; where half of them are missing it cannot be denied.
+_CHEST, _SIDES = ("V1", "V2", "V3", "V4"), ("I", "aVL", "V5", "V6")
+_SEEN_IN: dict[str, tuple[str, ...]] = {
+    "AMI": _CHEST, "IMI": ("II", "III", "aVF"), "LMI": _SIDES, "MI": _CHEST, "LVH": ("V1", "V2", "V5", "V6"),
+    "RBBB": ("V1",), "IRBBB": ("V1",), "LBBB": ("V1",), "CD": ("V1",), "PRWP": _CHEST, "STTC": LEADS,
+}  # fmt: skip
+_IN_TIME = ("rhythm", "ectopy")  # groups that are told from beat to beat
+_WITHOUT_BEATS = {"averaged", "no_qrs"}
 # What reports say, heading by heading.
 GROUPS = {name: in_group(name) for name in ENGLISH.names["none"]}
 OUTSIDE = ENGLISH.say("outside")
@@ -69,8 +77,13 @@ def overall(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 
 def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
-    """Whether a label was found, with its probability; close to the threshold the wording is careful."""
+    """Whether a label was found, with its probability; close to the threshold the wording is careful. What
+    is not found is only denied where it could be seen."""
     m, percent = evidence.margin(label), w.percent(evidence.probability(label))
+    if label == "NORM" and evidence.incomplete:
+        return w.say("incomplete")
+    if m < 0 and unseen(evidence, label):
+        return w.say("unassessable", finding=w.finding(label))
     if label == "NORM":
         return w.say("normal_yes" if m >= 0 else "normal_no", percent=percent)
     if m >= 0:
@@ -78,6 +91,17 @@ def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     else:
         key = "finding_no" if m < -HEDGE else "finding_hardly"
     return w.say(key, finding=w.finding(label), percent=percent)
+
+
+def unseen(evidence: Evidence, label: str) -> bool:
+    """Whether too little can be seen on the page to say that a finding is not there."""
+    row = FINDINGS[label]
+    if row.group in OF_SHAPES and evidence.ventricular:
+        return True
+    if _WITHOUT_BEATS & set(evidence.cautions) and (row.group in _IN_TIME or row.one_of == "AV block"):
+        return True
+    missing = [lead for lead in _SEEN_IN.get(label, ()) if evidence.leads[lead] is None]
+    return bool(missing) and 2 * len(missing) >= len(_SEEN_IN[label])
 
 
 def likelihood(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
@@ -196,6 +220,8 @@ def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
     if name in OF_SHAPES and evidence.ventricular:
         return w.say("ventricular_shapes", group=w.name("headings", name))
     found = specific(evidence, GROUPS[name])
+    if not found and any(unseen(evidence, label) for label in GROUPS[name]):
+        return w.say("group_unseen", group=w.name("headings", name))
     if not found:
         return w.name("none", name)
     return w.sentence(w.listed(_hedged(evidence, label, w) for label in found))

@@ -12,6 +12,7 @@ from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, Request, concepts, reply
 from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents, kin
+from ecgvlm.words.wishes import wish
 
 # Nobody asks anything with these where something else is asked beside them.
 _ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
@@ -21,6 +22,7 @@ _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _STEADY = ("doubt", "order")
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most
+_SHORT = 5  # words of a question that goes on with the one before
 _SPOKEN_OF = ("finding", "measure", "group", "wave", "lead")  # what the next question may leave out
 _OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
 _SILENT = (*_ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
@@ -36,10 +38,13 @@ _NAMES_ASK = (
 @dataclass(frozen=True)
 class Conversation:
     """What was said before, kept by the caller. asked: the last question that named something, part by part;
-    earlier: another ECG of the same patient, to compare with; language: of the last question."""
+    last: the last question; earlier: another ECG of the same patient, to compare with; language: of the last
+    question; wished: the language that answers were asked for in, None where nobody did."""
 
     asked: tuple[Asked, ...] = ()
+    last: tuple[Asked, ...] = ()
     language: str = "en"
+    wished: str | None = None
     earlier: Evidence | None = field(default=None, repr=False)
 
 
@@ -52,17 +57,33 @@ class Dialogue:
     def answer(
         self, evidence: Evidence, question: str, before: Conversation, language: str | None = None
     ) -> tuple[str, Conversation]:
-        """The answer in the language of the question (or the one given), and the conversation with it."""
-        heard = self.hear(question, before)
-        after = _after(heard, before, language)
-        w = words(after.language)
-        said = [w.say("language_unknown")] if heard.language == OTHER and language is None else []
+        """The answer in the language of the question (or the one given, or the one that the conversation
+        wishes for), and the conversation with it."""
+        heard, wished = self._heard(question, before)
+        after = _after(heard, before, wished, language)
+        w = words(after.wished or language or after.language)
+        unknown = wished == OTHER or (heard.language == OTHER and language is None and not after.wished)
+        said = [w.say("language_unknown")] if unknown else []
         said += answer_parts(heard.parts, evidence, w, before.earlier)
         return w.text([*(w.ended(text) for text in said[:-1]), *said[-1:]]), after
 
     def follow(self, question: str, before: Conversation) -> Conversation:
         """The conversation with a question that was answered before."""
-        return _after(self.hear(question, before), before)
+        heard, wished = self._heard(question, before)
+        return _after(heard, before, wished)
+
+    def _heard(self, question: str, before: Conversation) -> tuple[Understood, str | None]:
+        """What is asked, and the language that the answer is wished in. A wish alone asks once more what was
+        asked last, or for the verdict."""
+        asked = wish(question)
+        if asked.language is None:
+            return self.hear(question, before), None
+        if not asked.question:
+            return Understood(before.language, before.last or (Asked("verdict"),)), asked.language
+        heard = self.hear(asked.question, before)
+        if all(intents()[part.intent].get("refuses") for part in heard.parts):  # to translate something else
+            return self.hear(question, before), None
+        return heard, asked.language
 
     def hear(self, question: str, before: Conversation) -> Understood:
         """What is asked, with what it leaves out taken from the question before."""
@@ -106,11 +127,19 @@ class Dialogue:
         return bool(refused) and part.sure < self._understanding.enough and not asks
 
 
-def _after(heard: Understood, before: Conversation, language: str | None = None) -> Conversation:
+def _after(
+    heard: Understood, before: Conversation, wished: str | None, language: str | None = None
+) -> Conversation:
     """What names nothing ("are you sure?") leaves what was named before to be spoken of."""
     spoken = language or (heard.language if heard.language != OTHER else "en")
     names = any(part.of(kind) for part in heard.parts for kind in _SPOKEN_OF)
-    return replace(before, asked=heard.parts if names else before.asked, language=spoken)
+    return replace(
+        before,
+        asked=heard.parts if names else before.asked,
+        last=heard.parts,
+        language=spoken,
+        wished=before.wished if wished in (None, OTHER) else wished,
+    )
 
 
 def answer_parts(
@@ -180,7 +209,7 @@ def _same(kind: str, code: str) -> set[tuple[str, str]]:
 
 def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before."""
-    part = _with_numbers(_with_wave(part, before), before)
+    part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
     if part.strange and part.sure < enough:  # does not go on with what was said before
         before = ()
     for place, intent in enumerate((part.intent, *part.others)):
@@ -245,6 +274,17 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     named = part.of("finding") or next((last.of("finding") for last in before if last.of("finding")), ())
     waves = tuple(dict.fromkeys(SHOWN_IN[code] for code in named if code in SHOWN_IN))
     return replace(part, objects={**part.objects, "wave": waves}) if waves else part
+
+
+def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
+    """ "And in V2?" asks of that lead what was asked of another one."""
+    last = next(iter(before), None)
+    alone = part.of("lead") and not any(part.of(kind) for kind in ("finding", "measure", "group", "wave"))
+    if last is None or not last.of("lead") or not alone or len(part.text.split()) > _SHORT:
+        return part
+    if last.intent not in ("finding", "amount"):
+        return part
+    return replace(last, objects={**last.objects, "lead": part.of("lead")}, text=part.text)
 
 
 def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:

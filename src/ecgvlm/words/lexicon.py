@@ -29,6 +29,8 @@ _WORD = re.compile(
 _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a side and its number, and between two numbers; the number may come first in some languages.
 _AFTER_SIDE, _PAIRED, _BEFORE_SIDE, _SIDE_LAST = 3, 2, 2, ("tr", "hi", "zh")
+_CODE = 3  # letters of what is no word but a code
+_OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "wordings")
 _LONG = 9  # letters of a word that may have two slips of the pen
 _PIECE = re.compile(r"[^\s\[\]|{}]+")  # of a wording
 _GLUED = 8  # letters of what may be several words without a space between them
@@ -62,6 +64,11 @@ BEYOND = (
 )  # fmt: skip
 _LEAD_CODES = {lead.lower(): lead for lead in LEADS if lead != "I"} | {
     "di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III",
+}  # fmt: skip
+# Abbreviations that are spelt letter by letter where somebody dictates.
+_SPELT = frozenset(_LEAD_CODES) | {
+    "qt", "qtc", "qrs", "pr", "pq", "st", "av", "af", "ecg", "ekg", "hr", "mi", "lvh", "rvh", "rbbb", "lbbb",
+    "svt", "vt", "wpw", "pvc", "pac", "stemi", "nstemi",
 }  # fmt: skip
 _DIGITS = {
     "i": "I",
@@ -127,14 +134,17 @@ class Lexicon:
                 for name in names:
                     self._add(name, kind, code)
         if language != "en":
+            own = _vocabulary({key: self.data[key] for key in _OWN_WORDS})
             for kind in _KINDS[:5]:
                 for code, names in asked("en")[kind].items():
                     for name in names:
-                        if name.isupper() or len(name) > 3:
-                            self._add(name, kind, code)
+                        if fold(name) not in own:  # "mi", which asks in Turkish, is no infarction there
+                            self._add(name.upper() if len(name) <= _CODE else name, kind, code)
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
         self.joints = frozenset(fold(word) for word in self.data["and"])
+        self._denials = _fold_names(self.data["not"])
+        self._choices = _fold_names(self.data["or"])
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
@@ -175,7 +185,9 @@ class Lexicon:
                 found.append(Object(kind, code, place, last))
                 place = last
             else:
-                if lead := self._lead(words, place, found):
+                if wave := _wave(words, place):
+                    found.append(Object("wave", wave, place, place + 1))
+                elif lead := self._lead(words, place, found):
                     found.append(Object("lead", lead, place, place + 1))
                 elif number := _NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
@@ -212,7 +224,7 @@ class Lexicon:
     def _lead(self, words: list[Word], place: int, found: list[Object]) -> str | None:
         """The lead that a word names: "I" and bare numbers only where a lead must be meant."""
         word = words[place]
-        if word.plain in _LEAD_CODES:
+        if word.plain in _LEAD_CODES and (word.plain != "di" or word.text.isupper()):  # a word in Italian
             return _LEAD_CODES[word.plain]
         if word.plain not in _DIGITS:
             return None
@@ -223,6 +235,16 @@ class Lexicon:
             english = self.language == "en" and before is not None and before.plain != "in"
             return "I" if named or after_lead or (place and not english) else None
         return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
+
+    def denied(self, words: list[Word], objects: list[Object]) -> bool:
+        """Whether a clause denies what it names: "no AF then", but not "AF or not" nor "non-STEMI"."""
+        named = {place for o in objects for place in range(o.first, o.last)}
+        return any(
+            place not in named
+            and _begins_like(word, self._denials)
+            and not (place and _begins_like(words[place - 1], self._choices))
+            for place, word in enumerate(words)
+        )
 
     def _usual_words(self) -> dict[str, int]:
         """The words that more than one wording of a question about an ECG has, and those of all names; each
@@ -245,16 +267,18 @@ class Lexicon:
         return plain in self._common or plain in _LEAD_CODES or any(c.isdigit() for c in plain)
 
     def knows(self, words: list[Word]) -> int:
-        """How many of these words are names or wordings of this language."""
+        """How many of these words are names or wordings of this language; numbers are of any."""
         return sum(
             word.plain in _LEAD_CODES
+            or word.plain.isdigit()
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
         )
 
     def words(self, text: str) -> list[Word]:
-        """The words of a text as they were meant: without slips of the pen, apart where they are glued."""
-        return [part for word in split(text) for part in self._mended(word)]
+        """The words of a text as they were meant: without slips of the pen, apart where they are glued,
+        together where they are spelt ("q t c")."""
+        return [part for word in _unspelt(split(text)) for part in self._mended(word)]
 
     def _mended(self, word: Word) -> list[Word]:
         """A word with a slip of the pen as it was meant, or the words it is glued from, where that is
@@ -305,9 +329,45 @@ class Lexicon:
         return plain if first is None or (second and first[:2] == second[:2]) else first[2]
 
 
+def _wave(words: list[Word], place: int) -> str | None:
+    """The wave that a capital letter names beside a lead: "S V1", "R in V5"."""
+    beside = words[place + 1 : place + 3]
+    lead = any(word.plain in _LEAD_CODES for word in beside)
+    return words[place].plain if lead and words[place].text in ("Q", "R", "S", "T") else None
+
+
+def _unspelt(words: list[Word]) -> list[Word]:
+    """Letters one by one, as they are dictated, as the abbreviation that they spell."""
+    out: list[Word] = []
+    place = 0
+    while place < len(words):
+        last = place
+        while last < len(words) and len(words[last].text) == 1:
+            last += 1
+        for end in range(last, place + 1, -1):
+            spelt = "".join(word.plain for word in words[place:end])
+            if spelt in _SPELT:
+                out.append(Word(spelt, spelt, words[place].start, words[end - 1].end))
+                place = end
+                break
+        else:
+            out.append(words[place])
+            place += 1
+    return out
+
+
+def _fold_names(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(fold(word.rstrip("*")) + "*" * word.endswith("*") for word in words)
+
+
+def _begins_like(word: Word, known: frozenset[str]) -> bool:
+    """Whether a word is one of these, or begins like one that ends in "*"."""
+    return word.plain in known or any(word.plain.startswith(x[:-1]) for x in known if x.endswith("*"))
+
+
 def _only_in_capitals(name: str) -> bool:
     """Whether a name is no word but a code, which counts in capitals alone."""
-    return name.isupper() and len(name) <= 3
+    return name.isupper() and len(name) <= _CODE
 
 
 def _vocabulary(table: dict) -> frozenset[str]:

@@ -22,7 +22,7 @@ class Words:
     """One language.
 
     sentences: text with {placeholders} by key. names: by kind ("findings", "measures", ...), what each thing
-    is called. decimal, comma, stop, space: its punctuation.
+    is called. decimal, comma, stop, space: its punctuation. yes, no: what such answers begin with.
     """
 
     language: str
@@ -32,6 +32,8 @@ class Words:
     comma: str
     stop: str
     space: str
+    yes: str
+    no: str
 
     def say(self, key: str, **parts: str) -> str:
         return self.sentences[key].format(**parts)
@@ -68,11 +70,18 @@ class Words:
         """The text with a full stop where it has no end of its own (a headline)."""
         return f"{text}{self.stop}" if text[-1:].isalnum() or text.endswith(")") else text
 
+    def stated(self, answer: str) -> str:
+        """A yes or no without that word: after "there is no AF, is there?" neither is clear."""
+        rest = re.sub(rf"^(?:{self.yes}|{self.no})\s?[:,\u2013\uff0c\u060c]\s*", "", answer)
+        return self._capital(rest) if rest else answer
+
     def sentence(self, text: str) -> str:
         """The text with a capital letter and a full stop."""
         return f"{self._capital(text)}{self.stop}"
 
     def _capital(self, text: str) -> str:
+        if text[1:2].isupper():  # aVL
+            return text
         first = "İ" if self.language == "tr" and text[0] == "i" else text[0].upper()
         return f"{first}{text[1:]}"
 
@@ -106,7 +115,7 @@ def words(language: str) -> Words:
     if language == "en":
         measures = {code: known.name for code, known in MEASUREMENTS.items()}
         names |= {"findings": NAMES, "cautions": CAUTIONS, "measures": measures}
-    punctuation = {key: data[key] for key in ("decimal", "comma", "stop", "space")}
+    punctuation = {key: data[key] for key in ("decimal", "comma", "stop", "space", "yes", "no")}
     return Words(language, names.pop("sentences"), names, **punctuation)
 
 

@@ -65,9 +65,10 @@ def _pressing(request: Request) -> str:
 
 
 def finding(request: Request) -> str:
-    """Whether each of the findings named is there."""
+    """Whether each of the findings named is there; a statement where the question denies it."""
     leads = request.asked.of("lead")
-    return request.w.distinct(_finding(request, code, name, leads) for code, name in _called(request))
+    said = (_finding(request, code, name, leads) for code, name in _called(request))
+    return request.w.distinct(map(request.w.stated, said) if request.asked.denied else said)
 
 
 def _called(request: Request) -> list[tuple[str, str]]:
@@ -111,7 +112,8 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     if "rhythm" in concept:
         return _irregular(request)
     beside = [_fact(request, near) for near in concept["near"]]
-    return w.text([w.say("outside_named", finding=name), *(beside or [_pressing(request)])])
+    called = w.names["findings"].get(code, name)
+    return w.text([w.say("outside_named", finding=called), *(beside or [_pressing(request)])])
 
 
 def _numbers(request: Request) -> list[float]:
@@ -125,12 +127,19 @@ def _any(request: Request, codes: Iterable[str]) -> str:
     found = [code for code in found if code not in evidence.probabilities or code in kinds]
     if found:
         return w.text(_finding(request, code, code) for code in found)
-    names = [w.finding(code) for code in codes if not set(FINDINGS[code].parents) & set(codes)]
-    return w.say("none_of", findings=w.listed(names))
+    asked = [code for code in codes if not set(FINDINGS[code].parents) & set(codes)]
+    hidden = [code for code in asked if code in evidence.unassessable or answers.unseen(evidence, code)]
+    seen = [w.finding(code) for code in asked if code not in hidden]
+    said = [w.say("none_of", findings=w.listed(seen))] if seen else []
+    if hidden:
+        said.append(w.say("unassessable", finding=w.listed(map(w.finding, hidden))))
+    return w.text(said)
 
 
 def _holds(evidence: Evidence, code: str) -> bool:
-    return code in evidence.findings if code in evidence.probabilities else bool(evidence.beside(code))
+    if code in evidence.probabilities:
+        return code in evidence.findings
+    return code in SIGNS and bool(evidence.beside(code))
 
 
 def _sign(request: Request, sign: str) -> str:
@@ -146,6 +155,8 @@ def _infarct_pattern(request: Request, sign: str) -> str:
     evidence, w = request.evidence, request.w
     if leads := evidence.where(sign):
         return w.say("stemi_yes", leads=w.listed(leads))
+    if evidence.ventricular:
+        return w.say("unassessable", finding=w.name("signs", sign))
     found = [_fact(request, label) for label in answers.specific(evidence, answers.GROUPS["infarction"])]
     return w.text([w.say("stemi_no"), *found])
 
@@ -266,11 +277,12 @@ def limit(request: Request) -> str:
     """Whether the measurements named lie beyond the number that is asked for, or their limit of normal."""
     sides, numbers = request.asked.of("side"), _numbers(request)
     if numbers:
-        return request.w.text(
+        compared = (
             answers.compared(request.evidence, name, sides, numbers, request.w)
             for name in request.asked.of("measure")
         )
-    if not sides:
+        return request.w.text(map(request.w.stated, compared) if request.asked.denied else compared)
+    if not sides or request.asked.denied:
         return within(request)
     side, said = sides[0], []
     for name in _corrected(request.asked.of("measure")):

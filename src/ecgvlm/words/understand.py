@@ -41,6 +41,7 @@ _LEAD_RANGE = re.compile(
     r"\bV([1-6])\s*(?:-|\u2013|to|thru|through|bis|à|a|hasta|até|al|tot|do|до|по|到|至|से|إلى)\s*V?([1-6])\b",
     re.I,
 )
+_WAVE_OF_LEAD = re.compile(r"\b([RSTQ])\s?-?(aV[RLF]|V[1-6])\b", re.I)  # RV5
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
 _MANY = 4  # unusual words, of which no more are counted
@@ -49,8 +50,21 @@ MAX_LETTERS = 2000  # of a longer question only the end is read, where the reque
 _SURE, _TELLING = 0.9, 0.97  # of a language
 _FOREIGN_SURE = 0.8  # that it is none of ours
 _NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
+# Letters beside a to z by language; one that a language lacks speaks against it.
+_ACCENTS = {
+    language: frozenset(letters)
+    for language, letters in {
+        "en": "", "de": "äöüß", "fr": "àâçéèêëîïôùûüœæ", "es": "áéíñóúü", "pt": "áâãàçéêíóôõú",
+        "it": "àéèìòù", "nl": "éèëïöü", "pl": "ąćęłńóśźż", "tr": "âçğıîöşü", "ru": "", "zh": "", "hi": "",
+        "ar": "",
+    }.items()
+}  # fmt: skip
+_ACCENTED = frozenset().union(*_ACCENTS.values())
+_MISSED = 2.0  # of the score of a language, for each letter that it lacks
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 _PIECES = 6  # of one sentence
+_LONG = 8  # words of a sentence that may tell a story before it asks
+_IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
 _HEARD = 256  # questions whose meaning is kept
 
 
@@ -70,6 +84,7 @@ class Asked:
     others: tuple[str, ...] = ()
     named: tuple[str, ...] = ()  # the findings as they are called in the question
     strange: bool = False  # whether it holds a word that no name and no wording of the language has
+    denied: bool = False  # whether it denies what it names ("there is no AF, is there?")
     # How much likelier it asks for what lies beyond the ECG than that it says nothing; 0 where it names the
     # ECG or has no word of the language.
     beyond: float = 0.0
@@ -182,8 +197,11 @@ class Understanding:
         if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
             return default
         scores = self._run(letters(text))[1]
-        for language, _ in _SCRIPTS:  # written otherwise
-            scores[self.languages.index(language)] = -np.inf
+        for place, language in enumerate(self.languages):
+            if language in dict(_SCRIPTS):  # written otherwise
+                scores[place] = -np.inf
+            elif language != OTHER:
+                scores[place] -= _MISSED * len(_ACCENTED.intersection(text.lower()) - _ACCENTS[language])
         best = int(scores.argmax())
         chances = np.exp(scores - scores.max())
         sure = 1 / chances.sum()
@@ -205,6 +223,7 @@ class Understanding:
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
         question = _LEAD_RANGE.sub(_each_lead, _DECIMAL.sub(POINT, question[-MAX_LETTERS:]))
+        question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
         language = self.language(question, default)
         parts: list[Asked] = []
         for sentence in _SENTENCE.findall(question):
@@ -228,11 +247,24 @@ class Understanding:
                 for first, last in itertools.pairwise(edges)
                 if any(word.plain not in lexicon_.joints for word in words[first:last])
             ]
-            if len(pieces) > 1 and all(self._clear(piece) for piece in pieces):
+            clear = [piece for piece in pieces if self._clear(piece)]
+            if len(pieces) > 1 and len(clear) == len(pieces):
                 return pieces
+            if whole.sure < self.enough and (sure := [x for x in clear if x.sure >= self.enough]):
+                return sure
+        if len(words) > _LONG and whole.sure < self.enough and not _names_any(whole):
+            whole = self._end(text, words, objects, lexicon_) or whole
         if whole.intent == "several":  # but cannot be taken apart
             whole = self._asked(text, words, objects, 0, len(words), lexicon_)
         return [whole]
+
+    def _end(self, text: str, words: list[Word], objects: list[Object], known: Lexicon) -> Asked | None:
+        """What the end of a long sentence asks, where that is clear: the question that a dictated story
+        comes to."""
+        starts = range(max(1, len(words) - _LONG), len(words) - 1)
+        ends = [self._asked(text, words, objects, first, len(words), known) for first in starts]
+        best = max(ends, key=lambda asked: asked.sure)
+        return best if best.sure >= _SURE and not best.strange and best.intent not in _IDLE else None
 
     def _clear(self, piece: Asked) -> bool:
         """Whether a piece of a sentence asks something by itself."""
@@ -290,12 +322,17 @@ class Understanding:
         foreign = not any(known.usual(word) for word in words[first:last])
         about = any(known.stock.get(word.plain) == "ecg" for word in words[first:last])
         beyond = 0.0 if foreign or about else chances["refused"] - chances["unsure"]
-        return Asked(order[0], _by_kind(inside, said), said, sure, others, called, strange, beyond)
+        denied = known.denied(words[first:last], inside)
+        return Asked(order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, beyond)
 
     def _run(self, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the intents and of the languages."""
         by_intent, by_language = self._net.run(None, {"buckets": buckets})
         return by_intent, by_language
+
+
+def _names_any(asked: Asked) -> bool:
+    return any(asked.of(kind) for kind in ("finding", "measure", "group", "wave", "lead"))
 
 
 def _each_lead(leads: re.Match[str]) -> str:
