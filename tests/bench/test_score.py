@@ -251,6 +251,11 @@ def test_probabilities_give_auroc_and_calibration():
         score(TASK, *system(golds, ["AF"] * 20, scores=bad))
 
 
+def test_a_file_of_failures_says_so():
+    with pytest.raises(EcgError, match="all of 3 requests failed"):
+        score(TASK, [row_from(row("1", "AF"))], Predictions({}, 0, 3))
+
+
 def test_missing_answers_are_counted_and_not_scored():
     s = score(TASK, *system(["AF", "NORM", "SB"], ["AF", "NORM", None]), "pulse")
     assert (s.n, s.missing) == (2, 1)
@@ -332,11 +337,12 @@ def test_gold_ids(tmp_path):
         ('{"text": "AF"}', "no field"),
         ('{"id": 1}', "no field"),
         ('{"id": 1, "text": 5}', "text"),
+        ("5", "line 2: not an object"),
         ("[" * 100_000, "line 2: maximum recursion"),
         *((f'{{"id": 1, "text": "AF", "scores": {scores}}}', "line 2: scores must be")
           for scores in ("[1]", '"AF"', '{"AF": null}', '{"AF": "high"}')),
     ],
-    ids=range(9),
+    ids=range(10),
 )  # fmt: skip
 def test_bad_answers_are_named(tmp_path, line, message):
     path = tmp_path / "pred.jsonl"

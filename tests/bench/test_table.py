@@ -227,6 +227,13 @@ def test_damaged_judgements_are_named(tmp_path, text):
         leaderboard(find_runs([tmp_path]), replicates=2)
 
 
+def test_a_run_without_answers_is_named(tmp_path):
+    folder = fake_run(tmp_path / "a", False)
+    (folder / "predictions.jsonl").write_text('{"id": "0", "error": "no"}\n')
+    with pytest.raises(EcgError, match=f"{folder}: there is no answer"):
+        leaderboard(find_runs([tmp_path]), replicates=2)
+
+
 def test_a_judgement_without_intervals_is_a_figure(tmp_path):
     folder = fake_run(tmp_path / "a", False)
     run = json.loads((folder / "run.json").read_text()) | {"task": "ptb-test-report"}

@@ -281,7 +281,7 @@ def test_own_table(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text(
         "file,labels,unknown,age,sex,patient,report\n"
-        "rec1,AF; left ventricular hypertrophy,LMI,71,f,p1,AF with LVH\nrec2,NORM,,,,,\n"
+        "rec1,AF; left ventricular hypertrophy,LMI,71,f,p1,AF with LVH\nrec2,NORM,,²,,,\n"
     )
     skipped: list[str] = []
     ((key, record),) = load_records(find_records(table), skipped)

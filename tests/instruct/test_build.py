@@ -134,9 +134,17 @@ def test_damaged_records(damaged, tmp_path):
     assert "E00001" in summary.damaged[0]
 
 
+def test_nothing_but_damage_says_so(tmp_path):
+    (tmp_path / "mine.csv").write_text("file,labels\nabsent,AF\n")
+    with pytest.raises(EcgError, match=r"1 of 1 records are damaged .*absent"):
+        build(tmp_path / "mine.csv", tmp_path / "set", SMALL, skip_damaged=True)
+
+
 def test_pictures_of_ones_own(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((50, 80, 3), 255, np.uint8))
-    (tmp_path / "pages.csv").write_text("file,labels,unknown,patient\na.png,AF;LVH,PVC,p7\nb.png,AF,,\n")
+    (tmp_path / "pages.csv").write_text(
+        "file,labels,unknown,patient,age\na.png,AF;LVH,PVC,p7,²\nb.png,AF,,,\n"
+    )
     with pytest.raises(EcgError, match=r"b\.png"):
         build(tmp_path / "pages.csv", tmp_path / "set", SMALL)
     summary = build(tmp_path / "pages.csv", tmp_path / "set", SMALL, skip_damaged=True)

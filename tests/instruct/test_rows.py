@@ -248,3 +248,9 @@ def test_json_nested_without_end_is_named(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"a": ' * 100_000)
     with pytest.raises(EcgError, match="not JSON"):
         list(load_rows(tmp_path / "rows.jsonl"))
+
+
+def test_messages_are_not_read_back(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"messages": [], "images": []}')
+    with pytest.raises(EcgError, match="row 0: messages are other programs' form"):
+        list(load_rows(tmp_path / "rows.jsonl"))

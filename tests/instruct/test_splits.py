@@ -14,7 +14,7 @@ from ecgvlm.files.csv import write_csv
 from ecgvlm.files.datasets import find_records
 from ecgvlm.instruct.cli import app
 from ecgvlm.instruct.rows import load_rows
-from ecgvlm.instruct.splits import Parts, patient_of, records_of, split_records, split_rows
+from ecgvlm.instruct.splits import Parts, is_rows, patient_of, records_of, split_records, split_rows
 from ecgvlm.labels import CODE15
 from ecgvlm.simulate import random_simulation, simulate
 
@@ -104,3 +104,17 @@ def test_commands(tmp_path):
     done = run.invoke(app, ["split", str(tmp_path / "records.csv"), "-o", str(tmp_path / "splits.csv")])
     assert done.exit_code == 0, done.output
     assert "train" in done.output
+
+
+@pytest.mark.parametrize(
+    "text", ["a=0.5", "a=nan,b=1", "a=-1,b=2", "../a=0.5,b=0.5", "=0.5,b=0.5", "a", "a/b=1"]
+)
+def test_parts_that_do_not_fit(text):
+    with pytest.raises(UsageError):
+        Parts.parse(text)
+
+
+def test_pictures_inside_a_folder_of_parquet_are_not_copied(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-00000-of-00001.parquet").touch()
+    assert is_rows(tmp_path)

@@ -229,6 +229,19 @@ def test_the_page_and_its_headers(client):
         assert client.get(path).status_code == 404
 
 
+def test_a_wrong_method_is_told_from_a_wrong_path(client):
+    for method, path, allowed in (
+        ("GET", "/v1/read", "POST"),
+        ("PUT", "/healthz", "GET"),
+        ("PUT", "/", "GET, HEAD"),
+    ):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed"), path
+        assert answer.headers.get("allow") == allowed
+    assert [client.head(path).status_code for path in ("/healthz", "/readyz", "/app.js")] == [200] * 3
+    assert client.get("/texts/").status_code == 404
+
+
 def test_other_web_sites_are_refused(client):
     for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
         response = client.post("/v1/read", files={"image": ("a.png", ECG)}, headers=headers)

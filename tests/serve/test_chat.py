@@ -4,6 +4,7 @@ import base64
 import json
 
 import fakes
+import httpx
 import pytest
 from live import running
 from test_app import ECG, NOT_ECG
@@ -93,8 +94,18 @@ def test_what_is_not_honoured_is_refused_by_name(client):
         ({"logprobs": True}, "logprobs"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ):
-        with pytest.raises(openai.UnprocessableEntityError, match=cause):
+        with pytest.raises(openai.UnprocessableEntityError, match=f"422 - {cause}"):
             client.chat.completions.create(model="any", messages=messages(ECG), **options)
+
+
+def test_odd_texts_are_answered(client):
+    empty, half = messages(ECG, None), messages(ECG, "rhythm \ud83d?")
+    with pytest.raises(openai.BadRequestError, match="asks nothing"):
+        client.chat.completions.create(model="any", messages=empty)
+    request = {"model": "any", "messages": half, "response_format": {"type": "json_object"}}
+    said = httpx.post(f"{client.base_url}chat/completions", content=json.dumps(request), timeout=60,
+                      headers={"Content-Type": "application/json"})  # fmt: skip
+    assert json.loads(said.json()["choices"][0]["message"]["content"])["question"] == "rhythm ??"
 
 
 def test_errors_are_the_client_s_own(client):

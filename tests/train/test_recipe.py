@@ -31,6 +31,7 @@ def test_shipped_recipes_are_valid():
         (PLAIN.replace('train = "rows.json"', 'train = "r"\ntiles = 4'), "data.tiles"),
         (PLAIN + "[rates]\nvision = 0\nconnector = 0\nlanguage = 0\n", "nothing would learn"),
         (PLAIN.replace('"x"', '"smollm2"'), "draws its pages from data.records"),
+        ("seed = -1\n" + PLAIN, "seed"),
         ("base = ", "not TOML"),
         ('base = "ecgvlm"\nout = "r"\nrecords = "d"\nstages = []', "stages"),
     ],

@@ -129,6 +129,8 @@ def _prediction(row: Mapping[str, Any]) -> tuple[str, Prediction | None]:
 
     Raises KeyError, TypeError, ValueError or AttributeError where it does not fit.
     """
+    if not isinstance(row, Mapping):
+        raise ValueError("not an object")
     key = str(row["question_id"] if "question_id" in row else row["id"])
     if row.get("error"):
         return key, None

@@ -323,7 +323,8 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise unreadable(path, f"not a file of a run ({error})") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise unreadable(path, f"not a file of a run ({why})") from None
     if not isinstance(value, dict):
         raise unreadable(path, "not a file of a run")
     return value

@@ -90,9 +90,10 @@ def prepare(task: Task, gold: Sequence[Row], predictions: Predictions, parser: s
     """Matches answers to gold rows and parses both. Raises EcgError where no answer fits the gold."""
     rows = [item for item in gold if item.id in predictions.answers]
     if not rows:
-        raise EcgError(
-            "unsupported_format", "none of the answers has the id of a gold row; is it the right file?"
-        )
+        why = "none of the answers has the id of a gold row; is it the right file?"
+        if predictions.failures and not predictions.answers:
+            why = f"there is no answer, all of {predictions.failures} requests failed"
+        raise EcgError("unsupported_format", why)
     answers = [predictions.answers[item.id] for item in rows]
     parsed = parse_all(task, parser, answers, [item.question for item in rows])
     if task.kind == "labels":

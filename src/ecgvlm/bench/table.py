@@ -116,11 +116,12 @@ def leaderboard(
     for name in tasks:
         rows += published_rows([name])
         here = [run for run in runs if run.task.name == name]
-        scores = {
-            id(run): score(run.task, run.gold, run.predictions, parser, replicates, seed) for run in here
-        }
         for run in here:
-            rows.append(_measured(run, scores[id(run)], _better(run, here, parser, replicates, seed)))
+            try:
+                scored = score(run.task, run.gold, run.predictions, parser, replicates, seed)
+            except EcgError as error:
+                raise EcgError(error.code, f"{run.folder}: {error.message}") from None
+            rows.append(_measured(run, scored, _better(run, here, parser, replicates, seed)))
     return rows
 
 

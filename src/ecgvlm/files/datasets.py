@@ -18,6 +18,7 @@ from typing import NoReturn
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.code15 import read_code15
 from ecgvlm.files.image import read_record
+from ecgvlm.files.leads import age_of
 from ecgvlm.files.wfdb import read_wfdb
 from ecgvlm.labels import LABELS, RHYTHMS, SUPERCLASSES
 from ecgvlm.record import Record
@@ -383,10 +384,9 @@ def read_own(table: Path) -> list[Entry]:
         raise unreadable(table, "a table of records needs the columns file and labels")
     for line, row in enumerate(rows, start=2):
         found, unknown = read_labels(row, f"{table}: line {line}")
-        age = row.get("age", "")
         known = {
             "labels": found if row["labels"].strip() else None,
-            "age": float(age) if age.replace(".", "", 1).isdigit() else None,
+            "age": age_of(row.get("age", "")),
             "sex": {"M": "M", "F": "F", "W": "F"}.get(row.get("sex", "").strip().upper()[:1]),
             "patient": row.get("patient", ""),
             "report": row.get("report") or None,

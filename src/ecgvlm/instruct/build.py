@@ -20,6 +20,7 @@ import numpy as np
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
+from ecgvlm.files.leads import age_of
 from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import ROW_KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.row import Row
@@ -143,7 +144,12 @@ def build(
                     summary.kinds.update(str(row.metadata["kind"]) for row in picture.rows)
             progress(done, len(jobs))
         if not summary.rows:
-            raise EcgError("unsupported_format", f"{records}: no record has labels that can be asked about")
+            why = "no record has labels that can be asked about"
+            if summary.damaged:
+                why = (
+                    f"{len(summary.damaged)} of {len(jobs)} records are damaged ({summary.damaged[0]}), {why}"
+                )
+            raise EcgError("unsupported_format", f"{records}: {why}")
         for part, writer in writers.items():
             if not writer.close():
                 said = f"part {part} would be empty"
@@ -230,9 +236,8 @@ def _from_picture(table: Path, cells: dict[str, str], where: str, plan: Plan) ->
         data = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error.strerror or str(error)) from None
-    age = float(cells["age"]) if cells.get("age", "").replace(".", "", 1).isdigit() else None
     extra = {"page": "own", "layout": "", "patient": cells.get("patient") or cells["file"]}
-    known = known_of_labels(labels, unknown, age)
+    known = known_of_labels(labels, unknown, age_of(cells.get("age", "")))
     return [_Picture(_file_name(cells["file"]), data, _rows(known, cells["file"], extra, plan))]
 
 

@@ -61,7 +61,7 @@ def build(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many records, drawn by seed.")] = None,
     skip_damaged: Annotated[bool, typer.Option(help="Leave missing and damaged files out.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = min(8, os.cpu_count() or 1),
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
 ) -> None:
     """Make a data set: each record printed as pages, with questions that its labels and signal answer."""
     from rich.console import Console
@@ -102,7 +102,7 @@ def split(
     ],
     parts: Annotated[str, typer.Option(help="Names and shares of the patients.")] = DEFAULT_PARTS,
     images: Annotated[Path | None, typer.Option(help="Where the pictures lie that rows name.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the hash that puts a patient into a part.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the hash that puts a patient into a part.")] = 0,
 ) -> None:
     """Split any collection by patient: records to a table that recipes and bench build read, rows to
     files."""

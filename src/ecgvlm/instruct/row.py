@@ -112,6 +112,10 @@ def row_from(raw: Mapping[str, Any]) -> Row:
 
     Raises KeyError, TypeError or ValueError where it does not fit.
     """
+    if not isinstance(raw, Mapping):
+        raise ValueError("not an object")
+    if "messages" in raw:
+        raise ValueError("messages are other programs' form and not read here; build with --format json")
     key = next((k for k in ("id", "question_id", "No") if raw.get(k) is not None), None)
     if key is None:
         raise KeyError("id")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import read_labels, read_table
+from ecgvlm.files.leads import age_of
 from ecgvlm.instruct.records import ROW_KINDS, ask, known_of_labels
 from ecgvlm.instruct.row import Row, row_from
 
@@ -192,8 +193,7 @@ def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Ro
     if not cells.get("labels", "").strip():
         raise ValueError("neither question and answer, nor labels")
     labels, unknown = read_labels(cells, where)
-    age = float(cells["age"]) if cells.get("age", "").replace(".", "", 1).isdigit() else None
-    known = known_of_labels(labels, unknown, age)
+    known = known_of_labels(labels, unknown, age_of(cells.get("age", "")))
     questions = ask(known, Random(f"{seed}:{key}"), 1)
     if not questions:
         raise ValueError("its labels leave nothing to ask about")

@@ -1,8 +1,7 @@
 """Parts of a collection (train, valid, test) that share no patient.
 
 A patient's part follows from a hash of the seed and the patient's name: the same in every run and on every
-machine,
-and unchanged by records that come or go.
+machine, and unchanged by records that come or go.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from ecgvlm.instruct.rows import load_rows
 
 DEFAULT_PARTS = "train=0.8,valid=0.1,test=0.1"
 _ROWS = (".json", ".jsonl", ".parquet")
+_PART = re.compile(r"[\w-]+")
 _MIMIC_PATIENT = re.compile(r"/p(\d{8})/")
 
 
@@ -43,8 +43,10 @@ class Parts:
             shares = {name.strip(): float(share) for name, share in (p.split("=") for p in text.split(","))}
         except ValueError:
             raise UsageError(f"parts must look like {DEFAULT_PARTS}, not {text!r}") from None
-        if abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) <= 0 or "" in shares:
+        if not (min(shares.values()) > 0 and abs(sum(shares.values()) - 1) < 1e-6):
             raise UsageError(f"the shares of {text!r} must be positive and add up to 1")
+        if wrong := [name for name in shares if not _PART.fullmatch(name)]:  # it becomes a file's name
+            raise UsageError(f"a part is called by letters, digits, _ or -, not {wrong[0]!r}")
         return cls(shares, seed)
 
     def of(self, patient: str) -> str:
@@ -128,4 +130,5 @@ def patient_of(row: Row) -> str:
 
 def is_rows(source: str | Path) -> bool:
     """Whether a source holds rows rather than records."""
-    return str(source).endswith(_ROWS) or (Path(source) / "instruct.json").is_file()
+    path = Path(source)
+    return path.suffix in _ROWS or (path / "instruct.json").is_file() or any(path.glob("data/*.parquet"))

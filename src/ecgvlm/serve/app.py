@@ -8,9 +8,10 @@ import contextlib
 import json
 import mimetypes
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, File, Form, Request, UploadFile
@@ -20,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
+from starlette.routing import Route
 
 import ecgvlm
 from ecgvlm.digitize import FS
@@ -95,10 +97,19 @@ def create_app(settings: Settings | None = None, reader: Callable[[], Reader] = 
     app.include_router(chat.router(service))
     if settings.store is not None:
         app.include_router(kept.router(service, settings.store))
+    _add_web(app)
+    return app
+
+
+def _add_web(app: FastAPI) -> None:
+    """The web page: a route for each of its files, so that a wrong method is told from a wrong path."""
     mimetypes.add_type("text/javascript", ".js")
     mimetypes.add_type("application/manifest+json", ".webmanifest")
-    app.mount("/", StaticFiles(directory=str(files("ecgvlm.serve") / "web"), html=True), name="web")
-    return app
+    folder = Path(str(files("ecgvlm.serve"))) / "web"
+    pages = StaticFiles(directory=folder, html=True)
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    for name in ("", *names):
+        app.router.routes.append(Route(f"/{name}", pages))
 
 
 @contextlib.asynccontextmanager
@@ -111,11 +122,13 @@ async def _running(service: Service) -> AsyncIterator[None]:
 
 
 def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["status"])
     def healthz() -> dict[str, bool]:
         """Whether the server lives."""
         return {"ok": True}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", tags=["status"], responses={503: {"description": "Not yet, or no longer."}})
     async def readyz() -> Response:
         """Whether it can take requests."""
@@ -307,8 +320,8 @@ def _file(data: bytes, kind: str, name: str) -> Response:
 
 
 def _handle_errors(app: FastAPI) -> None:
-    def answer(status: int, code: str, message: str) -> Response:
-        return JSONResponse(error_body(code, message), status)
+    def answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+        return JSONResponse(error_body(code, message), status, headers)
 
     @app.exception_handler(ApiError)
     def api(_: Request, error: ApiError) -> Response:
@@ -322,9 +335,11 @@ def _handle_errors(app: FastAPI) -> None:
     def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return answer(422, "invalid_request", f"{where}: {first['msg']}")
+        said = first["msg"].removeprefix("Value error, ")
+        return answer(422, "invalid_request", f"{where}: {said}" if where else said)
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> Response:
         codes = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}
-        return answer(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))
+        code = codes.get(error.status_code, "http_error")
+        return answer(error.status_code, code, str(error.detail), error.headers)

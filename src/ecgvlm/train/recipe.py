@@ -141,7 +141,7 @@ class Recipe(_Section):
     data: Data
     loop: Loop
     method: Literal["full", "lora", "qlora"] = "full"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     tracker: Literal["trackio", "wandb"] | None = None
     adapter: Adapter = Adapter()
     rates: Rates = Rates()
