@@ -61,3 +61,15 @@ def test_curves_are_drawn(tmp_path):
         plot([tmp_path / "absent"], tmp_path / "curves.png")
     with pytest.raises(UsageError, match=r"curves\.xyz"):
         plot([tmp_path / "a"], tmp_path / "curves.xyz")
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "evaluations.csv", "samples.jsonl"])
+@pytest.mark.parametrize("data", [b"garbage\n1\n", b"\xff\xfe\0\n"], ids=["text", "bytes"])
+def test_damaged_logs_are_named(tmp_path, name, data):
+    log_steps(tmp_path / "run", 1, 4, 0)
+    (tmp_path / "run" / name).write_bytes(data)
+    with pytest.raises(EcgError, match=name):
+        log_steps(tmp_path / "run", 5, 6, 4)
+    if name.endswith("csv"):
+        with pytest.raises(EcgError, match=name):
+            plot([tmp_path / "run"], tmp_path / "curves.svg")

@@ -329,6 +329,14 @@ def test_rows_lie_on_disk_and_not_in_what_workers_are_sent(tmp_path):
     assert len(RowPages(path, None, 32, questions=2, balance=0.5, store=tmp_path / "store")) == 30
 
 
+@pytest.mark.parametrize("name", ["store.json", "order.npy", "rows.jsonl"])
+def test_a_damaged_store_of_rows_is_written_anew(tmp_path, rows, name):
+    first = RowPages(rows, None, 32, store=tmp_path / "store")
+    (tmp_path / "store" / name).write_bytes(b"{")
+    again = RowPages(rows, None, 32, store=tmp_path / "store")
+    assert again.load(0, 0).rows == first.load(0, 0).rows
+
+
 def test_rows_have_one_picture_or_several_or_none(make, tmp_path):
     """From a file to a few steps, the pictures as files and as bytes."""
     path = write_rows(tmp_path / "mixed", pages=6, questions=2)

@@ -10,8 +10,11 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint import state_dict as dcp
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, unreadable
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"step-(\d+)")
 _ALL = dcp.StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
@@ -96,21 +101,36 @@ def _sync(path: Path) -> None:
 
 
 def place_of(checkpoint: Path) -> dict[str, Any]:
-    """The run's place that a checkpoint holds."""
+    """The run's place that a checkpoint holds. Raises EcgError where it is none, or not the folder's."""
+    place = _loaded(checkpoint / "place.json", lambda path: json.loads(path.read_text("utf-8")))
+    if not isinstance(place, dict) or checkpoint.name != f"step-{place.get('step', -1):08d}":
+        raise _not_whole(checkpoint, "place.json is of another step")
+    return place
+
+
+def _loaded(path: Path, load: Callable[[Path], T]) -> T:
+    """A file of a checkpoint. Raises EcgError where it is missing or damaged."""
     try:
-        return json.loads((checkpoint / "place.json").read_text())
-    except (OSError, ValueError) as error:
-        raise EcgError("unreadable_file", f"{checkpoint}: not a whole checkpoint ({error})") from None
+        return load(path)
+    except (OSError, ValueError, EOFError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise _not_whole(path.parent, f"{path.name}: {why.splitlines()[0]}") from None
+
+
+def _not_whole(checkpoint: Path, why: str) -> EcgError:
+    return unreadable(
+        checkpoint, f"not a whole checkpoint ({why}); take it away to go on from the one before"
+    )
 
 
 def restore(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Puts weights and optimiser state back, whatever the number of processes now. Every process calls it.
 
-    Raises EcgError where a tensor is missing or unexpected.
+    Raises EcgError where a file is damaged, or a tensor is missing or unexpected.
     """
-    weights: dict[str, Any] = load_file(checkpoint / "weights.safetensors")
+    weights: dict[str, Any] = _loaded(checkpoint / "weights.safetensors", load_file)
     check_weights(checkpoint, model, weights)
-    state = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
+    state = _loaded(checkpoint / "optimizer.pt", partial(torch.load, map_location="cpu", weights_only=True))
     options = dcp.StateDictOptions(
         full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False
     )
@@ -119,7 +139,7 @@ def restore(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer
 
 def restore_weights(checkpoint: Path, model: nn.Module) -> None:
     """Puts the weights back, without the optimiser. Raises EcgError where they do not fit."""
-    weights = load_file(checkpoint / "weights.safetensors")
+    weights: dict[str, Any] = _loaded(checkpoint / "weights.safetensors", load_file)
     check_weights(checkpoint, model, weights)
     model.load_state_dict(weights, strict=False)
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import UsageError, unreadable
 
@@ -37,8 +39,7 @@ class RunLog:
         self._evaluations = _Table(folder / "evaluations.csv", EVALUATIONS, step)
         self._kinds = _Table(folder / "kinds.csv", BY_KIND, step)
         self._samples = folder / "samples.jsonl"
-        kept = [line for line in _lines(self._samples) if json.loads(line)["step"] <= step]
-        write_file(self._samples, "".join(line + "\n" for line in kept).encode())
+        _keep_samples(self._samples, step)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._progress = _Progress(step, total)
         self._tracker: Any = None
@@ -89,7 +90,8 @@ class _Table:
     """A CSV table that keeps the rows up to a step and is flushed a row at a time."""
 
     def __init__(self, path: Path, columns: Sequence[str], step: int):
-        rows = [row for row in _rows(path) if int(row["step"]) <= step] if path.exists() and step else []
+        rows = _rows(path, columns) if path.exists() and step else []
+        rows = [row for row in rows if float(row["step"]) <= step]
         text = "".join(",".join(row[c] for c in columns) + "\n" for row in rows)
         write_file(path, (",".join(columns) + "\n" + text).encode())
         self._columns = columns
@@ -148,25 +150,22 @@ def plot(runs: Sequence[Path], output: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    import numpy as np
 
     figure, ((loss, shown), (rate, speed)) = plt.subplots(2, 2, figsize=(11, 7), constrained_layout=True)
     for run in runs:
-        rows = _rows(run / "metrics.csv")
-        if not rows:
+        column = _columns(run / "metrics.csv", STEPS)
+        if not len(column["step"]):
             raise unreadable(run / "metrics.csv", "no step has been logged")
-        column = {name: np.array([float(row[name]) for row in rows]) for name in STEPS}
         smooth = _smoothed(column["loss"])
         line = loss.plot(column["step"], smooth, label=run.name)[0]
         loss.plot(column["step"], column["loss"], color=line.get_color(), alpha=0.2, linewidth=0.7)
         rate.plot(column["step"], column["rate"], label=run.name)
         speed.plot(column["step"], _smoothed(column["rows_s"]), label=run.name)
-        if (run / "evaluations.csv").exists() and (checked := _rows(run / "evaluations.csv")):
-            at = [int(row["step"]) for row in checked]
-            loss.plot(
-                at, [float(row["loss"]) for row in checked], "o--", color=line.get_color(), markersize=3
-            )
-            shown.plot(at, [float(row["figure"]) for row in checked], "o-", markersize=3, label=run.name)
+        if (run / "evaluations.csv").exists():
+            valid = _columns(run / "evaluations.csv", EVALUATIONS)
+            loss.plot(valid["step"], valid["loss"], "o--", color=line.get_color(), markersize=3)
+            if len(valid["step"]):
+                shown.plot(valid["step"], valid["figure"], "o-", markersize=3, label=run.name)
     titles = ("loss (dashed: validation)", "validation figure", "learning rate", "rows a second")
     for axes, title in zip((loss, shown, rate, speed), titles):
         axes.set_title(title, fontsize=10)
@@ -194,17 +193,35 @@ def _smoothed(values, keep: float = 0.9):
     return out
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Name -> the numbers of a table's column."""
+    rows = _rows(path, names)
+    try:
+        return {name: np.array([float(row[name]) for row in rows]) for name in names}
+    except ValueError as error:
+        raise unreadable(path, f"is damaged ({error})") from None
+
+
+def _rows(path: Path, names: Sequence[str]) -> list[dict[str, str]]:
     """The table's whole rows; the last one may be cut short where the run was killed."""
     try:
-        with path.open(newline="") as file:
-            return [row for row in csv.DictReader(file) if None not in row.values()]
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            if list(table.fieldnames or ()) != list(names):
+                raise unreadable(path, f"its columns must be {', '.join(names)}")
+            whole = (row for row in table if None not in row and None not in row.values())
+            return [row for row in whole if float(row["step"]) > 0]
     except OSError as error:
         raise unreadable(path, error.strerror or str(error)) from None
+    except (ValueError, csv.Error) as error:
+        raise unreadable(path, f"is damaged ({error})") from None
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    text = path.read_text("utf-8")
-    return text[: text.rfind("\n") + 1].split("\n")[:-1]
+def _keep_samples(path: Path, step: int) -> None:
+    """Writes the whole lines of samples up to a step anew. Raises EcgError where one is damaged."""
+    try:
+        lines = path.read_text("utf-8").split("\n")[:-1] if path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+    except (ValueError, KeyError, TypeError) as error:
+        raise unreadable(path, f"is damaged ({error}); take it away") from None
+    write_file(path, "".join(line + "\n" for line in kept).encode())

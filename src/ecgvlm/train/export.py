@@ -13,6 +13,7 @@ from typing import Any
 
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.sessions import seal
+from ecgvlm.train.recorded import NAME, recorded
 
 INT8 = ".int8.onnx"
 
@@ -32,7 +33,7 @@ def export(source: Path, out: Path, bf16: bool = False, repo: str | None = None)
     if encoder or language:
         return _written(out, lambda folder: _export_ours(encoder, language, folder), whole=False)
     run = source.parent.parent if source.parent.name == "checkpoints" else source
-    if not (run / "recipe.json").is_file():
+    if not (run / NAME).is_file():
         raise EcgError("unreadable_file", f"{source}: neither a run nor a checkpoint of ecgvlm train")
     chosen = _chosen(run, source)
     name = repo or out.name
@@ -72,6 +73,7 @@ def _chosen(run: Path, source: Path) -> Path:
     from ecgvlm.train import checkpoint
 
     if source != run:
+        checkpoint.place_of(source)
         return source
     whole = checkpoint.steps_in(run)
     if not whole:
@@ -90,12 +92,10 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: s
     from ecgvlm.train.answering import merge_adapters
     from ecgvlm.train.finetune import base_model, prepare
     from ecgvlm.train.hub import model_card
-    from ecgvlm.train.recipe import Recipe
     from ecgvlm.train.smolvlm import SmolVLM, save_transformers
 
-    said = json.loads((run / "recipe.json").read_text())
-    said["recipe"]["evaluation"].pop("task", None)  # older runs named one
-    recipe = Recipe(**said["recipe"])
+    ran = recorded(run)
+    recipe = ran.recipe
     if recipe.method == "qlora":  # the adapters fit the base in full precision just as well
         recipe = recipe.model_copy(update={"method": "lora"})
     model = base_model(recipe)
@@ -108,7 +108,7 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: s
     form: dict[str, Any] = {}
     if isinstance(model, SmolVLM):
         save_transformers(model, folder)
-        (folder / "README.md").write_text(model_card(run, chosen.name, said, name), "utf-8")
+        (folder / "README.md").write_text(model_card(run, chosen.name, ran, name), "utf-8")
         form = {"page": {"width": model.width}}
     else:
         from ecgvlm.train.small.smollm2 import SmolLM2, save_smollm2
@@ -116,7 +116,7 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: s
         assert isinstance(model, SmolLM2)
         save_smollm2(model, folder)
     (folder / "ecgvlm.json").write_text(
-        json.dumps({"checkpoint": chosen.name, **form, **said}, indent=1) + "\n"
+        json.dumps({"checkpoint": chosen.name, **form, **ran.to_dict()}, indent=1) + "\n"
     )
 
 

@@ -7,9 +7,7 @@ random.
 
 from __future__ import annotations
 
-import importlib.metadata
 import itertools
-import json
 import math
 import os
 import signal
@@ -26,7 +24,7 @@ from accelerate import Accelerator
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from ecgvlm.atomic import alone, write_file
+from ecgvlm.atomic import alone
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records
 from ecgvlm.instruct.splits import records_of
@@ -43,6 +41,7 @@ from ecgvlm.train.evaluation import evaluate
 from ecgvlm.train.loader import load_batches
 from ecgvlm.train.pages import RecordPages, RowPages, Samples, micro_batches
 from ecgvlm.train.recipe import SMOLLM2, Recipe
+from ecgvlm.train.recorded import check_same, record
 
 
 class Stopped(EcgError):
@@ -184,7 +183,7 @@ class Run:
             self._restore(start)
         if self.main:
             out.mkdir(parents=True, exist_ok=True)
-            write_json(out / "recipe.json", describe(self.recipe))
+            record(self.recipe)
         log = RunLog(out, self.place["step"], loop.steps, self.recipe.tracker) if self.main else None
         handlers = {}
         if threading.current_thread() is threading.main_thread():  # Ray's workers train in another one
@@ -367,7 +366,7 @@ class Run:
             raise UsageError(
                 f"{start} was trained on {self.place['pages']} pages, the data now holds {len(self.train)}",
             )
-        check_recipe(self.recipe)
+        check_same(self.recipe)
         checkpoint.restore(start, self.model, self.optimizer)
 
     def _ask(self, number: int, _: Any) -> None:
@@ -398,44 +397,3 @@ def schedule(share: float, warmup: float) -> float:
     if share < warmup:
         return share / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup) / max(1e-9, 1 - warmup))))
-
-
-_FREE = {
-    ("out",),
-    ("keep",),
-    ("data", "workers"),
-    ("loop", "threads"),
-    ("loop", "sharded"),
-    ("loop", "compile"),
-    ("loop", "micro_batch"),
-}
-
-
-def describe(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as it ran, with the versions of what ran it."""
-    packages = ("ecgvlm", "torch", "transformers", "accelerate", "peft", "numpy")
-    return {
-        "recipe": recipe.model_dump(mode="json"),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
-    }
-
-
-def check_recipe(recipe: Recipe) -> None:
-    """Raises UsageError where the recipe would learn otherwise than the one that the run began with."""
-    path = recipe.out / "recipe.json"
-    try:
-        before = json.loads(path.read_text())["recipe"]
-    except (OSError, ValueError, KeyError) as error:
-        raise EcgError("unreadable_file", f"{path}: {error}") from None
-    now = recipe.model_dump(mode="json")
-    for section, value in now.items():
-        fields = value if isinstance(value, dict) else {None: value}
-        for field, new in fields.items():
-            old = before.get(section) if field is None else (before.get(section) or {}).get(field)
-            if old != new and (section,) not in _FREE and (section, field) not in _FREE:
-                name = section if field is None else f"{section}.{field}"
-                raise UsageError(f"{recipe.out} was begun with {name} = {old!r}, not {new!r}")
-
-
-def write_json(path: Path, value: object) -> None:
-    write_file(path, (json.dumps(value, indent=1) + "\n").encode())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ecgvlm.errors import EcgError
+from ecgvlm.train.recorded import Recorded
 
 _CARD = """\
 ---
@@ -42,28 +42,26 @@ The whole recipe, and the versions that ran it, are in `ecgvlm.json`.
 """
 
 
-def model_card(run: Path, chosen: str, said: dict[str, Any], repo: str) -> str:
-    """The README.md of a run's checkpoint. said: what `recipe.json` holds. repo: the model's name on the hub,
-    or the folder it lies in.
-    """
+def model_card(run: Path, chosen: str, ran: Recorded, repo: str) -> str:
+    """The README.md of a run's checkpoint. repo: the model's name on the hub, or the folder it lies in."""
     from huggingface_hub import ModelCardData
 
-    recipe = said["recipe"]
-    data = recipe["data"]
-    source = data["records"] or data["train"]["source"]
+    recipe = ran.recipe
+    rows = recipe.data.train
+    source = rows.source if rows else str(recipe.data.records)
     known = ModelCardData(
-        base_model=recipe["base"], library_name="transformers", pipeline_tag="image-text-to-text",
+        base_model=recipe.base, library_name="transformers", pipeline_tag="image-text-to-text",
         tags=["ecg", "electrocardiogram", "medical", "ecgvlm"], language=["en"],
     )  # fmt: skip
     return _CARD.format(
         metadata=known.to_yaml(),
         title=repo.rpartition("/")[2],
         repo=repo,
-        version=said["versions"]["ecgvlm"],
-        base=recipe["base"],
+        version=ran.versions["ecgvlm"],
+        base=recipe.base,
         steps=int(chosen.removeprefix("step-")),
-        batch=recipe["loop"]["batch"],
-        method=recipe["method"],
+        batch=recipe.loop.batch,
+        method=recipe.method,
         data=Path(source).name if Path(source).exists() else source,
         figures=_figures(run, chosen),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -14,6 +14,9 @@ OURS = "ecgvlm"  # base of our own small model: findings encoder and language de
 SMOLLM2 = "smollm2"  # base of SmolLM2-135M behind our evidence tokens
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+Form = TypeVar("Form", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -186,8 +189,13 @@ def read_recipe(path: Path) -> Recipe | Stages:
         raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML ({error})") from None
+    return checked(Stages, raw, path) if raw.get("base") == OURS else checked(Recipe, raw, path)
+
+
+def checked(kind: type[Form], raw: Any, path: Path) -> Form:
+    """What a file holds, as a recipe. Raises UsageError that names each field that does not fit."""
     try:
-        return Stages(**raw) if raw.get("base") == OURS else Recipe(**raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
         said = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg'].removeprefix('Value error, ')}"

@@ -47,6 +47,10 @@ class RowStore:
     def __len__(self) -> int:
         return len(self._starts) - 1
 
+    def is_whole(self) -> bool:
+        """Whether all its texts are there."""
+        return (self.folder / _TEXT).stat().st_size == self._offsets[-1]
+
     def group(self, index: int) -> list[Row]:
         """The rows of one group, their picture as a file or its bytes."""
         return [self._row(int(k)) for k in self._order[self._starts[index] : self._starts[index + 1]]]
@@ -102,12 +106,14 @@ def write_store(
 
 
 def open_store(folder: Path, notes: Mapping[str, Any]) -> RowStore | None:
-    """The store in a folder, None where there is none or it was made from something else."""
+    """The store in a folder, None where there is none that is whole and was made from the same."""
     try:
-        same = json.loads((folder / _NOTES).read_text("utf-8")) == dict(notes)
-    except (OSError, ValueError):
+        if json.loads((folder / _NOTES).read_text("utf-8")) != dict(notes):
+            return None
+        store = RowStore(folder)
+        return store if store.is_whole() else None
+    except (OSError, ValueError, EOFError):  # none, or a damaged one
         return None
-    return RowStore(folder) if same else None
 
 
 def _copied(

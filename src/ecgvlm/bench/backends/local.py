@@ -160,9 +160,13 @@ def _config(model: str) -> dict[str, Any]:
 
     try:
         path = cached_file(model, "config.json")
-        config = json.loads(Path(str(path)).read_text("utf-8"))
+        if path is None:
+            raise FileNotFoundError("there is no config.json")
+        config = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise unreadable(f"model {model}", (str(error).strip() or "no config.json").splitlines()[0]) from None
+        raise unreadable(
+            f"model {model}", (str(error).strip() or type(error).__name__).splitlines()[0]
+        ) from None
     if not isinstance(config, dict):
         raise EcgError("unsupported_format", f"model {model}: config.json is no object")
     return config
