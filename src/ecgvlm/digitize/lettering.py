@@ -15,6 +15,7 @@ import numpy as np
 
 from ecgvlm.digitize.arrangement import Name
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
+from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session
 
@@ -152,6 +153,6 @@ def about(grey: np.ndarray, x: float, y: float, width: int, size: float = 1.0) -
 
 def contrast(grey: np.ndarray) -> np.ndarray:
     """[h, w] uint8 -> float32, print at about 1 on paper at 0, whatever the light."""
-    ink, paper = (float(level) for level in np.percentile(grey, (2, 85)))
+    ink, paper = quantiles(grey, 0.02, 0.85).tolist()
     depth = max(40.0, paper - ink)
     return ((paper - grey) / depth).astype(np.float32)

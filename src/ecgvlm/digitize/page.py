@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from ecgvlm.measure import Measurements
+from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 
 FS = 500.0  # Hz, of the digitised leads that are measured
@@ -126,7 +127,7 @@ def _is_flat(strip: Strip) -> bool:
     both = [np.interp(t, strip.t[known], y[known]) for y in (strip.mv, strip.curve[:, 1])]
     steady = [y - ndimage.median_filter(y, int(_WANDER * fs), mode="nearest") for y in both]
     # What little stands out may be stray print; beats take more of the time.
-    moves_mv, moves_mm = np.ptp(np.percentile(steady, (2, 98), axis=1), axis=0)
+    moves_mv, moves_mm = (np.ptp(quantiles(y, 0.02, 0.98)) for y in steady)
     return bool(moves_mv < _NO_SIGNAL_MV or moves_mm < _NO_SIGNAL_MM)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.quantile import quantile, quantiles
 
 ROOM = 12  # px of the page above and below a path that may belong to it
 _ALONG, _DOWN = 3, 2  # samples of the picture for one px of the page along the trace and down
@@ -72,15 +73,14 @@ _COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The colour ([h, w, 3] RGB -> [h, w]) in which the trace stands out most from its grid and paper."""
     near = cv2.dilate((trace > 0.7).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    trace, near, page = (np.ascontiguousarray(part[::4]) for part in (trace, near, page))
-    ink, paper = trace > 0.7, (trace < 0.05) & near
-    if not ink.any() or not paper.any():
+    trace, near, page = (part[::4] for part in (trace, near, page))
+    ink, paper = page[trace > 0.7], page[(trace < 0.05) & near]
+    if not len(ink) or not len(paper):
         return _COLOURS[0]
 
     def clear(colour: Callable[[np.ndarray], np.ndarray]) -> float:
-        plane = colour(page)
-        between = abs(float(plane[ink].mean()) - float(plane[paper].mean()))
-        return between / (float(plane[paper].std()) + 2.0)
+        of_ink, of_paper = (colour(px[None]) for px in (ink, paper))
+        return abs(float(of_ink.mean()) - float(of_paper.mean())) / (float(of_paper.std()) + 2.0)
 
     return max(_COLOURS, key=clear)
 
@@ -89,7 +89,7 @@ def _line_width(trace: np.ndarray) -> float:
     """Height in px of a level line: the lower quintile of the ink runs' heights."""
     ink = np.pad(trace[:, ::4].T > 0.5, ((0, 0), (1, 1))).ravel()
     ends = np.flatnonzero(ink[1:] != ink[:-1])
-    return min(float(np.percentile(ends[1::2] - ends[::2], 20)), _WIDEST) if len(ends) else 2.0
+    return min(quantile(ends[1::2] - ends[::2], 0.2), _WIDEST) if len(ends) else 2.0
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def curves_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -
     for at, band in bands:
         on_path[at] = band.contrast[band.row(columns.path[at]), np.arange(len(at))]
     ends = np.flatnonzero(np.diff(columns.strip)) + 1
-    dark = [float(np.percentile(part[::_ALONG], 60)) for part in np.split(on_path, ends)]
+    dark = [quantile(part[::_ALONG], 0.6) for part in np.split(on_path, ends)]
     depth = np.maximum(dark, _FAINT)[columns.strip]
     found = np.empty((3, len(columns.x)))
     for at, band in bands:
@@ -180,10 +180,11 @@ def _band(fine: Print, x: np.ndarray, first: np.ndarray, rows: int) -> _Band:
     """The print in the columns at x [n] px from `first` [n] px down."""
     first = first - 0.5 / _DOWN
     nodes = np.stack(np.broadcast_arrays(x, first + np.arange(0, rows // _DOWN + 1, _NODE)[:, None]), -1)
-    node, part = np.divmod(np.arange(rows), _NODE * _DOWN)
-    part = (part / (_NODE * _DOWN)).astype(np.float32)[:, None]
-    px = fine.to_px(nodes).astype(np.float32)
-    px_x, px_y = (plane[node] * (1 - part) + plane[node + 1] * part for plane in (px[..., 0], px[..., 1]))
+    part = np.linspace(0, 1, _NODE * _DOWN, endpoint=False, dtype=np.float32)[:, None]
+    px_x, px_y = (
+        (plane[:-1, None] + part * (plane[1:] - plane[:-1])[:, None]).reshape(rows, -1)
+        for plane in np.moveaxis(fine.to_px(nodes).astype(np.float32), -1, 0)
+    )
     grey = cv2.remap(fine.grey, px_x, px_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     y = (first + np.arange(rows)[:, None] / _DOWN).astype(np.float32)
     x = np.broadcast_to(x.astype(np.float32), y.shape)
@@ -234,9 +235,9 @@ def nearest_run(dark: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """First and last row of the run of dark rows next to row y [n] in every column of [m, n], and how many
     rows away it is: 0 where it holds y, infinitely many where there is none in the column."""
     m, n = dark.shape
-    columns = np.zeros((n, m + 1), bool)  # one after the other, light between them
-    columns[:, 1:] = dark.T
-    edges = np.flatnonzero(np.diff(columns.ravel(), append=False))
+    row = np.zeros(n * (m + 1) + 1, bool)  # the columns one after the other, light between them
+    row[:-1].reshape(n, m + 1)[:, 1:] = dark.T
+    edges = np.flatnonzero(row[1:] != row[:-1])
     first, last = edges[::2] + 1, edges[1::2]
     if not len(first):
         return np.zeros(n, int), np.zeros(n, int), np.full(n, np.inf)
@@ -275,7 +276,7 @@ def _under_pen(top: np.ndarray, bottom: np.ndarray, thick: np.ndarray) -> np.nda
     is the one or the other. thick: [m] heights of the ink where it is level, which tell the pen's width;
     where they vary much the edges are rough, and the middle of the ink tells more than they do.
     """
-    quarter, thin, median, more = np.percentile(thick, (25, 30, 50, 75))
+    quarter, thin, median, more = quantiles(thick, 0.25, 0.3, 0.5, 0.75)
     smooth = float(np.clip((_ROUGH - (more - quarter) / median) / (_ROUGH / 2), 0, 1))
     radius, n = float(thin) / 2, len(top)
     reach = int(radius * _ALONG)

@@ -65,7 +65,8 @@ class PaperMap:
     def to_px(self, mm: np.ndarray) -> np.ndarray:
         """[..., 2] mm on the paper -> [..., 2] px of the picture."""
         mm = np.asarray(mm, np.float64)
-        return projected(self.homography, mm) + between(self.shift, (mm - self.at) / CELL)
+        plane = projected(self.homography, mm)
+        return plane + between(self.shift, (mm - self.at) / CELL) if self.shift.any() else plane
 
     def scale(self) -> float:
         """px per mm at the middle of the page."""

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from ecgvlm.digitize.page import Strip
 from ecgvlm.measure.signal import peaks_of
+from ecgvlm.quantile import quantile
 
 _FS = 250.0  # Hz
 _REACH = 0.4  # s by which two strips may be off against each other
@@ -198,7 +199,7 @@ def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
     inside = (grid >= t[known][0]) & (grid <= t[known][-1])
     x = np.interp(grid[inside], t[known], mv[known])
     steep = np.abs(ndimage.gaussian_filter1d(x, 0.008 * _FS, order=1))
-    steep = np.minimum(steep / (np.percentile(steep, 98) + 1e-9), 1.2)
+    steep = np.minimum(steep / (quantile(steep, 0.98) + 1e-9), 1.2)
     out = np.zeros(n)
     out[inside] = ndimage.gaussian_filter1d(steep, 0.012 * _FS)
     return out

@@ -47,10 +47,10 @@ class _Ink:
 
     @classmethod
     def of(cls, trace: np.ndarray) -> _Ink:
-        trace = trace[: len(trace) // 2 * 2]
-        most, plain = np.maximum(trace[::2], trace[1::2]), np.maximum(trace, 0.5)
-        worth = 2 * (plain[::2] + plain[1::2]) - 2
-        return cls(-np.log(np.maximum(cv2.transpose(most), _FLOOR)), cv2.transpose(worth))
+        upper, lower = trace[: len(trace) // 2 * 2 : 2], trace[1::2]
+        cost = cv2.transpose(np.maximum(np.maximum(upper, lower), _FLOOR))
+        worth = cv2.transpose(np.maximum(upper, 0.5) + np.maximum(lower, 0.5))
+        return cls(np.negative(np.log(cost, out=cost), out=cost), 2 * worth - 2)
 
     def coarse(self) -> _Ink:
         """Two columns in one."""

@@ -12,13 +12,14 @@ import numpy as np
 from scipy import ndimage
 
 from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, highest, nanmedian, peaks_of
+from ecgvlm.quantile import quantile
 
 # How sharply the leads bend and how steep they are, in s.
 SPIKE = 0.028  # a median over so much takes off pacing spikes, which are steeper than any QRS
 SLOPE = 0.010  # sigma of the slopes
 BEND = 0.014  # sigma of the bends: those of QRS complexes are sharper than those of P and T waves of any size
 ENERGY = 0.022  # sigma over which the leads' bends are gathered
-SHARPEST = 99  # percentile of a lead's bends that is its measure
+SHARPEST = 0.99  # quantile of a lead's bends that is its measure
 DEAD = 0.03  # of the leads' largest measure: a lead below has no signal and says nothing about beats
 LEAST_SCALE = 0.5  # of the leads' median measure: a strip without a beat must not have its noise blown up
 RESTLESS = 2.0  # times the leads' usual bending at rest: a lead with more counts less
@@ -87,7 +88,7 @@ def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
     total, count = np.zeros(bend.shape[1]), np.zeros(bend.shape[1])
     if not used.size:
         return total
-    scales = np.array([np.percentile(size[row, printed[row]], SHARPEST) for row in used])
+    scales = np.array([quantile(size[row, printed[row]], SHARPEST) for row in used])
     live = scales >= DEAD * scales.max()
     used, scales = used[live], scales[live]
     # A strip without a beat must not have its noise blown up.
