@@ -389,6 +389,8 @@ def test_a_cluster_that_does_not_answer(tmp_path, fake):
     write(tmp_path / "in/1.png", picture())
     if ray.is_initialized():
         ray.shutdown()
+    with pytest.raises(EcgError, match=r"zz://out: Protocol not known"):
+        read_batch(str(tmp_path / "in"), "zz://out", make_reader=fake())
     with pytest.raises(EcgError, match="does not answer"):
         read_batch(str(tmp_path / "in"), str(tmp_path / "out"), address="auto", make_reader=fake())
 

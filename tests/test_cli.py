@@ -491,5 +491,5 @@ def test_compare(run, monkeypatch, answer, picture, tmp_path):
 
 def test_chat_answers_a_line_with_a_line(run, monkeypatch, answer, picture):
     monkeypatch.setattr(reader, "Reader", lambda: OneFinding(answer))
-    result = CliRunner().invoke(cli.app, ["chat", str(picture)], input="One?\n\nTwo?\n")
-    assert result.stdout.splitlines() == ["heard One?", "heard Two?"]
+    result = CliRunner().invoke(cli.app, ["chat", str(picture)], input=b"One?\n\nTwo?\nNa\xefve?\n")
+    assert result.stdout.splitlines() == ["heard One?", "heard Two?", r"heard Na\xefve?"]

@@ -70,4 +70,4 @@ def test_what_is_not_there_is_refused(ask, method, parameters, code):
 
 def test_what_is_no_message_is_refused():
     answers = [json.loads(x) for x in Server(Reader(), Decoder()).serve(["{", "3", "[" * 9999])]
-    assert [answer["error"]["code"] for answer in answers] == [-32700, -32602, -32700]
+    assert [answer["error"]["code"] for answer in answers] == [-32700, -32600, -32700]

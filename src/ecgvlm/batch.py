@@ -262,12 +262,20 @@ def list_inputs(
         raise EcgError("unsupported_format", f"{source}: {error}".splitlines()[0]) from error
     except Exception as error:  # every file system raises its own
         raise unreadable(source, _say(error)) from error
-    skip = None if leave_out is None else _url(*fsspec.url_to_fs(leave_out)) + "/"
+    skip = None if leave_out is None else _folder(leave_out)
     found = [p for p in found if skip is None or not _url(fs, p).startswith(skip)]
     if not found:
         raise unreadable(source, "no such file, or no pictures, ZIPs or Parquet files there")
     for path in sorted(found):
         yield from _in_file(fs, path, column)
+
+
+def _folder(url: str) -> str:
+    """What the files of a folder are called up to their names. Raises EcgError."""
+    try:
+        return _url(*fsspec.url_to_fs(url)) + "/"
+    except Exception as error:  # every file system raises its own
+        raise unreadable(url, _say(error)) from error
 
 
 def _in_file(fs: fsspec.AbstractFileSystem, path: str, column: str) -> Iterator[Input]:

@@ -2,8 +2,7 @@
 ECGs.
 
 JSON-RPC 2.0, a message a line (MCP's stdio transport, revision 2025-06-18): initialize, tools/list,
-tools/call and
-ping. That is all a server of tools needs, and no reason for the SDK's dozen packages.
+tools/call and ping. That is all a server of tools needs, and no reason for the SDK's dozen packages.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ecgvlm.sheets import first_ecg
 from ecgvlm.words.compare import compare, described
 
 REVISIONS = ("2025-06-18", "2025-03-26", "2024-11-05")
-_NOT_FOUND, _INVALID, _NO_JSON = -32601, -32602, -32700  # of JSON-RPC
+_NO_REQUEST, _NOT_FOUND, _INVALID, _NO_JSON = -32600, -32601, -32602, -32700  # of JSON-RPC
 _PATH = {"type": "string", "description": "A picture, PDF, DICOM file or ECG record on this machine."}
 
 
@@ -86,9 +85,9 @@ class Server:
                 message = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise _Refused(_NO_JSON, f"not JSON ({error})") from error
+            key = message.get("id") if isinstance(message, dict) else None
             if not isinstance(message, dict) or not isinstance(message.get("method"), str):
-                raise _Refused(_INVALID, "a message needs a method")
-            key = message.get("id")
+                raise _Refused(_NO_REQUEST, "a message needs a method")
             if key is None:  # a notification
                 return None
             parameters = message.get("params")

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import struct
+import tokenize
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from ecgvlm.errors import EcgError
+from ecgvlm.files import records
 from ecgvlm.files.image import open_pages
 from ecgvlm.files.leads import lead_row
 from ecgvlm.record import LEADS, MachineReading, Record
@@ -291,6 +293,23 @@ def test_damaged_files_raise_no_other_error(record, kind):
             with contextlib.suppress(EcgError):  # nothing else may come of it
                 for page in open_pages(data, "a"):
                     page.load()
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError, tokenize.TokenError, MemoryError])
+def test_whatever_a_parser_stumbles_on_is_the_files_error(monkeypatch, raised):
+    def read_odd(data, name):
+        raise raised("so")
+
+    monkeypatch.setattr(records, "_FORMATS", ((lambda data: True, "odd file", read_odd),))
+    (leaf,) = open_pages(b"odd", "a")
+    with pytest.raises(EcgError, match=r"a: (not a readable odd file \(so\)|it does not fit into memory)"):
+        leaf.load()
+
+
+def test_an_array_with_a_damaged_header_is_refused():
+    whole = npy(np.zeros((12, 5000), np.float32))
+    with pytest.raises(EcgError, match="not a readable NumPy array"):
+        open_pages(whole.replace(b"}", b"("), "a")
 
 
 def test_xml_defines_nothing():

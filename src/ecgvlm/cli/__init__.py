@@ -62,8 +62,8 @@ def ecgvlm_command(
     ] = False,
 ) -> None:
     """Reads pictures of 12-lead ECGs and answers questions about them. Not a medical device."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # neither file names nor questions need be text
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -31,30 +31,11 @@ from ecgvlm.files.xml import is_xml, parse_xml
 from ecgvlm.record import Record
 
 _HDF5 = (".hdf5", ".h5")
-_BINARY: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str], Record]], ...] = (
-    (is_edf, read_edf),
-    (is_ishne, read_ishne),
-    (is_scp, read_scp),
-)
 _XML = {muse.ROOT: muse.read_muse, sierra.ROOT: sierra.read_sierra, aecg.ROOT: aecg.read_aecg}
 
 
-def record_leaves(data: bytes, name: str) -> list[Leaf]:
-    """The records in a file's bytes, told by its content; none where it is no record. Raises EcgError."""
-    if is_csv(data) or name.lower().endswith(".csv"):
-        return [Leaf(name, partial(parse_csv, data, name))]
-    for recognise, read in _BINARY:
-        if recognise(data):
-            return [Leaf(name, partial(read, data, name))]
-    if is_npy(data):
-        count = count_npy(data, name)
-        return [Leaf(numbered(name, i, count), partial(read_npy, data, name, i)) for i in range(count)]
-    if is_xml(data):
-        return [Leaf(name, partial(_read_xml, data, name))]
-    return []
-
-
-def _read_xml(data: bytes, name: str) -> Record:
+def read_xml(data: bytes, name: str) -> Record:
+    """An ECG in the XML of GE MUSE, Philips Sierra or HL7. Raises EcgError where it is another."""
     root = parse_xml(data, name)
     read = _XML.get(root.tag)
     if read is None:
@@ -62,10 +43,42 @@ def _read_xml(data: bytes, name: str) -> Record:
         raise EcgError(
             "unsupported_format", f"{name}: XML of the kind {root.tag[:40]!r} is not read; {known} are"
         )
+    return read(root, name)
+
+
+# How a format is told, what it is called, and who reads it. A format is added by a line.
+_FORMATS: tuple[tuple[Callable[[bytes], bool], str, Callable[[bytes, str], Record]], ...] = (
+    (is_csv, "CSV of leads", parse_csv),
+    (is_edf, "EDF file", read_edf),
+    (is_ishne, "ISHNE file", read_ishne),
+    (is_scp, "SCP-ECG file", read_scp),
+    (is_xml, "XML of an ECG", read_xml),
+)
+
+
+def record_leaves(data: bytes, name: str) -> list[Leaf]:
+    """The records in a file's bytes, told by its content; none where it is no record. Raises EcgError."""
+    if is_npy(data):
+        count = count_npy(data, name)
+        return [Leaf(numbered(name, i, count), partial(read_npy, data, name, i)) for i in range(count)]
+    for recognise, kind, read in _FORMATS:
+        if recognise(data):
+            return [Leaf(name, partial(_read, read, kind, data, name))]
+    if name.lower().endswith(".csv"):  # of another form: its reader says what is wrong with it
+        return [Leaf(name, partial(parse_csv, data, name))]
+    return []
+
+
+def _read(read: Callable[[bytes, str], Record], kind: str, data: bytes, name: str) -> Record:
+    """The record in a file. Raises EcgError, whatever damage leads its parser to."""
     try:
-        return read(root, name)
-    except (ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:  # values that are none
-        raise damaged(name, "XML of an ECG", error) from error
+        return read(data, name)
+    except EcgError:
+        raise
+    except MemoryError:
+        raise EcgError("too_large", f"{name}: it does not fit into memory") from None
+    except Exception as error:
+        raise damaged(name, kind, error) from error
 
 
 def record_at(path: str | Path) -> Callable[[], Record] | None:

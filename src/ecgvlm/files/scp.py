@@ -13,8 +13,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.files.leads import Part, age_of, damaged, machine_reading, record_of
+from ecgvlm.errors import unreadable
+from ecgvlm.files.leads import Part, age_of, machine_reading, record_of
 from ecgvlm.record import LEADS, MachineReading, Record
 
 _LEADS = {
@@ -79,20 +79,17 @@ def is_scp(data: bytes) -> bool:
 
 
 def read_scp(data: bytes, name: str) -> Record:
-    """The rhythm leads, with what the device measured and stated. Raises EcgError."""
-    try:
-        sections = _sections(data)
-        if 6 not in sections or 3 not in sections:
-            raise unreadable(name, "the SCP-ECG file holds no rhythm (sections 3 and 6)")
-        leads, flags = _leads(sections[3])
-        tables = _tables(sections[2]) if 2 in sections else None
-        signal, fs = _rhythm(sections, leads, tables, bool(flags & 1))
-        age, sex = _patient(sections.get(1, b""))
-        machine = _machine(sections)
-    except EcgError:
-        raise
-    except (struct.error, IndexError, ValueError, KeyError, OverflowError) as error:
-        raise damaged(name, "SCP-ECG file", error) from error
+    """The rhythm leads, with what the device measured and stated. Raises EcgError, or as damage has it."""
+    sections = _sections(data)
+    if 6 not in sections or 3 not in sections:
+        raise unreadable(name, "the SCP-ECG file holds no rhythm (sections 3 and 6)")
+    leads, flags = _leads(sections[3])
+    if not leads:
+        raise unreadable(name, "the SCP-ECG file holds no leads")
+    tables = _tables(sections[2]) if 2 in sections else None
+    signal, fs = _rhythm(sections, leads, tables, bool(flags & 1))
+    age, sex = _patient(sections.get(1, b""))
+    machine = _machine(sections)
     first = min(lead.start for lead in leads)
     parts = [
         Part([lead.name], row[None], fs, (lead.start - first) / fs)
