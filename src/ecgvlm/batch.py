@@ -69,9 +69,8 @@ class PageReader(Protocol):
 
 @dataclass
 class Progress:
-    """How far a batch is. kept: rows of an earlier call. failed: rows with an error, theirs too.
-    passed_over: files
-    of a folder that do not look like inputs.
+    """How far a batch is. kept: rows of an earlier call. failed: rows with an error, theirs too. passed_over:
+    files of a folder that do not look like inputs.
     """
 
     total: int
@@ -237,9 +236,8 @@ def list_inputs(
     """Every input under a path, glob or fsspec URL, sorted by file.
 
     Of a folder, at any depth, what ends like a picture (`PICTURES`) or record (`RECORDS`), `.zip` or
-    `.parquet`
-    counts, and DICOM files without an ending; what a glob or path names counts whatever its ending. ZIPs and
-    Parquet files stand for the pictures in them.
+    `.parquet` counts, and DICOM files without an ending; what a glob or path names counts whatever its
+    ending. ZIPs and Parquet files stand for the pictures in them.
 
     leave_out: a folder not to look into. passed_over: takes the other files of a folder. Raises EcgError
     where there is nothing.

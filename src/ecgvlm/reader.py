@@ -32,9 +32,8 @@ Source = str | Path | bytes | Leaf | Sequence[Leaf] | Content
 
 @dataclass(frozen=True)
 class Answer:
-    """What one page says. Where `error` is None, the fields from `answer` on are filled; machine only
-    where the
-    file holds what the recording device said."""
+    """What one page says. Where `error` is None, the fields from `answer` on are filled; machine only where
+    the file holds what the recording device said."""
 
     image: str
     question: str

@@ -27,9 +27,8 @@ def watch(
     """Each file that was read, and whether all its pages could be; goes on for ever.
 
     OUT/NAME.json holds the contract's objects of the file's pages, a list. A file is read once it has not
-    changed
-    between two looks, and again where it is newer than its answer. Raises UsageError where a folder is
-    missing.
+    changed between two looks, and again where it is newer than its answer. Raises UsageError where a folder
+    is missing.
     """
     if not source.is_dir():
         raise UsageError(f"{source}: no such folder")

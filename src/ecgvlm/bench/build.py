@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+from ecgvlm.atomic import write_file
 from ecgvlm.bench.kit import KIT, print_kit
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
@@ -121,7 +122,7 @@ def build_task(
     for key, record, gold in found:
         for kind in pages:
             name, data, printed = _leaf(record, key, kind, plan)
-            (out / "images" / name).write_bytes(data)
+            write_file(out / "images" / name, data)
             prompt = random.Random(f"{seed}:{kind}:{key}").choice(task.prompts)
             rows.append({
                 "id": f"{key}-{kind}", "image": f"images/{name}", "patient": record.patient or key,

@@ -165,8 +165,7 @@ class _Text:
     """A text as words, each with what a reader needs to know of its place.
 
     raw, words: as spelled and in lower case. spans: their offsets. seps: what stands before each word, and
-    last
-    what follows them all. sentence: the number of each word's; starts: the first word of each sentence.
+    last what follows them all. sentence: the number of each word's; starts: the first word of each sentence.
     """
 
     raw: list[str]

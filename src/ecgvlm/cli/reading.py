@@ -116,8 +116,7 @@ def digitize(
     image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
 ) -> None:
-    """Turn the traces on a page (of several, the first with an ECG) into twelve leads in mV; a record is
-    copied as it is."""
+    """Turn the traces on a page (of several, the first with an ECG) into leads in mV; a record is copied."""
     from ecgvlm.digitize import FS, Digitizer
     from ecgvlm.errors import UsageError
     from ecgvlm.files.bounded import BoundedDecoder

@@ -1,6 +1,5 @@
 """ISHNE Holter files (Badilini 1998, Ann Noninvasive Electrocardiol 3:263): a header of 522 bytes, then
-samples of all
-leads in turn, 16 bit."""
+samples of all leads in turn, 16 bit."""
 
 from __future__ import annotations
 

@@ -83,8 +83,7 @@ def _read(read: Callable[[bytes, str], Record], kind: str, data: bytes, name: st
 
 def record_at(path: str | Path) -> Callable[[], Record] | None:
     """How to read the record that a path names which is no single file: a WFDB record with or without an
-    ending,
-    a row of an HDF5 file. None where it is something else."""
+    ending, a row of an HDF5 file. None where it is something else."""
     file, _, index = str(path).rpartition(":")
     if file.lower().endswith(_HDF5):
         if not index.isdecimal():

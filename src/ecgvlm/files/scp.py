@@ -1,6 +1,5 @@
 """SCP-ECG (EN 1064, ISO 11073-91064): numbered sections; leads as 16-bit values or Huffman codes, as
-differences, with
-or without a reference beat taken away.
+differences, with or without a reference beat taken away.
 
 No library is taken: `ecgdatakit` reads SCP too, but brings 48 MB of network weights with it.
 """

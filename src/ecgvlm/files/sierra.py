@@ -1,8 +1,7 @@
 """Philips Sierra XML (restingecgdata, versions 1.03 and 1.04): leads as base64, plain or XLI-compressed.
 
 `sierraecg` (MIT, by the authors of the format's published description) unpacks XLI; the rest is read here,
-because
-it refuses uncompressed files, knows no resolution and no measurements.
+because it refuses uncompressed files, knows no resolution and no measurements.
 """
 
 from __future__ import annotations

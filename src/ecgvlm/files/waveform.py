@@ -31,8 +31,7 @@ _PADDING = -32768  # stands for NaN
 
 def read_waveform(dataset: Dataset, name: str) -> Record:
     """The leads of a waveform object, its groups on one time axis; padding values become NaN. Median beats
-    count
-    only where there is nothing else. Raises EcgError."""
+    count only where there is nothing else. Raises EcgError."""
     try:
         groups = [(i, group) for i, group in enumerate(dataset.WaveformSequence) if any(_names(group))]
         if not groups:
@@ -64,9 +63,8 @@ def _names(group: Dataset) -> list[str]:
 
 
 def _lead(channel: Dataset) -> str:
-    """Lead of a channel, by the meaning of its source's code (`Lead aVR`), by a code without meaning, or
-    by its label, else
-    ""."""
+    """Lead of a channel, by the meaning of its source's code (`Lead aVR`), by a code without meaning, or by
+    its label, else ""."""
     sources = channel.get("ChannelSourceSequence")
     code = str(sources[0].get("CodeValue", "")) if sources else ""
     meaning = str(sources[0].get("CodeMeaning", "")) if sources else ""
@@ -87,9 +85,8 @@ def _is_median(group: Dataset) -> bool:
 
 
 def _starts(groups: Sequence[Dataset]) -> list[float]:
-    """s at which each group begins: as it says, or else one after the other where they are columns of a
-    page or repeat
-    each other's leads, or else together."""
+    """s at which each group begins: as it says, or else one after the other where they are columns of a page
+    or repeat each other's leads, or else together."""
     stated = [group.get("MultiplexGroupTimeOffset") for group in groups]
     if all(value is not None for value in stated):
         return [float(value) / 1000 for value in stated]

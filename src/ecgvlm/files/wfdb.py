@@ -92,9 +92,8 @@ def _segments(record_line: str) -> bool:
 
 
 def _plain_header(text: str, stem: str, folder: Path) -> tuple[str, Sequence[tuple[str, Path]]]:
-    """The header without what wfdb stumbles over: a folder or an ending in the record's name, dates of a
-    year alone,
-    folders before signal files. With it, the name there of each signal file and where it lies."""
+    """The header without what wfdb stumbles over: a folder or an ending in the record's name, dates of a year
+    alone, folders before signal files. With it, the name there of each signal file and where it lies."""
     lines = text.splitlines()
     at = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
     if at is None or _segments(lines[at]):

@@ -104,8 +104,7 @@ def split(
     images: Annotated[Path | None, typer.Option(help="Where the pictures lie that rows name.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the hash that puts a patient into a part.")] = 0,
 ) -> None:
-    """Split any collection by patient: records to a table that recipes and bench build read, rows to
-    files."""
+    """Split a collection by patient: records to a table that recipes and bench build read, rows to files."""
     from ecgvlm.instruct.splits import Parts, is_rows, split_records, split_rows
 
     wanted = Parts.parse(parts, seed)

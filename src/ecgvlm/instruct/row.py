@@ -19,9 +19,9 @@ class Row:
     """One picture with what is asked about it and the answers (of a benchmark: the gold), turn by turn.
 
     image: a file, the bytes of one, or None. more: pictures that follow it; all stand before the first words.
-    metadata: subtask and type as in ECGInstruct; rows made by
-    `ecgvlm instruct build` also have kind, page, layout, patient, labels and unknown; those of a benchmark
-    patient, age, sex, page, layout and licence where its gold says so.
+    metadata: subtask and type as in ECGInstruct; rows made by `ecgvlm instruct build` also have kind, page,
+    layout, patient, labels and unknown; those of a benchmark patient, age, sex, page, layout and licence
+    where its gold says so.
     """
 
     id: str

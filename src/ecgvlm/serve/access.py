@@ -76,9 +76,8 @@ class Keys:
 def add_key(path: Path, name: str, per_minute: int = PER_MINUTE) -> str:
     """Makes a key, appends its hash to a file that only its owner may read, and returns it.
 
-    The key itself is kept nowhere. Raises UsageError where the name is no plain word, EcgError where the
-    file cannot be
-    written.
+    The key itself is kept nowhere. Raises UsageError where the name is no plain word, EcgError where the file
+    cannot be written.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r}: a key's name is 1 to 40 letters, digits, _ . or -")

@@ -37,7 +37,7 @@ from ecgvlm.serve import batches, chat, kept
 from ecgvlm.serve.gate import Gate, Limits, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Aim, ReadAnswer, ReadRefused, Refused
 from ecgvlm.serve.service import Service, Settings, refused
-from ecgvlm.serve.work import Reading, default_reader, jpeg
+from ecgvlm.serve.work import Asked, Reading, default_reader, jpeg
 from ecgvlm.show.reports import fhir_bundle, pdf_report, write_wfdb
 from ecgvlm.words.phrases import LANGUAGES, words
 
@@ -188,16 +188,10 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
     ) -> Response:
         """Read one page."""
         name = image.filename or "upload"
+        asked = Asked(question, sensitivity, language, overlay)
         try:
             picture, reading, key = await service.read(
-                await image.read(),
-                page,
-                question,
-                name,
-                request.state.owner,
-                overlay,
-                sensitivity=sensitivity,
-                language=language,
+                await image.read(), page, asked, name, request.state.owner
             )
         except EcgError as error:
             metrics.pages.labels(error.code).inc()
@@ -290,7 +284,8 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
     ) -> Reading:
         owner = request.state.owner
         if image is not None:
-            return (await service.read(await image.read(), page, None, image.filename or "upload", owner))[1]
+            name = image.filename or "upload"
+            return (await service.read(await image.read(), page, name=name, owner=owner))[1]
         if not key:
             raise ApiError(422, "invalid_request", "send an image, or the id of a page that was read")
         found = await service.recall(key, owner)

@@ -16,6 +16,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import BATCH_PATH, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Batch, BatchResults
 from ecgvlm.serve.service import Service, refused
+from ecgvlm.serve.work import Asked
 
 log = logging.getLogger("ecgvlm.serve")
 
@@ -155,7 +156,7 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
     async def one(job: _Job, name: str, data: bytes, page: int) -> dict[str, Any]:
         async with places:
             try:
-                _, reading, key = await service.read(data, page, job.question, name, job.owner)
+                _, reading, key = await service.read(data, page, Asked(job.question), name, job.owner)
             except EcgError as error:
                 metrics.pages.labels(error.code).inc()
                 return refused(error, name, job.question)

@@ -19,8 +19,7 @@ _QUIET_SECONDS = 10.0  # the log repeats a message of the event loop no sooner
 
 class Connection(H11Protocol):
     """One client's connection. A head that does not come ends it, and beyond `most()` of them the one that
-    has
-    kept the server waiting longest gives way to a new one.
+    has kept the server waiting longest gives way to a new one.
     """
 
     open_connections = 0

@@ -132,8 +132,7 @@ class ChatMessage(BaseModel):
 
 class ChatRequest(BaseModel):
     """As OpenAI's chat completions. Sampling options are accepted and change nothing: decoding is greedy.
-    tools,
-    audio and logprobs are refused.
+    tools, audio and logprobs are refused.
     """
 
     model_config = ConfigDict(extra="allow")

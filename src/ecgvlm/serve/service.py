@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -19,9 +19,19 @@ from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.store import Store
-from ecgvlm.serve.work import NAME, Picture, Reading, Sight, UploadDecoder, WarmReader, default_reader, jpeg
+from ecgvlm.serve.work import (
+    NAME,
+    Asked,
+    Picture,
+    Reading,
+    Sight,
+    UploadDecoder,
+    WarmReader,
+    default_reader,
+    jpeg,
+)
 from ecgvlm.serve.workers import WorkerLost, Workers
-from ecgvlm.sheets import MOST_TRIED
+from ecgvlm.sheets import search
 from ecgvlm.worker import workers
 
 log = logging.getLogger("ecgvlm.serve")
@@ -32,6 +42,7 @@ _DECODER_MEMORY = 2_000_000_000  # bytes of address space
 _PING_SECONDS = 3.0
 _READER_MEMORY = 8_000_000_000
 _CLEANING_SECONDS = 3600.0
+_NOTHING = Asked()  # in particular
 
 
 @dataclass(frozen=True)
@@ -102,13 +113,10 @@ class Service:
         self,
         data: bytes,
         page: int | None = None,
-        question: str | None = None,
+        asked: Asked = _NOTHING,
         name: str = NAME,
         owner: str = "",
-        overlay: bool = False,
         kept: str | None = None,
-        sensitivity: float | None = None,
-        language: str | None = None,
     ) -> tuple[Picture, Reading, str]:
         """Reads one page of a file: the picture, what it says, and an id by which it is remembered.
 
@@ -116,14 +124,12 @@ class Service:
         is its id there where it has been already.
         Raises EcgError where the page cannot be decoded or read.
         """
-        question = None if question is None else storable(question)
         keep = self.store is not None and kept is None
-        ask = partial(self._look, question, overlay, keep and self.settings.redact, sensitivity, language)
-        if page is None:
-            picture, reading = await self._first_ecg(data, ask)
-        else:
-            picture = await self._decode("decode", data, page)
-            reading = await ask(picture)
+        question = None if asked.question is None else storable(asked.question)
+        asked = replace(asked, question=question, redacted=keep and self.settings.redact)
+        upload = _Upload(self, data, asked)
+        found, _ = await upload.look(page) if page is not None else (await search(upload), False)
+        picture, reading = found
         key = kept or secrets.token_urlsafe(16)
         if keep and self.store is not None:
             file = reading.redacted
@@ -134,47 +140,14 @@ class Service:
         self._remember(key, owner, replace(reading, overlay=None))
         return picture, reading, key
 
-    async def _first_ecg(
-        self, data: bytes, ask: Callable[[Picture], Awaitable[Reading]]
-    ) -> tuple[Picture, Reading]:
-        """The first page that shows an ECG, or the two that show one together, as in `sheets.first_ecg`."""
-        refused: EcgError | None = None
-        pages = 1
-        for number in range(MOST_TRIED):
-            if number == pages:
-                break
-            try:
-                picture: Picture = await self._decode("decode", data, number)
-                pages = picture.pages
-                reading = await ask(picture)
-            except EcgError as error:
-                refused = refused or error
-                if number == 0 and error.code != "not_an_ecg":
-                    pages = await self.count(data)
-                continue
-            if reading.half and number + 1 < pages:
-                with contextlib.suppress(EcgError):
-                    both = picture.beside(await self._decode("decode", data, number + 1))
-                    return both, await ask(both)
-            return picture, reading
-        assert refused is not None
-        if pages == 1:
-            raise refused
-        raise EcgError(refused.code, f"none of the first {min(pages, MOST_TRIED)} pages: {refused.message}")
+    async def decode(self, data: bytes, page: int) -> Picture:
+        """One page of a file. Raises EcgError."""
+        return await self._decode("decode", data, page)
 
-    async def _look(
-        self,
-        question: str | None,
-        overlay: bool,
-        redacted: bool,
-        sensitivity: float | None,
-        language: str | None,
-        picture: Picture,
-    ) -> Reading:
+    async def look(self, picture: Picture, asked: Asked) -> Reading:
         """What a picture says. Raises EcgError where it cannot be read."""
-        asked = (question, overlay, redacted, sensitivity, language)
         try:
-            reading: Reading = await self.readers.run("read", picture, *asked, seconds=self.settings.seconds)
+            reading: Reading = await self.readers.run("read", picture, asked, seconds=self.settings.seconds)
         except WorkerLost as error:
             raise unreadable(NAME, f"could not be read ({error})") from error
         if reading.evidence is None:
@@ -183,7 +156,7 @@ class Service:
 
     async def aim(self, data: bytes) -> Sight:
         """What a camera's view shows; nothing of it is kept. Raises EcgError where it is no picture."""
-        picture: Picture = await self._decode("decode", data, 0)
+        picture = await self.decode(data, 0)
         try:
             return await self.readers.run("aim", picture, seconds=self.settings.seconds)
         except WorkerLost as error:
@@ -250,6 +223,29 @@ class Service:
             except SQLAlchemyError as error:  # locked or away: in an hour again
                 log.error("old reads could not be deleted (%s)", type(error).__name__)
             await asyncio.sleep(_CLEANING_SECONDS)
+
+
+class _Upload:
+    """The pages of a file that was sent, as `sheets.search` goes through them."""
+
+    def __init__(self, service: Service, data: bytes, asked: Asked):
+        self._service, self._data, self._asked = service, data, asked
+        self._count: int | None = None
+
+    async def count(self) -> int:
+        if self._count is None:  # not even its first page could be decoded
+            self._count = await self._service.count(self._data)
+        return self._count
+
+    async def look(self, number: int) -> tuple[tuple[Picture, Reading], bool]:
+        picture = await self._service.decode(self._data, number)
+        self._count = picture.pages
+        reading = await self._service.look(picture, self._asked)
+        return (picture, reading), reading.half
+
+    async def both(self, number: int, first: tuple[Picture, Reading]) -> tuple[Picture, Reading]:
+        spread = first[0].beside(await self._service.decode(self._data, number + 1))
+        return spread, await self._service.look(spread, self._asked)
 
 
 def storable(text: str) -> str:

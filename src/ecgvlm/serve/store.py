@@ -95,9 +95,8 @@ _WITHOUT_PICTURE = (defer(Read.image), selectinload(Read.corrections))
 class Store:
     """Reads and what readers say of them. Safe to use from several threads.
 
-    url: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. create: whether SQLite's file is made
-    where it
-    is not there. Raises EcgError where it cannot be opened, or belongs to a newer version.
+    url: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. create: whether SQLite's file is made where
+    it is not there. Raises EcgError where it cannot be opened, or belongs to a newer version.
     """
 
     def __init__(self, url: str, create: bool = True):

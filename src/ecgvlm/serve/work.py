@@ -51,14 +51,25 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a request wants of a page. question, sensitivity, language: as of `Reader.read`. overlay: where
+    everything lies, too. redacted: the picture with nothing around its leads, too."""
+
+    question: str | None = None
+    sensitivity: float | None = None
+    language: str | None = None
+    overlay: bool = False
+    redacted: bool = False
+
+
+@dataclass(frozen=True)
 class Reading:
     """What the server keeps of a page that was read, for further questions and for files.
 
     answer: the contract's object. leads: [12, n] float32 mV at `digitize.FS` Hz. overlay: as
-    `Overlay.to_dict`
-    gives it, with the evidence of each finding; redacted: the picture as JPEG with nothing around its leads;
-    both where asked for. All but the answer are None where the page could not be read. half: whether the page
-    shows the limb leads alone, or the chest leads.
+    `Overlay.to_dict` gives it, with the evidence of each finding; redacted: the picture as JPEG with nothing
+    around its leads; both where asked for. All but the answer are None where the page could not be read.
+    half: whether the page shows the limb leads alone, or the chest leads.
     """
 
     answer: dict
@@ -126,17 +137,10 @@ class WarmReader:
     def name(self) -> str:
         return self.model
 
-    def read(
-        self,
-        picture: Picture,
-        question: str | None,
-        overlay: bool,
-        redacted: bool,
-        sensitivity: float | None = None,
-        language: str | None = None,
-    ) -> Reading:
+    def read(self, picture: Picture, asked: Asked) -> Reading:
+        """What a picture says; of one that cannot be read, an answer with its error."""
         source = picture.image if picture.content is None else picture.content
-        answer = self.reader.read(source, question, NAME, sensitivity, language=language)
+        answer = self.reader.read(source, asked.question, NAME, asked.sensitivity, language=asked.language)
         if answer.error is not None:
             return Reading(answer.to_dict())
         assert answer.page is not None
@@ -144,8 +148,8 @@ class WarmReader:
             answer=answer.to_dict(),
             evidence=answer.evidence,
             leads=answer.page.leads(FS),
-            overlay=self._overlay(answer) if overlay else None,
-            redacted=jpeg(redact(picture.image, answer.page)) if redacted else None,
+            overlay=self._overlay(answer) if asked.overlay else None,
+            redacted=jpeg(redact(picture.image, answer.page)) if asked.redacted else None,
             half=is_half(answer.page),
         )
 

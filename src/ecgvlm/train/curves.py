@@ -62,8 +62,7 @@ class RunLog:
 
     def evaluation(self, row: dict[str, Any], samples: Sequence[dict[str, Any]]) -> None:
         """row: of `EVALUATIONS`, and "kinds": the figure of each kind of question; samples: question, gold
-        and
-        answer of some validation rows.
+        and answer of some validation rows.
         """
         self._evaluations.add(row)
         for kind, figure in row.get("kinds", {}).items():

@@ -28,11 +28,9 @@ def evaluate(
 ) -> tuple[dict[str, Any], list[dict[str, str]]] | None:
     """Validation loss and what the generated answers are worth (`validation.figures`), with some of them.
 
-    Every process takes its share; the same rows and pages each time. asked: whether the run is to end,
-    which an
-    evaluation does not wait for. Returns {"loss", "exact", "figure", "kinds"} and samples {"question",
-    "gold",
-    "answer"}, or None where it was broken off.
+    Every process takes its share; the same rows and pages each time. asked: whether the run is to end, which
+    an evaluation does not wait for. Returns {"loss", "exact", "figure", "kinds"} and samples {"question",
+    "gold", "answer"}, or None where it was broken off.
     """
     plain: Answering = accelerator.unwrap_model(model)
     plain.eval()

@@ -79,9 +79,8 @@ class RowPages:
     """Rows in ECGInstruct form (see `load_rows`) as pages.
 
     source: where the rows are. side: of a tile in px; tiles: 3 or 9; questions: rows of a page seen together;
-    balance: see `Data`. store: a folder for the rows, which is used again by a run that goes on; a
-    temporary one if
-    not given. special: tokens that no text may hold, as they would be read as more than words.
+    balance: see `Data`. store: a folder for the rows, which is used again by a run that goes on; a temporary
+    one if not given. special: tokens that no text may hold, as they would be read as more than words.
     """
 
     def __init__(
@@ -220,8 +219,7 @@ def by_length(
 
 def _odds(labels: np.ndarray, balance: float) -> np.ndarray:
     """How likely each group is drawn: by its rarest label's count to the power of -balance; having none
-    counts
-    as a label. labels: a bit for each, [G]."""
+    counts as a label. labels: a bit for each, [G]."""
     columns = [(labels >> np.uint64(k)) & np.uint64(1) > 0 for k in range(len(LABELS))] + [labels == 0]
     weights = np.zeros(len(labels))
     for has in columns:

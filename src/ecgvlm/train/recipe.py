@@ -25,8 +25,7 @@ class _Section(BaseModel):
 
 class RowSource(_Section):
     """Where rows are: a JSON or Parquet file, a folder, or a hub name with its configuration, split and
-    revision
-    (a commit or tag); the first split if none is named.
+    revision (a commit or tag); the first split if none is named.
     """
 
     source: str
@@ -41,11 +40,10 @@ class Data(_Section):
     train, valid: rows in ECGInstruct form, as a `RowSource` or its source alone; images: where the pictures
     lie that rows name. records: a folder of labelled records; folds, valid_folds: of PTB-XL; splits: of any
     collection, the table of `ecgvlm instruct split`, whose parts train and valid are used instead. tokens:
-    for
-    base "smollm2", a run of our decoder whose evidence embeddings it takes over.
-    tiles: 3 (pages of 1024 x 512 px) or 9 (2048 x 1024). questions: rows of a page that share its tokens.
-    balance: 0 draws every page alike often, 1 every label. skip_unreadable: leave out, named and counted,
-    what cannot be read, instead of stopping.
+    for base "smollm2", a run of our decoder whose evidence embeddings it takes over. tiles: 3 (pages of 1024
+    x 512 px) or 9 (2048 x 1024). questions: rows of a page that share its tokens. balance: 0 draws every page
+    alike often, 1 every label. skip_unreadable: leave out, named and counted, what cannot be read, instead of
+    stopping.
     """
 
     train: RowSource | None = None
@@ -123,9 +121,8 @@ class Evaluation(_Section):
     """Every so many steps the model answers `rows` validation questions by generation.
 
     The mean worth of its answers over the kinds of question (`ecgvlm.train.validation`) decides which
-    checkpoint
-    is the best; of equal ones, the lower loss. patience: evaluations without improvement after which the run
-    ends; 0 never.
+    checkpoint is the best; of equal ones, the lower loss. patience: evaluations without improvement after
+    which the run ends; 0 never.
     """
 
     every: Count = 500

@@ -1,8 +1,8 @@
 """Rows of instruction data on disk: any one is read when it is wanted, by any number of processes.
 
 A store is written once from what `instruct.rows.load_rows` reads, beside its place and then renamed. In
-memory are a
-few numbers a row, mapped from files, so that a million rows cost no process more than some megabytes.
+memory are a few numbers a row, mapped from files, so that a million rows cost no process more than some
+megabytes.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ class RowStore:
     """The rows in a folder that `write_store` wrote, and their groups: rows of one page that are seen
     together.
 
-    lengths: characters of each group's texts, [G] int64. labels: a bit for each of `LABELS` that a group
-    has, [G]
-    uint64. Only the folder is sent to other processes.
+    lengths: characters of each group's texts, [G] int64. labels: a bit for each of `LABELS` that a group has,
+    [G] uint64. Only the folder is sent to other processes.
     """
 
     def __init__(self, folder: Path):

@@ -1,8 +1,7 @@
 """What a generated answer is worth, by the kind of its question and what is known of its page: 0 to 1.
 
-A row's own labels are the truth. The gold's words only say which of them were asked for, so that a
-report's "ST
-+0.8 mm" is no tachycardia, and a true finding that the gold leaves out is no error.
+A row's own labels are the truth. The gold's words only say which of them were asked for, so that a report's
+"ST +0.8 mm" is no tachycardia, and a true finding that the gold leaves out is no error.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ class Truth:
     """What is known of the page that a question is about.
 
     kind: of `instruct.records.ROW_KINDS`, "" where the row does not say. labels: codes that hold, None where
-    nobody
-    says. open: codes that may hold or not.
+    nobody says. open: codes that may hold or not.
     """
 
     kind: str = ""
