@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pages import page
 
+from ecgvlm.digitize import timing
 from ecgvlm.digitize.timing import delays
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate
@@ -56,3 +57,10 @@ def test_columns_apart_keep_their_times(digitizer, gap, layout):
     for i, lead in enumerate(LEADS):
         strip = next(s for s in found.strips if s.lead == lead and not s.rhythm)
         assert strip.t0 == pytest.approx(10 / int(layout[2]) * (i // per_column), abs=0.02)
+
+
+def test_strips_that_are_late_by_as_much_as_is_compared_stay_where_they_are():
+    table = np.zeros((2, 201))
+    table[:, 100] = 1.0
+    for known in (np.array([95, 98]), np.array([-95, -98])):
+        assert timing._alone(table, known) == 0

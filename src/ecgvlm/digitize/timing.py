@@ -111,11 +111,14 @@ def _alone(table: np.ndarray, rest: np.ndarray) -> float:
     """s by which one column is late by itself: its grid may be drawn apart from that of the others.
 
     table: [k, lags] likeness of its strips and rhythm strips, these late by each lag; rest: [k] samples by
-    which these are known to be late. 0 where it is not plainly more alike elsewhere.
+    which these are known to be late. Beyond the table they are not alike. 0 where it is not plainly more
+    alike elsewhere.
     """
     middle, most = table.shape[1] // 2, round(_MOST[0] * _FS)
     lags = np.arange(-most, most + 1)
-    likeness = np.mean([row[middle + r + lags] for row, r in zip(table, rest)], axis=0)
+    at = middle + rest[:, None] + lags
+    compared = (at >= 0) & (at < table.shape[1])
+    likeness = np.where(compared, np.take_along_axis(table, at.clip(0, table.shape[1] - 1), 1), 0.0).mean(0)
     lag = int(lags[np.argmax(likeness)])
     plain = likeness.max() - likeness[most] > _PLAINLY and abs(lag) > _BY_ITSELF * _FS
     return -lag / _FS if plain else 0.0
