@@ -328,10 +328,14 @@ def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip
 def _without_neighbours(printed: Sequence[tuple[Placed, Strip]]) -> list[Strip]:
     """The strips without the parts in which they run along a trace that lies nearer another row."""
     own = []
-    for placed, strip in printed:
+    tops = [np.fmin.reduce(strip.curve[:, 1], initial=np.inf) for _, strip in printed]
+    bottoms = [np.fmax.reduce(strip.curve[:, 1], initial=-np.inf) for _, strip in printed]
+    for (placed, strip), top, bottom in zip(printed, tops, bottoms):
         away = np.zeros(len(strip.mv), bool)
-        for other_placed, other in printed:
+        for (other_placed, other), highest, lowest in zip(printed, tops, bottoms):
             if other_placed.row == placed.row or other.x1 < strip.x0 or other.x0 > strip.x1:
+                continue
+            if highest > bottom + _SAME_TRACE or lowest < top - _SAME_TRACE:
                 continue
             known = np.isfinite(other.curve[:, 1])
             if known.sum() < 2:

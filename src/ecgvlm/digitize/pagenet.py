@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 
 from ecgvlm.record import LEADS
@@ -45,15 +44,12 @@ class NetMaps:
 
     @cached_property
     def _peaks(self) -> list[Mark]:
-        found = []
-        for kind, plane in enumerate(self.names):
-            if plane.max() < LEAST:
-                continue
-            peaks = (plane >= cv2.dilate(plane, np.ones((5, 5), np.uint8))) & (plane >= LEAST)
-            found += [
-                Mark(kind, 4.0 * x + 2, 4.0 * y + 2, float(plane[y, x])) for y, x in zip(*np.nonzero(peaks))
-            ]
-        return found
+        likely = np.nonzero(self.names >= LEAST)
+        return [
+            Mark(kind, 4.0 * x + 2, 4.0 * y + 2, float(self.names[kind, y, x]))
+            for kind, y, x in zip(*(at.tolist() for at in likely))
+            if self.names[kind, y, x] >= self.names[kind, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].max()
+        ]
 
 
 class PageNet:

@@ -266,7 +266,7 @@ def _shares(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> lis
 
 def _narrowed(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> list[_Row]:
     """The rows with windows that hold the ink which their paths run through, and some about it."""
-    dark = cv2.erode(ink.cost, np.ones((3, 3), np.uint8)) <= np.log(2)
+    dark = cv2.dilate((ink.cost <= np.log(2)).view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
     narrowed = []
     for row, path in zip(rows, paths):
         y = path.clip(0, dark.shape[1] - 1)
