@@ -125,8 +125,14 @@ def _pages(samples: Sequence[Sample]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([sample.pages for sample in samples]))
 
 
-def visible(segments: torch.Tensor) -> torch.Tensor:
-    """[B, T] segments -> [B, 1, T, T] bool: whether a token (row) sees another one (column)."""
+def visible(segments: torch.Tensor) -> torch.Tensor | None:
+    """[B, T] segments -> [B, 1, T, T] bool: whether a token (row) sees another one (column).
+
+    None where that is all before it, as with one row a page: the filling stands behind, and attention without
+    a mask is faster.
+    """
+    if segments.max() <= 1:
+        return None
     t = segments.shape[1]
     own = segments[:, :, None] == segments[:, None, :]
     seen = (own | (segments[:, None, :] == 0)) & (segments[:, None, :] >= 0)
@@ -163,10 +169,11 @@ class Answering(nn.Module):
 
     def forward(self, batch: Microbatch) -> torch.Tensor:
         """The summed cross-entropy of the answers' tokens."""
+        mask = visible(batch.segments)
         hidden = self._text[0](
             inputs_embeds=self.embed(self.tokens(batch.pages), batch.ids),
-            attention_mask=visible(batch.segments),
-            position_ids=batch.positions,
+            attention_mask=mask,
+            position_ids=None if mask is None else batch.positions,
             use_cache=False,
         ).last_hidden_state
         # The token before foretells a token; an answer always has its question's last one before it.

@@ -164,7 +164,7 @@ class Run:
         elif world > 1:
             shard(model, self._device, world)
         groups = parameter_groups(self.model, recipe.rates, recipe.loop.weight_decay)
-        fused = self._device.type == "cuda"
+        fused = not (loop.sharded and world > 1 and self._device.type == "cpu")  # DTensor has none there
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=fused)
         self.place: dict[str, Any] = {
             "step": 0, "seconds": 0.0, "best": None, "figure": None, "valid_loss": None, "stale": 0,
