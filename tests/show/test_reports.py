@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from ecgvlm.files.image import load_image, open_pages
 from ecgvlm.files.wfdb import read_wfdb
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS, Record
-from ecgvlm.show.reports import DISCLAIMER, fhir_bundle, normal_range, pdf_report, write_wfdb
+from ecgvlm.show.reports import DISCLAIMER, fhir_bundle, write_wfdb
 
 ANSWER = {
     "image": "a.png", "ok": True, "question": "?", "answer": "ABNORMAL - Atrial Fibrillation",
@@ -66,28 +65,6 @@ def test_fhir_is_valid():
     bundles.Bundle.model_validate_json(json.dumps(fhir_bundle(ANSWER)))
 
 
-def test_pdf_can_be_read(leads):
-    import pypdfium2
-
-    pdf = pdf_report(ANSWER, leads)
-    text = "".join(page.get_textpage().get_text_bounded() for page in pypdfium2.PdfDocument(pdf))
-    parts = ["ABNORMAL - Atrial Fibrillation", "atrial fibrillation", "97%", "unknown (no p wave)", "92 bpm"]
-    for part in [*parts, "60 to 100", "up to 119", "3x4+1R", "not a medical device", "& no P waves"]:
-        assert part in text, part
-
-
-def test_pdf_draws_the_leads(leads):
-    empty = [leaf.load() for leaf in open_pages(pdf_report(ANSWER, np.full_like(leads, np.nan)))]
-    drawn = [leaf.load() for leaf in open_pages(pdf_report(ANSWER, leads))]
-    assert len(drawn) == len(empty)
-    dark = [sum(int((page.image < 100).sum()) for page in pages) for pages in (empty, drawn)]
-    assert dark[1] > dark[0] + 20_000
-
-
-def test_pdf_without_leads_or_findings():
-    assert load_image(pdf_report({**ANSWER, "findings": [], "labels": dict.fromkeys(LABELS, 0.0)})).ndim == 3
-
-
 def test_wfdb(leads, tmp_path):
     with zipfile.ZipFile(io.BytesIO(write_wfdb(Record(leads, 500.0)))) as archive:
         assert sorted(archive.namelist()) == ["ecg.dat", "ecg.hea"]
@@ -96,9 +73,3 @@ def test_wfdb(leads, tmp_path):
     assert found.fs == 500
     assert found.signal.shape == (len(LEADS), leads.shape[1])
     np.testing.assert_allclose(found.signal, leads, atol=1e-3)
-
-
-def test_normal_ranges():
-    assert normal_range("heart_rate_bpm") == "60 to 100"
-    assert normal_range("qrs_ms") == "up to 119"
-    assert normal_range("qt_ms") == ""

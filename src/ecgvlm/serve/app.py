@@ -38,7 +38,8 @@ from ecgvlm.serve.gate import Gate, Limits, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Aim, ReadAnswer, ReadRefused, Refused
 from ecgvlm.serve.service import Service, Settings, refused
 from ecgvlm.serve.work import Asked, Reading, default_reader, jpeg
-from ecgvlm.show.reports import fhir_bundle, pdf_report, write_wfdb
+from ecgvlm.show.pdf import pdf_report
+from ecgvlm.show.reports import fhir_bundle, write_wfdb
 from ecgvlm.words.phrases import LANGUAGES, words
 
 # Uploads are in memory already, bounded; a second copy on the disk would outlive a crash.
@@ -267,14 +268,15 @@ def _add_reading(app: FastAPI, service: Service, metrics: Metrics) -> None:
         id: ReadId = None,
         image: MaybeImage = None,
         page: PageNumber = None,
+        language: Annotated[Spoken, Form(description="Of the PDF.")] = "en",
     ) -> Response:
         """The reading as a PDF, a FHIR R4 bundle (DiagnosticReport, Observations), or JSON."""
         reading = await _reading(request, id, image, page)
         answer = reading.answer
         if format == "pdf":
-            return _file(
-                await asyncio.to_thread(pdf_report, answer, reading.leads, FS), "application/pdf", "ecg.pdf"
-            )
+            assert reading.evidence
+            shown = (reading.evidence, answer["model"], reading.leads, FS, words(language))
+            return _file(await asyncio.to_thread(pdf_report, *shown), "application/pdf", "ecg.pdf")
         body = fhir_bundle(answer) if format == "fhir" else answer
         kind = "application/fhir+json" if format == "fhir" else "application/json"
         return _file(json.dumps(body, ensure_ascii=False, indent=1).encode(), kind, f"ecg.{format}.json")

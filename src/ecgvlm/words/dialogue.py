@@ -81,7 +81,7 @@ class Dialogue:
         if not asked.question:
             return Understood(before.language, before.last or (Asked("verdict"),)), asked.language
         heard = self.hear(asked.question, before)
-        if all(intents()[part.intent].get("refuses") for part in heard.parts):  # to translate something else
+        if all(_is_beside(part) for part in heard.parts):  # to translate something else
             return self.hear(question, before), None
         return heard, asked.language
 
@@ -125,6 +125,11 @@ class Dialogue:
         refused = intents()[part.intent].get("refuses") and part.strange
         asks = re.search(re.escape(part.text) + r"\s*[?？؟]", question)
         return bool(refused) and part.sure < self._understanding.enough and not asks
+
+
+def _is_beside(part: Asked) -> bool:
+    """Whether a part asks nothing that a page could answer."""
+    return part.intent in (*_ASIDE, "unsure") or bool(intents()[part.intent].get("refuses"))
 
 
 def _after(

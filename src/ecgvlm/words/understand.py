@@ -213,7 +213,7 @@ class Understanding:
             near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
             near = [language for language in near if language != OTHER] or [default]
             spaced = _SPACED.search(text) is not None
-            known = max(near, key=lambda x: (lexicon(x).knows(said), spaced and x == "fr"))
+            known = max(near, key=lambda x: (*_familiar(said, lexicon(x)), spaced and x == "fr"))
         # The language spoken so far is left only for one that has more of the words, or telling letters; the
         # less so the fewer words it has itself.
         more = lexicon(known).knows(said) - plain
@@ -250,7 +250,8 @@ class Understanding:
             clear = [piece for piece in pieces if self._clear(piece)]
             if len(pieces) > 1 and len(clear) == len(pieces):
                 return pieces
-            if whole.sure < self.enough and (sure := [x for x in clear if x.sure >= self.enough]):
+            sure = [piece for piece in clear if piece.sure >= self.enough and piece.intent not in _IDLE]
+            if sure and whole.sure < self.enough:
                 return sure
         if len(words) > _LONG and whole.sure < self.enough and not _names_any(whole):
             whole = self._end(text, words, objects, lexicon_) or whole
@@ -329,6 +330,11 @@ class Understanding:
         """Scores of the intents and of the languages."""
         by_intent, by_language = self._net.run(None, {"buckets": buckets})
         return by_intent, by_language
+
+
+def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
+    """How many words a language has, and how many of them usually ask about an ECG."""
+    return known.knows(words), sum(known.usual(word) for word in words)
 
 
 def _names_any(asked: Asked) -> bool:

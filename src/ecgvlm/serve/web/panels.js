@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { talk } from "./chat.js";
 import { correctable } from "./correct.js";
 import { clone, make, percent, save, say, sentence, signed, space } from "./dom.js";
-import { t } from "./language.js";
+import { language, t } from "./language.js";
 import { Viewer } from "./viewer.js";
 
 const QUALITY = [[0.75, "clear page"], [0.5, "fair page"], [0, "poor page, read with care"]];
@@ -143,7 +143,7 @@ function showReport(element, page) {
       button.disabled = true;
       try {
         const path = report ? "v1/report" : "v1/digitize";
-        const { blob, name } = await page.again((fields) => api.file(path, { ...fields, format: report ?? leads }));
+        const { blob, name } = await page.again((fields) => api.file(path, { ...fields, format: report ?? leads, language }));
         save(blob, name ?? `${page.name}.${report ?? leads}`);
         say(`${button.textContent} saved`);
       } catch (error) {
