@@ -90,35 +90,30 @@ class Chat:
 
 def collate(chat: Chat, samples: Sequence[Sample]) -> Microbatch:
     """Samples as one batch, each sequence filled up at its end to the longest."""
-    columns: dict[str, list[np.ndarray]] = {"ids": [], "positions": [], "segments": [], "answers": []}
-    for sample in samples:
-        ids = chat.opening(len(sample.pages))
-        n = len(ids)
-        positions, segments, answers = [*range(n)], [0] * n, [False] * n
-        for k, turns in enumerate(sample.rows, start=1):
-            at = n
-            for piece, answered in chat.pieces(turns, len(sample.pages)):
-                ids += piece
-                positions += range(at, at + len(piece))
-                segments += [k] * len(piece)
-                answers += [answered] * len(piece)
-                at += len(piece)
-        for name, values in (
-            ("ids", ids),
-            ("positions", positions),
-            ("segments", segments),
-            ("answers", answers),
-        ):
-            columns[name].append(np.array(values))
-    longest = max(len(ids) for ids in columns["ids"])
-    filling = {"ids": chat.tokenizer.pad_token_id or 0, "positions": 0, "segments": -1, "answers": False}
-    padded = {
-        name: torch.from_numpy(
-            np.stack([np.pad(row, (0, longest - len(row)), constant_values=filling[name]) for row in rows])
-        )
-        for name, rows in columns.items()
-    }
-    return Microbatch(_pages(samples), **padded)
+    sequences = [_sequence(chat, sample) for sample in samples]
+    longest = max(len(ids) for ids, *_ in sequences)
+    filling = (chat.tokenizer.pad_token_id or 0, 0, -1, False)
+    columns = (
+        torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows])
+        for rows, fill in zip(zip(*sequences), filling)
+    )
+    return Microbatch(_pages(samples), *columns)
+
+
+def _sequence(chat: Chat, sample: Sample) -> tuple[list[int], list[int], list[int], list[bool]]:
+    """A page and its rows: ids, positions, segments and answers, as of `Microbatch`."""
+    ids = chat.opening(len(sample.pages))
+    n = len(ids)
+    positions, segments, answers = [*range(n)], [0] * n, [False] * n
+    for k, turns in enumerate(sample.rows, start=1):
+        at = n
+        for piece, answered in chat.pieces(turns, len(sample.pages)):
+            ids += piece
+            positions += range(at, at + len(piece))
+            segments += [k] * len(piece)
+            answers += [answered] * len(piece)
+            at += len(piece)
+    return ids, positions, segments, answers
 
 
 def _pages(samples: Sequence[Sample]) -> torch.Tensor:

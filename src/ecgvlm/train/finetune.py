@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -70,41 +70,57 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
 
 def load(recipe: Recipe) -> tuple[Answering, Samples, Samples | None]:
     """The model with its adapters and frozen parts, and pages for training and validation."""
-    data, model = recipe.data, base_model(recipe)
-    train: Samples
-    valid: Samples | None = None
+    model = base_model(recipe)
     if recipe.base == SMOLLM2:
-        from ecgvlm.train.small.smollm2 import EvidencePages
-
-        assert data.records is not None
-        train = EvidencePages(data.records, data.folds, data.questions, recipe.seed)
-        valid = EvidencePages(data.records, data.valid_folds, data.questions, recipe.seed, unseen=True)
+        train, valid = _evidence(recipe)
+    elif recipe.data.records is not None:
+        train, valid = _printed(recipe, model)
     else:
-        from ecgvlm.train.smolvlm import SmolVLM
-
-        assert isinstance(model, SmolVLM)
-        looks = {"side": model.side, "tiles": data.tiles, "questions": data.questions, "seed": recipe.seed}
-        if data.records is not None:
-            if data.splits is not None:
-                parts = [records_of(data.records, data.splits, part) for part in ("train", "valid")]
-            else:
-                parts = [find_records(data.records, folds) for folds in (data.folds, data.valid_folds)]
-            train, valid = (RecordPages(entries, **looks) for entries in parts)
-        else:
-            assert data.train is not None
-            looks |= {"special": model.chat.tokenizer.all_special_tokens, "images": data.images}
-            skipped: list[str] | None = [] if data.skip_unreadable else None
-            stores = recipe.out / "rows"
-            with _accelerator(recipe).main_process_first():  # it writes the store that the others open
-                train = RowPages(
-                    data.train, balance=data.balance, skipped=skipped, store=stores / "train", **looks
-                )
-                if data.valid is not None:
-                    valid = RowPages(data.valid, store=stores / "valid", **looks)
-            for message in skipped or ():
-                print(f"left out: {message}", file=sys.stderr)
+        train, valid = _rows(recipe, model)
     prepare(model, recipe)
     return model, train, valid
+
+
+def _evidence(recipe: Recipe) -> tuple[Samples, Samples]:
+    """Records as evidence, for a model without eyes."""
+    from ecgvlm.train.small.smollm2 import EvidencePages
+
+    data = recipe.data
+    assert data.records is not None
+    train = EvidencePages(data.records, data.folds, data.questions, recipe.seed)
+    return train, EvidencePages(data.records, data.valid_folds, data.questions, recipe.seed, unseen=True)
+
+
+def _printed(recipe: Recipe, model: Any) -> tuple[Samples, Samples]:
+    """Records that are printed anew each time."""
+    data = recipe.data
+    assert data.records is not None
+    if data.splits is not None:
+        parts = [records_of(data.records, data.splits, part) for part in ("train", "valid")]
+    else:
+        parts = [find_records(data.records, folds) for folds in (data.folds, data.valid_folds)]
+    train, valid = (
+        RecordPages(entries, model.side, data.tiles, data.questions, recipe.seed) for entries in parts
+    )
+    return train, valid
+
+
+def _rows(recipe: Recipe, model: Any) -> tuple[Samples, Samples | None]:
+    """Rows with their pictures; what is left out is said."""
+    data = recipe.data
+    assert data.train is not None
+    looks = {
+        "images": data.images, "side": model.side, "tiles": data.tiles, "questions": data.questions,
+        "seed": recipe.seed, "special": model.chat.tokenizer.all_special_tokens,
+    }  # fmt: skip
+    skipped: list[str] | None = [] if data.skip_unreadable else None
+    stores = recipe.out / "rows"
+    with _accelerator(recipe).main_process_first():  # it writes the store that the others open
+        train = RowPages(data.train, balance=data.balance, skipped=skipped, store=stores / "train", **looks)
+        valid = None if data.valid is None else RowPages(data.valid, store=stores / "valid", **looks)
+    for message in skipped or ():
+        print(f"left out: {message}", file=sys.stderr)
+    return train, valid
 
 
 def base_model(recipe: Recipe) -> Answering:
@@ -242,16 +258,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * scale
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 1024 + accelerator.process_index)
-        self.model.train()
-        loss = torch.zeros((), device=self._device)
-        for k, batch in enumerate(batches):
-            last = k == len(batches) - 1
-            with nullcontext() if last else accelerator.no_sync(self.model):
-                with accelerator.autocast():
-                    part = self.model(batch.to(self._device))
-                # The processes' gradients are averaged; this makes them the sum's.
-                accelerator.backward(part * (accelerator.num_processes / tokens))
-            loss += part.detach()
+        loss = self._gradients(batches, tokens)
         learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         gradient = torch.nn.utils.clip_grad_norm_(learning, loop.clip)
         if isinstance(gradient, DTensor):
@@ -274,6 +281,21 @@ class Run:
         if log is not None:
             log.step(row)
         return row
+
+    def _gradients(self, batches: Sequence[Microbatch], tokens: float) -> torch.Tensor:
+        """Adds up a step's gradients, of the mean loss over so many answer tokens; this process's loss."""
+        accelerator = self.accelerator
+        self.model.train()
+        loss = torch.zeros((), device=self._device)
+        for k, batch in enumerate(batches):
+            last = k == len(batches) - 1
+            with nullcontext() if last else accelerator.no_sync(self.model):
+                with accelerator.autocast():
+                    part = self.model(batch.to(self._device))
+                # The processes' gradients are averaged; this makes them the sum's.
+                accelerator.backward(part * (accelerator.num_processes / tokens))
+            loss += part.detach()
+        return loss
 
     def _share(self, step: float, seconds: float) -> float:
         """How much of the run is done: of its steps or of its minutes, whichever is nearer the end."""
