@@ -71,3 +71,11 @@ def test_what_is_not_there_is_refused(ask, method, parameters, code):
 def test_what_is_no_message_is_refused():
     answers = [json.loads(x) for x in Server(Reader(), Decoder()).serve(["{", "3", "[" * 9999])]
     assert [answer["error"]["code"] for answer in answers] == [-32700, -32600, -32700]
+
+
+def test_a_fault_of_ours_does_not_end_the_session(ask, monkeypatch):
+    monkeypatch.setattr(Reader, "read", lambda *_: 1 // 0)
+    failed = ask("tools/call", name="read_ecg", arguments={"path": "a.png"})["result"]
+    assert failed["isError"]
+    assert "ZeroDivisionError" in failed["content"][0]["text"]
+    assert ask("ping")["result"] == {}

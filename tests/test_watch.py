@@ -86,3 +86,17 @@ def test_folders_that_cannot_be(folder):
     for source, out in ((folder / "no", folder / "out"), (folder / "in", folder / "in")):
         with pytest.raises(UsageError):
             next(watch(source, out, Reader(), Decoder()))
+
+
+def test_a_long_name_and_a_fault_of_ours_do_not_end_it(folder, monkeypatch):
+    def fail(self, page, question=None):
+        raise ZeroDivisionError("so")
+
+    monkeypatch.setattr(Reader, "read", fail)
+    names = ["a.png", "b" * 250 + ".png", "b" * 250 + ".jpg"]
+    for name in names:
+        (folder / "in" / name).touch()
+    assert sorted(watched(folder, {3: lambda: None})) == sorted(names)
+    answers = [json.loads(path.read_text()) for path in (folder / "out").iterdir()]
+    assert len(answers) == 3
+    assert {page["error"]["code"] for pages in answers for page in pages} == {"internal_error"}

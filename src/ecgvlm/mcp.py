@@ -125,7 +125,9 @@ class Server:
         try:
             found = tool.call(**given)
         except EcgError as error:
-            return {"content": [{"type": "text", "text": error.message}], "isError": True}
+            return _failed(error.message)
+        except Exception as error:  # a fault of ours on one file must not end the session
+            return _failed(f"{type(error).__name__}: {error}")
         if isinstance(found, str):
             return {"content": [{"type": "text", "text": found}]}
         return {"content": [{"type": "text", "text": json.dumps(found)}], "structuredContent": found}
@@ -150,6 +152,10 @@ class Server:
         if answer.error is not None:
             raise answer.error
         return answer
+
+
+def _failed(message: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": message}], "isError": True}
 
 
 def _described(name: str, tool: Tool) -> dict[str, Any]:

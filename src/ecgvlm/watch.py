@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +12,11 @@ from pathlib import Path
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.bounded import BoundedDecoder
+from ecgvlm.files.leaf import Leaf
 from ecgvlm.reader import QUESTION, Answer, Reader
 
 SECONDS = 1.0  # between two looks into the folder
+_LONGEST = 240  # bytes of a file's name; file systems allow 255, ".json" and ".part" included
 _SKIPPED = (".part", ".tmp", ".crdownload", ".dat")  # not whole yet; the signals of a WFDB record
 
 
@@ -42,7 +46,7 @@ def watch(
     while True:
         now = _sizes(source)
         for path, state in sorted(now.items()):
-            answer = out / f"{path.name}.json"
+            answer = out / _answer_name(path.name)
             if before.get(path) == state and not _is_newer(answer, state):
                 answers = read_all(path, reader, decoder, question)
                 write_file(answer, (json.dumps(answers, indent=1) + "\n").encode())
@@ -57,7 +61,23 @@ def read_all(path: Path, reader: Reader, decoder: BoundedDecoder, question: str 
         pages = decoder.open(path)
     except EcgError as error:
         return [Answer(str(path), question or QUESTION, 0.0, error=error).to_dict()]
-    return [reader.read(page, question).to_dict() for page in pages]
+    return [_read(page, reader, question).to_dict() for page in pages]
+
+
+def _read(page: Leaf, reader: Reader, question: str | None) -> Answer:
+    try:
+        return reader.read(page, question)
+    except Exception as error:  # a fault of ours on one page must not end the watch
+        fault = EcgError("internal_error", f"{page.name}: {type(error).__name__}: {error}")
+        return Answer(page.name, question or QUESTION, 0.0, error=fault)
+
+
+def _answer_name(name: str) -> str:
+    """NAME.json; of a name that leaves no room for it, the beginning and a hash of it all."""
+    data = os.fsencode(name)
+    if len(data) <= _LONGEST:
+        return f"{name}.json"
+    return f"{os.fsdecode(data[: _LONGEST - 9])}-{hashlib.sha256(data).hexdigest()[:8]}.json"
 
 
 def _sizes(folder: Path) -> dict[Path, tuple[int, int]]:
