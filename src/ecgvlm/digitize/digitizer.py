@@ -20,6 +20,7 @@ from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import Scale, find_scale
+from ecgvlm.digitize.separators import between_separators
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.digitize.trace import follow
@@ -244,7 +245,8 @@ def _not_an_ecg() -> EcgError:
 
 def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
     """picture: [h, w, 3] RGB, upright."""
-    found = replace(found, strips=tuple(sorted(found.strips, key=lambda p: (p.rhythm, p.column, p.y))))
+    between = between_separators(found.strips, view.maps.trace)
+    found = replace(found, strips=tuple(sorted(between, key=lambda p: (p.rhythm, p.column, p.y))))
     columns = [p for p in found.strips if not p.rhythm]
     column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
     rows = sorted({p.y for p in found.strips})

@@ -204,7 +204,9 @@ class _Page:
                 continue
             x = style.left + strip.start * style.mm_per_s + (strip.column - 0.5) * style.gap
             zero = self.zero(strip.row)
-            if style.separators == "tick":
+            if style.separators == "bar":
+                self.line(x, zero - 3.5, x, zero + 3.5, 0.75)
+            elif style.separators == "tick":
                 self.line(x, zero - 4.0, x, zero - 1.5, 0.25)
                 self.line(x, zero + 1.5, x, zero + 4.0, 0.25)
             elif strip.row == 0:

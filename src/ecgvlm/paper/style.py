@@ -25,9 +25,10 @@ class PageStyle:
     half mm along the thick lines) or "none"; grid_at: the page point of one crossing of thick lines;
     grid_box: left, top, right, bottom of the gridded area, None the whole paper; snap: grid lines on whole
     pixels, as plotting software draws them. frame: width of a line around grid_box, 0 none. separators:
-    "line" (over the height of the leads), "tick" (short, at each strip's start) or "none". pulses: "left",
-    "right" or "none"; pulse_mm: width of the calibration pulse's top at 25 mm/s. name_at: lower left corner
-    of a lead name relative to its strip's start on the zero line (x right, y up); names wider than -x when x
+    "line" (over the height of the leads), "tick" (short, at each strip's start), "bar" (thick, 7 mm high, as
+    ecg-image-kit prints them there) or "none". pulses: "left", "right" or "none"; pulse_mm: width of the
+    calibration pulse's top at 25 mm/s. name_at: lower left corner of a lead name relative to its strip's
+    start on the zero line (x right, y up); names wider than -x when x
     is negative shift left, so that they end before the trace. name_size, text_scale: em in mm, and a factor
     on header texts.
     """
