@@ -94,7 +94,8 @@ def caller(*words: object) -> tuple[int, str, str]:
     error = result.exception
     if isinstance(error, EcgError | UsageError):
         assert "\n" not in str(error)
-        return 1, result.stdout, result.stderr + f"ecgvlm: {error}\n"
+        status = 2 if isinstance(error, UsageError) else 1
+        return status, result.stdout, result.stderr + f"ecgvlm: {error}\n"
     if error is not None and not isinstance(error, SystemExit):
         raise error
     return result.exit_code, result.stdout, result.stderr
@@ -291,7 +292,7 @@ def test_digitize_to_where_it_cannot(run, picture, tmp_path, target):
 def test_digitize_does_not_replace_the_picture(run, picture):
     before = picture.read_bytes()
     status, _, err = run("digitize", picture, "-o", picture)
-    assert (status, picture.read_bytes()) == (1, before)
+    assert (status, picture.read_bytes()) == (2, before)
     assert "is the picture itself" in err
 
 
@@ -372,7 +373,7 @@ def test_render_to_where_it_cannot(run, csv, tmp_path, target):
 
 def test_render_unknown_style(run, csv, tmp_path):
     status, _, err = run("render", csv, "-o", tmp_path / "p.png", "--style", "nosuch")
-    assert status == 1
+    assert status == 2
     assert "'nosuch' is unknown; choose from" in err
 
 
@@ -428,7 +429,7 @@ def test_simulate(run, tmp_path):
 
 def test_simulate_a_condition_that_is_none(run, tmp_path):
     status, _, err = run("simulate", "flu", "-o", tmp_path / "a.csv")
-    assert status == 1
+    assert status == 2
     assert "'flu' is unknown; choose from" in err
     assert "lbbb" in err
 
@@ -448,7 +449,7 @@ def test_batch_without_its_extra(run, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "ecgvlm.batch", raising=False)
     status, _, err = run("batch", tmp_path, "-o", tmp_path / "out")
-    assert (status, err) == (1, "ecgvlm: batches need pyarrow: pip install 'ecgvlm[batch]'\n")
+    assert (status, err) == (2, "ecgvlm: batches need pyarrow: pip install 'ecgvlm[batch]'\n")
 
 
 def test_main_says_errors_in_one_line(tmp_path):

@@ -177,7 +177,7 @@ def test_refusals(records, tmp_path):
         Plan(kinds=("riddle",))
     with pytest.raises(UsageError, match="no page 'fax'"):
         Plan(pages=("fax",))
-    with pytest.raises(EcgError, match="2x6"):
+    with pytest.raises(UsageError, match="2x6"):
         Plan(layout="2x6")
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -5,7 +5,7 @@ from gaussians import gaussian_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 from ecgvlm.paper.degrade import _NODE, _camera, _height, _inverted, degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
@@ -76,7 +76,7 @@ def test_nothing_changes_with_none_and_same_seed_same_picture():
 
 
 def test_unknown_kind_is_named():
-    with pytest.raises(EcgError, match="fax"):
+    with pytest.raises(UsageError, match="fax"):
         degrade(PAGE, "fax")
 
 

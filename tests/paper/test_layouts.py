@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 from ecgvlm.paper.layouts import CABRERA, LAYOUTS, layout
 from ecgvlm.record import LEADS
 
@@ -38,5 +38,5 @@ def test_rhythm_strips_last_the_whole_row():
 
 
 def test_unknown_layout_is_named():
-    with pytest.raises(EcgError, match="4x3"):
+    with pytest.raises(UsageError, match="4x3"):
         layout("4x3")

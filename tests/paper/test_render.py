@@ -6,7 +6,7 @@ from gaussians import gaussian_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.paper import text
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import STYLES, PageStyle, page_style, random_style
@@ -231,7 +231,7 @@ def test_impossible_pages_are_refused(record):
         render(record, replace(BARE, px_per_mm=0.1))
     with pytest.raises(EcgError, match="no room"):
         render(record, replace(BARE, left=200.0, right=90.0))
-    with pytest.raises(EcgError, match="sketch"):
+    with pytest.raises(UsageError, match="sketch"):
         page_style("sketch")
-    with pytest.raises(EcgError, match="9x9"):
+    with pytest.raises(UsageError, match="9x9"):
         render(record, PageStyle(layout="9x9"))

@@ -11,15 +11,6 @@ import typer
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 
 
-class Layout(StrEnum):
-    three_by_four = "3x4"
-    three_by_four_rhythm = "3x4+1R"
-    three_by_four_three = "3x4+3R"
-    six_by_two = "6x2"
-    six_by_two_rhythm = "6x2+1R"
-    twelve_by_one = "12x1"
-
-
 class Speed(StrEnum):
     slow = "25"
     fast = "50"
@@ -45,9 +36,7 @@ def render(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG (or JPEG) to write.")],
-    layout: Annotated[
-        Layout, typer.Option(help="How the leads stand on the page.")
-    ] = Layout.three_by_four_rhythm,
+    layout: Annotated[str, typer.Option(help="3x4+1R, 3x4, 6x2, 12x1 ... (wrong names list all)")] = "3x4+1R",
     speed: Annotated[Speed, typer.Option(help="Paper speed in mm/s.")] = Speed.slow,
     gain: Annotated[Gain, typer.Option(help="Gain in mm/mV.")] = Gain.standard,
     degrade: Annotated[Degrade, typer.Option(help="Make it look scanned or photographed.")] = Degrade.none,
@@ -63,7 +52,7 @@ def render(
     from ecgvlm.paper.print import print_page
     from ecgvlm.paper.style import page_style
 
-    look = page_style(style, layout=layout.value, mm_per_s=float(speed.value), mm_per_mv=float(gain.value))
+    look = page_style(style, layout=layout, mm_per_s=float(speed.value), mm_per_mv=float(gain.value))
     kind = "clean" if degrade is Degrade.none else degrade.value
     page = print_page(read_record(record), kind, np.random.default_rng(seed), look)
     write_image(output, page.image)

@@ -13,7 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 from ecgvlm.paper.text import text_mask
 from ecgvlm.paper.truth import Rendering
 
@@ -27,11 +27,11 @@ Colour = tuple[int, int, int]
 def degrade(rendering: Rendering, kind: str, rng: np.random.Generator | int = 0) -> Rendering:
     """The page as a "scan", as a "photo", or "clean" as it is. rng: a generator or a seed.
 
-    Raises EcgError for another kind.
+    Raises UsageError for another kind.
     """
     if kind not in PAGE_KINDS:
         known = ", ".join(PAGE_KINDS)
-        raise EcgError("unsupported_format", f"page kind {kind!r} is unknown; choose from {known}")
+        raise UsageError(f"page kind {kind!r} is unknown; choose from {known}")
     rng = np.random.default_rng(rng)
     return {"clean": lambda page, _: page, "scan": scan, "photo": photo}[kind](rendering, rng)
 

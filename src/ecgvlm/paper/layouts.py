@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 from ecgvlm.record import LEADS
 
 # Cabrera's order turns the frontal plane anticlockwise from aVL to III; aVR is printed inverted, as -aVR.
@@ -76,7 +76,7 @@ LAYOUTS = {
 
 
 def layout(name: str) -> Layout:
-    """The layout called `name`. Raises EcgError where there is none."""
+    """The layout called `name`. Raises UsageError where there is none."""
     if name not in LAYOUTS:
-        raise EcgError("unsupported_format", f"layout {name!r} is unknown; choose from {', '.join(LAYOUTS)}")
+        raise UsageError(f"layout {name!r} is unknown; choose from {', '.join(LAYOUTS)}")
     return LAYOUTS[name]

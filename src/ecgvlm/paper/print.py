@@ -24,7 +24,7 @@ def print_page(
 ) -> Rendering:
     """The record on a page of one of `PAGE_KINDS`, in this style or in a random one.
 
-    Raises EcgError for another kind.
+    Raises UsageError for another kind.
     """
     rng = np.random.default_rng(rng)
     look = random_style(rng) if style is None else style

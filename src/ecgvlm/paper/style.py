@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import UsageError
 from ecgvlm.paper.layouts import LAYOUTS, Layout, layout
 from ecgvlm.paper.text import BUILTIN, HERSHEY, available, system_fonts
 
@@ -93,10 +93,10 @@ class PageStyle:
 
 
 def page_style(name: str = "classic", **changes) -> PageStyle:
-    """The preset called `name` with some fields changed. Raises EcgError where there is no such preset."""
+    """The preset called `name` with some fields changed. Raises UsageError where there is no such preset."""
     if name not in STYLES:
         known = ", ".join(STYLES)
-        raise EcgError("unsupported_format", f"page style {name!r} is unknown; choose from {known}")
+        raise UsageError(f"page style {name!r} is unknown; choose from {known}")
     return replace(STYLES[name], **changes)
 
 

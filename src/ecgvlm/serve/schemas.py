@@ -11,6 +11,8 @@ from ecgvlm.record import LEADS
 
 
 class Problem(BaseModel):
+    """What is wrong. code: for programs; message: for people; type: the code, for OpenAI's clients."""
+
     code: str = Field(examples=["not_an_ecg"])
     message: str = Field(examples=["no twelve named leads found; show the whole ECG page, flat and sharp"])
     type: str = Field("", examples=["not_an_ecg"])
@@ -24,6 +26,8 @@ class Refused(BaseModel):
 
 
 class PageFacts(BaseModel):
+    """How a page is printed, and how well it is to be read (quality, 0 to 1)."""
+
     layout: str = Field(examples=["3x4+1R"])
     px_per_mm: float = Field(examples=[6.3])
     mm_per_s: float = Field(examples=[25.0])
@@ -32,6 +36,8 @@ class PageFacts(BaseModel):
 
 
 class Size(BaseModel):
+    """Of a picture, in px."""
+
     width: int = Field(examples=[1604])
     height: int = Field(examples=[1134])
 
@@ -97,6 +103,8 @@ class Batch(BaseModel):
 
 
 class BatchResults(BaseModel):
+    """What a batch has read so far."""
+
     status: Literal["running", "done", "cancelled", "failed"]
     results: list[dict[str, Any]] = Field(description="One answer a page, in the order of the files.")
 
@@ -124,6 +132,8 @@ class Stored(BaseModel):
 
 
 class ChatMessage(BaseModel):
+    """As OpenAI's: a text, or parts of type text and image_url."""
+
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]

@@ -80,6 +80,7 @@ class Service:
         self.model = ""
 
     async def start(self) -> None:
+        """Starts the processes, which read their models; the service is ready when this returns."""
         await self.decoders.start()
         await self.readers.start()
         self.model = await self.readers.run("name", seconds=self.settings.seconds)
@@ -88,6 +89,7 @@ class Service:
         self.ready = True
 
     async def close(self) -> None:
+        """Ends the processes, also those at work."""
         self.ready = False
         if self._cleaning is not None:
             self._cleaning.cancel()

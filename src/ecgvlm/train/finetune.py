@@ -71,6 +71,8 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
 def load(recipe: Recipe) -> tuple[Answering, Samples, Samples | None]:
     """The model with its adapters and frozen parts, and pages for training and validation."""
     model = base_model(recipe)
+    train: Samples
+    valid: Samples | None
     if recipe.base == SMOLLM2:
         train, valid = _evidence(recipe)
     elif recipe.data.records is not None:
