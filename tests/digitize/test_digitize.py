@@ -1,5 +1,7 @@
 """The digitiser on simulated pages, judged by the renderer's truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from pages import NOT_ECGS, page
 from scipy.interpolate import griddata
 
-from ecgvlm.digitize.grid import find_grid
+from ecgvlm.digitize.grid import GridFinder, find_grid
+from ecgvlm.digitize.rectify import flat_paper
 from ecgvlm.digitize.surface import projected
 from ecgvlm.errors import EcgError
 from ecgvlm.record import LEADS
@@ -140,3 +143,12 @@ def test_grid_maps_millimetres(seed, kind):
     off = np.linalg.norm(off - np.median(off[seen], axis=0), axis=-1)[seen]
     assert np.percentile(off, (50, 90)) == pytest.approx((0.0, 0.0), abs=0.35)
     assert np.median(off) < 0.12
+
+
+@pytest.mark.parametrize("wrong", [1.4, 0.7])
+def test_rows_of_ten_seconds_outdo_a_grid_that_is_hardly_seen(monkeypatch, digitizer, wrong):
+    picture = page(style="plain").image
+    mistaken = replace(flat_paper(picture, 5.4 * wrong, 0.0), fit=0.3)
+    monkeypatch.setattr(GridFinder, "find", lambda self: mistaken)
+    monkeypatch.setattr(GridFinder, "find_about", lambda self, scale: None)
+    assert digitizer(picture).px_per_mm == pytest.approx(5.4, rel=0.02)

@@ -36,7 +36,10 @@ _DOUBTFUL = 0.6  # score of a view below which its grid is doubted
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _ROW_MM = 10 * SLOW  # of 10 s
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
+_ROW_FAR_OFF = 0.3  # the same (of its logarithm) where columns stand apart, whose gaps count in
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
+_GUESSED = 0.6  # the same where the scale was a guess
+_HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
 _USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
 _SAME_LEAD = 0.9  # likeness from which on a rhythm strip is taken for a lead
 _PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose name was read
@@ -178,12 +181,16 @@ class Digitizer:
             bare = self._without_grid(image)
             return bare if view is None or (bare is not None and bare.found is not None) else view
         zoom = _row_mm(view.found) / _ROW_MM
-        if abs(zoom - 1) > _ROW_OFF and not view.found.apart:
+        far_off = abs(np.log(zoom)) > _ROW_FAR_OFF
+        if abs(zoom - 1) > _ROW_OFF and (far_off or not view.found.apart):
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
             other = grid.find_about(view.paper.scale() * zoom)
             again = None if other is None else self._view(image, other)
             if _score(again) > _AS_GOOD * view.found.score:
                 return again
+            if far_off and view.paper.fit < _HARDLY_SEEN:
+                bare = self._without_grid(image)
+                return bare if _score(bare) > _AS_GOOD * view.found.score else view
         return view
 
     def _view(self, image: np.ndarray, paper: PaperMap, to_scale: bool = True) -> _View | None:
@@ -205,10 +212,10 @@ class Digitizer:
         if best is None or best.found is None:
             return best
         zoom = _row_mm(best.found) / _ROW_MM
-        if not 0.7 < zoom < 1.4:
+        if not 0.6 < zoom < 1.6:
             return best
         again = self._view(image, flat_paper(image, best.paper.scale() * zoom, angle))
-        return again if _score(again) > _AS_GOOD * best.found.score else best
+        return again if _score(again) > _GUESSED * best.found.score else best
 
 
 def _score(view: _View | None) -> float:
