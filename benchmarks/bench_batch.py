@@ -25,7 +25,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ecgvlm.batch import Progress, list_inputs, read_batch
+from ecgvlm.batch import Progress, read_batch
+from ecgvlm.batch.inputs import list_inputs
 from ecgvlm.errors import EcgError
 from ecgvlm.reader import Answer, Reader
 

@@ -24,8 +24,10 @@ from PIL import Image
 
 ray = pytest.importorskip("ray")
 
-from ecgvlm.batch import SCHEMA, Damaged, Held, Progress, RowGroup, _open_output, list_inputs, read_batch  # noqa: E402
-from ecgvlm.errors import EcgError  # noqa: E402
+from ecgvlm.batch import Progress, read_batch  # noqa: E402
+from ecgvlm.batch.inputs import Damaged, Held, RowGroup, list_inputs  # noqa: E402
+from ecgvlm.batch.output import SCHEMA, open_output  # noqa: E402
+from ecgvlm.errors import EcgError, UsageError  # noqa: E402
 from ecgvlm.files.image import MAX_BYTES, load_image  # noqa: E402
 from ecgvlm.judge.evidence import Evidence  # noqa: E402
 from ecgvlm.labels import LABELS  # noqa: E402
@@ -296,7 +298,7 @@ def test_s3(monkeypatch):
         assert names("s3://ward/in/*.png") == ["s3://ward/in/1.png"]
         row = {"input": "s3://ward/in/1.png", "ok": True, "question": "What?"}
         for _ in range(2):
-            with _open_output("s3://ward/out") as output:
+            with open_output("s3://ward/out") as output:
                 kept = output.inputs("What?")
                 output.add(pa.Table.from_pylist([row] if not kept else [], schema=SCHEMA))
         assert kept == {"s3://ward/in/1.png": True}
@@ -367,11 +369,11 @@ def test_a_second_batch_is_locked_out(tmp_path, fake, local_ray):
     def second(p: Progress) -> None:
         try:
             read_batch(str(tmp_path / "in"), out, make_reader=fake())
-        except EcgError as error:
-            errors.append(error.message)
+        except UsageError as error:
+            errors.append(str(error))
 
     read_batch(str(tmp_path / "in"), out, make_reader=fake(), report=second)
-    assert set(errors) == {f"{out}: another batch writes there"}
+    assert set(errors) == {f"{out}: another process is at work there"}
     assert len(rows(tmp_path / "out")) == 4
 
 
@@ -454,9 +456,9 @@ def test_a_cluster_that_loses_a_worker_and_a_node(tmp_path, fake):
 
 def be_killed(folder: str, out: str) -> None:
     """A batch that writes a part twice a second and takes about half a minute, in a process of its own."""
-    import ecgvlm.batch
+    import ecgvlm.batch.output
 
-    ecgvlm.batch.PART_SECONDS = 0.5
+    ecgvlm.batch.output.PART_SECONDS = 0.5
     answer = an_answer()
     read_batch(folder, out, workers=1, make_reader=lambda: FakeReader(answer, 0.1))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -60,7 +59,9 @@ def build(
     folds: Annotated[str | None, typer.Option(help="PTB-XL folds, separated by commas.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many records, drawn by seed.")] = None,
     skip_damaged: Annotated[bool, typer.Option(help="Leave missing and damaged files out.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = min(8, os.cpu_count() or 1),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; without it one a core, at most eight.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
 ) -> None:
     """Make a data set: each record printed as pages, with questions that its labels and signal answer."""
@@ -69,13 +70,14 @@ def build(
 
     from ecgvlm.instruct.build import build as built
     from ecgvlm.instruct.splits import Parts, parse_folds
+    from ecgvlm.worker import cores
 
     plan = Plan(tuple(kinds.split(",")), questions, tuple(pages.split(",")), layout, width, wide, seed)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         line = bar.add_task("Building", total=None)
         summary = built(
-            records, out, plan, form.value, parse_folds(folds), limit, skip_damaged, workers,
-            lambda done, total: bar.update(line, completed=done, total=total),
+            records, out, plan, form.value, parse_folds(folds), limit, skip_damaged,
+            workers or min(8, cores()), lambda done, total: bar.update(line, completed=done, total=total),
             Parts.parse(parts, seed) if parts else None,
         )  # fmt: skip
     for message in summary.damaged:
