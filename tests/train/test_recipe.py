@@ -96,7 +96,7 @@ def test_stages_run_once_and_in_order(tmp_path, monkeypatch):
     fails = True
     with pytest.raises(EcgError, match=r"stage 2 \(encoder\) ended with status 3"):
         run_stages(recipe)
-    with pytest.raises(EcgError, match="holds a run already"):
+    with pytest.raises(UsageError, match="holds a run already"):
         run_stages(recipe)
     fails = False
     run_stages(recipe, resume=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ecgvlm.atomic import alone
 from ecgvlm.errors import UsageError
 
 app = typer.Typer(invoke_without_command=True)
@@ -38,7 +39,8 @@ def run(config: Path, resume: bool) -> None:
     if isinstance(recipe, Stages):
         from ecgvlm.train.small.stages import run_stages
 
-        run_stages(recipe, resume)
+        with alone(recipe.out):
+            run_stages(recipe, resume)
         made = recipe.out
     else:
         from ecgvlm.train.finetune import finetune

@@ -8,22 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train.recipe import Stage, Stages
 
 
 def run_stages(recipe: Stages, resume: bool = False) -> None:
     """Runs the stages that have not ended yet, in order; each goes on by itself where it was interrupted.
 
-    Raises EcgError where a stage fails, or stages of an earlier run have ended and resume is False.
+    Raises EcgError where a stage fails, UsageError where stages of an earlier run have ended and resume is
+    False.
     """
     recipe.out.mkdir(parents=True, exist_ok=True)
     marks = [recipe.out / f"stage{number}.done" for number in range(1, len(recipe.stages) + 1)]
     if any(mark.exists() for mark in marks) and not resume:
-        raise EcgError(
-            "unsupported_format",
-            f"{recipe.out} holds a run already: go on with --resume, or name another folder",
-        )
+        raise UsageError(f"{recipe.out} holds a run already: go on with --resume, or name another folder")
     for number, (stage, mark) in enumerate(zip(recipe.stages, marks), start=1):
         head = f"[{number}/{len(recipe.stages)}] {stage.run}"
         made = Path(_filled(recipe, stage.makes))
