@@ -17,7 +17,6 @@ from functools import cache, cached_property, partial
 
 import cv2
 import numpy as np
-from scipy.fft import rfft2
 
 from ecgvlm.digitize.lines import flattened, levelled, refined
 from ecgvlm.digitize.surface import PaperMap, bent, projected
@@ -142,7 +141,7 @@ def _carrier(grey: np.ndarray) -> np.ndarray:
 class _Tiles:
     """The picture cut up.
 
-    spectra: [n, TILE, `_WEST` + TILE / 2 + 1] complex64 of Hann-windowed tiles: the frequencies that run to
+    spectra: [n, TILE, `_WEST` + TILE / 2] complex64 of Hann-windowed tiles: the frequencies that run to
     the right, and a margin of those to the left; rows from -1/2 cycle a px on; phases at a tile's corner.
     whitened: their magnitudes over the local mean. at: [n, 2] centres in px. shape: tiles in y and in x.
     """
@@ -163,10 +162,10 @@ def _cut(picture: np.ndarray, step: int) -> np.ndarray:
 def _tiles(carrier: np.ndarray, step: int) -> _Tiles:
     """carrier: cut up by `_cut`."""
     ny, nx = carrier.shape[:2]
-    spectra = np.empty((ny, nx, TILE, _WEST + TILE // 2 + 1), np.complex64)
+    spectra = np.empty((ny, nx, TILE, _WEST + TILE // 2), np.complex64)
     whitened = np.empty(spectra.shape, np.float32)
     for row, spectrum, plain in zip(carrier, spectra, whitened):  # a row of them stays in the cache
-        spectrum[..., _WEST:] = rfft2(row * _WINDOW)
+        spectrum[..., _WEST:] = _transformed(row * _WINDOW)
         # As in any real picture's spectrum.
         spectrum[..., :_WEST] = spectrum[:, -np.arange(TILE) % TILE, 2 * _WEST : _WEST : -1].conj()
         magnitude = np.abs(spectrum)
@@ -179,6 +178,22 @@ def _tiles(carrier: np.ndarray, step: int) -> _Tiles:
     return _Tiles(
         spectra.reshape(-1, *spectra.shape[2:]), whitened.reshape(-1, *spectra.shape[2:]), at, (ny, nx)
     )
+
+
+def _transformed(tiles: np.ndarray) -> np.ndarray:
+    """[n, TILE, TILE / 2] complex64: the Fourier transforms of real tiles, without their finest column.
+
+    By OpenCV, in less than half of NumPy's time. It packs the columns from the second one on as pairs of
+    floats, and of the first one, whose lower half mirrors its upper half, that half alone, downwards.
+    """
+    packed = np.array([cv2.dft(tile) for tile in tiles])
+    out = np.empty((len(tiles), TILE, TILE // 2), np.complex64)
+    out.view(np.float32)[..., 2:] = packed[..., 1:-1]
+    first = packed[..., 0]
+    out[:, 0, 0], out[:, TILE // 2, 0] = first[:, 0], first[:, -1]
+    out[:, 1 : TILE // 2, 0] = first[:, 1:-1:2] + 1j * first[:, 2:-1:2]
+    out[:, : TILE // 2 : -1, 0] = out[:, 1 : TILE // 2, 0].conj()
+    return out
 
 
 def _seed(tiles: _Tiles, periods: np.ndarray, parts: int = 3) -> tuple[list[int], list[complex]] | None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
+from ecgvlm import filters
 from ecgvlm.digitize.arrangement import FEWEST, NEAR, PLAIN, Arrangement, Cell, Name, arrange
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.record import LEADS
@@ -257,7 +257,7 @@ def _baselines(
     )
     share = np.minimum(profile / reference, 1.0)
     # A row's own trace may lie off its place.
-    share = (share + maximum_filter1d(share, 2 * int(_OFF_PLACE * abs(dy)) + 1)) / 2
+    share = (share + filters.greatest(share, 2 * int(_OFF_PLACE * abs(dy)) + 1)) / 2
     for y in name_ys:
         # Every row must have its ink there: a shift by one row would leave the last one empty.
         sums += share[np.clip(np.round(y + lags).astype(int), 0, len(share) - 1)]

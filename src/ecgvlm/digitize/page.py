@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import ndimage
 
+from ecgvlm import filters
 from ecgvlm.measure import Measurements
 from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
@@ -125,7 +125,7 @@ def _is_flat(strip: Strip) -> bool:
     fs = 100.0
     t = np.arange(strip.t0, strip.t1, 1 / fs)
     both = [np.interp(t, strip.t[known], y[known]) for y in (strip.mv, strip.curve[:, 1])]
-    steady = [y - ndimage.median_filter(y, int(_WANDER * fs), mode="nearest") for y in both]
+    steady = [y - filters.median(y, int(_WANDER * fs), "edge") for y in both]
     # What little stands out may be stray print; beats take more of the time.
     moves_mv, moves_mm = (np.ptp(quantiles(y, 0.02, 0.98)) for y in steady)
     return bool(moves_mv < _NO_SIGNAL_MV or moves_mm < _NO_SIGNAL_MM)

@@ -8,7 +8,6 @@ from functools import lru_cache
 from itertools import combinations_with_replacement
 
 import numpy as np
-from scipy.linalg import solveh_banded
 from threadpoolctl import ThreadpoolController
 
 CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid
@@ -160,6 +159,8 @@ def _solved(diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
 
     With one thread: on blocks so small, BLAS's own would wait for each other, on a busy machine for seconds.
     """
+    from scipy.linalg import solveh_banded  # takes longer to import than a flat page to read
+
     matrix = np.zeros((len(right), max(diagonals) + 1))  # as LAPACK takes it, column by column
     for offset, values in diagonals.items():
         matrix[:, offset] = values.ravel()

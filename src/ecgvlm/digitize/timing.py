@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from scipy import ndimage
 
+from ecgvlm import filters
 from ecgvlm.digitize.page import Strip
 from ecgvlm.measure.signal import peaks_of
 from ecgvlm.quantile import quantile
@@ -201,10 +201,10 @@ def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
     grid = np.arange(n) / _FS
     inside = (grid >= t[known][0]) & (grid <= t[known][-1])
     x = np.interp(grid[inside], t[known], mv[known])
-    steep = np.abs(ndimage.gaussian_filter1d(x, 0.008 * _FS, order=1))
+    steep = np.abs(filters.gaussian(x, 0.008 * _FS, 1))
     steep = np.minimum(steep / (quantile(steep, 0.98) + 1e-9), 1.2)
     out = np.zeros(n)
-    out[inside] = ndimage.gaussian_filter1d(steep, 0.012 * _FS)
+    out[inside] = filters.gaussian(steep, 0.012 * _FS)
     return out
 
 

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from scipy.ndimage import maximum_filter1d, median_filter, minimum_filter1d
 
+from ecgvlm import filters
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.stroke import ROOM, curves_of, ink_run, nearest_run, print_of
@@ -287,15 +287,15 @@ def _in_px(trace: np.ndarray, x0: int, path: np.ndarray) -> np.ndarray:
 
 def _with_whole_spikes(trace: np.ndarray, x0: int, path: np.ndarray) -> np.ndarray:
     """The path up to the tips of spikes, and without turns back inside one that it passes twice."""
-    level = median_filter(path, _LEVEL)
-    for begin, end in ((minimum_filter1d, maximum_filter1d), (maximum_filter1d, minimum_filter1d)):
+    level = filters.median(path, _LEVEL)
+    for begin, end in ((filters.least, filters.greatest), (filters.greatest, filters.least)):
         filled = end(begin(path, _SPIKE), _SPIKE)
         path = path.copy()
         for k in np.flatnonzero(np.abs(filled - level) > np.abs(path - level) + 2):
             top, bottom = sorted((filled[k], path[k]))
             if (trace[top:bottom, x0 + k] > 0.5).sum() >= 0.8 * (bottom - top):
                 path[k] = filled[k]
-    for most, sign in ((minimum_filter1d, 1), (maximum_filter1d, -1)):
+    for most, sign in ((filters.least, 1), (filters.greatest, -1)):
         tips = np.flatnonzero((path == most(path, _SPIKE)) & (sign * (level - path) > _SPIKE))
         x, row = x0 + tips, (path[tips] + np.arange(-ROOM, ROOM + 1)[:, None]).clip(0, len(trace) - 1)
         beside = [trace[row, (x + off).clip(x0, x0 + len(path) - 1)] for off in (-1, 0, 1)]

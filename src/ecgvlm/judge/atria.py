@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from ecgvlm import filters
 from ecgvlm.measure import SINUS_P, Measurements
 
 ATRIA_FS = 100.0  # Hz, of the search for P waves
@@ -74,12 +74,10 @@ def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
     for k, lead in enumerate(leads):
         known = np.flatnonzero(np.isfinite(lead))
         if len(known) > fs:
-            smooth = ndimage.gaussian_filter1d(lead[known], 0.006 * fs)
+            smooth = filters.gaussian(lead[known], 0.006 * fs)
             x[k] = np.interp(t, known / fs, smooth)
             printed[k] = np.isfinite(lead[np.minimum((t * fs).astype(int), leads.shape[1] - 1)])
-    bumps = ndimage.gaussian_filter1d(x, 0.022 * ATRIA_FS, axis=1) - ndimage.gaussian_filter1d(
-        x, 0.06 * ATRIA_FS, axis=1
-    )
+    bumps = filters.gaussian(x, 0.022 * ATRIA_FS) - filters.gaussian(x, 0.06 * ATRIA_FS)
     beats = np.round(m.beats * ATRIA_FS).astype(int)
     first, last = round((m.qrs_onset or -0.05) * ATRIA_FS) - 2, round((m.t_end or 0.35) * ATRIA_FS) + 4
     offsets = np.arange(first, last)
@@ -202,8 +200,8 @@ def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.nda
         if len(known) < 2 * fs or len(m.beats) < 2:
             continue
         t = known / fs
-        x = leads[k, known] - ndimage.gaussian_filter1d(leads[k, known], 0.09 * fs)
-        x = ndimage.gaussian_filter1d(x, 0.012 * fs)
+        x = leads[k, known] - filters.gaussian(leads[k, known], 0.09 * fs)
+        x = filters.gaussian(x, 0.012 * fs)
         away = np.abs(t[:, None] - m.beats[None]).min(1) > 0.09
         x = np.where(away, x - x[away].mean(), 0.0)
         thin = max(1, int(fs / ATRIA_FS))  # what is left is slower than this by far

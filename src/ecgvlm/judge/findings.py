@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit, logit
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.cautions import find_cautions
@@ -100,6 +99,15 @@ def lead_numbers(lead: str) -> list[int]:
     return [i for i, name in enumerate(NUMBER_NAMES) if name.startswith(f"{lead}.")]
 
 
+def _expit(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _logit(p: Sequence[float] | Sequence[Sequence[float]]) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(p) - np.log1p(np.negative(p))
+
+
 class FindingsModel:
     """ONNX Runtime session of the encoder with its calibration and thresholds.
 
@@ -133,9 +141,9 @@ class FindingsModel:
             raise ValueError(f"sensitivity must lie from {low} to {high}, not at {sensitivity:g}")
         if not self._sensitivity:
             raise ValueError(f"{self.name} knows no thresholds for a sensitivity")
-        known = logit([float(share) for share in self._sensitivity])
-        curves = logit(list(self._sensitivity.values())).T  # [labels, shares]
-        found = expit([np.interp(logit(sensitivity), known, curve) for curve in curves])
+        known = _logit([float(share) for share in self._sensitivity])
+        curves = _logit(list(self._sensitivity.values())).T  # [labels, shares]
+        found = _expit(np.array([np.interp(_logit([sensitivity])[0], known, curve) for curve in curves]))
         return {label: float(t) for label, t in zip(LABELS, found)}
 
     def probabilities(self, leads: np.ndarray, measurements: Measurements) -> dict[str, float]:
@@ -147,7 +155,7 @@ class FindingsModel:
         """[n, labels]. leads: [n, 12, SAMPLES] as of `strips`; beats: [n, 12, BEAT]; known: [n, NUMBERS]."""
         inputs = {"leads": leads, "beat": beats, "numbers": known}
         (logits,) = self._session.run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
-        return 1 / (1 + np.exp(-(self._slope * logits + self._offset)))
+        return _expit(self._slope * logits + self._offset)
 
     def __call__(
         self,
@@ -164,7 +172,7 @@ class FindingsModel:
         measurements = page.measurements
         seen = self.probabilities(page.leads(ENCODER_FS), measurements)
         if page.quality < 1:  # digitised; a record's own samples have no error
-            seen = dict(zip(seen, expit(logit(list(seen.values())) + self._paper).tolist()))
+            seen = dict(zip(seen, _expit(_logit(list(seen.values())) + self._paper).tolist()))
         probabilities = tellable(seen, self.thresholds, len(measurements.beats), page.averaged)
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from ecgvlm import filters
 from ecgvlm.measure import Measurements
 
 SLOWEST_FS = 200.0  # Hz; sampled more slowly a spike is as wide as a QRS
@@ -35,7 +35,7 @@ def find_spikes(leads: np.ndarray, fs: float, m: Measurements) -> Spikes:
     """leads: [12, n] mV at fs Hz, NaN where not printed."""
     if fs < SLOWEST_FS or len(m.beats) < 3:
         return Spikes(None, None)
-    widest = ndimage.maximum_filter1d(_thin(leads, fs), 5)
+    widest = filters.greatest(_thin(leads, fs), 5)
     first = max(-_FAR, _T_WAVE - float(np.median(np.diff(m.beats))))
     offsets = np.arange(round(first * fs), round(-_NEAR * fs) + 1)
     at = np.round(m.beats * fs).astype(int)[:, None] + offsets

@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from scipy import ndimage
 
+from ecgvlm import filters
 from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, highest, nanmedian, peaks_of
 from ecgvlm.quantile import quantile
 
@@ -58,10 +58,10 @@ IRREGULAR = 0.35  # share of early beats beyond which early says nothing
 
 def read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """[b] samples of R, [b, 12, w] mV around each (see `_windows`), [b] bool: of the dominant shape."""
-    smooth = ndimage.median_filter(x, (1, round(SPIKE * FS)), mode="nearest")
-    slope = ndimage.gaussian_filter1d(smooth, SLOPE * FS, axis=1, order=1) * FS  # [12, n] mV/s
+    smooth = filters.median(x, round(SPIKE * FS), "edge")
+    slope = filters.gaussian(smooth, SLOPE * FS, 1) * FS  # [12, n] mV/s
     # QRS complexes bend more sharply than P and T waves of any size.
-    energy = _energy(ndimage.gaussian_filter1d(smooth, BEND * FS, axis=1, order=2), printed)
+    energy = _energy(filters.gaussian(smooth, BEND * FS, 2), printed)
     steepness = _energy(slope, printed)
     beats = _align(_find_beats(energy, steepness), slope, printed)
     windows = _windows(x, printed, beats)
@@ -99,7 +99,7 @@ def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
     for row, scale, weight in zip(used, scales, np.maximum(restless, 1.0) ** -2):
         total += weight * printed[row] * np.minimum(size[row] / scale, MOST_BEND)
         count += weight * printed[row]
-    return ndimage.gaussian_filter1d(total / np.maximum(count, 1e-6), ENERGY * FS)
+    return filters.gaussian(total / np.maximum(count, 1e-6), ENERGY * FS)
 
 
 def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
         return peaks
     # The usual height of a QRS: the median over windows that hold at least one.
     span = int(SLOWEST_RR * FS)
-    ceiling = ndimage.maximum_filter1d(energy, span)
+    ceiling = filters.greatest(energy, span)
     inner = ceiling[span // 2 : -span // 2 : span // 4]
     level = np.median(inner) if len(inner) else ceiling.max()
     floor = np.median(energy)
@@ -308,9 +308,7 @@ def seen_intervals(beats: np.ndarray, printed: np.ndarray) -> np.ndarray:
     rr = np.diff(beats) / FS
     if not len(rr):
         return rr
-    whole = ndimage.minimum_filter1d(printed.astype(np.uint8), 2 * round(HALF_QRS * FS) + 1, axis=1).any(
-        axis=0
-    )
+    whole = filters.least(printed.astype(np.uint8), 2 * round(HALF_QRS * FS) + 1).any(axis=0)
     blind = np.cumsum(~whole)[beats]
     return np.where((np.diff(blind) > 0) & (rr > MISSED * np.median(rr)), np.nan, rr)
 

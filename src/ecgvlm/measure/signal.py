@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+
+from ecgvlm import filters
 
 FS = 250.0  # Hz, of all work in here
 BEFORE, AFTER = 0.48, 0.72  # s around R that delineation looks at
@@ -30,11 +31,21 @@ def resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
             known[finite[i] : finite[i + 1]] = True
         full = np.interp(np.arange(n), finite, lead[finite].astype(float))
         if fs > FS:
-            full = ndimage.gaussian_filter1d(full, ANTI_ALIAS * fs / FS)
-        x[row] = ndimage.map_coordinates(full - full[0], times[None], order=3, mode="nearest")
+            full = filters.gaussian(full, ANTI_ALIAS * fs / FS)
+        x[row] = _at(full - full[0], times)
         printed[row] = known[np.minimum(np.round(times).astype(int), n - 1)]
         _extend(x[row], printed[row])
     return x, printed
+
+
+def _at(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """[m] values at times in samples, by a cubic spline, which passes through the samples [n] themselves."""
+    whole = times.astype(int)
+    if (whole == times).all():
+        return values[whole]
+    from scipy.ndimage import map_coordinates  # takes longer to import than a page to read
+
+    return map_coordinates(values, times[None], order=3, mode="nearest")
 
 
 def _extend(lead: np.ndarray, printed: np.ndarray) -> None:

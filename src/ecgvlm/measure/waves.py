@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from ecgvlm import filters
 from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, nanmedian, peaks_of
 
 WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
@@ -172,7 +172,7 @@ def _qrs(median: np.ndarray) -> tuple[float, float] | None:
         return None
     y = median[rows]
     filled = np.where(np.isfinite(y), y, 0.0)
-    speed = ndimage.gaussian_filter1d(filled, VELOCITY * FS, axis=1, order=1) * FS
+    speed = filters.gaussian(filled, VELOCITY * FS, 1) * FS
     velocity = np.sqrt((speed**2).mean(axis=0))  # [w] mV/s
     peak = float(velocity[column(PEAK_ROOM[0]) : column(PEAK_ROOM[1])].max())
     if peak <= 0:
@@ -212,7 +212,7 @@ def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | Non
     if not rows.any():
         return None
     level = nanmedian(median[:, column(onset - T_LEVEL[0]) : column(onset - T_LEVEL[1])], axis=1)[rows]
-    y = ndimage.gaussian_filter1d(part[rows] - np.nan_to_num(level)[:, None], T_SMOOTH * FS, axis=1)
+    y = filters.gaussian(part[rows] - np.nan_to_num(level)[:, None], T_SMOOTH * FS)
     power = np.sqrt((y**2).mean(axis=0))
     tops = peaks_of(power, round(T_APART * FS))
     if not len(tops):
@@ -245,8 +245,8 @@ def find_p(windows: np.ndarray, rr_before: np.ndarray, marks: Marks) -> tuple[fl
     between = (grid >= clear[:, None]) & (grid < onset - LEVEL[1])
     usable = np.isfinite(windows) & between[:, None]
     held = _hold(np.where(usable, windows, np.nan))
-    bumps = ndimage.gaussian_filter1d(held, P_WIDTH[0] * FS, axis=2)
-    bumps -= ndimage.gaussian_filter1d(held, P_WIDTH[1] * FS, axis=2)
+    bumps = filters.gaussian(held, P_WIDTH[0] * FS)
+    bumps -= filters.gaussian(held, P_WIDTH[1] * FS)
     usable &= (grid >= clear[:, None] + P_CLEAR[0])[:, None] & (grid < onset - P_CLEAR[1])
     count = usable.sum(axis=0)  # [12, w]
     mean = np.where(usable, bumps, 0.0).sum(axis=0) / np.maximum(count, 1)
@@ -256,7 +256,7 @@ def find_p(windows: np.ndarray, rr_before: np.ndarray, marks: Marks) -> tuple[fl
         return None, 0.0
     signal = np.where(known, count * mean**2, 0.0).sum(axis=0)
     noise = np.where(known, spread, 0.0).sum(axis=0)
-    usual = ndimage.uniform_filter1d(noise, round(P_NOISE * FS))
+    usual = filters.mean(noise, round(P_NOISE * FS))
     ratio = signal / (usual + known.sum(axis=0) * P_FLOOR**2 + 1e-9)  # [w]
     size = np.sqrt(np.where(known, mean**2, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     # Sinus P waves point down and left; the end of an upright T wave bends the other way.
@@ -280,7 +280,7 @@ def _p_start(beat: np.ndarray, direction: np.ndarray, top: int, last: int) -> fl
     middle and of the QRS.
     """
     first = max(0, top - round(P_REACH * FS))
-    part = ndimage.gaussian_filter1d(np.nan_to_num(beat[:, first:last]), P_SMOOTH * FS, axis=1)
+    part = filters.gaussian(np.nan_to_num(beat[:, first:last]), P_SMOOTH * FS)
     wave = direction @ part / max(float(np.linalg.norm(direction)), 1e-9)
     near = max(0, top - first - round(P_TOP * FS))
     peak = near + int(np.argmax(wave[near : top - first + round(P_TOP * FS) + 1]))

@@ -1,0 +1,67 @@
+"""Filters along the last axis of an array, as `scipy.ndimage` has them; it takes longer to import than a page
+to read. Beyond its ends an array goes on as its mirror image, or as is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+_REACH = 4.0  # sigma at which a Gaussian is cut off
+
+
+def gaussian(values: np.ndarray, sigma: float, derivative: int = 0) -> np.ndarray:
+    """Floats smoothed by a Gaussian, or their first or second derivative. sigma: in samples."""
+    if not values.size:
+        return values
+    rows = np.ascontiguousarray(values).reshape(-1, values.shape[-1])
+    smooth = cv2.filter2D(rows, -1, _kernel(sigma, derivative), borderType=cv2.BORDER_REFLECT)
+    return smooth.reshape(values.shape)
+
+
+@cache
+def _kernel(sigma: float, derivative: int) -> np.ndarray:
+    """[1, n], to be correlated with."""
+    reach = int(_REACH * sigma + 0.5)
+    x = np.arange(-reach, reach + 1)
+    bell = np.exp(-0.5 * (x / sigma) ** 2)
+    bell /= bell.sum()
+    return (bell * (np.ones(len(x)), x / sigma**2, x**2 / sigma**4 - 1 / sigma**2)[derivative])[None]
+
+
+def mean(values: np.ndarray, width: int) -> np.ndarray:
+    """[n] floats, each the mean of the `width` about it."""
+    if not values.size:
+        return values
+    return cv2.blur(values[None], (width, 1), borderType=cv2.BORDER_REFLECT)[0]
+
+
+def median(values: np.ndarray, width: int, beyond: Literal["edge", "symmetric"] = "symmetric") -> np.ndarray:
+    """Each value the median of the `width` about it, of two the greater. beyond: `mode` of numpy.pad."""
+    if not values.size:
+        return values
+    sides = [(0, 0)] * (values.ndim - 1) + [(width // 2, width - 1 - width // 2)]
+    windows = sliding_window_view(np.pad(values, sides, beyond), width, axis=-1)
+    return np.sort(windows, axis=-1)[..., width // 2]
+
+
+def greatest(values: np.ndarray, width: int) -> np.ndarray:
+    """[n] or [m, n], each value the greatest of the `width` about it."""
+    return _extreme(cv2.dilate, values, width)
+
+
+def least(values: np.ndarray, width: int) -> np.ndarray:
+    """[n] or [m, n], each value the least of the `width` about it."""
+    return _extreme(cv2.erode, values, width)
+
+
+def _extreme(filtered: Callable[..., np.ndarray], values: np.ndarray, width: int) -> np.ndarray:
+    if not values.size:
+        return values
+    rows = np.atleast_2d(values)
+    known = rows if rows.dtype in (np.uint8, np.float32, np.float64) else rows.astype(np.float64)
+    return filtered(known, np.ones((1, width), np.uint8)).astype(values.dtype).reshape(values.shape)
