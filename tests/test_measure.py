@@ -339,3 +339,11 @@ def test_a_wandering_baseline_moves_neither_st_nor_t():
         assert wandering.waves[lead].st == pytest.approx(calm.waves[lead].st, abs=0.05)
         assert wandering.waves[lead].t == pytest.approx(calm.waves[lead].t, abs=0.05)
     assert wandering.qt_ms == pytest.approx(calm.qt_ms, abs=15)
+
+
+def test_a_flat_t_does_not_give_way_to_the_next_p():
+    record, truth = simulate(Simulation(rate_bpm=75, qt_ms=390, pr_ms=220), seed=5)
+    time = np.arange(record.signal.shape[1]) / record.fs
+    since = time - truth.r_peak[np.searchsorted(truth.r_peak, time, "right").clip(1) - 1]
+    flat = np.where((since > 0.1) & (since < 0.4), 0.05, 1.0)
+    assert measure(record.signal * flat, record.fs).qt_ms == pytest.approx(390, abs=20)

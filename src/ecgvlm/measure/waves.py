@@ -41,6 +41,7 @@ LONGEST_QT, QT_SHARE, QT_LEAST = 0.68, 0.72, 0.05  # at most the first, or that 
 NEXT_P = 0.12  # before the next R, no T any more
 T_FROM, LEAST_T_ROOM, SHORTEST_T = 0.05, 0.1, 0.08  # after J: where T begins, in how much, its end
 T_LEVEL = (0.024, 0.004)  # before the QRS: the level that the tangent meets
+T_TOP, T_TOP_SPREAD = 0.31, 0.3  # of the root of RR, where T's top is usual after QRS onset; of its logarithm
 T_SMOOTH, T_APART, T_FALL = 0.012, 0.06, 0.2  # sigma; between two tops; how long the descent may take
 USUAL_T, USUAL_ST_T = 0.25, 0.3  # from J to the end of T where that is not seen: to look for P, to measure T
 
@@ -217,7 +218,9 @@ def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | Non
     tops = peaks_of(power, round(T_APART * FS))
     if not len(tops):
         return None
-    top = int(max(tops, key=lambda i: power[i]))
+    # A flat T may be lower than a U wave, the next P or a QRS that comes early.
+    late = np.log((first - onset + tops / FS) / (T_TOP * rr**0.5)) / T_TOP_SPREAD
+    top = int(tops[np.argmax(power[tops] * np.exp(-(late**2) / 2))])
     wave = y[:, top] @ y / max(float(np.linalg.norm(y[:, top])), 1e-9)  # [w] along T's own direction
     fall = np.gradient(wave)
     tail = fall[top : top + round(T_FALL * FS)]
