@@ -41,8 +41,13 @@ def read_model_file(name: str, folder: Path | None = None) -> bytes:
     return data
 
 
-def open_session(name: str, folder: Path | None = None, threads: int = 1) -> InferenceSession:
-    """An ONNX Runtime session on the CPU of a model's file. Raises EcgError where it cannot be used."""
+def open_session(
+    name: str, folder: Path | None = None, threads: int = 1, as_is: bool = False
+) -> InferenceSession:
+    """An ONNX Runtime session on the CPU of a model's file. Raises EcgError where it cannot be used.
+
+    as_is: whether its graph is run as it was written: to optimise a large one takes longer than it saves.
+    """
     import onnxruntime  # takes longer to import than most commands run
 
     options = onnxruntime.SessionOptions()
@@ -50,6 +55,8 @@ def open_session(name: str, folder: Path | None = None, threads: int = 1) -> Inf
     options.inter_op_num_threads = 1
     # Threads that wait for the next product in a loop take the core from what runs between the nets.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if as_is:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     data = read_model_file(name, folder)
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

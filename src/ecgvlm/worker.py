@@ -24,7 +24,6 @@ from ecgvlm.printed import picture_of
 from ecgvlm.processes import end_with_parent, worker_context
 from ecgvlm.reader import QUESTION, Answer, Reader
 from ecgvlm.record import Record
-from ecgvlm.show.overlay import draw_overlay
 
 _BYTES_A_WORKER = 800_000_000  # of memory, the nets and a large page included
 
@@ -146,6 +145,8 @@ def read_page(reader: Reader, page: str, load: Callable[[], Content], wanted: Wa
     overlay = None
     if answer.page is not None:
         if wanted.overlay:
+            from ecgvlm.show.overlay import draw_overlay  # with fonts and paper, for those who want it
+
             overlay = draw_overlay(picture_of(content), answer, reader.grounds(answer))
         answer = replace(answer, page=replace(answer.page, image=answer.page.image[:0, :0]))
     return PageRead(page, replace(answer, seconds=time.perf_counter() - start), overlay)

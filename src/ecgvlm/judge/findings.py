@@ -125,7 +125,7 @@ class FindingsModel:
         self._paper = np.array(card.get("paper", 0.0))  # of what was digitised, beside it
         self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
         self._sensitivity: dict[str, list[float]] = card.get("sensitivity", {})
-        self._session = open_session("encoder.onnx", folder, threads)
+        self._session = open_session("encoder.onnx", folder, threads, as_is=True)
 
     def thresholds_at(self, sensitivity: float | None) -> Mapping[str, float]:
         """The thresholds of `LABELS` that are expected to find this share of the pages with each finding.
