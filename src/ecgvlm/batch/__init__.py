@@ -233,9 +233,8 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
     own = not ray.is_initialized()
     if own:
         here = address is None
-        alone: dict[str, Any] = (
-            {"_node_ip_address": "127.0.0.1"} if here else {}
-        )  # no other machine reaches it
+        # No other machine is to reach what is started here.
+        private: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if here else {}
         if here and "RAY_AUTH_TOKEN_PATH" not in os.environ:
             # Ray would write one into the home folder, which a service need not have.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -247,7 +246,7 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
                 object_store_memory=256_000_000 if here else None,  # rows are small
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **alone,
+                **private,
             )
         except Exception as error:  # among others, Ray raises bare Exception where a start takes too long
             raise unreadable(address or "Ray", f"does not answer ({cause(error).splitlines()[0]})") from error

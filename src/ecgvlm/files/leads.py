@@ -15,8 +15,7 @@ from ecgvlm.record import LEADS, MachineReading, Record
 
 MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}  # one unit in mV
 _ROWS = {lead.lower(): row for row, lead in enumerate(LEADS)}
-# "Lead I", "ECG DII", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF": what comes before and after
-# counts not.
+# "Lead I", "ECG DII", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF"
 _LEAD_NAME = re.compile(
     r"(?:MDC_ECG_LEAD_|(?:ECG|EKG|LEAD)[ _:-]*)*"
     r"(?:D?(?P<limb>I{1,3})|A[ _-]?V[ _-]?(?P<goldberger>[RLF])|[VC][ _-]?(?P<chest>[1-6]))"
