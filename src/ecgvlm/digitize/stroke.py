@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from ecgvlm.digitize import pen
 from ecgvlm.digitize.pagenet import PX_PER_MM
-from ecgvlm.quantile import quantile, quantiles
+from ecgvlm.digitize.pen import ALONG, LEVELS, PLAIN, Ink
+from ecgvlm.quantile import quantile
 
 ROOM = 12  # px of the page above and below a path that may belong to it
-_ALONG, _DOWN = 3, 2  # samples of the picture for one px of the page along the trace and down
+_DOWN = 2  # samples of the picture for one px of the page down; along the trace they are `ALONG`
 _MOST_COLUMNS = 8192  # at once: they stay in the cache
 _NODE = 8  # px down a column between the points at which the map to the picture is evaluated
 _FAINT = 8.0  # grey levels that ink is at least darker than the paper
@@ -21,10 +22,6 @@ _SEEN = 0.4  # probability of trace from which on all contrast counts
 _WIDEST = 5.0  # px of a line's width
 _MORE = 1.5  # px that the ink may reach beyond the path and half a line's width
 _CENTRE = 3  # px about the middle of a level line whose contrast tells where it lies
-# px by which the two edges of the ink may disagree about the curve, up or down, and to the left or right.
-_UNSURE_Y, _UNSURE_X = 0.4, 0.3
-_TIP = 1.0  # px that a spike or a dent must stand out
-_ROUGH = 0.3  # spread of a line's thickness over the thickness from which on its edges tell little
 _BESIDE = 2.0  # px that a path may lie beside its ink
 
 
@@ -94,7 +91,7 @@ def _line_width(trace: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Every column of px, `_ALONG` a px of the page, along some paths.
+    """Every column of px, `ALONG` a px of the page, along some paths.
 
     x: [n] px of the page. path: [n] px at which a path passes. steep: [n] px that it rises or falls in a px.
     top, bottom: [n] the edges that its ink may have. strip: [n] number of the path.
@@ -112,15 +109,15 @@ class _Columns:
 
 
 def _columns(begins: Sequence[int], paths: Sequence[np.ndarray], width: float) -> _Columns:
-    around = np.ones((1, 2 * _ALONG + 1), np.uint8)
+    around = np.ones((1, 2 * ALONG + 1), np.uint8)
     parts = []
     for k, (x0, path) in enumerate(zip(begins, paths)):
-        x = np.arange((len(path) - 1) * _ALONG + 1) / _ALONG
+        x = np.arange((len(path) - 1) * ALONG + 1) / ALONG
         about = np.interp(x, np.arange(len(path)), path)
         # What reaches further than the path does is no ink of this trace: a bar, a name, another trace.
         top = cv2.erode(about[None], around)[0] - width / 2 - _MORE
         bottom = cv2.dilate(about[None], around)[0] + width / 2 + _MORE
-        steep = np.abs(np.gradient(about)) * _ALONG
+        steep = np.abs(np.gradient(about)) * ALONG
         parts.append((x0 + x, about, steep, top, bottom, np.full(len(x), k)))
     return _Columns(*(np.concatenate(part) for part in zip(*parts)))
 
@@ -142,25 +139,31 @@ class _Band:
 
 
 def curves_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Sub-pixel curves [n, 2] px of the page from the ink around each path, `_ALONG` points a px.
+    """Sub-pixel curves [n, 2] px of the page from the ink around each path, `ALONG` points a px."""
+    inks = inks_of(fine, begins, paths)
+    curves = [_without_gaps(curve, ink.known) for curve, ink in zip(pen.curves(inks, fine.width), inks)]
+    return [np.stack([x0 + np.arange(len(curve)) / ALONG, curve], 1) for x0, curve in zip(begins, curves)]
 
-    A pen of some breadth leaves ink from the least to the greatest y that the curve has under it. On slopes
-    the middle of the ink is the curve; at a tip, where the curve turns under the pen, it is the ink's end
-    less half a line's width.
-    """
+
+def inks_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -> list[Ink]:
+    """The ink about each path."""
     columns = _columns(begins, paths, fine.width)
     bands = list(_bands(fine, columns))
     on_path = np.empty(len(columns.x))
     for at, band in bands:
         on_path[at] = band.contrast[band.row(columns.path[at]), np.arange(len(at))]
     ends = np.flatnonzero(np.diff(columns.strip)) + 1
-    dark = [quantile(part[::_ALONG], 0.6) for part in np.split(on_path, ends)]
+    dark = [quantile(part[::ALONG], 0.6) for part in np.split(on_path, ends)]
     depth = np.maximum(dark, _FAINT)[columns.strip]
-    found = np.empty((3, len(columns.x)))
+    edges = np.empty((2 * len(LEVELS) + 1, len(columns.x)))
     for at, band in bands:
-        found[:, at] = _edges(band, columns[at], depth[at], fine.width)
-    parts = zip(*(np.split(part, ends) for part in (columns.x, *found)))
-    return [np.stack([x, _curve(top, bottom, centre, fine.width)], 1) for x, top, bottom, centre in parts]
+        edges[:, at] = _edges(band, columns[at], depth[at], fine.width)
+    edges = np.concatenate([edges, [columns.path, on_path / depth]])
+    several = len(LEVELS)
+    return [
+        Ink(part[:several], part[several : 2 * several], *part[2 * several :])
+        for part in np.split(edges, ends, 1)
+    ]
 
 
 def _bands(fine: Print, columns: _Columns) -> Iterator[tuple[np.ndarray, _Band]]:
@@ -195,39 +198,43 @@ def _band(fine: Print, x: np.ndarray, first: np.ndarray, rows: int) -> _Band:
     return _Band(first, fine.sign * (around.astype(np.float32) - grey), np.minimum(seen / _SEEN, 1.0))
 
 
-def _edges(
-    band: _Band, columns: _Columns, depth: np.ndarray, width: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[n] px of the page of the ink's upper and lower edge in each column, NaN without any, and, on level
-    stretches, of the centre of its contrast, NaN elsewhere. depth: [n] contrast of plain ink."""
+def _edges(band: _Band, columns: _Columns, depth: np.ndarray, width: float) -> np.ndarray:
+    """[2 levels + 1, n] px of the page of the ink's upper and of its lower edge in each column, NaN without
+    any, and, on level stretches, of the centre of its contrast, NaN elsewhere. depth: [n] contrast of plain
+    ink."""
     ink = np.clip(band.contrast / depth.astype(np.float32), 0, 1) * band.seen
     beside = (_BESIDE + columns.steep) * _DOWN
-    top, bottom = (band.first + edge / _DOWN for edge in ink_run(ink, band.row(columns.path), beside))
+    row = band.row(columns.path)
+    runs = np.array([ink_run(ink, row, beside, level) for level in LEVELS])
+    top, bottom = np.moveaxis(band.first + runs / _DOWN, 1, 0)
     top, bottom = np.maximum(top, columns.top), np.minimum(bottom, columns.bottom)
     # On level stretches the centre of the print's contrast tells more than its edges.
-    centre = np.full(len(top), np.nan)
-    level = np.flatnonzero(bottom - top < width + 2.5)
-    middle = ((top + bottom)[level] / 2 - band.first[level]) * _DOWN
+    first, last = top[PLAIN], bottom[PLAIN]
+    centre = np.full(len(first), np.nan)
+    level = np.flatnonzero(last - first < width + 2.5)
+    middle = ((first + last)[level] / 2 - band.first[level]) * _DOWN
     around = np.round(middle).astype(int) + np.arange(-_CENTRE * _DOWN, _CENTRE * _DOWN + 1)[:, None]
     print_ = np.maximum(band.contrast[around.clip(0, len(ink) - 1), level], 0.0)
     print_ = np.maximum(print_ - 0.4 * print_.max(0, initial=0.0), 0) + 1e-6
     centre[level] = band.first[level] + (print_ * around).sum(0) / print_.sum(0) / _DOWN
-    return top, bottom, centre
+    return np.concatenate([top, bottom, centre[None]])
 
 
-def ink_run(ink: np.ndarray, y: np.ndarray, beside: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the run of ink next to row y [n] in every column of [m, n]: rows where the ink is one half.
+def ink_run(
+    ink: np.ndarray, y: np.ndarray, beside: np.ndarray | float, level: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the run of ink next to row y [n] in every column of [m, n]: rows where the ink is `level`.
 
     NaN where no ink lies within `beside` ([n]) rows of y.
     """
-    first, last, away = nearest_run(ink >= 0.5, y)
+    first, last, away = nearest_run(ink >= level, y)
     x, m = np.flatnonzero(away <= beside), len(ink)
     top, bottom = np.full((2, len(y)), np.nan)
     for end, row, off in ((top, first[x], -1), (bottom, last[x], 1)):
         beyond = row + off
         inner = ink[row, x]
         outer = np.where((beyond >= 0) & (beyond < m), ink[beyond.clip(0, m - 1), x], 0.0)
-        end[x] = row + off * (inner - 0.5) / np.maximum(inner - outer, 1e-3)
+        end[x] = row + off * (inner - level) / np.maximum(inner - outer, 1e-3)
     return top, bottom
 
 
@@ -253,54 +260,14 @@ def nearest_run(dark: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return first[run] - begin, last[run] - begin, np.minimum(*away)
 
 
-def _curve(top: np.ndarray, bottom: np.ndarray, centre: np.ndarray, width: float) -> np.ndarray:
-    """[n] px, NaN in gaps, of the edges of the ink along one path."""
-    known, x = np.isfinite(top), np.arange(len(top))
+def _without_gaps(curve: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[n] px, NaN in gaps. known: [n] where there is ink."""
     if known.sum() < 2:
-        return np.full(len(top), np.nan)
-    level = np.isfinite(centre)
-    thick = (bottom - top)[level] if level.any() else np.array([width])
-    top, bottom = (np.interp(x, x[known], edge[known]) for edge in (top, bottom))
-    curve = _under_pen(top, bottom, thick)
-    near = level & (np.abs(centre - curve) < 1.0)
-    curve[near] = centre[near]
-    curve[~known & ~_short_gaps(~known, int(2.5 * PX_PER_MM) * _ALONG)] = np.nan
-    return curve
-
-
-def _under_pen(top: np.ndarray, bottom: np.ndarray, thick: np.ndarray) -> np.ndarray:
-    """The curve [n] px along which a round pen leaves ink from top [n] to bottom [n].
-
-    The ink's upper edge less a pen's reach is the curve with all dents closed that are narrower than the pen,
-    the lower one that with all such spikes cut off: between them lies the curve, and at a spike or a dent it
-    is the one or the other. thick: [m] heights of the ink where it is level, which tell the pen's width;
-    where they vary much the edges are rough, and the middle of the ink tells more than they do.
-    """
-    quarter, thin, median, more = quantiles(thick, 0.25, 0.3, 0.5, 0.75)
-    smooth = float(np.clip((_ROUGH - (more - quarter) / median) / (_ROUGH / 2), 0, 1))
-    radius, n = float(thin) / 2, len(top)
-    reach = int(radius * _ALONG)
-    rise = np.sqrt(radius**2 - (np.arange(-reach, reach + 1)[:, None] / _ALONG) ** 2)
-    above, below = (sliding_window_view(np.pad(edge, reach, mode="edge"), n) for edge in (top, bottom))
-    upper, lower = (above + rise).max(0), (below - rise).min(0)
-    middle = (top + bottom) / 2
-    curve = smooth * (upper + lower) / 2 + (1 - smooth) * middle
-    unsure = _UNSURE_Y + _UNSURE_X * np.abs(np.gradient(curve)) * _ALONG
-    apart = np.diff(np.pad(lower - upper > unsure, 1).astype(np.int8))
-    for first, last in zip(np.flatnonzero(apart == 1).tolist(), np.flatnonzero(apart == -1).tolist()):
-        part = slice(first, last)
-        begin, end = max(0, first - 2 * reach), min(n, last + 2 * reach)  # the tip lies beside a steep flank
-        ends = curve[begin], curve[end - 1]
-        spike, dent = min(ends) - upper[begin:end].min(), lower[begin:end].max() - max(ends)
-        if max(spike, dent) < _TIP:
-            curve[part] = middle[part]
-        else:
-            curve[part] = upper[part] if spike > dent else lower[part]
-            # The very tip may be finer than the pen.
-            edge = top + radius if spike > dent else bottom - radius
-            tip = begin + int((edge if spike > dent else -edge)[begin:end].argmin())
-            curve[tip] = edge[tip]
-    return curve
+        return np.full(len(curve), np.nan)
+    x = np.arange(len(curve))
+    whole = np.interp(x, x[known], curve[known])
+    whole[~known & ~_short_gaps(~known, int(2.5 * PX_PER_MM) * ALONG)] = np.nan
+    return whole
 
 
 def _short_gaps(missing: np.ndarray, most: int) -> np.ndarray:

@@ -99,6 +99,14 @@ def follow(
     to end (Viterbi; steps along ink are cheap, so that steep deflections are followed, and leaps over paper
     to a neighbour's trace are not). pitch: px between rows.
     """
+    begins, paths = paths_of(trace, strips, pitch)
+    curves = curves_of(print_of(trace, page, picture, to_px), begins, paths)
+    sure = [float(trace[path, x0 + np.arange(len(path))].mean()) for x0, path in zip(begins, paths)]
+    return list(zip(curves, sure))
+
+
+def paths_of(trace: np.ndarray, strips: Sequence[Placed], pitch: float) -> tuple[list[int], list[np.ndarray]]:
+    """The first column of every strip, and its row of px in each column from there on; see `follow`."""
     ink = _Ink.of(trace)
     reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * pitch, 12 * PX_PER_MM)))
     rows = []
@@ -110,10 +118,7 @@ def follow(
     rows = _narrowed(ink, rows, paths)
     paths = _paths(ink, rows, _shares(ink, rows, paths))
     begins = [row.x0 for row in rows]
-    paths = [_with_whole_spikes(trace, x0, _in_px(trace, x0, path)) for x0, path in zip(begins, paths)]
-    curves = curves_of(print_of(trace, page, picture, to_px), begins, paths)
-    sure = [float(trace[path, x0 + np.arange(len(path))].mean()) for x0, path in zip(begins, paths)]
-    return list(zip(curves, sure))
+    return begins, [_with_whole_spikes(trace, x0, _in_px(trace, x0, path)) for x0, path in zip(begins, paths)]
 
 
 def _coarse_paths(ink: _Ink, rows: Sequence[_Row]) -> list[np.ndarray]:
