@@ -46,7 +46,7 @@ def test_steep_flanks_are_found_at_the_pictures_resolution(at, half):
     part = (90.0 - rows) / 60.0
     assert np.median(np.abs(left - (at - half * (1 - part)))) < 0.2
     assert np.median(np.abs(right - (at + half * (1 - part)))) < 0.2
-    assert curve[:, 1].min() < 33.0
+    assert curve[:, 1].min() < 36.0  # of 60 px, nine tenths
 
 
 def test_a_long_trace_is_followed_in_pieces_as_in_one(monkeypatch):
