@@ -13,7 +13,7 @@ from ecgvlm.digitize.pagenet import PX_PER_MM
 
 _AROUND = round(2.6 * PX_PER_MM)  # px beside a column's end in which its bar is looked for
 _HIGH = round(3.0 * PX_PER_MM)  # px above and below a row's line that a bar reaches over
-# Probability of ink in a bar, and share that is ink, above the line and below it, in three rows of four.
+# Probability of ink in a bar, and share that is ink, above the line and below it, in every row.
 _INK, _SOLID = 0.3, 0.25
 _WIDEST = round(2.0 * PX_PER_MM)
 _NO_GAP = 0.6 * PX_PER_MM  # px by which columns that follow each other may stand apart
@@ -59,7 +59,7 @@ def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Plac
 
 
 def _bar(trace: np.ndarray, x: float, rows: Sequence[float]) -> float | None:
-    """px of the middle of the bar about x px that nearly all rows, px of their lines, show; None without."""
+    """px of the middle of the bar about x px that all rows, px of their lines, show; None without."""
     left = round(x) - _AROUND
     if left < 1 or left + 2 * _AROUND + 2 > trace.shape[1]:
         return None
@@ -70,7 +70,7 @@ def _bar(trace: np.ndarray, x: float, rows: Sequence[float]) -> float | None:
     # Beats fall together in all rows, too, but a QRS seldom rises as far as it falls.
     sides = [(trace[y - _HIGH : y, part], trace[y + 1 : y + _HIGH + 1, part]) for y in inside]
     shares = np.min([[(side > _INK).mean(0) for side in both] for both in sides], axis=1)
-    share = np.sort(shares, axis=0)[len(shares) // 4]
+    share = np.min(shares, axis=0)
     edges = np.flatnonzero(np.diff((share > _SOLID).astype(np.int8), prepend=0, append=0))
     runs = [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist()) if b - a <= _WIDEST]
     if not runs:
