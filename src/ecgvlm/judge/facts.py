@@ -15,6 +15,7 @@ import numpy as np
 from ecgvlm.judge.atria import find_atria, flutter_waves
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
+from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 
 ERRORS = {"heart_rate_bpm": 1.0, "pr_ms": 8.5, "qrs_ms": 9.0, "qt_ms": 12.0, "qtc_ms": 14.0, "axis_deg": 4.0}
@@ -217,7 +218,7 @@ def _recording(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]
     flat = [
         lead
         for lead, row, known in zip(LEADS, leads, printed)
-        if known.sum() > fs and np.subtract(*np.percentile(row[known], [99.5, 0.5])) < 0.05
+        if known.sum() > fs and np.ptp(quantiles(row[known], 0.005, 0.995)) < 0.05
     ]
     seconds = float(printed.any(0).sum() / fs)
     return {
