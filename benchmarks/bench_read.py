@@ -39,7 +39,7 @@ import numpy as np
 
 from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import FS, Digitizer, Page
-from ecgvlm.digitize.grid import STEP, TILE, find_grid
+from ecgvlm.digitize.grid import STEP, TILE, WORK_WIDTH, find_grid
 from ecgvlm.digitize.layout import find_layout
 from ecgvlm.digitize.pagenet import NetMaps, PageNet
 from ecgvlm.digitize.rectify import rectify
@@ -119,9 +119,10 @@ class Stages:
 class Floors:
     """CPU seconds below which a stage cannot come, measured on the pages themselves in the same run.
 
-    decode image: libjpeg alone. find grid: the Fourier transforms of its tiles alone. rectify, measure: one
-    copy of what they give and take. page net: its multiplications and additions at the rate of a large matrix
-    product in 8 bits. encode findings: its net alone. write ...: one reading of the decoder's weights.
+    decode image: libjpeg alone. find grid: the Fourier transforms alone of the tiles that flat paper
+    takes. rectify, measure: one copy of what they give and take. page net: its multiplications and additions
+    at the rate of a large matrix product in 8 bits. encode findings: its net alone. write ...: one reading of
+    the decoder's weights.
     """
 
     STATED: ClassVar = {
@@ -143,7 +144,7 @@ class Floors:
         self._weights = np.frombuffer(data.joinpath("language.onnx").read_bytes(), np.uint8)
         self._byte_rate = self._product_rate()
         tile = np.random.default_rng(0).normal(size=(TILE, TILE)).astype(np.float32)
-        self._transform = fastest(lambda: cv2.dft(tile, flags=cv2.DFT_COMPLEX_OUTPUT), 50)
+        self._transform = fastest(lambda: cv2.dft(tile), 50)
 
     @staticmethod
     def _product_rate(side: int = 1024) -> float:
@@ -189,7 +190,8 @@ class Floors:
     ) -> dict[str, float]:
         """Stage -> floor, for one page."""
         data = np.frombuffer(file.read_bytes(), np.uint8)
-        tiles = np.prod([max(1, (side - TILE) // STEP + 1) for side in image.shape[:2]])
+        work = np.array(image.shape[:2]) * min(1.0, WORK_WIDTH / max(image.shape[:2]))
+        tiles = np.prod(np.maximum(1, (work - TILE) // (2 * STEP) + 1))
         leads = page.leads(FS)
         seen = (strips(page.leads(ENCODER_FS))[None], measured.median_beat[None], numbers(measured)[None])
         weights = fastest(lambda: self._weights.copy(), 3) / 2  # a copy reads and writes
