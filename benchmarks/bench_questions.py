@@ -53,7 +53,7 @@ _NAMED = [
     for name, label in sorted(
         (
             (name, label)
-            for label in LABELS
+            for label in NAMES
             if label != "NORM"
             for name in (NAMES[label], ENGLISH.title(label))
         ),
@@ -105,10 +105,11 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
         return one_of(*whole)
     if kind == "order":
         right = (*whole, answers.findings(evidence), answers.OUTSIDE, answers.UNANSWERABLE,
-                 *(answers.finding(evidence, x) for x in LABELS))  # fmt: skip
+                 *(answers.finding(evidence, x) for x in LABELS),
+                 *(ENGLISH.stated(answers.finding(evidence, x)) for x in LABELS))  # fmt: skip
         return lambda said: said in right or said.startswith(answers.order(evidence))
     if kind == "unknown_premise":
-        unknown = ("I cannot tell", "No, there is no ")
+        unknown = ("I cannot tell", "No, there is no ", "There is no ")
         return lambda said: said in whole or said.startswith(unknown)
     if kind == "rate":
         value = answers.measurement(evidence, "heart_rate_bpm")
@@ -120,7 +121,8 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
     if kind == "pick":
         word = "yes" if label in evidence.findings else "no"
         return lambda said: re.findall(r"\w+", said.lower())[:1] == [word]
-    right = (answers.finding(evidence, label), answers.unchanged(evidence), answers.order(evidence))
+    said_of_it = answers.finding(evidence, label)
+    right = (said_of_it, ENGLISH.stated(said_of_it), answers.unchanged(evidence), answers.order(evidence))
     return lambda said: said.startswith(right)  # what it rests on may follow
 
 

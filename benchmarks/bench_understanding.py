@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
-Questions: benchmarks/data/{unseen,beyond,second,fresh,understanding}.toml; the head of each says who saw it.
+Questions: benchmarks/data/*.toml that `SETS` names; the head of each says who saw it.
 Figures called "new" are of those questions alone that, with names replaced by their kind, read like no
 wording that the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any
 answer can be told from any other.
@@ -40,7 +40,7 @@ from ecgvlm.words.replies import urgent_findings
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = ("unseen", "beyond", "bedside", "second", "fresh", "understanding")
+SETS = ("unread", "unseen", "beyond", "bedside", "second", "fresh", "understanding")
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
@@ -114,7 +114,9 @@ def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
     ]
     chosen = [part.intent] if intents()[part.intent].get("refuses") else same
     called = tuple(_CALLED for _ in part.of("finding"))
-    return [w.text(answer_parts([replace(part, intent=x, named=called)], evidence, w)) for x in chosen]
+    stated = {part.denied, True}  # a statement is right, whatever the question
+    meant = [replace(part, intent=x, named=called, denied=denied) for x in chosen for denied in stated]
+    return [w.text(answer_parts([asked], evidence, w)) for asked in meant]
 
 
 def ask(language: Language, table: dict[str, list], spoken: str = "en") -> list[Row]:

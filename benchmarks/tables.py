@@ -300,11 +300,12 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "unseen", "english"),
-        ("twelve other languages", "unseen", "spoken"),
-        ("several questions in one", "unseen", "several"),
-        ("what an ECG cannot tell, English", "beyond", "outside"),
-        ("the same in twelve other languages", "beyond", "outside, spoken"),
+        ("English", "unread", "english"),
+        ("twelve other languages", "unread", "spoken"),
+        ("several questions in one", "unread", "several"),
+        ("answered in another language than asked", "unread", "answered in another language"),
+        ("the last of a conversation", "unread", "conversations"),
+        ("what an ECG cannot tell, English", "unread", "outside"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))

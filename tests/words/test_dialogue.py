@@ -409,3 +409,48 @@ def test_what_cannot_be_seen_is_not_denied(language):
     paced = page("PACE", qrs_ms=160.0)
     assert language.answer(paced, "Is there an infarction?").startswith("I cannot tell whether there is")
     assert "Infarction not assessable" in language.answer(paced, "Write a report.")
+
+
+def test_each_number_belongs_to_its_measurement(language):
+    said = language.answer(RBBB, "is HR < 80 and QRS > 160 and QTc > 400?")
+    assert said == "Yes, the heart rate is 72 bpm. No, the QRS duration is 150 ms. Yes, the QTc is 416 ms."
+
+
+@pytest.mark.parametrize(
+    ("question", "begin"),
+    [
+        ("is there vorhofflimmern", "No, there is no evidence of atrial fibrillation"),
+        ("¿qué ritmo tiene and is there RBBB?", "Ritmo: ritmo sinusal"),
+        ("Liegt ein AV-Block II. Grades vor?", "Nein, kein Hinweis auf: AV-Block II. oder III. Grades"),
+        ("where is the infarct", "No, there is no evidence of myocardial infarction"),
+        ("Is this ECG normal or abnormal? Answer with one word.", "NORMAL"),
+    ],
+)
+def test_mixed_languages_and_short_answers(language, question, begin):
+    assert language.answer(NORMAL, question).startswith(begin)
+
+
+def test_where_an_infarct_is_names_its_wall(language):
+    said = language.answer(INFERIOR, "where is the infarct")
+    assert said.startswith("Yes, the ECG shows inferior myocardial infarction")
+
+
+def test_a_sign_of_one_lead_is_no_finding(language):
+    probabilities = NORMAL.probabilities | {"STE": 0.05}
+    alone = replace(
+        NORMAL, leads={**NORMAL.leads, "V4": replace(FLAT, st=0.12)}, probabilities=probabilities,
+        thresholds=NORMAL.thresholds | {"STE": 0.5},
+    )  # fmt: skip
+    assert language.answer(alone, "Is there ST elevation?").startswith("No, there is no evidence")
+    said = "No finding by its definition, but measured: ST elevation in V4."
+    assert language.answer(alone, "Which leads show ST elevation?") == said
+
+
+def test_what_is_urgent_is_said_once(language):
+    said = language.answer(INFERIOR, "What caused it, what should I take and how long will he live?")
+    assert said.count("Urgent:") == 1
+
+
+def test_a_long_story_comes_to_its_question(language):
+    told = "mon père a mal à la poitrine depuis ce matin, pouvez vous me dire si c'est un infarctus"
+    assert language.answer(INFERIOR, told).startswith("Oui, l'ECG montre : infarctus du myocarde")

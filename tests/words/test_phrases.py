@@ -7,6 +7,7 @@ import pytest
 from ecgvlm.instruct.states import sample
 from ecgvlm.labels import FINDINGS
 from ecgvlm.words import answers
+from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.phrases import ENGLISH, LANGUAGES, placeholders, words
 from ecgvlm.words.understand import intents
 
@@ -54,3 +55,12 @@ def test_numbers_are_written_as_the_language_writes_them():
 def test_probabilities_are_rounded_but_never_to_certainty():
     percents = [ENGLISH.percent(p) for p in (0.0, 0.004, 0.006, 0.5, 0.994, 1.0)]
     assert percents == ["under 1%", "under 1%", "1%", "50%", "99%", "over 99%"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_finding_can_be_asked_about_by_the_name_that_answers_give_it(language):
+    known, w = lexicon(language), words(language)
+    for code in FINDINGS.keys() - {"NORM", "NOSIGNAL"}:
+        said = known.words(w.finding(code))
+        named = known.objects(said)
+        assert [(o.kind, o.code, o.last - o.first) for o in named][:1] == [("finding", code, len(said))], code

@@ -245,8 +245,19 @@ def lead_sign(
 
 
 def leads_list(evidence: Evidence, sign: str, w: Words = ENGLISH) -> str:
-    found = evidence.leads_with(sign)
-    return _in_leads(sign, found, w) if found else w.say("leads_none", sign=w.name("signs", sign))
+    found = evidence.where(sign) or evidence.leads_with(sign)
+    if not found:
+        return w.say("leads_none", sign=w.name("signs", sign))
+    return single(evidence, sign, w) or _in_leads(sign, found, w)
+
+
+def single(evidence: Evidence, sign: str, w: Words) -> str:
+    """Says where leads show a sign whose definition is not met, as too few or not neighbours do; "" where it
+    is a finding, or none is known to be."""
+    leads = evidence.leads_with(sign)
+    if not leads or sign not in evidence.probabilities or evidence.where(sign):
+        return ""
+    return w.say("sign_single", sign=w.name("signs", sign), leads=w.listed(leads))
 
 
 def _in_leads(sign: str, leads: Iterable[str], w: Words) -> str:
@@ -296,7 +307,11 @@ def _quality(evidence: Evidence, w: Words) -> str:
 
 def printed(evidence: Evidence, w: Words = ENGLISH) -> str:
     missing = [name for name in LEADS if evidence.leads[name] is None]
-    return w.say("printed_missing", leads=w.listed(missing)) if missing else w.say("printed_all")
+    if missing:
+        return w.say("printed_missing", leads=w.listed(missing))
+    if "cut_off" in evidence.cautions:  # not all of each
+        return w.say("caution", caution=w.name("cautions", "cut_off"))
+    return w.say("printed_all")
 
 
 def cabrera(evidence: Evidence, w: Words = ENGLISH) -> str:

@@ -10,7 +10,7 @@ from ecgvlm.judge.evidence import Evidence
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.prose import READERS
-from ecgvlm.words.replies import SHOWN_IN, Request, concepts, reply
+from ecgvlm.words.replies import SHOWN_IN, Request, concepts, pressing, reply
 from ecgvlm.words.understand import LIKELY, OTHER, Asked, Understanding, Understood, intents, kin
 from ecgvlm.words.wishes import wish
 
@@ -106,6 +106,9 @@ class Dialogue:
         if heard.language == OTHER:  # understood only by the names in it
             parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
         questions = [part for part in parts if part.intent not in _ASIDE]
+        if not questions:  # a story in which something is named
+            told = [part for part in parts if part.intent == "context"]
+            questions = unanswered([replace(part, intent="several") for part in told], ())
         sure = [part for part in questions if part.intent != "unsure"]
         # What is not sure to ask for something beyond the ECG, beside a question about it: as little.
         sure = [part for part in sure if not self._aside(part, question)] or sure
@@ -150,8 +153,13 @@ def _after(
 def answer_parts(
     parts: Iterable[Asked], evidence: Evidence, w: Words, earlier: Evidence | None = None
 ) -> list[str]:
-    """The answers to all parts of a question, each once, none that another one holds."""
-    said = [reply(intents()[part.intent]["answers"], Request(evidence, part, w, earlier)) for part in parts]
+    """The answers to all parts of a question, each once, none that another one holds; what is urgent once."""
+    requests = [Request(evidence, part, w, earlier) for part in parts]
+    said = [reply(intents()[request.asked.intent]["answers"], request) for request in requests]
+    urgent = pressing(requests[0]) if requests else ""
+    for place, text in enumerate(said):
+        if urgent and text != urgent and any(urgent in other for other in said[:place]):
+            said[place] = text.replace(urgent, "").strip()
     once = list(dict.fromkeys(said))
     return [text for text in once if not any(text in other for other in once if other != text)]
 
@@ -180,7 +188,7 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     ):  # what lies beyond may be called like something of an ECG
         matters = kind == "finding" and not part.strange
         spoken = spoken | {(kind, sign) for sign in SHOWN_IN}
-    if not matters or part.intent in _SILENT:
+    if not matters or (part.intent in _SILENT and part.intent != "several"):
         return None
     codes = part.of(kind)
     left = [i for i, code in enumerate(codes) if not {(kind, code), *_same(kind, code)} & spoken]

@@ -16,6 +16,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from ecgvlm.record import LEADS
+from ecgvlm.words.phrases import words
 
 POINT = "\u2024"  # of a decimal number; a full stop ends a sentence
 # One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them, a
@@ -29,6 +30,8 @@ _WORD = re.compile(
 _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a side and its number, and between two numbers; the number may come first in some languages.
 _AFTER_SIDE, _PAIRED, _BEFORE_SIDE, _SIDE_LAST = 3, 2, 2, ("tr", "hi", "zh")
+_TELLING = 6  # letters of a word that is a name whatever the language
+_UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other questions
 _CODE = 3  # letters of what is no word but a code
 _OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "wordings")
 _LONG = 9  # letters of a word that may have two slips of the pen
@@ -140,13 +143,17 @@ class Lexicon:
                     for name in names:
                         if fold(name) not in own:  # "mi", which asks in Turkish, is no infarction there
                             self._add(name.upper() if len(name) <= _CODE else name, kind, code)
+        called = words(language).names["findings"]
+        said = {code: name for code, name in called.items() if code not in _UNASKED}
+        for code, name in said.items():  # what answers call it can be asked in the same words
+            self._add(name, "finding", code)
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
-        self.joints = frozenset(fold(word) for word in self.data["and"])
+        self.joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
         self._denials = _fold_names(self.data["not"])
         self._choices = _fold_names(self.data["or"])
         self.articles = frozenset(fold(word) for word in self.data["articles"])
-        self._known = _vocabulary(self.data)
+        self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
         if language != "en":
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
@@ -334,6 +341,34 @@ def _wave(words: list[Word], place: int) -> str | None:
     beside = words[place + 1 : place + 3]
     lead = any(word.plain in _LEAD_CODES for word in beside)
     return words[place].plain if lead and words[place].text in ("Q", "R", "S", "T") else None
+
+
+def foreign_names(words: list[Word], known: Lexicon) -> list[Object]:
+    """Findings and measurements that a question names by a word of another language than its own."""
+    strange = [(place, word) for place, word in enumerate(words) if not known.knows([word])]
+    return [
+        Object(*_foreign_words()[word.plain], place, place + 1)
+        for place, word in strange
+        if len(word.plain) >= _TELLING and word.plain in _foreign_words()
+    ]
+
+
+@lru_cache
+def _foreign_words() -> dict[str, tuple[str, str]]:
+    """Kind and code by the folded word of every name that is one word, in any language."""
+    return {
+        fold(name.rstrip("*")): (kind, code)
+        for path in (files("ecgvlm.words") / "data" / "asked").iterdir()
+        for kind in ("finding", "measure")
+        for code, names in _names_in(path.read_text("utf-8")).get(kind, {}).items()
+        for name in names
+        if name.rstrip("*").isalpha() and len(name) >= _TELLING and code != "OUTSIDE"
+    }
+
+
+def _names_in(text: str) -> dict:
+    """The tables of a data file that come before its wordings, which take longest to read."""
+    return tomllib.loads(text.partition("\n[wordings]")[0])
 
 
 def _unspelt(words: list[Word]) -> list[Word]:

@@ -35,6 +35,12 @@ _WORD = re.compile(r"[^\W\d_]{4,}")
 _LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
 _YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
 _ONLY = re.compile(r"option|\b(?:answer|reply|respond|one word|only)\b", re.I)
+_ONE_WORD = re.compile(
+    r"\b(?:(?:one|single) word|only (?:the )?(?:word|label|class)"
+    r"|(?:answer|reply|respond)\W+(?:with )?only)\b",
+    re.I,
+)
+_EITHER = re.compile(r"\bnormal\W+(?:or|vs|and|/)?\W*abnormal\b|\babnormal\W+or\W+normal\b", re.I)
 _ABNORMAL = re.compile(r"\babnormal\b", re.I)
 _JOINTS = re.compile(r"\s?\(|: | - ")
 
@@ -42,6 +48,8 @@ _JOINTS = re.compile(r"\s?\(|: | - ")
 def listed_answers(evidence: Evidence, question: str) -> list[str]:
     """All true answers to a question that lists its options, each once; empty where it lists none."""
     asked = understood(question)
+    if _ONE_WORD.search(asked) and _EITHER.search(asked):
+        return [answers.word(evidence)]
     if _YES_NO.search(asked) and not _lettered(asked):
         return _yes_or_no(evidence, asked) if _ONLY.search(asked) else []
     return list(dict.fromkeys(_listed(evidence, asked)))

@@ -71,9 +71,10 @@ class Words:
         return f"{text}{self.stop}" if text[-1:].isalnum() or text.endswith(")") else text
 
     def stated(self, answer: str) -> str:
-        """A yes or no without that word: after "there is no AF, is there?" neither is clear."""
-        rest = re.sub(rf"^(?:{self.yes}|{self.no})\s?[:,\u2013\uff0c\u060c]\s*", "", answer)
-        return self._capital(rest) if rest else answer
+        """Yes or no without that word, sentence by sentence: after "there is no AF, is there?" neither is
+        clear."""
+        word = rf"(^|(?<=[.\u3002\u0964])\s*)(?:{self.yes}|{self.no})\s?[:,\u2013\uff0c\u060c]\s*(\S+)"
+        return re.sub(word, lambda match: f"{match[1]}{self._capital(match[2])}", answer)
 
     def sentence(self, text: str) -> str:
         """The text with a capital letter and a full stop."""

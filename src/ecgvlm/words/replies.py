@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import FINDINGS, SIGNS
+from ecgvlm.labels import CHILDREN, FINDINGS, SIGNS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
@@ -53,12 +53,12 @@ def _saying(key: str, urgent: bool = False) -> Callable[[Request], str]:
     """A fixed sentence; and what is urgent, where somebody may be waiting for it."""
 
     def said(request: Request) -> str:
-        return request.w.text([request.w.say(key), _pressing(request) if urgent else ""])
+        return request.w.text([request.w.say(key), pressing(request) if urgent else ""])
 
     return said
 
 
-def _pressing(request: Request) -> str:
+def pressing(request: Request) -> str:
     """What is urgent, "" where nothing is."""
     found = urgent_findings(request.evidence, request.w)
     return request.w.say("urgent", finding=request.w.listed(found)) if found else ""
@@ -113,7 +113,7 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
         return _irregular(request)
     beside = [_fact(request, near) for near in concept["near"]]
     called = w.names["findings"].get(code, name)
-    return w.text([w.say("outside_named", finding=called), *(beside or [_pressing(request)])])
+    return w.text([w.say("outside_named", finding=called), *(beside or [pressing(request)])])
 
 
 def _numbers(request: Request) -> list[float]:
@@ -144,11 +144,17 @@ def _holds(evidence: Evidence, code: str) -> bool:
 
 def _sign(request: Request, sign: str) -> str:
     evidence, w = request.evidence, request.w
+    if said := answers.single(evidence, sign, w):
+        return said
     if leads := evidence.where(sign) or evidence.leads_with(sign):
         return w.say("sign_yes", sign=w.name("signs", sign), leads=w.listed(leads))
-    if missing := [lead for lead in LEADS if evidence.leads[lead] is None]:
+    if missing := _missing(evidence):
         return w.say("sign_no_printed", sign=w.name("signs", sign), leads=w.listed(missing))
     return w.say("sign_no", sign=w.name("signs", sign))
+
+
+def _missing(evidence: Evidence) -> list[str]:
+    return [lead for lead in LEADS if evidence.leads[lead] is None]
 
 
 def _infarct_pattern(request: Request, sign: str) -> str:
@@ -157,6 +163,8 @@ def _infarct_pattern(request: Request, sign: str) -> str:
         return w.say("stemi_yes", leads=w.listed(leads))
     if evidence.ventricular:
         return w.say("unassessable", finding=w.name("signs", sign))
+    if missing := _missing(evidence):
+        return w.say("sign_no_printed", sign=w.name("signs", sign), leads=w.listed(missing))
     found = [_fact(request, label) for label in answers.specific(evidence, answers.GROUPS["infarction"])]
     return w.text([w.say("stemi_no"), *found])
 
@@ -201,7 +209,7 @@ def where(request: Request) -> str:
         shown = answers.signs(request.evidence, SIGNS, request.w)
         return request.w.text(shown) or _sign_listed(request, "STE")
     said = []
-    for code, name in _called(request):
+    for code, name in _kinds(request):
         concept = concepts().get(code, {})
         sign = concept.get("sign") or concept.get("territory")
         if sign:
@@ -209,6 +217,15 @@ def where(request: Request) -> str:
         else:
             said += [_finding(request, code, name), *_shown_by(request, code)]
     return request.w.text(dict.fromkeys(said))
+
+
+def _kinds(request: Request) -> list[tuple[str, str]]:
+    """The findings named, a superclass by those of its kinds that were found: they say where."""
+    kinds = []
+    for code, name in _called(request):
+        found = [kind for kind in CHILDREN.get(code, ()) if kind in request.evidence.findings]
+        kinds += [(kind, kind) for kind in found] or [(code, name)]
+    return list(dict.fromkeys(kinds))
 
 
 def _shown_by(request: Request, code: str) -> list[str]:
@@ -374,7 +391,7 @@ def printed(request: Request) -> str:
 
 
 def urgency(request: Request) -> str:
-    return _pressing(request) or request.w.say("urgent_none")
+    return pressing(request) or request.w.say("urgent_none")
 
 
 def urgent_findings(evidence: Evidence, w: Words) -> list[str]:
@@ -409,7 +426,7 @@ def unsure(request: Request) -> str:
     said = request.w.say("unsure", examples=request.w.text(examples[intent] for intent in offered))
     if request.asked.beyond <= 0:
         return said
-    return request.w.text([request.w.say("only_this_ecg"), _pressing(request), said])
+    return request.w.text([request.w.say("only_this_ecg"), pressing(request), said])
 
 
 _REPLIES: dict[str, Callable[[Request], str]] = {
@@ -425,7 +442,7 @@ _REPLIES: dict[str, Callable[[Request], str]] = {
     "cabrera": _of_page(answers.cabrera),
     "problems": _of_page(answers.problems),
     "unchanged": _of_page(answers.unchanged),
-    "order": lambda request: request.w.text([answers.order(request.evidence, request.w), _pressing(request)]),
+    "order": lambda request: request.w.text([answers.order(request.evidence, request.w), pressing(request)]),
     "advice": _saying("advice", urgent=True),
     "prognosis": _saying("prognosis", urgent=True),
     "cause": _saying("cause", urgent=True),

@@ -21,7 +21,17 @@ import numpy as np
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.sessions import open_session, read_model_file
-from ecgvlm.words.lexicon import POINT, REGIONS, Lexicon, Object, Word, fold, lexicon, split
+from ecgvlm.words.lexicon import (
+    POINT,
+    REGIONS,
+    Lexicon,
+    Object,
+    Word,
+    fold,
+    foreign_names,
+    lexicon,
+    split,
+)  # fmt: skip
 
 BUCKETS = 1 << 15
 LIKELY = 0.4  # of an intent that speaks of what is named
@@ -41,6 +51,7 @@ _LEAD_RANGE = re.compile(
     r"\bV([1-6])\s*(?:-|\u2013|to|thru|through|bis|à|a|hasta|até|al|tot|do|до|по|到|至|से|إلى)\s*V?([1-6])\b",
     re.I,
 )
+_ORDINAL = re.compile(r"(?<=[IV\d])[.](?=\s+Grad)")  # "AV-Block II. Grades"
 _WAVE_OF_LEAD = re.compile(r"\b([RSTQ])\s?-?(aV[RLF]|V[1-6])\b", re.I)  # RV5
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
@@ -60,7 +71,7 @@ _ACCENTS = {
     }.items()
 }  # fmt: skip
 _ACCENTED = frozenset().union(*_ACCENTS.values())
-_MISSED = 2.0  # of the score of a language, for each letter that it lacks
+_MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 _PIECES = 6  # of one sentence
 _LONG = 8  # words of a sentence that may tell a story before it asks
@@ -202,6 +213,8 @@ class Understanding:
                 scores[place] = -np.inf
             elif language != OTHER:
                 scores[place] -= _MISSED * len(_ACCENTED.intersection(text.lower()) - _ACCENTS[language])
+        if spaced := _SPACED.search(text) is not None:
+            scores[self.languages.index("fr")] += _MISSED
         best = int(scores.argmax())
         chances = np.exp(scores - scores.max())
         sure = 1 / chances.sum()
@@ -212,7 +225,6 @@ class Understanding:
         if known == OTHER or sure < _SURE:  # of those that come near, the one that has most of the words
             near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
             near = [language for language in near if language != OTHER] or [default]
-            spaced = _SPACED.search(text) is not None
             known = max(near, key=lambda x: (*_familiar(said, lexicon(x)), spaced and x == "fr"))
         # The language spoken so far is left only for one that has more of the words, or telling letters; the
         # less so the fewer words it has itself.
@@ -223,6 +235,7 @@ class Understanding:
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
         question = _LEAD_RANGE.sub(_each_lead, _DECIMAL.sub(POINT, question[-MAX_LETTERS:]))
+        question = _ORDINAL.sub("", question)
         question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
         language = self.language(question, default)
         parts: list[Asked] = []
@@ -236,11 +249,12 @@ class Understanding:
         words = lexicon_.words(text)
         if not words:
             return []
-        objects = lexicon_.objects(words)
+        objects = lexicon_.objects(words) or foreign_names(words, lexicon_)
         cuts = self._cuts(text, words, objects, language)
         whole = self._asked(text, words, objects, 0, len(words), lexicon_, bool(cuts))
         refused = bool(objects) and intents()[whole.intent].get("refuses", False)
-        if cuts and (whole.intent == "several" or whole.sure < 0.9 or refused or _more_kinds(objects)):
+        mixed = _more_kinds(objects) or _more_limits(whole)
+        if cuts and (whole.intent == "several" or whole.sure < _SURE or refused or mixed):
             edges = [0, *cuts, len(words)]
             pieces = [
                 self._asked(text, words, objects, first, last, lexicon_)
@@ -375,6 +389,11 @@ def _family(kind: str) -> str:
 def _listed_with(named: Object) -> str:
     """What may stand beside it in one list; each subject is a question of its own."""
     return named.code if named.kind == "subject" else _family(named.kind)
+
+
+def _more_limits(asked: Asked) -> bool:
+    """Whether several measurements are each compared with a number of its own."""
+    return len(asked.of("measure")) > 1 and len(asked.of("number")) > 1
 
 
 def _more_kinds(objects: list[Object]) -> bool:
