@@ -108,7 +108,7 @@ class Digitizer:
                 return page
         if _is_negative(image):
             image = 255 - image
-        view = self._look(image)
+        view = self.look(image)
         if view is not None and view.found is not None:
             if view.paper.fit == 0 and view.found.named < _PLAINLY_NAMED:
                 raise _not_an_ecg()  # curves beside words are on many a page
@@ -121,7 +121,7 @@ class Digitizer:
             maps = self.net(seen)
             if find_layout(self.lettering.names(seen, maps), maps) is not None:
                 upright = _turned(image, turns, mirrored)
-                again = self._look(upright)
+                again = self.look(upright)
                 if again is not None and again.found is not None:
                     return _page(again, again.found, upright, turns, mirrored)
         unnamed = sum(name.p > PLAIN for name in view.names) <= _STRAY_NAMES
@@ -169,7 +169,8 @@ class Digitizer:
                     return replace(page, several=True)
         return page
 
-    def _look(self, image: np.ndarray) -> _View | None:
+    def look(self, image: np.ndarray) -> _View | None:
+        """What is seen on a picture [H, W, 3] as it stands; None where neither grid nor rows are found."""
         grid = GridFinder(image)
         paper = grid.find()
         view = None if paper is None else self._view(image, paper)
