@@ -164,7 +164,7 @@ class Recipe(_Section):
 class Stage(_Section):
     """One program of our own model's recipe. makes: the file that it must have written."""
 
-    run: Literal["pagenet", "pool", "encoder", "caution_weights", "language"]
+    run: Literal["pagenet", "pen", "pool", "encoder", "caution_weights", "language"]
     makes: str
     arguments: list[str | int | float] = []
 
