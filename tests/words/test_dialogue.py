@@ -454,3 +454,9 @@ def test_what_is_urgent_is_said_once(language):
 def test_a_long_story_comes_to_its_question(language):
     told = "mon père a mal à la poitrine depuis ce matin, pouvez vous me dire si c'est un infarctus"
     assert language.answer(INFERIOR, told).startswith("Oui, l'ECG montre : infarctus du myocarde")
+
+
+def test_no_question_of_several_is_lost(language):
+    said = language.answer(INFERIOR, "is it a stemi, is he in af and what is the rate")
+    for part in ("Yes, this fits a STEMI", "no evidence of atrial fibrillation", "72 bpm"):
+        assert part in said

@@ -266,7 +266,7 @@ class Understanding:
                 return pieces
             sure = [piece for piece in clear if piece.sure >= self.enough and piece.intent not in _IDLE]
             if sure and whole.sure < self.enough:
-                return sure
+                return [piece for piece in pieces if piece in sure or _names_any(piece)]
         if len(words) > _LONG and whole.sure < self.enough and not _names_any(whole):
             whole = self._end(text, words, objects, lexicon_) or whole
         if whole.intent == "several":  # but cannot be taken apart
