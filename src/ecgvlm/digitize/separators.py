@@ -17,7 +17,7 @@ _HIGH = round(3.0 * PX_PER_MM)  # px above and below a row's line that a bar rea
 _INK, _SOLID = 0.3, 0.25
 _WIDEST = round(2.0 * PX_PER_MM)
 _NO_GAP = 0.6 * PX_PER_MM  # px by which columns that follow each other may stand apart
-_EVEN = 0.4 * PX_PER_MM  # px by which bars of equal columns may be unevenly spaced
+_UNEVEN = 1.0 * PX_PER_MM  # px by which bars of equal columns may be unevenly spaced
 
 
 def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Placed]:
@@ -38,10 +38,10 @@ def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Plac
         if bar is not None and abs(begin[k] - end[k - 1]) < _NO_GAP:
             starts[k] = stops[k - 1] = bar
             found.append(bar)
-    if not found:
-        return list(strips)
     pitch = np.diff(found)
-    if len(found) == len(order) - 1 > 1 and np.ptp(pitch) < _EVEN:
+    if not found or (len(pitch) and np.ptp(np.append(pitch, np.diff(begin)[1:])) > _UNEVEN):
+        return list(strips)  # what is not as even as the columns are is a beat or a name
+    if len(found) == len(order) - 1 > 1:
         first, last = found[0] - float(pitch.mean()), found[-1] + float(pitch.mean())
         starts[0] = first if abs(first - begin[0]) < _AROUND else begin[0]
         stops[-1] = last if abs(last - end[-1]) < _AROUND else end[-1]
