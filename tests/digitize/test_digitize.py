@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pages import NOT_ECGS, page
+from pages import NOT_ECGS, digitized, page
 from scipy.interpolate import griddata
 
+from ecgvlm.digitize.digitizer import _named_by_shape
 from ecgvlm.digitize.grid import GridFinder, find_grid
 from ecgvlm.digitize.rectify import flat_paper
 from ecgvlm.digitize.surface import projected
@@ -152,3 +153,13 @@ def test_rows_of_ten_seconds_outdo_a_grid_that_is_hardly_seen(monkeypatch, digit
     monkeypatch.setattr(GridFinder, "find", lambda self: mistaken)
     monkeypatch.setattr(GridFinder, "find_about", lambda self, scale: None)
     assert digitizer(picture).px_per_mm == pytest.approx(5.4, rel=0.02)
+
+
+def test_a_rhythm_strip_of_doubtful_name_is_the_usual_lead_of_two_that_are_alike():
+    strips = [strip for strip in digitized().strips if not strip.rhythm]
+    named = {strip.lead: strip for strip in strips}
+    rhythm = replace(named["II"], lead="I", rhythm=True)
+    twin = replace(named["II"], lead="aVF")
+    others = [replace(strip, mv=0.97 * strip.mv) if strip.lead == "II" else strip for strip in strips]
+    others = [twin if strip.lead == "aVF" else strip for strip in others]
+    assert _named_by_shape(rhythm, others).lead == "II"

@@ -43,6 +43,7 @@ _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10
 _USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
 _SAME_LEAD = 0.9  # likeness from which on a rhythm strip is taken for a lead
 _PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose name was read
+_USUAL_RHYTHM, _AS_LIKE = ("II", "V1", "V5"), 0.05  # leads that are taken of two that are about as like
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
 _DARK = 110  # median brightness below which a page may be a negative
@@ -393,6 +394,8 @@ def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
         # Same shape at the same size: leads often look alike but for their size.
         largest = np.maximum((b**2).mean(1), (a**2).mean()) + 1e-9
         matches[strip.lead] = max(matches.get(strip.lead, -1.0), float(((a * b).mean(1) / largest).max()))
-    best = max(matches, key=lambda lead: matches[lead], default=rhythm.lead)
+    best = max(
+        matches, key=lambda lead: matches[lead] + _AS_LIKE * (lead in _USUAL_RHYTHM), default=rhythm.lead
+    )
     plain = matches.get(best, 0.0) > max(_SAME_LEAD, matches.get(rhythm.lead, 0.0) + _PLAINLY)
     return replace(rhythm, lead=best) if plain else rhythm

@@ -52,6 +52,8 @@ def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
         return nothing
     signal = _atrial_signal(leads, fs, m)
     seen = np.abs(signal[signal != 0])
+    if not len(seen):
+        return nothing
     scale = _QUARTER * np.percentile(seen, 25) + 1e-6  # P waves and what is left of T fill up to half of it
     best: tuple[float, np.ndarray] = (0.0, np.zeros(0))
     for peaks in _trains(signal / scale, 60 / np.geomspace(*_P_RATES, _TRAINS)):
