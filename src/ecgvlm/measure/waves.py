@@ -42,7 +42,7 @@ NEXT_P = 0.12  # before the next R, no T any more
 T_FROM, LEAST_T_ROOM, SHORTEST_T = 0.05, 0.1, 0.08  # after J: where T begins, in how much, its end
 T_LEVEL = (0.024, 0.004)  # before the QRS: the level that the tangent meets
 T_TOP, T_TOP_SPREAD = 0.31, 0.3  # of the root of RR, where T's top is usual after QRS onset; of its logarithm
-LONGEST_RR = 1.4  # to which T's top moves on; that of a single beat is unknown
+NEXT_P_FAR = 1.2  # RR from which on no other wave comes so early
 T_SMOOTH, T_APART, T_FALL = 0.012, 0.06, 0.2  # sigma; between two tops; how long the descent may take
 USUAL_T, USUAL_ST_T = 0.25, 0.3  # from J to the end of T where that is not seen: to look for P, to measure T
 
@@ -219,9 +219,11 @@ def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | Non
     tops = peaks_of(power, round(T_APART * FS))
     if not len(tops):
         return None
-    # A flat T may be lower than a U wave, the next P or a QRS that comes early.
-    late = np.log((first - onset + tops / FS) / (T_TOP * min(rr, LONGEST_RR) ** 0.5)) / T_TOP_SPREAD
-    top = int(tops[np.argmax(power[tops] * np.exp(-(late**2) / 2))])
+    likely = power[tops]
+    if rr < NEXT_P_FAR:  # a flat T may be lower than a U wave or the next P
+        late = np.log((first - onset + tops / FS) / (T_TOP * rr**0.5)) / T_TOP_SPREAD
+        likely = likely * np.exp(-(late**2) / 2)
+    top = int(tops[np.argmax(likely)])
     wave = y[:, top] @ y / max(float(np.linalg.norm(y[:, top])), 1e-9)  # [w] along T's own direction
     fall = np.gradient(wave)
     tail = fall[top : top + round(T_FALL * FS)]
