@@ -233,6 +233,7 @@ def main() -> None:
     reader = Reader(threads=1)
     records = load_ptbxl(args.records, folds=[8])
     done: dict[tuple[str, int], Case | None] = {}
+    args.work.parent.mkdir(parents=True, exist_ok=True)
     if args.work.exists():
         for row in map(json.loads, args.work.read_text("utf-8").splitlines()):
             done[row["label"], row["k"]] = Case(**row["case"]) if row["case"] else None

@@ -100,6 +100,8 @@ def unseen(evidence: Evidence, label: str) -> bool:
         return True
     if _WITHOUT_BEATS & set(evidence.cautions) and (row.group in _IN_TIME or row.one_of == "AV block"):
         return True
+    if not evidence.criteria and not any(evidence.leads.values()):
+        return False  # labels alone, of no page
     missing = [lead for lead in _SEEN_IN.get(label, ()) if evidence.leads[lead] is None]
     return bool(missing) and 2 * len(missing) >= len(_SEEN_IN[label])
 
