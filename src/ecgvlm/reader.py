@@ -13,6 +13,7 @@ import numpy as np
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import Leaf, open_pages
+from ecgvlm.files.leads import cause
 from ecgvlm.files.leaf import Content
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import NOBODY, Person
@@ -45,6 +46,13 @@ class Answer:
     page: Page | None = None
     model: str = ""
     machine: MachineReading | None = None
+
+    @classmethod
+    def failed(cls, image: str, question: str | None, error: Exception) -> Answer:
+        """Of a page that could not be read. What is no EcgError is a fault of ours, told with its kind."""
+        if not isinstance(error, EcgError):
+            error = EcgError("internal_error", f"{image}: {type(error).__name__}: {cause(error)}")
+        return cls(image, question or QUESTION, 0.0, error=error)
 
     @property
     def measurements(self) -> Measurements | None:

@@ -13,7 +13,7 @@ from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leaf import Leaf
-from ecgvlm.reader import QUESTION, Answer, Reader
+from ecgvlm.reader import Answer, Reader
 
 SECONDS = 1.0  # between two looks into the folder
 _LONGEST = 240  # bytes of a file's name; file systems allow 255, ".json" and ".part" included
@@ -60,7 +60,7 @@ def read_all(path: Path, reader: Reader, decoder: BoundedDecoder, question: str 
     try:
         pages = decoder.open(path)
     except EcgError as error:
-        return [Answer(str(path), question or QUESTION, 0.0, error=error).to_dict()]
+        return [Answer.failed(str(path), question, error).to_dict()]
     return [_read(page, reader, question).to_dict() for page in pages]
 
 
@@ -68,8 +68,7 @@ def _read(page: Leaf, reader: Reader, question: str | None) -> Answer:
     try:
         return reader.read(page, question)
     except Exception as error:  # a fault of ours on one page must not end the watch
-        fault = EcgError("internal_error", f"{page.name}: {type(error).__name__}: {error}")
-        return Answer(page.name, question or QUESTION, 0.0, error=fault)
+        return Answer.failed(page.name, question, error)
 
 
 def _answer_name(name: str) -> str:

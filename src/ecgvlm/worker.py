@@ -22,7 +22,7 @@ from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leaf import Content, Leaf, Spread
 from ecgvlm.printed import picture_of
 from ecgvlm.processes import end_with_parent, worker_context
-from ecgvlm.reader import QUESTION, Answer, Reader
+from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
 
 _BYTES_A_WORKER = 800_000_000  # of memory, the nets and a large page included
@@ -140,7 +140,7 @@ def read_page(reader: Reader, page: str, load: Callable[[], Content], wanted: Wa
     try:
         content = load()
     except EcgError as error:
-        return PageRead(page, Answer(page, wanted.question or QUESTION, 0.0, error=error))
+        return PageRead(page, Answer.failed(page, wanted.question, error))
     answer = reader.read(content, wanted.question, page, wanted.sensitivity, wanted.criteria, wanted.language)
     overlay = None
     if answer.page is not None:

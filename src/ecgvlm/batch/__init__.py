@@ -133,7 +133,7 @@ class _Shipped:
         try:
             pages = self._decoder.open(source, name)
         except EcgError as error:
-            return Answer(str(name), question or QUESTION, 0.0, error=error)
+            return Answer.failed(str(name), question, error)
         return self._reader.read(pages, question, name)
 
 
@@ -157,12 +157,11 @@ class _Worker:
 
     def _read(self, picture: bytes | Path | EcgError, name: str) -> Answer:
         if isinstance(picture, EcgError):
-            return Answer(name, self.question, 0.0, error=picture)
+            return Answer.failed(name, self.question, picture)
         try:
             return self.reader.read(picture, self.question, name)
         except Exception as error:  # a fault of ours on one page in a million must not end the batch
-            fault = EcgError("internal_error", f"{name}: {type(error).__name__}: {cause(error)}")
-            return Answer(name, self.question, 0.0, error=fault)
+            return Answer.failed(name, self.question, error)
 
 
 def _row(answer: Answer) -> dict[str, Any]:
@@ -178,7 +177,7 @@ def _row(answer: Answer) -> dict[str, Any]:
 
 def _lost(name: str, question: str) -> dict[str, Any]:
     fault = EcgError("internal_error", f"{name}: reading it ended the process, several times")
-    return {"input": name, **_row(Answer(name, question, 0.0, error=fault))}
+    return {"input": name, **_row(Answer.failed(name, question, fault))}
 
 
 def _run(

@@ -63,7 +63,7 @@ _WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A rectified page with what the net and the layout search saw on it."""
 
     image: np.ndarray
@@ -170,7 +170,7 @@ class Digitizer:
                     return replace(page, several=True)
         return page
 
-    def look(self, image: np.ndarray) -> _View | None:
+    def look(self, image: np.ndarray) -> View | None:
         """What is seen on a picture [H, W, 3] as it stands; None where neither grid nor rows are found."""
         grid = GridFinder(image)
         paper = grid.find()
@@ -195,7 +195,7 @@ class Digitizer:
                 return bare if _score(bare) > _AS_GOOD * view.found.score else view
         return view
 
-    def _view(self, image: np.ndarray, paper: PaperMap, to_scale: bool = True) -> _View | None:
+    def _view(self, image: np.ndarray, paper: PaperMap, to_scale: bool = True) -> View | None:
         try:
             rectified, origin = rectify(image, paper)
         except ValueError:
@@ -203,9 +203,9 @@ class Digitizer:
         maps = self.net(rectified)
         names = self.lettering.names(rectified, maps)
         notes = self.lettering.notes(rectified, maps)
-        return _View(rectified, origin, paper, maps, names, notes, find_layout(names, maps, to_scale))
+        return View(rectified, origin, paper, maps, names, notes, find_layout(names, maps, to_scale))
 
-    def _without_grid(self, image: np.ndarray) -> _View | None:
+    def _without_grid(self, image: np.ndarray) -> View | None:
         """Paper without a grid: the skew from the lines of print, the scale from rows of 10 s at 25 mm/s."""
         angle = skew(image)
         scales = [max(image.shape[:2]) / span for span in _SPANS]
@@ -220,7 +220,7 @@ class Digitizer:
         return again if _score(again) > _GUESSED * best.found.score else best
 
 
-def _score(view: _View | None) -> float:
+def _score(view: View | None) -> float:
     """How well an ECG is seen in a view, 0 for none."""
     return view.found.score if view is not None and view.found is not None else 0.0
 
@@ -252,7 +252,7 @@ def _not_an_ecg() -> EcgError:
     )
 
 
-def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
+def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrored: bool = False) -> Page:
     """picture: [h, w, 3] RGB, upright."""
     between = between_separators(found.strips, view.maps.trace)
     found = replace(found, strips=tuple(sorted(between, key=lambda p: (p.rhythm, p.column, p.y))))
@@ -300,7 +300,7 @@ def _page(view: _View, found: Found, picture: np.ndarray, turns: int = 0, mirror
     )
 
 
-def _followed(view: _View, found: Found, picture: np.ndarray, scale: Scale) -> list[Strip]:
+def _followed(view: View, found: Found, picture: np.ndarray, scale: Scale) -> list[Strip]:
     """The traces of all strips that the layout has, at `SLOW` mm/s."""
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else _USUAL_PITCH

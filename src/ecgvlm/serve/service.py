@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.reader import QUESTION, Answer, Reader
+from ecgvlm.reader import Answer, Reader
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.store import Store
 from ecgvlm.serve.work import (
@@ -257,4 +257,4 @@ def storable(text: str) -> str:
 
 def refused(error: EcgError, name: str, question: str | None) -> dict:
     """The contract's object of a page that could not be read."""
-    return Answer(name, question or QUESTION, 0.0, error=error).to_dict()
+    return Answer.failed(name, question, error).to_dict()

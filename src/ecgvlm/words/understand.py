@@ -31,7 +31,7 @@ from ecgvlm.words.lexicon import (
     foreign_names,
     lexicon,
     split,
-)  # fmt: skip
+)
 
 BUCKETS = 1 << 15
 LIKELY = 0.4  # of an intent that speaks of what is named
