@@ -347,3 +347,16 @@ def test_a_flat_t_does_not_give_way_to_the_next_p():
     since = time - truth.r_peak[np.searchsorted(truth.r_peak, time, "right").clip(1) - 1]
     flat = np.where((since > 0.1) & (since < 0.4), 0.05, 1.0)
     assert measure(record.signal * flat, record.fs).qt_ms == pytest.approx(390, abs=20)
+
+
+def test_levels_that_differ_from_beat_to_beat_are_known_less_well():
+    record, truth = simulate(Simulation(rate_bpm=70), seed=6)
+    time = np.arange(record.signal.shape[1]) / record.fs
+    beat = np.searchsorted(truth.r_peak, time, "right").clip(1) - 1
+    since = time - truth.r_peak[beat]
+    restless = record.signal.copy()
+    restless[2] += np.where((since > 0.1) & (since < 0.35), 0.3 * (-1.0) ** beat, 0.0)
+    calm, other = measure(record.signal, record.fs), measure(restless, record.fs)
+    assert calm.level_errors.max() < 0.02
+    assert 0.05 < other.level_errors[2] < 0.2
+    np.testing.assert_allclose(np.delete(other.level_errors, 2), np.delete(calm.level_errors, 2), atol=0.005)

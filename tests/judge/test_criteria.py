@@ -1,5 +1,7 @@
 """Definitions: each condition met, not met or not assessable, and how surely; one judgement out of both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -240,3 +242,15 @@ def test_st_elevation_tells_the_wall_of_an_infarction_that_has_none():
     assert found(facts_of(), network) & {"STE", "MI", "IMI", "AMI"} == {"MI"}
     elsewhere = found(facts, {**network, "AMI": 0.5})  # what shapes show stays
     assert elsewhere & {"MI", "IMI", "AMI"} == {"MI", "AMI"}
+
+
+def test_t_that_differs_from_beat_to_beat_is_no_clear_inversion():
+    record, _ = simulate(Simulation(rate_bpm=70), 6)
+    m = measure(record.signal, record.fs)
+    waves = {lead: replace(wave, t=-0.14) if lead in ("I", "aVL") else wave for lead, wave in m.waves.items()}
+    inverted = [
+        found(find_facts(record.signal, record.fs, replace(m, waves=waves, **own), NETWORK, NOBODY))
+        for own in ({}, {"level_errors": np.full(12, 0.15)})
+    ]
+    assert "TINV" in inverted[0]
+    assert "TINV" not in inverted[1]

@@ -307,7 +307,12 @@ def _inverted(m: Measurements, lead: str) -> Fact:
     if waves is None:
         return UNKNOWN
     prominent = waves.r > -min(waves.q, waves.s)
-    return Fact(max(0.0, -waves.t) if prominent else 0.0, _LINE_MV, 0.1)
+    return Fact(max(0.0, -waves.t) if prominent else 0.0, _level_error(m, lead), 0.1)
+
+
+def _level_error(m: Measurements, lead: str) -> float:
+    """mV, of ST and T in a lead: the printed line's, and what its beats differ."""
+    return float(np.hypot(_LINE_MV, m.level_errors[LEADS.index(lead)]))
 
 
 def st_limit(lead: str, person: Person) -> float:
@@ -361,14 +366,14 @@ class _Beat:
         if lead not in self.known or self.j is None:
             return UNKNOWN
         level = min(self.at(lead, self.j + 0.01), self.at(lead, self.j + 0.03))
-        return Fact(level, _LINE_MV + _GAIN * abs(level), limit)
+        return Fact(level, _level_error(self.m, lead) + _GAIN * abs(level), limit)
 
     def st_down(self, lead: str) -> Fact:
         """Depression at J and 60 ms after it (horizontal or downsloping)."""
         if lead not in self.known or self.j is None:
             return UNKNOWN
         level = min(-self.at(lead, self.j + 0.01), -self.at(lead, self.j + 0.06))
-        return Fact(level, _LINE_MV, 0.05)
+        return Fact(level, _level_error(self.m, lead), 0.05)
 
     def atrial(self) -> dict[str, Fact]:
         """P in II (height), its axis, its length over the leads, and its terminal force in V1."""

@@ -33,6 +33,7 @@ from ecgvlm.measure.waves import (
     frontal_axis,
     lead_waves,
     level_before,
+    level_errors,
     median_beat,
     qrs_width_ms,
     thinned,
@@ -98,8 +99,8 @@ class Measurements:
     all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, qrs_onset, j_point, t_end: s relative
     to R in the median beat, `feet` beyond the steep edges that are found. median_beat: [12, 100] float32 mV
     at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where the lead is not
-    printed or holds no complete beat. waves: of each lead, None where it has no median beat. reasons:
-    measurement -> "no_p_wave", "not_printed", "too_short" or "unclear".
+    printed or holds no complete beat. waves: of each lead, None where it has no median beat. level_errors: of
+    `waves.level_errors`. reasons: measurement -> "no_p_wave", "not_printed", "too_short" or "unclear".
     """
 
     beats: np.ndarray
@@ -125,6 +126,7 @@ class Measurements:
     feet: Feet | None
     median_beat: np.ndarray
     waves: Mapping[str, LeadWaves | None]
+    level_errors: np.ndarray
     reasons: Mapping[str, str]
 
     @property
@@ -199,6 +201,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
         **edges,
         median_beat=thinned(median),
         waves={lead: lead_waves(row, marks) for lead, row in zip(LEADS, median)},
+        level_errors=level_errors(windows[basic], median, marks),
         reasons=_reasons(found, printed, len(beats)),
         **found,
     )

@@ -58,6 +58,7 @@ P_ENDS, P_REACH = 0.012, 0.12  # before the QRS; before P's middle: the stretch 
 P_SMOOTH, P_TOP, P_RISE, P_BASE = 0.008, 0.02, 0.08, 0.06  # sigma; top, rise and level before it
 HELD = 0.02  # s at the ends of what is known that tell the level beyond
 ST_AT = 0.06  # s after J, where ST is measured (AHA exercise standards, Fletcher et al. 2013: 60 to 80 ms)
+OF_MEDIAN = 1.25  # standard error of a median, in that of a mean (normal errors)
 LEAST_R = 0.03  # mV; a QRS without it is a QS
 
 
@@ -335,6 +336,26 @@ def thinned(median: np.ndarray) -> np.ndarray:
     beat = smooth[:, column(BEAT_START) : column(BEAT_END) : step].astype(np.float32)
     beat[~np.isfinite(beat).all(axis=1)] = np.nan
     return beat
+
+
+def level_errors(windows: np.ndarray, median: np.ndarray, marks: Marks | None) -> np.ndarray:
+    """[12] mV: standard error of each lead's median beat from J to the end of T, by what its beats differ.
+
+    windows: [b, 12, w] mV of the basic beats against the level before their QRS, median: [12, w] of them. A
+    lead with one beat has that of a usual lead's single beat, one with none has 0.
+    """
+    if marks is None or not len(windows):
+        return np.zeros(len(median))
+    end = marks.j + USUAL_ST_T if marks.t_end is None else marks.t_end
+    span = slice(column(marks.j), column(end))
+    away = windows[:, :, span] - median[:, span]
+    whole = np.isfinite(away).all(axis=2)  # [b, 12]
+    count = whole.sum(axis=0)
+    power = np.where(whole, (np.nan_to_num(away) ** 2).mean(axis=2), 0.0).sum(axis=0)
+    spread = np.sqrt(power / np.maximum(count - 1, 1))
+    several = count > 1
+    spread[~several] = np.median(spread[several]) if several.any() else 0.0
+    return np.where(count > 0, OF_MEDIAN * spread / np.sqrt(np.maximum(count, 1)), 0.0)
 
 
 def lead_waves(row: np.ndarray, marks: Marks | None) -> LeadWaves | None:
