@@ -357,6 +357,8 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | N
         if homography is None:
             return None
         off = np.linalg.norm(px - projected(homography, mm), axis=1)
+        if not np.isfinite(off).all():
+            return None
         scale = max(0.5, 1.5 * float(np.median(off)))
         weight = 1 / (1 + (off / scale) ** 2) ** 2
     assert homography is not None
