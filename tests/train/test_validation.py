@@ -72,6 +72,28 @@ def test_worth(kind, gold, answer, labels, value):
     assert worth(row) == pytest.approx(value)
 
 
+LETTERED = "Which?\nA. sinus bradycardia\nB. atrial flutter\nC. normal ECG"
+LISTED = "What is it? Options: within the normal range, above the normal range, lead I, lead II, lead V5"
+
+
+@pytest.mark.parametrize("kind", ["", "close-ended", "multi-choice", "open-ended"])
+@pytest.mark.parametrize(
+    ("question", "gold", "wrong"),
+    [
+        (LETTERED, "The correct option is B.", "The correct option is C."),
+        (LETTERED, "It flutters. Therefore the answer is: B.", "It flutters. Therefore the answer is: A."),
+        (LETTERED, "B. atrial flutter", "A. sinus bradycardia"),
+        (LISTED, "within the normal range", "above the normal range"),
+        (LISTED, "lead I, lead V5", "lead II"),
+    ],
+)
+def test_rows_of_other_makers_are_judged_by_the_options_that_they_offer(kind, question, gold, wrong):
+    """A wrong option in nearly the same words was worth more than nine tenths."""
+    row = Answered(question, gold, gold, Truth(kind))
+    assert worth(row) == 1
+    assert worth(replace(row, answer=wrong)) == 0
+
+
 def test_what_rows_bring_is_used():
     assert truth_of({"kind": "close", "labels": ["AF"], "unknown": ["PVC"]}) == Truth(
         "close", frozenset({"AF"}), frozenset({"PVC"})

@@ -155,6 +155,11 @@ _LEADING = re.compile(r"\s*[\"'(\[*_]*([A-H])[\"')\]*_]*(?:\s*$|[.):,;](?=\s|$|\
 _MARKED = re.compile(r"(?<!\w)(?:\(([A-H])\)|\*\*([A-H])[.)]?\*\*|\[([A-H])\]|([A-H])[.)](?=\s|$|\*))")
 
 
+def lettered_options(question: str) -> list[tuple[str, str]]:
+    """The letter and the words, in lower case, of each option that a question lists."""
+    return [(letter, words.strip(" .;\n").lower()) for letter, words in _OPTION_LINE.findall(question)]
+
+
 def strict_choice(text: str, question: str = "", options: str = LETTERS) -> str | None:
     """The one letter an answer stands for, or None: stated, leading, the only one marked, or by its option's
     words.
@@ -178,7 +183,7 @@ def strict_choice(text: str, question: str = "", options: str = LETTERS) -> str 
         letter = marked.pop()
         return letter if not marked and letter in options else None
     lower = text.lower()
-    named = [(k, v.strip(" .;\n").lower()) for k, v in _OPTION_LINE.findall(question)]
+    named = lettered_options(question)
     hits = [(k, v) for k, v in named if v and re.search(rf"(?<!\w){re.escape(v)}(?!\w)", lower)]
     hits = [(k, v) for k, v in hits if not any(v != w and v in w for _, w in hits)]
     return hits[0][0] if len(hits) == 1 and hits[0][0] in options else None

@@ -13,7 +13,14 @@ from typing import Any
 
 from ecgvlm.bench.facts import ReportFacts, judge_facts
 from ecgvlm.bench.metrics import anls
-from ecgvlm.bench.parsers import strict_choice, strict_labels
+from ecgvlm.bench.parsers import (
+    gold_options,
+    lettered_options,
+    question_options,
+    strict_choice,
+    strict_labels,
+    strict_options,
+)
 from ecgvlm.labels import LABELS
 from ecgvlm.record import LEADS
 from ecgvlm.vocabulary import RHYTHMS, with_parents
@@ -73,7 +80,7 @@ def _labels(row: Answered) -> float:
     """F1 of the labels stated against those that were asked for and hold."""
     stated, asked = strict_labels(row.answer, _READ), strict_labels(row.gold, _READ)
     if not asked.parsed:
-        return _alike(row)
+        return _options(row) if _lists_options(row) else _report(row)
     if not stated.parsed:
         return 0.0
     held = asked.labels if row.truth.labels is None else with_parents(row.truth.labels)
@@ -100,7 +107,7 @@ def _report(row: Answered) -> float:
 
 def _letter(row: Answered) -> float:
     letter = strict_choice(row.gold, row.question)
-    return _alike(row) if letter is None else float(strict_choice(row.answer, row.question) == letter)
+    return _unnamed(row) if letter is None else float(strict_choice(row.answer, row.question) == letter)
 
 
 _VERDICT = re.compile(r"\W*(yes|no|not sure)\b", re.IGNORECASE)
@@ -134,6 +141,19 @@ def _leads(row: Answered) -> float:
     return _f1(len(gold & said), len(said), len(gold)) if gold | said else _alike(row)
 
 
+def _options(row: Answered) -> float:
+    """F1 of the options that the answer takes of those in the question."""
+    wanted = gold_options(row.gold, row.question, "strict")
+    said = strict_options(row.answer, row.question).labels
+    return _f1(len(wanted & said), len(said), len(wanted))
+
+
+def _lists_options(row: Answered) -> bool:
+    """Whether the question lists options, as ECG-QA's do, and the gold is some of them."""
+    offered = {option.lower() for option in question_options(row.question)}
+    return bool(offered) and gold_options(row.gold, row.question, "strict") <= offered
+
+
 def _within(row: Answered) -> float:
     """A number and what it amounts to in words."""
     return (_numbers(row) + _alike(row)) / 2
@@ -144,12 +164,15 @@ def _alike(row: Answered) -> float:
 
 
 def _unnamed(row: Answered) -> float:
-    """A row that does not say what kind it is of: by what its gold looks like."""
-    if len(row.gold.strip()) <= 2 and strict_choice(row.gold, row.question):
+    """A row that does not say what kind it is of: by what its question and its gold look like."""
+    lettered = len(row.gold.strip()) <= 2 or len(lettered_options(row.question)) > 1
+    if lettered and strict_choice(row.gold, row.question):
         return _letter(row)
     if _VERDICT.match(row.gold):
         return _yes_no(row)
-    return _labels(row) if len(row.gold) < 200 and strict_labels(row.gold, _READ).parsed else _report(row)
+    if len(row.gold) < 200 and strict_labels(row.gold, _READ).labels:
+        return _labels(row)
+    return _options(row) if _lists_options(row) else _report(row)
 
 
 def _f1(right: int, stated: int, wanted: int) -> float:
@@ -158,7 +181,7 @@ def _f1(right: int, stated: int, wanted: int) -> float:
 
 # kind of question (`instruct.records.ROW_KINDS`), or type of an ECGInstruct row -> how its answers are judged
 _JUDGES: dict[str, Callable[[Answered], float]] = {
-    **dict.fromkeys(("verdict", "close", "findings", "group", "rhythm", "close-ended"), _labels),
+    **dict.fromkeys(("verdict", "close", "findings", "group", "rhythm"), _labels),
     **dict.fromkeys(("report", "diagnosis"), _report),
     **dict.fromkeys(("choice", "multi-choice"), _letter),
     **dict.fromkeys(("pick", "finding", "premise", "limit", "lead_sign", "yes-no"), _yes_no),
