@@ -42,7 +42,7 @@ from ecgvlm.bench.gold import Prediction, Predictions, load_gold
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
-from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.files.datasets import find_records, load_ptbxl
 from ecgvlm.files.image import load_image, write_image
 from ecgvlm.instruct.row import Row
 from ecgvlm.measure import measure
@@ -325,7 +325,7 @@ def main() -> None:
         args.pictures.mkdir(parents=True, exist_ok=True)
     task = load_task("code15-test")
     folder = tempfile.TemporaryDirectory()
-    build_task(task, args.records, Path(folder.name), ("clean",), folds=[args.fold])
+    build_task(task, find_records(args.records, [args.fold]), Path(folder.name), ("clean",))
     items = {item.id.split("-")[0]: item for item in load_gold(Path(folder.name) / f"{task.name}.json")}
     known = {str(record.meta["ecg_id"]): record for record in load_ptbxl(args.records, folds=[args.fold])}
     rng = np.random.default_rng(args.seed)

@@ -27,6 +27,7 @@ from ecgvlm.bench.parsers import strict_labels
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import find_records
 from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence
@@ -105,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     task, result = load_task("code15-test"), {}
     with tempfile.TemporaryDirectory() as folder:
-        build_task(task, args.records, Path(folder), ("scan",), folds=args.folds, limit=args.limit)
+        build_task(task, find_records(args.records, args.folds), Path(folder), ("scan",), limit=args.limit)
         items = load_gold(Path(folder) / f"{task.name}.json")
         seen = evidence_of(items)
     said: dict[str, Predictions] = {}

@@ -40,7 +40,7 @@ from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
-from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.files.datasets import find_records, load_ptbxl
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.instruct.row import Row
 from ecgvlm.judge.evidence import Evidence, settle
@@ -239,7 +239,9 @@ def main() -> None:
     for name in TASKS:
         task, folder = load_task(name), args.runs / "set"
         if not (folder / f"{name}.json").exists():
-            count = build_task(task, args.records, folder, folds=[8], limit=args.limit, licence="CC BY 4.0")
+            count = build_task(
+                task, find_records(args.records, [8]), folder, limit=args.limit, licence="CC BY 4.0"
+            )
             print(f"{name}: {count} pages", flush=True)
         golds[name] = load_gold(folder / f"{name}.json")
     digitizer = OnceDigitizer(args.runs / "pages.pickle")

@@ -16,6 +16,7 @@ from ecgvlm.bench.table import find_runs, leaderboard, load_run, published_rows,
 from ecgvlm.bench.task import load_task, task_names
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records
+from ecgvlm.instruct.splits import chosen_records
 
 ROWS = {
     "code15-test": 1400, "ptb-test": 2082, "cpsc-test": 2061, "csn-test-no-cot": 1611,
@@ -86,7 +87,7 @@ def test_build_run_table_and_report(tmp_path):
     ]
     assert {i.metadata["page"] for i in items} == {"clean", "scan", "kit"}
     first = items[0].image_bytes()
-    build_task(load_task("code15"), tmp_path / "records", tmp_path / "again", ["clean"])
+    build_task(load_task("code15"), find_records(tmp_path / "records"), tmp_path / "again", ["clean"])
     assert (tmp_path / "again" / "images" / "E0-clean.png").read_bytes() == first, (
         "pages depend on seed and id only"
     )
@@ -333,9 +334,9 @@ def test_records_that_are_none(tmp_path):
     with pytest.raises(EcgError, match="neither"):
         list(find_records(tmp_path))
     with pytest.raises(UsageError, match="cannot be made"):
-        build_task(load_task("mmmu-ecg"), tmp_path, tmp_path / "out")
+        build_task(load_task("mmmu-ecg"), [], tmp_path / "out")
     with pytest.raises(UsageError, match="not by both"):
-        build_task(load_task("code15"), tmp_path, tmp_path / "out", folds=[7], splits=tmp_path / "splits.csv")
+        chosen_records(tmp_path, [7], tmp_path / "splits.csv")
     refused = ["build", "--task", "code15", "--records", str(tmp_path), "-o", str(tmp_path / "out")]
     said = CliRunner().invoke(app, [*refused, "--folds", "seven"])
     assert "folds must be numbers" in str(said.exception)
@@ -343,7 +344,8 @@ def test_records_that_are_none(tmp_path):
 
 @pytest.mark.real_data
 def test_ptbxl_gold(shared_data, tmp_path):
-    n = build_task(load_task("ptb-test"), shared_data / "ptbxl", tmp_path, ["clean"], folds=[7], limit=3)
+    entries = find_records(shared_data / "ptbxl", [7])
+    n = build_task(load_task("ptb-test"), entries, tmp_path, ["clean"], limit=3)
     items = load_gold(tmp_path / "ptb-test.json")
     assert n == len(items) == 3
     assert all(i.patient and i.image_bytes() for i in items)

@@ -7,15 +7,18 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+import wfdb
 from typer.testing import CliRunner
 
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.csv import write_csv
 from ecgvlm.files.datasets import find_records
+from ecgvlm.instruct.build import Plan, build
 from ecgvlm.instruct.cli import app
 from ecgvlm.instruct.rows import load_rows
-from ecgvlm.instruct.splits import Parts, is_rows, patient_of, records_of, split_records, split_rows
+from ecgvlm.instruct.splits import Parts, is_rows, person_of, records_of, split_records, split_rows
 from ecgvlm.labels import CODE15
+from ecgvlm.record import LEADS
 from ecgvlm.simulate import random_simulation, simulate
 
 COLUMNS = ["exam_id", "age", "is_male", *CODE15, "patient_id", "normal_ecg", "trace_file"]
@@ -80,8 +83,71 @@ def test_rows_are_split_by_patient(tmp_path):
     counts = split_rows(tmp_path / "rows.json", tmp_path / "parts", HALVES)
     assert sum(counts.values()) == 120
     written = {name: load_rows(tmp_path / "parts" / f"{name}.json") for name in HALVES.shares}
-    people = {name: set(map(patient_of, rows)) for name, rows in written.items()}
+    people = {name: {person_of(row, tmp_path) for row in rows} for name, rows in written.items()}
     assert sum(map(len, people.values())) == len(set().union(*people.values())) == 30
+
+
+def picture_table(folder, columns, lines):
+    """A table of pictures of one's own, a white page a line."""
+    folder.mkdir(parents=True)
+    for line in lines:
+        cv2.imwrite(str(folder / line[0]), np.zeros((4, 4), np.uint8))
+    table = folder / "pages.csv"
+    table.write_text("\n".join(map(",".join, [columns, *lines])) + "\n")
+    return table
+
+
+def people(folder):
+    """The patients of each part's rows."""
+    return [{row.metadata["patient"] for row in load_rows(folder / f"{part}.json")} for part in HALVES.shares]
+
+
+@pytest.mark.parametrize("column", ["patient", "patient_id", "subject_id"])
+def test_pictures_of_ones_own_are_split_by_patient(tmp_path, column):
+    """Their table was refused, and a column of another name was passed over: a page a patient."""
+    lines = [[f"{k}.png", "Rhythm?", "Sinus rhythm", f" P{k // 3}"] for k in range(90)]
+    table = picture_table(tmp_path / "pages", ["file", "question", "answer", column], lines)
+    assert is_rows(table)
+    assert is_rows(table.parent)
+    split_rows(table, tmp_path / "parts", HALVES)
+    named = people(tmp_path / "parts")
+    assert sum(map(len, named)) == len(set().union(*named)) == 30
+    lines = [[f"{k}.png", "AF", f"P{k // 3}"] for k in range(90)]
+    labelled = picture_table(tmp_path / "labelled", ["file", "labels", column], lines)
+    build(labelled, tmp_path / "built", Plan(count=1), parts=HALVES)
+    assert people(tmp_path / "built") == named
+
+
+def test_where_pictures_lie_moves_nobody(tmp_path, monkeypatch):
+    """A record printed twice is one person, and the folder's own place says nothing of anybody."""
+    lines = [[f"{k:05d}_{size}-0.png", "Q?", "A"] for k in range(60) for size in ("lr", "hr")]
+    lines += [[f"page{k}.png", "Q?", "A"] for k in range(60)]
+    table = picture_table(tmp_path / "here", ["file", "question", "answer"], lines)
+    monkeypatch.chdir(tmp_path)
+    split_rows(table, tmp_path / "absolute", HALVES)
+    split_rows("here/pages.csv", tmp_path / "relative", HALVES)
+    written = [(tmp_path / kind / "train.json").read_bytes() for kind in ("absolute", "relative")]
+    assert written[0] == written[1]
+    parts = [load_rows(tmp_path / f"absolute/{name}.json") for name in HALVES.shares]
+    records = [{row.id[:5] for row in rows if row.id.endswith("-0.png")} for rows in parts]
+    assert sum(map(len, records)) == len(set().union(*records)) == 60
+
+
+def test_records_of_one_name_in_several_folders_are_several(tmp_path):
+    """The second picture took the first one's place, and patients' folders were passed over."""
+    record = simulate(random_simulation(np.random.default_rng(0), "normal"), 0)[0]
+    for k in range(12):
+        folder = tmp_path / f"ptb/patient{k // 2:03d}/visit{k % 2}"
+        folder.mkdir(parents=True)
+        wfdb.wrsamp(
+            "ecg", record.fs, ["mV"] * 12, list(LEADS), record.signal.T.astype(float), fmt=["16"] * 12,
+            comments=["Dx: 426783006"], write_dir=str(folder),
+        )  # fmt: skip
+    entries = find_records(tmp_path / "ptb")
+    assert len({entry.key for entry in entries}) == 12
+    assert len({entry.patient for entry in entries}) == 6
+    summary = build(tmp_path / "ptb", tmp_path / "out", Plan(count=1, pages=("clean",), width=640))
+    assert summary.pictures == len(list((tmp_path / "out/images").iterdir())) == 12
 
 
 def test_commands(tmp_path):

@@ -8,16 +8,16 @@ import json
 import random
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from ecgvlm.atomic import write_file
 from ecgvlm.bench.kit import KIT, print_kit
 from ecgvlm.bench.runner import write_text
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.files.datasets import find_records, load_records
+from ecgvlm.files.datasets import Entry, load_records
 from ecgvlm.instruct.build import Plan, leaf_file, print_leaf
 from ecgvlm.instruct.row import conversations
-from ecgvlm.instruct.splits import records_of
 from ecgvlm.labels import CODE15, NAMES, SUPERCLASSES
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.print import page_rng
@@ -82,53 +82,51 @@ def gold_of(task: Task, record: Record) -> str | None:
 
 def build_task(
     task: Task,
-    records: Path,
+    entries: Sequence[Entry],
     out: Path,
     pages: Collection[str] = PAGE_KINDS,
-    seed: int = 0,
-    folds: Collection[int] | None = None,
+    plan: Plan | None = None,
     limit: int | None = None,
-    layout: str | None = None,
     licence: str = "",
     skipped: list[str] | None = None,
-    splits: Path | None = None,
-    part: str = "test",
 ) -> int:
     """Writes `out/<task>.json` and `out/images/`; returns the number of rows.
 
     Each record becomes one page of each kind asked for, of `KINDS`. Style, layout and damage of a page depend
-    on the seed and the record's id only, so any subset is rendered alike. A record whose labels leave the
-    gold open is left out. limit: records, drawn by seed. licence: of the records, kept with every row; pages
-    are shown to others only where it is open. skipped: as in `load_records`. splits, part: of the records
-    (`ecgvlm instruct split`), instead of folds. Raises UsageError where the task cannot be made from records,
-    EcgError where a file is missing or damaged.
+    on the plan's seed and the record's id only, so any subset is rendered alike. A record whose labels leave
+    the gold open is left out. plan: its layout and seed count. limit: records, drawn by seed; no others are
+    read. licence: of the records, kept with every row; pages are shown to others only where it is open.
+    skipped: as in `load_records`. Raises UsageError where the task cannot be made from records, EcgError
+    where a file is missing or damaged.
     """
     if task.build not in _GOLD:
         raise UsageError(f"task {task.name} cannot be made from records")
     if unknown := set(pages) - set(KINDS):
         raise UsageError(f"no page kind {min(unknown)!r}; there are: {', '.join(KINDS)}")
-    if folds and splits:
-        raise UsageError("records are chosen by folds or by a table of splits, not by both")
-    entries = records_of(records, splits, part) if splits else find_records(records, folds)
-    loaded = load_records(entries, skipped)
-    found = [(key, record, gold) for key, record in loaded if (gold := gold_of(task, record))]
-    if not found:
-        raise EcgError("unsupported_format", f"{records}: no record has the labels that {task.name} needs")
-    if limit is not None and limit < len(found):
-        found = sorted(random.Random(seed).sample(found, limit), key=lambda f: f[0])
+    plan = plan or Plan()
+    drawn = list(entries)
+    if limit is not None:
+        random.Random(plan.seed).shuffle(drawn)
+    made = 0
+    rows: list[dict[str, Any]] = []
     (out / "images").mkdir(parents=True, exist_ok=True)
-    plan = Plan(layout=layout, seed=seed)
-    rows = []
-    for key, record, gold in found:
+    for key, record in load_records(drawn, skipped):
+        if made == limit:
+            break
+        if (gold := gold_of(task, record)) is None:
+            continue
+        made += 1
         for kind in pages:
             name, data, printed = _leaf(record, key, kind, plan)
             write_file(out / "images" / name, data)
-            prompt = random.Random(f"{seed}:{kind}:{key}").choice(task.prompts)
+            prompt = random.Random(f"{plan.seed}:{kind}:{key}").choice(task.prompts)
             rows.append({
                 "id": f"{key}-{kind}", "image": f"images/{name}", "patient": record.patient or key,
                 "age": record.age, "sex": record.sex, "page": kind, "layout": printed, "licence": licence,
                 "conversations": conversations([(prompt, gold)]),
             })  # fmt: skip
+    if not rows:
+        raise EcgError("unsupported_format", f"no record has the labels that {task.name} needs")
     write_text(out / f"{task.name}.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
     return len(rows)
 

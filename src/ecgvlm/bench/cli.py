@@ -297,14 +297,14 @@ def build(
     """Makes a task from records: pages rendered with a seed, and the gold."""
     from ecgvlm.bench.build import build_task
     from ecgvlm.bench.task import load_task
-    from ecgvlm.instruct.splits import parse_folds
+    from ecgvlm.instruct.build import Plan
+    from ecgvlm.instruct.splits import chosen_records, parse_folds
 
     loaded = load_task(task)
     skipped: list[str] | None = [] if skip_damaged else None
-    n = build_task(
-        loaded, records, out, pages.split(","), seed, parse_folds(folds), limit, layout, licence,
-        skipped, splits, part,
-    )  # fmt: skip
+    entries = chosen_records(records, parse_folds(folds), splits, part)
+    plan = Plan(layout=layout, seed=seed)
+    n = build_task(loaded, entries, out, pages.split(","), plan, limit, licence, skipped)
     for message in skipped or ():
         typer.echo(f"skipped: {message}", err=True)
     typer.echo(f"{n} rows in {out / loaded.name}.json")

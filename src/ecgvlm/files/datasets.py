@@ -9,11 +9,11 @@ import ast
 import csv
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.code15 import read_code15
@@ -38,6 +38,9 @@ _CINC = {
 }  # fmt: skip
 _FIRST_NINGBO = 10647
 _SINUS_RHYTHM = "426783006"
+# Columns that tell the patient, and folders that do: MIMIC's p10000032, the PTB database's patient001.
+_PATIENT_COLUMNS = ("patient", "patient_id", "subject_id")
+_PATIENT_FOLDER = re.compile(r"(?:^|/)((?:p|patient|subject)[-_]?\d+)(?=/)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ class Entry:
         object.__setattr__(self, "patient", self.patient or self.key)
 
 
+def patient_of(cells: Mapping[str, Any]) -> str:
+    """Who a line of a table (or a row of data) is about, by the columns that tell it; "" where none does."""
+    named = (str(cells[name]).strip() for name in _PATIENT_COLUMNS if cells.get(name) is not None)
+    return next(filter(None, named), "")
+
+
+def patient_in(path: Path) -> str:
+    """Who a file is about by the folder it lies in, the innermost called like a patient; "" without one."""
+    folders = _PATIENT_FOLDER.findall(path.as_posix())
+    return folders[-1] if folders else ""
+
+
 def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int = 100) -> list[Entry]:
     """The records of a collection, told by its files.
 
@@ -62,11 +77,11 @@ def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int
     - `exams.csv`: CODE-15%, its HDF5 parts anywhere below
     - `record_list.csv`: MIMIC-IV-ECG, labelled by `machine_measurements.csv`
     - a CSV file with the columns file and labels: records of one's own (see `read_own`)
-    - WFDB headers anywhere below: CinC 2020/2021, labelled by their `Dx` comments
+    - WFDB headers anywhere below: CinC 2020/2021, labelled by their `Dx` comments, and any other; folders
+      called p10000032 or patient001 tell their patient
 
     folds: strat_folds wanted of PTB-XL, None for all; UsageError for any other collection, which has none.
-    fs:
-    its sampling rate, 100 or 500 Hz. Raises EcgError where the folder is none of these.
+    fs: its sampling rate, 100 or 500 Hz. Raises EcgError where the folder is none of these.
     """
     root = Path(root)
     ptbxl = (root / "labels.csv").is_file() or (root / "ptbxl_database.csv").is_file()
@@ -81,11 +96,21 @@ def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int
     if (root / "record_list.csv").is_file():
         return _mimic(root)
     if headers := sorted(root.rglob("*.hea")):
-        return [Entry(header.stem, partial(_read_cinc, header)) for header in headers]
+        return [
+            Entry(key, partial(_read_cinc, header), patient_in(header.relative_to(root)))
+            for key, header in zip(_names(headers, root), headers)
+        ]
     raise EcgError(
         "unsupported_format",
         f"{root}: neither PTB-XL, CODE-15%, MIMIC-IV-ECG, WFDB records (.hea) nor a CSV table of records",
     )
+
+
+def _names(paths: Sequence[Path], root: Path) -> list[str]:
+    """What files are called: without folders where that tells them apart."""
+    if len({path.stem for path in paths}) == len(paths):
+        return [path.stem for path in paths]
+    return [path.relative_to(root).with_suffix("").as_posix() for path in paths]
 
 
 def load_records(entries: Iterable[Entry], skipped: list[str] | None = None) -> Iterator[tuple[str, Record]]:
@@ -233,10 +258,11 @@ def _read_statements(path: Path) -> dict[str, dict[str, str]]:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV file with a header, an empty text where a line is short. Raises EcgError."""
-    return list(_lines(path))
+    return list(read_lines(path))
 
 
-def _lines(path: Path) -> Iterator[dict[str, str]]:
+def read_lines(path: Path) -> Iterator[dict[str, str]]:
+    """The same, one by one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             yield from csv.DictReader(file, restval="")
@@ -267,7 +293,7 @@ def _code15(root: Path) -> list[Entry]:
             continue
         # The published parts end in one row of zeros with exam 0, which the table does not know.
         entries += [
-            Entry(number, partial(read_code15, path, i, exams[number]), exams[number].get("patient_id", ""))
+            Entry(number, partial(read_code15, path, i, exams[number]), patient_of(exams[number]))
             for i, number in enumerate(numbers)
             if number in exams
         ]
@@ -322,7 +348,7 @@ def _database(name: str) -> str:
 def _mimic(root: Path) -> list[Entry]:
     """MIMIC-IV-ECG: the statements that the electrocardiograph printed, as report and as labels."""
     said = {}
-    for row in _lines(root / "machine_measurements.csv"):  # 800,000 lines, of few different statements
+    for row in read_lines(root / "machine_measurements.csv"):  # 800,000 lines, of few different statements
         texts = [row.get(f"report_{i}", "").strip() for i in range(18)]
         said[row.get("study_id", "")] = [sys.intern(text) for text in texts if text]
     entries = []
@@ -332,7 +358,7 @@ def _mimic(root: Path) -> list[Entry]:
             damage = unreadable(table, f"line {line} names no path and study_id")
             entries.append(Entry(f"line {line}", partial(_fail, damage.code, damage.message)))
             continue
-        study, patient = row["study_id"], row.get("subject_id", "")
+        study, patient = row["study_id"], patient_of(row)
         read = partial(_read_mimic, root / row["path"], study, patient, said.get(study, []))
         entries.append(Entry(study, read, patient))
     return entries
@@ -371,8 +397,8 @@ def statement_labels(statements: Iterable[str]) -> tuple[frozenset[str], frozens
 
 
 def read_own(table: Path) -> list[Entry]:
-    """Records of one's own: a CSV file with the columns file and labels, and unknown, age, sex, patient and
-    report where they are known.
+    """Records of one's own: a CSV file with the columns file and labels, and unknown, age, sex, patient (or
+    patient_id, subject_id) and report where they are known.
 
     file is relative to the table, in any form that `read_record` reads. labels and unknown hold codes or
     names, ";" between them (see `read_labels`); a label in neither is absent, and a record whose labels are
@@ -388,11 +414,11 @@ def read_own(table: Path) -> list[Entry]:
             "labels": found if row["labels"].strip() else None,
             "age": age_of(row.get("age", "")),
             "sex": {"M": "M", "F": "F", "W": "F"}.get(row.get("sex", "").strip().upper()[:1]),
-            "patient": row.get("patient", ""),
+            "patient": patient_of(row),
             "report": row.get("report") or None,
         }
         read = partial(_read_own, table.parent / row["file"], known, unknown)
-        entries.append(Entry(row["file"], read, row.get("patient", "")))
+        entries.append(Entry(row["file"], read, known["patient"]))
     return entries
 
 

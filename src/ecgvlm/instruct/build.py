@@ -6,6 +6,7 @@ on any number of processes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -19,12 +20,12 @@ from random import Random
 import numpy as np
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
-from ecgvlm.files.datasets import Entry, find_records, read_labels, read_table
+from ecgvlm.files.datasets import Entry, find_records, patient_of, read_labels, read_table
 from ecgvlm.files.leads import age_of
 from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import ROW_KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.row import Row
-from ecgvlm.instruct.rows import PICTURES
+from ecgvlm.instruct.rows import is_picture_table
 from ecgvlm.instruct.splits import Parts
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.layouts import layout as known_layout
@@ -152,7 +153,7 @@ def build(
             raise EcgError("unsupported_format", f"{records}: {why}")
         for part, writer in writers.items():
             if not writer.close():
-                said = f"part {part} would be empty"
+                said = f"part {part} would be empty; give it a larger share, or another --seed"
                 raise EcgError("unsupported_format", f"{records}: {said}")
         beside.replace(out)
     except OSError as error:
@@ -175,13 +176,11 @@ def _note(made: tuple[str, str, str], summary: Summary, skip_damaged: bool) -> N
 
 
 def _jobs(records: Path, folds: Collection[int] | None, plan: Plan) -> list[Callable[[], _Made]]:
-    if records.suffix.lower() == ".csv" and records.is_file():
-        rows = read_table(records)
-        if rows and Path(rows[0].get("file", "")).suffix.lower() in PICTURES:
-            return [
-                partial(_from_picture, records, row, f"{records}: line {i}", plan)
-                for i, row in enumerate(rows, start=2)
-            ]
+    if is_picture_table(records):
+        return [
+            partial(_from_picture, records, row, f"{records}: line {i}", plan)
+            for i, row in enumerate(read_table(records), start=2)
+        ]
     return [partial(_from_record, entry, plan) for entry in find_records(records, folds)]
 
 
@@ -236,7 +235,7 @@ def _from_picture(table: Path, cells: dict[str, str], where: str, plan: Plan) ->
         data = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error.strerror or str(error)) from None
-    extra = {"page": "own", "layout": "", "patient": cells.get("patient") or cells["file"]}
+    extra = {"page": "own", "layout": "", "patient": patient_of(cells) or cells["file"]}
     known = known_of_labels(labels, unknown, age_of(cells.get("age", "")))
     return [_Picture(_file_name(cells["file"]), data, _rows(known, cells["file"], extra, plan))]
 
@@ -276,7 +275,9 @@ def leaf_file(key: str, kind: str, image: np.ndarray) -> tuple[str, bytes]:
 
 
 def _file_name(key: str) -> str:
-    return key.replace("/", "_").replace("\\", "_")
+    """A name without folders, another one for every key: a/b_c and a_b/c are two records."""
+    flat = key.replace("/", "_").replace("\\", "_")
+    return flat if flat == key else f"{hashlib.sha256(key.encode()).hexdigest()[:6]}_{flat}"
 
 
 def _widened(style: PageStyle) -> PageStyle:

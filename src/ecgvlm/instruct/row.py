@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.errors import unreadable
+from ecgvlm.files.datasets import patient_of
 
 # What a benchmark's row may say of its page beside its metadata.
 _BESIDE = ("age", "sex", "page", "layout", "licence")
@@ -133,9 +134,8 @@ def row_from(raw: Mapping[str, Any]) -> Row:
     if not answered or len(asked) != len(answered):
         raise ValueError(f"conversations: {len(asked)} questions and {len(answered)} answers")
     metadata = {**(raw.get("metadata") or {}), **{k: raw[k] for k in _BESIDE if raw.get(k) is not None}}
-    patient = raw.get("patient", raw.get("patient_id"))
-    if patient not in (None, ""):
-        metadata["patient"] = str(patient)
+    if patient := patient_of(raw):
+        metadata["patient"] = patient
     return Row(str(raw[key]), None, tuple(zip(asked, answered)), metadata, raw.get("source") or "")
 
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
-from ecgvlm.files.datasets import read_labels, read_table
+from ecgvlm.files.datasets import patient_of, read_labels, read_lines, read_table
 from ecgvlm.files.leads import age_of
 from ecgvlm.instruct.records import ROW_KINDS, ask, known_of_labels
 from ecgvlm.instruct.row import Row, row_from
@@ -172,6 +172,13 @@ def _arrow(
         raise unreadable(source, f"not a readable data set ({cause})") from error
 
 
+def is_picture_table(path: Path) -> bool:
+    """Whether a file is a table of pictures (see `read_pictures`), not of records."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    return Path(next(read_lines(path), {}).get("file", "")).suffix.lower() in PICTURES
+
+
 def read_pictures(table: Path, skipped: list[str] | None = None, seed: int = 0) -> Iterator[Row]:
     """Pictures of one's own: a CSV file with the columns file, and question and answer, or labels.
 
@@ -188,8 +195,9 @@ def read_pictures(table: Path, skipped: list[str] | None = None, seed: int = 0) 
 def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Row:
     key = cells.get("id") or cells["file"]
     image = table.parent / cells["file"]
+    who = {"patient": patient} if (patient := patient_of(cells)) else {}
     if cells.get("question") and cells.get("answer"):
-        return Row(key, image, ((cells["question"], cells["answer"]),), {}, table.parent.name)
+        return Row(key, image, ((cells["question"], cells["answer"]),), who, table.parent.name)
     if not cells.get("labels", "").strip():
         raise ValueError("neither question and answer, nor labels")
     labels, unknown = read_labels(cells, where)
@@ -198,5 +206,5 @@ def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Ro
     if not questions:
         raise ValueError("its labels leave nothing to ask about")
     (qa,) = questions
-    metadata = {"subtask": ROW_KINDS[qa.kind][0], "type": ROW_KINDS[qa.kind][1], "kind": qa.kind}
+    metadata = {"subtask": ROW_KINDS[qa.kind][0], "type": ROW_KINDS[qa.kind][1], "kind": qa.kind, **who}
     return Row(key, image, ((qa.question, qa.answer),), metadata, table.parent.name)

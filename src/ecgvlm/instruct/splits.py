@@ -10,23 +10,24 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, UsageError, unreadable
-from ecgvlm.files.datasets import Entry, find_records, read_table
+from ecgvlm.files.datasets import Entry, find_records, patient_in, patient_of, read_table
 from ecgvlm.instruct.row import Row
-from ecgvlm.instruct.rows import load_rows
+from ecgvlm.instruct.rows import is_picture_table, load_rows
 
 DEFAULT_PARTS = "train=0.8,valid=0.1,test=0.1"
 _ROWS = (".json", ".jsonl", ".parquet")
+_PTBXL_RECORD = re.compile(r"(\d{5})_[lh]r\b")  # one record, however often and wherever it was printed
 _PART = re.compile(r"[\w-]+")
-_MIMIC_PATIENT = re.compile(r"/p(\d{8})/")
 
 
 @dataclass(frozen=True)
@@ -97,20 +98,34 @@ def records_of(records: str | Path, splits: Path, part: str) -> list[Entry]:
     return [entry for entry in entries if parts[entry.key] == part]
 
 
+def chosen_records(
+    records: str | Path, folds: Collection[int] | None = None, splits: Path | None = None, part: str = ""
+) -> list[Entry]:
+    """A collection's records of some of PTB-XL's folds, or of one part of a table of splits, or all of
+    them.
+    """
+    if folds and splits:
+        raise UsageError("records are chosen by folds or by a table of splits, not by both")
+    return records_of(records, splits, part) if splits else find_records(records, folds)
+
+
 def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None = None) -> Counter[str]:
     """Writes rows to `out/<part>.json`, pictures staying where they are; returns how many rows each part has.
 
     Raises EcgError where a row tells neither its patient nor its picture.
     """
+    root = Path(images or source if Path(source).is_dir() else Path(source).parent).absolute()
     kept: dict[str, list[dict[str, Any]]] = {name: [] for name in parts.shares}
     for row in load_rows(source, images):
         if any(isinstance(image, bytes) for image in row.images):
             raise UsageError(f"{source} has its pictures inside: make parts with instruct build --parts")
         paths = [str(Path(image).resolve()) for image in row.images if not isinstance(image, bytes)]
         image = paths if len(paths) > 1 else next(iter(paths), None)
-        kept[parts.of(patient_of(row))].append(row.to_dict(image))
+        kept[parts.of(person_of(row, root))].append(row.to_dict(image))
     if empty := [name for name, rows in kept.items() if not rows]:
-        raise UsageError(f"{source}: part {empty[0]} would have no row")
+        raise UsageError(
+            f"{source}: part {empty[0]} would have no row; give it a larger share, or another --seed"
+        )
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in kept.items():
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
@@ -118,17 +133,24 @@ def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None 
     return Counter({name: len(rows) for name, rows in kept.items()})
 
 
-def patient_of(row: Row) -> str:
-    """Who a row is about: as its metadata says, as MIMIC's paths say, else the picture stands for one."""
-    if patient := row.metadata.get("patient"):
-        return str(patient)
+def person_of(row: Row, root: Path) -> str:
+    """Who a row is about: as its metadata say, or the folder or name of its picture, else the picture itself.
+
+    root: the folder that pictures are named from, as a person's part must not depend on where it lies.
+    """
+    if patient := patient_of(row.metadata):
+        return patient
     if row.image is None or isinstance(row.image, bytes):
         raise EcgError("unsupported_format", f"row {row.id!r} tells neither its patient nor its picture")
-    mimic = _MIMIC_PATIENT.search(row.image.as_posix())
-    return mimic[1] if mimic else str(row.image)
+    record = _PTBXL_RECORD.match(row.image.name)
+    named = Path(os.path.relpath(row.image.absolute(), root))
+    return patient_in(named) or (record[1] if record else named.as_posix())
 
 
 def is_rows(source: str | Path) -> bool:
     """Whether a source holds rows rather than records."""
     path = Path(source)
-    return path.suffix in _ROWS or (path / "instruct.json").is_file() or any(path.glob("data/*.parquet"))
+    if path.is_dir():
+        written = (path / "instruct.json").is_file() or any(path.glob("data/*.parquet"))
+        return written or any(map(is_picture_table, path.glob("*.csv")))
+    return path.suffix in _ROWS or is_picture_table(path)

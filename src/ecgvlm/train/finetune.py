@@ -26,8 +26,7 @@ from torch.distributed.tensor import DTensor
 
 from ecgvlm.atomic import alone
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.files.datasets import find_records
-from ecgvlm.instruct.splits import records_of
+from ecgvlm.instruct.splits import chosen_records
 from ecgvlm.train import checkpoint
 from ecgvlm.train.answering import (
     Answering,
@@ -97,13 +96,14 @@ def _printed(recipe: Recipe, model: Any) -> tuple[Samples, Samples]:
     """Records that are printed anew each time."""
     data = recipe.data
     assert data.records is not None
-    if data.splits is not None:
-        parts = [records_of(data.records, data.splits, part) for part in ("train", "valid")]
-    else:
-        parts = [find_records(data.records, folds) for folds in (data.folds, data.valid_folds)]
+    by_fold = data.splits is None
     train, valid = (
-        RecordPages(entries, model.side, data.tiles, data.questions, recipe.seed) for entries in parts
-    )
+        RecordPages(
+            chosen_records(data.records, folds if by_fold else None, data.splits, part),
+            model.side, data.tiles, data.questions, recipe.seed,
+        )
+        for part, folds in (("train", data.folds), ("valid", data.valid_folds))
+    )  # fmt: skip
     return train, valid
 
 

@@ -154,6 +154,8 @@ class Recipe(_Section):
             raise ValueError("data needs either train (rows) or records")
         if self.base == SMOLLM2 and self.data.records is None:
             raise ValueError("base smollm2 draws its pages from data.records")
+        if self.base == SMOLLM2 and self.data.splits is not None:
+            raise ValueError("base smollm2 takes PTB-XL's folds, no data.splits")
         if self.loop.batch % self.loop.micro_batch:
             raise ValueError("loop.batch must be a multiple of loop.micro_batch")
         if not any(dict(self.rates).values()):
