@@ -410,15 +410,16 @@ def read_own(table: Path) -> list[Entry]:
         raise unreadable(table, "a table of records needs the columns file and labels")
     for line, row in enumerate(rows, start=2):
         found, unknown = read_labels(row, f"{table}: line {line}")
+        patient = patient_of(row)
         known = {
             "labels": found if row["labels"].strip() else None,
             "age": age_of(row.get("age", "")),
             "sex": {"M": "M", "F": "F", "W": "F"}.get(row.get("sex", "").strip().upper()[:1]),
-            "patient": patient_of(row),
+            "patient": patient,
             "report": row.get("report") or None,
         }
         read = partial(_read_own, table.parent / row["file"], known, unknown)
-        entries.append(Entry(row["file"], read, known["patient"]))
+        entries.append(Entry(row["file"], read, patient))
     return entries
 
 
