@@ -360,3 +360,18 @@ def test_levels_that_differ_from_beat_to_beat_are_known_less_well():
     assert calm.level_errors.max() < 0.02
     assert 0.05 < other.level_errors[2] < 0.2
     np.testing.assert_allclose(np.delete(other.level_errors, 2), np.delete(calm.level_errors, 2), atol=0.005)
+
+
+@pytest.mark.parametrize("seed", [3, 10])
+def test_columns_of_limb_leads_are_bound_by_their_relations(seed):
+    # aVR, aVL and aVF begin and end their QRS at other times than I, II and III: only the relations tell.
+    record, _ = simulate(random_simulation(np.random.default_rng(seed), "rbbb"), seed)
+    leads = np.full(record.signal.shape, np.nan)
+    for strip in layout("3x4").strips(record.seconds):
+        part = slice(round(strip.start * record.fs), round(strip.end * record.fs))
+        row = LEADS.index(strip.lead)
+        leads[row, part] = record.signal[row, part]
+    found, whole = measure(leads, record.fs).beats, measure(record.signal, record.fs).beats
+    late = found - whole[np.abs(found[:, None] - whole).argmin(axis=1)]
+    first, second = (np.median(late[(found // 2.5).astype(int) == column]) for column in (0, 1))
+    assert second - first == pytest.approx(0, abs=0.008)

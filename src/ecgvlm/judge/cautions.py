@@ -19,13 +19,12 @@ from ecgvlm.digitize import Page
 from ecgvlm.judge.evidence import CAUTIONS, POOR_QUALITY
 from ecgvlm.labels import CODE15
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
+from ecgvlm.measure.signal import FROM_TWO
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import read_model_file
 
 _EDGE = 1.2  # mm from the picture's edge at which a strip counts as cut off by it
 _CHEST = slice(6, 12)
-# Each limb lead as a sum of I and II (Einthoven's and Goldberger's relations).
-FROM_TWO = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
 # What I and II become when two limb electrodes are exchanged. Each exchange undoes itself.
 SWAPS: dict[str, np.ndarray] = {
     "none": np.array([[1, 0], [0, 1]]),

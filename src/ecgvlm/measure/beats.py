@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 
 from ecgvlm import filters
-from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, highest, nanmedian, peaks_of
+from ecgvlm.measure.signal import AFTER, BEFORE, FROM_TWO, FS, column, highest, nanmedian, peaks_of
 from ecgvlm.quantile import quantile
 
 # How sharply the leads bend and how steep they are, in s.
@@ -170,17 +170,16 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     steepest = np.nan_to_num(nanmedian(steepest.max(axis=2), axis=1))  # [12]
     common = printed[:, beats].mean(axis=1) > NEARLY_ALL
     common &= steepest > FAINT * np.median(steepest)
-    if common.any():
-        slope, printed = slope[common], printed[common]
+    binding = common if common.any() else np.ones(len(common), bool)
     shifts = np.zeros(len(beats), int)
     offsets = np.arange(-half, half + 1)
     lags = np.arange(-reach, reach + 1)
     for _ in range(2):
         at = np.clip(beats[:, None] + shifts[:, None] + offsets, 0, n - 1)
-        parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, 2h+1]
-        template = np.nan_to_num(nanmedian(parts, axis=1))  # [12, 2h+1]
+        parts = np.where(printed[binding][:, at], slope[binding][:, at], np.nan)  # [k, b, 2h+1]
+        template = np.nan_to_num(nanmedian(parts, axis=1))  # [k, 2h+1]
         wide = np.clip(beats[:, None] + np.arange(-half - reach, half + reach + 1), 0, n - 1)
-        area = np.where(printed[:, wide], slope[:, wide], 0.0)  # [12, b, w]
+        area = np.where(printed[binding][:, wide], slope[binding][:, wide], 0.0)  # [k, b, w]
         for i in range(len(beats)):
             views = np.lib.stride_tricks.sliding_window_view(area[:, i], len(offsets), axis=1)
             match = np.einsum("lkt,lt->k", views, template)  # [lags]
@@ -197,26 +196,56 @@ def _columns(shown: np.ndarray) -> np.ndarray:
 
 
 def _bound(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndarray:
-    """Beats moved where a column that shares no lead with the others has QRS that begin and end off theirs.
+    """Beats moved where a column that shares no lead with the others has QRS at another time than theirs.
 
-    Leads differ in where their QRS begins and in where it ends: only what both are off by is the column's.
+    Limb leads of two columns are bound by their relations. Other leads differ in where their QRS begins and
+    in where it ends: only what both are off by is the column's.
     """
     columns = _columns(printed[:, beats])
     if not columns.any():
         return beats
     reach, n = round(BOUND * FS), slope.shape[1]
-    at = np.clip(beats[:, None] + np.arange(-3 * reach, 3 * reach), 0, n - 1)
-    parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, w]
-    edges = np.array([_steep_part(parts[:, columns == k], reach) for k in range(columns.max() + 1)])
+
+    def medians() -> np.ndarray:
+        """[columns, 12, w] of each column's beats."""
+        at = np.clip(beats[:, None] + np.arange(-3 * reach, 3 * reach), 0, n - 1)
+        parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, w]
+        return np.stack([nanmedian(parts[:, columns == k], axis=1) for k in range(columns.max() + 1)])
+
+    first, *others = [k for k, median in enumerate(medians()) if _two_limb_leads(median) is not None] or [0]
+    for k in others:
+        seen = medians()
+        late = _late(seen[k], _two_limb_leads(seen[first]), reach)
+        beats = np.where(columns == k, np.clip(beats + late, 0, n - 1), beats)
+    for k in others:
+        columns[columns == k] = first
+    columns = np.unique(columns, return_inverse=True)[1]
+    edges = np.array([_steep_part(median, reach) for median in medians()])
     late = np.nan_to_num(edges - nanmedian(edges, axis=0))
     alike = np.sign(late[:, 0]) == np.sign(late[:, 1])
     off = np.where(alike, np.sign(late[:, 0]) * np.abs(late).min(axis=1), 0).round().astype(int)
     return np.clip(beats + np.clip(off, -reach, reach)[columns], 0, n - 1)
 
 
-def _steep_part(slopes: np.ndarray, reach: int) -> tuple[float, float]:
-    """Columns of [12, b, w] between which the median beat is steep, NaN where it is so up to an end."""
-    speed = np.sqrt((np.nan_to_num(nanmedian(slopes, axis=1)) ** 2).mean(axis=0))
+def _two_limb_leads(median: np.ndarray) -> np.ndarray | None:
+    """[2, w] I and II from the limb leads of a column's median beat [12, w], None where it has but one."""
+    shown = np.flatnonzero(np.isfinite(median[:6]).all(axis=1))
+    if len(shown) < 2:
+        return None
+    return np.linalg.lstsq(FROM_TWO[shown], median[shown], rcond=None)[0]
+
+
+def _late(median: np.ndarray, two: np.ndarray, reach: int) -> int:
+    """Samples by which limb leads of a column's median beat [12, w] come after what I and II make them."""
+    shown = np.flatnonzero(np.isfinite(median[:6]).all(axis=1))
+    told = (FROM_TWO[shown] @ two)[:, reach:-reach]
+    views = np.lib.stride_tricks.sliding_window_view(median[shown], told.shape[1], axis=1)  # [k, lags, w]
+    return int(np.argmin(((views - told[:, None]) ** 2).sum(axis=(0, 2)))) - reach
+
+
+def _steep_part(median: np.ndarray, reach: int) -> tuple[float, float]:
+    """Samples of [12, w] between which a median beat is steep, NaN where it is so up to an end."""
+    speed = np.sqrt((np.nan_to_num(median) ** 2).mean(axis=0))
     peak = reach + int(np.argmax(speed[reach:-reach]))
     calm = np.flatnonzero(speed < STEEP_PART * speed[peak])
     before, after = calm[calm < peak], calm[calm > peak]

@@ -13,6 +13,8 @@ GAP = 0.06  # s: a gap shorter than this is a flaw of the trace, not the end of 
 ANTI_ALIAS = 0.4  # sigma of the filter before thinning, in samples of what is left
 # s by which a strip goes on straight beyond its end, and of its end that tell how.
 BEYOND, END = 0.06, 0.03
+# Each limb lead as a sum of I and II (Einthoven's and Goldberger's relations).
+FROM_TWO = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
 
 
 def resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:

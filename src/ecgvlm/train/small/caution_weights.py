@@ -22,7 +22,6 @@ from scipy.optimize import minimize
 
 from ecgvlm.atomic import write_file
 from ecgvlm.judge.cautions import (
-    FROM_TWO,
     SWAPS,
     Fitted,
     distance,
@@ -36,6 +35,7 @@ from ecgvlm.judge.cautions import (
 from ecgvlm.judge.evidence import settle
 from ecgvlm.judge.findings import OF_NETWORK, number
 from ecgvlm.labels import CODE15, LABELS
+from ecgvlm.measure.signal import FROM_TWO
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.train.small.pool import Pool, load_pool
 
