@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
+from ecgvlm.judge.facts import ERRORS
 from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
@@ -141,7 +142,8 @@ def compared(
     evidence: Evidence, name: str, sides: Collection[str], numbers: Sequence[float], w: Words = ENGLISH
 ) -> str:
     """Whether a measurement, as it is written, lies beyond a number ("high", "low"), between two, or is just
-    that. numbers: in the measurement's unit; intervals also in seconds."""
+    that; neither yes nor no where it differs by less than its error. numbers: in the measurement's unit;
+    intervals also in seconds."""
     value = evidence.measurements[name]
     if value is None:
         return _missing(evidence, name, w)
@@ -156,6 +158,8 @@ def compared(
         yes = shown < numbers[0]
     else:
         yes = shown == round(numbers[0])
+        if not yes and abs(shown - numbers[0]) <= ERRORS[name]:
+            return measurement(evidence, name, w)
     measure, text = w.name("measures", name), w.quantity(name, value)
     return w.say("limit_yes" if yes else "limit_no", measure=measure, value=text)
 

@@ -28,19 +28,31 @@ _WORD = re.compile(
     r"|(?<=\d)\u2024(?=\d))+"
 )
 _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
-# Words between a side and its number, and between two numbers; the number may come first in some languages.
-_AFTER_SIDE, _PAIRED, _BEFORE_SIDE, _SIDE_LAST = 3, 2, 2, ("tr", "hi", "zh")
+# Words between a number and what it is compared by before it; in some languages a side may follow.
+_AFTER = {"side": 3, "number": 2, "measure": 2}
+_SIDE_LAST = ("tr", "hi", "zh")
+_YEARS = (
+    "year", "yr", "yo", "jahr", "ans", "anos", "anni", "jaar", "lat", "rok", "лет", "год", "yas", "岁",
+    "साल", "वर्ष", "سن", "عام",
+)  # fmt: skip
 _TELLING = 6  # letters of a word that is a name whatever the language
 _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other questions
+_COMMA = re.compile(r"[,،，、\u2013-]")
 _CODE = 3  # letters of what is no word but a code
-_OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "wordings")
+_OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "wordings")
 _LONG = 9  # letters of a word that may have two slips of the pen
+_ONE_WORD = re.compile(r"\w+(\[[^\]]*\|\])?")  # a wording that is one word, or may be
 _PIECE = re.compile(r"[^\s\[\]|{}]+")  # of a wording
 _GLUED = 8  # letters of what may be several words without a space between them
 _MARKS = re.compile(r"[\u0300-\u036f\u0640\u064b-\u0655\u093c]")
+# Traditional Chinese letters, each before its simplified one.
+_CHINESE = (files("ecgvlm.words") / "data" / "traditional.txt").read_text("utf-8").split()
 _LETTERS = str.maketrans(
-    {"\u2212": "-", "ß": "ss", "ł": "l", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "ى": "ي", "ة": "ه"}
-)
+    {
+        "\u2212": "-", "ß": "ss", "ł": "l", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "ى": "ي", "ة": "ه",
+        **dict(_CHINESE),  # type: ignore[arg-type]
+    }
+)  # fmt: skip
 _ARTICLE = re.compile("^(?:[وبفك]?ال|لل)(?=.{3})")
 REGIONS = {
     "inferior": ("II", "III", "aVF"),
@@ -61,6 +73,7 @@ _KINDS = (
     "side",
     "subject",
 )  # of two equally long, the first counts
+_WHOLE_NAMES = ("finding", "measure", "group")  # nothing in them tells one finding from another
 # Intents whose words are not those of questions about an ECG.
 BEYOND = (
     "advice", "prognosis", "cause", "tests", "identity", "unknown", "self", "offtopic", "order", "unsure",
@@ -116,7 +129,7 @@ class _Node:
 
 
 def fold(word: str) -> str:
-    """A word in small letters, without accents, vowel marks and the Arabic article."""
+    """A word in small letters, without accents, vowel marks and the Arabic article; Chinese simplified."""
     plain = _MARKS.sub("", unicodedata.normalize("NFKD", word.lower())).translate(_LETTERS)
     return _ARTICLE.sub("", plain)
 
@@ -150,8 +163,13 @@ class Lexicon:
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
         self.joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
-        self._denials = _fold_names(self.data["not"])
-        self._choices = _fold_names(self.data["or"])
+        self._denials = _sequences(self.data["not"])
+        self._choices = _sequences(self.data["or"])
+        # Who mixes languages thanks in English.
+        self._courtesies = _sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
+        self._before = {"side": 2 if language in _SIDE_LAST else 0, "number": 2, "measure": -1}
+        self._tags = _sequences(self.data["tags"])
+        self._variants = {code: _sequences(names) for code, names in self.data["variant"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
@@ -159,6 +177,8 @@ class Lexicon:
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
         self._starts = tuple(word for word in self._known if word.endswith("*"))
         self._common = self._usual_words()
+        wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
+        self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
         self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
         self._by_length: dict[int, list[str]] = {}
         for word in sorted(self._common):
@@ -199,16 +219,18 @@ class Lexicon:
                 elif number := _NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
-        return [named for named in found if named.kind != "number" or self._compared(named, found)]
+        return [named for named in found if named.kind != "number" or self._compared(named, found, words)]
 
-    def _compared(self, number: Object, found: list[Object]) -> bool:
-        """Whether a number is one to compare with, which a side or another number stands beside; no age."""
-        before = _BEFORE_SIDE if self.language in _SIDE_LAST else 0
+    def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
+        """Whether a number is one to compare with, which a side, another number or a measurement stands
+        beside; no age."""
+        following = words[number.last].plain if number.last < len(words) else ""
         return any(
-            0 <= number.first - other.last <= (_AFTER_SIDE if other.kind == "side" else _PAIRED)
-            or 0 <= other.first - number.last <= (before if other.kind == "side" else _PAIRED)
+            0 <= number.first - other.last <= _AFTER[other.kind]
+            or 0 <= other.first - number.last <= self._before[other.kind]
             for other in found
-            if other.kind in ("side", "number") and other is not number
+            if other.kind in _AFTER and other is not number
+            if other.kind != "measure" or not following.startswith(_YEARS)
         )
 
     def _longest(self, words: list[Word], place: int) -> tuple[int, list[tuple[str, str, bool]]]:
@@ -248,10 +270,34 @@ class Lexicon:
         named = {place for o in objects for place in range(o.first, o.last)}
         return any(
             place not in named
-            and _begins_like(word, self._denials)
-            and not (place and _begins_like(words[place - 1], self._choices))
-            for place, word in enumerate(words)
+            and _length_at(words, place, self._denials)
+            and not (place and _length_at(words, place - 1, self._choices))
+            for place in range(len(words))
         )
+
+    def variants(self, words: list[Word], objects: list[Object]) -> tuple[str, ...]:
+        """What tells one of several like findings ("left", "posterior") and is no part of a name."""
+        named = {place for o in objects if o.kind in _WHOLE_NAMES for place in range(o.first, o.last)}
+        return tuple(
+            code
+            for code, names in self._variants.items()
+            if any(place not in named and _length_at(words, place, names) for place in range(len(words)))
+        )
+
+    def pertinent(self, text: str, words: list[Word]) -> list[Word]:
+        """The words of a sentence without greetings and thanks around it and a tag (", isn't it?") at its
+        end; all of them where no question would be left."""
+        first, last = 0, len(words)
+        while length := _length_at(words[:last], first, self._courtesies):
+            first += length
+        while length := _length_before(words[first:last], self._courtesies):
+            last -= length
+        tag = last - _length_before(words[first:last], self._tags)
+        if first < tag < last and _COMMA.search(text[words[tag - 1].end : words[tag].start]):
+            last = tag
+        left = words[first:last]
+        asks = len(left) > 1 or any(word.plain in self._alone for word in left) or self.objects(left)
+        return left if asks else words
 
     def _usual_words(self) -> dict[str, int]:
         """The words that more than one wording of a question about an ECG has, and those of all names; each
@@ -391,13 +437,26 @@ def _unspelt(words: list[Word]) -> list[Word]:
     return out
 
 
-def _fold_names(words: Iterable[str]) -> frozenset[str]:
-    return frozenset(fold(word.rstrip("*")) + "*" * word.endswith("*") for word in words)
+def _sequences(names: Iterable[str]) -> frozenset[tuple[str, ...]]:
+    """Names word by word; one that stands for all that begin so ends in "*"."""
+    return frozenset(tuple(word for piece in name.split() for word in _words_of(piece)) for name in names)
 
 
-def _begins_like(word: Word, known: frozenset[str]) -> bool:
-    """Whether a word is one of these, or begins like one that ends in "*"."""
-    return word.plain in known or any(word.plain.startswith(x[:-1]) for x in known if x.endswith("*"))
+def _length_at(words: list[Word], place: int, known: frozenset[tuple[str, ...]]) -> int:
+    """How many words the longest of these has that stands at a place, 0 where none does."""
+    return max((len(name) for name in known if _same(words[place : place + len(name)], name)), default=0)
+
+
+def _length_before(words: list[Word], known: frozenset[tuple[str, ...]]) -> int:
+    """How many words the longest of these has that the words end in, 0 where they end in none."""
+    return max((len(name) for name in known if _same(words[-len(name) :], name)), default=0)
+
+
+def _same(words: list[Word], name: tuple[str, ...]) -> bool:
+    return len(words) == len(name) and all(
+        word.plain.startswith(known[:-1]) if known.endswith("*") else word.plain == known
+        for word, known in zip(words, name)
+    )
 
 
 def _only_in_capitals(name: str) -> bool:

@@ -10,11 +10,12 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import CHILDREN, FINDINGS, SIGNS
+from ecgvlm.labels import CHILDREN, FINDINGS, RHYTHMS, SIGNS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.compare import compare, described
+from ecgvlm.words.lexicon import asked
 from ecgvlm.words.phrases import ENGLISH, Words
 from ecgvlm.words.prose import prose
 from ecgvlm.words.understand import Asked, kin
@@ -67,8 +68,42 @@ def pressing(request: Request) -> str:
 def finding(request: Request) -> str:
     """Whether each of the findings named is there; a statement where the question denies it."""
     leads = request.asked.of("lead")
-    said = (_finding(request, code, name, leads) for code, name in _called(request))
-    return request.w.distinct(map(request.w.stated, said) if request.asked.denied else said)
+    said = [_finding(request, code, name, leads) for code, name in _called(request)]
+    if request.asked.denied:
+        said = [request.w.stated(text) for text in said]
+    return request.w.distinct([*said, *_instead(request), *_beside(request)])
+
+
+def _instead(request: Request) -> list[str]:
+    """The rhythm, where none of the rhythms named was found and it is more than plain sinus rhythm."""
+    evidence, named = request.evidence, set(request.asked.of("finding")) & set(RHYTHMS)
+    plain = answers.rhythms(evidence) == ["SR"]
+    return (
+        [] if plain or not named or named & set(evidence.findings) else [answers.rhythm(evidence, request.w)]
+    )
+
+
+def _beside(request: Request) -> list[str]:
+    """The findings that stand beside those named, or for them."""
+    evidence, w, named = request.evidence, request.w, request.asked.of("finding")
+    related = [x for code in named for x in CHILDREN.get(code, ())]
+    related += [
+        x for code in named if _matters(evidence, code) for x in concepts().get(code, {}).get("beside", ())
+    ]
+    found = answers.specific(evidence, [x for x in dict.fromkeys(related) if x not in named])
+    return [w.say("findings", findings=w.listed(map(w.finding, found)))] if found else []
+
+
+def _matters(evidence: Evidence, code: str) -> bool:
+    """Whether what stands beside a finding helps: beside one that is absent its relatives, beside a
+    measurement or rhythm out of its limits the reasons."""
+    concept = concepts().get(code, {})
+    if code in evidence.probabilities:
+        return code not in evidence.findings
+    if "limit" in concept:
+        name, side = concept["limit"]
+        return evidence.measurements[name] is not None and evidence.limit(name) == side
+    return evidence.regularity in ("irregular", "slightly irregular")
 
 
 def _called(request: Request) -> list[tuple[str, str]]:
@@ -81,8 +116,6 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     """name: how the question calls it."""
     evidence, w = request.evidence, request.w
     concept = concepts().get(code, {})
-    if code == "SR" and code not in evidence.findings:  # what it is instead
-        return w.text([answers.finding(evidence, code, w), answers.rhythm(evidence, w)])
     located = leads or _numbers(request) or evidence.where(code) if "sign" in concept else ()
     if code in evidence.probabilities and not located:
         said = answers.finding(evidence, code, w)
@@ -108,12 +141,17 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
             return w.text(answers.lead_sign(evidence, sign, lead, w, least) for lead in named)
         return _sign(request, sign)
     if "territory" in concept:
-        return _infarct_pattern(request, concept["territory"])
+        return _infarct_pattern(request, concept["territory"], leads)
     if "rhythm" in concept:
         return _irregular(request)
     beside = [_fact(request, near) for near in concept["near"]]
-    called = w.names["findings"].get(code, name)
+    called = w.names["findings"].get(code) or (_first_name(w, code) if name == code else name)
     return w.text([w.say("outside_named", finding=called), *(beside or [pressing(request)])])
+
+
+def _first_name(w: Words, code: str) -> str:
+    """What people call something that answers have no name for."""
+    return asked(w.language)["finding"].get(code, [code])[0].rstrip("*")
 
 
 def _numbers(request: Request) -> list[float]:
@@ -157,10 +195,15 @@ def _missing(evidence: Evidence) -> list[str]:
     return [lead for lead in LEADS if evidence.leads[lead] is None]
 
 
-def _infarct_pattern(request: Request, sign: str) -> str:
+def _infarct_pattern(request: Request, sign: str, named: tuple[str, ...] = ()) -> str:
+    """named: the leads that are asked about."""
     evidence, w = request.evidence, request.w
     if leads := evidence.where(sign):
-        return w.say("stemi_yes", leads=w.listed(leads))
+        said = w.say("stemi_yes", leads=w.listed(leads))
+        if not named or set(named) & set(leads):
+            return said
+        elsewhere = (answers.lead_sign(evidence, sign, lead, w) for lead in named)
+        return w.text([*elsewhere, w.stated(said)])
     if evidence.ventricular:
         return w.say("unassessable", finding=w.name("signs", sign))
     if missing := _missing(evidence):
@@ -241,7 +284,7 @@ def likelihood(request: Request) -> str:
             said.append(answers.likelihood(request.evidence, code, request.w))
         else:
             said.append(_finding(request, code, name))
-    return request.w.text(said)
+    return request.w.text(said) or answers.overall(request.evidence, request.w)
 
 
 def why(request: Request) -> str:
@@ -255,7 +298,7 @@ def why(request: Request) -> str:
         said.append(_finding(request, code, name))
         weighed = answers.why(evidence, code, w) if w is ENGLISH else ""  # criteria have English names
         said += [weighed] if weighed else _shown_by(request, code)
-    return w.text(dict.fromkeys(said))
+    return w.text(dict.fromkeys([*said, *_beside(request)])) or answers.overall(evidence, w)
 
 
 def _found(evidence: Evidence) -> list[tuple[str, str]]:
@@ -344,6 +387,7 @@ def amount(request: Request) -> str:
     said = []
     for name in request.asked.of("wave"):
         signs = [sign for sign, shown in SHOWN_IN.items() if shown == name]
+        signs = [sign for sign in signs if sign in request.asked.of("finding")] or signs
         shown = [lead for lead in LEADS if any(lead in evidence.leads_with(sign) for sign in signs)]
         leads = request.asked.of("lead") or shown or [lead for lead in LEADS if evidence.leads[lead]]
         said += (

@@ -46,6 +46,7 @@ _SPACED = re.compile(r"\w [?!:]")  # as French is printed
 # Persian, Urdu.
 _FOREIGN = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0370-\u03ff\u0590-\u05ff\u0e00-\u0e7fіїєґўپچگکیےٹڈ]")
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
+_NUMBERED = re.compile(r"(?:^|(?<=\s))\(?([1-9])[.)]\s")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)|(?<=\b0),(?=\d)|(?<=\d),(?=\d\s?mm\b)")
 _LEAD_RANGE = re.compile(
     r"\bV([1-6])\s*(?:-|\u2013|to|thru|through|bis|à|a|hasta|até|al|tot|do|до|по|到|至|से|إلى)\s*V?([1-6])\b",
@@ -54,6 +55,7 @@ _LEAD_RANGE = re.compile(
 _ORDINAL = re.compile(r"(?<=[IV\d])[.](?=\s+Grad)")  # "AV-Block II. Grades"
 _WAVE_OF_LEAD = re.compile(r"\b([RSTQ])\s?-?(aV[RLF]|V[1-6])\b", re.I)  # RV5
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
+_RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
 UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
 _MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
@@ -96,6 +98,9 @@ class Asked:
     named: tuple[str, ...] = ()  # the findings as they are called in the question
     strange: bool = False  # whether it holds a word that no name and no wording of the language has
     denied: bool = False  # whether it denies what it names ("there is no AF, is there?")
+    variants: tuple[
+        str, ...
+    ] = ()  # what tells one of several like findings ("left") and is no part of a name
     # How much likelier it asks for what lies beyond the ECG than that it says nothing; 0 where it names the
     # ECG or has no word of the language.
     beyond: float = 0.0
@@ -235,7 +240,7 @@ class Understanding:
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
         question = _LEAD_RANGE.sub(_each_lead, _DECIMAL.sub(POINT, question[-MAX_LETTERS:]))
-        question = _ORDINAL.sub("", question)
+        question = _ORDINAL.sub("", _apart(question))
         question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
         language = self.language(question, default)
         parts: list[Asked] = []
@@ -246,7 +251,7 @@ class Understanding:
 
     def _sentence(self, text: str, language: str) -> list[Asked]:
         lexicon_ = lexicon(language)
-        words = lexicon_.words(text)
+        words = lexicon_.pertinent(text, lexicon_.words(text))
         if not words:
             return []
         objects = lexicon_.objects(words) or foreign_names(words, lexicon_)
@@ -326,7 +331,10 @@ class Understanding:
         if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
             scores[self.intents.index("unsure")] = -np.inf
         order, chances = ranked(scores, self.intents)
-        said = text[words[first].start : words[last - 1].end]
+        start = words[first].start
+        if sign := _RELATION_BEFORE.search(text[:start]):
+            start = sign.start()
+        said = text[start : words[last - 1].end]
         called = tuple(
             text[words[o.first + first].start : words[o.last + first - 1].end]
             for o in inside
@@ -338,7 +346,10 @@ class Understanding:
         about = any(known.stock.get(word.plain) == "ecg" for word in words[first:last])
         beyond = 0.0 if foreign or about else chances["refused"] - chances["unsure"]
         denied = known.denied(words[first:last], inside)
-        return Asked(order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, beyond)
+        variants = known.variants(words[first:last], inside)
+        return Asked(
+            order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, variants, beyond
+        )
 
     def _run(self, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the intents and of the languages."""
@@ -353,6 +364,13 @@ def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
 
 def _names_any(asked: Asked) -> bool:
     return any(asked.of(kind) for kind in ("finding", "measure", "group", "wave", "lead"))
+
+
+def _apart(question: str) -> str:
+    """ "1) rate 2) rhythm" with each of these on a line of its own."""
+    marks = [mark[1] for mark in _NUMBERED.finditer(question)]
+    counted = marks == [str(number) for number in range(1, len(marks) + 1)]
+    return _NUMBERED.sub("\n", question) if counted and len(marks) > 1 else question
 
 
 def _each_lead(leads: re.Match[str]) -> str:

@@ -1,0 +1,263 @@
+"""What a part of a question means with what was said before: the intent that is likely enough and whose
+objects are named, here or in the question before; and what is named and not answered yet."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from importlib.resources import files
+
+from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.words.prose import READERS
+from ecgvlm.words.replies import SHOWN_IN, concepts
+from ecgvlm.words.understand import LIKELY, Asked, intents, kin
+
+# Nobody asks anything with these where something else is asked beside them.
+ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
+OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
+_TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
+_BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
+_WHOLE = 0.6  # of an intent that speaks of the whole ECG
+_HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
+_FEW = 3  # words that such a part has at most
+_WORD_OR_TWO = 2
+_SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with the one before
+_SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
+_OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
+# What names alone ask for, most telling first.
+_NAMES_ASK = (
+    (("wave", "lead"), "amount"), (("finding",), "finding"), (("group",), "group"), (("measure", "side"),
+    "limit"),
+    (("measure",), "value"), (("wave",), "wave"), (("lead",), "lead"),
+)  # fmt: skip
+
+
+def unanswered(questions: Iterable[Asked], answered: Iterable[Asked]) -> list[Asked]:
+    """What a question names and no answer speaks of, as questions of their own: whatever the net took a
+    sentence for, the answer is about all that is named in it."""
+    answered = list(answered)
+    spoken = {name for part in answered for name in _spoken_of(part)}
+    if "value" in covered(answered):
+        spoken |= {("measure", name) for name in MEASUREMENTS}
+    more: list[Asked] = []
+    for part in questions:
+        if kin(part.intent) == "measure" and "rhythm" in part.of("subject"):
+            more.append(Asked("rhythm", text=part.text, sure=part.sure))
+        for kinds, intent in _NAMES_ASK:
+            if len(kinds) == 1 and (asked := _asked(part, kinds[0], intent, spoken)):
+                more.append(asked)
+                spoken |= _spoken_of(asked)
+    return more
+
+
+def covered(parts: Iterable[Asked]) -> set[str]:
+    """The intents whose answers are part of those to these."""
+    return {name for part in parts for name in intents()[part.intent].get("covers", ())}
+
+
+def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) -> Asked | None:
+    """The question about all of a kind that a part names and nobody has spoken of, if there is any."""
+    row = intents()[part.intent]
+    matters = kind in OBJECTS or row.get("family") == "whole"
+    if (
+        row.get("refuses") or part.intent in _OF_PAGE
+    ):  # what lies beyond may be called like something of an ECG
+        matters = kind == "finding" and not part.strange
+        spoken = spoken | {(kind, sign) for sign in SHOWN_IN}
+    if not matters or (part.intent in _SILENT and part.intent != "several"):
+        return None
+    codes = part.of(kind)
+    left = [i for i, code in enumerate(codes) if not {(kind, code), *_same(kind, code)} & spoken]
+    called = part.named if kind == "finding" and len(part.named) == len(codes) else ()
+    names = tuple(called[i] for i in left) if called else ()
+    return (
+        Asked(intent, {kind: tuple(codes[i] for i in left)}, part.text, part.sure, (), names)
+        if left
+        else None
+    )
+
+
+def _spoken_of(part: Asked) -> set[tuple[str, str]]:
+    """(kind, code) of all that the answer to a part speaks of."""
+    kinds = {kind.rstrip("?~") for kind in intents()[part.intent].get("takes", ())}
+    named = {(kind, code) for kind in kinds for code in part.of(kind)}
+    return named | {same for kind, code in named for same in _same(kind, code)}
+
+
+def _same(kind: str, code: str) -> set[tuple[str, str]]:
+    """What is spoken of with an object: a sign with its wave, a measurement with the finding of its limit."""
+    if kind == "finding":
+        limit = concepts().get(code, {}).get("limit", ())[:1]
+        return {("measure", name) for name in limit} | (
+            {("wave", SHOWN_IN[code])} if code in SHOWN_IN else set()
+        )
+    if kind == "wave":
+        return {("finding", sign) for sign, wave in SHOWN_IN.items() if wave == code}
+    return set()
+
+
+def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> list[Asked]:
+    """What a part asks in the light of what was spoken of before, the last first. enough: the probability
+    from which on an intent counts."""
+    return _with_finding(_meant(part, before, enough))
+
+
+def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
+    """The intent that is likely enough and whose objects are named, here or in the question before."""
+    part = _with_variant(_with_measure(part, before), before)
+    part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
+    if part.strange and part.sure < enough:  # does not go on with what was said before
+        before = ()
+    for place, intent in enumerate((part.intent, *part.others)):
+        row = intents()[intent]
+        needed = row.get("takes", [])
+        sure = part.sure if place == 0 else 0.0
+        named = any(part.of(kind) for kind in OBJECTS)
+        told = part.of("topic") and part.beyond > 0 and not named
+        if row.get("refuses") and sure >= (LIKELY if told else enough):
+            # What is named says better than the wording what lies beyond the ECG.
+            topics = part.of("topic") if intent == "offtopic" else ()
+            return replace(part, intent=topics[0] if topics else intent)
+        whole = enough if part.beyond > _BEYOND else _WHOLE
+        if row.get("family") == "whole" and sure >= whole and not named:
+            readers = set(part.of("style")) & set(READERS)
+            return replace(part, intent="report" if readers else intent)
+        own = _with_objects(part, needed, before if place == 0 and sure >= LIKELY else ())
+        speaks = any(kind.rstrip("?~") in part.objects for kind in needed)
+        follows = own is not None and own.objects != part.objects
+        alone = part.strange and any(kind.endswith("~") for kind in needed) and not (speaks or follows)
+        if alone:  # "why", but of nothing that is named
+            continue
+        if intent == "define" and sure < enough:  # rather whether it is there
+            continue
+        few = len(part.text.split()) <= _FEW and not part.strange and not named
+        if intent in _HARMLESS and few and sure >= LIKELY:
+            return part
+        if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
+            return replace(own, intent=intent)
+    # A word alone ("eye", "name") does not make its topic what is asked.
+    if part.intent in part.of("topic") and part.sure >= _TOPICAL and not part.strange:
+        return part
+    subject = _by_subject(part)
+    for kinds, intent in _NAMES_ASK:
+        if all(part.of(kind) for kind in kinds):
+            return replace(part, intent=subject if kinds == ("lead",) and subject != "unsure" else intent)
+    return replace(part, intent="report" if part.of("style") else subject)
+
+
+def _by_subject(part: Asked) -> str:
+    """The intent that a telling word stands for, where neither wording nor names tell more."""
+    beyond = intents()[part.intent].get("refuses") and part.sure >= LIKELY
+    if beyond and part.strange and not part.objects:
+        return part.intent
+    for intent in () if beyond or (part.strange and part.beyond > _BEYOND) else part.of("subject"):
+        if not (part.strange and intents()[intent].get("vague")):
+            return intent
+    return "unsure"
+
+
+def _with_finding(part: Asked) -> list[Asked]:
+    """Who asks whether a finding is new, or whether it is the rhythm, asks whether it is there, too."""
+    if part.intent in ("earlier", "rhythm") and part.of("finding"):
+        return [replace(part, intent="finding"), part]
+    return [part]
+
+
+def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
+    """Who asks how much of a sign there is asks how high its wave is; "and S?" asks of that wave what was
+    asked of another one."""
+    letter = re.search(r"\b[QRST]\b", part.text)
+    if letter and before and before[0].of("wave") and _goes_on(part, (*OBJECTS, "lead")):
+        return replace(before[0], objects={**before[0].objects, "wave": (letter[0].lower(),)})
+    if part.intent != "amount" or part.of("wave"):
+        return part
+    named = part.of("finding") or next((last.of("finding") for last in before if last.of("finding")), ())
+    waves = tuple(dict.fromkeys(SHOWN_IN[code] for code in named if code in SHOWN_IN))
+    return replace(part, objects={**part.objects, "finding": named, "wave": waves}) if waves else part
+
+
+@lru_cache
+def _variants() -> dict[str, dict[str, str]]:
+    return tomllib.loads((files("ecgvlm.words") / "data" / "variants.toml").read_text("utf-8"))
+
+
+def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
+    """ "And left?" asks of the left one what was asked of the right one."""
+    last = next((last for last in before if last.of("finding")), None)
+    if last is None or not _goes_on(part, OBJECTS):
+        return part
+    tables = [_variants()[variant] for variant in part.variants]
+    meant = tuple(dict.fromkeys(table[x] for table in tables for x in last.of("finding") if x in table))
+    if not meant:
+        return part
+    intent = last.intent if last.intent in ("where", "likelihood") else "finding"
+    return replace(part, intent=intent, objects={"finding": meant}, named=(), sure=1.0, strange=False)
+
+
+def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
+    """ "Normal?" asks it of the measurement that was asked about just before."""
+    if not before or not before[0].of("measure") or not _goes_on(part, OBJECTS):
+        return part
+    if "verdict" not in part.of("subject") or len(part.text.split()) > _WORD_OR_TWO:
+        return part
+    return replace(part, intent="within", objects={"measure": before[0].of("measure")}, sure=1.0)
+
+
+def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
+    """ "And in V2?" asks of that lead what was asked of another one, or of none."""
+    last = next(iter(before), None)
+    if last is None or not part.of("lead") or not _goes_on(part, OBJECTS):
+        return part
+    signs = any(concepts().get(code, {}).keys() & {"sign", "territory"} for code in last.of("finding"))
+    if last.intent not in ("finding", "where", "amount") or not (last.of("lead") or signs):
+        return part
+    intent = "amount" if last.intent == "amount" else "finding"
+    return replace(last, intent=intent, objects={**last.objects, "lead": part.of("lead")}, text=part.text)
+
+
+def _goes_on(part: Asked, kinds: Iterable[str]) -> bool:
+    """Whether a part is short and names none of these kinds itself."""
+    short = len(part.text.split()) <= _SHORT and len(part.text) <= _LETTERS
+    return short and not any(part.of(kind) for kind in kinds)
+
+
+def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
+    """Who names a measurement and a number asks on which side of it that is, or whether it is just that."""
+    numbers = part.of("number")
+    last = next((last for last in before if last.of("measure")), None)
+    if last is not None and _goes_on(part, OBJECTS):
+        if len(numbers) > 1 or (numbers and part.of("side")):
+            return replace(part, intent="limit", sure=1.0)  # "over 500?"
+        other = tuple(_NUMBER.findall(part.text))
+        if other and (last.of("number") or not re.search(r"[^\W\d]{3}", part.text)):  # "and 500?"
+            objects = {**last.objects, "number": other}
+            return replace(last, intent="limit", objects=objects, text=part.text)
+    if kin(part.intent) == "measure" and numbers and part.intent != "range":
+        return replace(part, intent="limit")
+    if part.intent == "amount" and numbers and part.of("finding"):
+        return replace(part, intent="finding")
+    return part
+
+
+def _with_objects(part: Asked, needed: Iterable[str], before: tuple[Asked, ...]) -> Asked | None:
+    """The part with all the objects it needs; what it leaves out comes from the question before. None:
+    lacking."""
+    objects, named = dict(part.objects), part.named
+    own = any(objects.get(kind.rstrip("?~")) for kind in needed if kind.endswith("~"))
+    for kind in needed:
+        here, optional, kind = kind.endswith("?") or own, kind.endswith(("?", "~")), kind.rstrip("?~")
+        if objects.get(kind):
+            continue
+        for last in () if here and optional else before:
+            if last.of(kind):
+                objects[kind] = last.of(kind)
+                named = named or last.named
+                break
+        else:
+            if not optional:
+                return None
+    return replace(part, objects=objects, named=named)
