@@ -44,10 +44,11 @@ _ONE_ROW = 10.0 * PX_PER_MM  # marks closer in height than half of it may be of 
 _ONE_LINE = 2.0 * PX_PER_MM  # two notes this close in height stand in one line
 # Columns of less than this many s are hardly printed: what a speed that makes them so short loses.
 _SHORTEST_COLUMN, _TOO_SHORT = 1.6, 3.0
-# Adults' mean and spread of rate, QRS and Bazett's QTc (Mason et al. 2007, J Electrocardiol 40:228, widened),
-# and the power of the speed that each grows with.
+# Adults' mean and spread of rate, PR, QRS and Bazett's QTc (Mason et al. 2007, J Electrocardiol 40:228,
+# widened), and the power of the speed that each grows with.
 _USUAL_BEATS = {
     "heart_rate_bpm": (74.0, 22.0, 1.0),
+    "pr_ms": (160.0, 40.0, -1.0),
     "qrs_ms": (96.0, 20.0, -1.0),
     "qtc_ms": (420.0, 40.0, -0.5),
 }
@@ -86,7 +87,7 @@ class Scale:
 
 
 def beats_say(m: Measurements, speed: float) -> float:
-    """Log-odds that what was measured at 25 mm/s was printed at another speed, from rate, QRS and QTc."""
+    """Log-odds that what was measured at 25 mm/s was printed at another speed, from rate and intervals."""
     odds = 0.0
     for name, (mean, spread, power) in _USUAL_BEATS.items():
         value = getattr(m, name)
