@@ -27,7 +27,7 @@ import torch
 import transformers
 
 from ecgvlm.files.image import load_image, write_image
-from ecgvlm.instruct.page_form import fit
+from ecgvlm.files.page_form import fit
 from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.paper.render import render

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from ecgvlm.cli import app
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.files.page_form import fit
 from ecgvlm.instruct.build import Plan, build
-from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import ROW_KINDS
 from ecgvlm.instruct.rows import load_rows
 from ecgvlm.record import LEADS

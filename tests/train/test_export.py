@@ -175,14 +175,28 @@ def test_half_the_size_in_bf16(tmp_path, model_folder, rows):
         assert torch.equal(half[key], tensor.to(torch.bfloat16))
 
 
-def test_one_picture_gives_the_same_tokens_everywhere(tmp_path, model_folder, rows):
+def write_oddly(picture, path, oddity):
+    """Writes [H, W, 3] uint8 as phones, drawing programs and scanners do."""
+    page, options = Image.fromarray(picture), {}
+    if oddity == "turned":
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = 6
+    elif oddity == "transparent":
+        page.putalpha(Image.fromarray(picture[..., 0]))
+    elif oddity == "deep grey":
+        page = Image.fromarray(picture[..., 0].astype(np.uint16) * 257)
+    page.save(path, **options)
+
+
+@pytest.mark.parametrize("oddity", ["none", "turned", "transparent", "deep grey"])
+def test_one_picture_gives_the_same_tokens_everywhere(tmp_path, model_folder, rows, oddity):
     """Training, `bench run` and plain transformers, of a picture that is neither 2:1 nor of the sheet's
     size."""
     one = recipe(tmp_path, model_folder, rows, loop={"steps": 1})
     export(finetune(one), tmp_path / "out")
     picture = np.random.default_rng(1).integers(0, 255, (340, 440, 3), np.uint8)
     path = tmp_path / "page.png"
-    Image.fromarray(picture).save(path)
+    write_oddly(picture, path, oddity)
     question = "Which rhythm is this?"
     turns = [{"from": "human", "value": question}, {"from": "gpt", "value": "AF"}]
     (tmp_path / "one.json").write_text(json.dumps([{"id": "a", "image": "page.png", "conversations": turns}]))

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leaf import MAX_PAGES, MAX_SIDE, WANTED, too_large
+from ecgvlm.files.page_form import rgb
 
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 _ENOUGH = 2 / 3  # of the longest side that is wanted, from which on a whole reduction is taken
@@ -68,7 +69,7 @@ def decode(data: bytes, name: str, max_pixels: int, long_side: int, page: int) -
             times = int(max(whole.size) / (_ENOUGH * long_side))
             if times > 1 and whole.mode in ("L", "RGB", "RGBA", "CMYK"):
                 whole = whole.reduce(times)
-            return _rgb(whole)
+            return rgb(whole)
         except MemoryError as error:
             raise too_large(name, "it does not fit into memory") from error
         except Exception as error:  # decoders of damaged data raise anything, from OSError to struct.error
@@ -91,31 +92,6 @@ def shrunk(image: np.ndarray, factor: float) -> np.ndarray:
     return (
         image if rest > 0.999 else cv2.resize(image, None, fx=rest, fy=rest, interpolation=cv2.INTER_LINEAR)
     )
-
-
-def _rgb(picture: Image.Image) -> np.ndarray:
-    """[H, W, 3] uint8 of any mode: deep greys scaled to 8 bit, palettes resolved, transparency over paper."""
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
-        grey = np.asarray(picture, np.float32)
-        largest = float(np.nan_to_num(grey).max(initial=0.0))
-        # Scanners store 10, 12 or 16 bit in the same 16; floats run from 0 to 1 or like integers.
-        bits = max(8, int(largest).bit_length())
-        white = 1.0 if picture.mode == "F" and largest <= 1 else 2.0**bits - 1
-        return cv2.cvtColor(
-            np.clip(np.nan_to_num(grey) * (255 / white), 0, 255).astype(np.uint8), cv2.COLOR_GRAY2RGB
-        )
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        clear = picture.convert("RGBA")
-        picture = Image.new("RGBA", clear.size, _backdrop(np.asarray(clear)))
-        picture.alpha_composite(clear)
-    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-
-
-def _backdrop(picture: np.ndarray) -> str:
-    """What a picture ([H, W, 4]) with transparent parts shows on: black where it is drawn in white."""
-    drawn = picture[picture[..., 3] > 127][:, :3]
-    mostly_clear = (picture[..., 3] < 128).mean() > 0.5
-    return "black" if mostly_clear and len(drawn) and np.median(drawn) > 200 else "white"
 
 
 def _is_heif(data: bytes) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.files.datasets import Entry, find_records, patient_of, read_labels, read_table
 from ecgvlm.files.leads import age_of
-from ecgvlm.instruct.page_form import fit
+from ecgvlm.files.page_form import fit
 from ecgvlm.instruct.records import ROW_KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
 from ecgvlm.instruct.row import Row
 from ecgvlm.instruct.rows import is_picture_table

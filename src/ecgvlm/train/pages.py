@@ -21,8 +21,8 @@ from ecgvlm.bench.parsers import strict_labels
 from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import Entry
 from ecgvlm.files.image import load_image
+from ecgvlm.files.page_form import fit
 from ecgvlm.instruct import build
-from ecgvlm.instruct.page_form import fit
 from ecgvlm.instruct.records import ask, known_of, printed
 from ecgvlm.instruct.row import Row
 from ecgvlm.instruct.rows import load_rows

@@ -99,7 +99,7 @@ def save_transformers(model: SmolVLM, folder: Path) -> None:
     model.net.save_pretrained(folder)
     model.processor.save_pretrained(folder)
     for name in ("page_form.py", "page_processor.py"):
-        shutil.copy(str(files("ecgvlm.instruct") / name), folder / name)
+        shutil.copy(str(files("ecgvlm.files") / name), folder / name)
     path = folder / "processor_config.json"
     config = json.loads(path.read_text("utf-8"))
     config["auto_map"] = {"AutoProcessor": f"page_processor.Ecg{type(model.processor).__name__}"}

@@ -84,7 +84,7 @@ class Transformers:
             except (OSError, ValueError) as error:
                 raise unreadable("picture", str(error)) from None
         from ecgvlm.files.image import load_image
-        from ecgvlm.instruct.page_form import fit
+        from ecgvlm.files.page_form import fit
 
         return Image.fromarray(fit(load_image(image), self._page_width))
 

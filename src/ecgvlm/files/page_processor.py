@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from transformers import Idefics3Processor, SmolVLMProcessor
 
-from .page_form import fit
+from .page_form import fit, upright
 
 
 def _fitted(images: Any, width: int) -> Any:
@@ -23,7 +23,7 @@ def _fitted(images: Any, width: int) -> Any:
     if isinstance(images, list | tuple):
         return [_fitted(image, width) for image in images]
     picture = images if isinstance(images, Image.Image) else Image.fromarray(np.asarray(images))
-    return Image.fromarray(fit(np.asarray(picture.convert("RGB")), width))
+    return Image.fromarray(fit(upright(picture), width))
 
 
 class _OnSheets:
