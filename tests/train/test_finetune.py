@@ -439,8 +439,9 @@ steps = 100000
 
 
 @pytest.mark.slow
-def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_folder, rows):
-    """As `timeout`, `scancel` and a terminal's Ctrl-C send it: the data workers get it too."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_folder, rows, number):
+    """As `timeout`, `scancel`, a terminal that is closed and Slurm send it: the data workers get it too."""
     out = tmp_path / "run"
     text = RECIPE.format(base=model_folder, out=out, rows=rows, workers=2, steps=100000)
     (tmp_path / "recipe.toml").write_text(text)
@@ -449,9 +450,11 @@ def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_fold
         process = subprocess.Popen(command, stderr=log, start_new_session=True)
     while _logged(out) < 3 and process.poll() is None:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     assert process.wait(60) == 1, (tmp_path / "log").read_text()[-2000:]
-    assert "is whole, go on with --resume" in (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text()
+    assert "ends after this step" in said
+    assert "is whole, go on with --resume" in said
     [last] = checkpoint.steps_in(out)
     assert checkpoint.place_of(last)["step"] == _logged(out) >= 3
 

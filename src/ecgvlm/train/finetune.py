@@ -37,14 +37,14 @@ from ecgvlm.train.answering import (
 )
 from ecgvlm.train.curves import RunLog
 from ecgvlm.train.evaluation import evaluate
-from ecgvlm.train.loader import load_batches
+from ecgvlm.train.loader import ENDING, load_batches
 from ecgvlm.train.pages import RecordPages, RowPages, Samples, micro_batches
 from ecgvlm.train.recipe import SMOLLM2, Recipe
 from ecgvlm.train.recorded import check_same, record
 
 
 class Stopped(EcgError):
-    """The run was asked to end (SIGTERM, SIGINT) and has kept its state."""
+    """The run was asked to end (by a signal of `loader.ENDING`) and has kept its state."""
 
 
 def finetune(recipe: Recipe, resume: bool = False) -> Path:
@@ -205,7 +205,8 @@ class Run:
         log = RunLog(out, self.place["step"], loop.steps, self.recipe.tracker) if self.main else None
         handlers = {}
         if threading.current_thread() is threading.main_thread():  # Ray's workers train in another one
-            handlers = {s: signal.signal(s, self._ask) for s in (signal.SIGTERM, signal.SIGINT)}
+            heard = (s for s in ENDING if signal.getsignal(s) is not signal.SIG_IGN)  # as nohup has it
+            handlers = {s: signal.signal(s, self._ask) for s in heard}
         begun = time.monotonic() - self.place["seconds"]
         saved_at = time.monotonic()
         try:
@@ -394,6 +395,8 @@ class Run:
         checkpoint.restore(start, self.model, self.optimizer)
 
     def _ask(self, number: int, _: Any) -> None:
+        if self._asked is None and self.main:  # a step may take minutes
+            os.write(2, b"ecgvlm: ends after this step, with a checkpoint\n")
         self._asked = signal.Signals(number).name
 
     def _anywhere(self, *flags: bool) -> list[bool]:

@@ -20,6 +20,8 @@ from ecgvlm.train.answering import Chat, Microbatch, collate
 from ecgvlm.train.pages import Sample, Samples
 
 Key = tuple[int, int]  # (epoch, group)
+# What asks a run to end: `timeout` and `scancel`, Ctrl-C, a terminal that is closed, Slurm's usual --signal.
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 def load_batches(
@@ -63,7 +65,7 @@ def _shielded(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
     """
     # A mask is inherited from the moment they are started; the resource tracker's own start would lift it.
     multiprocessing.resource_tracker.ensure_running()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         return iter(loader)
     finally:
