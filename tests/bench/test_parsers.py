@@ -166,6 +166,11 @@ CHOICES = [
     ("E.g. the PR interval", "E", None),
     ("Option C", None, "C"),
     ("The answer is a", None, "A"),
+    ("It's B.", "B", "B"),
+    ("It is A fib", None, None),
+    ("It is A-fib.", None, None),
+    ("(C) is correct", None, "C"),
+    ("A is incorrect", None, None),
 ]
 
 QUESTION = "Which?\nA. normal ECG shape\nB. atrial fibrillation\nC. sinus bradycardia\nD. flutter"
@@ -226,6 +231,11 @@ def test_answer_marker():
         ("<think>AF or SB? The next thing to", ""),
         ("<thinking>AF</thinking> <answer>SB</answer>", "SB"),
         ("◁think▷AF◁/think▷SB", "SB"),
+        ("<seed:think>AF?</seed:think>SB", "SB"),
+        ("<|channel>thought\nAF?<channel|>SB", "SB"),
+        ("<analysis>AF?</analysis><answer>SB</answer>", "SB"),
+        ("<|thinking|>AF?<|/thinking|>SB", "SB"),
+        ("<scratchpad>AF?", ""),
         ("[THINK]AF[/THINK]SB", "SB"),
         (r"So the rhythm is $\boxed{\text{AF}}$.", "AF"),
         (r"\boxed{RBBB; \mathrm{AF}}", "RBBB; AF"),

@@ -69,9 +69,13 @@ def strict_labels(text: str, labels: Sequence[str]) -> Parsed:
 
 
 # What models think aloud: <think>...</think> and its relatives, and the analysis channel of harmony's format.
-_THOUGHT = r"(?:think|thinking|thought|reasoning)"
-_OPENED = re.compile(rf"<{_THOUGHT}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>", re.IGNORECASE)
-_CLOSED = re.compile(rf"</{_THOUGHT}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>", re.IGNORECASE)
+_THOUGHT = r"(?:\w+:)?(?:think|thinking|thoughts?|reasoning|reflection|rationale|scratchpad|analysis|cot)"
+_OPENED = re.compile(
+    rf"<\|?{_THOUGHT}\|?>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel>thought\b", re.IGNORECASE
+)
+_CLOSED = re.compile(
+    rf"<\|?/{_THOUGHT}\|?>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<channel\|>", re.IGNORECASE
+)
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<]*<\|message\|>|assistantfinal")
 _CHANNEL = re.compile(
     r"\s*(?:<\|start\|>assistant)?(?:<\|channel\|>\s*(?:analysis|commentary)\b|analysis(?=[A-Z]))"
@@ -148,7 +152,9 @@ _OPTION_LINE = re.compile(
 )
 _STATED = re.compile(
     r"(?:answer|option|choice)(?:\s+(?:is|would be|should be|must be))?\s*[:：]?"
-    r"\s*[\"'(\[*_]*([A-H])(?![\w'’])",
+    r"\s*[\"'(\[*_]*(?P<named>[A-H])(?![\w'’])"
+    r"|\bit(?:['’]s| is) [\"'(\[*_]*(?P<told>[A-H])[\"')\]*_]*(?=[.,;:]|\s*$)"  # not "it is A fib"
+    r"|(?<!\w)(?P<praised>[A-H])[\"')\]*_]* is (?:the )?(?:correct|right|best)\b",
     re.IGNORECASE,
 )
 _LEADING = re.compile(r"\s*[\"'(\[*_]*([A-H])[\"')\]*_]*(?:\s*$|[.):,;](?=\s|$|\*)|\n|\s+[-–—]\s|\*)")
@@ -165,12 +171,11 @@ def strict_choice(text: str, question: str = "", options: str = LETTERS) -> str 
     words.
     """
     text = normalise(from_json(text)).strip()
-    stated = [m.upper() for m in _STATED.findall(text)]
     # "answer a question": a lower-case letter counts only as the whole of what follows.
     stated = [
-        s
-        for s, m in zip(stated, _STATED.finditer(text))
-        if m[1].isupper() or text[m.end() :].strip(" .)*") == ""
+        m[m.lastgroup].upper()
+        for m in _STATED.finditer(text)
+        if m[m.lastgroup].isupper() or (m["named"] and text[m.end() :].strip(" .)*") == "")
     ]
     if stated:
         return stated[-1] if stated[-1] in options else None
