@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,8 @@ from rich.table import Table
 from ecgvlm.errors import UsageError
 
 if TYPE_CHECKING:
-    from ecgvlm.bench.runner import Price
+    from ecgvlm.bench.backends import Backend
+    from ecgvlm.bench.runner import Price, RunProgress
     from ecgvlm.bench.score import Score
     from ecgvlm.bench.task import Task
 
@@ -144,14 +146,11 @@ def run(
     seed: Annotated[int, typer.Option(min=0, help="Seed of controls and of the random system.")] = 0,
 ) -> None:
     """Asks a system a task's questions; prints its scores. Keys come from the environment."""
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
-
     from ecgvlm.bench.backends import make_backend
     from ecgvlm.bench.controls import control_images
     from ecgvlm.bench.gold import load_gold, load_hub
     from ecgvlm.bench.retries import RequestLimits
-    from ecgvlm.bench.runner import RunProgress, price_of, run_task
+    from ecgvlm.bench.runner import price_of, run_task
     from ecgvlm.bench.task import load_task
 
     loaded = load_task(task)
@@ -164,25 +163,39 @@ def run(
         temperature=_temperature(temperature), thinking=thinking, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     price = _price(price_input, price_output) or price_of(system.model)
+    limits = RequestLimits(workers, rate, max_cost, attempts)
     shown = control_images(items, control, seed)
-    text = "{task.completed}/{task.total} answers, {task.fields[note]}"
-    with Bar(BarColumn(), TextColumn(text), console=Console(stderr=True)) as bar:
-        line = bar.add_task("", total=len(items), note="")
+    with _progress(len(items)) as report:
+        done = run_task(loaded, items, system, out, limits, shown, price, control, report, len(rows))
+    _tell(done, system)
+    if done.failures == done.done:
+        raise typer.Exit(1)
+    score(task, out / "gold.json", out / "predictions.jsonl")
 
-        def report(p: RunProgress) -> None:
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[RunProgress], None]]:
+    """A bar on standard error, moved by what it yields."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    text = "{task.completed}/{task.total} answers, {task.fields[note]}"
+    with Progress(BarColumn(), TextColumn(text), console=Console(stderr=True)) as bar:
+        line = bar.add_task("", total=total, note="")
+
+        def move(p: RunProgress) -> None:
             left = "" if p.eta is None else f", {p.eta:.0f} s to go"
             bar.update(line, completed=p.done, note=f"{p.failures} failures, ${p.cost:.4f}{left}")
 
-        limits = RequestLimits(workers, rate, max_cost, attempts)
-        done = run_task(loaded, items, system, out, limits, shown, price, control, report, len(rows))
+        yield move
+
+
+def _tell(done: RunProgress, system: Backend) -> None:
+    """Says what came of a run, and what of it is not as it should be."""
     typer.echo(f"{done.done} rows: {done.cached} from earlier, {done.failures} failed, ${done.cost:.4f}")
     if done.failures:
         typer.echo(f"note: {done.failures} of {done.done} failed, the last with {done.reason}", err=True)
     for name in sorted(getattr(system, "left_out", ())):
         typer.echo(f"note: the model takes no {name}; asked without it", err=True)
-    if done.failures == done.done:
-        raise typer.Exit(1)
-    score(task, out / "gold.json", out / "predictions.jsonl")
 
 
 def _price(read: float | None, written: float | None) -> Price | None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -29,16 +30,16 @@ Id = Annotated[str, Path(max_length=64)]
 
 @dataclass
 class _Job:
-    """A batch. bytes: of its files, which stay in memory until it has ended."""
+    """A batch. bytes: of its files, which stay in memory until it has ended. pages: of each file, the
+    results, None where there is none yet.
+    """
 
     owner: str
     files: list[tuple[str, bytes]]
     question: str | None
     bytes: int
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    pages: list[list[dict[str, Any] | None]] = field(
-        default_factory=list
-    )  # of each file: results, or None yet
+    pages: list[list[dict[str, Any] | None]] = field(init=False)
     status: Literal["running", "done", "cancelled", "failed"] = "running"
     task: asyncio.Task | None = None
     ended: float = 0.0
@@ -56,78 +57,56 @@ class _Job:
         return {"id": self.id, "status": self.status, "total": total, "done": len(results), "failed": failed}
 
 
-def router(service: Service, metrics: Metrics) -> APIRouter:
-    """Routes below /v1/batches. Batches share `workers` places with each other, and the readers with all."""
-    api = APIRouter(prefix=BATCH_PATH, tags=["batches"])
-    jobs: dict[str, _Job] = {}
-    places = asyncio.Semaphore(service.settings.workers)
-    missing = JSONResponse(error_body("not_found", "there is no such batch, or no longer"), 404)
+class _Batches:
+    """The batches in memory. They share `workers` places with each other, and the readers with all."""
 
-    def find(request: Request, id: str) -> _Job | None:
-        job = jobs.get(id)
-        return job if job is not None and job.owner == request.state.owner else None
+    def __init__(self, service: Service, metrics: Metrics):
+        self._service, self._metrics = service, metrics
+        self._jobs: dict[str, _Job] = {}
+        self._places = asyncio.Semaphore(service.settings.workers)
 
-    @api.post("", status_code=202, response_model=Batch)
-    async def submit(
-        request: Request,
-        images: Annotated[
-            list[UploadFile], File(description="Files as /v1/read takes them, all pages of each.")
-        ],
-        question: Annotated[str | None, Form(max_length=2000)] = None,
-    ) -> Response:
-        """Submit up to 200 files, 200 MB together."""
-        now = time.monotonic()
-        for old in [job for job in jobs.values() if job.ended and job.ended + _KEPT_SECONDS < now]:
-            del jobs[old.id]
-        if len(images) > MAX_FILES:
-            return JSONResponse(error_body("too_large", f"at most {MAX_FILES} files a batch"), 422)
-        owner, size = request.state.owner, sum(image.size or 0 for image in images)
-        running = [job for job in jobs.values() if job.status == "running"]
+    def find(self, id: str, owner: str) -> _Job | None:
+        job = self._jobs.get(id)
+        return job if job is not None and job.owner == owner else None
+
+    def submit(self, owner: str, images: Sequence[UploadFile], question: str | None) -> _Job | None:
+        """Begins a batch; None where as many are at work as may be."""
+        self._forget_old()
+        size = sum(image.size or 0 for image in images)
+        running = [job for job in self._jobs.values() if job.status == "running"]
         if (
             len(running) >= _MOST
             or sum(job.owner == owner for job in running) >= _MOST_OF_ONE
             or sum(job.bytes for job in running) + size > body_bytes()
         ):
-            busy = error_body("overloaded", "as many batches are at work as may be; try again later")
-            return JSONResponse(busy, 429, {"Retry-After": "30"})
-        for oldest in sorted((job for job in jobs.values() if job.ended), key=lambda job: job.ended)[:-_MOST]:
-            del jobs[oldest.id]
+            return None
         # In memory already, so that nothing is waited for between the count above and the place below.
         files = [(image.filename or f"file {i + 1}", image.file.read()) for i, image in enumerate(images)]
         job = _Job(owner, files, question, size)
-        jobs[job.id] = job
-        job.task = asyncio.create_task(work(job))
-        return JSONResponse(job.progress(), 202)
+        self._jobs[job.id] = job
+        job.task = asyncio.create_task(self._work(job))
+        return job
 
-    @api.get("/{id}", response_model=Batch)
-    async def progress(request: Request, id: Id) -> Response:
-        """How far a batch is."""
-        job = find(request, id)
-        return JSONResponse(job.progress()) if job else missing
-
-    @api.get("/{id}/results", response_model=BatchResults)
-    async def results(request: Request, id: Id) -> Response:
-        """What has been read so far, in order; kept in memory for an hour after the end."""
-        job = find(request, id)
-        return JSONResponse({"status": job.status, "results": job.results()}) if job else missing
-
-    @api.delete("/{id}", response_model=Batch)
-    async def cancel(request: Request, id: Id) -> Response:
-        """Stop a batch and forget it."""
-        job = find(request, id)
-        if job is None:
-            return missing
+    async def cancel(self, job: _Job) -> None:
+        """Stops a batch and forgets it."""
         assert job.task is not None
         job.task.cancel()
         await asyncio.wait([job.task])
-        del jobs[job.id]
-        return JSONResponse(job.progress())
+        del self._jobs[job.id]
 
-    async def work(job: _Job) -> None:
+    def _forget_old(self) -> None:
+        """Of the batches that have ended, those of the last hour stay, and no more than may be at work."""
+        ended = sorted((job for job in self._jobs.values() if job.ended), key=lambda job: job.ended)
+        now = time.monotonic()
+        for job in ended:
+            if job in ended[:-_MOST] or job.ended + _KEPT_SECONDS < now:
+                del self._jobs[job.id]
+
+    async def _work(self, job: _Job) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(len(job.files)):
-                    group.create_task(open_file(job, number, group))
+                    group.create_task(self._open(job, number, group))
             job.status = "done"
         except asyncio.CancelledError:
             job.status = "cancelled"
@@ -138,29 +117,72 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
             job.files.clear()
             job.ended = time.monotonic()
 
-    async def open_file(job: _Job, number: int, group: asyncio.TaskGroup) -> None:
+    async def _open(self, job: _Job, number: int, group: asyncio.TaskGroup) -> None:
         name, data = job.files[number]
         try:
-            async with places:
-                count = await service.count(data)
+            async with self._places:
+                count = await self._service.count(data)
         except EcgError as error:
             job.pages[number] = [refused(error, name, job.question)]
             return
         job.pages[number] = [None] * count
         for page in range(count):
-            group.create_task(read_page(job, number, name, data, page))
+            group.create_task(self._read(job, number, name, data, page))
 
-    async def read_page(job: _Job, number: int, name: str, data: bytes, page: int) -> None:
-        job.pages[number][page] = {**await one(job, name, data, page), "page_number": page}
-
-    async def one(job: _Job, name: str, data: bytes, page: int) -> dict[str, Any]:
-        async with places:
+    async def _read(self, job: _Job, number: int, name: str, data: bytes, page: int) -> None:
+        asked = Asked(job.question)
+        async with self._places:
             try:
-                _, reading, key = await service.read(data, page, Asked(job.question), name, job.owner)
+                _, reading, key = await self._service.read(data, page, asked, name, job.owner)
+                answer, code = {**reading.answer, "id": key}, "ok"
             except EcgError as error:
-                metrics.pages.labels(error.code).inc()
-                return refused(error, name, job.question)
-        metrics.pages.labels("ok").inc()
-        return {**reading.answer, "id": key}
+                answer, code = refused(error, name, job.question), error.code
+        self._metrics.pages.labels(code).inc()
+        job.pages[number][page] = {**answer, "page_number": page}
+
+
+def router(service: Service, metrics: Metrics) -> APIRouter:
+    """Routes below /v1/batches."""
+    api = APIRouter(prefix=BATCH_PATH, tags=["batches"])
+    batches = _Batches(service, metrics)
+    missing = JSONResponse(error_body("not_found", "there is no such batch, or no longer"), 404)
+
+    @api.post("", status_code=202, response_model=Batch)
+    async def submit(
+        request: Request,
+        images: Annotated[
+            list[UploadFile], File(description="Files as /v1/read takes them, all pages of each.")
+        ],
+        question: Annotated[str | None, Form(max_length=2000)] = None,
+    ) -> Response:
+        """Submit up to 200 files, 200 MB together."""
+        if len(images) > MAX_FILES:
+            return JSONResponse(error_body("too_large", f"at most {MAX_FILES} files a batch"), 422)
+        job = batches.submit(request.state.owner, images, question)
+        if job is None:
+            busy = error_body("overloaded", "as many batches are at work as may be; try again later")
+            return JSONResponse(busy, 429, {"Retry-After": "30"})
+        return JSONResponse(job.progress(), 202)
+
+    @api.get("/{id}", response_model=Batch)
+    async def progress(request: Request, id: Id) -> Response:
+        """How far a batch is."""
+        job = batches.find(id, request.state.owner)
+        return JSONResponse(job.progress()) if job else missing
+
+    @api.get("/{id}/results", response_model=BatchResults)
+    async def results(request: Request, id: Id) -> Response:
+        """What has been read so far, in order; kept in memory for an hour after the end."""
+        job = batches.find(id, request.state.owner)
+        return JSONResponse({"status": job.status, "results": job.results()}) if job else missing
+
+    @api.delete("/{id}", response_model=Batch)
+    async def cancel(request: Request, id: Id) -> Response:
+        """Stop a batch and forget it."""
+        job = batches.find(id, request.state.owner)
+        if job is None:
+            return missing
+        await batches.cancel(job)
+        return JSONResponse(job.progress())
 
     return api
