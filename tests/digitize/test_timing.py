@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pages import page
 
 from ecgvlm.digitize import timing
-from ecgvlm.digitize.timing import delays
+from ecgvlm.digitize.page import Strip
+from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate
 
@@ -64,3 +65,24 @@ def test_strips_that_are_late_by_as_much_as_is_compared_stay_where_they_are():
     table[:, 100] = 1.0
     for known in (np.array([95, 98]), np.array([-95, -98])):
         assert timing._alone(table, known) == 0
+
+
+def of_columns(beats: list[list[float]]) -> tuple[list[Strip], list[int]]:
+    """Three strips of 2.5 s in every column, with a QRS of 0.1 s at these s of the column."""
+    strips, columns = [], []
+    for column, at in enumerate(beats):
+        own = np.arange(0, 2.5, 0.004)
+        mv = sum(np.exp(-(((own - beat) / 0.03) ** 2)) for beat in at)
+        t = own + 2.5 * column
+        for lead in LEADS[3 * column : 3 * column + 3]:
+            curve = np.stack([25 * t, 50 - 10 * mv], 1)
+            strips.append(Strip(lead, False, t[0] * 25, t[-1] * 25, 50.0, t[0], t[-1], t, curve, mv, 1.0))
+            columns.append(column)
+    return strips, columns
+
+
+def test_columns_are_of_one_time_where_the_beats_of_each_fall_together():
+    irregular = [0.3, 0.85, 1.75, 2.2]
+    assert same_time(*of_columns([irregular] * 4))
+    # By chance the beats of two of the three later columns nearly do.
+    assert not same_time(*of_columns([irregular, [0.1, 0.6, 1.4], irregular, irregular]))

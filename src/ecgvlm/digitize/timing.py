@@ -128,7 +128,7 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
     """Whether all columns show the same time, as their beats tell; their t say that they follow each other.
 
     columns: None for a rhythm strip. Beside a rhythm strip the beats of every column tell which part of it
-    they are. Without one, beats that fall together in all columns would be a rare chance, unless a column
+    they are. Without one, beats that fall together in every column would be a rare chance, unless a column
     lasts a whole number of beats; then it is taken for granted that the columns follow each other.
     """
     begin = {c: min(s.t0 for s, k in zip(strips, columns) if k == c) for c in set(columns) if c is not None}
@@ -146,13 +146,17 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
     if rhythm:
         return any(_gain(together, as_said, rhythm, later, off) > tells for off, tells in _TELLS.items())
     others = [k for k, c in enumerate(columns) if c is not None and begin[c] == first]
-    alike = [a for i in others for j in later if (a := _alike(together[i], together[j], _OFF)) is not None]
-    if not alike or float(np.median(alike)) < _TOGETHER:
+    likeness = []
+    for column in set(columns) - {None, *(columns[k] for k in others)}:
+        pairs = [(together[i], together[j]) for i in others for j in later if columns[j] == column]
+        alike = [x for a, b in pairs if (x := _alike(a, b, _OFF)) is not None]
+        likeness += [float(np.median(alike))] if alike else []
+    if not likeness or min(likeness) < _TOGETHER:
         return False
-    column = min(b for b in begin.values() if b > first) - first
+    length = min(b for b in begin.values() if b > first) - first
     beats = [beat for i in others if (beat := _beat(as_said[i])) is not None]
     beat = float(np.median(beats)) if beats else None
-    return beat is None or abs(column - beat * round(column / beat)) > _CHANCE
+    return beat is None or abs(length - beat * round(length / beat)) > _CHANCE
 
 
 def _gain(
