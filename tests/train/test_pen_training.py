@@ -48,8 +48,8 @@ def test_turned_stretches_are_what_turned_ink_looks_like():
     ink = Ink(curve - thick[0], curve + thick[1], curve, np.round(curve), np.ones(n))
     over = Ink(-ink.bottom, -ink.top, -curve, -ink.path, ink.dark)
     back = Ink(ink.top[:, ::-1], ink.bottom[:, ::-1], curve[::-1], ink.path[::-1], ink.dark)
-    seen, off = torch.tensor(views_of(ink, 1.6)[1])[None], torch.zeros(1, n)
+    seen, off = torch.tensor(views_of([ink], 1.6)[0][1])[None], torch.zeros(1, n)
     for turn, other in ((upside_down, over), (backwards, back)):
         turned = turn(seen, off)[0][0].numpy()
         inner = np.s_[:, 4:-4]  # at the ends what lies beside comes from the other end
-        np.testing.assert_allclose(turned[inner], views_of(other, 1.6)[1][inner], atol=1e-4)
+        np.testing.assert_allclose(turned[inner], views_of([other], 1.6)[0][1][inner], atol=1e-4)

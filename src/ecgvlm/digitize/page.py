@@ -124,11 +124,12 @@ def _is_flat(strip: Strip) -> bool:
         return True  # the net sees no line where nothing rises from it
     fs = 100.0
     t = np.arange(strip.t0, strip.t1, 1 / fs)
-    both = [np.interp(t, strip.t[known], y[known]) for y in (strip.mv, strip.curve[:, 1])]
-    steady = [y - filters.median(y, int(_WANDER * fs), "edge") for y in both]
+    height = strip.curve[known, 1]
+    y = np.interp(t, strip.t[known], height)
     # What little stands out may be stray print; beats take more of the time.
-    moves_mv, moves_mm = (np.ptp(quantiles(y, 0.02, 0.98)) for y in steady)
-    return bool(moves_mv < _NO_SIGNAL_MV or moves_mm < _NO_SIGNAL_MM)
+    low, high = quantiles(y - filters.median(y, int(_WANDER * fs), "edge"), 0.02, 0.98)
+    mv_per_mm = np.ptp(strip.mv[known]) / (np.ptp(height) + 1e-9)
+    return bool((high - low) * mv_per_mm < _NO_SIGNAL_MV or high - low < _NO_SIGNAL_MM)
 
 
 def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -> np.ndarray:

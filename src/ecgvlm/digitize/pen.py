@@ -15,7 +15,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from ecgvlm.quantile import quantile, quantiles
 from ecgvlm.sessions import open_session
@@ -27,6 +26,9 @@ ALONG = 3  # points of a curve for one px of the page
 LEVELS = (0.3, 0.5, 0.7)  # of plain ink's contrast, at which its edges lie
 PLAIN = LEVELS.index(0.5)
 APART = 48  # points of nothing between two strips, more than the net looks to either side
+_ROOM = (
+    24  # points by which a strip is carried on beyond its ends, more than the pen and its net reach at once
+)
 _NEAR_END = 12.0  # px from a strip's end, where bars and neighbours stand
 CHOICES, FACTS = 4 * len(LEVELS) + 10, 8  # of what the net sees, see `views_of`
 _THIN = 0.3  # quantile of level ink's thickness that is the pen's width
@@ -54,7 +56,7 @@ class Ink:
 
 def curves(strips: Sequence[Ink], width: float) -> list[np.ndarray]:
     """[n] px of every strip's curve, anything where no ink is known. width: px of a level line."""
-    views = [views_of(ink, width) for ink in strips]
+    views = views_of(strips, width)
     between = np.zeros((len(views[0][1]), APART), np.float32)
     seen = np.concatenate([part for _, view in views for part in (view, between)], 1)
     (off,) = _net().run(None, {"ink": seen[None]})
@@ -67,48 +69,88 @@ def _net() -> InferenceSession:
     return open_session("pen.onnx")
 
 
-def views_of(ink: Ink, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """[n] px of the middle of the ink, and what the net sees: [`CHOICES` + `FACTS`, n] float32.
+def views_of(strips: Sequence[Ink], width: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of every strip the middle of its ink, [n] px, and what the net sees: [`CHOICES` + `FACTS`, n] float32.
 
     The first are px below the middle at which the curve may lie.
     """
-    n = len(ink.path)
-    x, known = np.arange(n), ink.known
-    if known.sum() < 2:
-        return ink.path, np.zeros((CHOICES + FACTS, n), np.float32)
-    top, bottom = np.empty_like(ink.top), np.empty_like(ink.bottom)
-    plain = [np.interp(x, x[known], edge[PLAIN][known]) for edge in (ink.top, ink.bottom)]
-    about = (plain[0] + plain[1]) / 2
-    level = np.isfinite(ink.centre)
-    choices = []
+    # All strips at once, one after the other; beyond its ends each goes on as it ends.
+    lengths = [len(ink.path) for ink in strips]
+    begins = np.cumsum([0, *lengths[:-1]]).tolist()
+    at = np.concatenate(
+        [begin + np.arange(-_ROOM, n + _ROOM).clip(0, n - 1) for begin, n in zip(begins, lengths)]
+    )
+    strip = np.repeat(np.arange(len(strips)), np.add(lengths, 2 * _ROOM))
+    edges = np.concatenate([_without_holes(ink) for ink in strips], 2)[..., at]
+    (top, bottom), (plain_top, plain_bottom) = edges, edges[:, PLAIN]
+    about = (plain_top + plain_bottom) / 2
+    facts = np.concatenate([[ink.known, np.isfinite(ink.centre), ink.dark, ink.path] for ink in strips], 1)
+    known, level, dark, path = facts[:, at]
+    centre = np.concatenate([ink.centre for ink in strips])[at]
+    radii, uneven = zip(*(_thickness(ink, width) for ink in strips))
+    upper, lower = _under_pen(top, bottom, np.transpose(radii), strip)
+    seen = np.empty((CHOICES + FACTS, len(at)), np.float32)
+    choices = seen[:CHOICES]
     for k in range(len(LEVELS)):
-        seen = np.isfinite(ink.top[k])
-        top[k] = np.where(seen, ink.top[k], plain[0])
-        bottom[k] = np.where(seen, ink.bottom[k], plain[1])
-        thick = (ink.bottom[k] - ink.top[k])[level & seen]
-        radius = (quantile(thick, _THIN) if len(thick) else width) / 2
-        choices += [*_under_pen(top[k], bottom[k], radius), top[k], bottom[k]]
-    upper, lower = choices[4 * PLAIN : 4 * PLAIN + 2]
-    choices += [np.roll(side, by) for side in (upper, lower) for by in (-2, -1, 1, 2)]
-    choices += [np.where(level, ink.centre, about), ink.path]
-    from_end = np.minimum(np.stack([x, x[::-1]]) / ALONG / _NEAR_END, 1.0)
-    thick = (plain[1] - plain[0])[level & known]
-    quarter, median, more = quantiles(thick, 0.25, 0.5, 0.75) if len(thick) else (width, width, width)
-    facts = [
+        choices[4 * k : 4 * k + 4] = upper[k], lower[k], top[k], bottom[k]
+    # What lies beside; at a strip's end, what stands at the other one, as the net learned.
+    from_begin = np.concatenate([np.arange(-_ROOM, n + _ROOM) for n in lengths])
+    first, long = np.arange(len(at)) - from_begin, np.array(lengths)[strip]
+    beside = [first + (from_begin + by) % long for by in (2, 1, -1, -2)]
+    choices[4 * len(LEVELS) : -2] = [side[there] for side in (upper[PLAIN], lower[PLAIN]) for there in beside]
+    choices[-2:] = np.where(level, centre, about), path
+    choices -= about
+    seen[CHOICES:] = [
         known,
         level,
-        *from_end,
-        np.clip(ink.dark, 0, 2),
+        *np.minimum(np.array([from_begin, long - 1 - from_begin]) / ALONG / _NEAR_END, 1.0),
+        np.clip(dark, 0, 2),
         np.arcsinh(np.gradient(about) * ALONG),
-        np.full(n, (more - quarter) / median),
-        np.full(n, radius / 2),
+        np.array(uneven)[strip],
+        np.array(radii)[strip, -1] / 2,
     ]
-    return about, np.concatenate([np.stack(choices) - about, facts]).astype(np.float32)
+    views = []
+    for k, (begin, ink) in enumerate(zip(begins, strips)):
+        first = begin + (2 * k + 1) * _ROOM
+        part = np.s_[first : first + len(ink.path)]
+        blind = ink.known.sum() < 2
+        views.append((about[part], np.zeros_like(seen[:, part]) if blind else seen[:, part]))
+    return views
 
 
-def _under_pen(top: np.ndarray, bottom: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """The curves [n] along which a round pen leaves ink down from top [n], and up from bottom [n]."""
-    n, reach = len(top), int(radius * ALONG)
-    rise = np.sqrt(radius**2 - (np.arange(-reach, reach + 1)[:, None] / ALONG) ** 2)
-    above, below = (sliding_window_view(np.pad(edge, reach, mode="edge"), n) for edge in (top, bottom))
-    return (above + rise).max(0), (below - rise).min(0)
+def _without_holes(ink: Ink) -> np.ndarray:
+    """[2, levels, n] upper and lower edges; where a level has no ink, those of plain ink, and where there is
+    none either, what lies between; the path where there is none at all."""
+    edges = np.stack([ink.top, ink.bottom])
+    known = np.flatnonzero(ink.known)
+    if len(known) < 2:
+        return np.broadcast_to(ink.path, edges.shape)
+    x = np.arange(len(ink.path))
+    plain = np.array([np.interp(x, known, edge[known]) for edge in edges[:, PLAIN]])
+    return np.where(np.isfinite(edges), edges, plain[:, None])
+
+
+def _thickness(ink: Ink, width: float) -> tuple[list[float], float]:
+    """px of the pen's radius at each of `LEVELS`, and how uneven level stretches are."""
+    thick = [part[np.isfinite(part)] for part in (ink.bottom - ink.top)[:, np.isfinite(ink.centre)]]
+    radii = [(quantile(part, _THIN) if len(part) else width) / 2 for part in thick]
+    if not len(thick[PLAIN]):
+        return radii, 0.0
+    quarter, median, more = quantiles(thick[PLAIN], 0.25, 0.5, 0.75)
+    return radii, (more - quarter) / median
+
+
+def _under_pen(
+    top: np.ndarray, bottom: np.ndarray, radii: np.ndarray, strip: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The curves [levels, n] along which a round pen leaves ink down from `top` [levels, n], and up from
+    `bottom`. radii: [levels, strips] px of the pen. strip: [n] whose it is."""
+    top, bottom = top.astype(np.float32), bottom.astype(np.float32)
+    upper, lower = (top + radii[:, strip]).astype(np.float32), (bottom - radii[:, strip]).astype(np.float32)
+    for off in range(1, int(radii.max() * ALONG) + 1):
+        under = radii**2 - (off / ALONG) ** 2
+        rise = np.where(under >= 0, np.sqrt(np.maximum(under, 0)), -np.inf).astype(np.float32)[:, strip]
+        for here, there in ((np.s_[:, off:], np.s_[:, :-off]), (np.s_[:, :-off], np.s_[:, off:])):
+            np.maximum(upper[here], top[there] + rise[here], out=upper[here])
+            np.minimum(lower[here], bottom[there] - rise[here], out=lower[here])
+    return upper, lower

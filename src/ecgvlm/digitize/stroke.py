@@ -19,6 +19,7 @@ _MOST_COLUMNS = 8192  # at once: they stay in the cache
 _NODE = 8  # px down a column between the points at which the map to the picture is evaluated
 _FAINT = 8.0  # grey levels that ink is at least darker than the paper
 _SEEN = 0.4  # probability of trace from which on all contrast counts
+_OF_SEEN = np.minimum(np.arange(256, dtype=np.float32) / 255 / _SEEN, 1.0)  # part of it that counts
 _WIDEST = 5.0  # px of a line's width
 _MORE = 1.5  # px that the ink may reach beyond the path and half a line's width
 _CENTRE = 3  # px about the middle of a level line whose contrast tells where it lies
@@ -31,7 +32,8 @@ class Print:
 
     grey: [h, w] the picture in the colour that shows the trace best. sign: 1 of dark ink, -1 of light. to_px:
     [..., 2] px of the rectified page -> px of the picture. Of the rectified page: around: [H, W] brightness
-    about each px; seen: [H, W] greatest probability of ink in it and beside it; width: px of a level line.
+    about each px; seen: [H, W] greatest probability of ink in it and beside it, 255 for 1; width: px of a
+    level line.
     """
 
     grey: np.ndarray
@@ -55,7 +57,7 @@ def print_of(
     some = np.s_[::4]
     ink = trace[some] > 0.5
     light = ink.any() and float(np.median(plane[some][ink].astype(int) - around[some][ink])) > 0
-    seen = cv2.dilate(trace, np.ones((3, 3), np.uint8))
+    seen = cv2.dilate(cv2.convertScaleAbs(trace, alpha=255), np.ones((3, 3), np.uint8))
     return Print(colour(picture), -1.0 if light else 1.0, to_px, around, seen, _line_width(trace))
 
 
@@ -69,9 +71,9 @@ _COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 
 def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The colour ([h, w, 3] RGB -> [h, w]) in which the trace stands out most from its grid and paper."""
-    near = cv2.dilate((trace > 0.7).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    trace, near, page = (part[::4] for part in (trace, near, page))
-    ink, paper = page[trace > 0.7], page[(trace < 0.05) & near]
+    near = cv2.dilate((trace > 0.7).view(np.uint8), np.ones((9, 9), np.uint8)).view(bool)
+    trace, near, page = (part[::4, ::2] for part in (trace, near, page))
+    ink, paper = page[trace > 0.7], page[near & (trace < 0.05)]
     if not len(ink) or not len(paper):
         return _COLOURS[0]
 
@@ -189,20 +191,25 @@ def _band(fine: Print, x: np.ndarray, first: np.ndarray, rows: int) -> _Band:
         for plane in np.moveaxis(fine.to_px(nodes).astype(np.float32), -1, 0)
     )
     grey = cv2.remap(fine.grey, px_x, px_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    y = (first + np.arange(rows)[:, None] / _DOWN).astype(np.float32)
-    x = np.broadcast_to(x.astype(np.float32), y.shape)
+    y = first.astype(np.float32) + (np.arange(rows, dtype=np.float32) / _DOWN)[:, None]
+    x = np.repeat(x.astype(np.float32)[None], rows, 0)
     around, seen = (
         cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in (fine.around, fine.seen)
     )
-    return _Band(first, fine.sign * (around.astype(np.float32) - grey), np.minimum(seen / _SEEN, 1.0))
+    contrast = cv2.subtract(around, grey, dtype=cv2.CV_32F)
+    if fine.sign < 0:
+        np.negative(contrast, out=contrast)
+    return _Band(first, contrast, _OF_SEEN[seen])
 
 
 def _edges(band: _Band, columns: _Columns, depth: np.ndarray, width: float) -> np.ndarray:
     """[2 levels + 1, n] px of the page of the ink's upper and of its lower edge in each column, NaN without
     any, and, on level stretches, of the centre of its contrast, NaN elsewhere. depth: [n] contrast of plain
     ink."""
-    ink = np.clip(band.contrast / depth.astype(np.float32), 0, 1) * band.seen
+    ink = band.contrast / depth.astype(np.float32)
+    np.clip(ink, 0, 1, out=ink)
+    ink *= band.seen
     beside = (_BESIDE + columns.steep) * _DOWN
     row = band.row(columns.path)
     runs = np.array([ink_run(ink, row, beside, level) for level in LEVELS])

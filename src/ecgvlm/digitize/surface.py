@@ -77,9 +77,8 @@ class PaperMap:
 
 def projected(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[..., 2] points through a homography [3, 3]."""
-    x, y = points[..., 0], points[..., 1]
-    u, v, w = (row[0] * x + row[1] * y + row[2] for row in homography)
-    return np.stack([u / w, v / w], -1)
+    u, v, w = homography[:, :2] @ points.reshape(-1, 2).T + homography[:, 2:]
+    return np.stack([u / w, v / w], -1).reshape(points.shape)
 
 
 def between(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:

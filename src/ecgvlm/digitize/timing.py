@@ -190,11 +190,8 @@ def _beat(curve: np.ndarray | None) -> float | None:
 
 def _alike(a: np.ndarray | None, b: np.ndarray | None, off: float) -> float | None:
     """Likeness of two curves up to so many s off, None where they do not show the same time."""
-    table = None if a is None or b is None else _likeness(a, b, _ONE_BEAT)
-    if table is None:
-        return None
-    middle, reach = len(table) // 2, round(off * _FS)
-    return float(table[middle - reach : middle + reach + 1].max())
+    table = None if a is None or b is None else _likeness(a, b, _ONE_BEAT, off)
+    return None if table is None else float(table.max())
 
 
 def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
@@ -212,12 +209,12 @@ def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
     return out
 
 
-def _likeness(a: np.ndarray, b: np.ndarray, least: float = 1.0) -> np.ndarray | None:
-    """[2 r + 1]: correlation of two curves over what both show, with b late by -r..r samples against a.
+def _likeness(a: np.ndarray, b: np.ndarray, least: float = 1.0, most: float = _REACH) -> np.ndarray | None:
+    """[2 r + 1]: correlation of two curves over what both show, with b late by up to `most` s against a.
 
-    None where both show less than so many s at once.
+    None where both show less than `least` s at once.
     """
-    reach = int(_REACH * _FS)
+    reach = round(most * _FS)
     both = np.flatnonzero((a > 0) & (b > 0))
     if len(both) < least * _FS:
         return None

@@ -48,9 +48,12 @@ class _Ink:
     @classmethod
     def of(cls, trace: np.ndarray) -> _Ink:
         upper, lower = trace[: len(trace) // 2 * 2 : 2], trace[1::2]
-        cost = cv2.transpose(np.maximum(np.maximum(upper, lower), _FLOOR))
+        cost = cv2.transpose(np.maximum(cv2.max(upper, lower), _FLOOR))
+        np.negative(np.log(cost, out=cost), out=cost)
         worth = cv2.transpose(np.maximum(upper, 0.5) + np.maximum(lower, 0.5))
-        return cls(np.negative(np.log(cost, out=cost), out=cost), 2 * worth - 2)
+        worth -= 1
+        worth *= 2
+        return cls(cost, worth)
 
     def coarse(self) -> _Ink:
         """Two columns in one."""
@@ -118,7 +121,7 @@ def paths_of(trace: np.ndarray, strips: Sequence[Placed], pitch: float) -> tuple
     rows = _narrowed(ink, rows, paths)
     paths = _paths(ink, rows, _shares(ink, rows, paths))
     begins = [row.x0 for row in rows]
-    return begins, [_with_whole_spikes(trace, x0, _in_px(trace, x0, path)) for x0, path in zip(begins, paths)]
+    return begins, _with_whole_spikes(trace, begins, [_in_px(trace, *one) for one in zip(begins, paths)])
 
 
 def _coarse_paths(ink: _Ink, rows: Sequence[_Row]) -> list[np.ndarray]:
@@ -290,21 +293,30 @@ def _in_px(trace: np.ndarray, x0: int, path: np.ndarray) -> np.ndarray:
     return upper + (trace[(upper + 1).clip(max=last), x] > trace[upper, x])
 
 
-def _with_whole_spikes(trace: np.ndarray, x0: int, path: np.ndarray) -> np.ndarray:
-    """The path up to the tips of spikes, and without turns back inside one that it passes twice."""
+def _with_whole_spikes(
+    trace: np.ndarray, begins: Sequence[int], paths: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The paths up to the tips of spikes, and without turns back inside one that is passed twice."""
+    # All paths at once, one after the other; beyond its ends each goes on as its mirror image.
+    room = _LEVEL // 2
+    parts = [np.pad(np.arange(len(path)), room, mode="symmetric") for path in paths]
+    columns = np.concatenate([x0 + part for x0, part in zip(begins, parts)])
+    path = np.concatenate([path[part] for path, part in zip(paths, parts)]).astype(np.int16)
     level = filters.median(path, _LEVEL)
     for begin, end in ((filters.least, filters.greatest), (filters.greatest, filters.least)):
         filled = end(begin(path, _SPIKE), _SPIKE)
         path = path.copy()
         for k in np.flatnonzero(np.abs(filled - level) > np.abs(path - level) + 2):
-            top, bottom = sorted((filled[k], path[k]))
-            if (trace[top:bottom, x0 + k] > 0.5).sum() >= 0.8 * (bottom - top):
+            first, last = sorted((filled[k], path[k]))
+            if (trace[first:last, columns[k]] > 0.5).sum() >= 0.8 * (last - first):
                 path[k] = filled[k]
+    sides = [[(part + off).clip(0, part.max()) for off in (-1, 0, 1)] for part in parts]
+    beside = np.concatenate([x0 + np.array(three) for x0, three in zip(begins, sides)], 1)
     for most, sign in ((filters.least, 1), (filters.greatest, -1)):
         tips = np.flatnonzero((path == most(path, _SPIKE)) & (sign * (level - path) > _SPIKE))
-        x, row = x0 + tips, (path[tips] + np.arange(-ROOM, ROOM + 1)[:, None]).clip(0, len(trace) - 1)
-        beside = [trace[row, (x + off).clip(x0, x0 + len(path) - 1)] for off in (-1, 0, 1)]
-        ends = ink_run(np.max(beside, axis=0), np.full(len(tips), ROOM), 0)
-        off = ends[0 if sign > 0 else 1] - ROOM
-        path[tips] += np.where(np.abs(off) < ROOM, np.round(off), 0).astype(int)
-    return path
+        row = (path[tips] + np.arange(-ROOM, ROOM + 1)[:, None]).clip(0, len(trace) - 1)
+        top, bottom = ink_run(trace[row, beside[:, None, tips]].max(0), np.full(len(tips), ROOM), 0)
+        off = (top if sign > 0 else bottom) - ROOM
+        path[tips] += np.where(np.abs(off) < ROOM, np.round(off), 0).astype(np.int16)
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    return [part[room:-room].astype(np.intp) for part in np.split(path, ends)]

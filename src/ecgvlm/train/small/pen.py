@@ -106,7 +106,7 @@ def examples(page: Rendering, digitizer: Digitizer) -> Iterator[Example]:
         order = np.argsort(place[:, 0], kind="stable")
         x = x0 + np.arange(len(ink.path)) / ALONG
         y = np.interp(x, place[order, 0], place[order, 1], left=np.nan, right=np.nan)
-        about, seen = views_of(ink, fine.width)
+        ((about, seen),) = views_of([ink], fine.width)
         off = y - about
         if np.isfinite(off).mean() > 0.9 and np.nanmedian(np.abs(off)) < _USUAL_OFF:
             yield Example(seen.astype(np.float16), off.astype(np.float32), float(np.nanstd(y)))
