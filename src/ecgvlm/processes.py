@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -28,6 +31,27 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+
+
+@contextmanager
+def cpu_bound(seconds: float) -> Iterator[None]:
+    """Ends this process by SIGPROF where what is done takes more seconds of computing (POSIX), however busy
+    the machine is otherwise.
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def computed_too_long(process: Any) -> bool:
+    """Whether a process that has ended was ended by `cpu_bound`."""
+    process.join(1.0)
+    return process.exitcode == -getattr(signal, "SIGPROF", 0)
 
 
 def _exit_after(parent: Any) -> None:

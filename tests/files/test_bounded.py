@@ -57,6 +57,27 @@ def test_a_file_that_takes_for_ever_is_given_up(good, tmp_path):
         assert decoder.open(good)[0].load().shape == (500, 700, 3)
 
 
+FORM = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</F 5 0 R>>>>/Length 11>>"
+PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 842 595]/Contents 4 0 R/Resources<</XObject<</F 5 0 R>>>>>>"
+
+
+def endless_pdf() -> bytes:
+    """A page whose form draws itself twice: 600 bytes, drawn 2^30 times."""
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>", PAGE,
+        b"<</Length 5>>stream\n/F Do\nendstream", FORM + b"stream\n/F Do /F Do\nendstream",
+    ]  # fmt: skip
+    body = b"".join(b"%d 0 obj\n%b\nendobj\n" % (k, text) for k, text in enumerate(objects, start=1))
+    return b"%PDF-1.5\n" + body + b"trailer<</Size 6/Root 1 0 R>>\n%%EOF"
+
+
+def test_a_small_file_keeps_no_decoder_busy_for_long(good):
+    with BoundedDecoder(seconds=60, computing=0.5) as decoder:
+        with pytest.raises(EcgError, match=r"longer than 0.5 s of computing"):
+            [page.load() for page in decoder.open(endless_pdf(), "a.pdf")]
+        assert len(decoder.open(good)) == 1
+
+
 def test_a_decoder_that_dies_is_replaced(decoder, good):
     decoder._process.kill()
     decoder._process.join()

@@ -61,3 +61,20 @@ def test_a_port_in_use():
 
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(UsageError, match="cannot serve"):
         run("127.0.0.1", other.getsockname()[1])
+
+
+@pytest.mark.parametrize("asked", [{"redact": True}, {"days": 3.0}])
+def test_what_is_kept_is_not_spoken_of_where_nothing_is(asked):
+    """Both were taken without a word, and did nothing."""
+    with pytest.raises(UsageError, match="--store"):
+        run("127.0.0.1", 0, **asked)
+
+
+def test_a_missing_file_of_keys_is_said_plainly(tmp_path):
+    with pytest.raises(EcgError, match=r"cannot be read \(No such file or directory\)"):
+        run("127.0.0.1", 0, keys=tmp_path / "keys")
+
+
+def test_what_is_no_store_is_said_plainly():
+    with pytest.raises(UsageError, match="a store is sqlite:///FILE"):
+        run("127.0.0.1", 0, store="reads.db")

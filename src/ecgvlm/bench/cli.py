@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ecgvlm.bench.score import Score
     from ecgvlm.bench.task import Task
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 TaskName = Annotated[
     str, typer.Option("--task", help="Task name (code15-test, ptb-test, ...) or a task file.")
 ]
@@ -110,7 +110,10 @@ def _table(task: Task, scores: Sequence[Score]) -> Table:
 def run(
     task: TaskName,
     backend: Annotated[
-        str, typer.Option(help="openai, openai-compatible, anthropic, gemini, transformers, ...")
+        str,
+        typer.Option(
+            help="openai, openai-compatible, anthropic, gemini, transformers, pulse, ecgvlm or trivial."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; called again, it asks only what is missing.")],
     gold: Annotated[Path | None, typer.Option(help="ECGBench JSON; without it the hub is asked.")] = None,
@@ -146,7 +149,7 @@ def run(
     seed: Annotated[int, typer.Option(min=0, help="Seed of controls and of the random system.")] = 0,
 ) -> None:
     """Asks a system a task's questions; prints its scores. Keys come from the environment."""
-    from ecgvlm.bench.backends import make_backend
+    from ecgvlm.bench.backends import make_backend, named_backend
     from ecgvlm.bench.controls import control_images
     from ecgvlm.bench.gold import load_gold, load_hub
     from ecgvlm.bench.retries import RequestLimits
@@ -154,6 +157,7 @@ def run(
     from ecgvlm.bench.task import load_task
 
     loaded = load_task(task)
+    named_backend(backend)  # before the hub is asked for rows
     if max_tokens is not None:
         loaded = replace(loaded, max_tokens=max_tokens)
     rows = load_gold(gold, images) if gold else load_hub(loaded)

@@ -36,7 +36,9 @@ def render(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG (or JPEG) to write.")],
-    layout: Annotated[str, typer.Option(help="3x4+1R, 3x4, 6x2, 12x1 ... (wrong names list all)")] = "3x4+1R",
+    layout: Annotated[
+        str, typer.Option(help="3x4+1R, 3x4, 6x2, 12x1 ... (an unknown name lists all)")
+    ] = "3x4+1R",
     speed: Annotated[Speed, typer.Option(help="Paper speed in mm/s.")] = Speed.slow,
     gain: Annotated[Gain, typer.Option(help="Gain in mm/mV.")] = Gain.standard,
     degrade: Annotated[Degrade, typer.Option(help="Make it look scanned or photographed.")] = Degrade.none,
@@ -60,7 +62,7 @@ def render(
 
 def simulate(
     condition: Annotated[
-        str, typer.Argument(help="normal, af, flutter, rbbb, lbbb, pvc ... (wrong names list all)")
+        str, typer.Argument(help="normal, af, flutter, rbbb, lbbb, pvc ... (an unknown name lists all)")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write, as `digitize` writes it.")],
     seed: Seed = 0,

@@ -23,7 +23,7 @@ class Criteria(StrEnum):
 
 def read(
     images: Annotated[
-        list[Path], typer.Argument(help="Pictures (or PDF pages) of 12-lead ECGs.", show_default=False)
+        list[Path], typer.Argument(help="Pictures, PDFs or records of 12-lead ECGs.", show_default=False)
     ],
     question: Annotated[
         str | None, typer.Option("--question", "-q", help="What to ask about each page.")

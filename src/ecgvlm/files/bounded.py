@@ -21,18 +21,19 @@ from typing import Any
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leaf import Leaf, Loaded
-from ecgvlm.processes import worker_context
+from ecgvlm.processes import computed_too_long, cpu_bound, worker_context
 
 MEMORY = 1_500_000_000  # bytes that a decoder may take beside its code
 SECONDS = 30.0  # that opening a file, or decoding a page of it, may take
+CPU_SECONDS = 15.0  # of computing in it: a few hundred bytes must not keep a process busy for long
 _PR_SET_PDEATHSIG = 1
 
 
 class BoundedDecoder:
     """A process that opens files and decodes their pages, one at a time, for one thread."""
 
-    def __init__(self, seconds: float = SECONDS, memory: int = MEMORY):
-        self._seconds, self._memory = seconds, memory
+    def __init__(self, seconds: float = SECONDS, memory: int = MEMORY, computing: float = CPU_SECONDS):
+        self._seconds, self._memory, self._computing = seconds, memory, computing
         self._held: tuple[str | Path | bytes, str | None] | None = None
         self._start()
 
@@ -67,7 +68,9 @@ class BoundedDecoder:
         context: Any = multiprocessing.get_context("fork") if fork else worker_context("ecgvlm.files.image")
         self._pipe, theirs = context.Pipe()
         ours = self._pipe if fork else None
-        self._process = context.Process(target=_work, args=(theirs, ours, self._memory), daemon=True)
+        self._process = context.Process(
+            target=_work, args=(theirs, ours, self._memory, self._computing), daemon=True
+        )
         self._process.start()
         theirs.close()
 
@@ -78,14 +81,19 @@ class BoundedDecoder:
                 raise _Lost(f"took longer than {self._seconds:g} s")
             kind, value = self._pipe.recv()
         except (_Lost, EOFError, OSError) as error:
+            cause = str(error) if isinstance(error, _Lost) else self._end()
             self._renew()
-            cause = str(error) if isinstance(error, _Lost) else "it ended the process that decoded it"
             raise unreadable(name, f"could not be decoded ({cause}); save the page as JPEG or PNG") from None
         if kind == "error":
             if value.code == "too_large":  # who knows what is left of the memory
                 self._renew()
             raise value
         return value
+
+    def _end(self) -> str:
+        if computed_too_long(self._process):
+            return f"took longer than {self._computing:g} s of computing"
+        return "it ended the process that decoded it"
 
     def _renew(self) -> None:
         self.close()
@@ -122,7 +130,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _work(pipe: Connection, parents: Connection | None, memory: int) -> None:
+def _work(pipe: Connection, parents: Connection | None, memory: int, computing: float) -> None:
     """What the process does: opens a file (source, name), or loads a page of it by its number."""
     if parents is not None:
         parents.close()
@@ -137,11 +145,12 @@ def _work(pipe: Connection, parents: Connection | None, memory: int) -> None:
     leaves: list[Leaf] = []
     for request in _requests(pipe):
         try:
-            if isinstance(request, tuple):
-                leaves = open_pages(*request)
-                answer: Any = "done", [leaf.name for leaf in leaves]
-            else:
-                answer = "done", leaves[request].load()
+            with cpu_bound(computing):
+                if isinstance(request, tuple):
+                    leaves = open_pages(*request)
+                    answer: Any = "done", [leaf.name for leaf in leaves]
+                else:
+                    answer = "done", leaves[request].load()
         except EcgError as error:
             answer = "error", EcgError(error.code, error.message)  # without the traceback, which holds memory
         except MemoryError:

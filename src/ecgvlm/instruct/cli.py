@@ -15,7 +15,7 @@ from ecgvlm.instruct.records import ROW_KINDS
 from ecgvlm.instruct.splits import DEFAULT_PARTS
 from ecgvlm.paper.degrade import PAGE_KINDS
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 class Format(StrEnum):

@@ -52,7 +52,8 @@ class Keys:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise unreadable(path, f"cannot be read ({error})") from error
+            cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise unreadable(path, f"cannot be read ({cause})") from error
         owners = {}
         for number, line in enumerate(lines, start=1):
             if not line.strip() or line.startswith("#"):

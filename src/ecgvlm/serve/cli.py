@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="What `ecgvlm serve --store` has kept.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="What `ecgvlm serve --store` has kept.")
 Url = Annotated[
     str, typer.Argument(metavar="URL", help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.")
 ]

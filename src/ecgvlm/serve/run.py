@@ -30,13 +30,16 @@ def run(
 ) -> None:
     """Serves until SIGTERM or SIGINT, which let requests at work end first.
 
-    Raises UsageError where other machines could reach the server without a key, or the port cannot be used.
+    Raises UsageError where other machines could reach the server without a key, the port cannot be used, or
+    what is kept is spoken of where nothing is.
     """
     local = is_loopback(host)
     if not local and keys is None:
         raise UsageError(
             f"{host} can be reached by others: give --keys FILE (make a key with --new-key NAME --keys FILE)",
         )
+    if store is None and (redact or days is not None):
+        raise UsageError("--redact and --days are about what is kept: name a --store, too")
     settings = Settings(
         **({} if workers is None else {"workers": workers}),
         keys=None if keys is None else Keys.load(keys),

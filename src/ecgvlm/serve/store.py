@@ -227,13 +227,16 @@ class Store:
         return count
 
 
+_FORM = "a store is sqlite:///FILE or postgresql://HOST/NAME"
+
+
 def _engine(url: str, create: bool) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-            raise UsageError("a store is sqlite:///FILE or postgresql://HOST/NAME")
+            raise UsageError(_FORM)
         if parsed.get_backend_name() == "sqlite":
             if parsed.database and parsed.database != ":memory:":
                 _own(Path(parsed.database), create)
@@ -245,8 +248,10 @@ def _engine(url: str, create: bool) -> Engine:
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
-    except (ArgumentError, ImportError) as error:
-        raise UsageError(f"not a store's URL ({error})") from error
+    except ArgumentError as error:
+        raise UsageError(_FORM) from error
+    except ImportError as error:
+        raise UsageError(f"this store needs a package: pip install {error.name}") from error
 
 
 def _own(path: Path, create: bool) -> None:

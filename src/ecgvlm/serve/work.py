@@ -13,11 +13,13 @@ from ecgvlm.digitize import FS
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.digitize.joined import is_half
 from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.bounded import CPU_SECONDS
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.image import Leaf, open_pages
 from ecgvlm.files.leaf import Sheet, Spread
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.printed import picture_of
+from ecgvlm.processes import cpu_bound
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
 from ecgvlm.show.overlay import find_evidence, find_overlay
@@ -98,16 +100,18 @@ class UploadDecoder:
 
     def decode(self, data: bytes, page: int = 0) -> Picture:
         """One page of a file. Raises EcgError."""
-        leaves = _opened(data)
-        if page >= len(leaves):
-            raise EcgError("unreadable_file", f"{NAME}: there is no page {page + 1}, only {len(leaves)}")
-        content = _sound(leaves[page].load)
+        with cpu_bound(CPU_SECONDS):
+            leaves = _opened(data)
+            if page >= len(leaves):
+                raise EcgError("unreadable_file", f"{NAME}: there is no page {page + 1}, only {len(leaves)}")
+            content = _sound(leaves[page].load)
         known = content if isinstance(content, Drawing | Record) else None
         return Picture(picture_of(content), len(leaves), (page,), known)
 
     def count(self, data: bytes) -> int:
         """How many pages a file has. Raises EcgError."""
-        return len(_opened(data))
+        with cpu_bound(CPU_SECONDS):
+            return len(_opened(data))
 
 
 def _opened(data: bytes) -> list[Leaf]:

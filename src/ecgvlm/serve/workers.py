@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ecgvlm.errors import EcgError
+from ecgvlm.processes import computed_too_long
 
 # Workers are forked from a small process that has imported what they need: no threads, sockets or requests.
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -171,7 +172,9 @@ class _Worker:
             else:
                 emit(("error", WorkerLost(f"took longer than {seconds:g} s")))
         except (EOFError, OSError):
-            emit(("error", WorkerLost("the worker process died")))
+            long = computed_too_long(self._process)
+            said = "took too much computing" if long else "the worker process died"
+            emit(("error", WorkerLost(said)))
         except Exception as error:  # what came back cannot be unpickled, or the job not be pickled
             emit(("error", error))
         self.kill()

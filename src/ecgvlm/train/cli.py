@@ -12,7 +12,7 @@ import typer
 from ecgvlm.atomic import alone
 from ecgvlm.errors import UsageError
 
-app = typer.Typer(invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True, add_completion=False)
 
 
 @app.callback()

@@ -11,7 +11,7 @@ from ecgvlm.bench.task import Task
 from ecgvlm.errors import UsageError
 from ecgvlm.instruct.row import Row
 
-__all__ = ["BACKENDS", "Ask", "Backend", "Failure", "Reply", "Setup", "make_backend"]
+__all__ = ["BACKENDS", "Ask", "Backend", "Failure", "Reply", "Setup", "make_backend", "named_backend"]
 
 # name -> where its class is, which is made from a `Setup`. A backend is added by a line.
 BACKENDS = {
@@ -26,14 +26,19 @@ BACKENDS = {
 }
 
 
+def named_backend(name: str) -> list[str]:
+    """The module and the class of a backend. Raises UsageError where there is none of that name."""
+    if name not in BACKENDS:
+        raise UsageError(f"no backend {name!r}; there are: {', '.join(BACKENDS)}")
+    return BACKENDS[name].split(":")
+
+
 def make_backend(name: str, task: Task, items: Sequence[Row], model: str | None = None, **options: Any):
     """A backend by name; its libraries are imported here and not before. options: further fields of `Setup`.
 
     Raises UsageError where there is none of that name, or a library is missing.
     """
-    if name not in BACKENDS:
-        raise UsageError(f"no backend {name!r}; there are: {', '.join(BACKENDS)}")
-    module, made = BACKENDS[name].split(":")
+    module, made = named_backend(name)
     try:
         place = importlib.import_module(f"ecgvlm.bench.backends.{module}")
         backend: Backend = getattr(place, made)(Setup(task, items, model, **options))
