@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
@@ -27,9 +28,35 @@ def test_every_language_has_every_text_with_its_placeholders(language):
 
 
 def test_every_text_stands_on_the_page():
-    sources = [WEB / name for name in ("index.html", "app.js", "chat.js", "compare.js", "panels.js")]
-    page = html.unescape("\n".join(source.read_text("utf-8") for source in sources))
+    files = [*WEB.iterdir(), WEB / "samples/samples.json"]
+    page = html.unescape("\n".join(path.read_text("utf-8") for path in files if path.is_file()))
     assert [text for text in texts("de") if text not in page] == []
+
+
+class Shown(HTMLParser):
+    """What a page shows or says: its texts, and the attributes that language.js translates."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def handle_starttag(self, tag, attributes):
+        self.found |= {value for name, value in attributes if name in ("aria-label", "placeholder", "title")}
+
+    def handle_data(self, data):
+        self.found.add(data.strip())
+
+
+def test_the_whole_page_is_translated():
+    """Layers, camera, corrections and errors stood in English between the other texts."""
+    shown = Shown()
+    shown.feed((WEB / "index.html").read_text("utf-8").partition("<body>")[2])
+    same = {"", "ecgvlm", "25", "API", "PDF", "JSON", "FHIR", "CSV", "WFDB", "DICOM"}
+    assert shown.found - same - texts("de").keys() == set()
+    for path in WEB.iterdir():
+        if path.name.endswith(".js"):
+            named = set(re.findall(r'\bt\(\s*"([^"]+)"', path.read_text("utf-8")))
+            assert named <= texts("de").keys(), path.name
 
 
 def test_the_page_offers_the_languages_of_the_answers():

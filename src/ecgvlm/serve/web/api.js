@@ -1,5 +1,7 @@
 /** The server's HTTP interface, as docs/serving.md describes it. */
 
+import { t } from "./language.js";
+
 /** An error that the server states, or that the way to it had: `code` of the API, a sentence, seconds to wait or null. */
 export class ApiError extends Error {
   constructor(code, message, retryAfter = null) {
@@ -47,7 +49,7 @@ function refused(status, text, retryAfter) {
   return new ApiError(error?.code ?? `http_${status}`, message, retryAfter === null ? null : Number(retryAfter) || 1);
 }
 
-const unreachable = () => new ApiError("unreachable", "The server cannot be reached. Is it still running?");
+const unreachable = () => new ApiError("unreachable", t("The server cannot be reached. Is it still running?"));
 
 async function request(path, options) {
   let response;

@@ -69,11 +69,12 @@ async function receive(files) {
 /** Know the server before anything is sent to it, and ask for a key where it wants one. */
 async function learn() {
   about ??= await api.about(language);
-  $("model").textContent = about.model ? `Model ${about.model}.` : "";
+  $("model").textContent = about.model ? t("Model {name}.", { name: about.model }) : "";
   $("label-count").textContent = Object.keys(about.labels).length;
   $("key-open").hidden = !about.keys;
   if (about.store) {
-    $("privacy").textContent = "Pages go to this server only, which keeps what it reads, as its owner set it up. No third party is asked anything.";
+    $("privacy").textContent =
+      t("Pages go to this server only, which keeps what it reads, as its owner set it up. No third party is asked anything.");
   }
 }
 
@@ -123,7 +124,7 @@ async function readOnce(page) {
     } catch (error) {
       if (!error.retryAfter || !pages.includes(page)) throw error;
       page.progress = 0;
-      page.note = `The server is busy; trying again in ${error.retryAfter} s.`;
+      page.note = t("The server is busy; trying again in {seconds} s.", { seconds: error.retryAfter });
       refreshProgress(page);
       await new Promise((done) => setTimeout(done, 1000 * error.retryAfter));
       page.note = "";
@@ -203,7 +204,7 @@ function draw(page) {
 function showWait(page) {
   const element = clone("wait-template");
   element.querySelector("h2").textContent = page.name;
-  element.querySelector("progress").setAttribute("aria-label", `Reading ${page.name}`);
+  element.querySelector("progress").setAttribute("aria-label", t("Reading {name}", { name: page.name }));
   if (page.picture) element.querySelector("img").src = page.picture;
   else element.querySelector(".sweep").remove();
   $("view").replaceChildren(element);
@@ -219,7 +220,7 @@ function refreshProgress(page) {
     words.textContent = t("Waits for the pages before it.");
   } else if (page.progress < 1) {
     bar.value = page.progress;
-    words.textContent = page.note || `Sending, ${Math.round(100 * page.progress)}%`;
+    words.textContent = page.note || t("Sending, {share}", { share: `${Math.round(100 * page.progress)}%` });
   } else {
     bar.removeAttribute("value"); // how long reading takes cannot be told
     words.textContent = t("Finding the grid, following the traces, judging.");
@@ -250,7 +251,7 @@ function strip() {
   $("pages").replaceChildren(...pages.map(tile));
   if (focused) $("pages").querySelector(`[data-page="${focused}"] .open`)?.focus();
   const left = pages.filter((page) => ["waiting", "reading"].includes(page.state)).length;
-  $("count").textContent = left && pages.length > 1 ? `${pages.length - left} of ${pages.length} done` : "";
+  $("count").textContent = left && pages.length > 1 ? t("{done} of {all} done", { done: pages.length - left, all: pages.length }) : "";
   $("compare-open").hidden = pages.filter((page) => page.state === "read").length < 2;
   $("compare-open").setAttribute("aria-pressed", comparing);
 }
@@ -263,8 +264,8 @@ function tile(page) {
     make("span", { className: "title" }, page.name), make("span", { className: "result" }, verdict));
   if (page === shown && !comparing) open.setAttribute("aria-current", "true");
   open.addEventListener("click", () => show(page));
-  const close = make("button", { type: "button", className: "close", title: "Remove" }, "×");
-  close.setAttribute("aria-label", `Remove ${page.name}`);
+  const close = make("button", { type: "button", className: "close", title: t("Remove") }, "×");
+  close.setAttribute("aria-label", t("Remove {name}", { name: page.name }));
   close.addEventListener("click", () => remove(page));
   const item = make("li", { className: page.state }, open, close);
   item.dataset.page = page.id;
@@ -293,7 +294,7 @@ async function showSamples() {
       make("span", { className: "title" }, title), make("span", { className: "note" }, note));
     button.addEventListener("click", async () => {
       const blob = await (await fetch(`samples/${file}`)).blob();
-      receive([new File([blob], `${title}, simulated.webp`, { type: blob.type })]);
+      receive([new File([blob], `${t(title)}, simulated.webp`, { type: blob.type })]);
     });
     return make("li", {}, button);
   }));

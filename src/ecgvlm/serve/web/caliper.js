@@ -1,6 +1,7 @@
 /** Two ends that can be moved over the page, and the time and voltage between them. */
 
 import { draw, make, say } from "./dom.js";
+import { t } from "./language.js";
 
 const REACH = 9; // screen px within which an end snaps
 
@@ -86,7 +87,7 @@ export class Caliper {
   }
 
   #tell() {
-    this.readout.textContent = `Caliper: ${this.#words()}`;
+    this.readout.textContent = t("Caliper: {span}", { span: this.#words() });
   }
 
   #snapped(at, free) {
@@ -96,7 +97,7 @@ export class Caliper {
 
   #handle(name, k) {
     const handle = make("div", { className: "handle hidden", tabIndex: 0, role: "slider" });
-    handle.setAttribute("aria-label", name);
+    handle.setAttribute("aria-label", t(name));
     const { stage } = this.viewer;
     handle.addEventListener("pointerdown", (event) => {
       handle.setPointerCapture(event.pointerId);

@@ -57,7 +57,7 @@ export function talk(element, page) {
     } catch (error) {
       turn.failed = true;
       entry.classList.add("failed");
-      put(error.name === "AbortError" ? `${turn.text} … stopped`.trim() : error.message);
+      put(error.name === "AbortError" ? `${turn.text} … ${t("stopped")}`.trim() : error.message);
     }
     page.chat.push(turn);
     entry.classList.remove("coming");

@@ -1,6 +1,7 @@
 /** Two pages side by side, and what differs between them. */
 
 import { clone, make, percent, sentence, signed, space } from "./dom.js";
+import { t } from "./language.js";
 import { Viewer } from "./viewer.js";
 
 /** pages: those that have been read, two at least; close(): when the reader has seen enough. */
@@ -52,7 +53,7 @@ function differences(a, b) {
   const found = Object.keys(a.read.labels).filter((label) => [a, b].some((page) => page.read.findings.includes(label)));
   const judged = found.map((label) => {
     const has = [a, b].map((page) => page.read.findings.includes(label));
-    const said = [a, b].map((page, k) => `${has[k] ? "found" : "not found"}, ${percent(page.read.labels[label])}`);
+    const said = [a, b].map((page, k) => `${t(has[k] ? "found" : "not found")}, ${percent(page.read.labels[label])}`);
     return row(a.about.labels[label] ?? label, ...said, has[0] === has[1] ? "same" : has[1] ? "only second" : "only first", has[0] !== has[1]);
   });
   return [...judged, ...measured];

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { make, say, sentence } from "./dom.js";
+import { t } from "./language.js";
 
 /** Fill the section `element`, hidden where the server keeps nothing. page: of app.js. */
 export function correctable(element, page) {
@@ -14,7 +15,7 @@ export function correctable(element, page) {
     return make("label", { className: "check" }, box, sentence(name));
   }));
   const tell = (text, failed = false) => {
-    said.textContent = text;
+    said.textContent = t(text);
     said.classList.toggle("failed", failed);
     say(text);
   };

@@ -35,7 +35,12 @@ export function save(blob, name) {
 /** 0.973 -> "97%", with the ends as the answers say them. */
 export function percent(p) {
   const whole = Math.round(100 * p);
-  return whole < 1 ? "<1%" : whole > 99 ? ">99%" : `${whole}%`;
+  return leftToRight(whole < 1 ? "<1%" : whole > 99 ? ">99%" : `${whole}%`);
+}
+
+/** Figures as they are written everywhere, also within Arabic, which would turn > into <. */
+export function leftToRight(text) {
+  return document.documentElement.dir === "rtl" ? `\u2066${text}\u2069` : text;
 }
 
 /** A number with a true minus sign, and a unit with the space that belongs before it. */

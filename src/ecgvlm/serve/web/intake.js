@@ -2,6 +2,7 @@
 
 import { look } from "./api.js";
 import { say } from "./dom.js";
+import { t } from "./language.js";
 
 const AIM_EVERY_MS = 1500;
 const AIM_WIDTH = 1600; // px of a view that is only looked at
@@ -54,8 +55,9 @@ async function photograph(receive) {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 3840 } } });
   } catch {
-    say("No camera can be used");
-    $("formats").textContent = "No camera can be used here. Choose a file instead.";
+    const none = t("No camera can be used here. Choose a file instead.");
+    say(none);
+    $("formats").textContent = none;
     return;
   }
   video.srcObject = stream;
@@ -93,8 +95,8 @@ async function aim(video, dialog) {
 }
 
 function advice({ grid, leads }) {
-  if (leads.length === 12) return "Grid and all twelve leads are seen: take it.";
-  if (leads.length) return `Grid and ${leads.length} leads are seen: bring the whole page into view.`;
-  if (grid) return "The grid is seen, the leads are not yet: whole page, nearer, held still.";
-  return "No ECG paper is seen: nearer, straight above, without glare.";
+  if (leads.length === 12) return t("Grid and all twelve leads are seen: take it.");
+  if (leads.length) return t("Grid and {count} leads are seen: bring the whole page into view.", { count: leads.length });
+  if (grid) return t("The grid is seen, the leads are not yet: whole page, nearer, held still.");
+  return t("No ECG paper is seen: nearer, straight above, without glare.");
 }

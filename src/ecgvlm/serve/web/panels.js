@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { talk } from "./chat.js";
 import { correctable } from "./correct.js";
-import { clone, make, percent, save, say, sentence, signed, space } from "./dom.js";
+import { clone, leftToRight, make, percent, save, say, sentence, signed, space } from "./dom.js";
 import { language, t } from "./language.js";
 import { Viewer } from "./viewer.js";
 
@@ -40,7 +40,8 @@ export function splitVerdict(answer) {
 function chips({ read }) {
   const { layout, mm_per_s: speed, mm_per_mv: gain, quality } = read.page;
   const [, words] = QUALITY.find(([least]) => quality >= least);
-  return [layout, `${speed} mm/s`, `${gain} mm/mV`, `${t(words)} (${percent(quality)})`, `${read.seconds.toFixed(1)} s`];
+  const figures = [`${speed} mm/s`, `${gain} mm/mV`, `${read.seconds.toFixed(1)} s`].map(leftToRight);
+  return [layout, ...figures.slice(0, 2), `${t(words)} (${percent(quality)})`, figures[2]];
 }
 
 function showFindings(element, read, about, viewer) {
@@ -67,20 +68,21 @@ function finding(label, read, about, viewer, element) {
     make("span", { className: "name" }, sentence(about.labels[label] ?? label)),
     make("span", { className: "percent" }, percent(p)),
     bar,
-    make("span", { className: "sr" }, `, counts from ${percent(threshold)} on`));
+    make("span", { className: "sr" }, t(", counts from {share} on", { share: percent(threshold) })));
   item.dataset.label = label;
   const evidence = read.overlay.evidence[label];
   if (evidence?.text) item.append(make("p", { className: "why" }, evidence.text));
   if (evidence?.regions?.length) {
     const button = make("button", { type: "button", className: "show" }, "Show");
-    button.setAttribute("aria-label", `Show ${about.labels[label] ?? label} on the page`);
+    button.setAttribute("aria-label", t("Show {finding} on the page", { finding: about.labels[label] ?? label }));
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => {
       const on = button.getAttribute("aria-pressed") === "false";
       for (const other of element.querySelectorAll(".show")) other.setAttribute("aria-pressed", "false");
       button.setAttribute("aria-pressed", on);
       viewer.showEvidence(on ? label : null);
-      if (on) say(`Marked on the page: leads ${[...new Set(evidence.regions.map((region) => region.lead))].join(", ")}`);
+      const leads = [...new Set(evidence.regions.map((region) => region.lead))].join(", ");
+      if (on) say(t("Marked on the page: leads {leads}", { leads }));
     });
     item.append(button);
   }
@@ -108,7 +110,7 @@ export function range(low, high, unit) {
   const most = `${signed(high)}${space(unit)}`;
   if (low === null && high === null) return t("depends on the rate");
   if (low === null) return t("up to {high}", { high: most });
-  if (high === null) return `from ${signed(low)}${space(unit)}`;
+  if (high === null) return t("from {low}", { low: `${signed(low)}${space(unit)}` });
   return t("{low} to {high}", { low: signed(low), high: most });
 }
 

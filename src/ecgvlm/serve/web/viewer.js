@@ -2,6 +2,7 @@
 
 import { Caliper } from "./caliper.js";
 import { clone, draw, make, say } from "./dom.js";
+import { t } from "./language.js";
 import { Paper } from "./paper.js";
 
 const LAYERS = ["grid", "leads", "traces", "beats", "intervals", "evidence"];
@@ -157,7 +158,7 @@ export class Viewer extends EventTarget {
 
   #layerButtons(place) {
     place.append(...LAYERS.map((name, k) => {
-      const button = make("button", { type: "button", title: `${name} (${k + 1})` }, name);
+      const button = make("button", { type: "button", title: `${t(name)} (${k + 1})` }, name);
       button.dataset.layer = name;
       button.setAttribute("aria-pressed", this.shown.has(name));
       button.hidden = name === "evidence" && !this.#hasEvidence;
@@ -255,7 +256,7 @@ export class Viewer extends EventTarget {
     };
     if (layer) {
       this.toggle(layer);
-      say(`${layer} ${this.shown.has(layer) ? "shown" : "hidden"}`);
+      say(`${t(layer)}: ${t(this.shown.has(layer) ? "shown" : "hidden")}`);
     } else if (actions[key] && !(this.fitted && key.startsWith("Arrow"))) {
       actions[key]();
     } else return;
