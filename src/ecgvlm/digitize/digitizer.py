@@ -19,7 +19,7 @@ from ecgvlm.digitize.page import Page, Strip, flat_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
-from ecgvlm.digitize.scale import Scale, find_scale
+from ecgvlm.digitize.scale import find_scale
 from ecgvlm.digitize.separators import between_separators
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.digitize.timing import delays, same_time
@@ -28,6 +28,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.picture import shrunk
 from ecgvlm.record import LEADS
+from ecgvlm.together import together
 
 # Times by which 5 mm may be more than was taken for them: dots repeat two or three times as often as the mm
 # that they mark; of lines all alike every second or third one passes for a thick one.
@@ -201,8 +202,9 @@ class Digitizer:
         except ValueError:
             return None
         maps = self.net(rectified)
-        names = self.lettering.names(rectified, maps)
-        notes = self.lettering.notes(rectified, maps)
+        names, notes = together(
+            partial(self.lettering.names, rectified, maps), partial(self.lettering.notes, rectified, maps)
+        )
         return View(rectified, origin, paper, maps, names, notes, find_layout(names, maps, to_scale))
 
     def _without_grid(self, image: np.ndarray) -> View | None:
@@ -261,10 +263,16 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
     rows = sorted({p.y for p in found.strips})
     sides = view.sides(float(np.mean(rows)), picture.shape[1])
     ends = min(p.x0 for p in columns), max(p.x1 for p in columns)
-    scale = find_scale(
-        view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}), rows, sides, ends
+    curves, scale = together(
+        lambda: _curves(view, found, picture),
+        lambda: find_scale(
+            view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}), rows, sides, ends
+        ),
     )
-    followed = list(zip(found.strips, _followed(view, found, picture, scale)))
+    followed = [
+        (placed, _strip(placed, curve, sure, scale.gain_of(placed.lead)))
+        for placed, (curve, sure) in zip(found.strips, curves)
+    ]
     printed = [
         (placed, strip)
         for placed, strip in followed
@@ -300,23 +308,19 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
     )
 
 
-def _followed(view: View, found: Found, picture: np.ndarray, scale: Scale) -> list[Strip]:
-    """The traces of all strips that the layout has, at `SLOW` mm/s."""
+def _curves(view: View, found: Found, picture: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """The trace of every strip that the layout has, see `follow`."""
     ys = sorted({placed.y for placed in found.strips})
     pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else _USUAL_PITCH
 
     def to_px(px: np.ndarray) -> np.ndarray:
         return view.paper.to_px(px / PX_PER_MM + view.origin)
 
-    curves = follow(view.maps.trace, view.image, picture, to_px, found.strips, pitch)
-    return [
-        _strip(placed, curve, sure, scale.gain_of(placed.lead))
-        for placed, (curve, sure) in zip(found.strips, curves)
-    ]
+    return follow(view.maps.trace, view.image, picture, to_px, found.strips, pitch)
 
 
 def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip:
-    """curve: [n, 2] px of the rectified page."""
+    """A strip at `SLOW` mm/s. curve: [n, 2] px of the rectified page."""
     x, y = curve.T / PX_PER_MM
     x0, x1 = placed.x0 / PX_PER_MM, placed.x1 / PX_PER_MM
     zero = float(np.nanmedian(y)) if np.isfinite(y).any() else placed.y / PX_PER_MM

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.rectify import CELL_PX, fitting, resampled
-from ecgvlm.digitize.surface import CELL, PaperMap, between, projected, surface
+from ecgvlm.digitize.surface import CELL, PaperMap, Values, between, projected, surfaces
+from ecgvlm.together import together
 
 # mm that a line may lie beside its place: in every round, and when the map is taken for right.
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
@@ -33,7 +35,7 @@ _MOST_POWER = 30.0**2  # of a px that is darker than its surroundings, in square
 _NOISE = 0.06  # mm by which matches are usually off
 _LENGTH = 100.0  # mm: about a page's, for numbers about 1
 # Pieces of lines: where [n, 2] (column, row of the lattice), how far off in mm [n], weights [n].
-_Match = tuple[np.ndarray, np.ndarray, np.ndarray]
+_Match = Values
 
 
 def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> PaperMap | None:
@@ -48,8 +50,10 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> PaperMap | None
     if min(inside.any(0).sum(), inside.any(1).sum()) < _BANDS * _BAND:
         return None
     fine, mesh = [fitting(extreme, scale) for extreme in extremes], plane.to_px(nodes)
-    at, off, clear = _in_bands(fine, mesh.transpose(1, 0, 2), inside.T)
-    moved, left = _level(plane.at, (_in_bands(fine, mesh, inside), (at[:, ::-1], off, clear)))
+    upright, (at, off, clear) = together(
+        partial(_in_bands, fine, mesh, inside), partial(_in_bands, fine, mesh.transpose(1, 0, 2), inside.T)
+    )
+    moved, left = _level(plane.at, (upright, (at[:, ::-1], off, clear)))
     fit = float(np.mean([_explained(inside, *match) for match in left]))
     if _most_off(left) > _PLAINLY_LEVEL or fit < _PLAIN:
         return None
@@ -75,8 +79,10 @@ def _in_bands(fine: Sequence[tuple[np.ndarray, float]], mesh: np.ndarray, inside
 
 def _both_ways(lines: np.ndarray, reach: float, known: np.ndarray) -> tuple[_Match, _Match]:
     """`_matches` of upright and of level lines."""
-    at, off, clear = _matches(lines.T, reach, known.T)
-    return _matches(lines, reach, known), (at[:, ::-1], off, clear)
+    upright, (at, off, clear) = together(
+        partial(_matches, lines, reach, known), partial(_matches, lines.T, reach, known.T)
+    )
+    return upright, (at[:, ::-1], off, clear)
 
 
 def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
@@ -104,7 +110,7 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
             moved, left = _level(paper.at, found)
             if _most_off(left) < _LEVEL:
                 return replace(paper, homography=paper.homography @ moved, fit=fit)
-        moved = np.stack([surface(seen.shape, *match, _NOISE) for match in found], -1) / CELL
+        moved = surfaces(seen.shape, *found, _NOISE) / CELL
         where = places + moved + between(where - places, places + moved)
         if off_most < _GOOD:
             break

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from ecgvlm.quantile import quantile, quantiles
@@ -66,7 +67,7 @@ def curves(strips: Sequence[Ink], width: float) -> list[np.ndarray]:
 
 @cache
 def _net() -> InferenceSession:
-    return open_session("pen.onnx")
+    return open_session("pen.onnx", threads=cv2.getNumThreads())
 
 
 def views_of(strips: Sequence[Ink], width: float) -> list[tuple[np.ndarray, np.ndarray]]:

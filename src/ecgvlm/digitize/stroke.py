@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from ecgvlm.digitize import pen
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.pen import ALONG, LEVELS, PLAIN, Ink
 from ecgvlm.quantile import quantile
+from ecgvlm.together import together
 
 ROOM = 12  # px of the page above and below a path that may belong to it
 _DOWN = 2  # samples of the picture for one px of the page down; along the trace they are `ALONG`
@@ -142,13 +144,18 @@ class _Band:
 
 def curves_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Sub-pixel curves [n, 2] px of the page from the ink around each path, `ALONG` points a px."""
-    inks = inks_of(fine, begins, paths)
+    half = int(np.searchsorted(np.cumsum([len(path) for path in paths]), sum(map(len, paths)) / 2))
+    parts = (slice(half), slice(half, None))
+    some, others = together(*(partial(inks_of, fine, begins[part], paths[part]) for part in parts))
+    inks = some + others
     curves = [_without_gaps(curve, ink.known) for curve, ink in zip(pen.curves(inks, fine.width), inks)]
     return [np.stack([x0 + np.arange(len(curve)) / ALONG, curve], 1) for x0, curve in zip(begins, curves)]
 
 
 def inks_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -> list[Ink]:
     """The ink about each path."""
+    if not paths:
+        return []
     columns = _columns(begins, paths, fine.width)
     bands = list(_bands(fine, columns))
     on_path = np.empty(len(columns.x))

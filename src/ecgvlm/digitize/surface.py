@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations_with_replacement
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from ecgvlm.together import together
 
 CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid
 MARGIN = 30.0  # mm around the seen grid that the lattice covers
@@ -77,8 +79,9 @@ class PaperMap:
 
 def projected(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[..., 2] points through a homography [3, 3]."""
-    u, v, w = homography[:, :2] @ points.reshape(-1, 2).T + homography[:, 2:]
-    return np.stack([u / w, v / w], -1).reshape(points.shape)
+    x, y = np.ascontiguousarray(np.moveaxis(points, -1, 0))
+    u, v, w = (row[0] * x + row[1] * y + row[2] for row in homography)
+    return np.stack([u / w, v / w], -1)
 
 
 def between(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -97,8 +100,21 @@ def bent(paper: PaperMap, mm: np.ndarray, px: np.ndarray, weight: np.ndarray) ->
     off = px - projected(paper.homography, mm)
     at, scale = (mm - paper.at) / CELL, paper.scale()
     noise = 0.3  # mm: what a point tells of some 30 mm of paper
-    shift = [surface(paper.shift.shape[:2], at, off[:, k] / scale, weight, noise) for k in (0, 1)]
-    return PaperMap(paper.homography, paper.at, np.stack(shift, -1) * scale, paper.box, paper.fit)
+    across, down = ((at, off[:, k] / scale, weight) for k in (0, 1))
+    shift = surfaces(paper.shift.shape[:2], across, down, noise) * scale
+    return PaperMap(paper.homography, paper.at, shift, paper.box, paper.fit)
+
+
+# Values of a surface: where [n, 2] (column, row of the lattice), in mm [n], weights [n].
+Values = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def surfaces(shape: tuple[int, int], across: Values, down: Values, noise: float) -> np.ndarray:
+    """[rows, cols, 2] mm: a surface through either values, see `surface`."""
+    # On blocks as small as theirs BLAS's own threads wait for each other, on a busy machine for seconds.
+    with _threads().limit(limits=1, user_api="blas"):
+        both = together(partial(surface, shape, *across, noise), partial(surface, shape, *down, noise))
+    return np.stack(both, -1)
 
 
 def surface(
@@ -154,17 +170,13 @@ def _part(nodes: np.ndarray, bend: _Bend, column: int, row: int) -> np.ndarray:
 
 
 def _solved(diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
-    """The solution of a symmetric system with few diagonals, from the middle one down.
-
-    With one thread: on blocks so small, BLAS's own would wait for each other, on a busy machine for seconds.
-    """
+    """The solution of a symmetric system with few diagonals, from the middle one down."""
     from scipy.linalg import solveh_banded  # takes longer to import than a flat page to read
 
     matrix = np.zeros((len(right), max(diagonals) + 1))  # as LAPACK takes it, column by column
     for offset, values in diagonals.items():
         matrix[:, offset] = values.ravel()
-    with _threads().limit(limits=1, user_api="blas"):
-        return solveh_banded(matrix.T, right, lower=True, overwrite_ab=True, check_finite=False)
+    return solveh_banded(matrix.T, right, lower=True, overwrite_ab=True, check_finite=False)
 
 
 @lru_cache

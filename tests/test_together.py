@@ -1,0 +1,34 @@
+"""Two steps at the same time, where there is a thread to spare."""
+
+import threading
+
+import cv2
+import pytest
+
+from ecgvlm.together import together
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(request.param)
+    yield request.param
+    cv2.setNumThreads(before)
+
+
+def test_steps_run_at_once_where_there_are_threads(threads):
+    here, there = together(threading.get_ident, threading.get_ident)
+    assert here == threading.get_ident()
+    assert (there != here) == (threads > 1)
+
+
+def test_steps_within_steps_do_not_wait_for_each_other(threads):
+    def both(number):
+        return lambda: together(lambda: number, lambda: number + 1)
+
+    assert together(both(1), both(3)) == ((1, 2), (3, 4))
+
+
+def test_a_step_that_fails_says_so(threads):
+    with pytest.raises(ZeroDivisionError):
+        together(lambda: 1, lambda: 1 / 0)
