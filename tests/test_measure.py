@@ -375,3 +375,16 @@ def test_columns_of_limb_leads_are_bound_by_their_relations(seed):
     late = found - whole[np.abs(found[:, None] - whole).argmin(axis=1)]
     first, second = (np.median(late[(found // 2.5).astype(int) == column]) for column in (0, 1))
     assert second - first == pytest.approx(0, abs=0.008)
+
+
+@pytest.mark.parametrize("ms", [80, 110, 140])
+def test_p_lasts_as_long_as_it_was_drawn(ms):
+    record, truth = simulate(Simulation(rate_bpm=55, pr_ms=200), seed=3)
+    time = np.arange(record.signal.shape[1]) / record.fs
+    signal = record.signal.copy()
+    for onset in truth.qrs_onset:
+        own = np.flatnonzero((time > onset - 0.23) & (time < onset - 0.01))
+        signal[:, own] = signal[:, own[:1]]
+        inside = (time - (onset - 0.06 - ms / 1000)) / (ms / 1000)
+        signal += np.where((inside > 0) & (inside < 1), 0.15 * np.sin(np.pi * inside), 0.0)
+    assert measure(signal, record.fs).p_ms == pytest.approx(ms, abs=20)

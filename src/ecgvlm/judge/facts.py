@@ -378,17 +378,15 @@ class _Beat:
     def atrial(self) -> dict[str, Fact]:
         """P in II (height), its axis, its length over the leads, and its terminal force in V1."""
         m = self.m
-        facts = dict.fromkeys(("p_ii_mv", "p_ms", "p_terminal_mvms", "p_axis_off_deg"), UNKNOWN)
+        facts = dict.fromkeys(("p_ii_mv", "p_terminal_mvms", "p_axis_off_deg"), UNKNOWN)
+        facts["p_ms"] = Fact(_whole(m.p_ms), 12.0)
         if m.p_onset is None or m.qrs_onset is None or m.p_onset < BEAT_START + 0.01:
             return facts
         first, last = m.p_onset, m.qrs_onset - 0.004
         rows = {lead: self.part(lead, first, last) - self.at(lead, first) for lead in self.known}
         if len(rows) < 2 or last - first < 0.06:
             return facts
-        power = np.sqrt(np.mean([row**2 for row in rows.values()], axis=0))
-        loud = np.flatnonzero(power > 0.3 * power.max())
-        end = int(loud[-1])
-        facts["p_ms"] = Fact(2.0 * end + 8 if end < len(power) - 4 else None, 12.0)
+        end = round((min(last, m.p_end or last) - first) / 0.002)
         if "II" in rows:
             facts["p_ii_mv"] = Fact(float(rows["II"].max()), _LINE_MV)
         if {"I", "aVF"} <= set(rows):

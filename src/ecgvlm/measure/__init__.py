@@ -96,11 +96,12 @@ class Measurements:
     premature: [b] bool. alike: [b] bool, of the dominant shape. widths_ms: [b] QRS of each beat by itself,
     NaN where it is not clear. rr_ms: mean RR interval. rr_variation: standard deviation of the RR intervals
     divided by their mean, without those next to premature beats, None below three beats; rr_variation_raw: of
-    all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, qrs_onset, j_point, t_end: s relative
-    to R in the median beat, `feet` beyond the steep edges that are found. median_beat: [12, 100] float32 mV
-    at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where the lead is not
-    printed or holds no complete beat. waves: of each lead, None where it has no median beat. level_errors: of
-    `waves.level_errors`. reasons: measurement -> "no_p_wave", "not_printed", "too_short" or "unclear".
+    all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, p_end, qrs_onset, j_point, t_end: s
+    relative to R in the median beat, `feet` beyond the steep edges that are found. median_beat: [12, 100]
+    float32 mV at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where the lead
+    is not printed or holds no complete beat. waves: of each lead, None where it has no median beat.
+    level_errors: of `waves.level_errors`. reasons: measurement -> "no_p_wave", "not_printed", "too_short" or
+    "unclear".
     """
 
     beats: np.ndarray
@@ -120,6 +121,7 @@ class Measurements:
     axis_deg: float | None
     p_score: float
     p_onset: float | None
+    p_end: float | None
     qrs_onset: float | None
     j_point: float | None
     t_end: float | None
@@ -128,6 +130,11 @@ class Measurements:
     waves: Mapping[str, LeadWaves | None]
     level_errors: np.ndarray
     reasons: Mapping[str, str]
+
+    @property
+    def p_ms(self) -> float | None:
+        """How long P lasts, in ms."""
+        return None if self.p_onset is None or self.p_end is None else 1000 * (self.p_end - self.p_onset)
 
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
@@ -168,7 +175,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     steady = rr[np.isfinite(rr) & ~(premature[1:] | premature[:-1])]
     after = float(np.median(np.diff(beats, append=np.inf)[basic] / FS)) if len(beats) else np.inf
     marks = delineate(median, after)
-    p_onset, p_score = None, 0.0
+    p_onset, p_end, p_score = None, None, 0.0
     if marks is not None:
         rise = wander(x, printed, beats, marks.qrs_onset)
         windows = windows - level_before(windows, marks.qrs_onset) - rise
@@ -176,11 +183,11 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
         if rise.any():
             marks = delineate(median, after) or marks
         before = np.diff(beats, prepend=beats[0] - (rr_s or np.inf) * FS) / FS
-        p_onset, p_score = find_p(windows[basic], before[basic], marks)
+        p_onset, p_end, p_score = find_p(windows[basic], before[basic], marks)
 
     found: dict[str, float | None] = dict.fromkeys((*MEASUREMENTS, "qtc_fridericia_ms"))
     found["heart_rate_bpm"] = None if rr_s is None else 60 / rr_s
-    edges = _edges(p_onset, marks)
+    edges = _edges(p_onset, p_end, marks)
     found |= _intervals(edges)
     if found["qt_ms"] is not None and rr_s is not None:
         found["qtc_ms"] = found["qt_ms"] / rr_s**0.5
@@ -207,13 +214,14 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     )
 
 
-def _edges(p_onset: float | None, marks: Marks | None) -> dict[str, float | None]:
+def _edges(p_onset: float | None, p_end: float | None, marks: Marks | None) -> dict[str, float | None]:
     """The edges of waves (s from R) as a reader marks them, from those found where the waves are steep."""
     if marks is None:
-        return dict.fromkeys(("p_onset", "qrs_onset", "j_point", "t_end"))
+        return dict.fromkeys(("p_onset", "p_end", "qrs_onset", "j_point", "t_end"))
     feet = marks.feet
     return {
         "p_onset": None if p_onset is None else p_onset - feet.before,
+        "p_end": p_end,
         "qrs_onset": marks.qrs_onset - feet.before,
         "j_point": marks.j + feet.after,
         "t_end": None if marks.t_end is None else marks.t_end + feet.t,

@@ -238,8 +238,11 @@ def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | Non
     return float(seconds) if j + SHORTEST_T < seconds < AFTER else None
 
 
-def find_p(windows: np.ndarray, rr_before: np.ndarray, marks: Marks) -> tuple[float | None, float]:
-    """P onset (s relative to R, None without a P wave), and the evidence for one (0..1).
+def find_p(
+    windows: np.ndarray, rr_before: np.ndarray, marks: Marks
+) -> tuple[float | None, float | None, float]:
+    """P onset and end (s relative to R, None without a P wave or where unclear), and the evidence for one
+    (0..1).
 
     windows: [b, 12, w] mV of basic beats; rr_before: [b] s. A P wave is a bump at the same distance before
     every QRS: its mean over the beats is large against what differs between them, unlike in fibrillation.
@@ -260,7 +263,7 @@ def find_p(windows: np.ndarray, rr_before: np.ndarray, marks: Marks) -> tuple[fl
     spread = (np.where(usable, bumps - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count - 1, 1)
     known = count >= 2
     if not known.any():
-        return None, 0.0
+        return None, None, 0.0
     signal = np.where(known, count * mean**2, 0.0).sum(axis=0)
     noise = np.where(known, spread, 0.0).sum(axis=0)
     usual = filters.mean(noise, round(P_NOISE * FS))
@@ -271,17 +274,20 @@ def find_p(windows: np.ndarray, rr_before: np.ndarray, marks: Marks) -> tuple[fl
     tops = peaks_of(ratio, round(P_APART * FS))
     tops = tops[size[tops] > P_LEAST]
     if not len(tops):
-        return None, 0.0
+        return None, None, 0.0
     top = int(tops[np.argmax(ratio[tops])])
     score = float(ratio[top] / (ratio[top] + P_EVEN))
     if score < P_SCORE:
-        return None, score
+        return None, None, score
     rows = known[:, top]
-    return _p_start(nanmedian(windows[:, rows], axis=0), mean[rows, top], top, column(onset - P_ENDS)), score
+    beat = nanmedian(windows[:, rows], axis=0)
+    return *_p_edges(beat, mean[rows, top], top, column(onset - P_ENDS)), score
 
 
-def _p_start(beat: np.ndarray, direction: np.ndarray, top: int, last: int) -> float | None:
-    """Where the tangent to P's steepest rise leaves the level before, in s relative to R.
+def _p_edges(
+    beat: np.ndarray, direction: np.ndarray, top: int, last: int
+) -> tuple[float | None, float | None]:
+    """Where the tangents to P's steepest rise and fall leave the levels beside it, in s relative to R.
 
     beat: [k, w] mV of the leads that show P; direction: [k] its size in each; top, last: columns of P's
     middle and of the QRS.
@@ -291,13 +297,28 @@ def _p_start(beat: np.ndarray, direction: np.ndarray, top: int, last: int) -> fl
     wave = direction @ part / max(float(np.linalg.norm(direction)), 1e-9)
     near = max(0, top - first - round(P_TOP * FS))
     peak = near + int(np.argmax(wave[near : top - first + round(P_TOP * FS) + 1]))
-    start = max(0, peak - round(P_RISE * FS))
-    if peak - start < 3:
-        return None
     rise = np.gradient(wave)
-    steepest = start + int(np.argmax(rise[start:peak]))
-    base = float(wave[max(0, steepest - round(P_BASE * FS)) : steepest + 1].min())
-    return float((first + steepest - (wave[steepest] - base) / max(rise[steepest], 1e-9)) / FS - BEFORE)
+    edges = [
+        _foot(wave, rise, range(max(0, peak - round(P_RISE * FS)), peak), -1),
+        _foot(wave, rise, range(peak + 1, min(len(wave), peak + 1 + round(P_RISE * FS))), 1),
+    ]
+    start, end = (None if x is None else float((first + x) / FS - BEFORE) for x in edges)
+    return start, end
+
+
+def _foot(wave: np.ndarray, rise: np.ndarray, flank: range, away: int) -> float | None:
+    """Column where the tangent to a flank's steepest place meets the lowest level beyond (away from the top:
+    -1 before, 1 after)."""
+    if len(flank) < 3:
+        return None
+    steepest = max(flank, key=lambda i: -away * rise[i])
+    if -away * rise[steepest] <= 0:
+        return None
+    reach = round(P_BASE * FS)
+    beyond = (
+        wave[max(0, steepest - reach) : steepest + 1] if away < 0 else wave[steepest : steepest + reach + 1]
+    )
+    return steepest - (wave[steepest] - float(beyond.min())) / rise[steepest]
 
 
 def _hold(values: np.ndarray) -> np.ndarray:
