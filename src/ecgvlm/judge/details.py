@@ -1,14 +1,14 @@
 """How the waves of the median beat look, in numbers: what heights and intervals alone do not tell.
 
-Each lead's P, QRS, ST and T, and the heart's vector in space. The trees of the findings encoder look at these
-beside the measurements.
+Each lead's P, QRS, ST and T, the heart's vector in space, and how the beats follow each other. The trees of
+the findings encoder look at these beside the measurements.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ecgvlm.judge.facts import NEIGHBOURS, NOBODY, shape_facts
+from ecgvlm.judge.facts import NEIGHBOURS, NOBODY, beat_facts, shape_facts
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.record import LEADS
 
@@ -45,23 +45,53 @@ _FACTS = (
         for wall in NEIGHBOURS
     ),
 )  # fmt: skip
+_OF_BEATS = (
+    "early_ventricular",
+    "early_same",
+    "bigeminy",
+    "trigeminy",
+    "longest_rr_ms",
+    "rr_range_ms",
+    "grouped_rr",
+    "doubled_rr",
+)
+_BESIDE_BEATS = ("shortest_rr", "longest_rr", "rr_step", "rr_swing", "unlike", "wider_ms")
 DETAIL_NAMES = (
     *(f"{lead}.{name}" for lead in LEADS for name in _OF_LEAD),
     *(f"space.{name}" for name in _IN_SPACE),
     *(f"chest.{name}" for name in _OF_CHEST),
     *(f"fact.{name}" for name in _FACTS),
+    *(f"beats.{name}" for name in (*_OF_BEATS, *_BESIDE_BEATS)),
 )
 
 
 def details(m: Measurements) -> np.ndarray:
     """[len(DETAIL_NAMES)] float32, NaN where unknown: mV, ms, degrees."""
-    facts = shape_facts(m, NOBODY)
-    weighed = [np.nan if facts[name].value is None else facts[name].value for name in _FACTS]
+    facts = shape_facts(m, NOBODY) | beat_facts(m)
+    weighed = [facts[name].value for name in (*_FACTS, *_OF_BEATS)]
     if m.qrs_onset is None or m.j_point is None:
-        drawn = np.full(len(DETAIL_NAMES) - len(_FACTS), np.nan)
+        drawn = np.full(len(DETAIL_NAMES) - len(weighed) - len(_BESIDE_BEATS), np.nan)
     else:
         drawn = _drawn(m, m.qrs_onset, m.j_point)
-    return np.concatenate([drawn, np.array(weighed, float)]).astype(np.float32)
+    return np.concatenate([drawn, np.array(weighed, float), _beats(m)]).astype(np.float32)
+
+
+def _beats(m: Measurements) -> np.ndarray:
+    """[len(_BESIDE_BEATS)]: the shortest and longest RR interval, their step from beat to beat and the swing
+    of their mean over three, in parts of the median; beats of another shape, and ms that they are wider."""
+    shortest = longest = step = swing = wider = np.nan
+    rr = m.rr[np.isfinite(m.rr)]
+    if len(rr):
+        rr = rr / np.median(rr)
+        shortest, longest = rr.min(), rr.max()
+    if len(rr) > 1:
+        step = np.median(np.abs(np.diff(rr)))
+    if len(rr) > 3:
+        swing = np.ptp(np.convolve(rr, np.ones(3) / 3, "valid"))
+    usual, other = (m.widths_ms[x & np.isfinite(m.widths_ms)] for x in (m.alike, ~m.alike))
+    if len(usual) and len(other):
+        wider = other.max() - np.median(usual)
+    return np.array([shortest, longest, step, swing, float((~m.alike).sum()), wider])
 
 
 def _drawn(m: Measurements, onset: float, j: float) -> np.ndarray:

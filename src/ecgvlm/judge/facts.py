@@ -79,22 +79,12 @@ def _whole(value: float | None) -> float | None:
     return None if value is None else float(round(value))
 
 
-def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float]) -> dict[str, Fact]:
-    # Where a beat may not be printed, the usual interval says nothing.
-    rr = 1000 * (np.where(np.isfinite(m.rr), m.rr, np.nanmedian(m.rr)) if np.isfinite(m.rr).any() else m.rr)
-    early = m.premature
+def beat_facts(m: Measurements) -> dict[str, Fact]:
+    """What the beats show: how far apart they are, which come early and which have another shape."""
+    rr, early = _intervals(m), m.premature
     steady = rr[~(early[1:] | early[:-1])] if len(rr) else rr
-    other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))
-    sinus = max(network.get(code, 0.0) for code in ("SR", "SB", "ST", "SARRH"))
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
-    qtc = m.qtc_ms
-    if m.heart_rate_bpm is not None and not _SLOW_BELOW <= m.heart_rate_bpm <= _FAST_BEYOND:
-        qtc = m.qtc_fridericia_ms  # Bazett's overdoes it there
-    facts = {
-        "sinus_rate_bpm": Fact(_whole(m.heart_rate_bpm), ERRORS["heart_rate_bpm"]),
-        "qtc_ms": Fact(_whole(qtc), ERRORS["qtc_ms"]),
-        "sinus": Fact(sinus / max(sinus + other, 1e-6) if network else None, 0.15),
-        "p_waves": Fact(m.p_score if len(m.beats) > 1 else None, 0.06),
+    return {
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
         "rr_variation": Fact(m.rr_variation, 0.012),
         "longest_rr_ms": Fact(float(rr.max()) if len(rr) else None, 8.0),
@@ -105,6 +95,29 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
         "trigeminy": Fact(_every(ventricular, 3) if len(rr) > 6 else None),
         "doubled_rr": Fact(_doubled(rr, early)),
         "grouped_rr": Fact(_grouped(rr)),
+    }
+
+
+def _intervals(m: Measurements) -> np.ndarray:
+    """[b - 1] ms between beats; where one may not be printed, the usual interval, which says nothing."""
+    if not np.isfinite(m.rr).any():
+        return 1000 * m.rr
+    return 1000 * np.where(np.isfinite(m.rr), m.rr, np.nanmedian(m.rr))
+
+
+def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float]) -> dict[str, Fact]:
+    rr = _intervals(m)
+    other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))
+    sinus = max(network.get(code, 0.0) for code in ("SR", "SB", "ST", "SARRH"))
+    qtc = m.qtc_ms
+    if m.heart_rate_bpm is not None and not _SLOW_BELOW <= m.heart_rate_bpm <= _FAST_BEYOND:
+        qtc = m.qtc_fridericia_ms  # Bazett's overdoes it there
+    facts = beat_facts(m)
+    facts |= {
+        "sinus_rate_bpm": Fact(_whole(m.heart_rate_bpm), ERRORS["heart_rate_bpm"]),
+        "qtc_ms": Fact(_whole(qtc), ERRORS["qtc_ms"]),
+        "sinus": Fact(sinus / max(sinus + other, 1e-6) if network else None, 0.15),
+        "p_waves": Fact(m.p_score if len(m.beats) > 1 else None, 0.06),
     }
     facts |= dict.fromkeys(
         ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated", "p_train"), UNKNOWN
