@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from ecgvlm.judge.criteria import assess, rules
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.judge.facts import NOBODY, Fact
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import LeadWaves
 from ecgvlm.record import LEADS
@@ -58,6 +60,18 @@ EVERY_LEAD = ", ".join(f"lead {lead}" for lead in LEADS)
 )  # fmt: skip
 def test_exactly_the_options_that_hold_are_chosen(question, options, right):
     assert chosen(PAGE, f"{question} Options: {options}. {END}") == right
+
+
+@pytest.mark.parametrize(
+    ("ms", "right"), [(135, "above the normal range"), (105, "within the normal range"), (None, "none")]
+)
+def test_p_duration_goes_by_the_limit_of_atrial_enlargement(ms, right):
+    (rule,) = (
+        x for x in assess(rules()["LAE"], {"p_ms": Fact(ms, 12.0)}, "definitions", NOBODY) if x.unit == "ms"
+    )
+    question = "What range does the P duration of this ECG fall in?"
+    options = "above the normal range, below the normal range, none, within the normal range"
+    assert chosen(replace(PAGE, criteria=(rule,)), f"{question} Options: {options}. {END}") == right
 
 
 @pytest.mark.parametrize(

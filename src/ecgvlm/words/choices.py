@@ -149,8 +149,11 @@ def _found(evidence: Evidence, code: str) -> bool | None:
 def _place(evidence: Evidence, measure: str) -> str | None:
     """ "low", "normal" or "high"; of the QT that of the corrected one."""
     known = _known()["measures"][measure]
+    if "criterion" in known:  # a limit of a definition
+        weighed = next((c for c in evidence.criteria if [c.finding, c.name] == known["criterion"]), None)
+        return None if weighed is None or weighed.met is None else "high" if weighed.met else "normal"
     code = "qtc_ms" if known["code"] == "qt_ms" else known["code"]
-    if not code or evidence.measurements[code] is None:
+    if evidence.measurements[code] is None:
         return None
     place = evidence.limit(code)
     return {"low": "high", "high": "low"}.get(place, place) if known.get("inverse") else place
