@@ -79,7 +79,7 @@ def details(m: Measurements) -> np.ndarray:
 def _beats(m: Measurements) -> np.ndarray:
     """[len(_BESIDE_BEATS)]: the shortest and longest RR interval, their step from beat to beat and the swing
     of their mean over three, in parts of the median; beats of another shape, and ms that they are wider."""
-    shortest = longest = step = swing = wider = np.nan
+    shortest = longest = step = swing = wider = unlike = np.nan
     rr = m.rr[np.isfinite(m.rr)]
     if len(rr):
         rr = rr / np.median(rr)
@@ -91,7 +91,9 @@ def _beats(m: Measurements) -> np.ndarray:
     usual, other = (m.widths_ms[x & np.isfinite(m.widths_ms)] for x in (m.alike, ~m.alike))
     if len(usual) and len(other):
         wider = other.max() - np.median(usual)
-    return np.array([shortest, longest, step, swing, float((~m.alike).sum()), wider])
+    if len(m.beats):
+        unlike = float((~m.alike).sum())
+    return np.array([shortest, longest, step, swing, unlike, wider])
 
 
 def _drawn(m: Measurements, onset: float, j: float) -> np.ndarray:
