@@ -28,11 +28,14 @@ from ecgvlm.batch import Progress, read_batch  # noqa: E402
 from ecgvlm.batch.inputs import Damaged, Held, RowGroup, list_inputs  # noqa: E402
 from ecgvlm.batch.output import SCHEMA, open_output  # noqa: E402
 from ecgvlm.errors import EcgError, UsageError  # noqa: E402
-from ecgvlm.files.image import MAX_BYTES, load_image  # noqa: E402
+from ecgvlm.files.csv import csv_text  # noqa: E402
+from ecgvlm.files.image import MAX_BYTES, load_image, open_pages  # noqa: E402
 from ecgvlm.judge.evidence import Evidence  # noqa: E402
 from ecgvlm.labels import LABELS  # noqa: E402
 from ecgvlm.measure import MEASUREMENTS, measure  # noqa: E402
 from ecgvlm.reader import Answer  # noqa: E402
+from ecgvlm.show.reports import write_wfdb  # noqa: E402
+from ecgvlm.simulate import random_simulation, simulate  # noqa: E402
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -174,6 +177,27 @@ def test_a_glob_or_a_path_counts_whatever_its_ending(tmp_path):
     assert names(tmp_path / "*") == [str(tmp_path / "1.png"), str(tmp_path / "2.scan")]
     assert names(tmp_path / "**" / "*.png") == [str(tmp_path / "1.png"), str(tmp_path / "sub/3.png")]
     assert names(tmp_path / "2.scan") == [str(tmp_path / "2.scan")]
+
+
+def test_records_in_zips_and_tables_of_leads_count(tmp_path):
+    """A ZIP of records was nothing, and leads as `digitize` writes them were passed over."""
+    record, _ = simulate(random_simulation(np.random.default_rng(0), "normal"), 0)
+    with zipfile.ZipFile(io.BytesIO(write_wfdb(record))) as archive:
+        members = {f"ward/{name}": archive.read(name) for name in archive.namelist()}
+    leads = csv_text(record).encode()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_zip(folder / "a.zip", {**members, "b/leads.csv": leads, "b/other.csv": b"a,b\n1,2\n"})
+    (folder / "leads.csv").write_bytes(leads)
+    (folder / "table.csv").write_text("file,labels\n")
+    passed: list[str] = []
+    found = dict(pictures(folder, passed_over=passed))
+    names = [name.removeprefix(f"{folder}/") for name in found]
+    assert names == ["a.zip/ward/ecg.hea", "a.zip/b/leads.csv", "leads.csv"]
+    assert passed == [str(folder / "table.csv")]
+    for data in found.values():
+        (page,) = open_pages(data, "a")
+        np.testing.assert_allclose(page.load().signal, record.signal, atol=0.01)
 
 
 def test_zips_stand_for_the_pictures_in_them(tmp_path):

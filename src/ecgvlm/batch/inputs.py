@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +17,11 @@ import pyarrow.parquet as pq
 from fsspec.implementations.memory import MemoryFileSystem
 
 from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.csv import is_csv
 from ecgvlm.files.dicom import is_dicom
 from ecgvlm.files.leads import cause
 from ecgvlm.files.leaf import MAX_BYTES
+from ecgvlm.files.wfdb import signal_files
 
 PICTURES = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif",
@@ -56,7 +60,7 @@ class Files:
             if entry.lower().endswith(".hea") and "file" in self.fs.protocol:
                 yield self.name(entry), Path(entry)
             else:
-                yield self.name(entry), _fetch(partial(_regular, self.fs, entry), self.name(entry))
+                yield self.name(entry), _fetch(partial(_regular, self.fs), entry, self.name(entry))
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Archive:
-    """Picture files in a ZIP; entries are member names."""
+    """Files in a ZIP; entries are member names."""
 
     fs: fsspec.AbstractFileSystem
     path: str
@@ -85,7 +89,7 @@ class Archive:
         try:
             with self.fs.open(self.path, "rb") as file, zipfile.ZipFile(file) as archive:
                 for name, entry in zip(names, entries):
-                    yield name, _fetch(partial(archive.open, entry), name)
+                    yield name, _fetch(archive.open, entry, name)
         except Exception as error:  # it was readable when it was listed; see `_fetch`
             for name in names:
                 yield name, unreadable(name, cause(error))
@@ -176,8 +180,8 @@ def list_inputs(
     """Every input under a path, glob or fsspec URL, sorted by file.
 
     Of a folder, at any depth, what ends like a picture (`PICTURES`) or record (`RECORDS`), `.zip` or
-    `.parquet` counts, and DICOM files without an ending; what a glob or path names counts whatever its
-    ending. ZIPs and Parquet files stand for the pictures in them.
+    `.parquet` counts, and DICOM files without an ending and tables of leads; what a glob or path names counts
+    whatever its ending. ZIPs stand for what counts in them, Parquet files for their pictures.
 
     leave_out: a folder not to look into. passed_over: takes the other files of a folder. Raises EcgError
     where there is nothing.
@@ -187,10 +191,11 @@ def list_inputs(
         if fs.isdir(path):
             found = []
             for p in fs.find(path):
-                wanted = _is_input(p.removeprefix(path), (*PICTURES, *RECORDS, ".zip", ".parquet"))
-                if wanted or _is_plain_dicom(fs, p):
+                if _hidden(p.removeprefix(path)):
+                    continue
+                if p.lower().endswith((".zip", ".parquet")) or _counts(partial(_regular, fs), p):
                     found.append(p)
-                elif passed_over is not None and not _hidden(p.removeprefix(path)):
+                elif passed_over is not None:
                     passed_over.append(_url(fs, p))
         elif any(c in path for c in "*?["):
             found = [p for p in fs.glob(path) if not fs.isdir(p)]
@@ -221,7 +226,8 @@ def _in_file(fs: fsspec.AbstractFileSystem, path: str, column: str) -> Iterator[
     try:
         if ending == "zip":
             with fs.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-                members = [name for name in archive.namelist() if _is_input(name, PICTURES)]
+                names = [name for name in archive.namelist() if not _hidden(name)]
+                members = [name for name in names if _counts(archive.open, name)]
             yield from (Input(Archive(fs, path), name) for name in dict.fromkeys(members))
         elif ending == "parquet":
             with fs.open(path, "rb") as file:
@@ -248,15 +254,33 @@ def _in_file(fs: fsspec.AbstractFileSystem, path: str, column: str) -> Iterator[
         yield Input(Damaged(f"not a readable {ending.upper()} file ({cause(error)})"), _url(fs, path))
 
 
-def _fetch(open_: Callable[[], IO[bytes]], name: str) -> bytes | EcgError:
-    """The bytes of a file, no more of them than `load_image` needs to refuse it."""
-    try:
-        with open_() as file:
+def _fetch(open_: Callable[[str], IO[bytes]], path: str, name: str) -> bytes | EcgError:
+    """The bytes of a file, no more of them than `load_image` needs to refuse it; of a WFDB header, a ZIP of
+    the record.
+    """
+
+    def read(path: str) -> bytes:
+        with open_(path) as file:
             return file.read(MAX_BYTES + 1)
+
+    try:
+        return _with_signals(path, read) if path.lower().endswith(".hea") else read(path)
     except FileNotFoundError:
         return unreadable(name, "no such file")
     except Exception as error:  # file systems and zipfile raise their own
         return unreadable(name, cause(error))
+
+
+def _with_signals(path: str, read: Callable[[str], bytes]) -> bytes:
+    """A ZIP of a WFDB header and the signal files beside it; what is missing is for its reader to say."""
+    whole, header = io.BytesIO(), read(path)
+    folder = path.rpartition("/")[0]
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr(path.rpartition("/")[2], header)
+        for signals in dict.fromkeys(signal_files(header.decode("utf-8", "replace"))):
+            with contextlib.suppress(FileNotFoundError, KeyError):
+                archive.writestr(signals, read(f"{folder}/{signals}" if folder else signals))
+    return whole.getvalue()
 
 
 def _regular(fs: fsspec.AbstractFileSystem, path: str) -> IO[bytes]:
@@ -270,19 +294,21 @@ def _hidden(path: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
 
 
-def _is_input(path: str, endings: tuple[str, ...]) -> bool:
-    return not _hidden(path) and path.lower().endswith(endings)
+def _counts(open_: Callable[[str], IO[bytes]], path: str) -> bool:
+    """Whether a file of a folder or archive is an input: by its ending, or by how it begins.
 
-
-def _is_plain_dicom(fs: fsspec.AbstractFileSystem, path: str) -> bool:
-    """Whether a file without an ending is a DICOM file, as they lie on CDs and in archives."""
+    Without an ending lie DICOM files on CDs and in archives; a CSV file may be any table.
+    """
     name = path.rpartition("/")[2]
-    if ("." in name.strip(".") and not name.replace(".", "").isdigit()) or _hidden(name):
+    if name.lower().endswith((*PICTURES, *RECORDS)):
+        return True
+    is_table = name.lower().endswith(".csv")
+    if "." in name.strip(".") and not is_table and not name.replace(".", "").isdigit():
         return False
     try:
-        with _regular(fs, path) as file:
-            return is_dicom(file.read(200))
-    except (OSError, ValueError):
+        with open_(path) as file:
+            return (is_csv if is_table else is_dicom)(file.read(200))
+    except Exception:  # file systems and zipfile raise their own; what does not open tells nothing
         return False
 
 
