@@ -145,10 +145,10 @@ class RowGroup:
         if isinstance(cell, bytes):
             return name, cell
         if "://" in cell:
-            return cell, _fetch(lambda: fsspec.open(cell, "rb").open(), cell)
+            return cell, _fetch(lambda url: fsspec.open(url, "rb").open(), cell, cell)
         folder, _, _ = self.path.rpartition("/")
         path = cell if cell.startswith("/") else f"{folder}/{cell}"
-        return cell, _fetch(partial(self.fs.open, path, "rb"), cell)
+        return cell, _fetch(lambda file: self.fs.open(file, "rb"), path, cell)
 
 
 @dataclass(frozen=True)

@@ -173,9 +173,9 @@ def strict_choice(text: str, question: str = "", options: str = LETTERS) -> str 
     text = normalise(from_json(text)).strip()
     # "answer a question": a lower-case letter counts only as the whole of what follows.
     stated = [
-        m[m.lastgroup].upper()
+        letter.upper()
         for m in _STATED.finditer(text)
-        if m[m.lastgroup].isupper() or (m["named"] and text[m.end() :].strip(" .)*") == "")
+        if (letter := m[m.lastgroup or 0]).isupper() or (m["named"] and not text[m.end() :].strip(" .)*"))
     ]
     if stated:
         return stated[-1] if stated[-1] in options else None
