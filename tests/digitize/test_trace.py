@@ -6,7 +6,7 @@ import pytest
 
 from ecgvlm.digitize import trace
 from ecgvlm.digitize.layout import Placed
-from ecgvlm.digitize.trace import follow
+from ecgvlm.digitize.trace import follow, paths_of
 
 SIDE = 3  # px of the picture for one of the rectified page
 WIDE, HIGH = 200, 120
@@ -64,3 +64,28 @@ def test_a_long_trace_is_followed_in_pieces_as_in_one(monkeypatch):
     monkeypatch.setattr(trace, "_FURTHER", 40)
     np.testing.assert_array_equal(curve(), whole)
     assert np.nanmedian(np.abs(whole[:, 1] - np.interp(whole[:, 0], x, y))) < 0.3
+
+
+def followed(*lines: np.ndarray) -> list[np.ndarray]:
+    """The paths of strips whose rows are 40 px apart, in px at x 10 to 190, where these lines are drawn."""
+    x = np.arange(2.0, WIDE - 2.0)
+    ink = np.max([drawn(x, y)[2] for y in lines], axis=0)
+    strips = [Placed("II", False, k, 0, 4.0, WIDE - 4.0, 0.0, 40.0 + 40 * k, True) for k in range(len(lines))]
+    begins, paths = paths_of(ink, strips, 40.0)
+    return [path[10 - first : 190 - first] for first, path in zip(begins, paths)]
+
+
+def test_a_trace_that_wanders_to_another_row_is_still_its_own():
+    x = np.arange(2.0, WIDE - 2.0)
+    upper, lower = 40 - 24 * np.sin(x / 70), 80 - 40 * np.sin(x / 70)  # the lower is near the upper's row
+    for path, wanted in zip(followed(upper, lower), (upper, lower)):
+        assert np.abs(path - wanted[8:188]).max() < 3
+
+
+def test_traces_that_meet_in_their_qrs_go_on_as_they_came():
+    x = np.arange(2.0, WIDE - 2.0)
+    spike = np.maximum(0, 1 - np.abs(x - 100) / 4)
+    # Behind the QRS each runs near the other one's row, but at its own level.
+    upper, lower = 55 + 30 * spike, 68 - 26 * spike
+    for path, wanted in zip(followed(upper, lower), (upper, lower)):
+        assert np.abs(np.delete(path - wanted[8:188], np.arange(80, 100))).max() < 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import cv2
 import numpy as np
@@ -18,6 +18,8 @@ _REACH_MM = 34.0  # a trace may leave its row this far
 # Cost of the path, per px up or down between two columns: along the ink of a steep deflection little, over
 # paper more.
 _STEP_COST, _LEAP_COST = 0.02, 0.11
+# More of it where, above and below within so many px, nothing is as likely to be ink as that.
+_BLANK_COST, _BLANK, _NO_INK = 0.3, 16, 0.1
 _AWAY_COST = 0.0009  # per px that the path lies away from the row
 _FLOOR = 0.02
 _PAPER = float(-np.log(_FLOOR))  # cost of a column on paper
@@ -25,6 +27,12 @@ _CLOSE = 2  # px about a path whose ink it explains
 _BAR = 3  # px from a strip's end within which a bar may stand
 _WORTH = 0.03  # what a px of ink is worth that no other strip explains
 _OTHERS = 2.5  # cost of a column on ink that is another strip's
+_MEETING, _BESIDE = 5, 8  # columns within which meetings are one, and beside it that tell a path's level
+_LEVEL_COST = 0.1  # per px by which a path's level is another one behind a meeting
+_ROUNDS = 3  # in which strips that run along the same line are parted
+_ALONG = 20  # columns that two strips follow one line, when they do not only cross
+_PLAIN_INK, _LEFT = 0.5, 0.5  # worth of ink, and share of such columns that have some, for a line left over
+_FAR = 1e4  # px: farther than any row
 _SPIKE, _LEVEL = 5, 41  # px that a spike of solid ink may be wide, and about it that tell which way it goes
 # px that are followed at once, and px further, to either side, by which where a path began is
 # forgotten.
@@ -37,11 +45,12 @@ _SHIFTS = (1, 2, 4, 8, 16, 32)  # pairs of rows: a path moves up or down by at m
 class _Ink:
     """The probabilities of ink, two rows in one, transposed: [W, H / 2].
 
-    cost: of a path there, by the greater one. worth: 0..2, what there is of ink that is plain. across: px
-    that one column stands for.
+    cost: of a path there, by the greater one. step: of going up or down there, a pair of rows in a column.
+    worth: 0..2, what there is of ink that is plain. across: px that one column stands for.
     """
 
     cost: np.ndarray
+    step: np.ndarray
     worth: np.ndarray
     across: int = 1
 
@@ -49,15 +58,20 @@ class _Ink:
     def of(cls, trace: np.ndarray) -> _Ink:
         upper, lower = trace[: len(trace) // 2 * 2 : 2], trace[1::2]
         cost = cv2.transpose(np.maximum(cv2.max(upper, lower), _FLOOR))
+        blank = cv2.dilate(cost, np.ones((1, _BLANK // 2), np.uint8)) < _NO_INK
         np.negative(np.log(cost, out=cost), out=cost)
+        step = cost * (2 * _LEAP_COST / _PAPER)
+        step += 2 * _STEP_COST
+        step[blank] += 2 * _BLANK_COST
         worth = cv2.transpose(np.maximum(upper, 0.5) + np.maximum(lower, 0.5))
         worth -= 1
         worth *= 2
-        return cls(cost, worth)
+        return cls(cost, step, worth)
 
     def coarse(self) -> _Ink:
         """Two columns in one."""
-        return _Ink(np.minimum(self.cost[::2], self.cost[1::2]), self.worth[::2], 2)
+        cost, step = (np.minimum(part[::2], part[1::2]) for part in (self.cost, self.step))
+        return _Ink(cost, step / 2, self.worth[::2], 2)
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,10 @@ class _Row:
     length: int
     y: float
     window: tuple[int, int]
+
+    def within(self, ink: _Ink) -> _Row:
+        """The same with the part of its window that the page has."""
+        return replace(self, window=(max(0, self.window[0]), min(ink.cost.shape[1], self.window[1])))
 
     @property
     def part(self) -> tuple[slice, slice]:
@@ -118,8 +136,18 @@ def paths_of(trace: np.ndarray, strips: Sequence[Placed], pitch: float) -> tuple
         rows.append(_Row(x0, int(np.floor(strip.x1)) - x0, strip.y, (top, top + reach + 1)))
     paths = _coarse_paths(ink, rows)
     # Once more, now that it is known which ink the other strips explain: what is left must be explained too.
-    rows = _narrowed(ink, rows, paths)
-    paths = _paths(ink, rows, _shares(ink, rows, paths))
+    for k in range(_ROUNDS):
+        paths = _uncrossed(rows, paths)
+        yields = _yields(ink, rows, paths)
+        again = [i for i, own in enumerate(yields) if k == 0 or own.any()]
+        if not again:
+            break
+        near = _narrowed(ink, rows, paths)
+        near = [row.within(ink) if own.any() else small for row, small, own in zip(rows, near, yields)]
+        shares = _shares(ink, near, paths, yields)
+        found = _paths(ink, [near[i] for i in again], [shares[i] for i in again])
+        paths = [found[again.index(i)] if i in again else path for i, path in enumerate(paths)]
+    paths = _uncrossed(rows, paths)
     begins = [row.x0 for row in rows]
     return begins, _with_whole_spikes(trace, begins, [_in_px(trace, *one) for one in zip(begins, paths)])
 
@@ -159,14 +187,14 @@ def _ways(
     longest = max(b - a for _, a, b in pieces)
     # Beyond a shorter piece's end nothing costs anything.
     cost, step = (np.zeros((longest, len(pieces), high), np.float32) for _ in range(2))
+    paper = 2 * (_STEP_COST + _LEAP_COST + _BLANK_COST) / ink.across
     for i, (k, a, b) in enumerate(pieces):
         row, top, share = rows[k], rows[k].window[0], shares[k]
         own, steps = cost[: b - a, i], step[: b - a, i]
-        seen = ink.cost[row.x0 + a : row.x0 + b, max(0, top) : top + high]
-        own[:] = _PAPER
-        own[:, max(0, -top) : max(0, -top) + seen.shape[1]] = seen
-        np.multiply(own, 2 * _LEAP_COST / _PAPER / ink.across, out=steps)
-        steps += 2 * _STEP_COST / ink.across
+        seen = np.s_[row.x0 + a : row.x0 + b, max(0, top) : top + high]
+        for part, values, outside in ((own, ink.cost[seen], _PAPER), (steps, ink.step[seen], paper)):
+            part[:] = outside
+            part[:, max(0, -top) : max(0, -top) + values.shape[1]] = values
         own += _AWAY_COST * np.abs(2 * np.arange(top, top + high, dtype=np.float32) - row.y)
         if share is not None:
             steps[:, : share.worth.shape[1]] -= _WORTH * share.worth[a:b]
@@ -246,19 +274,128 @@ class _Moves:
         return np.minimum(down, up, out=up)
 
 
-def _shares(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> list[_Share]:
+def _uncrossed(rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The paths with those parts exchanged that two strips of one column have of each other.
+
+    Where two rows' QRS run into each other, either path may go on as the other one. Behind a QRS a trace goes
+    on at about the level that it had before, and near its row.
+    """
+    paths = [path.copy() for path in paths]
+    most = [(path.min(), path.max()) for path in paths]
+    for (k, upper), (m, lower) in combinations(sorted(enumerate(rows), key=lambda row: row[1].y), 2):
+        apart = most[k][1] + 1 < most[m][0] or most[m][1] + 1 < most[k][0]
+        if (upper.x0, upper.length) == (lower.x0, lower.length) and upper.y != lower.y and not apart:
+            exchanged = _exchanged(paths[k], paths[m], upper.y / 2, lower.y / 2)
+            paths[k][exchanged], paths[m][exchanged] = paths[m][exchanged], paths[k][exchanged]
+    return paths
+
+
+def _exchanged(a: np.ndarray, b: np.ndarray, row_a: float, row_b: float) -> np.ndarray:
+    """[columns] of two paths: where each follows the other's trace. row_a, row_b: their rows."""
+    exchanged = np.zeros(len(a), bool)
+    low, high = (
+        np.stack([end(end(path[:-2], path[1:-1]), path[2:]) for path in (a, b)])
+        for end in (np.minimum, np.maximum)
+    )
+    meet = np.pad((low.max(0) - high.min(0)) <= 1, 1, mode="edge")
+    meet = filters.least(filters.greatest(meet.astype(np.int8), _MEETING), _MEETING) > 0
+    edges = np.flatnonzero(np.diff(meet.astype(np.int8), prepend=0, append=0))
+    if not len(edges):
+        return exchanged
+    begins, ends = edges[::2], edges[1::2]
+    farther = np.abs(b - row_a) + np.abs(a - row_b) - np.abs(a - row_a) - np.abs(b - row_b)
+    away = np.concatenate([[0.0], np.cumsum(2 * _AWAY_COST * farther)])
+    # Of the parts between meetings, and of each as it is and exchanged: the cheapest way through all.
+    parts = list(zip([0, *ends.tolist()], [*begins.tolist(), len(a)]))
+    cost, ways = np.array([0.0, away[parts[0][1]]]), []
+    for (first, last), (start, stop) in pairwise(parts):
+        turn = _LEVEL_COST * _turn(a, b, first, last, start, stop)
+        through = cost[:, None] + np.array([[0.0, turn], [turn, 0.0]])  # [before, behind]
+        ways.append(through.argmin(0))
+        cost = through.min(0) + np.array([0.0, away[stop] - away[start]])
+    state = int(cost.argmin())
+    for (first, last), way in zip(reversed(parts[1:]), reversed(ways)):
+        exchanged[first:last] = state == 1
+        state = int(way[state])
+    exchanged[: parts[0][1]] = state == 1
+    return exchanged
+
+
+def _turn(a: np.ndarray, b: np.ndarray, first: int, last: int, start: int, stop: int) -> float:
+    """Rows by which two paths change their levels more if exchanged between two parts of them."""
+    before, behind = np.s_[max(first, last - _BESIDE) : last], np.s_[start : min(stop, start + _BESIDE)]
+    if not len(a[before]) or not len(a[behind]):
+        return 0.0
+    a0, b0, a1, b1 = (float(np.median(path[part])) for part in (before, behind) for path in (a, b))
+    return 2 * (abs(b1 - a0) + abs(a1 - b0) - abs(a1 - a0) - abs(b1 - b0))
+
+
+def _yields(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """[columns] of each strip: where its path runs along another one's and gives way to it.
+
+    Of two strips on one line, the upper one gives way where a line is left above, the lower one where one is
+    left below.
+    """
+    yields = [np.zeros(row.length, bool) for row in rows]
+    unexplained: np.ndarray | None = None
+    for (k, upper), (m, lower) in combinations(sorted(enumerate(rows), key=lambda row: row[1].y), 2):
+        first, last = max(upper.x0, lower.x0), min(upper.x0 + upper.length, lower.x0 + lower.length)
+        if last - first < _ALONG or upper.y == lower.y:
+            continue
+        both = [paths[i][first - rows[i].x0 : last - rows[i].x0] for i in (k, m)]
+        for a, b in _runs(np.abs(both[0] - both[1]) <= 1):
+            if unexplained is None:
+                unexplained = _unexplained(ink, rows, paths)
+            part, path = unexplained[first + a : first + b], both[0][a:b]
+            above = _share_between(part, upper.window[0], path - _CLOSE)
+            below = _share_between(part, path + _CLOSE, lower.window[1])
+            if max(above, below) > _LEFT:
+                gives_way = k if above > below else m
+                yields[gives_way][first + a - rows[gives_way].x0 : first + b - rows[gives_way].x0] = True
+    return yields
+
+
+def _runs(on: np.ndarray) -> list[tuple[int, int]]:
+    """First and beyond the last of the stretches of at least `_ALONG` that are on."""
+    edges = np.flatnonzero(np.diff(on.astype(np.int8), prepend=0, append=0))
+    return [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist()) if b - a >= _ALONG]
+
+
+def _unexplained(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> np.ndarray:
+    """[W, H / 2] how many pairs of rows, down to there, hold plain ink where no path passes."""
+    plain = ink.worth > _PLAIN_INK
+    for row, path in zip(rows, paths):
+        inside = row.within(ink)
+        plain[inside.part] &= ~_passes(inside, path)
+    return plain.cumsum(1, dtype=np.int16)
+
+
+def _share_between(counts: np.ndarray, top: np.ndarray | int, bottom: np.ndarray | int) -> float:
+    """Share of columns of `_unexplained`, [n, H / 2], that count something between two pairs of rows."""
+    columns, last = np.arange(len(counts)), counts.shape[1] - 1
+    return float((counts[columns, np.clip(bottom, 0, last)] > counts[columns, np.clip(top, 0, last)]).mean())
+
+
+def _passes(row: _Row, path: np.ndarray) -> np.ndarray:
+    """[columns, pairs of rows] of a strip's window: whether its path passes within `_CLOSE` px."""
+    half = (path[1:] + path[:-1]) / 2
+    ends = np.stack([path, np.concatenate([path[:1], half]), np.concatenate([half, path[-1:]])])
+    first, last = np.floor(ends.min(0)) - _CLOSE // 2, np.ceil(ends.max(0)) + _CLOSE // 2
+    pair = np.arange(*row.window)
+    return (pair >= first[:, None]) & (pair <= last[:, None])
+
+
+def _shares(
+    ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray], yields: Sequence[np.ndarray]
+) -> list[_Share]:
+    """yields: [columns] of each strip, where it gives way to another path however near its row lies."""
     claims = np.zeros(ink.cost.shape, np.uint8)
     nearest = np.full(ink.cost.shape, -1, np.int16)  # of the paths that pass, that whose row is nearest
     distance = np.full(ink.cost.shape, np.inf, np.float32)
     passed = []
     for k, (row, path) in enumerate(zip(rows, paths)):
-        half = (path[1:] + path[:-1]) / 2
-        ends = np.stack([path, np.concatenate([path[:1], half]), np.concatenate([half, path[-1:]])])
-        pair = np.arange(*row.window)
-        own = (pair >= np.floor(ends.min(0))[:, None] - _CLOSE // 2) & (
-            pair <= np.ceil(ends.max(0))[:, None] + _CLOSE // 2
-        )
-        away = np.abs(2 * pair - row.y).astype(np.float32)
+        own = _passes(row, path)
+        away = np.abs(2 * np.arange(*row.window) - row.y).astype(np.float32) + _FAR * yields[k][:, None]
         nearer = own & (away < distance[row.part])
         nearest[row.part][nearer] = k
         distance[row.part] = np.where(nearer, away, distance[row.part])
