@@ -31,8 +31,8 @@ from ecgvlm.record import LEADS
 from ecgvlm.together import together
 
 # Times by which 5 mm may be more than was taken for them: dots repeat two or three times as often as the mm
-# that they mark; of lines all alike every second or third one passes for a thick one.
-_COARSER = (2.0, 3.0, 5 / 3, 5 / 2)
+# that they mark; of lines all alike every second, third or fifth one passes for a thick one.
+_COARSER = (2.0, 3.0, 5.0, 5 / 3, 5 / 2)
 _DOUBTFUL = 0.6  # score of a view below which its grid is doubted
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _ROW_MM = 10 * SLOW  # of 10 s
@@ -40,6 +40,7 @@ _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid
 _ROW_FAR_OFF = 0.3  # the same (of its logarithm) where columns stand apart, whose gaps count in
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
 _GUESSED = 0.6  # the same where the scale was a guess
+_SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferred for its scale
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
 _USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
 _SAME_LEAD = 0.9  # likeness from which on a rhythm strip is taken for a lead
@@ -188,7 +189,8 @@ class Digitizer:
         if abs(zoom - 1) > _ROW_OFF and (far_off or not view.found.apart):
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
             other = grid.find_about(view.paper.scale() * zoom)
-            again = None if other is None else self._view(image, other)
+            seen = other is not None and other.fit > _SEEN_AS_WELL * view.paper.fit
+            again = self._view(image, other) if other is not None and seen else None
             if _score(again) > _AS_GOOD * view.found.score:
                 return again
             if far_off and view.paper.fit < _HARDLY_SEEN:

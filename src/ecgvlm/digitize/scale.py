@@ -42,6 +42,8 @@ _BEATS_SAY = 5.0  # log-odds from which on the beats contradict the calibration 
 _TWICE = 2  # a name may stand as often in a column, beside a strip and a rhythm strip
 _ONE_ROW = 10.0 * PX_PER_MM  # marks closer in height than half of it may be of one row
 _ONE_LINE = 2.0 * PX_PER_MM  # two notes this close in height stand in one line
+# A page whose rows last this many s at a slow speed, within that part, was hardly printed at 25 mm/s.
+_ROW, _ROW_OFF, _ROW_SAYS = 10.0, 0.03, 2.5
 # Columns of less than this many s are hardly printed: what a speed that makes them so short loses.
 _SHORTEST_COLUMN, _TOO_SHORT = 1.6, 3.0
 # Adults' mean and spread of rate, PR, QRS and Bazett's QTc (Mason et al. 2007, J Electrocardiol 40:228,
@@ -118,6 +120,8 @@ def find_scale(
     for speed in notes.speeds & set(speeds) if len(notes.speeds) == 1 else ():
         speeds[speed] += _NOTE_SAYS
     for speed in speeds:
+        if speed < 25 and abs(columns * column_mm / speed / _ROW - 1) < _ROW_OFF:
+            speeds[speed] += _ROW_SAYS
         if columns > 2 and column_mm / speed < _SHORTEST_COLUMN:
             speeds[speed] -= _TOO_SHORT
     printed, chest = _printed_gains(said, marks, notes)
