@@ -27,7 +27,7 @@ _CLOSE = 2  # px about a path whose ink it explains
 _BAR = 3  # px from a strip's end within which a bar may stand
 _WORTH = 0.03  # what a px of ink is worth that no other strip explains
 _OTHERS = 2.5  # cost of a column on ink that is another strip's
-_MEETING, _BESIDE = 5, 8  # columns within which meetings are one, and beside it that tell a path's level
+_MEETING, _BESIDE = 5, 4  # columns within which meetings are one, and beside one where a path's level is told
 _LEVEL_COST = 0.1  # per px by which a path's level is another one behind a meeting
 _ROUNDS = 3  # in which strips that run along the same line are parted
 _ALONG = 20  # columns that two strips follow one line, when they do not only cross
@@ -293,6 +293,8 @@ def _uncrossed(rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> list[np.nda
 def _exchanged(a: np.ndarray, b: np.ndarray, row_a: float, row_b: float) -> np.ndarray:
     """[columns] of two paths: where each follows the other's trace. row_a, row_b: their rows."""
     exchanged = np.zeros(len(a), bool)
+    if len(a) < 2 * _MEETING:
+        return exchanged
     low, high = (
         np.stack([end(end(path[:-2], path[1:-1]), path[2:]) for path in (a, b)])
         for end in (np.minimum, np.maximum)
@@ -306,27 +308,28 @@ def _exchanged(a: np.ndarray, b: np.ndarray, row_a: float, row_b: float) -> np.n
     farther = np.abs(b - row_a) + np.abs(a - row_b) - np.abs(a - row_a) - np.abs(b - row_b)
     away = np.concatenate([[0.0], np.cumsum(2 * _AWAY_COST * farther)])
     # Of the parts between meetings, and of each as it is and exchanged: the cheapest way through all.
-    parts = list(zip([0, *ends.tolist()], [*begins.tolist(), len(a)]))
-    cost, ways = np.array([0.0, away[parts[0][1]]]), []
-    for (first, last), (start, stop) in pairwise(parts):
-        turn = _LEVEL_COST * _turn(a, b, first, last, start, stop)
+    first, last = np.append(0, ends), np.append(begins, len(a))
+    turns = _LEVEL_COST * _turns(
+        a, b, (last - _BESIDE).clip(first)[:-1], (first + _BESIDE).clip(max=last - 1)[1:]
+    )
+    cost, ways = np.array([0.0, away[last[0]]]), []
+    for turn, own in zip(turns.tolist(), (away[last] - away[first])[1:].tolist()):
         through = cost[:, None] + np.array([[0.0, turn], [turn, 0.0]])  # [before, behind]
         ways.append(through.argmin(0))
-        cost = through.min(0) + np.array([0.0, away[stop] - away[start]])
+        cost = through.min(0) + np.array([0.0, own])
     state = int(cost.argmin())
-    for (first, last), way in zip(reversed(parts[1:]), reversed(ways)):
-        exchanged[first:last] = state == 1
-        state = int(way[state])
-    exchanged[: parts[0][1]] = state == 1
+    for k in range(len(ways), 0, -1):
+        exchanged[first[k] : last[k]] = state == 1
+        state = int(ways[k - 1][state])
+    exchanged[: last[0]] = state == 1
     return exchanged
 
 
-def _turn(a: np.ndarray, b: np.ndarray, first: int, last: int, start: int, stop: int) -> float:
-    """Rows by which two paths change their levels more if exchanged between two parts of them."""
-    before, behind = np.s_[max(first, last - _BESIDE) : last], np.s_[start : min(stop, start + _BESIDE)]
-    if not len(a[before]) or not len(a[behind]):
-        return 0.0
-    a0, b0, a1, b1 = (float(np.median(path[part])) for part in (before, behind) for path in (a, b))
+def _turns(a: np.ndarray, b: np.ndarray, before: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Rows by which two paths change their levels more if exchanged between these columns."""
+    around = np.stack([before, behind])[..., None] + np.arange(1 - _BESIDE, _BESIDE)
+    levels = np.sort(np.stack([a, b])[:, around.clip(0, len(a) - 1)], axis=-1)[..., _BESIDE - 1]
+    (a0, a1), (b0, b1) = levels
     return 2 * (abs(b1 - a0) + abs(a1 - b0) - abs(a1 - a0) - abs(b1 - b0))
 
 
