@@ -1,10 +1,12 @@
 """The quality of a page follows the error of its traces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ecgvlm.digitize.page import Strip
-from ecgvlm.digitize.quality import quality, relations_db
+from ecgvlm.digitize.quality import expected_db, quality, relations_db
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate
 
@@ -33,12 +35,25 @@ def test_the_relations_tell_the_noise(noise):
 
 
 def test_quality_falls_with_the_noise():
-    values = [quality(strips(noise), 12, 0.9) for noise in (0.01, 0.05, 0.1, 0.2, 0.4)]
+    values = [quality(strips(noise), 12) for noise in (0.01, 0.05, 0.1, 0.2, 0.4)]
     assert values == sorted(values, reverse=True)
     assert values[0] > 0.9
     assert values[-1] < 0.5
 
 
-def test_without_relations_the_grid_and_the_ink_speak():
-    chest = strips(0.01, LEADS[6:])
-    assert quality(chest, 12, 0.9) > quality(chest, 12, 0.1) > quality(chest, 5, 0.1)
+def test_without_relations_roughness_and_the_ink_speak():
+    chest = [strips(noise, LEADS[6:]) for noise in (0.01, 0.1)]
+    assert quality(chest[0], 12) > quality(chest[1], 12) > quality(chest[1], 5)
+    faint = [replace(strip, sure=0.4) for strip in chest[0]]
+    assert quality(faint, 12) < quality(chest[0], 12)
+
+
+def test_a_rhythm_strip_that_is_unlike_its_lead_tells_of_errors():
+    page = strips(0.01, LEADS[3:9])
+    v1 = next(strip for strip in page if strip.lead == "V1")
+    same, other = (replace(v1, rhythm=True, mv=mv) for mv in (v1.mv, v1.mv[::-1]))
+    assert expected_db([*page, other]) < expected_db([*page, same]) - 3
+
+
+def test_flat_lines_are_of_no_quality():
+    assert quality([replace(strip, mv=0 * strip.mv) for strip in strips(0.01)], 12) < 0.2
