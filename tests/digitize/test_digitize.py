@@ -163,3 +163,9 @@ def test_a_rhythm_strip_of_doubtful_name_is_the_usual_lead_of_two_that_are_alike
     others = [replace(strip, mv=0.97 * strip.mv) if strip.lead == "II" else strip for strip in strips]
     others = [twin if strip.lead == "aVF" else strip for strip in others]
     assert _named_by_shape(rhythm, others).lead == "II"
+
+
+def test_a_rhythm_strip_named_as_no_lead_of_the_page_is_the_lead_that_it_repeats():
+    strips = [strip for strip in digitized().strips if not strip.rhythm]
+    (v1,) = (strip for strip in strips if strip.lead == "V1")
+    assert _named_by_shape(replace(v1, lead="V7", rhythm=True), strips).lead == "V1"

@@ -63,6 +63,20 @@ def test_columns_of_one_time(digitizer, record):
     assert not digitizer(page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)])).simultaneous
 
 
+def test_columns_of_one_time_longer_than_their_rhythm_strip_have_no_gaps(digitizer, record):
+    places = [*grid_of_places(ROWS, mm=75.0, same_time=True), rhythm("II", 3)]
+    page = digitizer(page_of(record, places, width=335.0))
+    assert page.simultaneous
+    assert page.measurements.heart_rate_bpm == pytest.approx(66, abs=2)
+
+
+def test_rows_of_ten_seconds_tell_slow_paper_without_a_note(digitizer, record):
+    places = [Place(lead, lead, 22.0, 24.0 + 16.0 * row, 125.0) for row, lead in enumerate(LEADS)]
+    page = digitizer(drawn_page(record.signal, 2 * record.fs, places, notes=(), width=165.0, height=225.0))
+    assert page.mm_per_s == 12.5
+    assert page.measurements.heart_rate_bpm == pytest.approx(66, abs=2)
+
+
 def test_further_leads_keep_their_names(digitizer, record):
     rows = (
         ("I", "aVR", "V1", "V4", "V4R"),

@@ -386,7 +386,8 @@ def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:
     """A rhythm strip repeats one of the twelve leads: one that matches far better gives it its name."""
     matches: dict[str, float] = {}
     known = np.isfinite(rhythm.mv)
-    if known.sum() < 2 or rhythm.lead not in {strip.lead for strip in strips if not strip.rhythm}:
+    own_names = {strip.lead for strip in strips if not strip.rhythm}
+    if known.sum() < 2 or (rhythm.lead in LEADS and rhythm.lead not in own_names):
         return rhythm  # a lead that is cut off elsewhere cannot be compared
     shifts = np.array([-0.016, -0.008, 0.0, 0.008, 0.016])
     for strip in strips:

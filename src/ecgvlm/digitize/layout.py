@@ -403,9 +403,9 @@ def _columns(
         step = (right - left) / fit.columns if whole else fit.dx
         gap = _gap(blank, [start + i * step for i in range(1, fit.columns)])
         if whole and through is not None and _is_whole(through, right - left, to_scale):
-            # What columns and gaps take more than a rhythm strip are the gaps.
+            # What columns and gaps take more than a rhythm strip are the gaps, unless that is too much.
             more = (right - left - through) / (fit.columns - 1)
-            gap = more if more > _NARROWEST_GAP else 0.0
+            gap = more if _NARROWEST_GAP < more < _WIDEST_GAP else 0.0
     if gap and not wide and whole and to_scale:
         gap = _whole_seconds(right - left, gap, fit.columns)
     elif (
