@@ -84,7 +84,7 @@ class Back:
     def __init__(self, w: Words):
         self.w = w
         self._patterns = {key: _pattern(text) for key, text in w.sentences.items()}
-        names = {code: {w.finding(code), w.title(code)} for code in FINDINGS}
+        names = {code: {w.finding(code), w.title(code), w.plain(code)} for code in FINDINGS}
         self._codes: dict[str, set[str]] = {}
         for code, called in names.items():
             for name in called:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ecgvlm.judge.evidence import CAUTIONS, say_measurement, say_mm
-from ecgvlm.labels import NAMES
+from ecgvlm.labels import FINDINGS, NAMES
 from ecgvlm.measure import MEASUREMENTS
 
 LANGUAGES = ("en", "de", "fr", "es", "pt", "it", "nl", "pl", "ru", "tr", "zh", "hi", "ar")
@@ -45,6 +45,12 @@ class Words:
 
     def finding(self, label: str) -> str:
         return self.names["findings"][label]
+
+    def plain(self, label: str) -> str:
+        """What a finding, or the kind of finding it belongs to, means in everyday words, with its name."""
+        meant = [self.names["plain"].get(x) for x in (label, *FINDINGS[label].parents)]
+        said = next(filter(None, meant), "")
+        return f"{said} ({self.finding(label)})" if said else self.finding(label)
 
     def title(self, label: str) -> str:
         """The finding's name in headline style."""

@@ -48,7 +48,7 @@ def _patient(evidence: Evidence, short: bool, w: Words) -> list[str]:
             steady = evidence.regularity == "regular"
             said.append(w.say("patient_regular" if steady else "patient_irregular"))
         if found := answers.named(evidence):
-            said.append(w.say("patient_findings", findings=w.listed(map(w.finding, found))))
+            said.append(w.say("patient_findings", findings=w.listed(map(w.plain, found))))
     return [*said, w.say("patient_end")]
 
 

@@ -313,7 +313,8 @@ def define(request: Request) -> str:
     said = []
     for code, name in _called(request):
         if code in FINDINGS and " " not in name and len(name) <= _ABBREVIATED:
-            said.append(w.say("stands_for", named=name, finding=w.finding(code)))
+            written = name.upper() if name.islower() else name
+            said.append(w.say("stands_for", named=written, finding=w.finding(code)))
         else:
             said.append(w.say("no_definitions"))
         said.append(_finding(request, code, name))

@@ -27,6 +27,7 @@ from ecgvlm.words.lexicon import (
     Lexicon,
     Object,
     Word,
+    asked,
     fold,
     foreign_names,
     lexicon,
@@ -61,6 +62,7 @@ _MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
 MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
 _SURE, _TELLING = 0.9, 0.97  # of a language
+_ROMANISED = 2  # words of Hindi in Latin letters that tell it
 _FOREIGN_SURE = 0.8  # that it is none of ours
 _NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
 # Letters beside a to z by language; one that a language lacks speaks against it.
@@ -205,10 +207,12 @@ class Understanding:
         for language, script in _SCRIPTS:
             if script.search(text):
                 return language if language in self.languages else OTHER
+        said = split(text)
+        if sum(word.plain in _romanised_hindi() for word in said) >= max(1, min(_ROMANISED, len(said))):
+            return "hi"
         for language, mark in _PUNCTUATION:
             if mark.search(text):
                 return language
-        said = split(text)
         plain = lexicon(default).knows(said)
         if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
             return default
@@ -355,6 +359,11 @@ class Understanding:
         """Scores of the intents and of the languages."""
         by_intent, by_language = self._net.run(None, {"buckets": buckets})
         return by_intent, by_language
+
+
+@lru_cache
+def _romanised_hindi() -> frozenset[str]:
+    return frozenset(asked("hi")["romanised"])
 
 
 def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
