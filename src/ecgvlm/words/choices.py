@@ -77,7 +77,7 @@ def _yes_or_no(evidence: Evidence, stem: str, doubt: bool) -> str:
     elif _ANY.search(plain):
         holds = "NORM" not in evidence.findings
     elif (option := _longest(plain)) is not None:
-        holds = _holds_in(evidence, option, lead[1]) if lead else _holds(evidence, stem, option)
+        holds = _holds_in(evidence, _signs(option), lead[1]) if lead else _holds(evidence, stem, option)
     else:
         codes = [code for code, _ in mentions(stem) if code]
         holds = _found(evidence, codes[0]) if len(codes) == 1 else None
@@ -92,20 +92,29 @@ def _longest(plain: str) -> str | None:
     return max(named, key=len, default=None)
 
 
-def _holds_in(evidence: Evidence, option: str, lead: str) -> bool | None:
-    """Whether one lead shows it."""
-    signs = [code for code in _known()["symptoms"].get(option, {}).get("any", ()) if code in SIGNS]
-    return (
-        any(lead in evidence.leads_with(sign) for sign in signs) if signs and evidence.leads[lead] else None
-    )
+def _signs(option: str) -> list[str]:
+    """The signs of single leads that an option means."""
+    return [code for code in _known()["symptoms"].get(option, {}).get("any", ()) if code in SIGNS]
+
+
+def _sought(stem: str) -> list[str]:
+    """The signs of single leads that a question asks about."""
+    named = _longest(stem.lower())
+    return (_signs(named) if named else []) or [code for code, _ in mentions(stem) if code in SIGNS]
+
+
+def _holds_in(evidence: Evidence, signs: list[str], lead: str) -> bool | None:
+    """Whether one lead shows any of the signs; None where none is known or the lead is not printed."""
+    if not signs or not evidence.leads[lead]:
+        return None
+    return any(lead in evidence.leads_with(sign) for sign in signs)
 
 
 def _holds(evidence: Evidence, stem: str, option: str) -> bool | None:
     """Whether an option holds, asked by this stem; None where that cannot be judged."""
     plain, asked = option.lower(), stem.lower()
     if lead := re.fullmatch(_LEAD, option):
-        named = _longest(asked)
-        return _holds_in(evidence, named, lead[1]) if named else None
+        return _holds_in(evidence, _sought(stem), lead[1])
     if plain in _known()["measures"]:
         place = _place(evidence, plain)
         if _OUTSIDE.search(asked):

@@ -265,14 +265,15 @@ class Lexicon:
             return "I" if named or after_lead or (place and not english) else None
         return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
 
-    def denied(self, words: list[Word], objects: list[Object]) -> bool:
-        """Whether a clause denies what it names: "no AF then", but not "AF or not" nor "non-STEMI"."""
+    def denied(self, words: list[Word], objects: list[Object], first: int, last: int) -> bool:
+        """Whether the words [first, last) deny what they name: "no AF then", but not "AF or not",
+        "yes/no: AF" nor "non-STEMI"."""
         named = {place for o in objects for place in range(o.first, o.last)}
         return any(
             place not in named
-            and _length_at(words, place, self._denials)
+            and _length_at(words[:last], place, self._denials)
             and not (place and _length_at(words, place - 1, self._choices))
-            for place in range(len(words))
+            for place in range(first, last)
         )
 
     def variants(self, words: list[Word], objects: list[Object]) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article
 
 _LIST = re.compile(
-    r"option|(?:this|provided|given) list|following|choose|select|pick|choices|labels|enumerat|separat|joined"
-    r"|among|which of|divided|\bappl(?:y|ies)\b",
+    r"option|(?:this|provided|given|from the|of the) list|following|choose|select|pick|choices|labels"
+    r"|enumerat|separat|joined|among|which of|divided|\bappl(?:y|ies)\b",
     re.I,
 )
 # Orders to answer this or that: to leave the page aside, or to say that it is (ab)normal, to the end of the

@@ -349,7 +349,7 @@ class Understanding:
         foreign = not any(known.usual(word) for word in words[first:last])
         about = any(known.stock.get(word.plain) == "ecg" for word in words[first:last])
         beyond = 0.0 if foreign or about else chances["refused"] - chances["unsure"]
-        denied = known.denied(words[first:last], inside)
+        denied = known.denied(words, objects, first, last)
         variants = known.variants(words[first:last], inside)
         return Asked(
             order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, variants, beyond
