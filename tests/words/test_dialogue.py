@@ -561,3 +561,17 @@ def test_no_answer_is_empty(language):
 def test_a_format_that_answers_do_not_have_is_refused_beside_the_answer(language):
     said = language.answer(NORMAL, "Give me the QTc as JSON")
     assert said == "I answer in sentences, in no other format. The QTc is 416 ms."
+
+
+def test_the_tallest_wave_is_one(language):
+    leads = {**NORMAL.leads, "V4": replace(FLAT, r=2.0)}
+    said = language.answer(replace(NORMAL, leads=leads), "Which lead has the tallest R wave?")
+    assert said == "The R wave in V4 measures 20.0 mm."
+
+
+def test_all_that_lies_outside_is_called_as_it_was_asked_for(language):
+    assert "shows PE, S1Q3T3:" in language.answer(NORMAL, "Any signs of PE, S1Q3T3?")
+
+
+def test_a_sign_in_leads_is_looked_for_there(language):
+    assert "Q wave in V2" in language.answer(NORMAL, "Q waves V1 to V3?")

@@ -383,18 +383,34 @@ def _range(request: Request, name: str) -> str:
 
 
 def amount(request: Request) -> str:
-    """The height of waves in the leads named, or in those that show a sign of them."""
+    """The height of waves in the leads named, or in those that show a sign of them; the tallest or smallest
+    of all where that is asked for."""
     evidence, w = request.evidence, request.w
     said = []
     for name in request.asked.of("wave"):
-        signs = [sign for sign, shown in SHOWN_IN.items() if shown == name]
-        signs = [sign for sign in signs if sign in request.asked.of("finding")] or signs
-        shown = [lead for lead in LEADS if any(lead in evidence.leads_with(sign) for sign in signs)]
-        leads = request.asked.of("lead") or shown or [lead for lead in LEADS if evidence.leads[lead]]
-        said += (
-            [w.say("p_wave")] if name == "p" else [answers.lead_amount(evidence, name, x, w) for x in leads]
-        )
+        if name == "p":
+            said.append(w.say("p_wave"))
+            continue
+        leads = request.asked.of("lead") or _showing(request, name)
+        said += [answers.lead_amount(evidence, name, lead, w) for lead in _extreme(request, name, leads)]
     return w.text(dict.fromkeys(said))
+
+
+def _showing(request: Request, wave: str) -> tuple[str, ...]:
+    """The leads that show a sign of a wave, of those asked for where any is; all printed where none does."""
+    evidence = request.evidence
+    signs = [sign for sign, shown in SHOWN_IN.items() if shown == wave]
+    signs = [sign for sign in signs if sign in request.asked.of("finding")] or signs
+    most = {"most", "least"} & set(request.asked.variants)
+    shown = [lead for lead in LEADS if not most and any(lead in evidence.leads_with(sign) for sign in signs)]
+    return tuple(shown or [lead for lead in LEADS if evidence.leads[lead]])
+
+
+def _extreme(request: Request, wave: str, leads: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the leads the one with the tallest or smallest wave where that is asked for, else all."""
+    choose = {"most": max, "least": min}.get(next(iter(request.asked.variants), ""))
+    sizes = {lead: abs(getattr(waves, wave)) for lead in leads if (waves := request.evidence.leads[lead])}
+    return (choose(sizes, key=sizes.__getitem__),) if choose and sizes else leads
 
 
 def wave(request: Request) -> str:

@@ -168,8 +168,10 @@ def _with_finding(part: Asked) -> list[Asked]:
 
 
 def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
-    """Who asks how much of a sign there is asks how high its wave is; "and S?" asks of that wave what was
-    asked of another one."""
+    """Who asks how much of a sign there is, or for the tallest, asks how high its wave is; "and S?" asks of
+    that wave what was asked of another one."""
+    if part.of("wave") and {"most", "least"} & set(part.variants):
+        return replace(part, intent="amount", sure=1.0)  # "which lead has the tallest R?"
     letter = re.search(r"\b[QRST]\b", part.text)
     if letter and before and before[0].of("wave") and _goes_on(part, (*OBJECTS, "lead")):
         return replace(before[0], objects={**before[0].objects, "wave": (letter[0].lower(),)})
@@ -190,7 +192,7 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     last = next((last for last in before if last.of("finding")), None)
     if last is None or not _goes_on(part, OBJECTS):
         return part
-    tables = [_variants()[variant] for variant in part.variants]
+    tables = [_variants().get(variant, {}) for variant in part.variants]
     meant = tuple(dict.fromkeys(table[x] for table in tables for x in last.of("finding") if x in table))
     if not meant:
         return part
@@ -208,15 +210,22 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
 
 
 def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
-    """ "And in V2?" asks of that lead what was asked of another one, or of none."""
+    """ "And in V2?" asks of that lead what was asked of another one, or of none; "Q waves V1 to V4?" asks
+    whether they are there."""
+    if part.intent == "lead" and _shown_by_leads(part):
+        return replace(part, intent="finding", sure=1.0)
     last = next(iter(before), None)
     if last is None or not part.of("lead") or not _goes_on(part, OBJECTS):
         return part
-    signs = any(concepts().get(code, {}).keys() & {"sign", "territory"} for code in last.of("finding"))
-    if last.intent not in ("finding", "where", "amount") or not (last.of("lead") or signs):
+    if last.intent not in ("finding", "where", "amount") or not (last.of("lead") or _shown_by_leads(last)):
         return part
     intent = "amount" if last.intent == "amount" else "finding"
     return replace(last, intent=intent, objects={**last.objects, "lead": part.of("lead")}, text=part.text)
+
+
+def _shown_by_leads(part: Asked) -> bool:
+    """Whether a finding that a part names is a sign that leads show."""
+    return any(concepts().get(code, {}).keys() & {"sign", "territory"} for code in part.of("finding"))
 
 
 def _goes_on(part: Asked, kinds: Iterable[str]) -> bool:

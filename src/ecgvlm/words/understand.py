@@ -339,11 +339,7 @@ class Understanding:
         if sign := _RELATION_BEFORE.search(text[:start]):
             start = sign.start()
         said = text[start : words[last - 1].end]
-        called = tuple(
-            text[words[o.first + first].start : words[o.last + first - 1].end]
-            for o in inside
-            if o.kind == "finding"
-        )
+        called = _called(inside, words[first:last], text)
         strange = known.knows(words[first:last]) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
         foreign = not any(known.usual(word) for word in words[first:last])
@@ -369,6 +365,15 @@ def _romanised_hindi() -> frozenset[str]:
 def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
     """How many words a language has, and how many of them usually ask about an ECG."""
     return known.knows(words), sum(known.usual(word) for word in words)
+
+
+def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, ...]:
+    """How each finding among the objects is called in the text, once; all names of what lies outside."""
+    called: dict[str, list[str]] = {}
+    for o in objects:
+        if o.kind == "finding":
+            called.setdefault(o.code, []).append(text[words[o.first].start : words[o.last - 1].end])
+    return tuple(", ".join(names) if code == "OUTSIDE" else names[0] for code, names in called.items())
 
 
 def _names_any(asked: Asked) -> bool:
