@@ -34,9 +34,10 @@ from ecgvlm.judge.evidence import Evidence
 from ecgvlm.train.small.intents import wordings
 from ecgvlm.words.dialogue import Conversation, answer_parts
 from ecgvlm.words.language import Language
-from ecgvlm.words.lexicon import asked, lexicon, split
+from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import urgent_findings
+from ecgvlm.words.text import split
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"

@@ -11,7 +11,8 @@ from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
 from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, resolve, unanswered
-from ecgvlm.words.understand import OTHER, Asked, Understanding, Understood, intents
+from ecgvlm.words.tongue import OTHER
+from ecgvlm.words.understand import Asked, Understanding, Understood, intents
 from ecgvlm.words.wishes import wish
 
 _FORMAT = re.compile(r"\b(?:json|xml|yaml|csv|markdown)\b", re.I)  # that an answer is wished in

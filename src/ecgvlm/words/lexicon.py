@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import tomllib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
-
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import words
+from ecgvlm.words.spelling import Spelling
+from ecgvlm.words.text import Word, fold, length_at, length_before, sequences, words_of
 
-POINT = "\u2024"  # of a decimal number; a full stop ends a sentence
-# One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them, a
-# sign and a point to their digits.
-_WORD = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
-    r"|(?:(?<![^\s(])[-\u2212](?=\d))?"
-    r"(?:(?![\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])[^\W_]|[\u0300-\u036f\u064b-\u0655\u0900-\u0963]"
-    r"|(?<=\d)\u2024(?=\d))+"
-)
 _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a number and what it is compared by before it; in some languages a side may follow.
 _AFTER = {"side": 3, "number": 2, "measure": 2}
@@ -40,20 +28,8 @@ _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other quest
 _COMMA = re.compile(r"[,،，、\u2013-]")
 _CODE = 3  # letters of what is no word but a code
 _OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "wordings")
-_LONG = 9  # letters of a word that may have two slips of the pen
 _ONE_WORD = re.compile(r"\w+(\[[^\]]*\|\])?")  # a wording that is one word, or may be
 _PIECE = re.compile(r"[^\s\[\]|{}]+")  # of a wording
-_GLUED = 8  # letters of what may be several words without a space between them
-_MARKS = re.compile(r"[\u0300-\u036f\u0640\u064b-\u0655\u093c]")
-# Traditional Chinese letters, each before its simplified one.
-_CHINESE = (files("ecgvlm.words") / "data" / "traditional.txt").read_text("utf-8").split()
-_LETTERS = str.maketrans(
-    {
-        "\u2212": "-", "ß": "ss", "ł": "l", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "ى": "ي", "ة": "ه",
-        **dict(_CHINESE),  # type: ignore[arg-type]
-    }
-)  # fmt: skip
-_ARTICLE = re.compile("^(?:[وبفك]?ال|لل)(?=.{3})")
 REGIONS = {
     "inferior": ("II", "III", "aVF"),
     "lateral": ("I", "aVL", "V5", "V6"),
@@ -81,11 +57,6 @@ BEYOND = (
 _LEAD_CODES = {lead.lower(): lead for lead in LEADS if lead != "I"} | {
     "di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III",
 }  # fmt: skip
-# Abbreviations that are spelt letter by letter where somebody dictates.
-_SPELT = frozenset(_LEAD_CODES) | {
-    "qt", "qtc", "qrs", "pr", "pq", "st", "av", "af", "ecg", "ekg", "hr", "mi", "lvh", "rvh", "rbbb", "lbbb",
-    "svt", "vt", "wpw", "pvc", "pac", "stemi", "nstemi",
-}  # fmt: skip
 _DIGITS = {
     "i": "I",
     "ii": "II",
@@ -97,16 +68,6 @@ _DIGITS = {
     "२": "II",
     "३": "III",
 }
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word as it is written, what it is compared by, and where it stands."""
-
-    text: str
-    plain: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -126,16 +87,6 @@ class _Node:
     words: dict[str, _Node] = field(default_factory=dict)
     starts: dict[str, _Node] = field(default_factory=dict)
     names: list[tuple[str, str, bool]] = field(default_factory=list)  # kind, code, only in capitals
-
-
-def fold(word: str) -> str:
-    """A word in small letters, without accents, vowel marks and the Arabic article; Chinese simplified."""
-    plain = _MARKS.sub("", unicodedata.normalize("NFKD", word.lower())).translate(_LETTERS)
-    return _ARTICLE.sub("", plain)
-
-
-def split(text: str) -> list[Word]:
-    return [Word(m[0], fold(m[0]), m.start(), m.end()) for m in _WORD.finditer(text)]
 
 
 class Lexicon:
@@ -163,32 +114,27 @@ class Lexicon:
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
         self.joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
-        self._denials = _sequences(self.data["not"])
-        self._choices = _sequences(self.data["or"])
+        self._denials = sequences(self.data["not"])
+        self._choices = sequences(self.data["or"])
         # Who mixes languages thanks in English.
-        self._courtesies = _sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
+        self._courtesies = sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
         self._before = {"side": 2 if language in _SIDE_LAST else 0, "number": 2, "measure": -1}
-        self._tags = _sequences(self.data["tags"])
-        self._variants = {code: _sequences(names) for code, names in self.data["variant"].items()}
+        self._tags = sequences(self.data["tags"])
+        self._variants = {code: sequences(names) for code, names in self.data["variant"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
         if language != "en":
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
-        self._starts = tuple(word for word in self._known if word.endswith("*"))
         self._common = self._usual_words()
         wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
-        self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
-        self._by_length: dict[int, list[str]] = {}
-        for word in sorted(self._common):
-            if not word.endswith("*"):
-                self._by_length.setdefault(len(word), []).append(word)
+        self.words = Spelling(self._known, self._common).words  # of a text, as they were meant
 
     def _add(self, name: str, kind: str, code: str) -> None:
         node = self._root
         for piece in name.split():
-            for word in _words_of(piece):
+            for word in words_of(piece):
                 following = node.starts if word.endswith("*") else node.words
                 node = following.setdefault(word.rstrip("*"), _Node())
         node.names.append((kind, code, _only_in_capitals(name)))
@@ -271,8 +217,8 @@ class Lexicon:
         named = {place for o in objects for place in range(o.first, o.last)}
         return any(
             place not in named
-            and _length_at(words[:last], place, self._denials)
-            and not (place and _length_at(words, place - 1, self._choices))
+            and length_at(words[:last], place, self._denials)
+            and not (place and length_at(words, place - 1, self._choices))
             for place in range(first, last)
         )
 
@@ -282,18 +228,18 @@ class Lexicon:
         return tuple(
             code
             for code, names in self._variants.items()
-            if any(place not in named and _length_at(words, place, names) for place in range(len(words)))
+            if any(place not in named and length_at(words, place, names) for place in range(len(words)))
         )
 
     def pertinent(self, text: str, words: list[Word]) -> list[Word]:
         """The words of a sentence without greetings and thanks around it and a tag (", isn't it?") at its
         end; all of them where no question would be left."""
         first, last = 0, len(words)
-        while length := _length_at(words[:last], first, self._courtesies):
+        while length := length_at(words[:last], first, self._courtesies):
             first += length
-        while length := _length_before(words[first:last], self._courtesies):
+        while length := length_before(words[first:last], self._courtesies):
             last -= length
-        tag = last - _length_before(words[first:last], self._tags)
+        tag = last - length_before(words[first:last], self._tags)
         if first < tag < last and _COMMA.search(text[words[tag - 1].end : words[tag].start]):
             last = tag
         left = words[first:last]
@@ -328,59 +274,6 @@ class Lexicon:
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
         )
-
-    def words(self, text: str) -> list[Word]:
-        """The words of a text as they were meant: without slips of the pen, apart where they are glued,
-        together where they are spelt ("q t c")."""
-        return [part for word in _unspelt(split(text)) for part in self._mended(word)]
-
-    def _mended(self, word: Word) -> list[Word]:
-        """A word with a slip of the pen as it was meant, or the words it is glued from, where that is
-        clear."""
-        meant = self._meant(word.plain)
-        if meant != word.plain or len(word.plain) != len(word.text) or not (parts := self._apart(word.plain)):
-            return [Word(word.text, meant, word.start, word.end)]
-        edges = list(itertools.accumulate(map(len, parts), initial=0))
-        return [
-            Word(word.text[first:last], part, word.start + first, word.start + last)
-            for part, first, last in zip(parts, edges, edges[1:])
-        ]
-
-    def _apart(self, plain: str) -> list[str]:
-        """The fewest known words that written together make this one; empty where there are none."""
-        if len(plain) < _GLUED or not plain.isalpha() or plain in self._known or self._begins(plain):
-            return []
-        best: list[list[str] | None] = [[]] + [None] * len(plain)
-        for last in range(1, len(plain) + 1):
-            for first in range(max(0, last - 24), last):
-                before, part = best[first], plain[first:last]
-                shorter = before is not None and (
-                    best[last] is None or len(before) + 1 < len(best[last] or ())
-                )
-                if shorter and part in self._known and (len(part) > 1 or part in "ai"):
-                    best[last] = [*(before or ()), part]
-        parts = best[-1] or []
-        return parts if len(parts) <= len(plain) / 3 else []
-
-    def _begins(self, plain: str) -> bool:
-        return any(plain.startswith(start[:-1]) for start in self._starts)
-
-    def _meant(self, plain: str) -> str:
-        if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
-            return plain
-        if self._begins(plain):
-            return plain
-        slips = 1 if len(plain) < _LONG else 2
-        choices = [
-            known
-            for length in range(max(4, len(plain) - slips), len(plain) + slips + 1)
-            for known in self._by_length.get(length, ())
-            if len(plain) > 4 or length > 4 or sorted(known) == sorted(plain)
-        ]
-        near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=8)
-        ranks = [(distance, -self._common[known], known) for known, distance, _ in near]
-        first, second = (*sorted(ranks)[:2], None, None)[:2]
-        return plain if first is None or (second and first[:2] == second[:2]) else first[2]
 
 
 def _wave(words: list[Word], place: int) -> str | None:
@@ -418,48 +311,6 @@ def _names_in(text: str) -> dict:
     return tomllib.loads(text.partition("\n[wordings]")[0])
 
 
-def _unspelt(words: list[Word]) -> list[Word]:
-    """Letters one by one, as they are dictated, as the abbreviation that they spell."""
-    out: list[Word] = []
-    place = 0
-    while place < len(words):
-        last = place
-        while last < len(words) and len(words[last].text) == 1:
-            last += 1
-        for end in range(last, place + 1, -1):
-            spelt = "".join(word.plain for word in words[place:end])
-            if spelt in _SPELT:
-                out.append(Word(spelt, spelt, words[place].start, words[end - 1].end))
-                place = end
-                break
-        else:
-            out.append(words[place])
-            place += 1
-    return out
-
-
-def _sequences(names: Iterable[str]) -> frozenset[tuple[str, ...]]:
-    """Names word by word; one that stands for all that begin so ends in "*"."""
-    return frozenset(tuple(word for piece in name.split() for word in _words_of(piece)) for name in names)
-
-
-def _length_at(words: list[Word], place: int, known: frozenset[tuple[str, ...]]) -> int:
-    """How many words the longest of these has that stands at a place, 0 where none does."""
-    return max((len(name) for name in known if _same(words[place : place + len(name)], name)), default=0)
-
-
-def _length_before(words: list[Word], known: frozenset[tuple[str, ...]]) -> int:
-    """How many words the longest of these has that the words end in, 0 where they end in none."""
-    return max((len(name) for name in known if _same(words[-len(name) :], name)), default=0)
-
-
-def _same(words: list[Word], name: tuple[str, ...]) -> bool:
-    return len(words) == len(name) and all(
-        word.plain.startswith(known[:-1]) if known.endswith("*") else word.plain == known
-        for word, known in zip(words, name)
-    )
-
-
 def _only_in_capitals(name: str) -> bool:
     """Whether a name is no word but a code, which counts in capitals alone."""
     return name.isupper() and len(name) <= _CODE
@@ -468,16 +319,7 @@ def _only_in_capitals(name: str) -> bool:
 def _vocabulary(table: dict) -> frozenset[str]:
     """Every word of all names and wordings in a table; those that stand for all that begin so end in "*"."""
     pieces = {piece for text in _texts(table) for piece in _PIECE.findall(text)}
-    return frozenset(word for piece in pieces for word in _words_of(piece))
-
-
-@lru_cache(1 << 14)
-def _words_of(piece: str) -> tuple[str, ...]:
-    """The words of a piece without a space, the last with its "*"."""
-    return tuple(
-        word.plain + "*" * (piece.endswith("*") and word.end == len(piece) - 1)
-        for word in split(piece.rstrip("*"))
-    )
+    return frozenset(word for piece in pieces for word in words_of(piece))
 
 
 def _texts(table: object) -> Iterable[str]:

@@ -21,31 +21,12 @@ import numpy as np
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.sessions import open_session, read_model_file
-from ecgvlm.words.lexicon import (
-    POINT,
-    REGIONS,
-    Lexicon,
-    Object,
-    Word,
-    asked,
-    fold,
-    foreign_names,
-    lexicon,
-    split,
-)
+from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, foreign_names, lexicon
+from ecgvlm.words.text import POINT, Word, fold, split
+from ecgvlm.words.tongue import OTHER, spoken
 
 BUCKETS = 1 << 15
 LIKELY = 0.4  # of an intent that speaks of what is named
-OTHER = "other"  # a language that is none of ours
-_SCRIPTS = (
-    ("zh", re.compile(r"[\u3400-\u9fff]")), ("hi", re.compile(r"[\u0900-\u097f]")),
-    ("ar", re.compile(r"[\u0600-\u06ff]")), ("ru", re.compile(r"[\u0400-\u04ff]")),
-)  # fmt: skip
-_PUNCTUATION = (("es", re.compile("[¿¡]")),)
-_SPACED = re.compile(r"\w [?!:]")  # as French is printed
-# Letters of scripts and languages that we do not know: kana, hangul, Greek, Hebrew, Thai, Ukrainian,
-# Persian, Urdu.
-_FOREIGN = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0370-\u03ff\u0590-\u05ff\u0e00-\u0e7fіїєґўپچگکیےٹڈ]")
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 _NUMBERED = re.compile(r"(?:^|(?<=\s))\(?([1-9])[.)]\s")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)|(?<=\b0),(?=\d)|(?<=\d),(?=\d\s?mm\b)")
@@ -61,22 +42,7 @@ UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
 _MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
 MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
-_SURE, _TELLING = 0.9, 0.97  # of a language
-_ROMANISED = 2  # words of Hindi in Latin letters that tell it
-_FOREIGN_SURE = 0.8  # that it is none of ours
-_NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
-# Letters beside a to z by language; one that a language lacks speaks against it.
-_ACCENTS = {
-    language: frozenset(letters)
-    for language, letters in {
-        "en": "", "de": "äöüß", "fr": "àâçéèêëîïôùûüœæ", "es": "áéíñóúü", "pt": "áâãàçéêíóôõú",
-        "it": "àéèìòù", "nl": "éèëïöü", "pl": "ąćęłńóśźż", "tr": "âçğıîöşü", "ru": "", "zh": "", "hi": "",
-        "ar": "",
-    }.items()
-}  # fmt: skip
-_ACCENTED = frozenset().union(*_ACCENTS.values())
-_MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
-_FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
+_SURE = 0.9  # of an intent
 _PIECES = 6  # of one sentence
 _LONG = 8  # words of a sentence that may tell a story before it asks
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
@@ -200,46 +166,8 @@ class Understanding:
         self.understand = lru_cache(_HEARD)(self._understand)  # a conversation is heard anew at each question
 
     def language(self, text: str, default: str = "en") -> str:
-        """The language of a text: one of `phrases.LANGUAGES` or `OTHER`; default where it has next to no
-        words."""
-        if _FOREIGN.search(text):
-            return OTHER
-        for language, script in _SCRIPTS:
-            if script.search(text):
-                return language if language in self.languages else OTHER
-        said = split(text)
-        if sum(word.plain in _romanised_hindi() for word in said) >= max(1, min(_ROMANISED, len(said))):
-            return "hi"
-        for language, mark in _PUNCTUATION:
-            if mark.search(text):
-                return language
-        plain = lexicon(default).knows(said)
-        if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
-            return default
-        scores = self._run(letters(text))[1]
-        for place, language in enumerate(self.languages):
-            if language in dict(_SCRIPTS):  # written otherwise
-                scores[place] = -np.inf
-            elif language != OTHER:
-                scores[place] -= _MISSED * len(_ACCENTED.intersection(text.lower()) - _ACCENTS[language])
-        if spaced := _SPACED.search(text) is not None:
-            scores[self.languages.index("fr")] += _MISSED
-        best = int(scores.argmax())
-        chances = np.exp(scores - scores.max())
-        sure = 1 / chances.sum()
-        known = self.languages[best]
-        short = len(re.findall(r"[^\W\d_]{2,}", text)) < 2
-        if known == OTHER and sure > _FOREIGN_SURE and not short and plain < len(said):
-            return OTHER
-        if known == OTHER or sure < _SURE:  # of those that come near, the one that has most of the words
-            near = [self.languages[i] for i in np.argsort(-scores) if chances[i] > _NEAR * chances[best]]
-            near = [language for language in near if language != OTHER] or [default]
-            known = max(near, key=lambda x: (*_familiar(said, lexicon(x)), spaced and x == "fr"))
-        # The language spoken so far is left only for one that has more of the words, or telling letters; the
-        # less so the fewer words it has itself.
-        more = lexicon(known).knows(said) - plain
-        told = sure > (_SURE if 2 * plain < len(said) else _TELLING)
-        return known if more > 0 or told else default
+        """The language of a text, see `tongue.spoken`."""
+        return spoken(text, default, self.languages, lambda x: self._run(letters(x))[1])
 
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
@@ -355,16 +283,6 @@ class Understanding:
         """Scores of the intents and of the languages."""
         by_intent, by_language = self._net.run(None, {"buckets": buckets})
         return by_intent, by_language
-
-
-@lru_cache
-def _romanised_hindi() -> frozenset[str]:
-    return frozenset(asked("hi")["romanised"])
-
-
-def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
-    """How many words a language has, and how many of them usually ask about an ECG."""
-    return known.knows(words), sum(known.usual(word) for word in words)
 
 
 def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, ...]:

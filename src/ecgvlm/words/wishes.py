@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from ecgvlm.words.lexicon import Word, fold, split
+from ecgvlm.words.text import Word, fold, split
 
 _MOST = 5  # words of a language's name with those before it; one ideograph is a word
 

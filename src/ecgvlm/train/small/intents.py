@@ -29,7 +29,8 @@ from ecgvlm.record import LEADS
 from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES, words
-from ecgvlm.words.understand import BUCKETS, OTHER, clause, features, intents, kin, letters, ranked
+from ecgvlm.words.tongue import OTHER
+from ecgvlm.words.understand import BUCKETS, clause, features, intents, kin, letters, ranked
 
 WIDTH = 64
 EACH = {"en": 800}  # examples of an intent in a language, at least

@@ -1,0 +1,110 @@
+"""Words as they were meant: without slips of the pen, apart where they are glued, together where spelt."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from functools import lru_cache
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from ecgvlm.record import LEADS
+from ecgvlm.words.text import Word, split
+
+_LONG = 9  # letters of a word that may have two slips of the pen
+_GLUED = 8  # letters of what may be several words without a space between them
+# Abbreviations that are spelt letter by letter where somebody dictates.
+_SPELT = frozenset(lead.lower() for lead in LEADS) | {
+    "qt", "qtc", "qrs", "pr", "pq", "st", "av", "af", "ecg", "ekg", "hr", "mi", "lvh", "rvh", "rbbb", "lbbb",
+    "svt", "vt", "wpw", "pvc", "pac", "stemi", "nstemi",
+}  # fmt: skip
+
+
+class Spelling:
+    """The words of one language.
+
+    known: all of them; those that stand for all that begin so end in "*". common: those that a slip of the
+    pen may have meant, each with how usual it is.
+    """
+
+    def __init__(self, known: frozenset[str], common: Mapping[str, int]):
+        self._known, self._common = known, common
+        self._starts = tuple(word[:-1] for word in known if word.endswith("*"))
+        self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
+        self._by_length: dict[int, list[str]] = {}
+        for word in sorted(common):
+            if not word.endswith("*"):
+                self._by_length.setdefault(len(word), []).append(word)
+
+    def words(self, text: str) -> list[Word]:
+        """The words of a text as they were meant."""
+        return [part for word in _unspelt(split(text)) for part in self._mended(word)]
+
+    def _mended(self, word: Word) -> list[Word]:
+        """A word with a slip of the pen as it was meant, or the words it is glued from, where that is
+        clear."""
+        meant = self._meant(word.plain)
+        if meant != word.plain or len(word.plain) != len(word.text) or not (parts := self._apart(word.plain)):
+            return [Word(word.text, meant, word.start, word.end)]
+        edges = list(itertools.accumulate(map(len, parts), initial=0))
+        return [
+            Word(word.text[first:last], part, word.start + first, word.start + last)
+            for part, first, last in zip(parts, edges, edges[1:])
+        ]
+
+    def _apart(self, plain: str) -> list[str]:
+        """The fewest known words that written together make this one; empty where there are none."""
+        if len(plain) < _GLUED or not plain.isalpha() or plain in self._known or self._begins(plain):
+            return []
+        best: list[list[str] | None] = [[]] + [None] * len(plain)
+        for last in range(1, len(plain) + 1):
+            for first in range(max(0, last - 24), last):
+                before, part = best[first], plain[first:last]
+                shorter = before is not None and (
+                    best[last] is None or len(before) + 1 < len(best[last] or ())
+                )
+                if shorter and part in self._known and (len(part) > 1 or part in "ai"):
+                    best[last] = [*(before or ()), part]
+        parts = best[-1] or []
+        return parts if len(parts) <= len(plain) / 3 else []
+
+    def _begins(self, plain: str) -> bool:
+        return any(plain.startswith(start) for start in self._starts)
+
+    def _meant(self, plain: str) -> str:
+        if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
+            return plain
+        if self._begins(plain):
+            return plain
+        slips = 1 if len(plain) < _LONG else 2
+        choices = [
+            known
+            for length in range(max(4, len(plain) - slips), len(plain) + slips + 1)
+            for known in self._by_length.get(length, ())
+            if len(plain) > 4 or length > 4 or sorted(known) == sorted(plain)
+        ]
+        near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=8)
+        ranks = [(distance, -self._common[known], known) for known, distance, _ in near]
+        first, second = (*sorted(ranks)[:2], None, None)[:2]
+        return plain if first is None or (second and first[:2] == second[:2]) else first[2]
+
+
+def _unspelt(words: list[Word]) -> list[Word]:
+    """Letters one by one, as they are dictated, as the abbreviation that they spell."""
+    out: list[Word] = []
+    place = 0
+    while place < len(words):
+        last = place
+        while last < len(words) and len(words[last].text) == 1:
+            last += 1
+        for end in range(last, place + 1, -1):
+            spelt = "".join(word.plain for word in words[place:end])
+            if spelt in _SPELT:
+                out.append(Word(spelt, spelt, words[place].start, words[end - 1].end))
+                place = end
+                break
+        else:
+            out.append(words[place])
+            place += 1
+    return out

@@ -1,0 +1,81 @@
+"""Text as words: apart, and folded to what they are compared by, in any script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+POINT = "\u2024"  # of a decimal number; a full stop ends a sentence
+# One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them, a
+# sign and a point to their digits.
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+    r"|(?:(?<![^\s(])[-\u2212](?=\d))?"
+    r"(?:(?![\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])[^\W_]|[\u0300-\u036f\u064b-\u0655\u0900-\u0963]"
+    r"|(?<=\d)\u2024(?=\d))+"
+)
+_MARKS = re.compile(r"[\u0300-\u036f\u0640\u064b-\u0655\u093c]")
+# Traditional Chinese letters, each before its simplified one.
+_CHINESE = (files("ecgvlm.words") / "data" / "traditional.txt").read_text("utf-8").split()
+_LETTERS = str.maketrans(
+    {
+        "\u2212": "-", "ß": "ss", "ł": "l", "ø": "o", "ı": "i", "æ": "ae", "œ": "oe", "ى": "ي", "ة": "ه",
+        **dict(_CHINESE),  # type: ignore[arg-type]
+    }
+)  # fmt: skip
+_ARTICLE = re.compile("^(?:[وبفك]?ال|لل)(?=.{3})")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word as it is written, what it is compared by, and where it stands."""
+
+    text: str
+    plain: str
+    start: int
+    end: int
+
+
+def fold(word: str) -> str:
+    """A word in small letters, without accents, vowel marks and the Arabic article; Chinese simplified."""
+    plain = _MARKS.sub("", unicodedata.normalize("NFKD", word.lower())).translate(_LETTERS)
+    return _ARTICLE.sub("", plain)
+
+
+def split(text: str) -> list[Word]:
+    return [Word(m[0], fold(m[0]), m.start(), m.end()) for m in _WORD.finditer(text)]
+
+
+@lru_cache(1 << 14)
+def words_of(piece: str) -> tuple[str, ...]:
+    """The words of a piece without a space, the last with its "*"."""
+    return tuple(
+        word.plain + "*" * (piece.endswith("*") and word.end == len(piece) - 1)
+        for word in split(piece.rstrip("*"))
+    )
+
+
+def sequences(names: Iterable[str]) -> frozenset[tuple[str, ...]]:
+    """Names word by word; one that stands for all that begin so ends in "*"."""
+    return frozenset(tuple(word for piece in name.split() for word in words_of(piece)) for name in names)
+
+
+def length_at(words: list[Word], place: int, known: frozenset[tuple[str, ...]]) -> int:
+    """How many words the longest of these has that stands at a place, 0 where none does."""
+    return max((len(name) for name in known if _same(words[place : place + len(name)], name)), default=0)
+
+
+def length_before(words: list[Word], known: frozenset[tuple[str, ...]]) -> int:
+    """How many words the longest of these has that the words end in, 0 where they end in none."""
+    return max((len(name) for name in known if _same(words[-len(name) :], name)), default=0)
+
+
+def _same(words: list[Word], name: tuple[str, ...]) -> bool:
+    return len(words) == len(name) and all(
+        word.plain.startswith(known[:-1]) if known.endswith("*") else word.plain == known
+        for word, known in zip(words, name)
+    )

@@ -1,0 +1,102 @@
+"""Which language a question is in: by its script and letters, its words, and what the net says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from ecgvlm.words.lexicon import Lexicon, asked, lexicon
+from ecgvlm.words.text import Word, split
+
+OTHER = "other"  # a language that is none of ours
+_SCRIPTS = {
+    "zh": re.compile(r"[\u3400-\u9fff]"), "hi": re.compile(r"[\u0900-\u097f]"),
+    "ar": re.compile(r"[\u0600-\u06ff]"), "ru": re.compile(r"[\u0400-\u04ff]"),
+}  # fmt: skip
+# Letters of scripts and languages that we do not know: kana, hangul, Greek, Hebrew, Thai, Ukrainian,
+# Persian, Urdu.
+_FOREIGN = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0370-\u03ff\u0590-\u05ff\u0e00-\u0e7fіїєґўپچگکیےٹڈ]")
+_SPANISH = re.compile("[¿¡]")
+_SPACED = re.compile(r"\w [?!:]")  # as French is printed
+_SURE, _TELLING = 0.9, 0.97  # of a language
+_ROMANISED = 2  # words of Hindi in Latin letters that tell it
+_FOREIGN_SURE = 0.8  # that it is none of ours
+_NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
+# Letters beside a to z by language; one that a language lacks speaks against it.
+_ACCENTS = {
+    language: frozenset(letters)
+    for language, letters in {
+        "en": "", "de": "äöüß", "fr": "àâçéèêëîïôùûüœæ", "es": "áéíñóúü", "pt": "áâãàçéêíóôõú",
+        "it": "àéèìòù", "nl": "éèëïöü", "pl": "ąćęłńóśźż", "tr": "âçğıîöşü",
+    }.items()
+}  # fmt: skip
+_ACCENTED = frozenset().union(*_ACCENTS.values())
+_MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
+_FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
+
+
+def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callable[[str], np.ndarray]) -> str:
+    """The language of a text: one of `phrases.LANGUAGES` or `OTHER`; default where it has next to no words.
+
+    scores_of: text -> the net's scores [len(languages)] of the languages.
+    """
+    said = split(text)
+    if by_letters := _by_letters(text, said):
+        return by_letters
+    plain = lexicon(default).knows(said)
+    if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
+        return default
+    chances = _chances(text, languages, scores_of(text))
+    known, sure = languages[int(chances.argmax())], chances.max()
+    short = len(re.findall(r"[^\W\d_]{2,}", text)) < 2
+    if known == OTHER and sure > _FOREIGN_SURE and not short and plain < len(said):
+        return OTHER
+    if known == OTHER or sure < _SURE:  # of those that come near, the one that has most of the words
+        near = [languages[i] for i in np.argsort(-chances) if chances[i] > _NEAR * sure]
+        near = [language for language in near if language != OTHER] or [default]
+        french = _SPACED.search(text) is not None
+        known = max(near, key=lambda x: (*_familiar(said, lexicon(x)), french and x == "fr"))
+    # The language spoken so far is left only for one that has more of the words, or telling letters; the less
+    # so the fewer words it has itself.
+    more = lexicon(known).knows(said) - plain
+    told = sure > (_SURE if 2 * plain < len(said) else _TELLING)
+    return known if more > 0 or told else default
+
+
+def _by_letters(text: str, said: list[Word]) -> str | None:
+    """The language that its letters, marks or Hindi's words in Latin letters tell, None where none do."""
+    if _FOREIGN.search(text):
+        return OTHER
+    for language, script in _SCRIPTS.items():
+        if script.search(text):
+            return language
+    if sum(word.plain in _romanised_hindi() for word in said) >= max(1, min(_ROMANISED, len(said))):
+        return "hi"
+    return "es" if _SPANISH.search(text) else None
+
+
+def _chances(text: str, languages: Sequence[str], scores: np.ndarray) -> np.ndarray:
+    """[len(languages)] probabilities of the languages, in the light of the text's letters."""
+    scores, lower = scores.copy(), text.lower()
+    for place, language in enumerate(languages):
+        if language in _SCRIPTS:  # written otherwise
+            scores[place] = -np.inf
+        elif language != OTHER:
+            scores[place] -= _MISSED * len(_ACCENTED.intersection(lower) - _ACCENTS[language])
+    if _SPACED.search(text):
+        scores[languages.index("fr")] += _MISSED
+    chances = np.exp(scores - scores.max())
+    return chances / chances.sum()
+
+
+@lru_cache
+def _romanised_hindi() -> frozenset[str]:
+    return frozenset(asked("hi")["romanised"])
+
+
+def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
+    """How many words a language has, and how many of them usually ask about an ECG."""
+    return known.knows(words), sum(known.usual(word) for word in words)
