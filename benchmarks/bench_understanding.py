@@ -36,12 +36,12 @@ from ecgvlm.words.dialogue import Conversation, answer_parts
 from ecgvlm.words.language import Language
 from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.phrases import Words, words
-from ecgvlm.words.replies import urgent_findings
+from ecgvlm.words.replies import Request, each_finding, urgent_findings
 from ecgvlm.words.text import split
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = ("unread", "unseen", "beyond", "bedside", "second", "fresh", "understanding")
+SETS = ("ward", "unread", "unseen", "beyond", "bedside", "second", "fresh", "understanding")
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
@@ -117,7 +117,14 @@ def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
     called = tuple(_CALLED for _ in part.of("finding"))
     stated = {part.denied, True}  # a statement is right, whatever the question
     meant = [replace(part, intent=x, named=called, denied=denied) for x in chosen for denied in stated]
-    return [w.text(answer_parts([asked], evidence, w)) for asked in meant]
+    return [_answer(asked, evidence, w) for asked in meant]
+
+
+def _answer(asked: Asked, evidence: Evidence, w: Words) -> str:
+    """The answer, of findings without what is said beside them."""
+    if asked.intent == "finding":
+        return w.distinct(each_finding(Request(evidence, asked, w)))
+    return w.text(answer_parts([asked], evidence, w))
 
 
 def ask(language: Language, table: dict[str, list], spoken: str = "en") -> list[Row]:

@@ -169,14 +169,14 @@ class Lexicon:
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether a number is one to compare with, which a side, another number or a measurement stands
-        beside; no age."""
+        beside; no age and no number of leads."""
         following = words[number.last].plain if number.last < len(words) else ""
         return any(
             0 <= number.first - other.last <= _AFTER[other.kind]
             or 0 <= other.first - number.last <= self._before[other.kind]
             for other in found
             if other.kind in _AFTER and other is not number
-            if other.kind != "measure" or not following.startswith(_YEARS)
+            if other.kind != "measure" or not following.startswith((*_YEARS, *self._lead_words))
         )
 
     def _longest(self, words: list[Word], place: int) -> tuple[int, list[tuple[str, str, bool]]]:

@@ -66,12 +66,15 @@ def pressing(request: Request) -> str:
 
 
 def finding(request: Request) -> str:
+    """Whether the findings named are there, with what stands beside them or instead."""
+    return request.w.distinct([*each_finding(request), *_instead(request), *_beside(request)])
+
+
+def each_finding(request: Request) -> list[str]:
     """Whether each of the findings named is there; a statement where the question denies it."""
     leads = request.asked.of("lead")
     said = [_finding(request, code, name, leads) for code, name in _called(request)]
-    if request.asked.denied:
-        said = [request.w.stated(text) for text in said]
-    return request.w.distinct([*said, *_instead(request), *_beside(request)])
+    return [request.w.stated(text) for text in said] if request.asked.denied else said
 
 
 def _instead(request: Request) -> list[str]:

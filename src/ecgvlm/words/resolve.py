@@ -124,6 +124,8 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
             return replace(part, intent=topics[0] if topics else intent)
         whole = enough if part.beyond > _BEYOND else _WHOLE
         if row.get("family") == "whole" and sure >= whole and not named:
+            if part.of("lead") and not part.of("style"):  # "talk me through V1"
+                return replace(part, intent="lead")
             readers = set(part.of("style")) & set(READERS)
             return replace(part, intent="report" if readers else intent)
         own = _with_objects(part, needed, before if place == 0 and sure >= LIKELY else ())
@@ -142,6 +144,8 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     # A word alone ("eye", "name") does not make its topic what is asked.
     if part.intent in part.of("topic") and part.sure >= _TOPICAL and not part.strange:
         return part
+    if part.of("topic") and part.beyond > _BEYOND and not any(part.of(kind) for kind in OBJECTS):
+        return replace(part, intent=part.of("topic")[0])
     subject = _by_subject(part)
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):

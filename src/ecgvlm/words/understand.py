@@ -26,6 +26,7 @@ from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
 
 BUCKETS = 1 << 15
+_SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 LIKELY = 0.4  # of an intent that speaks of what is named
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 _NUMBERED = re.compile(r"(?:^|(?<=\s))\(?([1-9])[.)]\s")
@@ -221,7 +222,7 @@ class Understanding:
     def _clear(self, piece: Asked) -> bool:
         """Whether a piece of a sentence asks something by itself."""
         named = any(piece.of(kind) for kind in ("finding", "measure", "topic", "subject"))
-        return piece.sure >= (LIKELY if named else self.enough)
+        return piece.sure >= (_SOMETHING if named else self.enough)
 
     def _cuts(self, text: str, words: list[Word], objects: list[Object], language: str) -> list[int]:
         """The words before which a sentence may be cut: after a joint, unless it only lists more of a
