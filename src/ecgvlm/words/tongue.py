@@ -61,9 +61,9 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
         known = max(near, key=lambda x: (*_familiar(said, lexicon(x)), french and x == "fr"))
     # The language spoken so far is left only for one that has more of the words, or telling letters; the less
     # so the fewer words it has itself.
-    more = lexicon(known).knows(said) - plain
+    more = _known(said, lexicon(known)) > _known(said, lexicon(default))
     told = sure > (_SURE if 2 * plain < len(said) else _TELLING)
-    return known if more > 0 or told else default
+    return known if more or told else default
 
 
 def _by_letters(text: str, said: list[Word]) -> str | None:
@@ -95,6 +95,12 @@ def _chances(text: str, languages: Sequence[str], scores: np.ndarray) -> np.ndar
 @lru_cache
 def _romanised_hindi() -> frozenset[str]:
     return frozenset(asked("hi")["romanised"])
+
+
+def _known(words: list[Word], known: Lexicon) -> tuple[int, int]:
+    """How many words a language has, and how many letters they have: "pls" says less than "frecuencia"."""
+    here = [word for word in words if known.knows([word])]
+    return len(here), sum(len(word.plain) for word in here)
 
 
 def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
