@@ -35,6 +35,7 @@ _ACCENTS = {
 }  # fmt: skip
 _ACCENTED = frozenset().union(*_ACCENTS.values())
 _MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
+_BRIEF = 3  # letters of a word that many languages may have
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 
 
@@ -98,9 +99,9 @@ def _romanised_hindi() -> frozenset[str]:
 
 
 def _known(words: list[Word], known: Lexicon) -> tuple[int, int]:
-    """How many words a language has, and how many letters they have: "pls" says less than "frecuencia"."""
+    """How many words a language has, and how many of them are no short ones: "pls" says little."""
     here = [word for word in words if known.knows([word])]
-    return len(here), sum(len(word.plain) for word in here)
+    return len(here), sum(len(word.plain) > _BRIEF for word in here)
 
 
 def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:
