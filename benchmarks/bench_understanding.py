@@ -41,7 +41,7 @@ from ecgvlm.words.text import split
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = ("ward", "unread", "unseen", "beyond", "bedside", "second", "fresh", "understanding")
+SETS = ("later", "ward", "unread", "unseen", "beyond", "bedside", "second", "fresh", "understanding")
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (

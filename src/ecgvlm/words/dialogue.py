@@ -49,7 +49,8 @@ class Dialogue:
         w = words(after.wished or language or after.language)
         unknown = wished == OTHER or (heard.language == OTHER and language is None and not after.wished)
         said = [w.say("language_unknown")] if unknown else []
-        said += [w.say("only_sentences")] if _FORMAT.search(question) else []
+        if _FORMAT.search(question) and not all(map(_is_beside, heard.parts)):
+            said.append(w.say("only_sentences"))
         said += answer_parts(heard.parts, evidence, w, before.earlier)
         return w.text([*(w.ended(text) for text in said[:-1]), *said[-1:]]), after
 

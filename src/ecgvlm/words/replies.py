@@ -148,7 +148,7 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     if "rhythm" in concept:
         return _irregular(request)
     beside = [_fact(request, near) for near in concept["near"]]
-    called = w.names["findings"].get(code) or (_first_name(w, code) if name == code else name)
+    called = w.names["findings"].get(code) or (name if name in request.asked.named else _first_name(w, code))
     return w.text([w.say("outside_named", finding=called), *(beside or [pressing(request)])])
 
 
@@ -262,7 +262,7 @@ def where(request: Request) -> str:
             said.append(_sign(request, sign))
         else:
             said += [_finding(request, code, name), *_shown_by(request, code)]
-    return request.w.text(dict.fromkeys(said))
+    return request.w.text(dict.fromkeys([*said, *_beside(request)]))
 
 
 def _kinds(request: Request) -> list[tuple[str, str]]:

@@ -75,7 +75,9 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     called = part.named if kind == "finding" and len(part.named) == len(codes) else ()
     names = tuple(called[i] for i in left) if called else ()
     return (
-        Asked(intent, {kind: tuple(codes[i] for i in left)}, part.text, part.sure, (), names)
+        Asked(
+            intent, {kind: tuple(codes[i] for i in left)}, part.text, part.sure, (), names, denied=part.denied
+        )
         if left
         else None
     )
@@ -139,6 +141,8 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
         few = len(part.text.split()) <= _FEW and not part.strange and not named
         if intent in _HARMLESS and few and sure >= LIKELY:
             return part
+        if place == 0 and own is not None and speaks and sure < LIKELY:  # the names say better what is asked
+            break
         if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
             return replace(own, intent=intent)
     # A word alone ("eye", "name") does not make its topic what is asked.
@@ -192,25 +196,41 @@ def _variants() -> dict[str, dict[str, str]]:
 
 
 def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
-    """ "And left?" asks of the left one what was asked of the right one."""
+    """ "And left?" asks of the left one what was asked of the right one; "RBBB, complete or incomplete?" of
+    both."""
+    if len(part.variants) > 1 and part.of("finding"):
+        own = part.of("finding")
+        both = tuple(dict.fromkeys((*own, *_meant_by(part.variants, own))))
+        return part if both == own else _asking(part, "finding", both)
     last = next((last for last in before if last.of("finding")), None)
     if last is None or not _goes_on(part, OBJECTS):
         return part
-    tables = [_variants().get(variant, {}) for variant in part.variants]
-    meant = tuple(dict.fromkeys(table[x] for table in tables for x in last.of("finding") if x in table))
-    if not meant:
-        return part
+    meant = _meant_by(part.variants, last.of("finding"))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"
-    return replace(part, intent=intent, objects={"finding": meant}, named=(), sure=1.0, strange=False)
+    return _asking(part, intent, meant) if meant else part
+
+
+def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
+    """The findings that variants tell from those named before."""
+    tables = [_variants().get(variant, {}) for variant in variants]
+    return tuple(dict.fromkeys(table[code] for table in tables for code in codes if code in table))
+
+
+def _asking(part: Asked, intent: str, codes: tuple[str, ...]) -> Asked:
+    return replace(part, intent=intent, objects={"finding": codes}, named=(), sure=1.0, strange=False)
 
 
 def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
-    """ "Normal?" asks it of the measurement that was asked about just before."""
+    """ "Normal?" and "what is normal?" ask it of the measurement that was asked about just before."""
     if not before or not before[0].of("measure") or not _goes_on(part, OBJECTS):
         return part
-    if "verdict" not in part.of("subject") or len(part.text.split()) > _WORD_OR_TWO:
+    if "range" in part.of("subject"):
+        intent = "range"
+    elif "verdict" in part.of("subject") and len(part.text.split()) <= _WORD_OR_TWO:
+        intent = "within"
+    else:
         return part
-    return replace(part, intent="within", objects={"measure": before[0].of("measure")}, sure=1.0)
+    return replace(part, intent=intent, objects={"measure": before[0].of("measure")}, sure=1.0)
 
 
 def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
