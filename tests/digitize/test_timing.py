@@ -42,6 +42,12 @@ def test_rows_askew_are_set_right_where_no_grid_set_the_page_straight():
     assert delays(*printed(late), ruled=False) == pytest.approx(late, abs=0.015)
 
 
+def test_a_strip_askew_by_itself_is_set_right_where_no_grid_set_the_page_straight():
+    late = np.zeros(13)
+    late[[0, 4, 8]] = 0.05, -0.06, 0.07
+    assert delays(*printed(late), ruled=False) == pytest.approx(late, abs=0.02)
+
+
 def test_what_is_in_time_stays():
     assert not delays(*printed(np.zeros(13)), ruled=True).any()
     assert not delays(*printed(np.zeros(13)), ruled=False).any()

@@ -99,16 +99,20 @@ def delays(
             best = tried[int(np.argmax(value(tried)))]
     worth = value(best[None])[0] - value(np.zeros((1, 3)))[0] > _WORTH
     late = best @ basis if worth else late
-    for own in set(columns) - {None}:
-        beside = [k for k in range(len(pairs)) if columns[i[k]] == own and columns[j[k]] is None]
+    together = [[k for k, c in enumerate(columns) if c == own] for own in set(columns) - {None}]
+    if not ruled:
+        together += [[k] for column in together for k in column]
+    for own in together:
+        beside = [k for k in range(len(pairs)) if i[k] in own and columns[j[k]] is None]
         if beside:
             rest = np.round((late[j[beside]] - late[i[beside]]) * _FS).astype(int)
-            late = late + _alone(table[beside], rest) * (np.array(columns) == own)
+            late[own] += _alone(table[beside], rest)
     return late
 
 
 def _alone(table: np.ndarray, rest: np.ndarray) -> float:
-    """s by which one column is late by itself: its grid may be drawn apart from that of the others.
+    """s by which a column is late by itself, whose grid may be drawn apart from that of the others, or one of
+    its strips, where no grid set the page straight.
 
     table: [k, lags] likeness of its strips and rhythm strips, these late by each lag; rest: [k] samples by
     which these are known to be late. Beyond the table they are not alike. 0 where it is not plainly more
