@@ -44,7 +44,7 @@ class NetMaps:
 
     @cached_property
     def _peaks(self) -> list[Mark]:
-        likely = np.nonzero(self.names >= LEAST)
+        likely = np.unravel_index(np.flatnonzero(self.names >= LEAST), self.names.shape)
         return [
             Mark(kind, 4.0 * x + 2, 4.0 * y + 2, float(self.names[kind, y, x]))
             for kind, y, x in zip(*(at.tolist() for at in likely))

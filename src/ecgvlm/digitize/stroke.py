@@ -74,8 +74,9 @@ _COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The colour ([h, w, 3] RGB -> [h, w]) in which the trace stands out most from its grid and paper."""
     near = cv2.dilate((trace > 0.7).view(np.uint8), np.ones((9, 9), np.uint8)).view(bool)
-    trace, near, page = (part[::4, ::2] for part in (trace, near, page))
-    ink, paper = page[trace > 0.7], page[near & (trace < 0.05)]
+    trace, near, page = (np.ascontiguousarray(part[::4, ::2]) for part in (trace, near, page))
+    px = page.reshape(-1, 3)
+    ink, paper = px[np.flatnonzero(trace > 0.7)], px[np.flatnonzero(near & (trace < 0.05))]
     if not len(ink) or not len(paper):
         return _COLOURS[0]
 

@@ -417,12 +417,13 @@ def _narrowed(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> l
     dark = cv2.dilate((ink.cost <= np.log(2)).view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
     narrowed = []
     for row, path in zip(rows, paths):
-        y = path.clip(0, dark.shape[1] - 1)
-        top, last, away = nearest_run(dark[row.x0 : row.x0 + row.length].T, y)
+        seen = max(0, row.window[0]), min(dark.shape[1], row.window[1])
+        y = path.clip(seen[0], seen[1] - 1)
+        top, last, away = nearest_run(dark[row.x0 : row.x0 + row.length, slice(*seen)].T, y - seen[0])
         on = away == 0
-        first, beyond = top[on].min(initial=y.min()), last[on].max(initial=y.max()) + 1
-        window = max(0, int(first) - ROOM // 2), min(dark.shape[1], int(beyond) + ROOM // 2)
-        narrowed.append(replace(row, window=window))
+        first = (top[on] + seen[0]).min(initial=y.min()) - ROOM // 2
+        beyond = (last[on] + seen[0]).max(initial=y.max()) + 1 + ROOM // 2
+        narrowed.append(replace(row, window=(max(0, int(first)), min(dark.shape[1], int(beyond)))))
     return narrowed
 
 
