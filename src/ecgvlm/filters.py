@@ -44,8 +44,10 @@ def median(values: np.ndarray, width: int, beyond: Literal["edge", "symmetric"] 
     """Each value the median of the `width` about it, of two the greater. beyond: `mode` of numpy.pad."""
     if not values.size:
         return values
-    sides = [(0, 0)] * (values.ndim - 1) + [(width // 2, width - 1 - width // 2)]
-    windows = sliding_window_view(np.pad(values, sides, beyond), width, axis=-1)
+    n = values.shape[-1]
+    at = np.arange(n + width - 1) - width // 2
+    at = at.clip(0, n - 1) if beyond == "edge" else np.minimum(at % (2 * n), -1 - at % (2 * n) + 2 * n)
+    windows = sliding_window_view(values[..., at], width, axis=-1)
     return np.sort(windows, axis=-1)[..., width // 2]
 
 

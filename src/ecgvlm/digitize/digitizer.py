@@ -15,7 +15,7 @@ from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
 from ecgvlm.digitize.lettering import Lettering, Notes
-from ecgvlm.digitize.page import Page, Strip, flat_leads
+from ecgvlm.digitize.page import Page, Strip, are_silent
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
@@ -280,8 +280,7 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
         for placed, strip in followed
         if strip.sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME)
     ]
-    shown = {strip.lead for _, strip in printed}
-    silent = bool(shown) and len(flat_leads([strip for _, strip in printed])) == len(shown)
+    silent = are_silent([strip for _, strip in printed])
     if silent:
         # Of a line that nothing rises from the net sees only parts: whatever is named is one, too.
         printed = [(placed, strip) for placed, strip in followed if placed.named]

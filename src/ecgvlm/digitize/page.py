@@ -113,9 +113,25 @@ class Page:
 
 def flat_leads(strips: Sequence[Strip]) -> tuple[str, ...]:
     """The leads that are printed as a line without signal, in the order of `LEADS`."""
-    flat = {strip.lead: _is_flat(strip) for strip in sorted(strips, key=lambda s: s.rhythm)}
+    flat = {lead: _is_flat(strip) for lead, strip in _telling(strips).items()}
     found = tuple(lead for lead in LEADS if flat.get(lead))
     return found if len(found) < _ALL_FLAT else tuple(lead for lead in LEADS if lead in flat)
+
+
+def are_silent(strips: Sequence[Strip]) -> bool:
+    """Whether no lead has a signal; known as soon as some have."""
+    telling = _telling(strips)
+    lively = 0
+    for strip in telling.values():
+        lively += not _is_flat(strip)
+        if lively > max(0, len(telling) - _ALL_FLAT):
+            return False
+    return bool(telling)
+
+
+def _telling(strips: Sequence[Strip]) -> dict[str, Strip]:
+    """Of each lead the strip that tells whether it has a signal: the longest look at it."""
+    return {strip.lead: strip for strip in sorted(strips, key=lambda s: s.rhythm)}
 
 
 def _is_flat(strip: Strip) -> bool:
