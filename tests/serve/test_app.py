@@ -23,6 +23,7 @@ from ecgvlm.files.csv import read_csv
 from ecgvlm.files.image import open_pages
 from ecgvlm.record import LEADS
 from ecgvlm.serve.access import Keys, add_key
+from ecgvlm.serve.schemas import CriterionMet, PageFacts, ReadAnswer
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
 from ecgvlm.simulate import Simulation, simulate
@@ -68,6 +69,22 @@ def test_read(client):
     assert answer["picture"] == {"width": width, "height": height}
     assert "overlay" not in answer
     assert "preview" not in answer
+
+
+def test_every_field_of_an_answer_is_described(client):
+    """Criteria, cautions, thresholds and half of the page's facts stood in no schema."""
+    answer = post(client, overlay="true", preview="true").json()
+    ReadAnswer.model_validate(answer, strict=True)
+    assert answer.keys() | {"machine"} == ReadAnswer.model_fields.keys()
+    assert answer["page"].keys() == PageFacts.model_fields.keys()
+    for criterion in answer["criteria"]:
+        assert criterion.keys() == CriterionMet.model_fields.keys()
+
+
+def test_a_body_that_is_no_json_is_said_plainly(client):
+    for body in (b"{", b"[]", b"3"):
+        said = client.post("/v1/chat/completions", content=body).json()
+        assert said["error"]["message"] == "the body must be a JSON object"
 
 
 def test_a_camera_s_view_is_looked_at(client):

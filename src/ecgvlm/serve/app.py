@@ -7,9 +7,9 @@ import mimetypes
 from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -116,7 +116,9 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/about", tags=["status"])
-    def about(language: Spoken = "en") -> dict[str, Any]:
+    def about(
+        language: Annotated[Spoken, Query(description="Of the names of things.")] = "en",
+    ) -> dict[str, Any]:
         """What this server is, for its web page, and what things are called in a language."""
         called = words(language)
         measurements = {
@@ -157,6 +159,8 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
+        if first["type"] == "json_invalid" or (len(first["loc"]) == 1 and first["type"] != "missing"):
+            return answer(422, "invalid_request", "the body must be a JSON object")
         where = ".".join(str(part) for part in first["loc"][1:])
         said = first["msg"].removeprefix("Value error, ")
         return answer(422, "invalid_request", f"{where}: {said}" if where else said)

@@ -25,7 +25,7 @@ MAX_FILES = 200
 _KEPT_SECONDS = 3600.0  # after a batch has ended
 _MOST = 8  # batches in memory at a time
 _MOST_OF_ONE = 3  # of them of one key
-Id = Annotated[str, Path(max_length=64)]
+Id = Annotated[str, Path(max_length=64, description="Of a batch, as the answer to its request said it.")]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from ecgvlm.serve.schemas import Correction, Stored
 from ecgvlm.serve.service import Service, storable
 from ecgvlm.serve.store import Store
 
-Id = Annotated[str, Path(max_length=64)]
+Id = Annotated[str, Path(max_length=64, description="Of a read, as the answer to its request said it.")]
 
 
 def router(service: Service, store: Store) -> APIRouter:
@@ -24,8 +24,8 @@ def router(service: Service, store: Store) -> APIRouter:
     @api.get("", response_model=list[Stored])
     async def reads(
         request: Request,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000, description="So many of them.")] = 100,
+        offset: Annotated[int, Query(ge=0, le=10**9, description="So many to pass over first.")] = 0,
     ) -> Any:
         """Your reads that are kept, the newest first."""
         return JSONResponse(await asyncio.to_thread(store.list, request.state.owner, limit, offset))

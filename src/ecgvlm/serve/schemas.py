@@ -26,13 +26,42 @@ class Refused(BaseModel):
 
 
 class PageFacts(BaseModel):
-    """How a page is printed, and how well it is to be read (quality, 0 to 1)."""
+    """How a page is printed, and how well it is to be read."""
 
-    layout: str = Field(examples=["3x4+1R"])
+    layout: str = Field(description="Columns x rows, and rhythm strips.", examples=["3x4+1R"])
     px_per_mm: float = Field(examples=[6.3])
-    mm_per_s: float = Field(examples=[25.0])
-    mm_per_mv: float = Field(examples=[10.0])
-    quality: float = Field(examples=[0.93])
+    mm_per_s: float = Field(description="Paper speed.", examples=[25.0])
+    mm_per_mv: float = Field(description="Gain.", examples=[10.0])
+    chest_mm_per_mv: float = Field(description="Gain of the chest leads.", examples=[10.0])
+    quality: float = Field(description="How well it is to be read, 0 to 1.", examples=[0.93])
+    no_signal: list[str] = Field(description="Leads that are printed as flat lines.", examples=[[]])
+    more_leads: list[str] = Field(description="Leads beyond the twelve.", examples=[["V7"]])
+    simultaneous: bool = Field(description="Whether all columns show the same time.")
+    sheets: int = Field(description="Pages that it is printed on, 1 or 2.", examples=[1])
+
+
+class CriterionMet(BaseModel):
+    """One published condition of a finding. met: null where it cannot be assessed."""
+
+    finding: str = Field(examples=["LBBB"])
+    name: str = Field(examples=["QRS duration"])
+    value: float | None = Field(examples=[168.0])
+    unit: str = Field(examples=["ms"])
+    limit: float | None = Field(examples=[120.0])
+    comparison: str = Field(examples=[">="])
+    met: bool | None = Field(examples=[True])
+    sure: float | None = Field(description="Probability that it holds, given the error of measuring.")
+    leads: list[str] = Field(examples=[["V1", "V6"]])
+    source: str = Field(description="Who published it.")
+
+
+class Machine(BaseModel):
+    """What the recording device measured and stated, where the file or page says so."""
+
+    measurements: dict[str, float] = Field(examples=[{"heart_rate_bpm": 91.0}])
+    statements: list[str] = Field(examples=[["SINUS RHYTHM"]])
+    age: float | None = None
+    sex: Literal["F", "M"] | None = None
 
 
 class Size(BaseModel):
@@ -63,12 +92,28 @@ class ReadAnswer(BaseModel):
     )
     answer: str = Field(examples=["ABNORMAL - Atrial Fibrillation"])
     report: str = Field(examples=["Atrial fibrillation with a ventricular rate of 92 a minute. ..."])
-    labels: dict[str, float] = Field(examples=[{"NORM": 0.02, "AF": 0.97}])
-    findings: list[str] = Field(examples=[["AF"]])
-    measurements: dict[str, Any] = Field(examples=[{"heart_rate_bpm": 92.0, "pr_ms": None, "qrs_ms": 88.0}])
+    labels: dict[str, float] = Field(
+        description="Calibrated probability of each label.", examples=[{"NORM": 0.02, "AF": 0.97}]
+    )
+    thresholds: dict[str, float] = Field(
+        description="From which on each counts.", examples=[{"NORM": 0.5, "AF": 0.4}]
+    )
+    findings: list[str] = Field(description="Labels over their threshold.", examples=[["AF"]])
+    cautions: list[str] = Field(
+        description="Codes of what speaks against resting on it: /v1/about names them.", examples=[[]]
+    )
+    abstain: bool = Field(description="Whether the findings are too unsure to rest on.")
+    criteria: list[CriterionMet]
+    measurements: dict[str, Any] = Field(
+        description="Null where it cannot be told; `reasons` says why, by the same names.",
+        examples=[{"heart_rate_bpm": 92.0, "pr_ms": None, "qrs_ms": 88.0, "reasons": {"pr_ms": "af"}}],
+    )
     page: PageFacts
-    model: str = Field(examples=["ecgvlm@0.1.0"])
-    seconds: float = Field(examples=[0.4])
+    machine: Machine | None = None
+    model: str = Field(
+        description="name@version+fingerprint of its files.", examples=["ecgvlm-small@0.3+28c20952"]
+    )
+    seconds: float = Field(description="That reading took.", examples=[0.4])
     pages: int = Field(1, description="Pages in the file.")
     page_numbers: list[int] = Field(
         [0], description="The page that was read, from 0; two that show the halves of one ECG."
