@@ -36,7 +36,7 @@ from ecgvlm.bench.runner import write_text
 from ecgvlm.errors import EcgError
 from ecgvlm.instruct.qa import typos
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import LABELS, NAMES
+from ecgvlm.labels import LABELS, NAMES, SIGNS
 from ecgvlm.reader import Reader
 from ecgvlm.words import answers
 from ecgvlm.words.language import Language
@@ -117,12 +117,14 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
         return lambda said: re.findall(r"\d+ bpm|cannot be measured", said)[:1] == number
     if kind == "finding":
         word = "yes" if label in evidence.findings else "no"
-        return one_of(answers.finding(evidence, label), word, word.capitalize(), word.upper())
+        said_of_it = answers.finding(evidence, label)  # what stands beside it may follow
+        return lambda said: said.startswith(said_of_it) or said.lower() == word
     if kind == "pick":
         word = "yes" if label in evidence.findings else "no"
         return lambda said: re.findall(r"\w+", said.lower())[:1] == [word]
     said_of_it = answers.finding(evidence, label)
-    right = (said_of_it, ENGLISH.stated(said_of_it), answers.unchanged(evidence), answers.order(evidence))
+    right = (said_of_it, ENGLISH.stated(said_of_it), answers.unchanged(evidence), answers.order(evidence),
+             *answers.signs(evidence, {label} & set(SIGNS)))  # fmt: skip
     return lambda said: said.startswith(right)  # what it rests on may follow
 
 

@@ -13,6 +13,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.words.text import Word, split
 
 _LONG = 9  # letters of a word that may have two slips of the pen
+_SHORT, _ENDING = 3, 2  # letters of a short beginning, and of what may follow it
 _GLUED = 8  # letters of what may be several words without a space between them
 # Abbreviations that are spelt letter by letter where somebody dictates.
 _SPELT = frozenset(lead.lower() for lead in LEADS) | {
@@ -70,7 +71,11 @@ class Spelling:
         return parts if len(parts) <= len(plain) / 3 else []
 
     def _begins(self, plain: str) -> bool:
-        return any(plain.startswith(start) for start in self._starts)
+        """Whether a word begins as many do; a short beginning says so of short words alone."""
+        return any(
+            plain.startswith(start) and (len(start) > _SHORT or len(plain) <= len(start) + _ENDING)
+            for start in self._starts
+        )
 
     def _meant(self, plain: str) -> str:
         if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
@@ -85,9 +90,14 @@ class Spelling:
             if len(plain) > 4 or length > 4 or sorted(known) == sorted(plain)
         ]
         near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=8)
-        ranks = [(distance, -self._common[known], known) for known, distance, _ in near]
-        first, second = (*sorted(ranks)[:2], None, None)[:2]
-        return plain if first is None or (second and first[:2] == second[:2]) else first[2]
+        if not near:
+            return plain
+        ranks = {known: (distance, -self._common[known]) for known, distance, _ in near}
+        best = [known for known in ranks if ranks[known] == min(ranks.values())]
+        stems = [word for word in best if not any(x != word and word.startswith(x) for x in best)]
+        lengths = [abs(len(word) - len(plain)) for word in stems]
+        nearest = [word for word, length in zip(stems, lengths) if length == min(lengths)]
+        return nearest[0] if len(nearest) == 1 else plain
 
 
 def _unspelt(words: list[Word]) -> list[Word]:
