@@ -254,3 +254,10 @@ def test_t_that_differs_from_beat_to_beat_is_no_clear_inversion():
     ]
     assert "TINV" in inverted[0]
     assert "TINV" not in inverted[1]
+
+
+@pytest.mark.parametrize(("p", "normal"), [(0.3, True), (0.1, False)])
+def test_an_ecg_without_a_finding_is_normal_unless_that_is_plainly_denied(p, normal):
+    network = NETWORK | {"NORM": p}
+    assert ("NORM" in found(facts_of(rate_bpm=70), network)) == normal
+    assert "NORM" not in found(facts_of(rate_bpm=70), network, "code15")

@@ -22,6 +22,7 @@ from ecgvlm.labels import (
 )
 
 _WALLS = {"AMI": "anterior", "IMI": "inferior", "LMI": "lateral"}
+_NEARLY_NORMAL = 0.5  # of NORM's threshold: from here on an ECG without a finding is normal
 _WIDE_MS = 120  # QRS of paced beats that spread from the ventricles
 
 
@@ -83,6 +84,8 @@ def decide(
     doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
     if abnormal or doubtful:
         probabilities = _without({"NORM"}, probabilities, limits)
+    elif usual is None and probabilities["NORM"] >= _NEARLY_NORMAL * limits["NORM"]:
+        probabilities["NORM"] = max(probabilities["NORM"], limits["NORM"])
     order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
     return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
 
