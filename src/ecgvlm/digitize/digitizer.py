@@ -40,6 +40,8 @@ _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid
 _ROW_FAR_OFF = 0.3  # the same (of its logarithm) where columns stand apart, whose gaps count in
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
 _GUESSED = 0.6  # the same where the scale was a guess
+_PLAINLY_SEEN = 0.8  # part of the page that shows a grid which is no doubt the page's
+_PRINT_SIZES = (1.25, 0.8)  # times its own, at which the page is looked at once more where names are not seen
 _SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferred for its scale
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
 _USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
@@ -177,6 +179,8 @@ class Digitizer:
         grid = GridFinder(image)
         paper = grid.find()
         view = None if paper is None else self._view(image, paper)
+        if view is not None and view.found is None and view.paper.fit > _PLAINLY_SEEN:
+            view = self._in_other_print(view)
         if paper is not None and _score(view) < _DOUBTFUL:
             coarser = (grid.find_about(times * paper.scale()) for times in _COARSER)
             others = [self._view(image, other) for other in coarser if other is not None]
@@ -208,6 +212,21 @@ class Digitizer:
             partial(self.lettering.names, rectified, maps), partial(self.lettering.notes, rectified, maps)
         )
         return View(rectified, origin, paper, maps, names, notes, find_layout(names, maps, to_scale))
+
+    def _in_other_print(self, view: View) -> View:
+        """A view without layout once more, with names that the net sees at another size of print."""
+        rows, columns = view.image.shape[:2]
+        for size in _PRINT_SIZES:
+            height, width = (16 * round(side * size / 16) for side in (rows, columns))
+            seen = cv2.resize(view.image, (width, height), interpolation=cv2.INTER_AREA)
+            names = [
+                replace(name, x=name.x * columns / width, y=name.y * rows / height)
+                for name in self.lettering.names(seen, self.net(seen))
+            ]
+            found = find_layout(names, view.maps)
+            if found is not None:
+                return replace(view, names=names, found=found)
+        return view
 
     def _without_grid(self, image: np.ndarray) -> View | None:
         """Paper without a grid: the skew from the lines of print, the scale from rows of 10 s at 25 mm/s."""

@@ -110,14 +110,14 @@ def _with_strips(
     rhythm = _rhythm_rows(fit, names, ink, profile, lines)
     ys = [*lines, *(y for _, y, _ in rhythm)]
     left, right = _ends(ink, lines, fit.dy)
-    if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
-        right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
     # Columns may stand apart; a rhythm strip runs through, and is then shorter.
     ends = [_ends(ink, [y], fit.dy)[1] for _, y, _ in rhythm]
-    ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
     pulses = maps.marks(_PULSE)
     if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in pulses if mark.kind == PULSE):
-        left += _foot(ink, ys, fit.dy, left, float(np.median(ends)) if ends else right)
+        left += _foot(ink, ys, fit.dy, left, min(right, float(np.median(ends))) if ends else right)
+    if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
+        right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
+    ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
     ink = _without_column_pulses(ink, maps.marks(_PLAIN_PULSE), fit.rows, left)
     through = float(np.median(ends)) - left if ends else None
     blank = _blank(ink, lines, fit.dy)
