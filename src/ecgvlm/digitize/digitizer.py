@@ -183,7 +183,8 @@ class Digitizer:
             view = self._in_other_print(view)
         if paper is not None and _score(view) < _DOUBTFUL:
             coarser = (grid.find_about(times * paper.scale()) for times in _COARSER)
-            others = [self._view(image, other) for other in coarser if other is not None]
+            least = _SEEN_AS_WELL * paper.fit
+            others = [self._view(image, o) for o in coarser if o is not None and o.fit > least]
             view = max((view, *others), key=_score)
         if view is None or view.found is None:
             bare = self._without_grid(image)
