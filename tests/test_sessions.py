@@ -9,7 +9,7 @@ import pytest
 
 from ecgvlm.errors import EcgError
 from ecgvlm.judge.findings import FindingsModel
-from ecgvlm.sessions import SHIPPED, SUMS, fingerprint, open_session, read_model_file, seal
+from ecgvlm.sessions import SHIPPED, SUMS, fingerprint, open_aside, open_session, read_model_file, seal
 
 WATCH = """
 import os, threading, time
@@ -78,3 +78,20 @@ def test_another_model_has_another_name(tmp_path):
     seal(folder)
     fingerprint.cache_clear()
     assert fingerprint(folder) == before
+
+
+def test_a_session_opened_aside_says_at_once_that_its_file_is_missing(tmp_path):
+    with pytest.raises(EcgError, match="cannot be read"):
+        open_aside("encoder.onnx", tmp_path)
+
+
+def test_a_session_opened_aside_is_that_opened_here():
+    aside, here = open_aside("lettering.onnx")(), open_session("lettering.onnx")
+    assert [x.name for x in aside.get_inputs()] == [x.name for x in here.get_inputs()]
+
+
+def test_what_is_no_model_is_told_when_the_session_is_wanted(tmp_path):
+    (tmp_path / "encoder.onnx").write_bytes(b"no net")
+    session = open_aside("encoder.onnx", tmp_path)
+    with pytest.raises(EcgError, match="not a model that ONNX Runtime can open"):
+        session()

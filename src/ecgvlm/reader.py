@@ -23,6 +23,7 @@ from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS, Measurements
 from ecgvlm.record import MachineReading, Record
 from ecgvlm.sheets import Digitize, first_ecg, page_of, stated_on
+from ecgvlm.together import together
 from ecgvlm.words.language import Language
 
 QUESTION = "Classify the ECG condition (NORMAL or ABNORMAL) and specify the rhythm."
@@ -155,8 +156,9 @@ class Reader:
         model: Path | None = None,
     ):
         self.digitizer = digitizer or Digitizer(threads)
-        self.judge = judge or FindingsModel(model, threads)
-        self.words = words or Language(model, threads)
+        self.judge, self.words = together(
+            lambda: judge or FindingsModel(model, threads), lambda: words or Language(model, threads)
+        )
 
     def read(
         self,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -48,6 +50,22 @@ def open_session(
 
     as_is: whether its graph is run as it was written: to optimise a large one takes longer than it saves.
     """
+    return _opened(read_model_file(name, folder), (folder or SHIPPED) / name, threads, as_is)
+
+
+def open_aside(
+    name: str, folder: Path | None = None, threads: int = 1, as_is: bool = False
+) -> Callable[[], InferenceSession]:
+    """`open_session` in a thread of its own: what is returned waits for it. Raises EcgError at once where the
+    file is missing or damaged."""
+    data = read_model_file(name, folder)
+    aside = ThreadPoolExecutor(1)
+    opening = aside.submit(_opened, data, (folder or SHIPPED) / name, threads, as_is)
+    aside.shutdown(wait=False)
+    return opening.result
+
+
+def _opened(data: bytes, path: Path, threads: int, as_is: bool) -> InferenceSession:
     import onnxruntime  # takes longer to import than most commands run
 
     options = onnxruntime.SessionOptions()
@@ -57,13 +75,10 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if as_is:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    data = read_model_file(name, folder)
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own kinds, all of them plain Exceptions
-        raise unreadable(
-            (folder or SHIPPED) / name, f"not a model that ONNX Runtime can open ({error})"
-        ) from error
+        raise unreadable(path, f"not a model that ONNX Runtime can open ({error})") from error
 
 
 @cache

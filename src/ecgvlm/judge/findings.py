@@ -18,7 +18,7 @@ from ecgvlm.judge.judgement import decide, tellable
 from ecgvlm.labels import LABELS, WITHOUT_PR
 from ecgvlm.measure import MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
-from ecgvlm.sessions import fingerprint, open_session, read_model_file
+from ecgvlm.sessions import fingerprint, open_aside, read_model_file
 
 ENCODER_FS = 100  # Hz of the strips that the encoder sees
 _FACTS_FS = 250  # Hz at most, of the leads that criteria look at
@@ -125,7 +125,9 @@ class FindingsModel:
         self._paper = np.array(card.get("paper", 0.0))  # of what was digitised, beside it
         self.thresholds: dict[str, float] = dict(zip(LABELS, card["thresholds"]))
         self._sensitivity: dict[str, list[float]] = card.get("sensitivity", {})
-        self._session = open_session("encoder.onnx", folder, threads, as_is=True)
+        self._session = open_aside("encoder.onnx", folder, threads, as_is=True)  # while a page is digitised
+        if folder is not None:
+            self._session()  # it may be no net at all
 
     def thresholds_at(self, sensitivity: float | None) -> Mapping[str, float]:
         """The thresholds of `LABELS` that are expected to find this share of the pages with each finding.
@@ -154,7 +156,7 @@ class FindingsModel:
     def calibrated(self, leads: np.ndarray, beats: np.ndarray, known: np.ndarray) -> np.ndarray:
         """[n, labels]. leads: [n, 12, SAMPLES] as of `strips`; beats: [n, 12, BEAT]; known: [n, NUMBERS]."""
         inputs = {"leads": leads, "beat": beats, "numbers": known}
-        (logits,) = self._session.run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
+        (logits,) = self._session().run(None, {name: x.astype(np.float32) for name, x in inputs.items()})
         return _expit(self._slope * logits + self._offset)
 
     def __call__(
