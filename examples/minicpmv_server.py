@@ -1,17 +1,17 @@
 # /// script
 # requires-python = ">=3.10,<3.12"
 # dependencies = [
-#   "torch==2.3.1", "torchvision==0.18.1", "transformers==4.44.2", "numpy<2", "pillow==10.4.0",
-#   "sentencepiece==0.2.0", "accelerate==0.33.0",
+#   "torch==2.1.2", "torchvision==0.16.2", "transformers==4.40.0", "numpy==1.24.4", "pillow==10.1.0",
+#   "sentencepiece==0.1.99", "accelerate==0.30.1",
 # ]
 # ///
 """MiniCPM-V 2.6 behind OpenAI's chat API, in an environment of its own.
 
     uv run examples/minicpmv_server.py --model openbmb/MiniCPM-V-2_6 --port 8100
 
-The repository brings code (`modeling_minicpmv.py`) that runs under the versions above only; `uv` makes
-their environment from the lines on top, and so does `pip install` of what they list. Needs nothing of ecgvlm.
-Decoding is greedy, one question at a time.
+The repository brings code (`modeling_minicpmv.py`) of 2024, and the versions above are those that its authors
+publish with it (OpenBMB/MiniCPM-V, requirements.txt). `uv` makes their environment from the lines on top, and
+so does `pip install` of what they list. Needs nothing of ecgvlm. Decoding is greedy, one question at a time.
 """
 
 from __future__ import annotations
