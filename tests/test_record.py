@@ -94,6 +94,33 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("micro", ["\u00b5", "u"])
+def test_microvolts_with_a_greek_letter_are_microvolts(tmp_path, encoding, micro):
+    """The package reads ASCII only, and took 1/\u00b5V for 1/V: leads of kilovolts."""
+    path = write_wfdb(tmp_path, LEADS, ["uV"] * 12, 1000 * twelve_leads(), gain=1.0)
+    header = path.with_suffix(".hea")
+    header.write_text(header.read_text().replace("/uV", f"/{micro}V"), encoding)
+    np.testing.assert_allclose(read_wfdb(path).signal, twelve_leads(), atol=1e-3)
+
+
+def test_leads_of_volts_are_no_ecgs(tmp_path):
+    path = write_wfdb(tmp_path, LEADS, ["V"] * 12, twelve_leads())
+    with pytest.raises(EcgError) as error:
+        read_wfdb(path)
+    one_line(error, "no ECG's", "gain or unit")
+
+
+def test_a_header_names_no_files_of_others(tmp_path):
+    path = write_wfdb(tmp_path, LEADS, ["mV"] * 12, twelve_leads(), name="theirs")
+    (tmp_path / "mine").mkdir()
+    mine = tmp_path / "mine/rec.hea"
+    mine.write_text(path.with_suffix(".hea").read_text().replace("theirs.dat", "../theirs.dat"))
+    with pytest.raises(EcgError) as error:
+        read_wfdb(mine.with_suffix(""))
+    one_line(error, "theirs.dat", "no such file")
+
+
 def test_wfdb_bad_files(tmp_path):
     path = write_wfdb(tmp_path, LEADS, ["mV"] * 12, twelve_leads())
     header, data = path.with_suffix(".hea"), path.with_suffix(".dat")

@@ -23,6 +23,7 @@ _LEAD_NAME = re.compile(
     re.IGNORECASE,
 )
 _SLOWEST, _FASTEST = 50, 5000  # Hz at which an ECG is sampled
+_MOST_MV = 100.0  # that a lead may swing, without its highest and lowest 0.5%
 _LIMITS = {  # of what a machine may have measured; beyond, it says "unknown" (0, 999, 32767, 29999 ...)
     "heart_rate_bpm": (10, 400), "pr_ms": (30, 900), "qrs_ms": (20, 500), "qt_ms": (100, 1200),
     "qtc_ms": (100, 1200), "axis_deg": (-180, 360),
@@ -74,6 +75,9 @@ def record_of(parts: Sequence[Part], source: str | Path, **known: Any) -> Record
     if not np.isfinite(leads).any():
         raise unreadable(source, f"holds none of the leads {', '.join(LEADS)}")
     leads[~np.isfinite(leads)] = np.nan
+    low, high = np.nanpercentile(leads[np.isfinite(leads).any(1)], (0.5, 99.5), axis=1)
+    if (swing := float(np.median(high - low))) > _MOST_MV:
+        raise unreadable(source, f"leads of {swing:,.0f} mV are no ECG's; its gain or unit is wrong")
     given = {lead_row(name) for part in useful for name in part.names}
     return Record(_derived(leads, given), float(fs), source=str(source), **known)
 

@@ -54,6 +54,8 @@ def _array(data: bytes, name: str) -> np.ndarray:
 
 def _millivolts(leads: np.ndarray) -> np.ndarray:
     leads = leads.astype(np.float32)
+    if not np.isfinite(leads).any():
+        return leads
     low, high = np.nanpercentile(leads, (0.5, 99.5), axis=1)
     swing = float(np.nanmedian(high - low))
     return leads * (1e-3 if swing > _MICROVOLTS else 0.1 if swing > _TENTHS else 1.0)

@@ -15,6 +15,8 @@ from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leads import Part, age_of, damaged, in_mv, record_of, sex_of
 from ecgvlm.record import Record
 
+_MICRO = re.compile(r"/[\u00b5\u03bc\ufffd]V\b", re.IGNORECASE)  # in UTF-8, or in Latin-1 read as that
+
 
 def read_wfdb(path: str | Path) -> Record:
     """A WFDB record (path without ending): any lead order, lead name, gain and voltage unit.
@@ -30,7 +32,8 @@ def read_wfdb(path: str | Path) -> Record:
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
         _check_gains(text)
-        plain, files = _plain_header(text, header.stem, header.parent)
+        # wfdb reads ASCII only and would take microvolts for volts.
+        plain, files = _plain_header(_MICRO.sub("/uV", text), header.stem, header.parent)
         with TemporaryDirectory(prefix="ecgvlm-") as folder:
             where = path if plain == text else _copy(Path(folder), header.stem, plain, files)
             record = wfdb.rdrecord(str(where))
@@ -107,7 +110,8 @@ def _plain_header(text: str, stem: str, folder: Path) -> tuple[str, Sequence[tup
             continue
         said, _, rest = line.strip().partition(" ")
         plain = re.sub(r".*[/\\]", "", said)
-        place = folder / said if (folder / said).is_file() else folder / plain
+        below = (folder / said).resolve().is_relative_to(folder.resolve())  # no header reads files elsewhere
+        place = folder / said if below and (folder / said).is_file() else folder / plain
         if not place.is_file():
             raise FileNotFoundError(2, "no such file", str(folder / said))
         files[plain] = place
