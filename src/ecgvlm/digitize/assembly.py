@@ -54,7 +54,7 @@ def assembled(
         chest_mm_per_mv=scale.chest_gain,
         scale_doubtful=scale.doubtful(slow),
         px_per_mm=paper.scale(),
-        quality=quality(strips, named or _NAMELESS),
+        quality=quality([s for s in strips if s.lead not in flat], named or _NAMELESS),
         strips=twelve,
         measurements=slow if speed == SLOW else measure(joined_leads(twelve, FS, flat), FS),
         turns=turns,

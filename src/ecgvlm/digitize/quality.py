@@ -32,8 +32,10 @@ _SURE = 0.85  # probability of ink that a plain page has
 def quality(strips: Sequence[Strip], named: int) -> float:
     """0..1: one half where the traces are about 6 dB above their errors, 0.9 at 13 dB.
 
-    named: lead names that were seen.
+    named: lead names that were seen. Without any strips 0.
     """
+    if not strips:
+        return 0.0
     clear = 1 / (1 + np.exp((_HALF - expected_db(strips)) / _SCALE))
     sure = min(1.0, float(np.mean([strip.sure for strip in strips])) / _SURE)
     return float(clear * sure * min(1.0, named / _ALL_NAMED))
