@@ -191,6 +191,7 @@ def _printed_gains(
     plain = sorted(
         (m for m in marks if m.p > _PLAIN and NOTES[m.kind - PULSE - 1].endswith("mV")), key=lambda m: m.x
     )
+    plain = [m for k, m in enumerate(plain) if k == 0 or m.x - plain[k - 1].x > _ONE_LINE]  # seen twice
     if len(plain) == 2 and abs(plain[0].y - plain[1].y) < _ONE_LINE and chest is None:
         limb, chest = (float(NOTES[m.kind - PULSE - 1].split()[0]) for m in plain)
         printed = {g: plain[0].p * (g == limb) for g in _GAINS}
