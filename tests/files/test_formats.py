@@ -261,6 +261,40 @@ def test_what_is_written_is_read(record, kind):
     np.testing.assert_allclose(found.signal[:, : record.signal.shape[1]], record.signal, atol=0.012)
 
 
+@pytest.mark.parametrize(
+    ("write", "here", "instead"),
+    [
+        (muse, b"<LeadAmplitudeUnitsPerBit>5<", b"<LeadAmplitudeUnitsPerBit>5,0<"),
+        (aecg, b"value='5'", b"value='5,0'"),
+        (edf, b"uV      ", b"\xb5V      "),
+    ],
+)
+def test_commas_and_greek_letters_of_other_countries(record, write, here, instead):
+    """Steps of "2,44" were taken for 4.88 or nothing, and microvolts in Latin-1 refused."""
+    data = write(record)
+    assert here in data
+    signal = read(data.replace(here, instead)).signal
+    np.testing.assert_allclose(signal, read(data).signal, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("write", "here", "instead"),
+    [
+        (muse, b"<LeadAmplitudeUnitsPerBit>5<", b"<LeadAmplitudeUnitsPerBit>five<"),
+        (muse, b"<LeadAmplitudeUnitsPerBit>5<", b"<LeadAmplitudeUnitsPerBit>-5<"),
+        (aecg, b"<scale value='5' unit='uV'/>", b""),
+        (ishne, struct.pack("<h", 5000), struct.pack("<h", -9)),
+    ],
+)
+def test_steps_that_are_no_voltage_are_refused(record, write, here, instead):
+    """They became flat lines, or leads upside down."""
+    data = write(record)
+    assert here in data
+    with pytest.raises(EcgError) as error:
+        read(data.replace(here, instead))
+    assert error.value.code == "unreadable_file"
+
+
 def test_scp_that_keeps_its_full_rate_about_the_beats_alone(record):
     t = np.arange(record.signal.shape[1]) / record.fs
     slow = np.sin(2 * np.pi * (t + np.arange(12)[:, None] / 12))

@@ -59,6 +59,8 @@ def _part(sequences: Element, name: str) -> Part | None:
             start = 0.0 if head is None else _seconds(head.get("value", ""), head.get("unit"))
         elif (digits := value.find("digits")) is not None:
             scale, unit = _quantity(value.find("scale"))
+            if scale <= 0:
+                raise unreadable(name, f"{label} has no scale above zero")
             origin, origin_unit = _quantity(value.find("origin"))
             counts = np.array(text_of(digits).split(), float)
             names.append(label)

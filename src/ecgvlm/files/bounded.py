@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import Connection
@@ -141,6 +142,7 @@ def _work(pipe: Connection, parents: Connection | None, memory: int, computing: 
     from ecgvlm.files.image import open_pages
 
     cv2.setNumThreads(1)
+    warnings.simplefilter("ignore")  # what decoders mutter about a file is no answer
     bound_memory(memory)
     leaves: list[Leaf] = []
     for request in _requests(pipe):

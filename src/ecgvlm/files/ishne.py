@@ -34,6 +34,8 @@ def read_ishne(data: bytes, name: str) -> Record:
     (fs,) = struct.unpack_from("<h", data, 272)
     if not 1 <= count <= 12 or not _HEADER <= start <= len(data):
         raise unreadable(name, "not a readable ISHNE file (its header is damaged)")
+    if min(nanovolts[:count]) <= 0:
+        raise unreadable(name, "the ISHNE file tells no step in nV of a lead")
     samples = np.frombuffer(data[start:], "<i2", (len(data) - start) // 2 // count * count)
     names = [LEADS[code - _FIRST_LEAD] if 0 <= code - _FIRST_LEAD < 12 else "-" for code in codes[:count]]
     signal = samples.reshape(-1, count).T * (np.array(nanovolts[:count])[:, None] * 1e-6)

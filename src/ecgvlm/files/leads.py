@@ -14,6 +14,7 @@ from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.record import LEADS, MachineReading, Record
 
 MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}  # one unit in mV
+MV["\ufffdv"] = MV["uv"]  # a µ that was written in another encoding
 _ROWS = {lead.lower(): row for row, lead in enumerate(LEADS)}
 # "Lead I", "ECG DII", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF"
 _LEAD_NAME = re.compile(
@@ -137,9 +138,9 @@ def machine_reading(
 
 
 def number(text: str) -> float | None:
-    """A number, None where the text is none."""
+    """A number, also with a decimal comma, None where the text is none."""
     try:
-        value = float(text)
+        value = float(text.replace(",", "."))
     except ValueError:
         return None
     return value if np.isfinite(value) else None

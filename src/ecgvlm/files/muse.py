@@ -15,6 +15,7 @@ from ecgvlm.record import MachineReading, Record
 
 ROOT = "restingecg"
 _UNITS = {"microvolts": "uV", "millivolts": "mV", "nanovolts": "nV", "volts": "V"}
+_USUAL_STEP = 4.88  # uV, where a file does not say
 _YEARS = {"years": 1.0, "year": 1.0, "months": 1 / 12, "weeks": 7 / 365.25, "days": 1 / 365.25}
 _MEASURED = {
     "heart_rate_bpm": "ventricularrate", "pr_ms": "printerval", "qrs_ms": "qrsduration",
@@ -50,7 +51,10 @@ def read_muse(root: Element, name: str) -> Record:
 def _lead(lead: Element, name: str) -> tuple[str, np.ndarray]:
     label = text_of(lead, "leadid")
     units = text_of(lead, "leadamplitudeunits").lower() or "microvolts"
-    scale = number(first_text(lead, "leadamplitudeunitsperbit")) or 4.88
+    said = first_text(lead, "leadamplitudeunitsperbit")
+    scale = number(said) if said else _USUAL_STEP
+    if not scale or scale < 0:
+        raise unreadable(name, f"lead {label} has steps of {said!r}, which is no voltage")
     raw = base64.b64decode(text_of(lead, "waveformdata"))
     values = np.frombuffer(raw[: len(raw) // 2 * 2], "<i2")
     if not values.size:
