@@ -575,3 +575,8 @@ def test_all_that_lies_outside_is_called_as_it_was_asked_for(language):
 
 def test_a_sign_in_leads_is_looked_for_there(language):
     assert "Q wave in V2" in language.answer(NORMAL, "Q waves V1 to V3?")
+
+
+def test_a_slow_sinus_rhythm_is_a_sinus_rhythm(language):
+    slow = page("SB", heart_rate_bpm=48.0)
+    assert language.answer(slow, "Is it sinus rhythm?").startswith("Yes, the ECG shows sinus bradycardia")

@@ -20,6 +20,7 @@ from ecgvlm.words.phrases import ENGLISH, Words
 from ecgvlm.words.prose import prose
 from ecgvlm.words.understand import Asked, kin
 
+SINUS = ("SR", "SB", "ST", "SARRH")  # rhythms from the sinus node
 EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near what was asked
 SHOWN_IN = {"STE": "st", "STD": "st", "TINV": "t", "QWAVE": "q"}  # sign -> the wave that shows it
 _ABBREVIATED = 6  # letters of what may be an abbreviation
@@ -110,9 +111,14 @@ def _matters(evidence: Evidence, code: str) -> bool:
 
 
 def _called(request: Request) -> list[tuple[str, str]]:
-    """The findings named: the code of each and how the question calls it, never more of its text."""
+    """The findings named: the code of each and how the question calls it, never more of its text. A slow,
+    fast or breathing sinus rhythm is one, too."""
     codes, names = request.asked.of("finding"), request.asked.named
-    return list(zip(codes, names if len(names) == len(codes) else codes))
+    called = list(zip(codes, names if len(names) == len(codes) else codes))
+    sinus = [code for code in SINUS if code in request.evidence.findings]
+    if "SR" in codes and sinus and "SR" not in sinus:
+        return [pair for pair in called if pair[0] != "SR"] + [(code, code) for code in sinus]
+    return called
 
 
 def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()) -> str:
@@ -262,7 +268,7 @@ def where(request: Request) -> str:
             said.append(_sign(request, sign))
         else:
             said += [_finding(request, code, name), *_shown_by(request, code)]
-    return request.w.text(dict.fromkeys([*said, *_beside(request)]))
+    return request.w.text(dict.fromkeys(said))
 
 
 def _kinds(request: Request) -> list[tuple[str, str]]:
