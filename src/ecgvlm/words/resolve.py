@@ -55,8 +55,9 @@ def unanswered(questions: Iterable[Asked], answered: Iterable[Asked]) -> list[As
 
 
 def covered(parts: Iterable[Asked]) -> set[str]:
-    """The intents whose answers are part of those to these."""
-    return {name for part in parts for name in intents()[part.intent].get("covers", ())}
+    """The intents whose answers are part of those to these; a report for a reader holds less."""
+    whole = [part for part in parts if not part.of("style")]
+    return {name for part in whole for name in intents()[part.intent].get("covers", ())}
 
 
 def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) -> Asked | None:
@@ -112,6 +113,8 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before."""
     part = _with_variant(_with_measure(part, before), before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
+    if part.intent == "order" and "report" in part.of("subject"):
+        part = replace(part, intent="report")
     if part.strange and part.sure < enough:  # does not go on with what was said before
         before = ()
     for place, intent in enumerate((part.intent, *part.others)):
@@ -125,7 +128,8 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
             topics = part.of("topic") if intent == "offtopic" else ()
             return replace(part, intent=topics[0] if topics else intent)
         whole = enough if part.beyond > _BEYOND else _WHOLE
-        if row.get("family") == "whole" and sure >= whole and not named:
+        report = "report" in part.of("subject") and intent in ("report", "diagnosis")  # whatever it lists
+        if row.get("family") == "whole" and sure >= whole and (report or not named):
             if part.of("lead") and not part.of("style"):  # "talk me through V1"
                 return replace(part, intent="lead")
             readers = set(part.of("style")) & set(READERS)
