@@ -107,7 +107,7 @@ def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]
         right = (*whole, answers.findings(evidence), answers.OUTSIDE, answers.UNANSWERABLE,
                  *(answers.finding(evidence, x) for x in LABELS),
                  *(ENGLISH.stated(answers.finding(evidence, x)) for x in LABELS))  # fmt: skip
-        return lambda said: said in right or said.startswith(answers.order(evidence))
+        return lambda said: said.startswith((*right, answers.order(evidence)))
     if kind == "unknown_premise":
         unknown = ("I cannot tell", "No, there is no ", "There is no ")
         return lambda said: said in whole or said.startswith(unknown)

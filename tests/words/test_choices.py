@@ -79,3 +79,11 @@ def test_p_duration_goes_by_the_limit_of_atrial_enlargement(ms, right):
 )
 def test_other_questions_are_left_to_others(question):
     assert chosen(PAGE, question) == ""
+
+
+def test_a_finding_named_closer_than_an_option_is_the_one_asked_about():
+    inferior = replace(PAGE, probabilities={**PAGE.probabilities, "MI": 0.9, "IMI": 0.9})
+    asked = "Is {} myocardial infarction on this ECG? Options: yes, no. " + END
+    assert chosen(inferior, asked.format("anterior")) == "no"
+    assert chosen(inferior, asked.format("inferior")) == "yes"
+    assert chosen(inferior, "Does this ECG show symptoms of myocardial infarction? Options: yes, no") == "yes"

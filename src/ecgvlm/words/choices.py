@@ -76,7 +76,7 @@ def _yes_or_no(evidence: Evidence, stem: str, doubt: bool) -> str:
         holds = None if place is None else place == side
     elif _ANY.search(plain):
         holds = "NORM" not in evidence.findings
-    elif (option := _longest(plain)) is not None:
+    elif (option := _longest(plain)) is not None and not _named_closer(stem, option):
         holds = _holds_in(evidence, _signs(option), lead[1]) if lead else _holds(evidence, stem, option)
     else:
         codes = [code for code, _ in mentions(stem) if code]
@@ -84,6 +84,12 @@ def _yes_or_no(evidence: Evidence, stem: str, doubt: bool) -> str:
     if holds is None:
         return "not sure" if doubt else "no"
     return "yes" if holds else "no"
+
+
+def _named_closer(stem: str, option: str) -> bool:
+    """Whether a question names one finding by more than an option: "anterior myocardial infarction"."""
+    named = [(code, name) for code, name in mentions(stem) if code]
+    return len(named) == 1 and option in named[0][1].lower() and len(named[0][1]) > len(option)
 
 
 def _longest(plain: str) -> str | None:
