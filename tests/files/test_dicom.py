@@ -81,6 +81,19 @@ def test_waveform_written_and_read(tmp_path):
     assert found.patient == ""
 
 
+@pytest.mark.parametrize("sensitivity", [None, "0"])
+def test_a_channel_without_sensitivity_is_refused(sensitivity):
+    """Its numbers were taken for microvolts, or for flat lines."""
+    file = pydicom.dcmread(io.BytesIO(write_dicom(simulate(Simulation(), 1)[0])))
+    for channel in file.WaveformSequence[0].ChannelDefinitionSequence:
+        if sensitivity is None:
+            del channel.ChannelSensitivity
+        else:
+            channel.ChannelSensitivity = sensitivity
+    with pytest.raises(EcgError, match="no sensitivity"):
+        open_pages(written(file), "a")[0].load()
+
+
 def test_waveform_is_printed_and_read_back(digitizer):
     """The page that a waveform is printed as holds what was recorded."""
     record, _ = simulate(Simulation(rate_bpm=72), 1)

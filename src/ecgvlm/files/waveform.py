@@ -112,6 +112,8 @@ def _millivolts(dataset: Dataset, i: int, group: Dataset) -> np.ndarray:
         unit = str(units[0].CodeValue).lower() if units else "raw"
         if unit not in MV:
             raise ValueError(f"a channel is in {unit!r}, not in a unit of voltage")
+        if not float(channel.get("ChannelSensitivity") or 0):
+            raise ValueError("a channel has no sensitivity, so its millivolts are unknown")
         row *= MV[unit]
     return signal
 
