@@ -46,10 +46,12 @@ bench: .venv/dev.stamp
 
 .venv/base.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable .
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable ".[dev,train,bench,serve,batch,heif]"
+	$(BIN)/python -m compileall -q src
 	touch $@ .venv/base.stamp
 
 clean:

@@ -580,3 +580,11 @@ def test_a_sign_in_leads_is_looked_for_there(language):
 def test_a_slow_sinus_rhythm_is_a_sinus_rhythm(language):
     slow = page("SB", heart_rate_bpm=48.0)
     assert language.answer(slow, "Is it sinus rhythm?").startswith("Yes, the ECG shows sinus bradycardia")
+
+
+def test_a_question_that_was_expected_is_understood_once():
+    words, question = Language(), "Is the rhythm sinus?"
+    words.expect((question,))
+    understood = words.dialogue._understanding.understand.cache_info().misses
+    words.dialogue.follow(question, Conversation())
+    assert words.dialogue._understanding.understand.cache_info().misses == understood > 0

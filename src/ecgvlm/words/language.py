@@ -95,6 +95,11 @@ class Language:
     def _free(self) -> np.ndarray:
         return numbers(self._tokenizer)
 
+    def expect(self, questions: Sequence[str]) -> None:
+        """Understands questions before they are to be answered, which then takes less time."""
+        for question in questions:
+            self.dialogue.follow(question, Conversation())
+
     def answer(self, evidence: Evidence, question: str, language: str | None = None) -> str:
         """The answer to a question that stands alone; the same evidence and question always give the same
         words.
