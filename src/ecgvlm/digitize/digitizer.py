@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -337,7 +337,22 @@ def _curves(view: View, found: Found, picture: np.ndarray) -> list[tuple[np.ndar
     def to_px(px: np.ndarray) -> np.ndarray:
         return view.paper.to_px(px / PX_PER_MM + view.origin)
 
-    return follow(view.maps.trace, view.image, picture, to_px, found.strips, pitch)
+    curves = follow(view.maps.trace, view.image, picture, to_px, found.strips, pitch)
+    return [(_shown(curve, to_px, picture.shape), sure) for curve, sure in curves]
+
+
+def _shown(
+    curve: np.ndarray, to_px: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...]
+) -> np.ndarray:
+    """The curve with NaN where it runs on beyond the edges of the picture: its last px are repeated there."""
+    known = np.flatnonzero(np.isfinite(curve[:, 1]))
+    px = to_px(curve[known])
+    beyond = ((px < 0) | (px > (shape[1] - 1, shape[0] - 1))).any(axis=1)
+    if not beyond.any():
+        return curve
+    shown = curve.copy()
+    shown[known[beyond], 1] = np.nan
+    return shown
 
 
 def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip:
