@@ -212,10 +212,11 @@ def _bound(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
         parts = np.where(printed[:, at], slope[:, at], np.nan)  # [12, b, w]
         return np.stack([nanmedian(parts[:, columns == k], axis=1) for k in range(columns.max() + 1)])
 
-    first, *others = [k for k, median in enumerate(medians()) if _two_limb_leads(median) is not None] or [0]
+    seen = medians()
+    limbs = {k: two for k, median in enumerate(seen) if (two := _two_limb_leads(median)) is not None}
+    first, *others = limbs or [0]
     for k in others:
-        seen = medians()
-        late = _late(seen[k], _two_limb_leads(seen[first]), reach)
+        late = _late(seen[k], limbs[first], reach)
         beats = np.where(columns == k, np.clip(beats + late, 0, n - 1), beats)
     for k in others:
         columns[columns == k] = first
