@@ -1,6 +1,7 @@
 """Questions as people ask them, answered from evidence that each test makes."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -588,3 +589,11 @@ def test_a_question_that_was_expected_is_understood_once():
     understood = words.dialogue._understanding.understand.cache_info().misses
     words.dialogue.follow(question, Conversation())
     assert words.dialogue._understanding.understand.cache_info().misses == understood > 0
+
+
+def test_letters_one_by_one_take_no_long_time(language):
+    """2,000 of them took half a minute: every run of them was tried as an abbreviation."""
+    start = time.process_time()
+    language.answer(page("NORM"), 1000 * "\u5fc3")
+    language.answer(page("NORM"), 1000 * "q ")
+    assert time.process_time() - start < 5

@@ -20,6 +20,7 @@ _SPELT = frozenset(lead.lower() for lead in LEADS) | {
     "qt", "qtc", "qrs", "pr", "pq", "st", "av", "af", "ecg", "ekg", "hr", "mi", "lvh", "rvh", "rbbb", "lbbb",
     "svt", "vt", "wpw", "pvc", "pac", "stemi", "nstemi",
 }  # fmt: skip
+_LONGEST_SPELT = max(map(len, _SPELT))
 
 
 class Spelling:
@@ -106,7 +107,7 @@ def _unspelt(words: list[Word]) -> list[Word]:
     place = 0
     while place < len(words):
         last = place
-        while last < len(words) and len(words[last].text) == 1:
+        while last < min(len(words), place + _LONGEST_SPELT) and len(words[last].text) == 1:
             last += 1
         for end in range(last, place + 1, -1):
             spelt = "".join(word.plain for word in words[place:end])
