@@ -59,7 +59,7 @@ def run(monkeypatch, answer, decoders):
     """Runs a command as `main` does, with a reader that knows one answer only; (status, stdout, stderr)."""
 
     class Knowing:
-        judge = words = None
+        judge, words = None, SimpleNamespace(expect=lambda asked: None)
 
         def __init__(self, threads: int = 2):
             pass

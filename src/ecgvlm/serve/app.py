@@ -159,7 +159,9 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        if first["type"] == "json_invalid" or (len(first["loc"]) == 1 and first["type"] != "missing"):
+        if first["type"] == "json_invalid" or (
+            len(first["loc"]) == 1 and first["type"] not in ("missing", "value_error")
+        ):
             return answer(422, "invalid_request", "the body must be a JSON object")
         where = ".".join(str(part) for part in first["loc"][1:])
         said = first["msg"].removeprefix("Value error, ")
