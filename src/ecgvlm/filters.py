@@ -46,7 +46,8 @@ def median(values: np.ndarray, width: int, beyond: Literal["edge", "symmetric"] 
         return values
     n = values.shape[-1]
     at = np.arange(n + width - 1) - width // 2
-    at = at.clip(0, n - 1) if beyond == "edge" else np.minimum(at % (2 * n), -1 - at % (2 * n) + 2 * n)
+    to_and_fro = at % (2 * n)
+    at = at.clip(0, n - 1) if beyond == "edge" else np.minimum(to_and_fro, 2 * n - 1 - to_and_fro)
     windows = sliding_window_view(values[..., at], width, axis=-1)
     return np.sort(windows, axis=-1)[..., width // 2]
 

@@ -182,10 +182,8 @@ class Digitizer:
         if view is not None and view.found is None and view.paper.fit > _PLAINLY_SEEN:
             view = self._in_other_print(view)
         if paper is not None and _score(view) < _DOUBTFUL:
-            coarser = (grid.find_about(times * paper.scale()) for times in _COARSER)
-            least = _SEEN_AS_WELL * paper.fit
-            others = [self._view(image, o) for o in coarser if o is not None and o.fit > least]
-            view = max((view, *others), key=_score)
+            coarser = (self._of_scale(image, grid, times * paper.scale(), paper) for times in _COARSER)
+            view = max((view, *coarser), key=_score)
         if view is None or view.found is None:
             bare = self._without_grid(image)
             return bare if view is None or (bare is not None and bare.found is not None) else view
@@ -193,15 +191,20 @@ class Digitizer:
         far_off = abs(np.log(zoom)) > _ROW_FAR_OFF
         if abs(zoom - 1) > _ROW_OFF and (far_off or not view.found.apart):
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
-            other = grid.find_about(view.paper.scale() * zoom)
-            seen = other is not None and other.fit > _SEEN_AS_WELL * view.paper.fit
-            again = self._view(image, other) if other is not None and seen else None
+            again = self._of_scale(image, grid, view.paper.scale() * zoom, view.paper)
             if _score(again) > _AS_GOOD * view.found.score:
                 return again
             if far_off and view.paper.fit < _HARDLY_SEEN:
                 bare = self._without_grid(image)
                 return bare if _score(bare) > _AS_GOOD * view.found.score else view
         return view
+
+    def _of_scale(self, image: np.ndarray, grid: GridFinder, scale: float, first: PaperMap) -> View | None:
+        """The view by a grid of about so many px per mm, None where it is seen worse than the first one."""
+        other = grid.find_about(scale)
+        if other is None or other.fit <= _SEEN_AS_WELL * first.fit:
+            return None
+        return self._view(image, other)
 
     def _view(self, image: np.ndarray, paper: PaperMap, to_scale: bool = True) -> View | None:
         try:

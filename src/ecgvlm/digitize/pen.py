@@ -27,9 +27,7 @@ ALONG = 3  # points of a curve for one px of the page
 LEVELS = (0.3, 0.5, 0.7)  # of plain ink's contrast, at which its edges lie
 PLAIN = LEVELS.index(0.5)
 APART = 48  # points of nothing between two strips, more than the net looks to either side
-_ROOM = (
-    24  # points by which a strip is carried on beyond its ends, more than the pen and its net reach at once
-)
+_ROOM = 24  # points by which a strip is carried on beyond its ends, more than pen and net reach at once
 _NEAR_END = 12.0  # px from a strip's end, where bars and neighbours stand
 CHOICES, FACTS = 4 * len(LEVELS) + 10, 8  # of what the net sees, see `views_of`
 _THIN = 0.3  # quantile of level ink's thickness that is the pen's width

@@ -46,15 +46,9 @@ _FACTS = (
     ),
 )  # fmt: skip
 _OF_BEATS = (
-    "early_ventricular",
-    "early_same",
-    "bigeminy",
-    "trigeminy",
-    "longest_rr_ms",
-    "rr_range_ms",
-    "grouped_rr",
+    "early_ventricular", "early_same", "bigeminy", "trigeminy", "longest_rr_ms", "rr_range_ms", "grouped_rr",
     "doubled_rr",
-)
+)  # fmt: skip
 _BESIDE_BEATS = ("shortest_rr", "longest_rr", "rr_step", "rr_swing", "unlike", "wider_ms")
 DETAIL_NAMES = (
     *(f"{lead}.{name}" for lead in LEADS for name in _OF_LEAD),

@@ -228,9 +228,14 @@ def _bound(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     return np.clip(beats + np.clip(off, -reach, reach)[columns], 0, n - 1)
 
 
+def _limb_leads(median: np.ndarray) -> np.ndarray:
+    """Rows of the limb leads that a column's median beat [12, w] shows."""
+    return np.flatnonzero(np.isfinite(median[:6]).all(axis=1))
+
+
 def _two_limb_leads(median: np.ndarray) -> np.ndarray | None:
     """[2, w] I and II from the limb leads of a column's median beat [12, w], None where it has but one."""
-    shown = np.flatnonzero(np.isfinite(median[:6]).all(axis=1))
+    shown = _limb_leads(median)
     if len(shown) < 2:
         return None
     return np.linalg.lstsq(FROM_TWO[shown], median[shown], rcond=None)[0]
@@ -238,7 +243,7 @@ def _two_limb_leads(median: np.ndarray) -> np.ndarray | None:
 
 def _late(median: np.ndarray, two: np.ndarray, reach: int) -> int:
     """Samples by which limb leads of a column's median beat [12, w] come after what I and II make them."""
-    shown = np.flatnonzero(np.isfinite(median[:6]).all(axis=1))
+    shown = _limb_leads(median)
     told = (FROM_TWO[shown] @ two)[:, reach:-reach]
     views = np.lib.stride_tricks.sliding_window_view(median[shown], told.shape[1], axis=1)  # [k, lags, w]
     return int(np.argmin(((views - told[:, None]) ** 2).sum(axis=(0, 2)))) - reach

@@ -314,11 +314,9 @@ def _foot(wave: np.ndarray, rise: np.ndarray, flank: range, away: int) -> float 
     steepest = max(flank, key=lambda i: -away * rise[i])
     if -away * rise[steepest] <= 0:
         return None
-    reach = round(P_BASE * FS)
-    beyond = (
-        wave[max(0, steepest - reach) : steepest + 1] if away < 0 else wave[steepest : steepest + reach + 1]
-    )
-    return steepest - (wave[steepest] - float(beyond.min())) / rise[steepest]
+    first, last = sorted((steepest, steepest + away * round(P_BASE * FS)))
+    level = float(wave[max(0, first) : last + 1].min())
+    return steepest - (wave[steepest] - level) / rise[steepest]
 
 
 def _hold(values: np.ndarray) -> np.ndarray:
