@@ -15,6 +15,7 @@ _DRIFT = 0.07  # part by which one PP interval may differ from the usual one
 _HIDDEN = (-0.07, 0.08)  # s around R in which a QRS hides what the atria do
 _QUARTER = 3.14  # standard deviations of normal noise in the 25th percentile of its size
 _CLEAR = 2.6  # standard deviations by which P waves of a train stand out, on average
+_LEAST_MV, _UPRIGHT = 0.022, 1.25  # their mean size; times what the same search finds upside down, in noise
 _CONDUCTED = (0.09, 0.46)  # s from P wave to R within which it may have conducted
 _TRAINS = 32
 _ALIKE = 0.45  # least size of a P wave without a QRS, of the others'
@@ -55,14 +56,10 @@ def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
     if not len(seen):
         return nothing
     scale = _QUARTER * np.percentile(seen, 25) + 1e-6  # P waves and what is left of T fill up to half of it
-    best: tuple[float, np.ndarray] = (0.0, np.zeros(0))
-    for peaks in _trains(signal / scale, 60 / np.geomspace(*_P_RATES, _TRAINS)):
-        score = float(signal[peaks].mean() / scale) if len(peaks) else 0.0
-        # Every second P wave alone stands out as well: the faster train counts where it is nearly as clear.
-        if score > best[0] * (0.82 if len(peaks) > 1.5 * len(best[1]) else 1.0):
-            best = score, peaks
-    score, peaks = best
-    if score < _CLEAR or len(peaks) < 4:
+    score, peaks = _best_train(signal / scale)
+    if score < max(_CLEAR, _LEAST_MV / scale) or len(peaks) < 4:
+        return nothing
+    if score < _UPRIGHT * _best_train(-signal / scale)[0]:
         return nothing
     return _followed(peaks / ATRIA_FS, signal[peaks], score, m.beats, m.rr)
 
@@ -79,20 +76,12 @@ def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
             smooth = filters.gaussian(lead[known], 0.006 * fs)
             x[k] = np.interp(t, known / fs, smooth)
             printed[k] = np.isfinite(lead[np.minimum((t * fs).astype(int), leads.shape[1] - 1)])
-    bumps = filters.gaussian(x, 0.022 * ATRIA_FS) - filters.gaussian(x, 0.06 * ATRIA_FS)
     beats = np.round(m.beats * ATRIA_FS).astype(int)
     first, last = round((m.qrs_onset or -0.05) * ATRIA_FS) - 2, round((m.t_end or 0.35) * ATRIA_FS) + 4
     offsets = np.arange(first, last)
     for k in range(12):
-        parts = [bumps[k, b + first : b + last] for b in beats if b + first >= 0 and b + last <= n]
-        parts = [part for part in parts if len(part) == len(offsets)]
-        if len(parts) < 2:
-            continue
-        usual = np.median(parts, axis=0)
-        for b, following in zip(beats, [*beats[1:], n]):
-            at = b + offsets
-            inside = (at >= 0) & (at < min(n, following + first))
-            bumps[k, at[inside]] -= usual[inside]
+        printed[k] &= _take_off_beats(x[k], printed[k], beats, offsets)
+    bumps = filters.gaussian(x, 0.022 * ATRIA_FS) - filters.gaussian(x, 0.06 * ATRIA_FS)
     hidden = np.zeros(n, bool)
     for b in beats:
         hidden[max(0, b + round(_HIDDEN[0] * ATRIA_FS)) : max(0, b + round(_HIDDEN[1] * ATRIA_FS))] = True
@@ -100,6 +89,37 @@ def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
     total = (bumps * SINUS_P[:, None] * printed).sum(0) / np.maximum(np.sqrt((weight**2).sum(0)), 0.3)
     total[hidden] = 0.0
     return np.clip(total, -0.08, 0.08)
+
+
+def _take_off_beats(lead: np.ndarray, printed: np.ndarray, beats: np.ndarray, offsets: np.ndarray) -> bool:
+    """Takes what all beats share off a lead [n], in place: their QRS and T above the line between both ends.
+
+    Before any filter, so that a QRS leaves nothing beside itself that looks like a P wave at every beat.
+    False where a lead shows too few beats to know what they share.
+    """
+    n = len(lead)
+    whole = [b for b in beats if b + offsets[0] >= 0 and b + offsets[-1] < n and printed[b + offsets].all()]
+    if len(whole) < 2:
+        return False
+    along = np.linspace(0.0, 1.0, len(offsets))
+    parts = lead[np.array(whole)[:, None] + offsets]  # [b, w]
+    usual = np.median(parts - parts[:, :1] - (parts[:, -1:] - parts[:, :1]) * along, axis=0)
+    for b, following in zip(beats, [*beats[1:], n - offsets[0]]):
+        at = b + offsets
+        inside = (at >= 0) & (at < min(n, following + offsets[0]))
+        lead[at[inside]] -= usual[inside]
+    return True
+
+
+def _best_train(signal: np.ndarray) -> tuple[float, np.ndarray]:
+    """How far the P waves of the best train stand out on average, and their columns. signal: [n]."""
+    best: tuple[float, np.ndarray] = (0.0, np.zeros(0))
+    for peaks in _trains(signal, 60 / np.geomspace(*_P_RATES, _TRAINS)):
+        score = float(signal[peaks].mean()) if len(peaks) else 0.0
+        # Every second P wave alone stands out as well: the faster train counts where it is nearly as clear.
+        if score > best[0] * (0.82 if len(peaks) > 1.5 * len(best[1]) else 1.0):
+            best = score, peaks
+    return best
 
 
 def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
