@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 import pytest
+from hearts import FS as HEARTS_FS
+from hearts import WIDE, P, columns, heart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -388,3 +390,14 @@ def test_p_lasts_as_long_as_it_was_drawn(ms):
         inside = (time - (onset - 0.06 - ms / 1000)) / (ms / 1000)
         signal += np.where((inside > 0) & (inside < 1), 0.15 * np.sin(np.pi * inside), 0.0)
     assert measure(signal, record.fs).p_ms == pytest.approx(ms, abs=20)
+
+
+@pytest.mark.parametrize(("count", "rhythm"), [(2, False), (4, False), (4, True)])
+def test_wide_qrs_of_columns_without_a_common_lead_are_set_to_one_time(count, rhythm):
+    # They are level at their top: limb leads may be set by the rise and chest leads by the fall.
+    beats = np.arange(0.4, 10, 0.76)
+    leads = heart((beats - 0.16, P), (beats, WIDE))
+    whole, page = (measure(x, HEARTS_FS) for x in (leads, columns(leads, count, rhythm)))
+    assert page.qrs_ms == pytest.approx(whole.qrs_ms, abs=14)
+    assert page.qt_ms == pytest.approx(whole.qt_ms, abs=20)
+    assert page.rr_variation < 0.01

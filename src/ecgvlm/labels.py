@@ -38,6 +38,8 @@ FINDINGS: dict[str, Finding] = {
                       "STTC", "MI", "CD", "HYP"),
         ),
         Finding("NOQRS", "no QRS complexes", "rhythm", (), _SINUS, "rhythm", urgency=1, rank=3),
+        Finding("VF", "ventricular fibrillation or polymorphic ventricular tachycardia", "rhythm", (),
+                _SINUS, "rhythm", "164896001", 1, rank=4),
         Finding("VT", "wide-complex tachycardia", "rhythm", (), _SINUS, "rhythm", "164895002", 1, rank=2),
         Finding("PACE", "paced rhythm", "rhythm", (), (*_SINUS, "1dAVb", "SHORTPR"), "rhythm", "10370003"),
         Finding("AF", "atrial fibrillation", "rhythm", (), _SINUS, "rhythm", "164889003"),
@@ -112,9 +114,11 @@ LABELS = (
 )  # fmt: skip
 NAMES: dict[str, str] = {code: finding.name for code, finding in FINDINGS.items()}
 # Rhythms in which no PR interval is to be given: atria and ventricles do not go together.
-WITHOUT_PR = frozenset({"NOQRS", "VT", "AF", "AFLT", "SVT", "IVR", "JUNC", "AVB3"})
+WITHOUT_PR = frozenset({"NOQRS", "VF", "VT", "AF", "AFLT", "SVT", "IVR", "JUNC", "AVB3"})
+# What is no rhythm of beats: nothing of it can be measured.
+WITHOUT_BEATS = frozenset({"VF"})
 # Rhythms whose beats spread from the ventricles: their shapes tell nothing of what these groups hold.
-VENTRICULAR = frozenset({"VT", "IVR"})
+VENTRICULAR = frozenset({"VF", "VT", "IVR"})
 OF_SHAPES = ("conduction", "hypertrophy", "infarction", "repolarization")
 # What a normal ECG may show.
 UNREMARKABLE = frozenset({"NORM", "SR", "SARRH", "NOSIGNAL"})

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgvlm.judge.atria import find_atria, flutter_waves
+from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.quantile import quantiles
@@ -88,6 +89,7 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
         "rr_variation": Fact(m.rr_variation, 0.012),
         "longest_rr_ms": Fact(float(rr.max()) if len(rr) else None, 8.0),
+        "rr_disorder": Fact(1.0 if m.rr_variation_raw is None else m.rr_variation_raw, 0.012),
         "beats": Fact(float(len(m.beats))),
         "early_ventricular": Fact(float(ventricular.sum()) if len(m.beats) else None),
         "early_same": Fact(float((early & m.alike).sum()) if len(m.beats) else None),
@@ -236,6 +238,7 @@ def _recording(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]
     seconds = float(printed.any(0).sum() / fs)
     return {
         "signal_s": Fact(seconds),
+        "leakage": Fact(leakage(leads, fs), 0.02),
         "flat_leads": Fact(float(len(flat)) if seconds else None, 0.0, leads=tuple(flat)),
     }
 

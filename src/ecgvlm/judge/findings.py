@@ -15,7 +15,7 @@ from ecgvlm.judge.details import DETAIL_NAMES, details
 from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
 from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
 from ecgvlm.judge.judgement import decide, tellable
-from ecgvlm.labels import LABELS, WITHOUT_PR
+from ecgvlm.labels import LABELS, WITHOUT_BEATS, WITHOUT_PR
 from ecgvlm.measure import MEASUREMENTS, WAVES, Measurements
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_aside, read_model_file
@@ -231,6 +231,13 @@ class FindingsModel:
             criteria=judged.criteria,
             person=person,
         )
+        if criteria != "ptbxl" and set(evidence.findings) & WITHOUT_BEATS:
+            return replace(
+                evidence,
+                measurements=dict.fromkeys(MEASUREMENTS),
+                reasons=dict.fromkeys(MEASUREMENTS, "unclear"),
+                rr_variation=None,
+            )
         if criteria != "ptbxl" and set(evidence.findings) & WITHOUT_PR:  # what was taken for P waves is none
             return replace(
                 evidence,
