@@ -59,3 +59,14 @@ def test_beats_at_the_ends_of_columns_are_no_bars():
             trace[part, int(bar) - 1 : int(bar) + 2] = 1.0
     strips = _strips(6.0)
     assert between_separators(strips, trace) == strips
+
+
+def test_a_bar_that_is_faint_in_one_row_is_found_beside_a_beat_that_is_plain_in_all():
+    trace = _page()
+    for y in _ROWS:
+        for bar in _BARS:
+            shown = 0.2 if (y, bar) == (_ROWS[0], _BARS[1]) else 1.0
+            trace[int(y) - 17 : int(y) + 18, int(bar) - 1 : int(bar) + 2] = shown
+        trace[int(y) - 20 : int(y) + 21, int(_BARS[1]) + 9 : int(_BARS[1]) + 12] = 1.0
+    for strip in between_separators(_strips(3.0), trace)[:-1]:
+        assert strip.x0 == pytest.approx(88 + 312 * strip.column, abs=0.3)

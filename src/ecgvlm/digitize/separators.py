@@ -4,7 +4,8 @@ and the next begins."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -13,11 +14,21 @@ from ecgvlm.digitize.pagenet import PX_PER_MM
 
 _AROUND = round(2.6 * PX_PER_MM)  # px beside a column's end in which its bar is looked for
 _HIGH = round(3.0 * PX_PER_MM)  # px above and below a row's line that a bar reaches over
-# Probability of ink in a bar, and share that is ink, above the line and below it, in every row.
-_INK, _SOLID = 0.3, 0.25
+# Probability of ink in a bar; share that is ink, above the line and below it, in the mean over the rows and
+# in every single one.
+_INK, _SOLID, _EVERYWHERE = 0.3, 0.4, 0.25
 _WIDEST = round(2.0 * PX_PER_MM)
 _NO_GAP = 0.6 * PX_PER_MM  # px by which columns that follow each other may stand apart
 _UNEVEN = 1.0 * PX_PER_MM  # px by which bars of equal columns may be unevenly spaced
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """x: px of its middle. plain: how much ink it has. everywhere: whether every row shows it."""
+
+    x: float
+    plain: float
+    everywhere: bool
 
 
 def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Placed]:
@@ -30,19 +41,20 @@ def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Plac
     columns = {k: [strip for strip in strips if strip.column == k and not strip.rhythm] for k in order}
     begin = [columns[column][0].x0 for column in order]
     end = [columns[column][0].x1 for column in order]
-    starts, stops = list(begin), list(end)
-    found = []
+    choices = []
     for k in range(1, len(order)):
         rows = [strip.y for column in order[k - 1 : k + 1] for strip in columns[column]]
-        bar = _bar(trace, (end[k - 1] + begin[k]) / 2, rows)
-        if bar is not None and abs(begin[k] - end[k - 1]) < _NO_GAP:
-            starts[k] = stops[k - 1] = bar
-            found.append(bar)
-    pitch = np.diff(found)
-    if not found or (len(pitch) and np.ptp(np.append(pitch, np.diff(begin)[1:])) > _UNEVEN):
+        closed = abs(begin[k] - end[k - 1]) < _NO_GAP
+        choices.append(_bars(trace, (end[k - 1] + begin[k]) / 2, rows) if closed else [])
+    bars = _even(choices, np.diff(begin)[1:])
+    if not bars:
         return list(strips)  # what is not as even as the columns are is a beat or a name
-    if len(found) == len(order) - 1 > 1:
-        first, last = found[0] - float(pitch.mean()), found[-1] + float(pitch.mean())
+    starts, stops = list(begin), list(end)
+    for k, bar in bars.items():
+        starts[k] = stops[k - 1] = bar.x
+    if len(bars) == len(order) - 1 > 1:
+        pitch = (starts[-1] - starts[1]) / (len(order) - 2)
+        first, last = starts[1] - pitch, starts[-1] + pitch
         starts[0] = first if abs(first - begin[0]) < _AROUND else begin[0]
         stops[-1] = last if abs(last - end[-1]) < _AROUND else end[-1]
 
@@ -58,23 +70,43 @@ def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Plac
     return [moved(strip) for strip in strips]
 
 
-def _bar(trace: np.ndarray, x: float, rows: Sequence[float]) -> float | None:
-    """px of the middle of the bar about x px that all rows, px of their lines, show; None without."""
+def _even(choices: Sequence[Sequence[_Bar]], pitches: np.ndarray) -> dict[int, _Bar]:
+    """The plainest bars that are as even as the columns, pitches px apart, by the column that each precedes.
+
+    Where all columns have one, bars may be faint in some rows.
+    """
+    best: dict[int, _Bar] = {}
+    for some in product(*([*bars, None] for bars in choices)):
+        chosen = {k: bar for k, bar in enumerate(some, 1) if bar is not None}
+        if len(chosen) < len(choices) or len(choices) < 2:
+            chosen = {k: bar for k, bar in chosen.items() if bar.everywhere}
+        x = [bar.x for bar in chosen.values()]
+        apart = np.append(np.diff(x) / np.diff(list(chosen)), pitches)
+        if len(x) > 1 and np.ptp(apart) > _UNEVEN:
+            continue
+        best = max(best, chosen, key=lambda them: sum(bar.plain for bar in them.values()))
+    return best
+
+
+def _bars(trace: np.ndarray, x: float, rows: Sequence[float]) -> list[_Bar]:
+    """What may be the bar about x px, as the rows show, px of their lines."""
     left = round(x) - _AROUND
     if left < 1 or left + 2 * _AROUND + 2 > trace.shape[1]:
-        return None
+        return []
     part = np.s_[left : left + 2 * _AROUND + 1]
     inside = [round(y) for y in rows if _HIGH <= round(y) < len(trace) - _HIGH]
     if not inside:
-        return None
+        return []
     # Beats fall together in all rows, too, but a QRS seldom rises as far as it falls.
     sides = [(trace[y - _HIGH : y, part], trace[y + 1 : y + _HIGH + 1, part]) for y in inside]
     shares = np.min([[(side > _INK).mean(0) for side in both] for both in sides], axis=1)
-    share = np.min(shares, axis=0)
+    share, least = shares.mean(0), shares.min(0)
     edges = np.flatnonzero(np.diff((share > _SOLID).astype(np.int8), prepend=0, append=0))
-    runs = [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist()) if b - a <= _WIDEST]
-    if not runs:
-        return None
-    a, b = max(runs, key=lambda run: float(share[run[0] : run[1]].sum()))
-    around = np.arange(max(0, a - 1), min(len(share), b + 1))
-    return left + float(around @ share[around] / share[around].sum())
+    bars = []
+    for a, b in zip(edges[::2].tolist(), edges[1::2].tolist()):
+        if b - a <= _WIDEST:
+            around = np.arange(max(0, a - 1), min(len(share), b + 1))
+            middle = left + float(around @ share[around] / share[around].sum())
+            everywhere = bool(least[a:b].max() > _EVERYWHERE)
+            bars.append(_Bar(middle, float(share[a:b].sum()), everywhere))
+    return bars
