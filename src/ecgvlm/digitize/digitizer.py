@@ -27,6 +27,7 @@ from ecgvlm.digitize.trace import follow
 from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.picture import shrunk
+from ecgvlm.memory import keep_freed_memory
 from ecgvlm.record import LEADS
 from ecgvlm.together import together
 
@@ -92,6 +93,7 @@ class Digitizer:
 
     def __init__(self, threads: int = 2):
         self.threads = threads
+        keep_freed_memory()
 
     @cached_property
     def net(self) -> PageNet:
