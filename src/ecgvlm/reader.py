@@ -186,8 +186,11 @@ class Reader:
             seen = self.look(source, name, sensitivity, criteria)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
-        report = self.words.answer(seen.evidence, REPORT, language)
-        answer = report if question == REPORT else self.words.answer(seen.evidence, asked, language)
+        report = self.words.report(seen.evidence, language or "en")
+        if question:
+            answer = self.words.answer(seen.evidence, question, language)
+        else:
+            answer = self.words.verdict(seen.evidence, language or "en")
         return Answer(
             image=label,
             question=asked,

@@ -22,7 +22,7 @@ from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leaf import Content, Leaf, Spread
 from ecgvlm.printed import picture_of
 from ecgvlm.processes import end_with_parent, worker_context
-from ecgvlm.reader import QUESTION, REPORT, Answer, Reader
+from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
 
 _BYTES_A_WORKER = 800_000_000  # of memory, the nets and a large page included
@@ -95,8 +95,8 @@ def read_files(files: Sequence[Path], wanted: Wanted) -> Iterator[PageRead]:
                 if len(pages) == 1:
                     content = aside.submit(pages[0].load)
                     reader = Reader()
-                    # What is asked is understood while the page is digitised.
-                    aside.submit(reader.words.expect, (REPORT, wanted.question or QUESTION))
+                    if wanted.question:  # it is understood while the page is digitised
+                        aside.submit(reader.words.expect, wanted.question)
                     yield read_page(reader, pages[0].name, content.result, wanted)
                     return
         yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted)

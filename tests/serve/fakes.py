@@ -57,6 +57,11 @@ class FakeLanguage:
     def answer(self, evidence, question, language=None):
         return "".join(self.stream(evidence, question))
 
+    def verdict(self, evidence, language="en"):
+        return WORDS
+
+    report = verdict
+
     def stream(self, evidence, question, before=(), earlier=None, language="en"):
         if question == "history":
             rate = earlier and f"; earlier {earlier.measurements['heart_rate_bpm']:.0f} bpm"

@@ -9,11 +9,12 @@ import pytest
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import LeadWaves
+from ecgvlm.reader import QUESTION, REPORT
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.dialogue import Conversation
 from ecgvlm.words.language import Language
-from ecgvlm.words.phrases import words
+from ecgvlm.words.phrases import LANGUAGES, words
 
 FLAT = LeadWaves(st=0.0, t=0.2, q=0.0, r=0.9, s=-0.3)
 MEASURED = {
@@ -585,7 +586,7 @@ def test_a_slow_sinus_rhythm_is_a_sinus_rhythm(language):
 
 def test_a_question_that_was_expected_is_understood_once():
     words, question = Language(), "Is the rhythm sinus?"
-    words.expect((question,))
+    words.expect(question)
     understood = words.dialogue._understanding.understand.cache_info().misses
     words.dialogue.follow(question, Conversation())
     assert words.dialogue._understanding.understand.cache_info().misses == understood > 0
@@ -597,3 +598,11 @@ def test_letters_one_by_one_take_no_long_time(language):
     language.answer(page("NORM"), 1000 * "\u5fc3")
     language.answer(page("NORM"), 1000 * "q ")
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("tongue", LANGUAGES)
+def test_verdict_and_report_need_no_question(language, tongue):
+    """They are what the questions for them are answered with."""
+    for evidence in (NORMAL, RBBB):
+        assert language.verdict(evidence, tongue) == language.answer(evidence, QUESTION, tongue)
+        assert language.report(evidence, tongue) == language.answer(evidence, REPORT, tongue)

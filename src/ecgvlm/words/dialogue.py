@@ -123,6 +123,12 @@ class Dialogue:
         return bool(refused) and part.sure < self._understanding.enough and not asks
 
 
+def statement(intent: str, evidence: Evidence, language: str) -> str:
+    """What is said of every page, without a question to be understood: its "verdict", or its "report"."""
+    w = words(language)
+    return w.text(answer_parts([Asked(intent)], evidence, w))
+
+
 def _is_beside(part: Asked) -> bool:
     """Whether a part asks nothing that a page could answer."""
     return part.intent in (*ASIDE, "unsure") or bool(intents()[part.intent].get("refuses"))

@@ -16,7 +16,7 @@ import numpy as np
 from ecgvlm.judge.evidence import WIDTH, Evidence, encode
 from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.choices import chosen
-from ecgvlm.words.dialogue import Conversation, Dialogue
+from ecgvlm.words.dialogue import Conversation, Dialogue, statement
 from ecgvlm.words.options import listed_answers, understood
 from ecgvlm.words.understand import Understanding
 
@@ -95,10 +95,17 @@ class Language:
     def _free(self) -> np.ndarray:
         return numbers(self._tokenizer)
 
-    def expect(self, questions: Sequence[str]) -> None:
-        """Understands questions before they are to be answered, which then takes less time."""
-        for question in questions:
-            self.dialogue.follow(question, Conversation())
+    def expect(self, question: str) -> None:
+        """Understands a question before it is to be answered, which then takes less time."""
+        self.dialogue.follow(question, Conversation())
+
+    def verdict(self, evidence: Evidence, language: str = "en") -> str:
+        """NORMAL or ABNORMAL with the rhythm. language: one of `phrases.LANGUAGES`."""
+        return statement("verdict", evidence, language)
+
+    def report(self, evidence: Evidence, language: str = "en") -> str:
+        """The report of a page. language: as of `verdict`."""
+        return statement("report", evidence, language)
 
     def answer(self, evidence: Evidence, question: str, language: str | None = None) -> str:
         """The answer to a question that stands alone; the same evidence and question always give the same

@@ -14,8 +14,9 @@ import tomllib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,10 @@ from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, foreign_names, lexico
 from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_NET = "intents.onnx"
 BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 LIKELY = 0.4  # of an intent that speaks of what is named
@@ -158,13 +163,17 @@ class Understanding:
     """The net and the tables around it."""
 
     def __init__(self) -> None:
-        self._net = open_session("intents.onnx")
+        read_model_file(_NET)
         known = json.loads(read_model_file("intents.json"))
         self.intents: list[str] = known["intents"]
         self.languages: list[str] = known["languages"]
         self.enough: float = known["enough"]
         self._cold: float = known["temperature"]
         self.understand = lru_cache(_HEARD)(self._understand)  # a conversation is heard anew at each question
+
+    @cached_property
+    def _net(self) -> InferenceSession:
+        return open_session(_NET)
 
     def language(self, text: str, default: str = "en") -> str:
         """The language of a text, see `tongue.spoken`."""
