@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from importlib.resources import files
 
 from ecgvlm.measure import MEASUREMENTS
@@ -110,7 +110,8 @@ def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> list[Asked
 
 
 def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
-    """The intent that is likely enough and whose objects are named, here or in the question before."""
+    """The intent that is likely enough and whose objects are named, here or in the question before: of the
+    intents from the likeliest on the first that a rule settles."""
     part = _with_variant(_with_measure(part, before), before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
     if part.intent == "order" and "report" in part.of("subject"):
@@ -118,47 +119,124 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     if part.strange and part.sure < enough:  # does not go on with what was said before
         before = ()
     for place, intent in enumerate((part.intent, *part.others)):
-        row = intents()[intent]
-        needed = row.get("takes", [])
-        sure = part.sure if place == 0 else 0.0
-        named = any(part.of(kind) for kind in OBJECTS)
-        told = part.of("topic") and part.beyond > 0 and not named
-        if row.get("refuses") and sure >= (LIKELY if told else enough):
-            # What is named says better than the wording what lies beyond the ECG.
-            topics = part.of("topic") if intent == "offtopic" else ()
-            return replace(part, intent=topics[0] if topics else intent)
-        whole = enough if part.beyond > _BEYOND else _WHOLE
-        report = "report" in part.of("subject") and intent in ("report", "diagnosis")  # whatever it lists
-        if row.get("family") == "whole" and sure >= whole and (report or not named):
-            if part.of("lead") and not part.of("style"):  # "talk me through V1"
-                return replace(part, intent="lead")
-            readers = set(part.of("style")) & set(READERS)
-            return replace(part, intent="report" if readers else intent)
-        own = _with_objects(part, needed, before if place == 0 and sure >= LIKELY else ())
-        speaks = any(kind.rstrip("?~") in part.objects for kind in needed)
+        choice = _Choice(part, before, enough, intent, first=place == 0)
+        for rule in _RULES:
+            if (meant := rule(choice)) is not None:
+                return meant
+    return _by_words(part)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One of the intents that a part may have. first: whether it is the likeliest one."""
+
+    part: Asked
+    before: tuple[Asked, ...]
+    enough: float
+    intent: str
+    first: bool
+
+    @property
+    def row(self) -> dict:
+        return intents()[self.intent]
+
+    @property
+    def needed(self) -> list[str]:
+        return self.row.get("takes", [])
+
+    @property
+    def sure(self) -> float:
+        return self.part.sure if self.first else 0.0
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the part names something that the intent is about."""
+        return any(kind.rstrip("?~") in self.part.objects for kind in self.needed)
+
+    @cached_property
+    def own(self) -> Asked | None:
+        """The part with all the objects that the intent needs; None where they are lacking."""
+        part, before = self.part, self.before if self.sure >= LIKELY else ()
+        own = _with_objects(part, self.needed, before)
+        if self.intent == "define" and self.sure < self.enough:  # rather whether it is there
+            return None
         follows = own is not None and own.objects != part.objects
-        alone = part.strange and any(kind.endswith("~") for kind in needed) and not (speaks or follows)
-        if alone:  # "why", but of nothing that is named
-            continue
-        if intent == "define" and sure < enough:  # rather whether it is there
-            continue
-        few = len(part.text.split()) <= _FEW and not part.strange and not named
-        if intent in _HARMLESS and few and sure >= LIKELY:
-            return part
-        if place == 0 and own is not None and speaks and sure < LIKELY:  # the names say better what is asked
-            break
-        if own is not None and (sure >= enough or follows or (speaks and (sure >= LIKELY or place))):
-            return replace(own, intent=intent)
+        alone = part.strange and any(kind.endswith("~") for kind in self.needed)
+        return None if alone and not (self.speaks or follows) else own  # "why", but of nothing that is named
+
+    @property
+    def follows(self) -> bool:
+        """Whether some of its objects come from the question before."""
+        return self.own is not None and self.own.objects != self.part.objects
+
+
+def _refused(choice: _Choice) -> Asked | None:
+    """What likely lies beyond the ECG; what is named says better than the wording what that is."""
+    part = choice.part
+    told = part.of("topic") and part.beyond > 0 and not _names_object(part)
+    if not choice.row.get("refuses") or choice.sure < (LIKELY if told else choice.enough):
+        return None
+    topics = part.of("topic") if choice.intent == "offtopic" else ()
+    return replace(part, intent=topics[0] if topics else choice.intent)
+
+
+def _of_whole(choice: _Choice) -> Asked | None:
+    """What speaks of the whole ECG, where nothing in it is named; a report whatever it lists."""
+    part, intent = choice.part, choice.intent
+    report = "report" in part.of("subject") and intent in ("report", "diagnosis")
+    if choice.row.get("family") != "whole" or (_names_object(part) and not report):
+        return None
+    if choice.sure < (choice.enough if part.beyond > _BEYOND else _WHOLE):
+        return None
+    if part.of("lead") and not part.of("style"):  # "talk me through V1"
+        return replace(part, intent="lead")
+    return replace(part, intent="report" if set(part.of("style")) & set(READERS) else intent)
+
+
+def _harmless(choice: _Choice) -> Asked | None:
+    """A greeting, thanks or doubt of few words."""
+    part = choice.part
+    few = len(part.text.split()) <= _FEW and not part.strange and not _names_object(part)
+    return part if choice.intent in _HARMLESS and few and choice.sure >= LIKELY else None
+
+
+def _names_first(choice: _Choice) -> Asked | None:
+    """What is named, where the likeliest intent is about that and not likely."""
+    unlikely = choice.first and choice.sure < LIKELY
+    return _by_words(choice.part) if unlikely and choice.own is not None and choice.speaks else None
+
+
+def _fitting(choice: _Choice) -> Asked | None:
+    """An intent that is sure, goes on with the question before, or speaks of what is named."""
+    said = choice.speaks and (choice.sure >= LIKELY or not choice.first)
+    if choice.own is None or not (choice.sure >= choice.enough or choice.follows or said):
+        return None
+    return replace(choice.own, intent=choice.intent)
+
+
+# What settles an intent, the first that does.
+_RULES: tuple[Callable[[_Choice], Asked | None], ...] = (
+    _refused, _of_whole, _harmless, _names_first, _fitting,
+)  # fmt: skip
+
+
+def _by_words(part: Asked) -> Asked:
+    """What its words alone ask, where no intent is likely enough: a topic beyond the ECG, names, a telling
+    word."""
     # A word alone ("eye", "name") does not make its topic what is asked.
     if part.intent in part.of("topic") and part.sure >= _TOPICAL and not part.strange:
         return part
-    if part.of("topic") and part.beyond > _BEYOND and not any(part.of(kind) for kind in OBJECTS):
+    if part.of("topic") and part.beyond > _BEYOND and not _names_object(part):
         return replace(part, intent=part.of("topic")[0])
     subject = _by_subject(part)
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
             return replace(part, intent=subject if kinds == ("lead",) and subject != "unsure" else intent)
     return replace(part, intent="report" if part.of("style") else subject)
+
+
+def _names_object(part: Asked) -> bool:
+    return any(part.of(kind) for kind in OBJECTS)
 
 
 def _by_subject(part: Asked) -> str:
