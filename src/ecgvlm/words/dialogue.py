@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.words.grounding import grounded
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
@@ -81,6 +82,9 @@ class Dialogue:
             parts += resolve(part, spoken_of, self._understanding.enough)
         if heard.language == OTHER:  # understood only by the names in it
             parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
+        else:
+            spoken = heard.language
+            parts = [x if grounded(x, spoken) else replace(x, intent="unsure") for x in parts]
         kept = self._answerable(parts, question)
         if not kept:
             kept = [Asked("hello")] if not re.search(r"\w", question) else [Asked("unsure", text=question)]

@@ -28,6 +28,10 @@ _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other quest
 _COMMA = re.compile(r"[,،，、\u2013-]")
 _CODE = 3  # letters of what is no word but a code
 _OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "wordings")
+# Words around a question, and those that tell findings apart.
+_FRAMING = (
+    "and", "not", "or", "articles", "before", "after", "courtesies", "tags", "lead_words", "short", "variant",
+)  # fmt: skip
 _ONE_WORD = re.compile(r"\w+(\[[^\]]*\|\])?")  # a wording that is one word, or may be
 _PIECE = re.compile(r"[^\s\[\]|{}]+")  # of a wording
 REGIONS = {
@@ -54,7 +58,7 @@ _WHOLE_NAMES = ("finding", "measure", "group")  # nothing in them tells one find
 BEYOND = (
     "advice", "prognosis", "cause", "tests", "identity", "unknown", "self", "offtopic", "order", "unsure",
 )  # fmt: skip
-_LEAD_CODES = {lead.lower(): lead for lead in LEADS if lead != "I"} | {
+LEAD_CODES = {lead.lower(): lead for lead in LEADS if lead != "I"} | {
     "di": "I", "dii": "II", "diii": "III", "d1": "I", "d2": "II", "d3": "III",
 }  # fmt: skip
 _DIGITS = {
@@ -126,6 +130,8 @@ class Lexicon:
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
         if language != "en":
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
+        self.asking: dict[str, set[str]] = {}  # word -> the intents that have it in their wordings
+        self.framing = _vocabulary({key: self.data.get(key, []) for key in _FRAMING})
         self._common = self._usual_words()
         wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
@@ -199,8 +205,8 @@ class Lexicon:
     def _lead(self, words: list[Word], place: int, found: list[Object]) -> str | None:
         """The lead that a word names: "I" and bare numbers only where a lead must be meant."""
         word = words[place]
-        if word.plain in _LEAD_CODES and (word.plain != "di" or word.text.isupper()):  # a word in Italian
-            return _LEAD_CODES[word.plain]
+        if word.plain in LEAD_CODES and (word.plain != "di" or word.text.isupper()):  # a word in Italian
+            return LEAD_CODES[word.plain]
         if word.plain not in _DIGITS:
             return None
         before = words[place - 1] if place else None
@@ -249,13 +255,14 @@ class Lexicon:
     def _usual_words(self) -> dict[str, int]:
         """The words that more than one wording of a question about an ECG has, and those of all names; each
         with how many wordings have it."""
-        counts = Counter(
-            word
-            for intent, lines in self.data.get("wordings", {}).items()
-            if intent not in BEYOND
-            for line in lines
-            for word in _vocabulary({intent: line})
-        )
+        counts: Counter[str] = Counter()
+        for intent, lines in self.data.get("wordings", {}).items():
+            for line in lines:
+                said = _vocabulary({intent: line})
+                if intent not in BEYOND:
+                    counts.update(said)
+                for word in said:
+                    self.asking.setdefault(word, set()).add(intent)
         own = {
             kind: table for kind, table in self.data.items() if kind not in ("wordings", "topic", "strange")
         }
@@ -264,12 +271,12 @@ class Lexicon:
     def usual(self, word: Word) -> bool:
         """Whether a word belongs to what is usually asked about an ECG, whatever the question."""
         plain = word.plain
-        return plain in self._common or plain in _LEAD_CODES or any(c.isdigit() for c in plain)
+        return plain in self._common or plain in LEAD_CODES or any(c.isdigit() for c in plain)
 
     def knows(self, words: list[Word]) -> int:
         """How many of these words are names or wordings of this language; numbers are of any."""
         return sum(
-            word.plain in _LEAD_CODES
+            word.plain in LEAD_CODES
             or word.plain.isdigit()
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
@@ -278,9 +285,9 @@ class Lexicon:
 
 def _wave(words: list[Word], place: int) -> str | None:
     """The wave that a capital letter names beside a lead: "S V1", "R in V5"."""
-    beside = words[place + 1 : place + 3]
-    lead = any(word.plain in _LEAD_CODES for word in beside)
-    return words[place].plain if lead and words[place].text in ("Q", "R", "S", "T") else None
+    beside = words[place + 1 : place + 4]
+    lead = any(word.plain in LEAD_CODES for word in beside)
+    return words[place].plain if lead and words[place].text in ("Q", "R", "S", "T", "ST") else None
 
 
 def foreign_names(words: list[Word], known: Lexicon) -> list[Object]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 
+from ecgvlm.labels import CHILDREN
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, concepts
@@ -278,12 +279,16 @@ def _variants() -> dict[str, dict[str, str]]:
 
 
 def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
-    """ "And left?" asks of the left one what was asked of the right one; "RBBB, complete or incomplete?" of
-    both."""
-    if len(part.variants) > 1 and part.of("finding"):
-        own = part.of("finding")
-        both = tuple(dict.fromkeys((*own, *_meant_by(part.variants, own))))
-        return part if both == own else _asking(part, "finding", both)
+    """ "Has the anterior wall infarcted?" asks for an anterior infarct, "RBBB, complete or incomplete?" for
+    both; "and left?" asks of the left one what was asked of the right one."""
+    if own := part.of("finding"):
+        meant = _meant_by(part.variants, own)
+        if len(part.variants) == 1 and (len(own) > 1 or not _is_kind_of(meant, own[0])):
+            return part
+        broader = {code for code in own if _is_kind_of(meant, code)}
+        both = tuple(dict.fromkeys((*(code for code in own if code not in broader), *meant)))
+        intent = part.intent if kin(part.intent) == "finding" else "finding"
+        return part if both == own else _asking(part, intent, both)
     last = next((last for last in before if last.of("finding")), None)
     if last is None or not _goes_on(part, OBJECTS):
         return part
@@ -293,9 +298,15 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
 
 
 def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
-    """The findings that variants tell from those named before."""
+    """The findings that variants tell from those named."""
     tables = [_variants().get(variant, {}) for variant in variants]
     return tuple(dict.fromkeys(table[code] for table in tables for code in codes if code in table))
+
+
+def _is_kind_of(meant: tuple[str, ...], code: str) -> bool:
+    """Whether all of these findings are kinds of another one."""
+    kinds = {*CHILDREN.get(code, ()), *concepts().get(code, {}).get("any", ())}
+    return bool(meant) and kinds.issuperset(meant)
 
 
 def _asking(part: Asked, intent: str, codes: tuple[str, ...]) -> Asked:

@@ -35,6 +35,8 @@ _ACCENTS = {
 }  # fmt: skip
 _ACCENTED = frozenset().union(*_ACCENTS.values())
 _MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
+_WORD, _NEVER = 1.5, 1e-9  # log probability that each word is worth that a language has; least probability
+_LIKELIER = 20  # times, than the language spoken so far: another one that has as many of the words
 _BRIEF = 3  # letters of a word that many languages may have
 _FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
 
@@ -59,12 +61,19 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
         near = [languages[i] for i in np.argsort(-chances) if chances[i] > _NEAR * sure]
         near = [language for language in near if language != OTHER] or [default]
         french = _SPACED.search(text) is not None
-        known = max(near, key=lambda x: (*_familiar(said, lexicon(x)), french and x == "fr"))
+
+        def fits(language: str) -> tuple[float, int, bool]:
+            has, usual = _familiar(said, lexicon(language))
+            likely = float(np.log(chances[languages.index(language)] + _NEVER))
+            return _WORD * has + likely, usual, french and language == "fr"
+
+        known = max(near, key=fits)
     # The language spoken so far is left only for one that has more of the words, or telling letters; the less
     # so the fewer words it has itself.
-    more = _known(said, lexicon(known)) > _known(said, lexicon(default))
+    here, there = _known(said, lexicon(known)), _known(said, lexicon(default))
     told = sure > (_SURE if 2 * plain < len(said) else _TELLING)
-    return known if more or told else default
+    likelier = sure > _LIKELIER * chances[languages.index(default)]
+    return known if here > there or told or (here == there and likelier) else default
 
 
 def _by_letters(text: str, said: list[Word]) -> str | None:

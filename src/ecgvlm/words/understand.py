@@ -213,8 +213,8 @@ class Understanding:
                 return pieces
             sure = [piece for piece in clear if piece.sure >= self.enough and piece.intent not in _IDLE]
             if sure and whole.sure < self.enough:
-                return [piece for piece in pieces if piece in sure or _names_any(piece)]
-        if len(words) > _LONG and whole.sure < self.enough and not _names_any(whole):
+                return [piece for piece in pieces if piece in sure or names_any(piece)]
+        if len(words) > _LONG and whole.sure < self.enough and not names_any(whole):
             whole = self._end(text, words, objects, lexicon_) or whole
         if whole.intent == "several":  # but cannot be taken apart
             whole = self._asked(text, words, objects, 0, len(words), lexicon_)
@@ -304,7 +304,8 @@ def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, .
     return tuple(", ".join(names) if code == "OUTSIDE" else names[0] for code, names in called.items())
 
 
-def _names_any(asked: Asked) -> bool:
+def names_any(asked: Asked) -> bool:
+    """Whether it names something of an ECG."""
     return any(asked.of(kind) for kind in ("finding", "measure", "group", "wave", "lead"))
 
 
