@@ -41,12 +41,24 @@ from ecgvlm.words.text import split
 from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = ("later", "ward", "unread", "unseen", "beyond", "bedside", "second", "fresh", "understanding")
+SETS = (
+    "heard",
+    "grounds",
+    "later",
+    "ward",
+    "unread",
+    "unseen",
+    "beyond",
+    "bedside",
+    "second",
+    "fresh",
+    "understanding",
+)
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
     "advice", "prognosis", "cause", "other_tests", "identity", "off_topic", "earlier", "outside", "oneself",
-    "only_this_ecg",
+    "only_this_ecg", "p_wave",
 )  # fmt: skip
 _PLACEHOLDER = re.compile(r"\{(\w+):?(\w*)\}")
 _CALLED = "\0"  # stands for what a question calls a finding

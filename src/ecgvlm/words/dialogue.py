@@ -11,7 +11,7 @@ from ecgvlm.words.grounding import grounded
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
-from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, resolve, unanswered
+from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, not_understood, resolve, unanswered
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import Asked, Understanding, Understood, intents
 from ecgvlm.words.wishes import wish
@@ -84,7 +84,7 @@ class Dialogue:
             parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
         else:
             spoken = heard.language
-            parts = [x if grounded(x, spoken) else replace(x, intent="unsure") for x in parts]
+            parts = [part if grounded(part, spoken) else not_understood(part) for part in parts]
         kept = self._answerable(parts, question)
         if not kept:
             kept = [Asked("hello")] if not re.search(r"\w", question) else [Asked("unsure", text=question)]

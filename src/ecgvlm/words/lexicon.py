@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -120,6 +120,7 @@ class Lexicon:
         self.joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
         self._denials = sequences(self.data["not"])
         self._choices = sequences(self.data["or"])
+        self._ors = frozenset(fold(word) for word in self.data["or"])
         # Who mixes languages thanks in English.
         self._courtesies = sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
         self._before = {"side": 2 if language in _SIDE_LAST else 0, "number": 2, "measure": -1}
@@ -171,7 +172,30 @@ class Lexicon:
                 elif number := _NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
+        chosen = list(self._coordinated(words, found))
+        taken = {place for named in chosen for place in range(named.first, named.last)}
+        found = [named for named in found if named.first not in taken] + chosen
+        found.sort(key=lambda named: named.first)
         return [named for named in found if named.kind != "number" or self._compared(named, found, words)]
+
+    def _coordinated(self, words: list[Word], found: list[Object]) -> Iterator[Object]:
+        """What a word tells that an "or" joins to a finding: the anterior infarct in "anterior or inferior
+        infarct", the left block in "blocco destro o sinistro"."""
+        for named in found:
+            if named.kind != "finding":
+                continue
+            for variant, names in self._variants.items():
+                meant = variant_findings().get(variant, {}).get(named.code)
+                if meant is None:
+                    continue
+                if named.first and words[named.first - 1].plain in self._ors:
+                    place = named.first - 1
+                    if length := length_before(words[:place], names):
+                        yield Object("finding", meant, place - length, place)
+                if named.last < len(words) and words[named.last].plain in self._ors:
+                    place = named.last + 1
+                    if length := length_at(words, place, names):
+                        yield Object("finding", meant, place, place + length)
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether a number is one to compare with, which a side, another number or a measurement stands
@@ -341,6 +365,12 @@ def _texts(table: object) -> Iterable[str]:
 def asked(language: str) -> dict:
     """The data file of what people ask in a language."""
     return tomllib.loads((files("ecgvlm.words") / "data" / "asked" / f"{language}.toml").read_text("utf-8"))
+
+
+@lru_cache
+def variant_findings() -> dict[str, dict[str, str]]:
+    """Variant -> finding -> the finding that it makes of that (`data/variants.toml`)."""
+    return tomllib.loads((files("ecgvlm.words") / "data" / "variants.toml").read_text("utf-8"))
 
 
 @lru_cache

@@ -4,14 +4,13 @@ objects are named, here or in the question before; and what is named and not ans
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from importlib.resources import files
+from functools import cached_property
 
 from ecgvlm.labels import CHILDREN
 from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, concepts
 from ecgvlm.words.understand import LIKELY, Asked, intents, kin
@@ -107,7 +106,24 @@ def _same(kind: str, code: str) -> set[tuple[str, str]]:
 def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> list[Asked]:
     """What a part asks in the light of what was spoken of before, the last first. enough: the probability
     from which on an intent counts."""
-    return _with_finding(_meant(part, before, enough))
+    meant = _meant(part, before, enough)
+    return _with_finding(meant if _agree(part, meant) else not_understood(part))
+
+
+def not_understood(part: Asked) -> Asked:
+    """The part as one that nobody is sure of, what it was taken for first among what may be meant; one that
+    names a finding asks for that."""
+    intent = "finding" if part.of("finding") else "unsure"
+    return replace(part, intent=intent, others=(part.intent, *part.others))
+
+
+def _agree(heard: Asked, meant: Asked) -> bool:
+    """Whether the wording and the words that tell or name something both speak of the page or both of the
+    heart: "how fast does the paper run" does not ask for the heart's rate. A finding that is named is asked
+    about, whatever the wording."""
+    safe = intents()[meant.intent].get("refuses") or any(meant.of(kind) for kind in ("finding", "group"))
+    of_page = [part.intent in _OF_PAGE for part in (heard, meant)]
+    return bool(safe) or heard.sure < _TOPICAL or heard.intent in ASIDE or of_page[0] == of_page[1]
 
 
 def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
@@ -273,11 +289,6 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     return replace(part, objects={**part.objects, "finding": named, "wave": waves}) if waves else part
 
 
-@lru_cache
-def _variants() -> dict[str, dict[str, str]]:
-    return tomllib.loads((files("ecgvlm.words") / "data" / "variants.toml").read_text("utf-8"))
-
-
 def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     """ "Has the anterior wall infarcted?" asks for an anterior infarct, "RBBB, complete or incomplete?" for
     both; "and left?" asks of the left one what was asked of the right one."""
@@ -299,14 +310,14 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
 
 def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
     """The findings that variants tell from those named."""
-    tables = [_variants().get(variant, {}) for variant in variants]
+    tables = [variant_findings().get(variant, {}) for variant in variants]
     return tuple(dict.fromkeys(table[code] for table in tables for code in codes if code in table))
 
 
 def _is_kind_of(meant: tuple[str, ...], code: str) -> bool:
     """Whether all of these findings are kinds of another one."""
     kinds = {*CHILDREN.get(code, ()), *concepts().get(code, {}).get("any", ())}
-    return bool(meant) and kinds.issuperset(meant)
+    return bool(meant) and all(x in kinds or code in concepts().get(x, {}).get("near", ()) for x in meant)
 
 
 def _asking(part: Asked, intent: str, codes: tuple[str, ...]) -> Asked:

@@ -323,8 +323,12 @@ def _each_lead(leads: re.Match[str]) -> str:
 
 def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
     """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a sign of
-    relation with a number for a side."""
+    relation with a number for a side. A side between two measurements compares them ("QRS longer than PR").
+    """
     found: dict[str, list[str]] = {}
+    limits = [named.kind for named in objects if named.kind in ("measure", "side", "number")]
+    if limits == ["measure", "side", "measure"]:
+        objects = [named for named in objects if named.kind != "side"]
     for named in objects:
         codes: tuple[str, ...] = (named.code,)
         if named.kind == "region":

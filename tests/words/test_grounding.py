@@ -1,0 +1,85 @@
+"""What is not asked is not answered: each word of a question is accounted for, or nobody is sure."""
+
+from dataclasses import replace
+
+import pytest
+
+from ecgvlm.words.dialogue import Conversation, Dialogue
+from ecgvlm.words.grounding import grounded
+from ecgvlm.words.resolve import resolve
+from ecgvlm.words.understand import Asked, Understanding
+
+
+@pytest.fixture(scope="module")
+def dialogue() -> Dialogue:
+    return Dialogue(Understanding())
+
+
+def heard(dialogue: Dialogue, question: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The intents of a question, each with the findings and measurements that it is about."""
+    parts = dialogue.hear(question, Conversation()).parts
+    return [(part.intent, (*part.of("finding"), *part.of("measure"))) for part in parts]
+
+
+def test_an_unknown_word_beside_a_measurement_makes_something_else_of_it() -> None:
+    measure = {"measure": ("qt_ms",)}
+    assert not grounded(Asked("value", measure, "QT flurbosity", sure=0.5), "en")
+    assert grounded(Asked("value", measure, "QT flurbosity", sure=0.9), "en")
+    assert grounded(Asked("value", measure, "QT before flurbosity", sure=0.5), "en")
+    assert grounded(Asked("value", measure, "the QT, please", sure=0.5), "en")
+
+
+def test_words_left_over_ask_for_a_surer_intent_where_nothing_is_named() -> None:
+    assert not grounded(Asked("verdict", {}, "is the plumbing too tight", sure=0.65), "en")
+    assert grounded(Asked("verdict", {}, "is the plumbing too tight", sure=0.95), "en")
+    assert grounded(Asked("verdict", {}, "is anything abnormal", sure=0.65), "en")
+    assert not grounded(Asked("quality", {}, "ist der Zwirbel rot", sure=0.65), "de")
+
+
+def test_a_refusal_says_nothing_of_the_page_and_needs_less() -> None:
+    assert grounded(Asked("offtopic", {}, "who flurbs the zwirbel", sure=0.4), "en")
+    assert not grounded(Asked("identity", {}, "is she flurbing", sure=0.6), "en")
+
+
+def test_other_forms_of_the_words_of_a_wording_are_accounted_for() -> None:
+    assert grounded(Asked("rhythm", {}, "rhythms classified", sure=0.5), "en")
+
+
+@pytest.mark.parametrize(
+    ("question", "meant"),
+    [
+        ("has the anterior wall infarcted", [("finding", ("AMI",))]),
+        ("is the back wall infarcted", [("finding", ("PMI",))]),
+        ("anterior or inferior infarct?", [("finding", ("AMI", "IMI"))]),
+        ("¿infarto anterior o inferior?", [("finding", ("AMI", "IMI"))]),
+        ("Linksschenkelblock oder rechts?", [("finding", ("LBBB", "RBBB"))]),
+        ("it is LVH, right?", [("finding", ("LVH",))]),
+        ("MI and left axis deviation?", [("finding", ("MI", "LAD"))]),
+    ],
+)
+def test_what_tells_like_findings_apart_makes_the_one_that_is_meant(
+    dialogue: Dialogue, question: str, meant: list
+) -> None:
+    assert heard(dialogue, question) == meant
+
+
+def test_the_page_and_the_heart_are_not_taken_for_each_other() -> None:
+    """ "How fast" names the rate; what is worded like a question about the page asks for another speed."""
+    part = Asked("scale", {"measure": ("heart_rate_bpm",)}, "how fast", sure=0.6, others=("value",))
+    assert [meant.intent for meant in resolve(part, (), 0.7)] == ["unsure"]
+    unlikely = replace(part, sure=0.3)
+    assert [meant.intent for meant in resolve(unlikely, (), 0.7)] == ["value"]
+
+
+def test_measurements_compared_with_each_other_are_not_compared_with_their_limits(dialogue: Dialogue) -> None:
+    (part,) = dialogue.hear("is the QRS longer than the PR", Conversation()).parts
+    assert part.of("measure") == ("qrs_ms", "pr_ms")
+    assert not part.of("side")
+    (limit,) = dialogue.hear("is the QRS longer than 120 ms", Conversation()).parts
+    assert limit.of("side") == ("high",)
+
+
+def test_what_it_was_taken_for_is_offered_where_nobody_is_sure(dialogue: Dialogue) -> None:
+    (part,) = dialogue.hear("QT flurbosity?", Conversation()).parts
+    assert part.intent == "unsure"
+    assert part.others[0] == "value"
