@@ -60,9 +60,8 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(data[: len(data) // 2])
             self.close_connection = True
-        elif fault == "slow":
-            time.sleep(1.0)
-            self.send(200, REPLY[server.vendor]("too late", "stop"))
+        elif fault == "silent":  # until nobody listens any more
+            self.rfile.read(1)
         elif fault in ("filter", "length", "blocked"):
             self.send(200, REPLY[server.vendor]("cut", fault))
         elif isinstance(fault, dict):  # a reply as it is

@@ -208,6 +208,7 @@ def check_batches(folder, monkeypatch):
     asks = [Ask("w5 w6 w7 " * k, picture, max_tokens=5 + k) for k, picture in enumerate(pictures, start=1)]
     asks += [Ask("w7", pictures[0], (("w9", "w4 w3"),), max_tokens=12), Ask("w8 w9", max_tokens=12)]
     one, many = (make_backend("transformers", TASK, [], str(folder), workers=n) for n in (1, len(asks)))
+    monkeypatch.setattr("ecgvlm.bench.backends.together._PATIENCE", 300)  # for threads that start late
     sizes, generate = [], many._net.generate
     monkeypatch.setattr(many._net, "generate", lambda **x: sizes.append(len(x["input_ids"])) or generate(**x))
     with ThreadPoolExecutor(len(asks)) as pool:

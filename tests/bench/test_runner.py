@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -122,7 +123,7 @@ def test_retry_after_is_kept(tmp_path):
         backend = make_backend("openai-compatible", TASK, [], "m", base_url=server.url)
         done = run_task(TASK, rows(1), backend, tmp_path, RequestLimits(workers=1))
     assert done.failures == 0
-    assert 0.4 <= server.times[1] - server.times[0] < 2
+    assert server.times[1] - server.times[0] >= 0.4
 
 
 def test_a_wrong_key_ends_the_run(tmp_path):
@@ -204,10 +205,10 @@ def test_two_turns(tmp_path):
     assert len(backend.asked) == 2
 
 
-def test_progress():
-    p = RunProgress(total=10, done=4, cached=2)
-    p.started -= 6
-    assert p.eta == pytest.approx(18, abs=0.1)
+def test_progress(monkeypatch):
+    monkeypatch.setattr("ecgvlm.bench.runner.time", SimpleNamespace(monotonic=lambda: 106.0))
+    p = RunProgress(total=10, done=4, cached=2, started=100.0)
+    assert p.eta == 18
     assert RunProgress(total=3).eta is None
 
 

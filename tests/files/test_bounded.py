@@ -23,7 +23,7 @@ def good() -> bytes:
 
 @pytest.fixture(scope="module")
 def decoder():
-    with BoundedDecoder(seconds=20) as decoder:
+    with BoundedDecoder(seconds=300) as decoder:
         yield decoder
 
 
@@ -53,7 +53,7 @@ def test_a_file_that_takes_for_ever_is_given_up(good, tmp_path):
     with BoundedDecoder(seconds=0.0) as decoder:
         with pytest.raises(EcgError, match="took longer than"):
             decoder.open(good)
-        decoder._seconds = 20
+        decoder._seconds = 300
         assert decoder.open(good)[0].load().shape == (500, 700, 3)
 
 
@@ -72,7 +72,7 @@ def endless_pdf() -> bytes:
 
 
 def test_a_small_file_keeps_no_decoder_busy_for_long(good):
-    with BoundedDecoder(seconds=60, computing=0.5) as decoder:
+    with BoundedDecoder(seconds=300, computing=0.5) as decoder:
         with pytest.raises(EcgError, match=r"longer than 0.5 s of computing"):
             [page.load() for page in decoder.open(endless_pdf(), "a.pdf")]
         assert len(decoder.open(good)) == 1
@@ -89,7 +89,7 @@ def test_a_decoder_that_dies_is_replaced(decoder, good):
 def test_a_picture_beyond_the_memory_is_too_large(good):
     file = io.BytesIO()
     Image.new("1", (8000, 8000)).save(file, "PNG")
-    with BoundedDecoder(seconds=20, memory=60_000_000) as decoder:
+    with BoundedDecoder(seconds=300, memory=60_000_000) as decoder:
         with pytest.raises(EcgError) as error:
             decoder.open(file.getvalue())[0].load()
         assert error.value.code in ("too_large", "unreadable_file")
@@ -123,7 +123,7 @@ def test_one_budget_for_all_that_a_file_unfolds_to(monkeypatch, good):
 def small_budget(self) -> None:
     import time
 
-    self.left, self.deadline, self.in_archive = 100_000, time.monotonic() + 9, False
+    self.left, self.deadline, self.in_archive = 100_000, time.monotonic() + 300, False
 
 
 def test_a_deflated_dicom_file_is_inflated_within_bounds():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -50,8 +51,8 @@ class FakeFindings:
 class FakeLanguage:
     """Says `WORDS` one by one, or does what the question orders.
 
-    "die" ends the process, "slow" takes a second, "endless" never stops speaking; "history" says what was
-    asked before, and the rate of the earlier ECG.
+    "die" ends the process, "until PATH" has it wait for a file after the first word, "endless" never stops
+    speaking; "history" says what was asked before, and the rate of the earlier ECG.
     """
 
     def answer(self, evidence, question, language=None):
@@ -74,10 +75,13 @@ class FakeLanguage:
         while question == "endless":
             time.sleep(0.05)
             yield "on and "
-        for i, word in enumerate(WORDS.split(" ")):
-            if question == "slow":
-                time.sleep(1 / len(WORDS.split(" ")))
-            yield word if i == 0 else f" {word}"
+        first, *others = WORDS.split(" ")
+        yield first
+        if question.startswith("until "):
+            while not Path(question.removeprefix("until ")).exists():
+                time.sleep(0.01)
+        for word in others:
+            yield f" {word}"
 
 
 def make() -> Reader:

@@ -36,7 +36,7 @@ def running(folder: Path) -> Iterator[str | None]:
 
     run(programs / "initdb", "-D", data, "-U", "ecgvlm", "--auth=trust", "--no-sync")
     options = f"-k {sockets} -c listen_addresses= -c max_connections=30"
-    run(programs / "pg_ctl", "-D", data, "-o", options, "-l", data / "log", "-w", "start")
+    run(programs / "pg_ctl", "-D", data, "-o", options, "-l", data / "log", "-w", "-t", 300, "start")
     try:
         yield f"postgresql://ecgvlm@/postgres?host={sockets}"
     finally:

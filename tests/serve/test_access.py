@@ -1,5 +1,7 @@
 """Keys, rates, and which addresses are this machine's own."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from ecgvlm.errors import EcgError, UsageError
@@ -34,7 +36,7 @@ def test_bad_names(tmp_path, name):
 
 def test_a_rate_refills(monkeypatch):
     now = 1000.0
-    monkeypatch.setattr("ecgvlm.serve.access.time.monotonic", lambda: now)
+    monkeypatch.setattr("ecgvlm.serve.access.time", SimpleNamespace(monotonic=lambda: now))
     owner = Owner("ward", 60)
     assert [owner.wait() for _ in range(60)] == [0.0] * 60
     assert owner.wait() == pytest.approx(1.0)

@@ -17,7 +17,7 @@ openai = pytest.importorskip("openai", reason="needs openai (extra dev)")
 @pytest.fixture(scope="module")
 def client():
     with running(Settings(workers=1)) as server:
-        yield openai.OpenAI(base_url=f"{server.base_url}/v1", api_key="none", max_retries=0, timeout=120)
+        yield openai.OpenAI(base_url=f"{server.base_url}/v1", api_key="none", max_retries=0, timeout=300)
 
 
 def messages(image: bytes, text: str = "What is the rhythm?") -> list:
@@ -103,7 +103,7 @@ def test_odd_texts_are_answered(client):
     with pytest.raises(openai.BadRequestError, match="asks nothing"):
         client.chat.completions.create(model="any", messages=empty)
     request = {"model": "any", "messages": half, "response_format": {"type": "json_object"}}
-    said = httpx.post(f"{client.base_url}chat/completions", content=json.dumps(request), timeout=60,
+    said = httpx.post(f"{client.base_url}chat/completions", content=json.dumps(request), timeout=300,
                       headers={"Content-Type": "application/json"})  # fmt: skip
     assert json.loads(said.json()["choices"][0]["message"]["content"])["question"] == "rhythm ??"
 

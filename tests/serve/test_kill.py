@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ from test_app import ECG
 from ecgvlm.serve.store import Store
 
 SERVER = """
-import sys
+import socket, sys
 sys.path.insert(0, {folder!r})
 import fakes, uvicorn
 from ecgvlm.serve.app import create_app
@@ -26,8 +25,10 @@ from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
 
 if __name__ == "__main__":
-    settings = Settings(workers=2, queue=20, store=Store({url!r}))
-    uvicorn.run(create_app(settings, reader=fakes.make), port={port}, log_level="warning")
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    app = create_app(Settings(workers=2, queue=20, store=Store({url!r})), reader=fakes.make)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 """
 
 
@@ -46,11 +47,10 @@ def url(request, tmp_path):
 
 @pytest.mark.slow
 def test_kill_9_loses_nothing_acknowledged(url, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     script = tmp_path / "serve.py"
-    script.write_text(SERVER.format(folder=str(Path(__file__).parent), url=url, port=port))
-    server = subprocess.Popen([sys.executable, script], start_new_session=True)
+    script.write_text(SERVER.format(folder=str(Path(__file__).parent), url=url))
+    server = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, start_new_session=True)
+    port = int(server.stdout.readline())
     acknowledged: list[str] = []
 
     def load() -> None:
@@ -73,6 +73,7 @@ def test_kill_9_loses_nothing_acknowledged(url, tmp_path):
     finally:
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
+        server.stdout.close()
     for thread in threads:
         thread.join()
     assert len(acknowledged) >= 12

@@ -59,6 +59,6 @@ def test_requests_of_every_kind(served, name):
         phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def check(case):
-        case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance])
+        case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance], timeout=300)
 
     check()

@@ -451,7 +451,7 @@ def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_fold
     while _logged(out) < 3 and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, number)
-    assert process.wait(60) == 1, (tmp_path / "log").read_text()[-2000:]
+    assert process.wait(600) == 1, (tmp_path / "log").read_text()[-2000:]
     said = (tmp_path / "log").read_text()
     assert "ends after this step" in said
     assert "is whole, go on with --resume" in said
@@ -469,7 +469,7 @@ def test_a_run_keeps_its_folder_for_itself(make):
 def test_torchrun_on_a_cpu_is_one_run(tmp_path, model_folder, rows):
     text = RECIPE.format(base=model_folder, out=tmp_path / "run", rows=rows, workers=0, steps=2)
     (tmp_path / "recipe.toml").write_text(text)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29519"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     done = subprocess.run(
         [*launch, "-m", "ecgvlm.train", "--config", str(tmp_path / "recipe.toml")],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
@@ -501,7 +501,7 @@ def test_two_processes_lose_what_one_does(make, rows, tmp_path):
     ddp = make("ddp", **changes)
     fsdp = make("fsdp", **{**changes, "loop": {**changes["loop"], "sharded": True}})
     (tmp_path / "many.py").write_text(PROCESSES)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     recipes = [r.model_dump_json() for r in (ddp, fsdp)]
     done = subprocess.run(

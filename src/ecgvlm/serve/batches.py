@@ -17,6 +17,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import BATCH_PATH, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Batch, BatchResults
 from ecgvlm.serve.service import Service, refused
+from ecgvlm.serve.turns import Turns
 from ecgvlm.serve.work import Asked
 
 log = logging.getLogger("ecgvlm.serve")
@@ -63,7 +64,7 @@ class _Batches:
     def __init__(self, service: Service, metrics: Metrics):
         self._service, self._metrics = service, metrics
         self._jobs: dict[str, _Job] = {}
-        self._places = asyncio.Semaphore(service.settings.workers)
+        self._places = Turns(service.settings.workers)
 
     def find(self, id: str, owner: str) -> _Job | None:
         job = self._jobs.get(id)
@@ -120,7 +121,7 @@ class _Batches:
     async def _open(self, job: _Job, number: int, group: asyncio.TaskGroup) -> None:
         name, data = job.files[number]
         try:
-            async with self._places:
+            async with self._places.place():
                 count = await self._service.count(data)
         except EcgError as error:
             job.pages[number] = [refused(error, name, job.question)]
@@ -131,7 +132,7 @@ class _Batches:
 
     async def _read(self, job: _Job, number: int, name: str, data: bytes, page: int) -> None:
         asked = Asked(job.question)
-        async with self._places:
+        async with self._places.place():
             try:
                 _, reading, key = await self._service.read(data, page, asked, name, job.owner)
                 answer, code = {**reading.answer, "id": key}, "ok"

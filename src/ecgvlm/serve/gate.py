@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecgvlm.files.image import MAX_BYTES
 from ecgvlm.serve.access import Keys
+from ecgvlm.serve.turns import CLIENT, Shared
 from ecgvlm.worker import available_memory
 
 log = logging.getLogger("ecgvlm.serve")
@@ -90,9 +92,9 @@ class Gate:
 
     def __init__(self, app: ASGIApp, limits: Limits, keys: Keys | None, metrics: Metrics):
         self.app, self.limits, self.keys, self.metrics = app, limits, keys, metrics
-        self.at_work = 0
-        self.receiving = 0
-        self.bytes = 0
+        self.at_work = Shared(limits.at_once)
+        self.receiving = Shared(_RECEIVING * limits.at_once)
+        self.bytes = Shared(limits.bytes, max(MAX_BATCH_BODY, limits.bytes * 3 // 4))
         self.usual_seconds = 1.0  # of a request at work, a running mean
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,40 +126,39 @@ class Gate:
         self._check_key(scope, headers)
         if scope["method"] != "POST" or not scope["path"].startswith("/v1/"):
             return await self.app(scope, receive, reply)
-        if self.at_work >= self.limits.at_once or self.receiving >= _RECEIVING * self.limits.at_once:
-            raise self._busy()
-        body = _Body(self)
+        client = scope["state"]["owner"] or _address(scope)
+        CLIENT.set(client)
+        if self.at_work.is_full(client) or self.receiving.is_full(client):
+            raise self._busy(drain=True)
+        body = _Body(self.bytes, client)
         try:
             # Only who has sent all of it takes a place: slow ones keep nobody from it.
-            self.receiving += 1
             try:
-                async with asyncio.timeout(self.limits.seconds):
-                    await self._receive(scope, headers, receive, body)
+                with self.receiving.one(client):
+                    async with asyncio.timeout(self.limits.seconds):
+                        await self._receive(scope, headers, receive, body)
             except TimeoutError as error:
                 raise self._too_slow() from error
-            finally:
-                self.receiving -= 1
-            if self.at_work >= self.limits.at_once:
-                raise self._busy()
-            await self._work(scope, body, receive, reply)
+            if self.at_work.is_full(client):
+                raise self._busy(drain=False)
+            with self.at_work.one(client):
+                await self._work(scope, body, receive, reply)
         finally:
             body.release()
 
     async def _work(self, scope: Scope, body: _Body, receive: Receive, reply: _Reply) -> None:
         """Lets the application answer, in one of the places for requests at work."""
-        self.at_work += 1
-        self.metrics.at_work.set(self.at_work)
+        self.metrics.at_work.inc()
         start = time.perf_counter()
         try:
             await self._until_gone(scope, body.whole(), receive, reply)
         finally:
-            self.at_work -= 1
-            self.metrics.at_work.set(self.at_work)
+            self.metrics.at_work.dec()
             self.usual_seconds += 0.1 * (time.perf_counter() - start - self.usual_seconds)
 
-    def _busy(self) -> _Refusal:
+    def _busy(self, drain: bool) -> _Refusal:
         seconds = max(1, math.ceil(self.usual_seconds))
-        return _Refusal(429, "overloaded", "the server is busy; try again", seconds, drain=True)
+        return _Refusal(429, "overloaded", "the server is busy; try again", seconds, drain)
 
     def _too_slow(self) -> _Refusal:
         return _Refusal(
@@ -205,8 +206,8 @@ class Gate:
             more = message.get("more_body", False)
             if body.size > most:
                 raise too_large
-            if self.bytes > self.limits.bytes:
-                raise self._busy()
+            if self.bytes.is_full(body.client):
+                raise self._busy(drain=more)
             waited = time.monotonic() - start
             if more and waited > _GRACE and body.size < waited * _SLOWEST:
                 raise self._too_slow()
@@ -248,15 +249,15 @@ class Gate:
 
 
 class _Body:
-    """A request's body as it comes in; what it holds counts in the gate's bytes until it is released."""
+    """A client's request body as it comes in; what it holds counts as `held` until it is released."""
 
-    def __init__(self, gate: Gate):
-        self._gate, self._parts, self.size = gate, list[bytes](), 0
+    def __init__(self, held: Shared, client: str):
+        self._held, self._parts, self.client, self.size = held, list[bytes](), client, 0
 
     def add(self, part: bytes) -> None:
         self._parts.append(part)
         self.size += len(part)
-        self._gate.bytes += len(part)
+        self._held.add(self.client, len(part))
 
     def whole(self) -> bytes:
         """All of it, once: the parts go."""
@@ -266,7 +267,7 @@ class _Body:
 
     def release(self) -> None:
         self._parts.clear()
-        self._gate.bytes -= self.size
+        self._held.add(self.client, -self.size)
         self.size = 0
 
 
@@ -317,6 +318,15 @@ class _Reply:
 def error_body(code: str, message: str) -> dict:
     """The one shape of errors; `type` is what OpenAI's clients look for."""
     return {"ok": False, "error": {"code": code, "message": message, "type": code}}
+
+
+def _address(scope: Scope) -> str:
+    """Where a request comes from; of IPv6 the network, in which a client may call itself what it likes."""
+    host = scope["client"][0] if scope.get("client") else ""
+    try:
+        return str(IPv6Network((host, 64), strict=False))
+    except ValueError:  # IPv4, or whatever a proxy calls it
+        return host
 
 
 async def _disconnected(receive: Receive) -> None:

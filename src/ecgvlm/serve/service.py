@@ -72,7 +72,8 @@ class Service:
     def __init__(self, settings: Settings, reader: Callable[[], Reader] = default_reader):
         self.settings = settings
         self.store = settings.store
-        self.decoders = Workers(UploadDecoder, settings.workers, _DECODER_MEMORY)
+        # One more than a client may have at work, so that nobody's files keep all others' waiting.
+        self.decoders = Workers(UploadDecoder, settings.workers + 1, _DECODER_MEMORY, most=settings.workers)
         self.readers = Workers(partial(WarmReader, reader), settings.workers, _READER_MEMORY)
         self._remembered: OrderedDict[str, tuple[float, str, Reading]] = OrderedDict()
         self._cleaning: asyncio.Task | None = None

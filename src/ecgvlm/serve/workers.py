@@ -18,6 +18,7 @@ from typing import Any
 
 from ecgvlm.errors import EcgError
 from ecgvlm.processes import computed_too_long
+from ecgvlm.serve.turns import Turns
 
 # Workers are forked from a small process that has imported what they need: no threads, sockets or requests.
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -33,13 +34,14 @@ class Workers:
     """`count` processes that each hold what `make()` gives and call its methods, one job at a time.
 
     make: importable function without arguments, called in each process. memory: bytes of address space that a
-    process may use.
+    process may use. most: of the processes that one client may have at work.
     """
 
-    def __init__(self, make: Callable[[], Any], count: int, memory: int):
+    def __init__(self, make: Callable[[], Any], count: int, memory: int, most: int | None = None):
         self.count = count
         self._make, self._memory = make, memory
-        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
+        self._turns = Turns(count, most)
+        self._idle: list[_Worker] = []
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="pool")
         self._busy: set[_Worker] = set()
         self._tasks: set[asyncio.Task] = set()
@@ -51,11 +53,11 @@ class Workers:
         """Starts the processes; returns when all are ready. Raises WorkerLost where one cannot start."""
         _CONTEXT.set_forkserver_preload(_PRELOAD)
         for worker in await asyncio.gather(*(self._hire() for _ in range(self.count))):
-            self._idle.put_nowait(worker)
+            self._idle.append(worker)
 
     @property
     def idle(self) -> int:
-        return self._idle.qsize()
+        return len(self._idle)
 
     async def run(self, method: str, *args: Any, seconds: float) -> Any:
         """What a method returns or raises; WorkerLost where its process dies, or it takes too long.
@@ -71,7 +73,8 @@ class Workers:
         return self._talk(method, args, seconds)
 
     async def _talk(self, method: str, args: tuple, seconds: float) -> AsyncGenerator[Any]:
-        worker = await self._idle.get()
+        client = await self._turns.take()
+        worker = self._idle.pop()
         self._busy.add(worker)
         number = next(self._numbers)
         loop = asyncio.get_running_loop()
@@ -82,7 +85,7 @@ class Workers:
                 loop.call_soon_threadsafe(items.put_nowait, item)
 
         talk = loop.run_in_executor(self._threads, worker.talk, (number, method, args), seconds, emit)
-        self._keep(self._return(worker, talk))
+        self._keep(self._return(worker, talk, client))
         finished = False
         try:
             while True:
@@ -98,7 +101,7 @@ class Workers:
             if not finished:
                 worker.call_off(number)
 
-    async def _return(self, worker: _Worker, talk: asyncio.Future) -> None:
+    async def _return(self, worker: _Worker, talk: asyncio.Future, client: str) -> None:
         """Puts a worker back to the idle ones once its job is over, or another one in its place."""
         alive = await talk
         self._busy.discard(worker)
@@ -109,7 +112,8 @@ class Workers:
             except WorkerLost:
                 await asyncio.sleep(1.0)
         if not self.closed:
-            self._idle.put_nowait(worker)
+            self._idle.append(worker)
+            self._turns.give_back(client)
 
     async def _hire(self) -> _Worker:
         def start() -> _Worker:
@@ -127,8 +131,8 @@ class Workers:
     async def close(self) -> None:
         """Ends all processes, also those at work."""
         self.closed = True
-        while not self._idle.empty():
-            self._idle.get_nowait().kill()
+        while self._idle:
+            self._idle.pop().kill()
         for worker in list(self._busy):
             worker.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
