@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from train.tiny import QUESTIONS, recipe, train, train_limited, write_rows
+from train.tiny import QUESTIONS, recipe, train, train_killed, train_limited, write_rows
 
 from ecgvlm.atomic import alone
 from ecgvlm.errors import EcgError, UsageError
@@ -84,14 +84,10 @@ def _killed(one, at, seed):
     """Runs the recipe in processes that are killed at a random moment after a step of `at` was logged."""
     rng = random.Random(seed)
     for step in at:
-        process = processes().Process(target=train, args=(one,))
+        process = processes().Process(target=train_killed, args=(one, step, rng.uniform(0, 0.05)))
         process.start()
-        while process.is_alive() and _logged(one.out) < step:
-            time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.05))
-        assert process.is_alive(), "the run ended before it could be killed"
-        os.kill(process.pid, signal.SIGKILL)
         process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
     process = processes().Process(target=train, args=(one,))
     process.start()
     process.join()

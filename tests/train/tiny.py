@@ -1,7 +1,10 @@
 """A tiny random model in the form that SmolVLM-256M-Instruct is published in, and rows with pages for it."""
 
 import json
+import os
 import resource
+import signal
+import threading
 
 import cv2
 import numpy as np
@@ -123,6 +126,19 @@ def train(one):
     """In a process of its own: goes on with a run."""
     torch.set_num_threads(1)
     finetune(one, resume=True)
+
+
+def train_killed(one, step, seconds):
+    """In a process of its own: goes on with a run, and dies `seconds` after it has logged `step`."""
+    log = RunLog.step
+
+    def log_and_die(self, row):
+        log(self, row)
+        if row["step"] >= step:
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    RunLog.step = log_and_die
+    train(one)
 
 
 def train_limited(one, pipe):
