@@ -76,8 +76,7 @@ def test_who_leaves_keeps_no_place():
         first, second, third = taken(turns, "abc", log)
         await settle()
         second.cancel()
-        await settle()
-        turns.give_back("a")
+        turns.give_back("a")  # before the second hears that it is called off
         third.cancel()  # in the moment that its turn has come
         await settle()
         await asyncio.gather(*taken(turns, "d", log))

@@ -71,9 +71,7 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.remove((client, turn))
-            else:  # called off in the moment that its turn came
+            if not turn.cancelled():  # called off in the moment that its turn came
                 self.give_back(client)
             raise
         return client
@@ -86,6 +84,7 @@ class Turns:
         self._last = {client: turn for client, turn in self._last.items() if client in known}
 
     def _share_out(self) -> None:
+        self._waiting = [entry for entry in self._waiting if not entry[1].cancelled()]
         while self._free:
             may = [entry for entry in self._waiting if self._held[entry[0]] < self._most]
             if not may:

@@ -42,7 +42,8 @@ class SmolVLM(Answering):
     def look(self, pages: torch.Tensor) -> torch.Tensor:
         b = len(pages)
         half = self.net.model
-        pixels = (pages.flatten(0, 1).float() / 255 - 0.5) / 0.5  # [B * n, 3, S, S] in -1..1
+        # [B * n, 3, S, S] in -1..1; in place, as each new copy of so many costs as much as a layer
+        pixels = pages.flatten(0, 1).float().div_(255).sub_(0.5).div_(0.5)
         pixels = pixels.to(half.vision_model.dtype)
         learns = any(p.requires_grad for p in half.vision_model.parameters())
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
