@@ -13,7 +13,7 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 
 import cv2
 import numpy as np
@@ -36,6 +36,7 @@ _HARMONICS = np.array([1, 2, 3, 4, 5])
 _WEIGHTS = np.array([1.0, 0.6, 0.5, 0.4, 1.2])
 _FINE = 5  # the harmonic that 1-mm lines or dots are
 _FINEST = 0.47  # cycles a px
+_ANGLES = np.deg2rad(np.arange(-45.0, 45.0, 1.0))  # of a grid
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
 _AS_FAR = 0.85  # of the tiles that one kind of lines leads to, from which on the other leads as far
@@ -46,6 +47,8 @@ _MIN_TILES = 8
 _MOST, _FLAT = 75, 0.3
 _AROUND_FLAT = 80.0  # mm
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
+# Periods of 5 mm that are tried: the least and the greatest, in px, and how many, each longer by one part.
+_Periods = tuple[float, float, int]
 
 
 def find_grid(image: np.ndarray) -> PaperMap | None:
@@ -69,15 +72,15 @@ class GridFinder:
     def find(self) -> PaperMap | None:
         """The paper's map, or None where no grid is to be seen."""
         least, most = (5 * max(self._work.shape) / mm for mm in reversed(_SPAN))
-        periods = np.geomspace(least, most, 114)
+        periods = least, most, 114
         return self._plain(periods) or self._find(periods)
 
     def find_about(self, scale: float) -> PaperMap | None:
         """The same, of a grid that has about so many px per mm."""
         period = 5 * scale * self._shrink
-        return self._find(np.geomspace(period * (1 - _ABOUT), period * (1 + _ABOUT), 15))
+        return self._find((period * (1 - _ABOUT), period * (1 + _ABOUT), 15))
 
-    def _plain(self, periods: np.ndarray) -> PaperMap | None:
+    def _plain(self, periods: _Periods) -> PaperMap | None:
         """The map of paper whose grid stands out everywhere on one plane: a quarter of the tiles will do."""
         pieces = _cut(self._work, 2 * STEP)
         tiles = _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP)
@@ -87,8 +90,7 @@ class GridFinder:
             return None
         return _far(levelled(self._extremes, lead.plane))
 
-    def _find(self, periods: np.ndarray) -> PaperMap | None:
-        """periods: of 5 mm, in px, that are tried."""
+    def _find(self, periods: _Periods) -> PaperMap | None:
         seed = _seed(self._tiles, periods)
         if seed is None:
             return None
@@ -196,16 +198,14 @@ def _transformed(tiles: np.ndarray) -> np.ndarray:
     return out
 
 
-def _seed(tiles: _Tiles, periods: np.ndarray, parts: int = 3) -> tuple[list[int], list[complex]] | None:
+def _seed(tiles: _Tiles, periods: _Periods, parts: int = 3) -> tuple[list[int], list[complex]] | None:
     """The tiles in whose part of the page the grid is clearest, and its two 1-mm frequencies there.
 
-    periods: of 5 mm, in px, that are tried. parts: of the page, in rows and in columns. Frequencies are in
-    cycles per px, their y imaginary.
+    parts: of the page, in rows and in columns. Frequencies are in cycles per px, their y imaginary.
     """
-    angles = np.deg2rad(np.arange(-45.0, 45.0, 1.0))
     ny, nx = tiles.shape
     planes = tiles.whitened.reshape(ny, nx, TILE, -1)
-    combs = _comb(periods, angles), _comb(periods, angles + np.pi / 2)
+    combs = _combs(periods)
     best, found = 0.0, None
     for rows in np.array_split(np.arange(ny), min(parts, ny)):
         for cols in np.array_split(np.arange(nx), min(parts, nx)):
@@ -216,11 +216,17 @@ def _seed(tiles: _Tiles, periods: np.ndarray, parts: int = 3) -> tuple[list[int]
             score = float(both.max())
             if score > best:
                 a, p = np.unravel_index(np.argmax(both), both.shape)
-                best, found = score, (rows, cols, 5.0 / periods[p] * np.exp(1j * angles[a]))
+                best, found = score, (rows, cols, 5.0 / np.geomspace(*periods)[p] * np.exp(1j * _ANGLES[a]))
     if found is None or best < _STANDS_OUT:
         return None
     rows, cols, across = found
     return [int(r * nx + c) for r in rows for c in cols], [complex(across), complex(1j * across)]
+
+
+@lru_cache(8)
+def _combs(periods: _Periods) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """`_comb` along `_ANGLES`, and at right angles to them."""
+    return tuple(_comb(np.geomspace(*periods), angles) for angles in (_ANGLES, _ANGLES + np.pi / 2))
 
 
 def _comb(periods: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -254,12 +260,16 @@ def _peak(tiles: _Tiles, k: int, column: int, row: int) -> _Peak:
     patch = tiles.whitened[k, row - reach : row + reach + 1, column - reach : column + reach + 1]
     j, i = divmod(int(patch.argmax()), 2 * reach + 1)
     y, x = row - reach + j, column - reach + i
-    near = tiles.spectra[k, y - 1 : y + 2, x - 1 : x + 2].tolist()
-    level = [[math.log(abs(value) + 1e-9) for value in three] for three in near]
-    dx, dy = _top(*level[1]), _top(level[0][1], level[1][1], level[2][1])
+    (_, above, _), (left, middle, right), (_, below, _) = tiles.spectra[
+        k, y - 1 : y + 2, x - 1 : x + 2
+    ].tolist()
+    dx, dy = (
+        _top(*(math.log(abs(value) + 1e-9) for value in three))
+        for three in ((left, middle, right), (above, middle, below))
+    )
     # A Hann window's main lobe has one phase (after the shift to the centre), so that of the nearest bin will
     # do.
-    phase = cmath.phase(near[1][1]) / (2 * math.pi) + (x - _WEST + y) % 2 / 2
+    phase = cmath.phase(middle) / (2 * math.pi) + (x - _WEST + y) % 2 / 2
     return float(patch[j, i]), complex(x + dx - _WEST, y + dy - TILE / 2) / TILE, phase
 
 

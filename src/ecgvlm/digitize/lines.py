@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
-from ecgvlm.digitize.rectify import CELL_PX, fitting, resampled
+from ecgvlm.digitize.rectify import CELL_PX, dense, fitting, resampled
 from ecgvlm.digitize.surface import CELL, PaperMap, Values, between, projected, surfaces
 from ecgvlm.together import together
 
@@ -49,9 +49,11 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> PaperMap | None
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     if min(inside.any(0).sum(), inside.any(1).sum()) < _BANDS * _BAND:
         return None
-    fine, mesh = [fitting(extreme, scale) for extreme in extremes], plane.to_px(nodes)
+    fine, shrink = fitting(extremes, scale)
+    mesh = plane.to_px(nodes)
     upright, (at, off, clear) = together(
-        partial(_in_bands, fine, mesh, inside), partial(_in_bands, fine, mesh.transpose(1, 0, 2), inside.T)
+        partial(_in_bands, fine, shrink, mesh, inside),
+        partial(_in_bands, fine, shrink, mesh.transpose(1, 0, 2), inside.T),
     )
     moved, left = _level(plane.at, (upright, (at[:, ::-1], off, clear)))
     fit = float(np.mean([_explained(inside, *match) for match in left]))
@@ -60,18 +62,20 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> PaperMap | None
     return replace(plane, homography=plane.homography @ moved, fit=fit)
 
 
-def _in_bands(fine: Sequence[tuple[np.ndarray, float]], mesh: np.ndarray, inside: np.ndarray) -> _Match:
+def _in_bands(fine: Sequence[np.ndarray], shrink: float, mesh: np.ndarray, inside: np.ndarray) -> _Match:
     """`_matches` of the upright lines in bands that lie one below the other.
 
-    fine: the extremes as `resampled` takes them. mesh: [rows, cols, 2] px. inside: [rows, cols].
+    fine, shrink: as of `fitting`, of the extremes. mesh: [rows, cols, 2] px. inside: [rows, cols].
     """
     shown = np.flatnonzero(inside.any(1))
     spare = len(shown) / _BANDS - _BAND
     firsts = shown[0] + ((np.arange(_BANDS) + 0.5) * spare + np.arange(_BANDS) * _BAND).astype(int)
     parts = [slice(first, first + _BAND + 1) for first in firsts]
-    lines = _lines(*(np.concatenate([resampled(*part, mesh[band]) for band in parts]) for part in fine))
+    where = np.concatenate([dense(mesh[band], shrink) for band in parts])
+    lines = _lines(*(resampled(extreme, where) for extreme in fine))
     known = np.concatenate([*(inside[band][:-1] for band in parts), inside[parts[-1]][-1:]])
-    at, off, clear = _matches(lines, _REACHES[0], known)
+    profile = cv2.resize(lines, (lines.shape[1], len(known) - 1), interpolation=cv2.INTER_AREA)
+    at, off, clear = _matches(profile, _REACHES[0], known)
     band = (at[:, 1] / _BAND).astype(int)
     at[:, 1] += firsts[band] - band * _BAND
     return at, off, clear
@@ -79,8 +83,15 @@ def _in_bands(fine: Sequence[tuple[np.ndarray, float]], mesh: np.ndarray, inside
 
 def _both_ways(lines: np.ndarray, reach: float, known: np.ndarray) -> tuple[_Match, _Match]:
     """`_matches` of upright and of level lines."""
+    rows, cols = known.shape
+    height, width = lines.shape
+    down, across = (
+        cv2.resize(lines, size, interpolation=cv2.INTER_AREA)
+        for size in ((width, rows - 1), (cols - 1, height))
+    )
     upright, (at, off, clear) = together(
-        partial(_matches, lines, reach, known), partial(_matches, lines.T, reach, known.T)
+        partial(_matches, down, reach, known),
+        partial(_matches, np.ascontiguousarray(across.T), reach, known.T),
     )
     return upright, (at[:, ::-1], off, clear)
 
@@ -95,7 +106,9 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     seen = inside
     mesh, scale = paper.to_px(nodes), paper.scale()
-    first = _lines(*(resampled(*fitting(plane, scale), mesh) for plane in extremes))
+    fine, shrink = fitting(extremes, scale)
+    where = dense(mesh, shrink)
+    first = _lines(*(resampled(extreme, where) for extreme in fine))
     places = (nodes - paper.at) / CELL
     where = places  # of the nodes on the first page, in cells
     lines = first
@@ -114,7 +127,7 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
         where = places + moved + between(where - places, places + moved)
         if off_most < _GOOD:
             break
-        lines = resampled(first, 1.0, where * CELL_PX)
+        lines = resampled(first, dense(where * CELL_PX))
         # Where both directions were seen the next round may go on from.
         counts = [_counted(at[clear > 0], seen.shape) for at, _, clear in found]
         seen = (counts[0] > 0) & (counts[1] > 0)
@@ -202,7 +215,8 @@ def _lines(darkest: np.ndarray, lightest: np.ndarray | None = None) -> np.ndarra
     profiles = (cv2.reduce(lightest, axis, cv2.REDUCE_AVG).reshape(-1, CELL_PX).mean(0) for axis in (0, 1))
     depth = max(0.0, *(float(profile.max()) for profile in profiles))
     paper = (lightest <= _INK * depth + _INK_LEAST).view(np.uint8)
-    return cv2.bitwise_and(lines, lines, mask=cv2.erode(paper, np.ones((3, 3), np.uint8)))
+    lines *= cv2.erode(paper, np.ones((3, 3), np.uint8))
+    return lines
 
 
 def _detail(plane: np.ndarray) -> np.ndarray:
@@ -211,14 +225,13 @@ def _detail(plane: np.ndarray) -> np.ndarray:
     return cv2.subtract(local, plane, dst=local, dtype=cv2.CV_32F)
 
 
-def _matches(lines: np.ndarray, reach: float, known: np.ndarray) -> _Match:
+def _matches(profile: np.ndarray, reach: float, known: np.ndarray) -> _Match:
     """Pieces of upright lines and how far beside their places they lie.
 
-    lines: [h, w]. known: [rows, cols] nodes about which pieces are looked for.
+    profile: [rows - 1, w] `_lines`, the mean of every cell down. known: [rows, cols] nodes about which pieces
+    are looked for.
     """
     rows, cols = known.shape
-    height = (rows - 1) * CELL_PX
-    profile = lines[:height].reshape(rows - 1, CELL_PX, -1).mean(1)
     pieces = known[:-1] & known[1:]
     over = np.repeat(pieces[:, :-1], CELL_PX, 1)
     share = profile[:, : over.shape[1]] * over
@@ -229,7 +242,6 @@ def _matches(lines: np.ndarray, reach: float, known: np.ndarray) -> _Match:
     template = np.roll(mean, half - line).astype(np.float32)
     template -= template.mean()
     template /= np.linalg.norm(template) + 1e-6
-    profile = profile.astype(np.float32)
     level = cv2.blur(profile, (CELL_PX, 1))
     power = np.sqrt(np.maximum(cv2.blur(profile**2, (CELL_PX, 1)) - level**2, 0) * CELL_PX) + 0.15
     likeness = cv2.filter2D(profile, -1, template[None], borderType=cv2.BORDER_CONSTANT) / power

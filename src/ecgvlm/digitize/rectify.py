@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -25,7 +27,8 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
     if len(rows) < 4 or len(cols) < 4:
         raise ValueError("the paper lies outside the picture")
     part = mesh[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    page = resampled(*fitting(image, paper.scale()), part)
+    (picture,), shrink = fitting([image], paper.scale())
+    page = resampled(picture, dense(part, shrink))
     height, width = page.shape[:2]
     # Filled up, not cut down: the last millimetres may show the trace.
     page = cv2.copyMakeBorder(
@@ -35,34 +38,35 @@ def rectify(image: np.ndarray, paper: PaperMap) -> tuple[np.ndarray, tuple[float
     return page, (float(origin[0]), float(origin[1]))
 
 
-def fitting(image: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
-    """A picture of so many px per mm as fine as `resampled` needs it, and how much smaller it is.
+def fitting(images: Sequence[np.ndarray], scale: float) -> tuple[Sequence[np.ndarray], float]:
+    """Pictures of so many px per mm as fine as a page at `PX_PER_MM` needs them, and how much smaller.
 
     Finer ones are averaged down, against aliasing.
     """
     shrink = PX_PER_MM / scale * 1.25
     if shrink >= 0.8:
-        return image, 1.0
-    return shrunk(image, shrink), shrink
+        return images, 1.0
+    return [shrunk(image, shrink) for image in images], shrink
 
 
-def resampled(image: np.ndarray, shrink: float, mesh: np.ndarray) -> np.ndarray:
-    """The picture at `PX_PER_MM` over a mesh [rows, cols, 2] px of nodes `CELL` apart, from (0, 0) on.
+def dense(mesh: np.ndarray, shrink: float = 1.0) -> np.ndarray:
+    """Where every px of a page at `PX_PER_MM` lies in a picture, [h, w, 2] px.
 
-    mesh: px of the picture before it was made smaller by `shrink`.
+    mesh: [rows, cols, 2] px of the page's nodes, `CELL` apart, in the picture before it was made smaller by
+    `shrink`.
     """
-    where = _dense(((mesh + 0.5) * shrink - 0.5).astype(np.float32))
+    rows, cols = mesh.shape[:2]
+    mesh = ((mesh + 0.5) * shrink - 0.5).astype(np.float32)
+    every = cv2.resize(mesh, None, fx=CELL_PX, fy=CELL_PX, interpolation=cv2.INTER_LINEAR)
+    half = CELL_PX // 2  # where cv2.resize puts the first node
+    return every[half : half + (rows - 1) * CELL_PX, half : half + (cols - 1) * CELL_PX]
+
+
+def resampled(image: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """A picture [H, W] or [H, W, 3] at the px [h, w, 2] of it."""
     return cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
         image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-
-
-def _dense(mesh: np.ndarray) -> np.ndarray:
-    """Nodes [rows, cols, k] -> a value a px, [(rows - 1) `CELL_PX`, (cols - 1) `CELL_PX`, k]."""
-    rows, cols = mesh.shape[:2]
-    dense = cv2.resize(mesh, None, fx=CELL_PX, fy=CELL_PX, interpolation=cv2.INTER_LINEAR)
-    half = CELL_PX // 2  # where cv2.resize puts the first node
-    return dense[half : half + (rows - 1) * CELL_PX, half : half + (cols - 1) * CELL_PX]
 
 
 def flat_paper(image: np.ndarray, scale: float, angle: float) -> PaperMap:
