@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from hearts import FS as HEARTS_FS
-from hearts import WIDE, P, columns, heart
+from hearts import NARROW, WIDE, P, columns, heart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -401,3 +401,17 @@ def test_wide_qrs_of_columns_without_a_common_lead_are_set_to_one_time(count, rh
     assert page.qrs_ms == pytest.approx(whole.qrs_ms, abs=14)
     assert page.qt_ms == pytest.approx(whole.qt_ms, abs=20)
     assert page.rr_variation < 0.01
+
+
+@pytest.mark.parametrize(("every", "page"), [(2, (1, True)), (3, (1, True)), (3, (4, True))])
+def test_early_wide_beats_are_told_from_the_usual_ones_and_lengthen_no_qt(every, page):
+    rr = 0.9
+    own = np.array([t for k, t in enumerate(np.arange(0.3, 10, rr)) if k % every != every - 1])
+    early = np.arange(0.3, 10, rr)[every - 1 :: every] - 0.36 * rr
+    wide = tuple((after, sigma, (-0.5, 0.6, -0.7), mv) for after, sigma, _, mv in WIDE)
+    alone = measure(heart((np.arange(0.3, 10, rr) - 0.16, P), (np.arange(0.3, 10, rr), NARROW)), HEARTS_FS)
+    found = measure(columns(heart((own - 0.16, P), (own, NARROW), (early, wide)), *page), HEARTS_FS)
+    strange = np.abs(found.beats[:, None] - early).min(axis=1) < 0.15
+    assert (found.alike == ~strange).mean() > 0.9
+    assert found.qt_ms is None or found.qt_ms == pytest.approx(alone.qt_ms, abs=25)
+    assert found.qrs_ms == pytest.approx(alone.qrs_ms, abs=8)

@@ -17,6 +17,7 @@ _QUARTER = 3.14  # standard deviations of normal noise in the 25th percentile of
 _CLEAR = 2.6  # standard deviations by which P waves of a train stand out, on average
 _LEAST_MV, _UPRIGHT = 0.022, 1.25  # their mean size; times what the same search finds upside down, in noise
 _CONDUCTED = (0.09, 0.46)  # s from P wave to R within which it may have conducted
+_REFRACTORY = (-0.3, 0.5)  # s from R of a premature ventricular beat
 _TRAINS = 32
 _ALIKE = 0.45  # least size of a P wave without a QRS, of the others'
 _STEADY = 0.08  # part by which most RR intervals of an escape rhythm differ at most
@@ -61,7 +62,7 @@ def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
         return nothing
     if score < _UPRIGHT * _best_train(-signal / scale)[0]:
         return nothing
-    return _followed(peaks / ATRIA_FS, signal[peaks], score, m.beats, m.rr)
+    return _followed(peaks / ATRIA_FS, signal[peaks], score, m)
 
 
 def _atrial_signal(leads: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
@@ -153,14 +154,16 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     return trains
 
 
-def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, beats: np.ndarray, rr: np.ndarray) -> Atria:
-    """Which of the P waves (s) the beats (s) follow, and how.
-
-    sizes: [p] of the signal there. rr: between the beats, NaN where one may be missing.
-    """
+def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, m: Measurements) -> Atria:
+    """Which of the P waves (s) the beats follow, and how. sizes: [p] of the signal there."""
+    beats, rr = m.beats, m.rr
     within = (peaks > beats[0] - 0.5) & (peaks < beats[-1])
     between = np.clip(np.searchsorted(beats, peaks) - 1, 0, len(rr) - 1)
     within &= np.isfinite(rr[between]) | (peaks < beats[0])
+    # A P wave about a premature ventricular beat, or soon behind it, finds the ventricles refractory.
+    strange = beats[~m.alike]
+    since = peaks[:, None] - strange
+    within &= ~((since > _REFRACTORY[0]) & (since < _REFRACTORY[1])).any(axis=1)
     inside, sizes = peaks[within], sizes[within]
     gaps = [(p, beats[beats > p][:1]) for p in inside]
     to_next = np.array([b[0] - p if len(b) else np.inf for p, b in gaps])

@@ -33,6 +33,7 @@ _GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; s
 _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 # Flutter that conducts 2:1: variation of RR intervals, degrees off the usual P axis, ms before a fast QRS.
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
+_BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
 
@@ -83,8 +84,9 @@ def _whole(value: float | None) -> float | None:
 def beat_facts(m: Measurements) -> dict[str, Fact]:
     """What the beats show: how far apart they are, which come early and which have another shape."""
     rr, early = _intervals(m), m.premature
-    steady = rr[~(early[1:] | early[:-1])] if len(rr) else rr
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
+    extra = early | ventricular
+    steady = rr[~(extra[1:] | extra[:-1])] if len(rr) else rr
     return {
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
         "rr_variation": Fact(m.rr_variation, 0.012),
@@ -137,6 +139,7 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
         if atria.rate_bpm is not None and m.heart_rate_bpm:
             facts["p_per_qrs"] = Fact(atria.rate_bpm / m.heart_rate_bpm, 0.06)
     facts.setdefault("p_per_qrs", UNKNOWN)
+    facts["unexplained_variation"] = _unexplained(facts, m)
     facts |= _flutter(leads, fs, m)
     spikes = find_spikes(leads, fs, m)
     facts["atrial_spikes_mv"] = Fact(spikes.atrial_mv, 0.015)
@@ -173,6 +176,16 @@ def _two_to_one(facts: Mapping[str, Fact], m: Measurements) -> Fact:
     no_sinus = (off is not None and off > _OFF_SINUS) or (pr is not None and pr > _LONG_PR)
     two = abs(quick / rate - 2) < 0.06 and variation < _UNVARYING
     return Fact(waves if two and no_sinus else 0.0, 0.03)
+
+
+def _unexplained(facts: Mapping[str, Fact], m: Measurements) -> Fact:
+    """The variation of RR intervals, 0 where P waves before the QRS, a train of them or extra beats tell of
+    another rhythm than fibrillation."""
+    if m.rr_variation is None:
+        return UNKNOWN
+    extra = sum(facts[name].value or 0.0 for name in ("early_ventricular", "early_same"))
+    others = m.p_score > _BOUND_P or bool(facts["p_train"].value) or extra > _MANY_EXTRA * len(m.beats)
+    return Fact(0.0 if others else m.rr_variation, 0.012)
 
 
 def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:

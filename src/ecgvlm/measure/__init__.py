@@ -154,6 +154,9 @@ class Measurements:
         return {**rounded, "rr_variation": variation, "beats": len(self.beats), "reasons": dict(self.reasons)}
 
 
+EARLY_ONSET = 0.08  # s by which an early beat begins further before its R than a usual one: it may be wide
+
+
 def measure(leads: np.ndarray, fs: float) -> Measurements:
     """Measure one page. leads: [12, n] mV in the order of `LEADS`, NaN where not printed; fs in Hz.
 
@@ -164,16 +167,15 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     x, printed = resample(leads, fs)
     beats, windows, similar = read_beats(x, printed)
     premature = premature_beats(beats, similar)
-    basic = similar & ~premature
-    if basic.sum() < min(2, len(beats)):
-        basic = similar
+    basic, cut_short = _usual_beats(windows, similar, premature)
     median = median_beat(windows, basic)  # [12, w]
     rr = seen_intervals(beats, printed)
     known = rr[np.isfinite(rr)]
     rr_s = float(known.mean()) if len(known) else None
     raw = float(known.std() / known.mean()) if len(known) >= 2 else None
     steady = rr[np.isfinite(rr) & ~(premature[1:] | premature[:-1])]
-    after = float(np.median(np.diff(beats, append=np.inf)[basic] / FS)) if len(beats) else np.inf
+    to_next = np.diff(beats, append=np.inf) / FS - np.where(cut_short, EARLY_ONSET, 0.0)
+    after = float(np.median(to_next[basic])) if len(beats) else np.inf
     marks = delineate(median, after)
     p_onset, p_end, p_score = None, None, 0.0
     if marks is not None:
@@ -189,9 +191,11 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     found["heart_rate_bpm"] = None if rr_s is None else 60 / rr_s
     edges = _edges(p_onset, p_end, marks)
     found |= _intervals(edges)
-    if found["qt_ms"] is not None and rr_s is not None:
-        found["qtc_ms"] = found["qt_ms"] / rr_s**0.5
-        found["qtc_fridericia_ms"] = found["qt_ms"] / rr_s ** (1 / 3)
+    rr_before = rr[basic[1:] & np.isfinite(rr)]
+    rr_qt = float(rr_before.mean()) if len(rr_before) else rr_s
+    if found["qt_ms"] is not None and rr_qt is not None:
+        found["qtc_ms"] = found["qt_ms"] / rr_qt**0.5
+        found["qtc_fridericia_ms"] = found["qt_ms"] / rr_qt ** (1 / 3)
     if marks is not None:
         found["axis_deg"] = frontal_axis(median, marks)
     return Measurements(
@@ -212,6 +216,22 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
         reasons=_reasons(found, printed, len(beats)),
         **found,
     )
+
+
+def _usual_beats(
+    windows: np.ndarray, similar: np.ndarray, premature: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """[b] bool: the beats to measure on; those behind whose T wave an early beat may already begin.
+
+    The latter are measured on only where some lead shows no other, or where there is none.
+    """
+    basic = similar & ~premature
+    if basic.sum() < min(2, len(basic)):
+        basic = similar
+    cut_short = np.append(premature[1:] | ~similar[1:], False)[: len(basic)]
+    whole, shown = basic & ~cut_short, np.isfinite(windows).any(axis=2)  # [b], [b, 12]
+    lost = shown[basic].any(axis=0) & ~shown[whole].any(axis=0)
+    return basic if whole.sum() < 2 or lost.any() else whole, cut_short
 
 
 def _edges(p_onset: float | None, p_end: float | None, marks: Marks | None) -> dict[str, float | None]:

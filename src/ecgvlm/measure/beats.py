@@ -49,6 +49,7 @@ LEVEL_END = -0.05  # s from R up to which the level before a QRS is taken
 
 # Which beats are alike, missing, false or early; RR intervals as shares of the usual one.
 ALIKE = 0.72  # similarity of beats of one origin
+APART_IN_SHAPE, SEVERAL = 0.12, 2  # less similar than all of one origin, by so much, and so many: of another
 WEAK_BEAT, MIDDLE, TWICE = 0.15, 0.4, (1.6, 2.4)  # one in the middle of a pause of two intervals
 IN_STEP = 0.2  # so near to whole intervals, there is no room for a further beat
 FEW, BLUNT = 0.15, 0.6  # share of false beats that is believed; steepness of a false one against sure ones
@@ -287,16 +288,32 @@ def _similar(windows: np.ndarray, beats: np.ndarray) -> np.ndarray:
     alike = 2 * (core @ core.T) / (power + power.T + 1e-9)  # 1 for the same shape at the same height
     shared = known @ known.T > 0
     # The dominant shape has the most beats like it, unless these come early.
-    same = shared & (alike > ALIKE)
+    same = shared & (alike > _least_alike(alike, shared)[:, None])
     pause = np.append(1.0, np.diff(beats) / np.diff(beats).mean())
     score = same.sum(axis=1) * np.clip(same @ pause / np.maximum(same.sum(axis=1), 1), 0.5, 1.5)
     similar, left = np.zeros(b, bool), np.ones(b, bool)
     while left.any():
         seed = int(np.argmax(np.where(left, score, -1.0)))
         group = (shared[seed] & left) | (np.arange(b) == seed)
-        similar |= group & ((alike[seed] > ALIKE) | (np.arange(b) == seed))
+        similar |= group & (same[seed] | (np.arange(b) == seed))
         left &= ~group
     return similar
+
+
+def _least_alike(alike: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """[b] similarity from which on others are of a beat's origin: above the gap where there are two groups.
+
+    alike: [b, b]; shared: [b, b] bool, whether two beats can be compared.
+    """
+    least = np.full(len(alike), ALIKE)
+    for k, (row, known) in enumerate(zip(alike, shared)):
+        seen = np.sort(row[known & (row > ALIKE)])
+        gaps = np.diff(seen)
+        if len(gaps) >= SEVERAL and gaps.max() > APART_IN_SHAPE:
+            below = int(np.argmax(gaps))
+            if below + 1 >= SEVERAL:
+                least[k] = seen[below : below + 2].mean()
+    return least
 
 
 def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.ndarray:
