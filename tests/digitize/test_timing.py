@@ -73,16 +73,36 @@ def test_strips_that_are_late_by_as_much_as_is_compared_stay_where_they_are():
         assert timing._alone(table, known) == 0
 
 
-def of_columns(beats: list[list[float]]) -> tuple[list[Strip], list[int]]:
-    """Three strips of 2.5 s in every column, with a QRS of 0.1 s at these s of the column."""
+MV = (
+    0.7,
+    1.0,
+    0.3,
+    -0.85,
+    0.2,
+    0.65,
+    -0.6,
+    -0.9,
+    0.4,
+    1.0,
+    1.2,
+    0.9,
+)  # of the leads, limb leads by Einthoven
+
+
+def of_columns(beats: list[list[float]], seconds: float = 2.5) -> tuple[list[Strip], list[int]]:
+    """The strips of every column, with a QRS of 0.1 s at these s of the column."""
     strips, columns = [], []
+    each = len(LEADS) // len(beats)
     for column, at in enumerate(beats):
-        own = np.arange(0, 2.5, 0.004)
-        mv = sum(np.exp(-(((own - beat) / 0.03) ** 2)) for beat in at)
-        t = own + 2.5 * column
-        for lead in LEADS[3 * column : 3 * column + 3]:
+        own = np.arange(0, seconds, 0.004)
+        qrs = sum(np.exp(-(((own - beat) / 0.03) ** 2)) for beat in at)
+        t = own + seconds * column
+        for row in range(each * column, each * (column + 1)):
+            mv = MV[row] * qrs
             curve = np.stack([25 * t, 50 - 10 * mv], 1)
-            strips.append(Strip(lead, False, t[0] * 25, t[-1] * 25, 50.0, t[0], t[-1], t, curve, mv, 1.0))
+            strips.append(
+                Strip(LEADS[row], False, t[0] * 25, t[-1] * 25, 50.0, t[0], t[-1], t, curve, mv, 1.0)
+            )
             columns.append(column)
     return strips, columns
 
@@ -92,3 +112,24 @@ def test_columns_are_of_one_time_where_the_beats_of_each_fall_together():
     assert same_time(*of_columns([irregular] * 4))
     # By chance the beats of two of the three later columns nearly do.
     assert not same_time(*of_columns([irregular, [0.1, 0.6, 1.4], irregular, irregular]))
+
+
+@pytest.mark.parametrize("rr", [0.625, 0.71, 0.83, 1.0])
+def test_regular_beats_that_go_on_into_the_next_column_are_of_no_one_time(rr):
+    beats = np.arange(0.3, 10, rr) + np.random.default_rng(0).normal(0, 0.01, len(np.arange(0.3, 10, rr)))
+    halves = [[float(b - t) for b in beats if t + 0.1 < b < t + 4.9] for t in (0, 5)]
+    assert not same_time(*of_columns(halves, 5.0))
+
+
+def test_regular_beats_that_a_column_cuts_off_are_of_one_time():
+    assert same_time(*of_columns([[0.3 + 0.77 * k for k in range(6)]] * 2, 5.0))
+
+
+def test_nearly_regular_beats_that_fall_together_to_a_hair_are_of_one_time():
+    # Five intervals and the gap between the columns last five seconds, but no two of them are alike.
+    assert same_time(*of_columns([[0.42, 1.24, 2.1, 2.92, 3.74, 4.6]] * 2, 5.0))
+
+
+def test_one_beat_in_each_column_at_one_place_is_of_one_time():
+    assert same_time(*of_columns([[0.4]] * 4, 1.0))
+    assert not same_time(*of_columns([[0.4], [0.55], [0.7], [0.5]], 1.0))

@@ -13,8 +13,9 @@ from itertools import combinations
 import numpy as np
 
 from ecgvlm import filters
-from ecgvlm.digitize.page import Strip
-from ecgvlm.measure.signal import peaks_of
+from ecgvlm.digitize.page import Strip, joined_leads
+from ecgvlm.measure.beats import read_beats
+from ecgvlm.measure.signal import FS, resample
 from ecgvlm.quantile import quantile
 
 _FS = 250.0  # Hz
@@ -28,15 +29,12 @@ _SAME_LEAD = 4.0  # what two strips of one lead, which show the very same, weigh
 # By which columns must be more like the rhythm strip's beginning than like their own part of it, where they
 # may be off by so many s: on paper that is bent they stand some mm apart.
 _TELLS = {0.012: 0.15, 0.1: 0.3}
-_TOGETHER = 0.55  # likeness from which on the beats of all columns fall together
 _ONE_BEAT = 0.5  # s that hold a whole beat
-_FASTEST = 0.3  # s from beat to beat
-_TWO_BEATS = 1.7  # s that a strip must last to tell how far its beats are apart
-_OF_LENGTH = 0.6  # of a strip's length: the longest distance of its beats that is looked for
-# Likeness from which on a curve repeats itself, and part of the best from which on a shorter distance is it.
-_REPEATS, _AS_GOOD = 0.5, 0.85
-_CHANCE = 0.05  # s by which a column must last longer or shorter than whole beats to tell anything
-_OFF = 0.012  # s by which columns of one time may be off where no rhythm strip tells
+_SAME_BEAT = 0.012  # s by which the same beats may be off in two columns, from what all of them are
+_VARIES, _EXACTLY = 0.006, 0.25  # s, standard deviation of RR intervals that tell beats apart; part of it
+_CHANCE = 0.06  # s by which the gap between two columns must differ from whole beats
+_SEVERAL = 3  # columns of one beat each that are of one time if it is at one place
+_OFF = 0.045  # s by which columns of one time may be off where no rhythm strip tells: leads begin apart
 _PLAINLY = 0.15  # likeness that a column must gain to be moved by itself, and s beyond which it is worth it
 _BY_ITSELF = 0.02
 _WORTH = 0.015  # by which the mean likeness must gain, or geometry has the last word
@@ -138,6 +136,8 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
     begin = {c: min(s.t0 for s, k in zip(strips, columns) if k == c) for c in set(columns) if c is not None}
     if len(begin) < 2:
         return False
+    if None not in columns:
+        return _beats_tell_one_time(strips, np.sort(list(begin.values())))
     first = min(begin.values())
     n = int(_FS * (max(s.t1 for s in strips) + _REACH))
     as_said = [_steepness(s.t, s.mv, n) for s in strips]
@@ -147,20 +147,34 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
     ]
     later = [k for k, c in enumerate(columns) if c is not None and begin[c] > first]
     rhythm = [k for k, c in enumerate(columns) if c is None]
-    if rhythm:
-        return any(_gain(together, as_said, rhythm, later, off) > tells for off, tells in _TELLS.items())
-    others = [k for k, c in enumerate(columns) if c is not None and begin[c] == first]
-    likeness = []
-    for column in set(columns) - {None, *(columns[k] for k in others)}:
-        pairs = [(together[i], together[j]) for i in others for j in later if columns[j] == column]
-        alike = [x for a, b in pairs if (x := _alike(a, b, _OFF)) is not None]
-        likeness += [float(np.median(alike))] if alike else []
-    if not likeness or min(likeness) < _TOGETHER:
+    return any(_gain(together, as_said, rhythm, later, off) > tells for off, tells in _TELLS.items())
+
+
+def _beats_tell_one_time(strips: Sequence[Strip], begin: np.ndarray) -> bool:
+    """Whether columns show the same beats. begin: s where they begin if they follow each other.
+
+    A rhythm as regular as a clock may bring them together by chance: then the last beat of a column is as far
+    from the first of the next one as any beat from the next, were the columns to follow each other.
+    """
+    said = read_beats(*resample(joined_leads(strips, FS), FS))[0] / FS
+    column = np.searchsorted(begin, said, "right") - 1
+    beats = [said[column == k] - start for k, start in enumerate(begin)]
+    counts = [len(b) for b in beats]
+    if not min(counts):
         return False
-    length = min(b for b in begin.values() if b > first) - first
-    beats = [beat for i in others if (beat := _beat(as_said[i])) is not None]
-    beat = float(np.median(beats)) if beats else None
-    return beat is None or abs(length - beat * round(length / beat)) > _CHANCE
+    first, intervals = beats[0], np.concatenate([np.diff(b) for b in beats])
+    off = [other - first[np.abs(other[:, None] - first).argmin(axis=1)] for other in beats[1:]]
+    shift = [float(np.median(x)) for x in off]
+    apart = np.concatenate([np.abs(x - y) for x, y in zip(off, shift)])
+    if np.median(apart) > _SAME_BEAT or np.abs(shift).max() > _OFF or max(counts) - min(counts) > 1:
+        return False
+    if not len(intervals):
+        return len(beats) >= _SEVERAL  # averaged beats
+    rr, spread = float(np.median(intervals)), float(np.std(intervals))
+    if spread > _VARIES and np.median(apart) < _EXACTLY * spread:
+        return True  # beats that differ by more cannot fall together by chance
+    gaps = np.diff(said)[np.diff(column) > 0]
+    return bool((np.abs(gaps - rr * np.maximum(np.round(gaps / rr), 1)) > _CHANCE).any())
 
 
 def _gain(
@@ -175,21 +189,6 @@ def _gain(
             if a is not None and b is not None:
                 gains.append(a - b)
     return float(np.median(gains)) if gains else 0.0
-
-
-def _beat(curve: np.ndarray | None) -> float | None:
-    """s from beat to beat, where a curve of steepness best repeats itself; None where it does not."""
-    if curve is None:
-        return None
-    shown = np.trim_zeros(curve)
-    if len(shown) < _TWO_BEATS * _FS:
-        return None
-    shown = shown - shown.mean()
-    lags = np.arange(int(_FASTEST * _FS), int(_OF_LENGTH * len(shown)))
-    repeats = np.array([np.corrcoef(shown[lag:], shown[:-lag])[0, 1] for lag in lags])
-    peaks = peaks_of(repeats, 1)
-    peaks = peaks[repeats[peaks] >= max(_REPEATS, _AS_GOOD * repeats.max())]
-    return float(lags[peaks[0]] / _FS) if len(peaks) else None
 
 
 def _alike(a: np.ndarray | None, b: np.ndarray | None, off: float) -> float | None:

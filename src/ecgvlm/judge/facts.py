@@ -33,6 +33,7 @@ _GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; s
 _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 # Flutter that conducts 2:1: variation of RR intervals, degrees off the usual P axis, ms before a fast QRS.
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
+_PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
@@ -87,6 +88,7 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     extra = early | ventricular
     steady = rr[~(extra[1:] | extra[:-1])] if len(rr) else rr
+    steady = steady[steady < _PAUSE * np.median(steady)] if len(steady) else steady
     return {
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
         "rr_variation": Fact(m.rr_variation, 0.012),

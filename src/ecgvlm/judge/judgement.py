@@ -18,6 +18,7 @@ from ecgvlm.labels import (
     SUPERCLASSES,
     UNREMARKABLE,
     VENTRICULAR,
+    WITHOUT_BEATS,
     in_group,
 )
 
@@ -134,6 +135,8 @@ def _no_room(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
     rhythms = found & {*RHYTHMS, *CHILDREN["HAVB"]}
     out = {other for code in rhythms for other in FINDINGS[code].excludes}
     qrs = facts["qrs_ms"].value
+    if WITHOUT_BEATS & found:
+        out |= {code for code, finding in FINDINGS.items() if finding.group not in ("rhythm", "recording")}
     if VENTRICULAR & found or ("PACE" in found and qrs is not None and qrs >= _WIDE_MS):
         out |= set(SHAPES)
     return out
