@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, lexicon
 from ecgvlm.words.text import Word
 from ecgvlm.words.understand import Asked, intents, kin
@@ -20,7 +21,7 @@ _STEM, _ENDING = 5, 3  # letters that words share at least, and those in which t
 # questions as they were first asked these hold back 12 of 3,250 right answers and 7 of 94 others.
 _UNTOLD = 0.5
 _TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.35, 0.8, 0.7
-_QUALIFIED = 0.7
+_QUALIFIED, _WAVE, _NEVER = 0.7, 0.45, 1.1
 _TELLING = ("finding", "measure", "group", "wave")  # kinds of names that tell what is asked
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 
@@ -34,8 +35,13 @@ def grounded(part: Asked, language: str) -> bool:
 
 def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon) -> float:
     """The probability from which on a part's intent counts, in the light of its words."""
-    if kin(part.intent) == "measure":
+    family = kin(part.intent)
+    if family in ("measure", "wave") and _has_property(part, known.properties(words, objects)):
+        return _NEVER
+    if family == "measure":
         return _QUALIFIED if _qualified(words, objects, known) else 0.0
+    if family == "wave" and not part.of("lead") and part.of("wave") != ("p",):
+        return _WAVE
     if part.intent in _SAFE or any(part.of(kind) for kind in _TELLING):
         return 0.0
     told = bool(part.of("style")) or any(_is_about(part.intent, named) for named in objects)
@@ -44,6 +50,13 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
     if intents()[part.intent].get("refuses"):
         return 0.0 if told else _REFUSED_LEFT
     return _TOLD_LEFT if told else _UNTOLD_LEFT
+
+
+def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
+    """Whether a wave's shape is asked for, or something of a duration that is no duration ("QRS
+    amplitude")."""
+    times = [name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms"]
+    return "shape" in properties or bool(times and properties)
 
 
 def _is_about(intent: str, named: Object) -> bool:

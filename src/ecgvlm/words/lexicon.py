@@ -19,9 +19,14 @@ _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a number and what it is compared by before it; in some languages a side may follow.
 _AFTER = {"side": 3, "number": 2, "measure": 2}
 _SIDE_LAST = ("tr", "hi", "zh")
+# Beginnings of words after numbers that are ages, and squares of the paper.
 _YEARS = (
     "year", "yr", "yo", "jahr", "ans", "anos", "anni", "jaar", "lat", "rok", "лет", "год", "yas", "岁",
     "साल", "वर्ष", "سن", "عام",
+)  # fmt: skip
+_SQUARES = (
+    "square", "small", "little", "large", "big", "box", "kastchen", "kleine", "grosse", "carre", "petit",
+    "cuad", "quadr", "hok", "vakje", "krat", "клет", "kare", "格", "小", "大", "खान", "مربع",
 )  # fmt: skip
 _TELLING = 6  # letters of a word that is a name whatever the language
 _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other questions
@@ -126,6 +131,7 @@ class Lexicon:
         self._before = {"side": 2 if language in _SIDE_LAST else 0, "number": 2, "measure": -1}
         self._tags = sequences(self.data["tags"])
         self._variants = {code: sequences(names) for code, names in self.data["variant"].items()}
+        self._properties = {code: sequences(names) for code, names in self.data["property"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
@@ -199,9 +205,9 @@ class Lexicon:
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether a number is one to compare with, which a side, another number or a measurement stands
-        beside; no age and no number of leads."""
+        beside; no age and no number of leads or squares."""
         following = words[number.last].plain if number.last < len(words) else ""
-        return any(
+        return not following.startswith(_SQUARES) and any(
             0 <= number.first - other.last <= _AFTER[other.kind]
             or 0 <= other.first - number.last <= self._before[other.kind]
             for other in found
@@ -254,10 +260,20 @@ class Lexicon:
 
     def variants(self, words: list[Word], objects: list[Object]) -> tuple[str, ...]:
         """What tells one of several like findings ("left", "posterior") and is no part of a name."""
+        return self._told(self._variants, words, objects)
+
+    def properties(self, words: list[Word], objects: list[Object]) -> tuple[str, ...]:
+        """What is asked of a measurement or wave beside its own number ("shape") and is no part of a name."""
+        return self._told(self._properties, words, objects)
+
+    def _told(
+        self, table: dict[str, frozenset[tuple[str, ...]]], words: list[Word], objects: list[Object]
+    ) -> tuple[str, ...]:
+        """The codes of a table whose words stand outside the names of findings, measurements and groups."""
         named = {place for o in objects if o.kind in _WHOLE_NAMES for place in range(o.first, o.last)}
         return tuple(
             code
-            for code, names in self._variants.items()
+            for code, names in table.items()
             if any(place not in named and length_at(words, place, names) for place in range(len(words)))
         )
 
