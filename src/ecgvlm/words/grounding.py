@@ -36,14 +36,14 @@ def grounded(part: Asked, language: str) -> bool:
 def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon) -> float:
     """The probability from which on a part's intent counts, in the light of its words."""
     family = kin(part.intent)
-    if family in ("measure", "wave") and _has_property(part, known.properties(words, objects)):
+    if not part.of("finding") and _has_property(part, known.properties(words, objects)):
         return _NEVER
     if family == "measure":
         return _QUALIFIED if _qualified(words, objects, known) else 0.0
     if family == "wave" and not part.of("lead") and part.of("wave") != ("p",):
         return _WAVE
     if part.intent in _SAFE or any(part.of(kind) for kind in _TELLING):
-        return 0.0
+        return _UNTOLD if family == "finding" and part.of("measure") and not part.of("finding") else 0.0
     told = bool(part.of("style")) or any(_is_about(part.intent, named) for named in objects)
     if next(_left_over(part.intent, words, known), None) is None:
         return 0.0 if told else _UNTOLD
@@ -56,7 +56,7 @@ def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
     """Whether a wave's shape is asked for, or something of a duration that is no duration ("QRS
     amplitude")."""
     times = [name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms"]
-    return "shape" in properties or bool(times and properties)
+    return ("shape" in properties and bool(part.of("wave"))) or bool(times and properties)
 
 
 def _is_about(intent: str, named: Object) -> bool:

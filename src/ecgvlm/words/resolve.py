@@ -10,6 +10,7 @@ from functools import cached_property
 
 from ecgvlm.labels import CHILDREN
 from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.words.answers import GROUPS
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, concepts
@@ -295,7 +296,7 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
 def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     """ "Has the anterior wall infarcted?" asks for an anterior infarct, "RBBB, complete or incomplete?" for
     both; "and left?" asks of the left one what was asked of the right one."""
-    if own := part.of("finding"):
+    if own := part.of("finding") or part.of("group"):
         meant = _meant_by(part.variants, own)
         if len(part.variants) == 1 and (len(own) > 1 or not _is_kind_of(meant, own[0])):
             return part
@@ -320,6 +321,7 @@ def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
 def _is_kind_of(meant: tuple[str, ...], code: str) -> bool:
     """Whether all of these findings are kinds of another one."""
     kinds = {*CHILDREN.get(code, ()), *concepts().get(code, {}).get("any", ())}
+    kinds.update(GROUPS.get(code, ()))
     return bool(meant) and all(x in kinds or code in concepts().get(x, {}).get("near", ()) for x in meant)
 
 
