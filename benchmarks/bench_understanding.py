@@ -58,7 +58,7 @@ OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
     "advice", "prognosis", "cause", "other_tests", "identity", "off_topic", "earlier", "outside", "oneself",
-    "only_this_ecg", "p_wave",
+    "only_this_ecg",
 )  # fmt: skip
 _PLACEHOLDER = re.compile(r"\{(\w+):?(\w*)\}")
 _CALLED = "\0"  # stands for what a question calls a finding
@@ -113,6 +113,8 @@ def refused(said: str, evidence: Evidence, w: Words) -> str:
     named, "honest" where the question is not understood."""
     urgent = all(finding in said for finding in urgent_findings(evidence, w))
     if urgent and said.startswith((*_refusals(w), _unjudged(w))):
+        return "right"
+    if said.startswith(w.say("p_wave")):  # a wave whose shape is not judged; nobody waits for that
         return "right"
     return "honest" if said.startswith(w.say("unsure", examples="\0").partition("\0")[0]) else "unrelated"
 

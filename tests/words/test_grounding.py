@@ -83,3 +83,27 @@ def test_what_it_was_taken_for_is_offered_where_nobody_is_sure(dialogue: Dialogu
     (part,) = dialogue.hear("QT flurbosity?", Conversation()).parts
     assert part.intent == "unsure"
     assert part.others[0] == "value"
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["is the QRS notched", "QRS amplitude?", "are the T waves peaked", "does every P have a QRS",
+     "Sind die T-Wellen spitz?", "¿Hay una onda P antes de cada QRS?", "QRS形态如何？", "Какая форма QRS?"],
+)  # fmt: skip
+def test_what_is_no_duration_or_height_is_not_answered_by_one(dialogue: Dialogue, question: str) -> None:
+    assert {intent for intent, _ in heard(dialogue, question)} == {"unsure"}
+
+
+def test_tall_waves_are_the_tallest(dialogue: Dialogue) -> None:
+    (part,) = dialogue.hear("tall T waves?", Conversation()).parts
+    assert (part.intent, part.variants) == ("amount", ("most",))
+
+
+def test_squares_of_the_paper_are_no_limit(dialogue: Dialogue) -> None:
+    (part,) = dialogue.hear("is the QRS more than 3 small squares", Conversation()).parts
+    assert part.of("measure") == ("qrs_ms",)
+    assert not part.of("number")
+
+
+def test_an_accented_is_joins_no_questions(dialogue: Dialogue) -> None:
+    assert heard(dialogue, "O eixo é normal?") == [("within", ("axis_deg",))]

@@ -46,7 +46,7 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
         return _UNTOLD if family == "finding" and part.of("measure") and not part.of("finding") else 0.0
     told = bool(part.of("style")) or any(_is_about(part.intent, named) for named in objects)
     if next(_left_over(part.intent, words, known), None) is None:
-        return 0.0 if told else _UNTOLD
+        return 0.0 if told or part.of("lead") else _UNTOLD
     if intents()[part.intent].get("refuses"):
         return 0.0 if told else _REFUSED_LEFT
     return _TOLD_LEFT if told else _UNTOLD_LEFT
@@ -56,7 +56,8 @@ def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
     """Whether a wave's shape is asked for, or something of a duration that is no duration ("QRS
     amplitude")."""
     times = [name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms"]
-    return ("shape" in properties and bool(part.of("wave"))) or bool(times and properties)
+    shaped = set(part.of("wave")) - {"p"}  # of which the answer is that it cannot be judged
+    return bool(("shape" in properties and shaped) or (times and properties))
 
 
 def _is_about(intent: str, named: Object) -> bool:

@@ -122,7 +122,7 @@ class Lexicon:
             self._add(name, "finding", code)
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
-        self.joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
+        self._joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
         self._denials = sequences(self.data["not"])
         self._choices = sequences(self.data["or"])
         self._ors = frozenset(fold(word) for word in self.data["or"])
@@ -247,6 +247,10 @@ class Lexicon:
             return "I" if named or after_lead or (place and not english) else None
         return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
 
+    def joins(self, word: Word) -> bool:
+        """Whether a word joins questions; "é" and "è" are no "e"."""
+        return word.plain in self._joints and (len(word.plain) > 1 or word.text.lower() == word.plain)
+
     def denied(self, words: list[Word], objects: list[Object], first: int, last: int) -> bool:
         """Whether the words [first, last) deny what they name: "no AF then", but not "AF or not",
         "yes/no: AF" nor "non-STEMI"."""
@@ -324,8 +328,8 @@ class Lexicon:
 
 
 def _wave(words: list[Word], place: int) -> str | None:
-    """The wave that a capital letter names beside a lead: "S V1", "R in V5"."""
-    beside = words[place + 1 : place + 4]
+    """The wave that a capital letter names before a lead: "S V1", "R in V5", "R taller than S in V1"."""
+    beside = words[place + 1 : place + 7]
     lead = any(word.plain in LEAD_CODES for word in beside)
     return words[place].plain if lead and words[place].text in ("Q", "R", "S", "T", "ST") else None
 

@@ -278,6 +278,8 @@ def _with_finding(part: Asked) -> list[Asked]:
 def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """Who asks how much of a sign there is, or for the tallest, asks how high its wave is; "and S?" asks of
     that wave what was asked of another one."""
+    if part.of("wave") == ("p",) and part.of("side"):  # "how wide is P?"
+        return replace(part, intent="amount")
     for size, extreme in (("tall", "most"), ("flat", "least")):  # "tall T waves?"
         if kin(part.intent) == "wave" and not part.of("lead") and size in part.variants:
             part = replace(part, variants=(extreme,))

@@ -206,7 +206,7 @@ class Understanding:
             pieces = [
                 self._asked(text, words, objects, first, last, lexicon_)
                 for first, last in itertools.pairwise(edges)
-                if any(word.plain not in lexicon_.joints for word in words[first:last])
+                if not all(map(lexicon_.joins, words[first:last]))
             ]
             clear = [piece for piece in pieces if self._clear(piece)]
             if len(pieces) > 1 and len(clear) == len(pieces):
@@ -243,12 +243,12 @@ class Understanding:
         for place in range(1, len(words)):
             between = text[words[place - 1].end : words[place].start]
             comma = any(mark in between for mark in _COMMAS)
-            joint = words[place].plain in lexicon_.joints
-            if place in inside or not (comma or joint) or words[place - 1].plain in lexicon_.joints:
+            joint = lexicon_.joins(words[place])
+            if place in inside or not (comma or joint) or lexicon_.joins(words[place - 1]):
                 continue
             following = place
             while following < len(words) and (
-                words[following].plain in lexicon_.joints or words[following].plain in lexicon_.articles
+                lexicon_.joins(words[following]) or words[following].plain in lexicon_.articles
             ):
                 following += 1
             before, after = by_last.get(place), by_first.get(following)
