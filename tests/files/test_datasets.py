@@ -298,6 +298,16 @@ def test_own_table(tmp_path):
         find_records(table)
 
 
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_own_table_of_a_spreadsheet(tmp_path, between):
+    """Saved where a comma is the decimal sign; it was said to have no columns."""
+    write_cinc(tmp_path, "rec1", [])
+    lines = [["file", "labels", "patient"], ["rec1", '"SR;AF"', "p1"]]
+    (tmp_path / "records.csv").write_text("\ufeff" + "\r\n".join(map(between.join, lines)), "utf-8")
+    ((_, record),) = load_records(find_records(tmp_path / "records.csv"))
+    assert (record.labels, record.patient) == ({"SR", "AF"}, "p1")
+
+
 def test_folder_of_nothing_known(tmp_path):
     with pytest.raises(EcgError, match="neither"):
         find_records(tmp_path)

@@ -257,7 +257,11 @@ def _read_statements(path: Path) -> dict[str, dict[str, str]]:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The lines of a CSV file with a header, an empty text where a line is short. Raises EcgError."""
+    """The lines of a CSV file with a header, an empty text where a line is short. Raises EcgError.
+
+    Cells are separated by what the header has most of: commas, the semicolons of spreadsheets where a comma
+    is the decimal sign, or tabs.
+    """
     return list(read_lines(path))
 
 
@@ -265,7 +269,9 @@ def read_lines(path: Path) -> Iterator[dict[str, str]]:
     """The same, one by one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from csv.DictReader(file, restval="")
+            header = file.readline()
+            file.seek(0)
+            yield from csv.DictReader(file, restval="", delimiter=max(",;\t", key=header.count))
     except OSError as error:
         raise unreadable(path, error.strerror or str(error)) from error
     except (UnicodeDecodeError, csv.Error) as error:
