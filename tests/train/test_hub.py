@@ -4,6 +4,7 @@ import json
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -85,6 +86,10 @@ def test_a_card_says_what_the_model_is(run, tmp_path):
     assert tmp_path / "out/README.md" in files
     assert card.data.library_name == "transformers"
     assert "ecg" in card.data.tags
+    base = json.loads((run / "recipe.json").read_text())["recipe"]["base"]
+    assert card.data.base_model is None, "the hub refuses folders"
+    assert base not in card.text
+    assert f"from {Path(base).name}." in card.text
     assert "2 steps of 4 pages (full) on rows.json" in card.text
     assert 'from_pretrained("me/tiny-ecg")' in card.text
     with (run / "kinds.csv").open() as file:

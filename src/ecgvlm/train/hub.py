@@ -49,8 +49,10 @@ def model_card(run: Path, chosen: str, ran: Recorded, repo: str) -> str:
     recipe = ran.recipe
     rows = recipe.data.train
     source = rows.source if rows else str(recipe.data.records)
+    local = Path(recipe.base).is_absolute() or Path(recipe.base).exists()
     known = ModelCardData(
-        base_model=recipe.base, library_name="transformers", pipeline_tag="image-text-to-text",
+        base_model=None if local else recipe.base,  # the hub refuses what is no name on it
+        library_name="transformers", pipeline_tag="image-text-to-text",
         tags=["ecg", "electrocardiogram", "medical", "ecgvlm"], language=["en"],
     )  # fmt: skip
     return _CARD.format(
@@ -58,7 +60,7 @@ def model_card(run: Path, chosen: str, ran: Recorded, repo: str) -> str:
         title=repo.rpartition("/")[2],
         repo=repo,
         version=ran.versions["ecgvlm"],
-        base=recipe.base,
+        base=Path(recipe.base).name if local else recipe.base,
         steps=int(chosen.removeprefix("step-")),
         batch=recipe.loop.batch,
         method=recipe.method,
