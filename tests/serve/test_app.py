@@ -193,6 +193,15 @@ def test_words_come_as_they_are_spoken(client, tmp_path):
         assert fakes.WORDS in list(said)[-1]
 
 
+def test_of_what_was_asked_before_the_last_questions_are_followed(client):
+    """A hundred long ones kept a reader busy for 20 s, one of a million characters for a minute."""
+    before = [f"{k} {'Q' * 5000}" for k in range(50)]
+    fields = {"id": post(client).json()["id"], "question": "history", "before": before}
+    said = events(client.post("/v1/ask", data=fields))[-1][1]["answer"].split(" | ")
+    assert [int(asked.split(" ")[0]) for asked in said] == list(range(30, 50))
+    assert {len(asked) for asked in said} == {2000}
+
+
 def test_ask_without_a_page(client):
     gone = client.post("/v1/ask", data={"id": "none", "question": "?"})
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "gone")

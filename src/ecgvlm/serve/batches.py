@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import BATCH_PATH, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Batch, BatchResults
-from ecgvlm.serve.service import Service, refused
+from ecgvlm.serve.service import LONGEST, Service, refused
 from ecgvlm.serve.turns import Turns
 from ecgvlm.serve.work import Asked
 
@@ -154,7 +154,7 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
         images: Annotated[
             list[UploadFile], File(description="Files as /v1/read takes them, all pages of each.")
         ],
-        question: Annotated[str | None, Form(max_length=2000)] = None,
+        question: Annotated[str | None, Form(max_length=LONGEST)] = None,
     ) -> Response:
         """Submit up to 200 files, 200 MB together."""
         if len(images) > MAX_FILES:

@@ -22,7 +22,7 @@ from ecgvlm.judge.findings import SENSITIVITY
 from ecgvlm.record import Record
 from ecgvlm.serve.gate import Metrics
 from ecgvlm.serve.schemas import Aim, ReadAnswer
-from ecgvlm.serve.service import Service, refused
+from ecgvlm.serve.service import LONGEST, Service, refused
 from ecgvlm.serve.work import Asked, Reading, jpeg
 from ecgvlm.show.pdf import pdf_report
 from ecgvlm.show.reports import fhir_bundle, write_wfdb
@@ -53,7 +53,7 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
     async def read(
         request: Request,
         image: Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF, HEIC, PDF, DICOM or ZIP.")],
-        question: Annotated[str | None, Form(max_length=2000, description="What to ask.")] = None,
+        question: Annotated[str | None, Form(max_length=LONGEST, description="What to ask.")] = None,
         page: PageNumber = None,
         overlay: Annotated[bool, Form(description="Also where everything lies on the page.")] = False,
         preview: Annotated[bool, Form(description="Also the page as a JPEG data URL.")] = False,
@@ -108,7 +108,7 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
     )  # fmt: skip
     async def ask(
         request: Request,
-        question: Annotated[str, Form(min_length=1, max_length=2000, examples=["Is there ST elevation?"])],
+        question: Annotated[str, Form(min_length=1, max_length=LONGEST, examples=["Is there ST elevation?"])],
         id: ReadId = None,
         image: MaybeImage = None,
         page: PageNumber = None,

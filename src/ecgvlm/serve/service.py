@@ -43,6 +43,8 @@ _PING_SECONDS = 3.0
 _READER_MEMORY = 8_000_000_000
 _CLEANING_SECONDS = 3600.0
 _NOTHING = Asked()  # in particular
+LONGEST = 2000  # characters of a question: to understand so many takes a fifth of a second
+_FOLLOWED = 20  # questions before the one asked now
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,12 @@ class Service:
     ) -> AsyncGenerator[str]:
         """The answer piece by piece. Raises EcgError where its process is lost.
 
-        before: what was asked so far; earlier: another ECG of the same patient; language: of a question that
-        does not show its own.
+        before: what was asked so far, of which the last 20 count; earlier: another ECG of the same patient;
+        language: of a question that does not show its own.
         """
         other = None if earlier is None else earlier.evidence
-        said = (reading.evidence, question, tuple(before), other, language)
+        followed = tuple(asked[:LONGEST] for asked in before[-_FOLLOWED:])
+        said = (reading.evidence, question, followed, other, language)
         pieces = self.readers.stream("ask", *said, seconds=self.settings.seconds)
         try:
             async with contextlib.aclosing(pieces):
