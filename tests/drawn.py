@@ -46,9 +46,10 @@ def grid_of_places(
 def drawn_page(
     signal: np.ndarray, fs: float, places: Sequence[Place], *, scale: float = 4.5, width: float = 297.0,
     height: float = 200.0, pulse: float | None = 10.0, notes: Sequence[str] = ("25 mm/s", "10 mm/mV"),
-    named: bool = True,
+    named: bool = True, names_at_end: bool = False,
 ) -> np.ndarray:  # fmt: skip
-    """[H, W, 3] uint8 RGB. signal: [12, n] mV. scale: px per mm. pulse: height of the pulses in mm."""
+    """[H, W, 3] uint8 RGB. signal: [12, n] mV. scale: px per mm. pulse: height of the pulses in mm.
+    names_at_end: names stand over their strips' ends, not over their beginnings."""
     fine = scale * FINE
     page = np.full((round(height * fine), round(width * fine), 3), 255, np.uint8)
     for step, colour in ((1.0, (252, 226, 226)), (5.0, (240, 170, 170))):
@@ -77,7 +78,7 @@ def drawn_page(
         )
         line(np.stack([place.x + 25.0 * t[: len(mv)], place.y - place.gain * mv], 1))
         if named:
-            text(place.name, place.x + 1.0, place.y - 7.0, 2.8)
+            text(place.name, place.x + (place.mm - 8.0 if names_at_end else 1.0), place.y - 7.0, 2.8)
     if pulse:
         for y in sorted({place.y for place in places}):
             x = min(place.x for place in places) - 10.0

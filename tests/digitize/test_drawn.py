@@ -117,6 +117,7 @@ def test_lines_and_pixels_agree(record):
 def test_notes():
     notes = notes_in(["25mm/s  Limb: 10 mm/mV  Chest: 5.0 mm/mV", "Rhythm 10 s, 25 mm/sec"])
     assert (notes.speeds, notes.gains, notes.chest) == ({25.0}, {10.0}, {5.0})
+    assert notes_in(["25 mm/s 1 cm/mV"]).gains == {10.0}
 
 
 @pytest.mark.real_data

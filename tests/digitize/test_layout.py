@@ -77,6 +77,32 @@ def test_rows_of_ten_seconds_tell_slow_paper_without_a_note(digitizer, record):
     assert page.measurements.heart_rate_bpm == pytest.approx(66, abs=2)
 
 
+def test_rhythm_strips_with_their_names_at_the_end(digitizer, record):
+    places = [*grid_of_places(ROWS), rhythm("V1", 3), rhythm("II", 4)]
+    page = digitizer(page_of(record, places, names_at_end=True, height=230.0))
+    assert page.layout == "3x4+2R"
+    assert [s.lead for s in page.strips if s.rhythm] == ["V1", "II"]
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(12.5, 10.0), (100.0, 10.0), (25.0, 40.0)])
+def test_unusual_scales_that_are_printed_beside_a_filter(digitizer, record, speed, gain):
+    mm = 5.0 * speed if speed < 100 else 150.0
+    rows = tuple(zip(LEADS[:6], LEADS[6:]))
+    places = grid_of_places(rows, mm=mm, pitch=30.0, gains=dict.fromkeys(LEADS, gain))
+    notes = (f"{speed:g} mm/s  {gain:g} mm/mV  0.05-150 Hz",)
+    image = drawn_page(
+        record.signal,
+        record.fs * 25.0 / speed,
+        places,
+        notes=notes,
+        pulse=None,
+        width=2 * mm + 50,
+        height=240.0,
+    )
+    page = digitizer(image)
+    assert (page.mm_per_s, page.mm_per_mv) == (speed, gain)
+
+
 def test_further_leads_keep_their_names(digitizer, record):
     rows = (
         ("I", "aVR", "V1", "V4", "V4R"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ecgvlm.digitize.scale import beats_say
+from ecgvlm.digitize.scale import LIKELY_SPEEDS, Scale, beats_say
 from ecgvlm.measure import measure
 from ecgvlm.simulate import Simulation, simulate
 
@@ -25,3 +25,38 @@ def test_long_pr_with_all_else_long_is_paper_that_ran_faster(rate, pr, qrs, qtc,
     m = replace(m, heart_rate_bpm=rate, pr_ms=pr, qrs_ms=qrs, qtc_ms=qtc)
     assert (beats_say(m, 50.0) > 5) == fifty
     assert beats_say(m, 25.0) == 0
+
+
+@pytest.mark.parametrize("speed", [100.0, 12.5])
+def test_beats_tell_speeds_beyond_the_next_one(speed):
+    record, _ = simulate(Simulation(), 1)
+    m = measure(record.signal, record.fs)
+    times = 25 / speed
+    seen = replace(
+        m, heart_rate_bpm=70 * times, pr_ms=160 / times, qrs_ms=95 / times, qtc_ms=420 / times**0.5
+    )
+    odds = {other: beats_say(seen, other) for other in (12.5, 25.0, 50.0, 100.0)}
+    assert max(odds, key=lambda other: odds[other]) == speed
+
+
+def test_beats_say_the_same_at_whatever_speed_they_were_measured():
+    record, _ = simulate(Simulation(), 1)
+    m = measure(record.signal, record.fs)
+    m = replace(m, heart_rate_bpm=45, pr_ms=280, qrs_ms=170, qtc_ms=560)
+    fast = replace(m, heart_rate_bpm=90, pr_ms=140, qrs_ms=85, qtc_ms=560 / 2**0.5)
+    assert beats_say(fast, 50.0, taken=50.0) == pytest.approx(beats_say(m, 50.0))
+
+
+@pytest.mark.parametrize(
+    ("height", "gain", "doubtful"),
+    [(11.0, 10.0, False), (20.0, 10.0, False), (45.0, 20.0, True), (90.0, 40.0, True)],
+)
+def test_a_gain_that_nothing_tells_makes_no_unlikely_voltage(height, gain, doubtful):
+    gains = {2.5: -0.2, 5.0: 0.0, 10.0: 0.3, 20.0: 0.0, 40.0: -0.4}
+    scale = Scale(LIKELY_SPEEDS, 10.0, 10.0, None, False, gains).of_heights([height] * 12)
+    assert (scale.gain, scale.chest_gain, scale.disputed) == (gain, gain, doubtful)
+
+
+def test_a_printed_gain_stays_whatever_the_voltage():
+    gains = {2.5: -0.2, 5.0: 0.0, 10.0: 2.5, 20.0: 0.0, 40.0: -0.4}
+    assert Scale(LIKELY_SPEEDS, 10.0, 10.0, None, False, gains).of_heights([50.0] * 12).gain == 10.0

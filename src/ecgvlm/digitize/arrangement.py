@@ -28,6 +28,9 @@ PLAIN = 0.5  # probability from which on a name is there beyond doubt
 _BEYOND_DOUBT = 0.9
 _UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried
 _MOST_TRIED = 30  # names, the clearest, that propose rows and columns
+_BESIDE = (
+    0.5  # what all marks together say by how near they are to a pitch's places, against one that is there
+)
 _WIDE_COLUMN = 8.0 * PX_PER_MM  # names of one column lie closer together than this
 _EMPTY = 0.15  # what a row without any name counts against a distance of rows
 # Limb leads as printers order them, and the chest leads. Either may come first.
@@ -300,8 +303,10 @@ def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> t
         return None
     off = np.abs(place - start[:, None] - pitch[:, None] * index)
     votes = np.where(off < NEAR, weight * (1 - off / NEAR / 2), 0.0) @ (index[:, None] == np.arange(rows))
-    # No index counts for more than a few marks, so that one crowded row does not decide.
-    found = off[int(np.argmax(np.minimum(votes, 3.0).sum(1)))] < NEAR
+    # No index counts for more than a few marks, so that one crowded row does not decide; between pitches that
+    # as many expect, those that they do not expect tell.
+    beside = (weight * np.maximum(0.0, 1 - off / pitch[:, None])).mean(1)
+    found = off[int(np.argmax(np.minimum(votes, 3.0).sum(1) + _BESIDE * beside))] < NEAR
     if len(set(index[found])) < 2:
         return None
     slope, start = np.polyfit(index[found], place[found], 1, w=weight[found])

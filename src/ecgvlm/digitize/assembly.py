@@ -16,6 +16,7 @@ from ecgvlm.record import LEADS
 
 SLOW = 25.0  # mm/s at which traces are read first
 _ONE_BEAT = 1.7  # s: strips shorter than this hold one beat
+_LOOKS = 2  # at the beats, for the speed
 _NAMELESS = 7  # names that a page without any counts as having: its order is only the usual one
 
 
@@ -41,9 +42,14 @@ def assembled(
     picture, upright; the others as of `Page`.
     """
     flat = flat_leads(strips)
-    slow = measure(joined_leads(strips, FS, flat), FS)
-    speed = scale.speed(slow)
-    strips = [_sped_up(s, speed / SLOW) for s in strips]
+    slow = measured = measure(joined_leads(strips, FS, flat), FS)
+    speed = SLOW
+    for _ in range(_LOOKS):  # beats that are timed better tell more
+        other = scale.speed(measured, speed)
+        if other == speed:
+            break
+        strips = [_sped_up(s, other / speed) for s in strips]
+        speed, measured = other, measure(joined_leads(strips, FS, flat), FS)
     twelve = tuple(s for s in strips if s.lead in LEADS)
     return Page(
         image=image,
@@ -56,7 +62,7 @@ def assembled(
         px_per_mm=paper.scale(),
         quality=quality([s for s in strips if s.lead not in flat], named or _NAMELESS),
         strips=twelve,
-        measurements=slow if speed == SLOW else measure(joined_leads(twelve, FS, flat), FS),
+        measurements=measured,
         turns=turns,
         mirrored=mirrored,
         origin=origin,

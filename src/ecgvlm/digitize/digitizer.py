@@ -189,7 +189,7 @@ class Digitizer:
         if view is None or view.found is None:
             bare = self._without_grid(image)
             return bare if view is None or (bare is not None and bare.found is not None) else view
-        zoom = _row_mm(view.found) / _ROW_MM
+        zoom = _off_scale(view.found, view.notes)
         far_off = abs(np.log(zoom)) > _ROW_FAR_OFF
         if abs(zoom - 1) > _ROW_OFF and (far_off or not view.found.apart):
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
@@ -262,6 +262,12 @@ def _row_mm(found: Found) -> float:
     return sum(b - a for a, b in {(s.x0, s.x1) for s in found.strips}) / PX_PER_MM
 
 
+def _off_scale(found: Found, notes: Notes) -> float:
+    """Times by which the rows are longer than 10 s are, at 25 mm/s or at the speed that is printed."""
+    zooms = [_row_mm(found) / 10 / speed for speed in {SLOW, *notes.speeds}]
+    return min(zooms, key=lambda zoom: abs(np.log(zoom)))
+
+
 def _is_negative(image: np.ndarray) -> bool:
     """Whether print is brighter than its paper, as on a dark screen: fine detail tells, light does not."""
     if np.median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) >= _DARK:
@@ -296,6 +302,7 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
             view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}), rows, sides, ends
         ),
     )
+    scale = scale.of_heights([_height(curve) / PX_PER_MM for curve, _ in curves])
     followed = [
         (placed, _strip(placed, curve, sure, scale.gain_of(placed.lead)))
         for placed, (curve, sure) in zip(found.strips, curves)
@@ -358,6 +365,12 @@ def _shown(
     shown = curve.copy()
     shown[known[beyond], 1] = np.nan
     return shown
+
+
+def _height(curve: np.ndarray) -> float:
+    """px from the top of a curve to its bottom."""
+    y = curve[np.isfinite(curve[:, 1]), 1]
+    return float(np.ptp(y)) if len(y) else 0.0
 
 
 def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip:

@@ -10,11 +10,11 @@ import numpy as np
 
 from ecgvlm.digitize.arrangement import FEWEST, Name
 from ecgvlm.digitize.assembly import SLOW, assembled, later
-from ecgvlm.digitize.lettering import NAMES, Notes
+from ecgvlm.digitize.lettering import GAINS, NAMES, Notes
 from ecgvlm.digitize.page import FS, Page, Strip
 from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import rectify
-from ecgvlm.digitize.scale import SPEEDS, Scale
+from ecgvlm.digitize.scale import LIKELY_SPEEDS, Scale
 from ecgvlm.digitize.surface import MARGIN, PaperMap
 from ecgvlm.digitize.timing import same_time
 from ecgvlm.files.drawing import Drawing, Line, Word, text_lines
@@ -29,7 +29,7 @@ _LEAST_LINES = 8  # of a grid, in each direction
 _OFF = 0.02  # part by which a length may differ from what it is taken for
 _SPACINGS = (1.0, 5.0)  # mm between the lines of a grid
 _PULSE_HEIGHT, _PULSE_WIDTH = (1.5, 45.0), (1.0, 25.0)  # mm that a calibration pulse may have
-_GAINS, _WIDTHS = (2.5, 5.0, 10.0, 20.0, 40.0), (2.5, 5.0, 10.0, 20.0)  # mm of 1 mV, and of 0.2 s
+_WIDTHS = (2.5, 5.0, 10.0, 20.0)  # mm of 0.2 s
 _NAME_BEFORE, _NAME_AFTER = 25.0, 12.0  # mm before and after a strip's beginning, where its name may stand
 _ASIDE = 0.02  # what a mm between a name and its strip's beginning counts beside one up or down
 _COLUMN = 8.0  # mm within which the names of one column stand
@@ -48,7 +48,8 @@ _DASHES = re.compile("[\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{MINUS SIGN
 _BESIDE = re.compile(r"[^\w-]")  # what may stand beside a name: a colon, brackets
 _SPEED = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?) ?mm ?/ ?s", re.IGNORECASE)
 _GAIN = re.compile(
-    r"(?:(chest|precordial|brust|c|v)[: ]{1,3})?(?<![\d.])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?mm ?/ ?mV",
+    r"(?:(chest|precordial|brust|c|v)[: ]{1,3})?(?<![\d.])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?"
+    r" ?([cm])m ?/ ?mV",
     re.IGNORECASE,
 )
 
@@ -119,21 +120,22 @@ def notes_in(lines: Sequence[str]) -> Notes:
     chest: set[float] = set()
     for line in lines:
         speeds |= {float(value) for value in _SPEED.findall(line)}
-        for part, value, second in _GAIN.findall(line):
-            (chest if part else gains).add(float(value))
+        for part, value, second, unit in _GAIN.findall(line):
+            mm = 10.0 if unit in "cC" else 1.0
+            (chest if part else gains).add(mm * float(value))
             if second:
-                chest.add(float(second))
+                chest.add(mm * float(second))
     return Notes(frozenset(speeds), frozenset(gains), frozenset(chest))
 
 
 def _scale(pulses: Sequence[tuple[float, float]], notes: Notes) -> Scale:
     """What notes and pulses (width, height in mm) tell. A pulse that is drawn is what 1 mV was drawn with."""
-    heights = [gain for gain in _GAINS if any(_is_one_of(height, [gain]) for _, height in pulses)]
-    printed = sorted(notes.gains & set(_GAINS))
+    heights = [gain for gain in GAINS if any(_is_one_of(height, [gain]) for _, height in pulses)]
+    printed = sorted(notes.gains & set(GAINS))
     known = heights if len(heights) == 1 else printed if len(printed) == 1 else heights[-1:]
     gain = known[0] if known else _USUAL_GAIN
     chest = min(notes.chest) if len(notes.chest) == 1 else gain
-    speeds = dict(SPEEDS)
+    speeds = dict(LIKELY_SPEEDS)
     widths = [width for width in _WIDTHS if any(_is_one_of(found, [width]) for found, _ in pulses)]
     if len(speed := notes.speeds & set(speeds)) == 1:
         speeds[min(speed)] += _PRINTED
@@ -351,7 +353,7 @@ def _millimetres(
         if all(abs(one - 1) < _OFF for one in plain):
             return ratio
         ratio = np.array(plain)
-    if any(_is_one_of(height / ratio[1], notes.gains or _GAINS) for _, height in pulses):
+    if any(_is_one_of(height / ratio[1], notes.gains or GAINS) for _, height in pulses):
         return ratio
     longest = max(float(np.ptp(trace[:, 0])) for trace in traces) / ratio[0]
     for speed in notes.speeds:

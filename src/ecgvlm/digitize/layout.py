@@ -153,7 +153,10 @@ def _rhythm_rows(
     height = len(ink)
     found: list[tuple[str, float, bool]] = []
     last = fit.ys[-1]
-    below = sorted((n for n in names if abs(n.x - fit.xs[0]) < 1.5 * NEAR), key=lambda n: n.y)
+    # Where names stand at the ends of the strips, a rhythm strip has its own under those of the last column.
+    at_end = [n for n in names if n.p > PLAIN and not fit.explains(n) and abs(n.x - fit.xs[-1]) < 1.5 * NEAR]
+    below = [n for n in names if abs(n.x - fit.xs[0]) < 1.5 * NEAR]
+    below = sorted(below + at_end * (fit.columns > 1), key=lambda n: n.y)
     while len(found) < _MOST_RHYTHM:
         expected = last + fit.dy
         near = [n for n in below if abs(n.y - expected) < max(NEAR, 0.35 * fit.dy)]

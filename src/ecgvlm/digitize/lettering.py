@@ -7,6 +7,7 @@ there, so that V7 is no V1 and "2.5 mm/mV" no "5 mm/mV". Trained by `ecgvlm.trai
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,10 +26,11 @@ ALPHABET = "0123456789./-:aflrviecms" + OTHER
 # Leads beyond the twelve: on the right of the chest, and on the back.
 MORE_LEADS = ("V3R", "V4R", "V5R", "V6R", "V7", "V8", "V9")
 NAMES = {lead.lower(): lead for lead in (*LEADS, *MORE_LEADS)}
+SPEEDS, GAINS = (5.0, 10.0, 12.5, 25.0, 50.0, 100.0), (2.5, 5.0, 10.0, 20.0, 40.0)  # mm/s and mm/mV in print
 _ONE_PLACE = 2.5 * PX_PER_MM  # marks closer together than this are of one name
 _SIZES = (1.0, 1.35)  # of print, against that which the net learned on
 _SURE_NOTE = 0.8  # the same of a note: a wrong digit would be a wrong scale
-_NOTE_SIZES = (0.75, 1.0)
+_NOTE_SIZES = (0.75, 1.0, 1.4)
 _SURE = 0.6  # probability of the least sure letter from which on a spelled name counts
 _UNSURE = 0.5  # probability below which the page net leaves it to the letters which of the twelve it is
 _PLAIN = 0.9  # enough not to look at another size of print
@@ -36,7 +38,7 @@ _VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net sa
 _LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
 _AROUND_NOTE = 28.0 * PX_PER_MM  # read to either side of a note's centre
 _SPEED = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)mm/s")
-_GAIN = re.compile(r"(?<![\d.])([lc]?):?(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?mm/mv")
+_GAIN = re.compile(r"(?<![\d.])([lc]?):?(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))?([cm])m/mv")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,32 @@ class Notes:
     speeds: frozenset[float] = frozenset()
     gains: frozenset[float] = frozenset()
     chest: frozenset[float] = frozenset()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a line of print says, and the probability of each of its letters."""
+
+    text: str
+    letters: tuple[float, ...]
+
+    def sure(self, first: int = 0, beyond: int | None = None) -> float:
+        """Probability of the least sure of these letters."""
+        return min(self.letters[first:beyond], default=0.0)
+
+    def notes(self) -> list[tuple[str, float]]:
+        """The plain notes: of what each is (`speeds`, `gains`, `chest` of `Notes`), and its mm/s or mm/mV."""
+        said = []
+        for match in _SPEED.finditer(self.text):
+            if self.sure(*match.span()) >= _SURE_NOTE:
+                said.append(("speeds", float(match[1])))
+        for match in _GAIN.finditer(self.text):
+            if self.sure(*match.span()) >= _SURE_NOTE:
+                part, value, second, unit = match.groups()
+                mm = 10.0 if unit == "c" else 1.0
+                said.append(("chest" if part == "c" else "gains", mm * float(value)))
+                said += [("chest", mm * float(second))] if second else []
+        return [(kind, mm) for kind, mm in said if mm in (SPEEDS if kind == "speeds" else GAINS)]
 
 
 class Lettering:
@@ -65,21 +93,21 @@ class Lettering:
                 places.append(mark)
         grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
         names = []
-        for mark, (spelled, sure) in zip(places, self._read_names(grey, places)):
+        for mark, read in zip(places, self._read_names(grey, places)):
             lead, p = LEADS[mark.kind], mark.p
-            if spelled in NAMES and sure >= _needed(NAMES[spelled], lead, p):
-                lead, p = NAMES[spelled], max(p, sure)
+            if read.text in NAMES and read.sure() >= _needed(NAMES[read.text], lead, p):
+                lead, p = NAMES[read.text], max(p, read.sure())
             names.append(Name(lead, mark.x, mark.y, p))
         return names
 
-    def _read_names(self, grey: np.ndarray, places: Sequence[Mark]) -> list[tuple[str, float]]:
-        """What stands at each place and how sure that is, in the size of print in which it reads best."""
-        best = [("", 0.0)] * len(places)
+    def _read_names(self, grey: np.ndarray, places: Sequence[Mark]) -> list[Reading]:
+        """What stands at each place, in the size of print in which it reads best."""
+        best = [Reading("", ())] * len(places)
         for size in _SIZES:
-            doubtful = [k for k, (text, sure) in enumerate(best) if text not in NAMES or sure < _PLAIN]
+            doubtful = [k for k, read in enumerate(best) if read.text not in NAMES or read.sure() < _PLAIN]
             crops = [about(grey, places[k].x, places[k].y, NAME_WIDTH, size) for k in doubtful]
             for k, read in zip(doubtful, self._spell(crops)):
-                best[k] = max(best[k], read, key=lambda r: (r[0] in NAMES, r[1]))
+                best[k] = max(best[k], read, key=lambda r: (r.text in NAMES, r.sure()))
         return best
 
     def notes(self, page: np.ndarray, maps: NetMaps) -> Notes:
@@ -91,32 +119,23 @@ class Lettering:
             else:
                 lines.append([mark])
         grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
-        speeds: set[float] = set()
-        gains: set[float] = set()
-        chest: set[float] = set()
+        said: dict[str, set[float]] = {"speeds": set(), "gains": set(), "chest": set()}
         for line in lines:
             first = min(m.x for m in line) - _AROUND_NOTE
             width = 2 * round((max(m.x for m in line) + _AROUND_NOTE - first) / 2)
             y = float(np.average([m.y for m in line], weights=[m.p for m in line]))
             middle = first + width / 2
-            text, sure = max(
-                (
-                    self._spell([about(grey, middle, y, 2 * round(width / size / 2), size)])[0]
-                    for size in _NOTE_SIZES
-                ),
-                key=lambda read: read[1],
-            )
-            if sure < _SURE_NOTE:
-                continue
-            speeds |= {float(value) for value in _SPEED.findall(text)}
-            for part, value, second in _GAIN.findall(text):
-                (chest if part == "c" else gains).add(float(value))
-                if second:
-                    chest.add(float(second))
-        return Notes(frozenset(speeds), frozenset(gains), frozenset(chest))
+            readings = [
+                self._spell([about(grey, middle, y, 2 * round(width / size / 2), size)])[0]
+                for size in _NOTE_SIZES
+            ]
+            for kind, values in said.items():
+                told = [frozenset(mm for of, mm in read.notes() if of == kind) for read in readings]
+                values |= _most_told([of_it for of_it in told if of_it])
+        return Notes(**{kind: frozenset(values) for kind, values in said.items()})
 
-    def _spell(self, crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
-        """What stands in crops of one size, and the probability of the least sure letter."""
+    def _spell(self, crops: Sequence[np.ndarray]) -> list[Reading]:
+        """What stands in crops of one size. A letter is as sure as its surest step."""
         if not crops:
             return []
         (letters,) = self._session.run(None, {"lines": np.stack([contrast(crop) for crop in crops])[:, None]})
@@ -125,11 +144,21 @@ class Lettering:
             best = steps.argmax(1)
             new = np.flatnonzero((best > 0) & (best != np.concatenate([[0], best[:-1]])))
             sure = []
-            for at in new:  # a letter is as sure as its surest step
+            for at in new:
                 end = at + int(np.argmin(np.append(best[at:] == best[at], False)))
                 sure.append(float(steps[at:end, best[at]].max()))
-            read.append(("".join(ALPHABET[best[at] - 1] for at in new), min(sure, default=0.0)))
+            read.append(Reading("".join(ALPHABET[best[at] - 1] for at in new), tuple(sure)))
         return read
+
+
+def _most_told(told: Sequence[frozenset[float]]) -> frozenset[float]:
+    """What most readings say of those that say anything; nothing where as many say something else."""
+    (first, most), (_, next_most) = [
+        *Counter(told).most_common(2),
+        (frozenset[float](), 0),
+        (frozenset[float](), 0),
+    ][:2]
+    return first if most > next_most else frozenset()
 
 
 def _needed(spelled: str, lead: str, p: float) -> float:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.lettering import Notes
+from ecgvlm.digitize.lettering import GAINS, Notes
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.measure import Measurements
 from ecgvlm.record import LEADS
 
-_GAINS = (2.5, 5.0, 10.0, 20.0, 40.0)  # mm/mV
 # What speaks for a gain before anything is read: most pages have 10 mm/mV, hardly any 2.5 or 40.
 _BEFOREHAND = {2.5: -0.2, 10.0: 0.3, 40.0: -0.4}
 # mm/s, and their log-odds against 25 mm/s before anything is read: one page in eight is at 50.
-SPEEDS = {25.0: 0.0, 50.0: float(np.log(1 / 7)), 12.5: -4.0, 10.0: -5.0, 5.0: -5.0, 100.0: -5.0}
-_NOTE_SAYS = 6.0  # log-odds of a speed that is printed, letter by letter
+LIKELY_SPEEDS = {25.0: 0.0, 50.0: float(np.log(1 / 7)), 12.5: -4.0, 10.0: -5.0, 5.0: -5.0, 100.0: -5.0}
+_NOTE_SAYS = (
+    12.0  # log-odds of a speed that is printed, letter by letter: only beats all against it tell more
+)
 _GAIN_NOTE_SAYS = 1.2  # what a gain that is printed, letter by letter, weighs beside plain pulses' 1
 # What a wide pulse tells: carts print 0.2 s or less, which is 10 mm at 50 mm/s and 20 mm at 100.
 _WIDE_PULSES, _WIDE_PULSE_SAYS = {10.0: 50.0, 20.0: 100.0}, 4.0
@@ -44,8 +45,8 @@ _ONE_ROW = 10.0 * PX_PER_MM  # marks closer in height than half of it may be of 
 _ONE_LINE = 2.0 * PX_PER_MM  # two notes this close in height stand in one line
 # A page whose rows last this many s at a slow speed, within that part, was hardly printed at 25 mm/s.
 _ROW, _ROW_OFF, _ROW_SAYS = 10.0, 0.03, 2.5
-# Columns of less than this many s are hardly printed: what a speed that makes them so short loses.
-_SHORTEST_COLUMN, _TOO_SHORT = 1.6, 3.0
+# Columns of less than this many s are hardly printed, nor rows: what a speed that makes them so short loses.
+_SHORTEST_COLUMN, _SHORTEST_ROW, _TOO_SHORT = 1.6, 2.2, 3.0
 # Adults' mean and spread of rate, PR, QRS and Bazett's QTc (Mason et al. 2007, J Electrocardiol 40:228,
 # widened), and the power of the speed that each grows with.
 _USUAL_BEATS = {
@@ -54,7 +55,10 @@ _USUAL_BEATS = {
     "qrs_ms": (96.0, 20.0, -1.0),
     "qtc_ms": (420.0, 40.0, -0.5),
 }
-_ONE_SAYS = 2.5  # log-odds that one odd measurement may add: it must not decide alone
+_ONE_SAYS = 2.5  # log-odds that one odd measurement may add for each doubling: it must not decide alone
+# mV that half of a page's strips usually rise and fall by at most, and parts by which they may be less or
+# more before a gain that makes them so loses this much for each further factor of e.
+_USUAL_HEIGHT, _LESS, _MORE, _HEIGHT_SAYS = 1.13, 1 / 3, 2.2, 2.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Scale:
 
     speeds: mm/s -> log-odds against 25 mm/s, without what the beats say. gain: mm/mV that is believed, and
     chest_gain that of the chest leads. wide: whether calibration pulses are as wide as at 50 mm/s, None where
-    there are none. disputed: whether the printed gain is not that of the pulses.
+    there are none. disputed: whether the printed gain is not that of the pulses, or neither of them likely.
+    gains: mm/mV -> what speaks for it, where the traces' height may say more.
     """
 
     speeds: dict[float, float]
@@ -71,14 +76,26 @@ class Scale:
     chest_gain: float
     wide: bool | None
     disputed: bool
+    gains: Mapping[float, float] = field(default_factory=dict)
+
+    def of_heights(self, heights: Sequence[float]) -> Scale:
+        """With the gain that makes no unlikely voltage of the strips' heights, mm from top to bottom."""
+        height = float(np.median(heights))
+        if not self.gains or height <= 0:
+            return self
+        gain = max(self.gains, key=lambda g: self.gains[g] - _unlikely(height / g))
+        if gain == self.gain:
+            return self
+        chest = gain if self.chest_gain == self.gain else self.chest_gain
+        return replace(self, gain=gain, chest_gain=chest, disputed=True)
 
     def gain_of(self, lead: str) -> float:
         """mm/mV that a lead is printed with."""
         return self.chest_gain if lead.startswith("V") else self.gain
 
-    def speed(self, m: Measurements) -> float:
-        """mm/s that print and beats together tell. m: what was measured at 25 mm/s."""
-        return max(self.speeds, key=lambda speed: self.speeds[speed] + beats_say(m, speed))
+    def speed(self, m: Measurements, taken: float = 25.0) -> float:
+        """mm/s that print and beats together tell. m: what was measured at the speed taken."""
+        return max(self.speeds, key=lambda speed: self.speeds[speed] + beats_say(m, speed, taken))
 
     def doubtful(self, m: Measurements) -> bool:
         """Whether print, pulses and beats contradict each other. m: what was measured at 25 mm/s."""
@@ -88,16 +105,22 @@ class Scale:
         return (self.wide is False and beats > _BEATS_SAY) or (self.wide is True and beats < -_BEATS_SAY)
 
 
-def beats_say(m: Measurements, speed: float) -> float:
-    """Log-odds that what was measured at 25 mm/s was printed at another speed, from rate and intervals."""
-    odds = 0.0
+def beats_say(m: Measurements, speed: float, taken: float = 25.0) -> float:
+    """Log-odds of a speed against 25 mm/s, from rate and intervals as measured at the speed taken."""
+    odds, most = 0.0, _ONE_SAYS * abs(float(np.log2(speed / 25)))
     for name, (mean, spread, power) in _USUAL_BEATS.items():
         value = getattr(m, name)
         if value is not None:
-            then = value * (speed / 25) ** power
-            part = ((value - mean) ** 2 - (then - mean) ** 2) / (2 * spread**2)
-            odds += float(np.clip(part, -_ONE_SAYS, _ONE_SAYS))
+            slow, then = value * (25 / taken) ** power, value * (speed / taken) ** power
+            part = ((slow - mean) ** 2 - (then - mean) ** 2) / (2 * spread**2)
+            odds += float(np.clip(part, -most, most))
     return odds
+
+
+def _unlikely(mv: float) -> float:
+    """What a gain loses that makes strips so many mV high."""
+    off = float(np.log(mv / _USUAL_HEIGHT))
+    return _HEIGHT_SAYS * max(0.0, off - float(np.log(_MORE)), float(np.log(_LESS)) - off)
 
 
 def find_scale(
@@ -115,14 +138,16 @@ def find_scale(
     said = {
         note: max((m.p for m in marks if NOTES[m.kind - PULSE - 1] == note), default=0.0) for note in NOTES
     }
-    speeds = dict(SPEEDS)
-    speeds[50.0] += float(2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1)))
-    for speed in notes.speeds & set(speeds) if len(notes.speeds) == 1 else ():
-        speeds[speed] += _NOTE_SAYS
+    speeds = dict(LIKELY_SPEEDS)
+    if len(notes.speeds) == 1:
+        speeds[next(iter(notes.speeds))] += _NOTE_SAYS
+    else:
+        speeds[50.0] += float(2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1)))
     for speed in speeds:
-        if speed < 25 and abs(columns * column_mm / speed / _ROW - 1) < _ROW_OFF:
+        column, row = column_mm / speed, columns * column_mm / speed
+        if speed < 25 and abs(row / _ROW - 1) < _ROW_OFF:
             speeds[speed] += _ROW_SAYS
-        if columns > 2 and column_mm / speed < _SHORTEST_COLUMN:
+        if (columns > 2 and column < _SHORTEST_COLUMN) or row < _SHORTEST_ROW:
             speeds[speed] -= _TOO_SHORT
     printed, chest = _printed_gains(said, marks, notes)
     gains = dict(printed)
@@ -137,12 +162,13 @@ def find_scale(
         sure = max(float(np.mean([m.p for m in pulses])), _STACKED if _stacked(pulses) else 0.0)
         sure *= 1.0 if plain else _OF_NO_PULSE
         clearest = max(*clear.values(), 1e-6)
-        for gain in _GAINS:
+        for gain in GAINS:
             gains[gain] += sure * (max(clear[gain], 0.0) / clearest) ** _PULSE_SAYS
         if wide:
             speeds[_WIDE_PULSES[width]] += _WIDE_PULSE_SAYS
-    gain = max(_GAINS, key=lambda g: gains[g] + _BEFOREHAND.get(g, 0.0))
-    return Scale(speeds, gain, chest or gain, wide, disputed)
+    gains = {gain: says + _BEFOREHAND.get(gain, 0.0) for gain, says in gains.items()}
+    gain = max(gains, key=lambda g: gains[g])
+    return Scale(speeds, gain, chest or gain, wide, disputed, gains)
 
 
 def _pulses(
@@ -181,12 +207,11 @@ def _printed_gains(
     said: dict[str, float], marks: list[Mark], notes: Notes
 ) -> tuple[dict[float, float], float | None]:
     """What the print says for each gain, and the gain of the chest leads where it has one of its own."""
-    printed = {gain: said.get(f"{gain:g} mm/mV", 0.0) for gain in _GAINS}
+    printed = {gain: said.get(f"{gain:g} mm/mV", 0.0) for gain in GAINS}
     printed[2.5] = printed[5.0]  # the page net takes one for the other; the pulses decide
-    chest = next(iter(notes.chest & set(_GAINS)), None) if len(notes.chest) == 1 else None
+    chest = next(iter(notes.chest)) if len(notes.chest) == 1 else None
     if len(notes.gains) == 1:
-        for gain in notes.gains & set(_GAINS):
-            return {g: _GAIN_NOTE_SAYS * (g == gain) for g in _GAINS}, chest
+        return {g: _GAIN_NOTE_SAYS * (g in notes.gains) for g in GAINS}, chest
     # "Limb: 10 mm/mV Chest: 5 mm/mV": of two plain notes in one line the second is the chest leads'.
     plain = sorted(
         (m for m in marks if m.p > _PLAIN and NOTES[m.kind - PULSE - 1].endswith("mV")), key=lambda m: m.x
@@ -194,7 +219,7 @@ def _printed_gains(
     plain = [m for k, m in enumerate(plain) if k == 0 or m.x - plain[k - 1].x > _ONE_LINE]  # seen twice
     if len(plain) == 2 and abs(plain[0].y - plain[1].y) < _ONE_LINE and chest is None:
         limb, chest = (float(NOTES[m.kind - PULSE - 1].split()[0]) for m in plain)
-        printed = {g: plain[0].p * (g == limb) for g in _GAINS}
+        printed = {g: plain[0].p * (g == limb) for g in GAINS}
     return printed, chest
 
 
@@ -208,7 +233,7 @@ def _disputed(printed: dict[float, float], clear: dict[float, float]) -> bool:
 
 def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[float, dict[float, float]]:
     """mm that the calibration pulses are wide, and how clearly they are as high as each gain makes 1 mV."""
-    votes = dict.fromkeys(product(_GAINS, _PULSE_WIDTHS), 0.0)
+    votes = dict.fromkeys(product(GAINS, _PULSE_WIDTHS), 0.0)
     for pulse in pulses:
         left, top = (max(0, round(at) - room) for at, room in zip((pulse.x, pulse.y), _ABOUT_PULSE))
         right, bottom = (round(at) + room for at, room in zip((pulse.x, pulse.y), _ABOUT_PULSE))
@@ -218,7 +243,7 @@ def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[float, dict[flo
             outline = _outline(round(width * PX_PER_MM), round(gain * PX_PER_MM))
             votes[gain, width] += pulse.p * _clearness(dark, pulse.x - left, pulse.y - top, outline)
     _, width = max(votes, key=lambda key: votes[key])
-    heights = {gain: max(vote for (height, _), vote in votes.items() if height == gain) for gain in _GAINS}
+    heights = {gain: max(vote for (height, _), vote in votes.items() if height == gain) for gain in GAINS}
     return width, heights
 
 

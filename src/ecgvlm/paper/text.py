@@ -28,17 +28,29 @@ HERSHEY = {
 BUILTIN = "aileron"
 _FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
 _FAMILIES = ("DejaVu", "Liberation", "Free")
+# Further faces of Latin letters, which only what reads print learns from.
+_MORE_FACES = ("NotoSans-", "NotoSansMono", "NotoSansDisplay", "NotoSerif-", "NotoSerifDisplay", "NotoMono")
 _EM_OF_HERSHEY = 30.0  # px of one em at scale 1: capitals are 21 px high
 
 
 @lru_cache(maxsize=1)
 def system_fonts() -> dict[str, str]:
     """Name -> file of the upright text faces of the free families found on this system."""
+    unfit = ("Oblique", "Italic", "ExtraLight")
+    return {
+        name: path
+        for name, path in all_faces().items()
+        if name.startswith(_FAMILIES) and not any(word in name for word in unfit)
+    }
+
+
+@lru_cache(maxsize=1)
+def all_faces() -> dict[str, str]:
+    """Name -> file of all text faces found on this system, light and slanted ones too."""
     found = {}
     for folder in _FOLDERS:
         for path in sorted(Path(folder).rglob("*.ttf")) if Path(folder).is_dir() else ():
-            upright = not any(word in path.stem for word in ("Oblique", "Italic", "Math", "ExtraLight"))
-            if path.stem.startswith(_FAMILIES) and upright:
+            if path.stem.startswith(_FAMILIES + _MORE_FACES) and "Math" not in path.stem:
                 found[path.stem] = str(path)
     return found
 
@@ -50,8 +62,8 @@ def available(*names: str) -> str:
 
 @lru_cache(maxsize=256)
 def _pillow_font(name: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    if name in system_fonts():
-        return ImageFont.truetype(system_fonts()[name], size, layout_engine=ImageFont.Layout.BASIC)
+    if name in all_faces():
+        return ImageFont.truetype(all_faces()[name], size, layout_engine=ImageFont.Layout.BASIC)
     return ImageFont.load_default(size)
 
 

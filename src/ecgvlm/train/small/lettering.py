@@ -16,16 +16,26 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
 from ecgvlm.digitize.lettering import ALPHABET, HEIGHT, NAME_WIDTH, NAMES, OTHER
-from ecgvlm.paper.text import BUILTIN, HERSHEY, system_fonts, text_mask
+from ecgvlm.paper.text import BUILTIN, HERSHEY, all_faces, system_fonts, text_mask
 
-NOTE_WIDTH = 256  # px of the crops that notes are learned on
+NOTE_WIDTH = 320  # px of the crops that notes are learned on
 _SPEEDS = ("5", "6.25", "10", "12.5", "25", "25.0", "50", "50.0", "100")
 _GAINS = ("2.5", "5", "5.0", "10", "10.0", "20", "20.0", "40")
+_GAINS_CM = ("0.5", "1", "1.0", "2", "2.0")
+_OF_SPEED = ("Speed: ", "Speed ", "Paper ", "Vel: ", "V: ")
+_OF_GAIN = ("Gain: ", "Gain ", "Sens. ", "Ampl: ")
+_OF_LIMBS, _OF_CHEST = ("Limb: ", "Limb:", "Limbs ", "Ext. "), ("Chest: ", "Chest ", "Chest:", "Prec. ")
+_FILTERS = (
+    "0.05-150Hz", "0.05-150 Hz", "0.05-40 Hz", "0.15-40Hz", "0.5-35Hz", "0.5-100 Hz", "40Hz", "100 Hz",
+    "150Hz", "F 50", "60Hz", "AC 50Hz", "SBS", "LP 35 Hz",
+)  # fmt: skip
 _WORDS = (
     "Name", "ID", "Date", "HR", "PR", "QRS", "QT", "QTc", "P-R-T", "axes", "bpm", "ms", "Age", "Sex",
     "male", "female", "Filter", "0.15-40", "Hz", "AC", "50", "Rhythm", "sinus", "normal", "ECG",
@@ -95,37 +105,42 @@ def note_line(rng: np.random.Generator) -> Line:
     def pick(choices: Sequence[str]) -> str:
         return choices[int(rng.integers(len(choices)))]
 
+    def as_shown(text: str) -> tuple[str, str]:
+        """What is printed, and how it is spelled."""
+        return text, text.lower().replace(" ", "")
+
     gap = " " if rng.random() < 0.6 else ""
-    speed = f"{pick(_SPEEDS)}{gap}mm/s" + ("ec" if rng.random() < 0.1 else "")
-    gain = f"{pick(_GAINS)}{gap}mm/mV"
-    look = rng.random()
-    if look < 0.2:
-        text = pick((f"Limb: {gain} ", f"Limb:{gain} ", f"Limbs {gain} ")) + pick(("Chest: ", "Chest "))
-        text += f"{pick(_GAINS)}{gap}mm/mV"
-    elif look < 0.28:
-        text = f"{pick(('5', '10', '20'))}/{pick(('5', '10', '20'))}{gap}mm/mV"
-    elif look < 0.5:
-        text = pick((f"{speed}  {gain}", f"{speed} | {gain}", f"{speed}, {gain}", f"{speed}/{gain}"))
-    elif look < 0.68:
-        text = pick((speed, f"Speed: {speed}", f"Speed {speed}"))
-    elif look < 0.85:
-        text = pick((gain, f"Gain: {gain}", f"Gain {gain}"))
-    else:
+    in_cm, look = rng.random() < 0.06, rng.random()
+
+    def gain() -> tuple[str, str]:
+        return as_shown(f"{pick(_GAINS_CM)}{gap}cm/mV" if in_cm else f"{pick(_GAINS)}{gap}mm/mV")
+
+    def gains() -> list[tuple[str, str]]:
+        kind = rng.random()
+        if kind < 0.2:
+            return [(pick(_OF_LIMBS), "l"), gain(), (pick(_OF_CHEST), "c"), gain()]
+        if kind < 0.28:
+            return [as_shown(f"{pick(('5', '10', '20'))}/{pick(('5', '10', '20'))}{gap}mm/mV")]
+        return [(pick(_OF_GAIN), OTHER)] * (rng.random() < 0.3) + [gain()]
+
+    if look < 0.1:
         words = " ".join(pick(_WORDS) for _ in range(rng.integers(1, 4)))
         return Line(((words, 1, 0),), OTHER)
-    spelling = text.lower().replace(" ", "").replace("|", "").replace(",", "")
-    for word in ("speed:", "speed", "gain:", "gain"):
-        spelling = spelling.replace(word, OTHER)
-    for word in ("limbs", "limb:", "limb"):
-        spelling = spelling.replace(word, "l")
-    for word in ("chest:", "chest"):
-        spelling = spelling.replace(word, "c")
-    return Line(((text, 1, 0),), spelling)
+    unit = "mm/s" + "ec" * (rng.random() < 0.15)
+    speed = [(pick(_OF_SPEED), OTHER)] * (rng.random() < 0.3) + [as_shown(f"{pick(_SPEEDS)}{gap}{unit}")]
+    notes = [speed] * (look < 0.75) + [gains()] * (look > 0.3)
+    if rng.random() < 0.1:
+        notes.reverse()
+    parts = [(pick(_WORDS), OTHER)] * (rng.random() < 0.12) + [part for note in notes for part in note]
+    parts += [(pick(_FILTERS), OTHER)] * (rng.random() < 0.35)
+    between = pick((" ", "  ", "   ", ", ", " | "))
+    text = "".join(shown if shown.endswith((" ", ":")) else shown + between for shown, _ in parts)
+    return Line(((text.removesuffix(between), 1, 0),), "".join(spelled for _, spelled in parts))
 
 
 def _fonts() -> list[str]:
     upright = [name for name in system_fonts() if "Serif" not in name]
-    return [*upright, *upright, *system_fonts(), BUILTIN, BUILTIN, *[n for n in HERSHEY if "script" not in n]]
+    return [*upright, *all_faces(), BUILTIN, BUILTIN, *[n for n in HERSHEY if "script" not in n]]
 
 
 def draw(line: Line, width: int, fonts: list[str], rng: np.random.Generator) -> np.ndarray:
@@ -134,12 +149,11 @@ def draw(line: Line, width: int, fonts: list[str], rng: np.random.Generator) -> 
     paper = _paper(width, zoom, rng)
     em = zoom * rng.uniform(9.0, 21.0 if width == NAME_WIDTH else 15.0)
     font = fonts[rng.integers(len(fonts))]
-    masks, x = [], 0.0
-    for text, size, drop in line.pieces:
-        mask, left, top = text_mask(text, font, max(6, round(em * size)))
-        masks.append((mask, round(x + left), round(top + drop * em)))
-        x += left + mask.shape[1] + 0.06 * em
+    masks = _set(line, font, em)
     right = max((left + mask.shape[1] for mask, left, _ in masks), default=0)
+    if right > paper.shape[1] - 4 * zoom:
+        masks = _set(line, font, em * (paper.shape[1] - 4 * zoom) / right)
+        right = paper.shape[1] - 4 * zoom
     low = min((top for *_, top in masks), default=0)
     high = max((top + mask.shape[0] for mask, _, top in masks), default=0)
     h, w = paper.shape
@@ -154,6 +168,16 @@ def draw(line: Line, width: int, fonts: list[str], rng: np.random.Generator) -> 
     if rng.random() < 0.45 and width == NAME_WIDTH:
         ink = np.maximum(ink, _trace(h, w, zoom, rng))
     return _photographed(paper * (1 - ink * rng.uniform(0.45, 1.0)), zoom, rng)
+
+
+def _set(line: Line, font: str, em: float) -> list[tuple[np.ndarray, int, int]]:
+    """The line's pieces as masks of ink, each with the px of its left and its top."""
+    masks, x = [], 0.0
+    for text, size, drop in line.pieces:
+        mask, left, top = text_mask(text, font, max(6, round(em * size)))
+        masks.append((mask, round(x + left), round(top + drop * em)))
+        x += left + mask.shape[1] + 0.06 * em
+    return masks
 
 
 def _paper(width: int, zoom: int, rng: np.random.Generator) -> np.ndarray:
@@ -230,6 +254,21 @@ def loss_of(net: LetteringNet, images: torch.Tensor, texts: list[str]) -> torch.
     return F.ctc_loss(spelled, letters, steps, lengths, zero_infinity=True)
 
 
+def exported(path: Path) -> LetteringNet:
+    """The net in an ONNX file of `export`, to be trained on; what normalised is part of its weights now."""
+    graph = onnx.load(path).graph
+    known = {weights.name: torch.tensor(numpy_helper.to_array(weights)) for weights in graph.initializer}
+    trained = [[known[name] for name in node.input[1:]] for node in graph.node if node.op_type == "Conv"]
+    net = LetteringNet()
+    convolutions = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    for layer, (weight, bias) in zip(convolutions, trained, strict=True):
+        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    for block in net.body:
+        if isinstance(block, nn.Sequential):
+            block[1] = nn.Identity()
+    return net
+
+
 def export(net: LetteringNet, path: Path) -> None:
     """ONNX: `lines` [n, 1, HEIGHT, W] -> `letters` [n, W / 2, 1 + len(ALPHABET)] probabilities."""
     torch.onnx.export(
@@ -251,18 +290,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="lettering.onnx to go on from")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    rng, fonts, net = np.random.default_rng(args.seed), _fonts(), LetteringNet()
+    rng, fonts = np.random.default_rng(args.seed), _fonts()
+    net = exported(args.start) if args.start else LetteringNet()
     optimizer = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
     started, step, average = time.monotonic(), 0, 3.0
     while (done := (time.monotonic() - started) / 60 / args.minutes) < 1:
         for group in optimizer.param_groups:
             group["lr"] = args.rate * min(1.0, step / 100 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * done))
-        notes = step % 3 == 2
+        notes = step % 2 == 1
         images, texts = batch(
             args.batch // 3 if notes else args.batch, NOTE_WIDTH if notes else NAME_WIDTH, fonts, rng
         )
