@@ -220,13 +220,12 @@ def _from_places(names: Sequence[Name]) -> Arrangement | None:
     # The last rows with a name in their first column only are rhythm strips.
     rows = max(row for row, k in cells if k or len(columns) == 1) + 1
     cells = {place: name for place, name in cells.items() if place[0] < rows}
-    score = sum(
-        max(n.p for n in cells.values() if n.lead == lead) for lead in {n.lead for n in cells.values()}
-    )
+    # As in the usual orders, further leads tell nothing.
+    score = sum(max((n.p for n in cells.values() if n.lead == lead), default=0.0) for lead in LEADS)
     xs = tuple(float(np.median([n.x for n in column])) for column in columns)
     kept = tuple(Cell(name.lead, row, k, True) for (row, k), name in sorted(cells.items()))
     ys = tuple(y0 + dy * (first + row) for row in range(rows))
-    return Arrangement(xs, ys, dy, kept, "standard", min(1.0, score / 12))
+    return Arrangement(xs, ys, dy, kept, "standard", score / 12)
 
 
 def _even_rows(names: Sequence[Name]) -> tuple[float, float]:
