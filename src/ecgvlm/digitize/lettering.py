@@ -35,6 +35,7 @@ _SURE = 0.6  # probability of the least sure letter from which on a spelled name
 _UNSURE = 0.5  # probability below which the page net leaves it to the letters which of the twelve it is
 _PLAIN = 0.9  # enough not to look at another size of print
 _VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net says
+_STROKES = ("I", "II", "III")  # look like traces and lines: letters alone do not make them names
 _LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
 _AROUND_NOTE = 28.0 * PX_PER_MM  # read to either side of a note's centre
 _SPEED = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)mm/s")
@@ -96,7 +97,9 @@ class Lettering:
         for mark, read in zip(places, self._read_names(grey, places)):
             lead, p = LEADS[mark.kind], mark.p
             if read.text in NAMES and read.sure() >= _needed(NAMES[read.text], lead, p):
-                lead, p = NAMES[read.text], max(p, read.sure())
+                lead = NAMES[read.text]
+                if p > _UNSURE or lead not in _STROKES:
+                    p = max(p, read.sure())
             names.append(Name(lead, mark.x, mark.y, p))
         return names
 
@@ -170,7 +173,7 @@ def _needed(spelled: str, lead: str, p: float) -> float:
         return 0.0
     if spelled in LEADS:
         return _SURE if p < _UNSURE else float("inf")
-    return max(_SURE, min(p, _VERY_SURE))
+    return _VERY_SURE
 
 
 def about(grey: np.ndarray, x: float, y: float, width: int, size: float = 1.0) -> np.ndarray:
