@@ -138,6 +138,8 @@ _RARER = [
 
 def arrange(names: Sequence[Name]) -> Arrangement | None:
     """The rows and columns that explain the names best; None where fewer than `FEWEST` leads are named."""
+    if len({name.lead for name in names}) < FEWEST:
+        return None
     best = _best(_laid(names, _USUAL))
     plain = {name.lead for name in names if name.p >= PLAIN}
     if best is None or len(plain - best.named) > _UNEXPLAINED:

@@ -195,7 +195,8 @@ def flattened(detail: np.ndarray, width: int) -> np.ndarray:
     """Detail [h, w] float32 over its spread in a square of so many px; what is far darker than a grid's lines
     is cut to about their depth.
     """
-    power = np.minimum(detail * detail, _MOST_POWER)
+    power = np.square(detail)
+    np.minimum(power, _MOST_POWER, out=power)
     few = cv2.resize(power, None, fx=1 / _FEWER, fy=1 / _FEWER, interpolation=cv2.INTER_AREA)
     side = width // _FEWER
     spread = np.sqrt(np.maximum(cv2.blur(few, (side, side)), 0.0)) + 1.5

@@ -62,7 +62,7 @@ class _Ink:
         np.negative(np.log(cost, out=cost), out=cost)
         step = cost * (2 * _LEAP_COST / _PAPER)
         step += 2 * _STEP_COST
-        step[blank] += 2 * _BLANK_COST
+        step += np.float32(2 * _BLANK_COST) * blank
         worth = cv2.transpose(np.maximum(upper, 0.5) + np.maximum(lower, 0.5))
         worth -= 1
         worth *= 2
