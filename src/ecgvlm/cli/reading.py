@@ -54,7 +54,6 @@ def read(
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.errors import EcgError
     from ecgvlm.files.image import write_image
-    from ecgvlm.show.terminal import show
     from ecgvlm.words.phrases import LANGUAGES
     from ecgvlm.worker import Wanted, read_files
 
@@ -69,6 +68,8 @@ def read(
         if as_json:
             print(json.dumps(read.answer.to_dict()), flush=True)
         else:
+            from ecgvlm.show.terminal import show  # with tables, which the JSON does not need
+
             show(read.answer, asked=question is not None)
         if place is not None and read.overlay is not None:
             try:
