@@ -35,6 +35,7 @@ _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
+_FOUR = 3.6  # flutter waves for each QRS
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
 
@@ -161,8 +162,10 @@ def _flutter(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
     limits = np.where(eased, 0.66, 0.8)
     best = int(np.argmax(shares - limits))
     if not shares[best]:
-        return {"flutter_rate_bpm": UNKNOWN, "flutter_waves": UNKNOWN}
+        return dict.fromkeys(("flutter_rate_bpm", "flutter_waves", "flutter_four_to_one"), UNKNOWN)
+    four = shares[rates >= _FOUR * rate] if rate is not None else shares[:0]
     return {
+        "flutter_four_to_one": Fact(float(four.max(initial=0.0)), 0.03),
         "flutter_rate_bpm": Fact(float(rates[best]), 5.0),
         "flutter_waves": Fact(float(shares[best]), 0.03, float(limits[best])),
     }
