@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,11 +10,14 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.measure import Measurements
+from ecgvlm.measure.signal import FROM_TWO
 from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 
 FS = 500.0  # Hz, of the digitised leads that are measured
 _NO_SIGNAL_MV, _NO_SIGNAL_MM = 0.06, 0.3  # a lead that moves less than either, wander apart, has no signal
+_SMALL_MV = 0.15  # a lead that the others say moves less than this has a signal that may not be seen
+_LOOK_FS = 100.0  # Hz
 _ALL_FLAT = 9  # leads without signal among the twelve that leave none with any: what the others show is stray
 _WANDER = 0.3  # s over which a median follows a baseline that wanders
 
@@ -113,8 +116,10 @@ class Page:
 
 def flat_leads(strips: Sequence[Strip]) -> tuple[str, ...]:
     """The leads that are printed as a line without signal, in the order of `LEADS`."""
-    flat = {lead: _is_flat(strip) for lead, strip in _telling(strips).items()}
-    found = tuple(lead for lead in LEADS if flat.get(lead))
+    telling = _telling(strips)
+    flat = {lead: _is_flat(strip) for lead, strip in telling.items()}
+    lively = {lead: telling[lead] for lead in LEADS[:6] if lead in flat and not flat[lead]}
+    found = tuple(lead for lead in LEADS if flat.get(lead) and not _is_small(telling[lead], lively))
     return found if len(found) < _ALL_FLAT else tuple(lead for lead in LEADS if lead in flat)
 
 
@@ -138,14 +143,37 @@ def _is_flat(strip: Strip) -> bool:
     known = np.isfinite(strip.mv)
     if known.sum() < 2:
         return True  # the net sees no line where nothing rises from it
-    fs = 100.0
-    t = np.arange(strip.t0, strip.t1, 1 / fs)
     height = strip.curve[known, 1]
-    y = np.interp(t, strip.t[known], height)
-    # What little stands out may be stray print; beats take more of the time.
-    low, high = quantiles(y - filters.median(y, int(_WANDER * fs), "edge"), 0.02, 0.98)
+    moves = _moves(np.interp(np.arange(strip.t0, strip.t1, 1 / _LOOK_FS), strip.t[known], height))
     mv_per_mm = np.ptp(strip.mv[known]) / (np.ptp(height) + 1e-9)
-    return bool((high - low) * mv_per_mm < _NO_SIGNAL_MV or high - low < _NO_SIGNAL_MM)
+    return bool(moves * mv_per_mm < _NO_SIGNAL_MV or moves < _NO_SIGNAL_MM)
+
+
+def _moves(y: np.ndarray) -> float:
+    """How much a curve ([n] at `_LOOK_FS`) moves, wander apart."""
+    # What little stands out may be stray print; beats take more of the time.
+    low, high = quantiles(y - filters.median(y, int(_WANDER * _LOOK_FS), "edge"), 0.02, 0.98)
+    return float(high - low)
+
+
+def _is_small(strip: Strip, others: Mapping[str, Strip]) -> bool:
+    """Whether a limb lead that looks flat is just small, as other limb leads (`others`, with a signal) tell.
+
+    Across the heart's axis there is little to be seen.
+    """
+    beside = {lead: x for lead, x in others.items() if x.t0 < strip.t1 - 1 and x.t1 > strip.t0 + 1}
+    if strip.lead not in LEADS[:6] or len(beside) < 2:
+        return False
+    first = max(strip.t0, *(x.t0 for x in beside.values()))
+    last = min(strip.t1, *(x.t1 for x in beside.values()))
+    t = np.arange(first, last, 1 / _LOOK_FS)
+    if len(t) < _LOOK_FS:
+        return False
+    seen = [
+        np.interp(t, x.t[known], x.mv[known]) for x in beside.values() if (known := np.isfinite(x.mv)).any()
+    ]
+    two, *_ = np.linalg.lstsq(FROM_TWO[[LEADS.index(lead) for lead in beside]], np.array(seen), rcond=None)
+    return _moves(FROM_TWO[LEADS.index(strip.lead)] @ two) < _SMALL_MV
 
 
 def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -> np.ndarray:

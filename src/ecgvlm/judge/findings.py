@@ -180,14 +180,18 @@ class FindingsModel:
         usual = settle(probabilities, self.thresholds)
         facts = find_facts(page.leads(_FACTS_FS), _FACTS_FS, measurements, usual, person)
         facts["flat_leads"] = Fact(float(len(page.flat)), leads=page.flat)
+        evidence = self._evidence(probabilities, measurements, facts, sensitivity, criteria, person)
+        cautions = find_cautions(page, scaled(measurements), usual, self.thresholds)
+        if evidence.ventricular:  # their axis tells nothing of the electrodes
+            cautions = tuple(caution for caution in cautions if caution != "limb_leads")
         return replace(
-            self._evidence(probabilities, measurements, facts, sensitivity, criteria, person),
+            evidence,
             layout=page.layout if page.layout in LAYOUTS else "other",
             cabrera=page.order == "cabrera",
             mm_per_s=page.mm_per_s,
             mm_per_mv=page.mm_per_mv,
             quality=page.quality,
-            cautions=find_cautions(page, scaled(measurements), usual, self.thresholds),
+            cautions=cautions,
             no_signal=page.flat,
         )
 
