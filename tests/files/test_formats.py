@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import re
 import struct
 import tokenize
 import zipfile
@@ -293,6 +294,24 @@ def test_steps_that_are_no_voltage_are_refused(record, write, here, instead):
     with pytest.raises(EcgError) as error:
         read(data.replace(here, instead))
     assert error.value.code == "unreadable_file"
+
+
+@pytest.mark.parametrize(("kind", "of"), [("edf", edfio.Edf), ("bdf", edfio.Bdf)])
+def test_what_a_discontinuous_file_left_out_is_nothing(record, kind, of):
+    """What stands on both sides of the gap was joined, as if no time had passed."""
+    whole = (edfio.read_bdf if kind == "bdf" else edfio.read_edf)(io.BytesIO(edf(record, kind)))
+    file = io.BytesIO()
+    of(whole.signals, annotations=[edfio.EdfAnnotation(0, None, "begin")], data_record_duration=1).write(file)
+
+    def later(onset: re.Match) -> bytes:
+        seconds = int(onset[1]) + 3 * (int(onset[1]) >= 5)
+        return (f"+{seconds}".encode() + b"\x14\x14").ljust(len(onset[0]), b"\0")
+
+    data = re.sub(rb"\+(\d)\x14\x14\0\0", later, file.getvalue().replace(b"F+C", b"F+D", 1))
+    found, at = read(data), int(5 * record.fs)
+    gap = np.isnan(found.signal).all(axis=0)
+    assert np.flatnonzero(gap).tolist() == list(range(at, at + int(3 * record.fs)))
+    np.testing.assert_allclose(found.signal[:, ~gap], record.signal, atol=0.01)
 
 
 def test_scp_that_keeps_its_full_rate_about_the_beats_alone(record):
