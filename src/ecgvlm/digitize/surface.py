@@ -181,4 +181,7 @@ def _solved(diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def _threads() -> ThreadpoolController:
+    """Of NumPy's BLAS and of SciPy's own, which must be loaded to be found."""
+    import scipy.linalg  # noqa: F401
+
     return ThreadpoolController()
