@@ -8,6 +8,7 @@ surer.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, lexicon
@@ -80,31 +81,30 @@ def _qualified(words: list[Word], objects: list[Object], known: Lexicon) -> bool
 
 def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[str]:
     """The words that neither this intent nor any question has."""
-    for word in words:
-        plain = word.plain
-        families = {kin(other) for other in known.asking.get(plain, ())}
-        anywhere = (
-            plain in known.framing or plain in known.stock or plain in LEAD_CODES or len(families) >= _ANY
-        )
+    own = _wording(known.language, kin(intent))
+    for plain in (word.plain for word in words):
+        anywhere = plain in known.framing or plain in known.stock or plain in LEAD_CODES or plain.isdigit()
         letter = len(plain) == 1 and plain.isascii()
-        if not (
-            anywhere
-            or letter
-            or plain.isdigit()
-            or kin(intent) in families
-            or _inflected(intent, plain, known)
-        ):
+        if not (anywhere or letter or plain in own or _goes_anywhere(plain, known) or _inflected(plain, own)):
             yield plain
 
 
-def _inflected(intent: str, plain: str, known: Lexicon) -> bool:
-    """Whether an intent's wordings have a word in another form."""
+@lru_cache
+def _wording(language: str, family: str) -> frozenset[str]:
+    """The words of the wordings of a family of intents."""
+    asking = lexicon(language).asking.items()
+    return frozenset(word for word, intents_ in asking if family in map(kin, intents_))
+
+
+def _goes_anywhere(plain: str, known: Lexicon) -> bool:
+    return len({kin(intent) for intent in known.asking.get(plain, ())}) >= _ANY
+
+
+def _inflected(plain: str, own: frozenset[str]) -> bool:
+    """Whether these words have a word in another form."""
     if len(plain) < _STEM:
         return False
-    stem, near = plain[: max(_STEM, len(plain) - _ENDING)], plain[:-_ENDING]
-    return any(
-        word.startswith(stem)
-        or (len(word) >= len(near) and plain.startswith(word) and len(word) >= _STEM - 1)
-        for word, asking in known.asking.items()
-        if kin(intent) in map(kin, asking)
+    stem, least = plain[: max(_STEM, len(plain) - _ENDING)], max(_STEM - 1, len(plain) - _ENDING)
+    return any(plain[:length] in own for length in range(least, len(plain))) or any(
+        word.startswith(stem) for word in own
     )

@@ -13,7 +13,7 @@ from importlib.resources import files
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import words
 from ecgvlm.words.spelling import Spelling
-from ecgvlm.words.text import Word, fold, length_at, length_before, sequences, words_of
+from ecgvlm.words.text import Sequences, Word, fold, words_of
 
 _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a number and what it is compared by before it; in some languages a side may follow.
@@ -123,15 +123,15 @@ class Lexicon:
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
         self._joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
-        self._denials = sequences(self.data["not"])
-        self._choices = sequences(self.data["or"])
+        self._denials = Sequences(self.data["not"])
+        self._choices = Sequences(self.data["or"])
         self._ors = frozenset(fold(word) for word in self.data["or"])
         # Who mixes languages thanks in English.
-        self._courtesies = sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
+        self._courtesies = Sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
         self._before = {"side": 2 if language in _SIDE_LAST else 0, "number": 2, "measure": -1}
-        self._tags = sequences(self.data["tags"])
-        self._variants = {code: sequences(names) for code, names in self.data["variant"].items()}
-        self._properties = {code: sequences(names) for code, names in self.data["property"].items()}
+        self._tags = Sequences(self.data["tags"])
+        self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
+        self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
@@ -196,11 +196,11 @@ class Lexicon:
                     continue
                 if named.first and words[named.first - 1].plain in self._ors:
                     place = named.first - 1
-                    if length := length_before(words[:place], names):
+                    if length := names.length_before(words[:place]):
                         yield Object("finding", meant, place - length, place)
                 if named.last < len(words) and words[named.last].plain in self._ors:
                     place = named.last + 1
-                    if length := length_at(words, place, names):
+                    if length := names.length_at(words, place):
                         yield Object("finding", meant, place, place + length)
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
@@ -257,8 +257,8 @@ class Lexicon:
         named = {place for o in objects for place in range(o.first, o.last)}
         return any(
             place not in named
-            and length_at(words[:last], place, self._denials)
-            and not (place and length_at(words, place - 1, self._choices))
+            and self._denials.length_at(words[:last], place)
+            and not (place and self._choices.length_at(words, place - 1))
             for place in range(first, last)
         )
 
@@ -278,18 +278,18 @@ class Lexicon:
         return tuple(
             code
             for code, names in table.items()
-            if any(place not in named and length_at(words, place, names) for place in range(len(words)))
+            if any(place not in named and names.length_at(words, place) for place in range(len(words)))
         )
 
     def pertinent(self, text: str, words: list[Word]) -> list[Word]:
         """The words of a sentence without greetings and thanks around it and a tag (", isn't it?") at its
         end; all of them where no question would be left."""
         first, last = 0, len(words)
-        while length := length_at(words[:last], first, self._courtesies):
+        while length := self._courtesies.length_at(words[:last], first):
             first += length
-        while length := length_before(words[first:last], self._courtesies):
+        while length := self._courtesies.length_before(words[first:last]):
             last -= length
-        tag = last - length_before(words[first:last], self._tags)
+        tag = last - self._tags.length_before(words[first:last])
         if first < tag < last and _COMMA.search(text[words[tag - 1].end : words[tag].start]):
             last = tag
         left = words[first:last]

@@ -59,19 +59,28 @@ def words_of(piece: str) -> tuple[str, ...]:
     )
 
 
-def sequences(names: Iterable[str]) -> frozenset[tuple[str, ...]]:
-    """Names word by word; one that stands for all that begin so ends in "*"."""
-    return frozenset(tuple(word for piece in name.split() for word in words_of(piece)) for name in names)
+class Sequences:
+    """Names word by word, found by their first word; one that stands for all that begin so ends in "*"."""
 
+    def __init__(self, names: Iterable[str]):
+        self._all = {tuple(word for piece in name.split() for word in words_of(piece)) for name in names} - {
+            ()
+        }
+        self._by_first: dict[str, list[tuple[str, ...]]] = {}
+        self._starting = [name for name in self._all if name[0].endswith("*")]
+        for name in self._all:
+            self._by_first.setdefault(name[0], []).append(name)
 
-def length_at(words: list[Word], place: int, known: frozenset[tuple[str, ...]]) -> int:
-    """How many words the longest of these has that stands at a place, 0 where none does."""
-    return max((len(name) for name in known if _same(words[place : place + len(name)], name)), default=0)
+    def length_at(self, words: list[Word], place: int) -> int:
+        """How many words the longest of these has that stands at a place, 0 where none does."""
+        if place >= len(words):
+            return 0
+        likely = (*self._by_first.get(words[place].plain, ()), *self._starting)
+        return max((len(name) for name in likely if _same(words[place : place + len(name)], name)), default=0)
 
-
-def length_before(words: list[Word], known: frozenset[tuple[str, ...]]) -> int:
-    """How many words the longest of these has that the words end in, 0 where they end in none."""
-    return max((len(name) for name in known if _same(words[-len(name) :], name)), default=0)
+    def length_before(self, words: list[Word]) -> int:
+        """How many words the longest of these has that the words end in, 0 where they end in none."""
+        return max((len(name) for name in self._all if _same(words[-len(name) :], name)), default=0)
 
 
 def _same(words: list[Word], name: tuple[str, ...]) -> bool:
