@@ -7,7 +7,7 @@ import pytest
 from ecgvlm.words.dialogue import Conversation, Dialogue
 from ecgvlm.words.grounding import grounded
 from ecgvlm.words.resolve import resolve
-from ecgvlm.words.understand import Asked, Understanding
+from ecgvlm.words.understand import Asked, Understanding, kin
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +16,9 @@ def dialogue() -> Dialogue:
 
 
 def heard(dialogue: Dialogue, question: str) -> list[tuple[str, tuple[str, ...]]]:
-    """The intents of a question, each with the findings and measurements that it is about."""
+    """The families of intents of a question, each with the findings and measurements that it is about."""
     parts = dialogue.hear(question, Conversation()).parts
-    return [(part.intent, (*part.of("finding"), *part.of("measure"))) for part in parts]
+    return [(kin(part.intent), (*part.of("finding"), *part.of("measure"))) for part in parts]
 
 
 def test_an_unknown_word_beside_a_measurement_makes_something_else_of_it() -> None:
@@ -106,4 +106,4 @@ def test_squares_of_the_paper_are_no_limit(dialogue: Dialogue) -> None:
 
 
 def test_an_accented_is_joins_no_questions(dialogue: Dialogue) -> None:
-    assert heard(dialogue, "O eixo é normal?") == [("within", ("axis_deg",))]
+    assert heard(dialogue, "O eixo é normal?") == [("measure", ("axis_deg",))]
