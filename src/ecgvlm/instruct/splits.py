@@ -118,7 +118,10 @@ def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None 
     kept: dict[str, list[dict[str, Any]]] = {name: [] for name in parts.shares}
     for row in load_rows(source, images):
         if any(isinstance(image, bytes) for image in row.images):
-            raise UsageError(f"{source} has its pictures inside: make parts with instruct build --parts")
+            raise UsageError(
+                f"{source} has its pictures inside: split rows that name files, or make parts with"
+                " instruct build --parts"
+            )
         paths = [str(Path(image).resolve()) for image in row.images if not isinstance(image, bytes)]
         image = paths if len(paths) > 1 else next(iter(paths), None)
         kept[parts.of(person_of(row, root))].append(row.to_dict(image))
