@@ -87,7 +87,14 @@ def fake(answer) -> Callable[..., Callable[[], FakeReader]]:
 
 @pytest.fixture(scope="module")
 def local_ray():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
+    for left in reversed(range(5)):  # Ray gives its own start 30 s, which may not do on a busy machine
+        try:
+            ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
+            break
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
     yield
     ray.shutdown()
 
