@@ -11,7 +11,9 @@
    where two leads agree within 2 bpm, and the global PR of its delineation by prominence in twelve leads.
 3. PTB-XL's few records with flutter, pacemaker and SVT, beside `--real` others, folds 1 to 7, 9 and 10. The
    network learned from these records.
-4. The same hearts and records: contradictions inside the reports (ecgvlm.judge.consistency).
+4. Hearts that are no work of the package's simulator (hearts.py), as a record and as what pages of two
+   layouts show of it: named and false alarms as in 1.
+5. The hearts and records of 1 and 2: contradictions inside the reports (ecgvlm.judge.consistency).
 
 All on the signals, so that what the digitiser costs is not in it. Writes benchmarks/results/criteria.json.
 """
@@ -28,6 +30,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import hearts
 import numpy as np
 
 from ecgvlm.atomic import write_file
@@ -36,6 +39,7 @@ from ecgvlm.judge.consistency import contradictions
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import Person
 from ecgvlm.judge.findings import FindingsModel
+from ecgvlm.labels import FINDINGS, UNREMARKABLE
 from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS, Record
 from ecgvlm.simulate import CONDITIONS, random_simulation, simulate
@@ -103,6 +107,35 @@ def simulated(model: FindingsModel, each: int) -> tuple[dict, Counter, int]:
             "false_alarm": round(float(np.mean([bool(wanted & set(found)) for found in others])), 4),
         }
     return figures, odd, each * len(CONDITIONS)
+
+
+def independent_hearts(model: FindingsModel, each: int) -> dict:
+    """As `simulated`, on `hearts.CONDITIONS`; a drawn page shows each of its leads for a part of the time."""
+    figures: dict[str, dict] = {}
+    for page, printed in hearts.PAGES.items():
+        said: dict[str, list[set[str]]] = {}
+        for condition in hearts.CONDITIONS:
+            for seed in range(each):
+                leads, called = hearts.any_heart(condition, seed)
+                record = Record(printed(leads).astype(np.float32), hearts.FS)
+                said.setdefault(called, []).append(set(judge(record, model)[0].findings))
+        figures[page] = {
+            called: {
+                "named": round(float(np.mean([called in found for found in own])), 3),
+                "false_alarm": round(float(np.mean([called in found for found in _others(said, called)])), 4),
+            }
+            for called, own in said.items()
+        }
+    return figures
+
+
+def _others(said: Mapping[str, list[set[str]]], called: str) -> list[set[str]]:
+    """What was said of hearts that are not called so, and of which this is no part."""
+
+    def part(code: str) -> bool:
+        return called in FINDINGS[code].parents or (called == "NORM" and code in UNREMARKABLE)
+
+    return [x for code, found in said.items() if code != called and not part(code) for x in found]
 
 
 def rhythms(model: FindingsModel, folder: Path, others: int) -> dict:
@@ -216,12 +249,13 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=200)
     args = parser.parse_args()
     model = FindingsModel(threads=1)
-    hearts, odd_hearts, n_hearts = simulated(model, args.each)
+    own_hearts, odd_hearts, n_hearts = simulated(model, args.each)
     real_rhythms = rhythms(model, args.records, args.real)
     definitions, odd_records, n_records = real(model, args.records, args.real)
     figures = {
         "model": model.name,
-        "simulated": {"each": args.each, "conditions": hearts},
+        "simulated": {"each": args.each, "conditions": own_hearts},
+        "independent": {"each": args.each, "pages": independent_hearts(model, args.each)},
         "definitions": definitions,
         "rhythms": real_rhythms,
         "contradictions": {

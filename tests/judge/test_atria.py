@@ -2,17 +2,11 @@
 
 import numpy as np
 import pytest
-from hearts import FS, NARROW, P, columns, heart
+from hearts import FS, NARROW, PAGES, P, heart
 
 from ecgvlm.judge.atria import Atria, find_atria
 from ecgvlm.measure import measure
 from ecgvlm.simulate import Simulation, simulate
-
-PAGES = {
-    "record": lambda leads: leads,
-    "3x4+1R": lambda leads: columns(leads, 4, True),
-    "6x2": lambda leads: columns(leads, 2, False),
-}
 
 
 def atria_of(leads: np.ndarray) -> Atria:
