@@ -16,6 +16,7 @@ from ecgvlm.judge.atria import find_atria, flutter_waves
 from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
+from ecgvlm.measure.waves import P_SCORE
 from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 
@@ -185,12 +186,17 @@ def _two_to_one(facts: Mapping[str, Fact], m: Measurements) -> Fact:
 
 def _unexplained(facts: Mapping[str, Fact], m: Measurements) -> Fact:
     """The variation of RR intervals, 0 where P waves before the QRS, a train of them or extra beats tell of
-    another rhythm than fibrillation."""
+    another rhythm than fibrillation.
+
+    Without any P wave, a beat that comes early is none of the atria's, and counts.
+    """
     if m.rr_variation is None:
         return UNKNOWN
-    extra = sum(facts[name].value or 0.0 for name in ("early_ventricular", "early_same"))
+    no_p = m.p_score < P_SCORE
+    extra = (facts["early_ventricular"].value or 0.0) + (0 if no_p else facts["early_same"].value or 0.0)
     others = m.p_score > _BOUND_P or bool(facts["p_train"].value) or extra > _MANY_EXTRA * len(m.beats)
-    return Fact(0.0 if others else m.rr_variation, 0.012)
+    variation = (m.rr_variation_raw if no_p else m.rr_variation) or 0.0
+    return Fact(0.0 if others else variation, 0.012)
 
 
 def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
