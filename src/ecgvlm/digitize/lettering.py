@@ -35,7 +35,8 @@ _SURE = 0.6  # probability of the least sure letter from which on a spelled name
 _UNSURE = 0.5  # probability below which the page net leaves it to the letters which of the twelve it is
 _PLAIN = 0.9  # enough not to look at another size of print
 _VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net says
-_STROKES = ("I", "II", "III")  # look like traces and lines: letters alone do not make them names
+_FAINT = 0.25  # probability of a mark of the page net that may be a stroke of anything
+_STROKES = ("I", "II", "III")  # look like traces and lines: letters alone do not make a faint mark a name
 _LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
 _AROUND_NOTE = 28.0 * PX_PER_MM  # read to either side of a note's centre
 _SPEED = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)mm/s")
@@ -98,7 +99,7 @@ class Lettering:
             lead, p = LEADS[mark.kind], mark.p
             if read.text in NAMES and read.sure() >= _needed(NAMES[read.text], lead, p):
                 lead = NAMES[read.text]
-                if p > _UNSURE or lead not in _STROKES:
+                if p > _FAINT or lead not in _STROKES:
                     p = max(p, read.sure())
             names.append(Name(lead, mark.x, mark.y, p))
         return names
