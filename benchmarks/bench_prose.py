@@ -75,7 +75,7 @@ def _place(e: Evidence, name: str) -> str | None:
     return None if e.measurements[name] is None else e.limit(name)
 
 
-MOST_PIECES = 12  # full stops that names in one sentence may hold
+MOST_PIECES = 16  # full stops that names in one sentence may hold
 
 
 class Back:
