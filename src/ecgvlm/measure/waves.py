@@ -35,6 +35,8 @@ QUIETEST = 5  # one part of so many is noise
 EDGE, EDGE_LEAST = 0.06, 0.5  # of the peak over the noise, and mV/s: a QRS begins and ends there
 LONGEST_BEFORE, LONGEST_AFTER = 0.13, 0.18  # a QRS reaches so far from R
 CALM = 0.020  # s without velocity end a QRS; a notch is shorter
+TOP = 0.048  # s for which a QRS may be level between two flanks
+AGAIN = 0.35  # part of its peak that makes a second flank
 
 # T, by the tangent to its steepest descent (Lepeschkin and Surawicz 1952); s.
 LONGEST_QT, QT_SHARE, QT_LEAST = 0.68, 0.72, 0.05  # at most the first, or that share of RR and a little more
@@ -183,23 +185,29 @@ def _qrs(median: np.ndarray) -> tuple[float, float] | None:
     quiet = np.sort(velocity[column(QUIET_ROOM[0]) : column(QUIET_ROOM[1])])
     noise = float(quiet[: len(quiet) // QUIETEST].mean())
     limit = noise + max(EDGE * (peak - noise), EDGE_LEAST)
-    onset = _edge(velocity, column(-LONGEST_BEFORE), column(0.0), limit, -1)
-    end = _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, 1)
+    again = limit + AGAIN * (peak - limit)
+    onset = _edge(velocity, column(-LONGEST_BEFORE), column(0.0), limit, again, -1)
+    end = _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, again, 1)
     if onset is None or end is None:
         return None
     return onset / FS - BEFORE, end / FS - BEFORE
 
 
-def _edge(velocity: np.ndarray, first: int, last: int, limit: float, step: int) -> int | None:
-    """Outwards from R: the last sample over the limit before `CALM` of quiet."""
+def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: float, step: int) -> int | None:
+    """Outwards from R: the last sample over the limit before `CALM` of quiet that no second flank ends.
+
+    again: the velocity of such a flank, behind a level top.
+    """
     order = range(last, first, -1) if step < 0 else range(first, last)
+    beyond = round((TOP - CALM) * FS)
     quiet, edge = 0, None
     for i in order:
         if velocity[i] > limit:
             quiet, edge = 0, i
         elif edge is not None:
             quiet += 1
-            if quiet >= round(CALM * FS):
+            ahead = velocity[max(first, i - beyond) : i] if step < 0 else velocity[i : min(last, i + beyond)]
+            if quiet >= round(CALM * FS) and (ahead < again).all():
                 break
     return edge
 
