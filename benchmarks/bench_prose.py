@@ -75,7 +75,7 @@ def _place(e: Evidence, name: str) -> str | None:
     return None if e.measurements[name] is None else e.limit(name)
 
 
-MOST_PIECES = 16  # full stops that names in one sentence may hold
+MOST_PIECES = 9  # full stops that names in one sentence may hold
 
 
 class Back:
@@ -91,15 +91,23 @@ class Back:
                 self._codes.setdefault(name.lower(), set()).add(code)
 
     def without_evidence(self, report: str, e: Evidence) -> list[str]:
-        """The sentences of a report that do not hold on its page; a name may hold a full stop itself."""
+        """The pieces of a report that are part of no sentence that holds on its page.
+
+        A name may hold a full stop itself ("AV-Block II. oder III. Grades"): of all ways to put pieces together
+        to sentences, that which leaves fewest over.
+        """
         pieces = [text for text in re.split(r"(?<=[。।])\s*|(?<=[.])\s+(?=\S)", report) if text]
-        bad = []
-        while pieces:
-            held = [n for n in range(1, MOST_PIECES + 1) if self.holds(self.w.space.join(pieces[:n]), e)]
-            if not held:
-                bad.append(pieces[0])
-            pieces = pieces[max(held, default=1) :]
-        return bad
+        left_over: list[list[str]] = [[]]  # of the best way to put the first so many pieces together
+        for end in range(1, len(pieces) + 1):
+            ways = [[*left_over[end - 1], pieces[end - 1]]]
+            ways += [
+                left_over[start]
+                for start in range(max(0, end - MOST_PIECES), end)
+                if len(left_over[start]) < len(ways[0])
+                and self.holds(self.w.space.join(pieces[start:end]), e)
+            ]
+            left_over.append(min(ways, key=len))
+        return left_over[-1]
 
     def holds(self, text: str, e: Evidence) -> bool:
         """Whether a sentence says something that the page holds."""
