@@ -93,21 +93,19 @@ class Back:
     def without_evidence(self, report: str, e: Evidence) -> list[str]:
         """The pieces of a report that are part of no sentence that holds on its page.
 
-        A name may hold a full stop itself ("AV-Block II. oder III. Grades"): of all ways to put pieces together
-        to sentences, that which leaves fewest over.
+        A name may hold a full stop itself ("AV-Block II. oder III. Grades"): of all ways to put pieces
+        together to sentences, that which leaves fewest over.
         """
         pieces = [text for text in re.split(r"(?<=[。।])\s*|(?<=[.])\s+(?=\S)", report) if text]
-        left_over: list[list[str]] = [[]]  # of the best way to put the first so many pieces together
+        left: list[list[str]] = [[]]  # over of the best way to put the first so many pieces together
         for end in range(1, len(pieces) + 1):
-            ways = [[*left_over[end - 1], pieces[end - 1]]]
-            ways += [
-                left_over[start]
-                for start in range(max(0, end - MOST_PIECES), end)
-                if len(left_over[start]) < len(ways[0])
-                and self.holds(self.w.space.join(pieces[start:end]), e)
-            ]
-            left_over.append(min(ways, key=len))
-        return left_over[-1]
+            ways = [[*left[end - 1], pieces[end - 1]]]
+            for start in range(max(0, end - MOST_PIECES), end):
+                text = self.w.space.join(pieces[start:end])
+                if len(left[start]) < len(ways[0]) and self.holds(text, e):
+                    ways.append(left[start])
+            left.append(min(ways, key=len))
+        return left[-1]
 
     def holds(self, text: str, e: Evidence) -> bool:
         """Whether a sentence says something that the page holds."""
