@@ -313,7 +313,7 @@ def questions() -> str:
     published = f"PULSE-7B: {100 * choices['published']['PULSE-7B']:.1f}% of ECGBench's own"
     name = f"in ECG-QA's form, exactly the options that hold ({published})"
     rows.append([name, str(choices["n"]), f"{100 * choices['exact']:.1f}%", "", ""])
-    return table(["questions never trained on", "asked", "right", "says it is not sure", "unrelated"], rows)
+    return table(["wordings never trained on", "asked", "right", "says it is not sure", "unrelated"], rows)
 
 
 def criteria() -> str:
