@@ -70,11 +70,17 @@ def _turned(rng: np.random.Generator, waves: tuple) -> tuple:
     return tuple((after, sigma, tuple(turn @ direction), mv) for after, sigma, direction, mv in waves)
 
 
+def _at(rate: float, qrs: tuple) -> tuple:
+    """A QRS with its T as early as it is at so many beats a minute."""
+    sooner = min(1.0, (75 / rate) ** 0.5)
+    return tuple((after * sooner if after > 0.15 else after, *wave) for after, *wave in qrs)
+
+
 def _sinus(
     rng: np.random.Generator, rate: float, pr: float = 0.16, qrs: tuple = NARROW, spread: float = 0.02
 ) -> list[Train]:
     p = _every(rng, rate, spread)
-    return [(p, P), (p + pr, qrs)]
+    return [(p, P), (p + pr, _at(rate, qrs))]
 
 
 def _dropping(rng: np.random.Generator, rate: float, delays: tuple[float, ...]) -> list[Train]:

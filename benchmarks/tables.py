@@ -331,6 +331,22 @@ def criteria() -> str:
     return table(head, rows)
 
 
+def hearts() -> str:
+    found = load("criteria.json")["independent"]
+    pages = found["pages"]
+    rows = [
+        [
+            code,
+            *(
+                f"{100 * page[code]['named']:.0f}%, {100 * page[code]['false_alarm']:.1f}%"
+                for page in pages.values()
+            ),
+        ]
+        for code in next(iter(pages.values()))
+    ]
+    return table([f"{found['each']} hearts each: named, on the other hearts", *pages], rows)
+
+
 def photos() -> str:
     found = load("photos.json")
     rows = [
@@ -409,6 +425,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "real_paper": real_paper,
     "speed": speed,
     "criteria": criteria,
+    "hearts": hearts,
     "crossval": crossval,
     "ptb_test_out_of_fold": partial(out_of_fold, "ptb-test"),
     "code15_out_of_fold": partial(out_of_fold, "code15-test"),
