@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -271,7 +271,7 @@ class Lexicon:
         return self._told(self._properties, words, objects)
 
     def _told(
-        self, table: dict[str, frozenset[tuple[str, ...]]], words: list[Word], objects: list[Object]
+        self, table: Mapping[str, Sequences], words: list[Word], objects: list[Object]
     ) -> tuple[str, ...]:
         """The codes of a table whose words stand outside the names of findings, measurements and groups."""
         named = {place for o in objects if o.kind in _WHOLE_NAMES for place in range(o.first, o.last)}
