@@ -10,7 +10,7 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.measure import Measurements
-from ecgvlm.measure.signal import FROM_TWO
+from ecgvlm.measure.signal import FROM_TWO, fit_two
 from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 
@@ -169,10 +169,8 @@ def _is_small(strip: Strip, others: Mapping[str, Strip]) -> bool:
     t = np.arange(first, last, 1 / _LOOK_FS)
     if len(t) < _LOOK_FS:
         return False
-    seen = [
-        np.interp(t, x.t[known], x.mv[known]) for x in beside.values() if (known := np.isfinite(x.mv)).any()
-    ]
-    two, *_ = np.linalg.lstsq(FROM_TWO[[LEADS.index(lead) for lead in beside]], np.array(seen), rcond=None)
+    seen = [np.interp(t, x.t[known], x.mv[known]) for x in beside.values() for known in [np.isfinite(x.mv)]]
+    two = fit_two([LEADS.index(lead) for lead in beside], np.array(seen))
     return _moves(FROM_TWO[LEADS.index(strip.lead)] @ two) < _SMALL_MV
 
 

@@ -18,7 +18,6 @@ from ecgvlm.measure.beats import read_beats
 from ecgvlm.measure.signal import FS, resample
 from ecgvlm.quantile import quantile
 
-_FS = 250.0  # Hz
 _REACH = 0.4  # s by which two strips may be off against each other
 # What strips may be late by, in s: in every further column; in every row above the last; and of the latter
 # more in every further column. Greatest values, coarse steps, and what is usual.
@@ -59,7 +58,7 @@ def delays(
     free = [0] * (several and None in columns) + ([] if ruled else [1] + [2] * several)
     if not free:
         return late
-    n = int(_FS * (max(float(t[-1]) for t, _ in strips) + _REACH))
+    n = int(FS * (max(float(t[-1]) for t, _ in strips) + _REACH))
     curves = [_steepness(t, mv, n) for t, mv in strips]
     pairs, tables = [], []
     for i, j in combinations(range(len(strips)), 2):
@@ -80,7 +79,7 @@ def delays(
 
     def value(parameters: np.ndarray) -> np.ndarray:
         """[m, 3] -> [m]: mean likeness, less what unusual delays must gain."""
-        lag = (parameters @ between) * _FS + table.shape[1] // 2  # [m, pairs]
+        lag = (parameters @ between) * FS + table.shape[1] // 2  # [m, pairs]
         low = np.clip(np.floor(lag).astype(int), 0, table.shape[1] - 2)
         at, part = np.arange(len(pairs)), lag - low
         likeness = (1 - part) * table[at, low] + part * table[at, low + 1]
@@ -103,7 +102,7 @@ def delays(
     for own in together:
         beside = [k for k in range(len(pairs)) if i[k] in own and columns[j[k]] is None]
         if beside:
-            rest = np.round((late[j[beside]] - late[i[beside]]) * _FS).astype(int)
+            rest = np.round((late[j[beside]] - late[i[beside]]) * FS).astype(int)
             late[own] += _alone(table[beside], rest)
     return late
 
@@ -116,14 +115,14 @@ def _alone(table: np.ndarray, rest: np.ndarray) -> float:
     which these are known to be late. Beyond the table they are not alike. 0 where it is not plainly more
     alike elsewhere.
     """
-    middle, most = table.shape[1] // 2, round(_MOST[0] * _FS)
+    middle, most = table.shape[1] // 2, round(_MOST[0] * FS)
     lags = np.arange(-most, most + 1)
     at = middle + rest[:, None] + lags
     compared = (at >= 0) & (at < table.shape[1])
     likeness = np.where(compared, np.take_along_axis(table, at.clip(0, table.shape[1] - 1), 1), 0.0).mean(0)
     lag = int(lags[np.argmax(likeness)])
-    plain = likeness.max() - likeness[most] > _PLAINLY and abs(lag) > _BY_ITSELF * _FS
-    return -lag / _FS if plain else 0.0
+    plain = likeness.max() - likeness[most] > _PLAINLY and abs(lag) > _BY_ITSELF * FS
+    return -lag / FS if plain else 0.0
 
 
 def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
@@ -139,7 +138,7 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
     if None not in columns:
         return _beats_tell_one_time(strips, np.sort(list(begin.values())))
     first = min(begin.values())
-    n = int(_FS * (max(s.t1 for s in strips) + _REACH))
+    n = int(FS * (max(s.t1 for s in strips) + _REACH))
     as_said = [_steepness(s.t, s.mv, n) for s in strips]
     together = [
         a if c is None or begin[c] == first else _steepness(s.t - begin[c] + first, s.mv, n)
@@ -198,17 +197,17 @@ def _alike(a: np.ndarray | None, b: np.ndarray | None, off: float) -> float | No
 
 
 def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
-    """[n] at `_FS` Hz: how steep a strip is, 0 to about 1, smoothed; None where too little of it is known."""
+    """[n] at `FS` Hz: how steep a strip is, 0 to about 1, smoothed; None where too little of it is known."""
     known = np.isfinite(mv)
-    if known.sum() < 0.5 * _FS or np.ptp(t[known]) < 0.8:
+    if known.sum() < 0.5 * FS or np.ptp(t[known]) < 0.8:
         return None
-    grid = np.arange(n) / _FS
+    grid = np.arange(n) / FS
     inside = (grid >= t[known][0]) & (grid <= t[known][-1])
     x = np.interp(grid[inside], t[known], mv[known])
-    steep = np.abs(filters.gaussian(x, 0.008 * _FS, 1))
+    steep = np.abs(filters.gaussian(x, 0.008 * FS, 1))
     steep = np.minimum(steep / (quantile(steep, 0.98) + 1e-9), 1.2)
     out = np.zeros(n)
-    out[inside] = filters.gaussian(steep, 0.012 * _FS)
+    out[inside] = filters.gaussian(steep, 0.012 * FS)
     return out
 
 
@@ -217,9 +216,9 @@ def _likeness(a: np.ndarray, b: np.ndarray, least: float = 1.0, most: float = _R
 
     None where both show less than `least` s at once.
     """
-    reach = round(most * _FS)
+    reach = round(most * FS)
     both = np.flatnonzero((a > 0) & (b > 0))
-    if len(both) < least * _FS:
+    if len(both) < least * FS:
         return None
     first, last = both[0], both[-1] + 1
     x = a[first:last]

@@ -19,7 +19,7 @@ from ecgvlm.digitize import Page
 from ecgvlm.judge.evidence import CAUTIONS, POOR_QUALITY
 from ecgvlm.labels import CODE15
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
-from ecgvlm.measure.signal import FROM_TWO
+from ecgvlm.measure.signal import FROM_TWO, fit_two
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import read_model_file
 
@@ -135,7 +135,7 @@ def two_limb_leads(beat: np.ndarray) -> tuple[np.ndarray, float] | None:
     rows = np.flatnonzero(np.isfinite(beat[:6]).all(1))
     if len(rows) < 2:
         return None
-    two, *_ = np.linalg.lstsq(FROM_TWO[rows], beat[rows], rcond=None)
+    two = fit_two(rows, beat[rows])
     rest = beat[rows] - FROM_TWO[rows] @ two
     return two, float((rest**2).sum() / ((beat[rows] ** 2).sum() + 1e-9))
 

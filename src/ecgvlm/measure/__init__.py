@@ -46,6 +46,8 @@ __all__ = [
     "Measurements", "measure",
 ]  # fmt: skip
 
+EARLY_ONSET = 0.08  # s by which an early beat begins further before its R than a usual one: it may be wide
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -152,9 +154,6 @@ class Measurements:
         rounded = {name: None if value is None else float(round(value)) for name, value in values.items()}
         variation = None if self.rr_variation is None else round(self.rr_variation, 3)
         return {**rounded, "rr_variation": variation, "beats": len(self.beats), "reasons": dict(self.reasons)}
-
-
-EARLY_ONSET = 0.08  # s by which an early beat begins further before its R than a usual one: it may be wide
 
 
 def measure(leads: np.ndarray, fs: float) -> Measurements:

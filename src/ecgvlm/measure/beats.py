@@ -11,7 +11,18 @@ import itertools
 import numpy as np
 
 from ecgvlm import filters
-from ecgvlm.measure.signal import AFTER, BEFORE, FROM_TWO, FS, column, highest, nanmedian, peaks_of
+from ecgvlm.measure.signal import (
+    AFTER,
+    BEFORE,
+    FROM_TWO,
+    FS,
+    LEVEL_TOP,
+    column,
+    fit_two,
+    highest,
+    nanmedian,
+    peaks_of,
+)  # fmt: skip
 from ecgvlm.quantile import quantile
 
 # How sharply the leads bend and how steep they are, in s.
@@ -43,7 +54,6 @@ NEARLY_ALL = 0.8  # of the beats with which a lead must be printed to bind a pag
 FAINT = 0.25  # of the leads' median steepness: a QRS below this binds no columns
 BOUND = 0.06  # s by which the beats of columns without a common lead may be moved
 STEEP_PART = 0.2  # of the steepest part of a QRS: from there on and up to there it lasts, to set columns by
-PLATEAU = 0.048  # s for which a QRS may be level between two steep parts
 QRS_ROOM, QRS_SHAPE = (-0.11, 0.12), (-0.10, 0.12)  # s around R that must be printed; whose shape is compared
 LEVEL_END = -0.05  # s from R up to which the level before a QRS is taken
 
@@ -240,7 +250,7 @@ def _two_limb_leads(median: np.ndarray) -> np.ndarray | None:
     shown = _limb_leads(median)
     if len(shown) < 2:
         return None
-    return np.linalg.lstsq(FROM_TWO[shown], median[shown], rcond=None)[0]
+    return fit_two(shown, median[shown])
 
 
 def _late(median: np.ndarray, two: np.ndarray, reach: int) -> int:
@@ -255,7 +265,7 @@ def _steep_part(median: np.ndarray, reach: int) -> tuple[float, float]:
     """Samples of [12, w] between which a median beat is steep, NaN where it is so up to an end."""
     speed = np.sqrt((np.nan_to_num(median) ** 2).mean(axis=0))
     peak = reach + int(np.argmax(speed[reach:-reach]))
-    level = 2 * round(PLATEAU * FS / 2) + 1
+    level = 2 * round(LEVEL_TOP * FS / 2) + 1
     steep = filters.least(filters.greatest(speed, level), level)
     calm = np.flatnonzero(steep < STEEP_PART * speed[peak])
     before, after = calm[calm < peak], calm[calm > peak]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ecgvlm import filters
@@ -15,6 +17,12 @@ ANTI_ALIAS = 0.4  # sigma of the filter before thinning, in samples of what is l
 BEYOND, END = 0.06, 0.03
 # Each limb lead as a sum of I and II (Einthoven's and Goldberger's relations).
 FROM_TWO = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
+LEVEL_TOP = 0.048  # s for which a QRS may be level between two flanks
+
+
+def fit_two(rows: Sequence[int] | np.ndarray, leads: np.ndarray) -> np.ndarray:
+    """[2, w] I and II that explain limb leads [k, w] best. rows: which of the six these are, two or more."""
+    return np.linalg.lstsq(FROM_TWO[rows], leads, rcond=None)[0]
 
 
 def resample(leads: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgvlm import filters
-from ecgvlm.measure.signal import AFTER, BEFORE, FS, column, nanmedian, peaks_of
+from ecgvlm.measure.signal import AFTER, BEFORE, FS, LEVEL_TOP, column, nanmedian, peaks_of
 
 WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
@@ -35,7 +35,6 @@ QUIETEST = 5  # one part of so many is noise
 EDGE, EDGE_LEAST = 0.06, 0.5  # of the peak over the noise, and mV/s: a QRS begins and ends there
 LONGEST_BEFORE, LONGEST_AFTER = 0.13, 0.18  # a QRS reaches so far from R
 CALM = 0.020  # s without velocity end a QRS; a notch is shorter
-TOP = 0.048  # s for which a QRS may be level between two flanks
 AGAIN = 0.35  # part of its peak that makes a second flank
 
 # T, by the tangent to its steepest descent (Lepeschkin and Surawicz 1952); s.
@@ -199,15 +198,17 @@ def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: floa
     again: the velocity of such a flank, behind a level top.
     """
     order = range(last, first, -1) if step < 0 else range(first, last)
-    beyond = round((TOP - CALM) * FS)
+    calm, beyond = round(CALM * FS), round((LEVEL_TOP - CALM) * FS)
     quiet, edge = 0, None
     for i in order:
         if velocity[i] > limit:
             quiet, edge = 0, i
         elif edge is not None:
             quiet += 1
+            if quiet < calm:
+                continue
             ahead = velocity[max(first, i - beyond) : i] if step < 0 else velocity[i : min(last, i + beyond)]
-            if quiet >= round(CALM * FS) and (ahead < again).all():
+            if (ahead < again).all():
                 break
     return edge
 
