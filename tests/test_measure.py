@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from hearts import FS as HEARTS_FS
-from hearts import NARROW, WIDE, P, columns, heart
+from hearts import NARROW, PAGES, WIDE, P, any_heart, columns, heart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -323,6 +323,13 @@ def test_a_beat_that_no_lead_shows_is_no_pause():
     assert found.heart_rate_bpm == pytest.approx(64, abs=1)
 
 
+def test_a_long_stretch_without_a_beat_is_a_pause_though_columns_meet_in_it():
+    beats = np.append(np.arange(0.4, 4.5, 0.8), np.arange(6.7, 10, 0.8))
+    found = measure(columns(heart((beats - 0.16, P), (beats, NARROW)), 2, False), HEARTS_FS)
+    assert np.nanmax(found.rr) == pytest.approx(2.3, abs=0.05)
+    assert np.isfinite(found.rr).all()
+
+
 def test_flat_leads_do_not_hide_the_beats_of_the_others():
     bend = np.zeros((12, 500))
     bend[0, ::100] = 1.0
@@ -415,3 +422,22 @@ def test_early_wide_beats_are_told_from_the_usual_ones_and_lengthen_no_qt(every,
     assert (found.alike == ~strange).mean() > 0.9
     assert found.qt_ms is None or found.qt_ms == pytest.approx(alone.qt_ms, abs=25)
     assert found.qrs_ms == pytest.approx(alone.qrs_ms, abs=8)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("condition", "every"), [("bigeminy", 2), ("trigeminy", 3)])
+def test_beats_of_one_focus_are_found_where_they_are_blunter_than_the_usual_ones(condition, every, page):
+    shares = []
+    for seed in range(8):
+        leads, _ = any_heart(condition, seed)
+        shares.append(np.mean(~measure(PAGES[page](leads), HEARTS_FS).alike))
+    assert np.median(shares) == pytest.approx(1 / every, abs=0.05)
+    assert np.ptp(shares) < 0.2
+
+
+def test_a_t_wave_behind_each_usual_beat_is_no_bigeminy():
+    beats = np.arange(0.4, 10, 1.2)
+    late = tuple((after + 0.1, 0.02, direction, 2 * mv) for after, _, direction, mv in NARROW[3:])
+    found = measure(heart((beats - 0.16, P), (beats, NARROW[:3]), (beats, late)), HEARTS_FS)
+    assert found.alike.all()
+    assert found.heart_rate_bpm == pytest.approx(50, abs=1)

@@ -213,18 +213,15 @@ def _wider(m: Measurements) -> np.ndarray:
 
 
 def _coupled(rr: np.ndarray) -> np.ndarray:
-    """[b] bool: beats closer to the one before than to the next."""
-    return (
-        np.concatenate([[False], rr[:-1] < 0.85 * rr[1:], [False]])
-        if len(rr)
-        else np.zeros(len(rr) + 1, bool)
-    )
+    """[b] bool: beats closer to the one before than to the next, the last one than those before it."""
+    if len(rr) < 2:
+        return np.zeros(len(rr) + 1, bool)
+    return np.concatenate([[False], rr < 0.85 * np.append(rr[1:], rr[-2])])
 
 
 def _every(marked: np.ndarray, k: int) -> float:
-    """Share of the beats that fit a pattern in which every kth is marked."""
-    n = len(marked)
-    return max(float(np.mean(marked == (np.arange(n) % k == phase))) for phase in range(k))
+    """Share of the runs of k beats that hold just one that is marked: of a pattern in which every kth is."""
+    return float(np.mean(np.convolve(marked, np.ones(k), "valid") == 1))
 
 
 def _doubled(rr: np.ndarray, early: np.ndarray) -> float | None:

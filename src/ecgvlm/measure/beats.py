@@ -61,8 +61,10 @@ LEVEL_END = -0.05  # s from R up to which the level before a QRS is taken
 ALIKE = 0.72  # similarity of beats of one origin
 APART_IN_SHAPE, SEVERAL = 0.12, 2  # less similar than all of one origin, by so much, and so many: of another
 WEAK_BEAT, MIDDLE, TWICE = 0.15, 0.4, (1.6, 2.4)  # one in the middle of a pause of two intervals
+WEAK_EXTRA = 0.12  # an extra beat where one is expected, against the usual ones
 IN_STEP = 0.2  # so near to whole intervals, there is no room for a further beat
 FEW, BLUNT = 0.15, 0.6  # share of false beats that is believed; steepness of a false one against sure ones
+BEHIND_T, COUPLED, TOGETHER = 0.42, 0.1, 3  # s from a beat to extra ones of one focus, their spread, how many
 MISSED = 1.4  # an interval from which on a beat may be missing
 EARLY = 0.82  # a premature beat's interval
 IRREGULAR = 0.35  # share of early beats beyond which early says nothing
@@ -75,18 +77,22 @@ def read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarr
     # QRS complexes bend more sharply than P and T waves of any size.
     energy = _energy(filters.gaussian(smooth, BEND * FS, 2), printed)
     steepness = _energy(slope, printed)
-    beats = _align(_find_beats(energy, steepness), slope, printed)
+    peaks = _find_beats(energy, steepness)
+    beats = _align(peaks, slope, printed)
     windows = _windows(x, printed, beats)
     similar = _similar(windows, beats)
     kept = np.ones(len(beats), bool)
-    hidden = _hidden(beats, similar, energy)
-    if len(hidden):
-        places = np.sort(np.append(beats, hidden))
-        beats = _align(places, slope, printed)
+    usual, extra = _hidden(beats, similar, energy), _hidden_extra(peaks, similar, energy)
+    if len(usual) or len(extra):
+        peaks = np.unique(np.concatenate([peaks, usual, extra]))
+        beats = _align(peaks, slope, printed)
         windows = _windows(x, printed, beats)
         similar = _similar(windows, beats)
-        kept = similar | ~np.isin(places, hidden)
-    kept &= _believable(beats, similar, steepness)
+        kept = similar | ~np.isin(peaks, usual)
+    # A beat between two columns has no shape: it is what the rhythm makes it.
+    cut = np.isnan(windows).all(axis=(1, 2))
+    similar &= ~(cut & _coupled(peaks, similar & ~cut))
+    kept &= _believable(beats, similar, steepness, _coupled(peaks, similar))
     return beats[kept], windows[kept], similar[kept]
 
 
@@ -140,7 +146,9 @@ def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     wide = (steep > STEEPER * around) & (steep > STEEP_ENOUGH * usual)
     after = peaks[:, None] - beats[None]  # [p, b]
     far = ((after < APART[0] * FS) | (after > APART[1] * FS)).all(axis=1)
-    return np.sort(np.append(beats, peaks[wide & far]))
+    further = peaks[wide & far]
+    own_t = (np.diff(further, prepend=-np.inf) < T_AFTER * FS) & (np.diff(energy[further], prepend=0.0) < 0)
+    return np.sort(np.append(beats, further[~own_t]))
 
 
 def _without_t(peaks: np.ndarray, energy: np.ndarray) -> np.ndarray:
@@ -339,10 +347,32 @@ def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.nd
     return np.array(found, int)
 
 
-def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -> np.ndarray:
+def _hidden_extra(peaks: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """[k] samples of what may be weak extra beats: where those of one focus follow others of the usual shape
+    and the next one comes as late as behind them."""
+    extra = np.flatnonzero(_coupled(peaks, similar, SEVERAL))
+    extra = extra[(extra > 0) & (extra < len(peaks) - 1)]
+    extra = extra[similar[extra - 1] & similar[np.minimum(extra + 1, len(peaks) - 1)]]
+    if len(extra) < SEVERAL:
+        return np.zeros(0, int)
+    after, whole = np.median(peaks[extra] - peaks[extra - 1]), np.median(peaks[extra + 1] - peaks[extra - 1])
+    least = WEAK_EXTRA * np.median(energy[peaks[similar]])
+    found = []
+    for k in np.flatnonzero(similar[:-1] & similar[1:] & (np.abs(np.diff(peaks) - whole) < COUPLED * FS)):
+        first = round(peaks[k] + after - COUPLED * FS)
+        near = energy[first : first + round(2 * COUPLED * FS)]
+        if near.max() > least:
+            found.append(first + int(np.argmax(near)))
+    return np.array(found, int)
+
+
+def _believable(
+    beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray, coupled: np.ndarray
+) -> np.ndarray:
     """[b] bool: False for strange shapes that the rhythm has no room for: jumps of the baseline, T waves.
 
-    Premature beats take a beat's place or shift the rhythm; interpolated ones are kept where many and steep.
+    Premature beats take a beat's place or shift the rhythm; interpolated ones, and those of a bigeminy, are
+    kept where many and steep, or where coupled ([b] bool) to the beats before.
     """
     sure = np.flatnonzero(similar)
     kept = np.ones(len(beats), bool)
@@ -361,12 +391,26 @@ def _believable(beats: np.ndarray, similar: np.ndarray, steepness: np.ndarray) -
     near = round(HALF_QRS * FS)
     steep = highest(steepness, beats - near, beats + near)
     few = surplus.sum() <= max(2, FEW * len(beats))
-    kept[surplus & (few | (steep < BLUNT * np.median(steep[sure])))] = False
+    steep /= np.median(steep[sure])
+    kept[surplus & (few | (steep < BLUNT)) & ~(coupled & (steep > STEEP_ENOUGH))] = False
     return kept
 
 
+def _coupled(peaks: np.ndarray, similar: np.ndarray, several: int = TOGETHER) -> np.ndarray:
+    """[b] bool: several strange shapes that come equally long after a beat of the dominant one, and neither
+    where its T wave is nor where the next one's P wave is: of one focus."""
+    usual = np.concatenate([[-np.inf], peaks[similar], [np.inf]])
+    following = np.searchsorted(usual, peaks)
+    before, after = (peaks - usual[following - 1]) / FS, (usual[following] - peaks) / FS
+    free = ~similar & np.isfinite(before) & (before > BEHIND_T) & (after > P_BEFORE)
+    together = np.abs(before[free, None] - before[free]) < COUPLED
+    free[free] = together.sum(axis=1) >= several
+    return free
+
+
 def seen_intervals(beats: np.ndarray, printed: np.ndarray) -> np.ndarray:
-    """[b - 1] s from beat to beat, NaN where a long one spans paper on which no lead would show a QRS whole.
+    """[b - 1] s from beat to beat, NaN where a long one may be two: it spans paper on which no lead would
+    show a QRS whole, and neither side of that is long.
 
     beats: [b] samples; printed: [12, n] bool.
     """
@@ -374,8 +418,12 @@ def seen_intervals(beats: np.ndarray, printed: np.ndarray) -> np.ndarray:
     if not len(rr):
         return rr
     whole = filters.least(printed.astype(np.uint8), 2 * round(HALF_QRS * FS) + 1).any(axis=0)
-    blind = np.cumsum(~whole)[beats]
-    return np.where((np.diff(blind) > 0) & (rr > MISSED * np.median(rr)), np.nan, rr)
+    blind, long = np.flatnonzero(~whole), MISSED * float(np.median(rr))
+    for k in np.flatnonzero(rr > long):
+        inside = blind[(blind > beats[k] + REFRACTORY * FS) & (blind < beats[k + 1] - REFRACTORY * FS)]
+        if len(inside) and np.diff([beats[k], *inside, beats[k + 1]]).max() <= long * FS:
+            rr[k] = np.nan
+    return rr
 
 
 def premature_beats(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
