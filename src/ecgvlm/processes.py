@@ -57,3 +57,8 @@ def computed_too_long(process: Any) -> bool:
 def _exit_after(parent: Any) -> None:
     wait([parent.sentinel])
     os._exit(1)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that torchrun or accelerate started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"

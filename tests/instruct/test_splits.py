@@ -133,6 +133,34 @@ def test_where_pictures_lie_moves_nobody(tmp_path, monkeypatch):
     assert sum(map(len, records)) == len(set().union(*records)) == 60
 
 
+def test_rows_with_their_pictures_inside_are_split(tmp_path):
+    """They were refused. The path beside a picture tells the patient; pictures of one content are one."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    turns = [{"from": "human", "value": "<image>\nQ"}, {"from": "gpt", "value": "A"}]
+    rows = []
+    for k in range(120):
+        picture = cv2.imencode(".png", np.full((4, 4), k % 60, np.uint8))[1].tobytes()
+        path = f"p1000/p{10_000_000 + k % 30}/{k}.png"
+        rows.append({"id": str(k), "image": {"bytes": picture, "path": path}, "conversations": turns})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    counts = split_rows(tmp_path / "rows.parquet", tmp_path / "parts", HALVES)
+    assert sum(counts.values()) == 120
+    parts = [list(load_rows(tmp_path / f"parts/{name}.json")) for name in HALVES.shares]
+    patients = people(tmp_path / "parts")
+    assert sum(map(len, patients)) == len(set().union(*patients)) == 30
+    assert len(list((tmp_path / "parts/images").iterdir())) == 60
+    inside = {row["id"]: row["image"]["bytes"] for row in rows}
+    assert all(row.image_bytes() == inside[row.id] for part in parts for row in part)
+
+
+def test_a_part_that_is_empty_is_told(tmp_path):
+    """The table was written without it, and training then knew no such part."""
+    records = write_code15(tmp_path / "code15", exams=4, patients=1)
+    done = CliRunner().invoke(app, ["split", str(records), "-o", str(tmp_path / "splits.csv")])
+    assert done.exit_code == 0
+    assert done.stderr.count("is empty; give it a larger share, or another --seed") == 2
+
+
 def test_records_of_one_name_in_several_folders_are_several(tmp_path):
     """The second picture took the first one's place, and patients' folders were passed over."""
     record = simulate(random_simulation(np.random.default_rng(0), "normal"), 0)[0]

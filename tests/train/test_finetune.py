@@ -383,6 +383,49 @@ def test_special_tokens_in_rows_are_found_before_the_start(make, tmp_path):
     assert checkpoint.place_of(checkpoint.steps_in(lenient.out)[-1])["pages"] == 4
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (
+            {"conversations": [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": " "}]},
+            "answer is empty",
+        ),
+        ({"metadata": "AF"}, "metadata must be an object"),
+        ({"metadata": {"labels": float("nan")}}, "labels must be a list of codes, not nan"),
+        ({"metadata": {"labels": "AF"}}, "labels must be a list of codes, not 'AF'"),
+        ({"metadata": {"unknown": [3]}}, "unknown must be a list of codes"),
+    ],
+)
+def test_rows_that_teach_nothing_or_wrongly_are_named(tmp_path, change, named):
+    """Empty answers were learned, "AF" was the labels A and F, and a NaN ended in a traceback."""
+    path = write_rows(tmp_path / "odd", pages=2, questions=1)
+    table = json.loads(path.read_text())
+    table[1] |= change
+    path.write_text(json.dumps(table))
+    with pytest.raises(EcgError, match=named):
+        RowPages(path, None, 32)
+    skipped = []
+    assert len(RowPages(path, None, 32, skipped=skipped)) == len(skipped) == 1
+
+
+def test_validation_rows_about_patients_of_the_training_rows_are_told(make, tmp_path, capsys):
+    path = write_rows(tmp_path / "both", pages=6, questions=1)
+    table = json.loads(path.read_text())
+    for k, row in enumerate(table):
+        row["patient_id"] = k // 2
+    for name, part in (("train", table[:3]), ("valid", table[3:])):
+        (path.parent / f"{name}.json").write_text(json.dumps(part))
+    data = {name: str(path.parent / f"{name}.json") for name in ("train", "valid")}
+    finetune(make("shared", data=data, loop={"steps": 1, "batch": 2}))
+    assert "1 of 3 validation rows are about patients or pictures of training rows" in capsys.readouterr().err
+    for row in table:
+        del row["patient_id"]
+    for name, part in (("train", table[:3]), ("valid", table[3:])):
+        (path.parent / f"{name}.json").write_text(json.dumps(part))
+    finetune(make("apart", data=data, loop={"steps": 1, "batch": 2}))
+    assert "validation rows" not in capsys.readouterr().err
+
+
 def test_rare_labels_are_drawn_more_often(tmp_path):
     path = write_rows(tmp_path / "odd", pages=12, questions=1)
     table = json.loads(path.read_text())

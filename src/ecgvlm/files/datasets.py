@@ -41,6 +41,7 @@ _SINUS_RHYTHM = "426783006"
 # Columns that tell the patient, and folders that do: MIMIC's p10000032, the PTB database's patient001.
 _PATIENT_COLUMNS = ("patient", "patient_id", "subject_id")
 _PATIENT_FOLDER = re.compile(r"(?:^|/)((?:p|patient|subject)[-_]?\d+)(?=/)", re.IGNORECASE)
+_PTBXL_RECORD = re.compile(r"(\d{5})_[lh]r\b")  # one record, however often and wherever it was printed
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,12 @@ def patient_of(cells: Mapping[str, Any]) -> str:
 
 
 def patient_in(path: Path) -> str:
-    """Who a file is about by the folder it lies in, the innermost called like a patient; "" without one."""
-    folders = _PATIENT_FOLDER.findall(path.as_posix())
-    return folders[-1] if folders else ""
+    """Who a file is about: the innermost folder called like a patient, else PTB-XL's number of a record; ""
+    where neither is in its name."""
+    if folders := _PATIENT_FOLDER.findall(path.as_posix()):
+        return folders[-1]
+    record = _PTBXL_RECORD.match(path.name)
+    return record[1] if record else ""
 
 
 def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int = 100) -> list[Entry]:

@@ -115,6 +115,10 @@ def split(
     else:
         counts = split_records(source, out, wanted)
     print(f"{out}: " + ", ".join(f"{name} {counts[name]:,}" for name in wanted.shares))
+    for name in wanted.shares:
+        if not counts[name]:
+            said = f"part {name} is empty; give it a larger share, or another --seed"
+            print(f"note: {said}", file=sys.stderr)
 
 
 @app.command()
@@ -168,7 +172,8 @@ def _file(image: Path | bytes, name: str) -> Path:
         return image
     import tempfile
 
-    ending = ".png" if image.startswith(b"\x89PNG") else ".jpg"
-    path = Path(tempfile.gettempdir()) / f"ecgvlm-{name.replace('/', '_')}{ending}"
+    from ecgvlm.instruct.rows import ending_of
+
+    path = Path(tempfile.gettempdir()) / f"ecgvlm-{name.replace('/', '_')}{ending_of(image)}"
     path.write_bytes(image)
     return path

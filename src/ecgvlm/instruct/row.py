@@ -133,10 +133,23 @@ def row_from(raw: Mapping[str, Any]) -> Row:
             raise ValueError(f"conversations: from {turn['from']!r} is neither human nor gpt")
     if not answered or len(asked) != len(answered):
         raise ValueError(f"conversations: {len(asked)} questions and {len(answered)} answers")
-    metadata = {**(raw.get("metadata") or {}), **{k: raw[k] for k in _BESIDE if raw.get(k) is not None}}
-    if patient := patient_of(raw):
+    return Row(str(raw[key]), None, tuple(zip(asked, answered)), _metadata(raw), raw.get("source") or "")
+
+
+def _metadata(raw: Mapping[str, Any]) -> dict[str, Any]:
+    given = raw.get("metadata") or {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"metadata must be an object, not {given!r}")
+    beside = {name: raw[name] for name in _BESIDE if raw.get(name) is not None}
+    # Parquet has a null for whatever another row has and this one has not.
+    metadata = {name: value for name, value in {**given, **beside}.items() if value is not None}
+    for name in ("labels", "unknown"):
+        codes = metadata.get(name, [])
+        if not (isinstance(codes, list) and all(isinstance(code, str) for code in codes)):
+            raise ValueError(f"metadata: {name} must be a list of codes, not {codes!r}")
+    if patient := patient_of(raw) or patient_of(metadata):
         metadata["patient"] = patient
-    return Row(str(raw[key]), None, tuple(zip(asked, answered)), metadata, raw.get("source") or "")
+    return metadata
 
 
 def _text(value: object) -> str:

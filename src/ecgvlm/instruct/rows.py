@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from PIL import Image, UnidentifiedImageError
+
 from ecgvlm.errors import EcgError, UsageError, unreadable
-from ecgvlm.files.datasets import patient_of, read_labels, read_lines, read_table
+from ecgvlm.files.datasets import patient_in, patient_of, read_labels, read_lines, read_table
 from ecgvlm.files.leads import age_of
 from ecgvlm.instruct.records import ROW_KINDS, ask, known_of_labels
 from ecgvlm.instruct.row import Row, row_from
@@ -82,8 +85,11 @@ def _checked(make: Callable[[], Row], where: str, skipped: list[str] | None) -> 
 def _row(raw: dict[str, Any], root: Path) -> Row:
     columns = (raw.get(name) for name in ("image", "images", "image_path"))
     given: Any = next((value for value in columns if value is not None), [])
-    images = [_image(one, root) for one in (given if isinstance(given, list) else [given])]
+    given = given if isinstance(given, list) else [given]
+    images = [_image(one, root) for one in given]
     row = row_from(raw)
+    if not row.patient and (patient := _patient_named(raw, given)):
+        row = replace(row, metadata={**row.metadata, "patient": patient})
     places = str(raw["conversations"]).count("<image>")
     if places and (not images or (len(images) > 1 and places != len(images))):
         raise ValueError(f"<image> stands {places} times for {len(images)} pictures")
@@ -97,10 +103,19 @@ def _image(given: Any, root: Path) -> Path | bytes:
     return root / given if isinstance(given, str) else given
 
 
-def _check_picture(image: Path | bytes) -> None:
-    import io
+def _patient_named(raw: Mapping[str, Any], given: Sequence[Any]) -> str:
+    """Who a row is about whose picture is inside it, by the path that stands beside the picture."""
+    beside = given[0].get("path") if given and isinstance(given[0], Mapping) else None
+    return patient_in(Path(str(beside or raw.get("image_path") or "")))
 
-    from PIL import Image, UnidentifiedImageError
+
+def ending_of(picture: bytes) -> str:
+    """How a file of these bytes is to end, as ".png". Raises UnidentifiedImageError where they are none."""
+    with Image.open(io.BytesIO(picture)) as image:
+        return f".{(image.format or 'bin').lower()}"
+
+
+def _check_picture(image: Path | bytes) -> None:
 
     if isinstance(image, Path) and image.suffix.lower() == ".pdf" and image.is_file():
         return

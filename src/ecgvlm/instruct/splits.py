@@ -14,19 +14,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ecgvlm.atomic import write_file
+from ecgvlm.atomic import beside, write_file
 from ecgvlm.errors import EcgError, UsageError, unreadable
-from ecgvlm.files.datasets import Entry, find_records, patient_in, patient_of, read_table
+from ecgvlm.files.datasets import Entry, find_records, patient_in, read_table
 from ecgvlm.instruct.row import Row
-from ecgvlm.instruct.rows import is_picture_table, load_rows
+from ecgvlm.instruct.rows import ending_of, is_picture_table, load_rows
 
 DEFAULT_PARTS = "train=0.8,valid=0.1,test=0.1"
 _ROWS = (".json", ".jsonl", ".parquet")
-_PTBXL_RECORD = re.compile(r"(\d{5})_[lh]r\b")  # one record, however often and wherever it was printed
 _PART = re.compile(r"[\w-]+")
 
 
@@ -71,7 +70,7 @@ def parse_folds(text: str | None) -> list[int] | None:
 
 def split_records(records: str | Path, out: Path, parts: Parts) -> Counter[str]:
     """Writes a table `key,patient,part` of a collection's records; returns how many records each part has."""
-    table, counts = io.StringIO(), Counter[str]()
+    table, counts = io.StringIO(), Counter(dict.fromkeys(parts.shares, 0))
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["key", "patient", "part"])
     for entry in find_records(records):
@@ -110,44 +109,78 @@ def chosen_records(
 
 
 def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None = None) -> Counter[str]:
-    """Writes rows to `out/<part>.json`, pictures staying where they are; returns how many rows each part has.
+    """Writes rows to `out/<part>.json`; returns how many rows each part has.
 
-    Raises EcgError where a row tells neither its patient nor its picture.
+    Pictures that are files stay where they are; those inside a Parquet file go to `out/images`, called by
+    their content. Raises EcgError where a row tells neither its patient nor its picture.
     """
-    root = Path(images or source if Path(source).is_dir() else Path(source).parent).absolute()
-    kept: dict[str, list[dict[str, Any]]] = {name: [] for name in parts.shares}
-    for row in load_rows(source, images):
-        if any(isinstance(image, bytes) for image in row.images):
-            raise UsageError(
-                f"{source} has its pictures inside: split rows that name files, or make parts with"
-                " instruct build --parts"
-            )
-        paths = [str(Path(image).resolve()) for image in row.images if not isinstance(image, bytes)]
-        image = paths if len(paths) > 1 else next(iter(paths), None)
-        kept[parts.of(person_of(row, root))].append(row.to_dict(image))
-    if empty := [name for name, rows in kept.items() if not rows]:
-        raise UsageError(
-            f"{source}: part {empty[0]} would have no row; give it a larger share, or another --seed"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    for name, rows in kept.items():
-        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-        write_file(out / f"{name}.json", f"[\n{lines}\n]\n".encode())
-    return Counter({name: len(rows) for name, rows in kept.items()})
+    root = root_of(source, images)
+    counts = Counter(dict.fromkeys(parts.shares, 0))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            files = {
+                name: stack.enter_context(
+                    stack.enter_context(beside(out / f"{name}.json")).open("w", encoding="utf-8")
+                )
+                for name in parts.shares
+            }
+            for row in load_rows(source, images):
+                part = parts.of(person_of(row, root))
+                places = [_place(image, out) for image in row.images]
+                line = row.to_dict(places if len(places) > 1 else next(iter(places), None))
+                files[part].write(",\n" if counts[part] else "[\n")
+                files[part].write(json.dumps(line, ensure_ascii=False))
+                counts[part] += 1
+            if empty := [name for name, count in counts.items() if not count]:
+                said = f"part {empty[0]} would be empty; give it a larger share, or another --seed"
+                raise UsageError(f"{source}: {said}")
+            for file in files.values():
+                file.write("\n]\n")
+    except OSError as error:
+        raise unreadable(out, f"cannot be written ({error.strerror or error})") from error
+    return counts
+
+
+def _place(image: Path | bytes, out: Path) -> str:
+    """Where a picture lies, as rows in `out` name it; one that lies nowhere is written there."""
+    if isinstance(image, Path):
+        return str(image.resolve())
+    name = f"images/{content_name(image)}{ending_of(image)}"
+    if not (out / name).exists():
+        (out / "images").mkdir(exist_ok=True)
+        write_file(out / name, image)
+    return name
+
+
+def content_name(picture: bytes) -> str:
+    """What a picture is called by its content."""
+    return hashlib.sha256(picture).hexdigest()[:32]
+
+
+def root_of(source: str | Path, images: Path | None = None) -> Path:
+    """The folder that rows' pictures are named from: where it lies says nothing of whom they are about."""
+    return Path(images or source if Path(source).is_dir() else Path(source).parent).absolute()
 
 
 def person_of(row: Row, root: Path) -> str:
-    """Who a row is about: as its metadata say, or the folder or name of its picture, else the picture itself.
-
-    root: the folder that pictures are named from, as a person's part must not depend on where it lies.
-    """
-    if patient := patient_of(row.metadata):
+    """Who a row is about, else its picture. root: see `root_of`. Raises EcgError where it has neither."""
+    if patient := patient_told(row, root):
         return patient
-    if row.image is None or isinstance(row.image, bytes):
+    if row.image is None:
         raise EcgError("unsupported_format", f"row {row.id!r} tells neither its patient nor its picture")
-    record = _PTBXL_RECORD.match(row.image.name)
-    named = Path(os.path.relpath(row.image.absolute(), root))
-    return patient_in(named) or (record[1] if record else named.as_posix())
+    return content_name(row.image) if isinstance(row.image, bytes) else _named(row.image, root).as_posix()
+
+
+def patient_told(row: Row, root: Path) -> str:
+    """Who a row is about, as its metadata or its picture's folder or name say; "" where nothing does."""
+    if row.patient or not isinstance(row.image, Path):
+        return row.patient
+    return patient_in(_named(row.image, root))
+
+
+def _named(image: Path, root: Path) -> Path:
+    return Path(os.path.relpath(image.absolute(), root))
 
 
 def is_rows(source: str | Path) -> bool:

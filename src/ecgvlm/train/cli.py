@@ -11,6 +11,7 @@ import typer
 
 from ecgvlm.atomic import alone
 from ecgvlm.errors import UsageError
+from ecgvlm.processes import is_first
 
 app = typer.Typer(invoke_without_command=True, add_completion=False)
 
@@ -46,7 +47,8 @@ def run(config: Path, resume: bool) -> None:
         from ecgvlm.train.finetune import finetune
 
         made = finetune(recipe, resume)
-    print(f"{made} is ready; write what users load with: ecgvlm export {made} -o DIR", file=sys.stderr)
+    if is_first():
+        print(f"{made} is ready; write what users load with: ecgvlm export {made} -o DIR", file=sys.stderr)
 
 
 @app.command()

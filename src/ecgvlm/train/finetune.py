@@ -19,6 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.distributed.fsdp import fully_shard
@@ -27,6 +28,7 @@ from torch.distributed.tensor import DTensor
 from ecgvlm.atomic import alone
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.splits import chosen_records
+from ecgvlm.processes import is_first
 from ecgvlm.train import checkpoint
 from ecgvlm.train.answering import (
     Answering,
@@ -54,8 +56,7 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     where a checkpoint cannot be written or the run was asked to stop (`Stopped`); a usable checkpoint then
     exists, as the message says.
     """
-    first = os.environ.get("RANK", "0") == "0"
-    with alone(recipe.out) if first else nullcontext():
+    with alone(recipe.out) if is_first() else nullcontext():
         whole = checkpoint.steps_in(recipe.out)
         if whole and not resume:
             raise UsageError(
@@ -122,7 +123,19 @@ def _rows(recipe: Recipe, model: Any) -> tuple[Samples, Samples | None]:
         valid = None if data.valid is None else RowPages(data.valid, store=stores / "valid", **looks)
     for message in skipped or ():
         print(f"left out: {message}", file=sys.stderr)
+    if valid is not None and is_first():
+        _tell_overlap(train, valid)
     return train, valid
+
+
+def _tell_overlap(train: RowPages, valid: RowPages) -> None:
+    """Says where validation asks about what is trained on, as its figures then promise too much."""
+    known = np.isin(valid.rows.people, train.rows.people)
+    if known.any():
+        said = (
+            f"{known.sum()} of {len(known)} validation rows are about patients or pictures of training rows"
+        )
+        print(f"note: {said}; ecgvlm instruct split makes parts that share none", file=sys.stderr)
 
 
 def base_model(recipe: Recipe) -> Answering:

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -26,6 +27,7 @@ from ecgvlm.instruct import build
 from ecgvlm.instruct.records import ask, known_of, printed
 from ecgvlm.instruct.row import Row
 from ecgvlm.instruct.rows import load_rows
+from ecgvlm.instruct.splits import content_name, patient_told, root_of
 from ecgvlm.labels import LABELS
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.train.recipe import RowSource
@@ -103,7 +105,8 @@ class RowPages:
         kept = open_store(store, notes)
         if kept is None:
             rows = _trainable(source, images, skipped, special)
-            kept = write_store(rows, store, questions, notes, row_labels if balance else None)
+            who = partial(_subject, root=root_of(source.source, images))
+            kept = write_store(rows, store, questions, notes, who, row_labels if balance else None)
         if not len(kept):
             raise EcgError("unsupported_format", f"{source.source}: no row can be trained on")
         self.rows = kept
@@ -133,6 +136,12 @@ class RowPages:
         return len(self.rows)
 
 
+def _subject(row: Row, root: Path) -> str:
+    """Whom a row is about, else its picture or words: the same in every source."""
+    picture = content_name(row.image) if isinstance(row.image, bytes) else row.image and row.image.absolute()
+    return patient_told(row, root) or str(picture or row.turns)
+
+
 def _state(source: str) -> dict[str, int]:
     """Size and age of a local file, by which a changed one is told; of anything else nothing."""
     path = Path(source)
@@ -148,22 +157,24 @@ def _trainable(
     for row in load_rows(
         source.source, images, source.configuration, source.split, skipped, revision=source.revision
     ):
-        found = _special_in(row, token) if token else None
-        if found is None:
+        why_not = _damage(row, token)
+        if why_not is None:
             yield row
             continue
-        said = f"{source.source}: row {row.id!r} {found!r} in its text would be read as a special token"
+        said = f"{source.source}: row {row.id!r}: {why_not}"
         if skipped is None:
             raise EcgError("unsupported_format", said)
         skipped.append(said)
 
 
-def _special_in(row: Row, token: re.Pattern[str]) -> str | None:
-    """The first special token in a row's answers, or in its questions where it is not the picture's place."""
+def _damage(row: Row, token: re.Pattern[str] | None) -> str | None:
+    """Why a row cannot be learned: an empty answer, or a special token that is not the picture's place."""
     for question, answer in row.turns:
+        if not answer.strip():
+            return "an answer is empty"
         for text in (question.replace("<image>", ""), answer):
-            if "<" in text and (found := token.search(text)):
-                return found[0]
+            if token and "<" in text and (found := token.search(text)):
+                return f"{found[0]!r} in its text would be read as a special token"
     return None
 
 

@@ -7,11 +7,12 @@ megabytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +31,8 @@ class RowStore:
     together.
 
     lengths: characters of each group's texts, [G] int64. labels: a bit for each of `LABELS` that a group has,
-    [G] uint64. Only the folder is sent to other processes.
+    [G] uint64. people: a number for whom each row is about, [R] uint64. Only the folder is sent to other
+    processes.
     """
 
     def __init__(self, folder: Path):
@@ -39,6 +41,7 @@ class RowStore:
         numbers = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _NUMBERS}
         self._offsets, self._order, self._starts = numbers["offsets"], numbers["order"], numbers["starts"]
         self.lengths, self.labels = numbers["lengths"], numbers["labels"]
+        self.people = numbers["people"]
 
     def __reduce__(self) -> tuple:
         return type(self), (self.folder,)
@@ -72,7 +75,7 @@ class RowStore:
         return os.pread(self._files[name], size, start)
 
 
-_NUMBERS = ("offsets", "order", "starts", "lengths", "labels")
+_NUMBERS = ("people", "offsets", "order", "starts", "lengths", "labels")
 
 
 def write_store(
@@ -80,20 +83,22 @@ def write_store(
     folder: Path,
     questions: int,
     notes: Mapping[str, Any],
+    person_of: Callable[[Row], str],
     labels_of: Callable[[Row], Iterable[str]] | None = None,
 ) -> RowStore:
     """Writes the rows and returns their store. notes: what they depend on, for `open_store`.
 
-    questions: rows of a page in one group. labels_of: a row's labels, where groups are to be drawn by them.
+    questions: rows of a page in one group. person_of: whom a row is about. labels_of: a row's labels, where
+    groups are to be drawn by them.
     Raises EcgError where the folder cannot be written.
     """
     beside = folder.with_name(f".{folder.name}.part")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        numbers = _grouped(*_copied(rows, beside, labels_of), questions)
-        for name, values in zip(_NUMBERS, numbers):
-            np.save(beside / f"{name}.npy", values)
+        numbers = _grouped(_copied(rows, beside, person_of, labels_of), questions)
+        for name in _NUMBERS:
+            np.save(beside / f"{name}.npy", numbers[name])
         (beside / _NOTES).write_text(json.dumps(dict(notes)) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         beside.replace(folder)
@@ -116,11 +121,15 @@ def open_store(folder: Path, notes: Mapping[str, Any]) -> RowStore | None:
 
 
 def _copied(
-    rows: Iterable[Row], folder: Path, labels_of: Callable[[Row], Iterable[str]] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Writes texts and pictures; of each row the text's offset (and the end's), page, length and label
-    bits."""
-    offsets, page, length, bits = array("q", [0]), array("q"), array("q"), array("Q")
+    rows: Iterable[Row],
+    folder: Path,
+    person_of: Callable[[Row], str],
+    labels_of: Callable[[Row], Iterable[str]] | None,
+) -> dict[str, np.ndarray]:
+    """Writes texts and pictures; of each row the person, the text's offset (and the end's), page, length and
+    label bits."""
+    people, bits = array("Q"), array("Q")
+    offsets, page, length = array("q", [0]), array("q"), array("q")
     pages: dict[int, int] = {}  # the hash of a row's pictures -> their number
     places: list[Any] = []  # where pictures are kept that came as bytes
     with (folder / _TEXT).open("wb") as text, (folder / _PICTURES).open("wb") as pictures:
@@ -135,10 +144,12 @@ def _copied(
             }  # fmt: skip
             text.write(json.dumps(raw, ensure_ascii=False).encode() + b"\n")
             offsets.append(text.tell())
+            people.append(int.from_bytes(hashlib.blake2b(person_of(row).encode(), digest_size=8).digest()))
             page.append(known)
             length.append(sum(len(words) for turn in row.turns for words in turn))
             bits.append(_bits(labels_of(row)) if labels_of else 0)
-    return np.array(offsets), np.array(page), np.array(length), np.array(bits, np.uint64)
+    columns = {"people": people, "offsets": offsets, "page": page, "length": length, "bits": bits}
+    return {name: np.array(column) for name, column in columns.items()}
 
 
 def _kept(picture: bytes, file: BinaryIO) -> tuple[int, int]:
@@ -152,17 +163,21 @@ def _bits(labels: Iterable[str]) -> int:
     return sum(1 << LABELS.index(label) for label in set(labels) if label in LABELS)
 
 
-def _grouped(
-    offsets: np.ndarray, page: np.ndarray, length: np.ndarray, bits: np.ndarray, questions: int
-) -> Iterator[np.ndarray]:
+def _grouped(rows: dict[str, np.ndarray], questions: int) -> dict[str, np.ndarray]:
     """The arrays of `_NUMBERS`: pages in the order of their first rows, each cut after every `questions`
     rows."""
-    order = np.argsort(page, kind="stable")
-    first = np.r_[True, np.diff(page[order]) > 0][: len(order)]
+    order = np.argsort(rows["page"], kind="stable")
+    first = np.r_[True, np.diff(rows["page"][order]) > 0][: len(order)]
     begin = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
     starts = np.flatnonzero((np.arange(len(order)) - begin) % questions == 0)
-    yield offsets
-    yield order
-    yield np.r_[starts, len(order)]
-    yield np.add.reduceat(length[order], starts) if len(order) else length
-    yield np.bitwise_or.reduceat(bits[order], starts) if len(order) else bits
+
+    def of_groups(add: np.ufunc, values: np.ndarray) -> np.ndarray:
+        return add.reduceat(values[order], starts) if len(order) else values
+
+    return {
+        **rows,
+        "order": order,
+        "starts": np.r_[starts, len(order)],
+        "lengths": of_groups(np.add, rows["length"]),
+        "labels": of_groups(np.bitwise_or, rows["bits"]),
+    }
