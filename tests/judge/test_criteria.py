@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hearts import FS, NARROW, any_heart, heart
 
 from ecgvlm.judge.criteria import POINTS, Criterion, assess, holds, rules
 from ecgvlm.judge.facts import NOBODY, UNKNOWN, Fact, Person, find_facts, st_limit
@@ -261,3 +262,19 @@ def test_an_ecg_without_a_finding_is_normal_unless_that_is_plainly_denied(p, nor
     network = NETWORK | {"NORM": p}
     assert ("NORM" in found(facts_of(rate_bpm=70), network)) == normal
     assert "NORM" not in found(facts_of(rate_bpm=70), network, "code15")
+
+
+def test_quick_irregular_beats_fibrillate_where_the_network_hesitates():
+    beats = 0.3 + np.cumsum(np.random.default_rng(3).uniform(0.33, 0.68, 18))
+    leads = heart((beats[beats < 9.5], NARROW))
+    quick = measure(leads, FS)
+    assert quick.heart_rate_bpm > 100
+    hesitant = {**NETWORK, "SR": 0.1, "AF": 0.3, "NORM": 0.3}
+    assert "AF" in found(find_facts(leads, FS, quick, hesitant, NOBODY), hesitant)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_at_a_quick_pace_the_t_wave_is_no_p_wave(seed):
+    quick = measure(any_heart("svt", seed)[0], FS)
+    assert quick.heart_rate_bpm > 160
+    assert quick.pr_ms is None

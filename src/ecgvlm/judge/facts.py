@@ -128,8 +128,9 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
         "p_waves": Fact(m.p_score if len(m.beats) > 1 else None, 0.06),
     }
     facts |= dict.fromkeys(
-        ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated", "p_train"), UNKNOWN
+        ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated"), UNKNOWN
     )
+    facts["p_train"] = Fact(0.0)
     if _p_waves_may_be_free(m, rr):
         atria = find_atria(leads, fs, m)
         facts["dissociated"] = Fact(float(atria.dissociated))

@@ -53,6 +53,7 @@ LONGEST_PR = 0.44
 P_WIDTH = (0.018, 0.05)  # sigmas between which a P wave lies
 P_CLEAR = (0.015, 0.03)  # off the T wave before and the QRS after
 P_NOISE, P_FLOOR = 0.06, 0.003  # s over which noise is taken; mV of noise that every lead has
+FAST_RR, P_IN_T = 0.46, 0.06  # s: at such a pace no P wave begins so long before the T wave ends
 P_APART, P_LEAST = 0.05, 0.004  # s between two bumps; mV of the lowest
 P_EVEN = 8.0  # signal to noise at which there may be a P wave or not
 P_ENDS, P_REACH = 0.012, 0.12  # before the QRS; before P's middle: the stretch in which P begins
@@ -290,7 +291,11 @@ def find_p(
         return None, None, score
     rows = known[:, top]
     beat = nanmedian(windows[:, rows], axis=0)
-    return *_p_edges(beat, mean[rows, top], top, column(onset - P_ENDS)), score
+    p_onset, p_end = _p_edges(beat, mean[rows, top], top, column(onset - P_ENDS))
+    rr, after_t = float(np.median(rr_before)), float(np.median(clear))
+    if p_onset is not None and rr < FAST_RR and p_onset < after_t - P_IN_T:
+        return None, None, 0.0  # what rises there is the T wave
+    return p_onset, p_end, score
 
 
 def _p_edges(
