@@ -171,6 +171,11 @@ CHOICES = [
     ("It is A-fib.", None, None),
     ("(C) is correct", None, "C"),
     ("A is incorrect", None, None),
+    ("b)", None, "B"),
+    ("Die Antwort ist B", None, "B"),
+    ("Respuesta: C", None, "C"),
+    ("正确答案是B。", None, "B"),
+    ("La réponse est D", None, "D"),
 ]
 
 QUESTION = "Which?\nA. normal ECG shape\nB. atrial fibrillation\nC. sinus bradycardia\nD. flutter"

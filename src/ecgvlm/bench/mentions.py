@@ -1,8 +1,8 @@
 """Which findings a text names, and whether it asserts or denies them.
 
-The words are in `ecgvlm/data/synonyms.toml`. The reach of a denial follows NegEx (Chapman et al. 2001, J
-Biomed Inform 34:301), with one addition: a bare "no" reaches over a list only if the list ends in "or" or
-"nor".
+The words are in `ecgvlm/data/synonyms.toml`; in other languages a finding is also called what our reports
+call it. The reach of a denial follows NegEx (Chapman et al. 2001, J Biomed Inform 34:301), with one addition:
+a bare "no" reaches over a list only if the list ends in "or" or "nor".
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
+
+from ecgvlm.words.phrases import LANGUAGES, words
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The synonyms file: phrases as a tree of words, the code of each spelling, and the wider findings.
+    """Phrases as a tree of words, the code of each spelling, and the wider findings.
 
     A node of the tree maps the next word to a node, and "" to the entries that end there.
     """
@@ -54,9 +56,11 @@ class Vocabulary:
     version: str
 
 
-_WORD = re.compile(r"\d+(?:\.\d+)?%|\d+\.\d+|[^\W_]+")
+_HAN = "\u3400-\u9fff"  # written without spaces: each sign is a word
+_DEVANAGARI = "\u0900-\u0963"  # its vowel signs are no letters to `re`
+_WORD = re.compile(rf"\d+(?:\.\d+)?%|\d+\.\d+|[{_HAN}]|(?:[^\W_{_HAN}]|[{_DEVANAGARI}])+")
 _BETWEEN = re.compile(r"[^\S\n]{0,3}[\-‐-―°*_/]{0,2}[^\S\n]{0,3}")
-_SENTENCE = re.compile(r"[;\n!?]|\.(?=\s|$|[*\"'_)])")
+_SENTENCE = re.compile(r"[;\n!?।]|\.(?=\s|$|[*\"'_)])")
 _ITEM = re.compile(r"[.,;:!?\n|/()\[\]{}\"“”—–=→>+&]|\s-+\s|^-|-$")
 _JOINS = {"or", "nor", "and", "any", "a", "an", "the", "of"}
 _MARK = re.compile(r"[:=?|(—–→]|\s-+>?\s")
@@ -64,12 +68,13 @@ _FENCE = re.compile(r"```[a-zA-Z]*\n?")
 
 
 def _split(phrase: str) -> tuple[str, ...]:
-    return tuple(_WORD.findall(phrase))
+    return tuple(_WORD.findall(unicodedata.normalize("NFKC", phrase)))
 
 
 @cache
 def vocabulary() -> Vocabulary:
-    """`synonyms.toml`, read once."""
+    """`synonyms.toml` and the names of other languages, read once."""
+    others = [words(language).names["findings"] for language in LANGUAGES if language != "en"]
     raw = tomllib.loads((resources.files("ecgvlm") / "data" / "synonyms.toml").read_text("utf-8"))
     entries: list[_Entry] = []
     codes: dict[str, str] = {}
@@ -83,6 +88,8 @@ def vocabulary() -> Vocabulary:
                 _Entry(_split(p), "finding", code, item=key == "items", weak=key == "weak")
                 for p in spec.get(key, ())
             ]
+        called = (names[code] for names in others if code in names)
+        entries += [_Entry(_split(name.lower()), "finding", code) for name in called]
     entries += [_Entry(_split(p), "decoy") for p in raw["decoys"]["phrases"]]
     entries += [_Entry(_split(p), "none", item=True) for p in raw["none"]["items"]]
     for kind, phrases in raw["negation"].items():
@@ -107,16 +114,12 @@ def vocabulary() -> Vocabulary:
 
 def normalise(text: str) -> str:
     """One spelling of what means the same: digits of any script, quotes, contractions, tick marks."""
-    text = unicodedata.normalize("NFKC", text.replace("º", "°").replace("\ufe0f", ""))
+    # A Chinese list has enumeration commas; its other comma ends a clause.
+    text = text.replace("º", "°").replace("\ufe0f", "").replace("，", "; ")
+    text = unicodedata.normalize("NFKC", text)
     if not text.isascii():
         text = "".join(str(unicodedata.digit(c)) if c.isdigit() and not c.isascii() else c for c in text)
-        text = (
-            text.replace("’", "'")
-            .replace("。", ". ")
-            .replace("，", ", ")
-            .replace("；", "; ")
-            .replace("、", ", ")
-        )
+        text = text.replace("’", "'").replace("。", ". ").replace("、", ", ")
         text = re.sub(r"[☐✗✘❌🚫]", " xno ", text)
         text = re.sub(r"[☑☒✓✔✅]", " xyes ", text)
     text = re.sub(r"\[[xX]\]", " xyes ", text)
@@ -326,6 +329,22 @@ def _polarity(events: list[_Event], text: _Text) -> None:
                     events[k].asserted = verdict
         if chain:
             _deny_before(events, chain, text, used)
+    for k in findings:
+        if _under_denial(events, k, text):
+            events[k].asserted = False
+
+
+_LISTED = re.compile(r"\n\s*[-*•]\s")
+
+
+def _under_denial(events: list[_Event], k: int, text: _Text) -> bool:
+    """Whether a finding stands in a list whose heading, a line that ends in a colon, denies: "Absent:"."""
+    first = text.starts[text.sentence[events[k].first]]
+    while first and _LISTED.search(text.seps[first]):
+        if re.search(r":\W*\n", text.seps[first]):
+            return any(e.entry.kind == "after" and e.last == first for e in events[:k])
+        first = text.starts[text.sentence[first] - 1]
+    return False
 
 
 def _in_words(events: list[_Event], chain: list[int], text: _Text) -> bool:
@@ -398,6 +417,10 @@ def _deny_before(events: list[_Event], chain: list[int], text: _Text, used: set[
         event = events[m]
         kind = event.entry.kind
         if sentence[event.first] != sentence[head.first] or kind in {"stop", "hedge"}:
+            return
+        if kind == "after" and m not in used and event.last == head.first and ":" in seps[head.first]:
+            for k in chain:  # "Absent: RBBB, LBBB"
+                events[k].asserted = False
             return
         if m in used or kind not in {"list", "before"}:
             continue

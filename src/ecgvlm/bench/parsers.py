@@ -150,9 +150,13 @@ def pulse_choice(text: str) -> str | None:
 _OPTION_LINE = re.compile(
     r"(?:^|[\n;,]|\s{2,})\s*\(?([A-H])[.):]\s*(.+?)(?=(?:[\n;,]|\s{2,})\s*\(?[A-H][.):]\s|\n|$)", re.DOTALL
 )
+_CALLED = (
+    "answer|option|choice|antwort|réponse|respuesta|opción|resposta|opção|risposta|opzione|antwoord|odpowiedź|ответ"
+    "|cevap|yanıt|答案|选项?|选择|उत्तर|विकल्प|الإجابة|الجواب"
+)
 _STATED = re.compile(
-    r"(?:answer|option|choice)(?:\s+(?:is|would be|should be|must be))?\s*[:：]?"
-    r"\s*[\"'(\[*_]*(?P<named>[A-H])(?![\w'’])"
+    rf"(?:{_CALLED})(?:\s+(?:is|would be|should be|must be|ist|est|es|é|è|jest|هي|هو)|\s*[是为])?\s*[:：]?"
+    r"\s*[\"'(\[*_]*(?P<named>[A-H])(?![^\W\u3400-\u9fff]|['’])"
     r"|\bit(?:['’]s| is) [\"'(\[*_]*(?P<told>[A-H])[\"')\]*_]*(?=[.,;:]|\s*$)"  # not "it is A fib"
     r"|(?<!\w)(?P<praised>[A-H])[\"')\]*_]* is (?:the )?(?:correct|right|best)\b",
     re.IGNORECASE,
@@ -179,8 +183,8 @@ def strict_choice(text: str, question: str = "", options: str = LETTERS) -> str 
     ]
     if stated:
         return stated[-1] if stated[-1] in options else None
-    if len(text) == 1:
-        return text.upper() if text.upper() in options else None
+    if len(alone := text.strip(" .()[]*_\"'")) == 1:
+        return alone.upper() if alone.upper() in options else None
     if (m := _LEADING.match(text)) and m[1] in options:
         return m[1]
     marked = {next(g for g in groups if g) for groups in _MARKED.findall(text)}
