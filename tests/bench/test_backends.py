@@ -177,6 +177,23 @@ def test_an_empty_answer_is_a_failure_that_costs(reply):
     assert caught.value.usage.output_tokens == 10
 
 
+def test_an_answer_may_be_a_list_of_parts():
+    """Mistral's reasoning models send one; it ended the run in a traceback, as half a count of tokens did."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "SB?"}]}
+    parts = [thought, {"type": "text", "text": "AF("}, {"type": "text", "text": "atrial fibrillation)"}]
+    counted = {"usage": {"prompt_tokens": 3, "completion_tokens": None}}
+    replies = [said(parts), said([thought]), said([{"type": "text"}])]
+    replies[0]["reply"] |= counted
+    with serving("openai", faults=replies) as server:
+        backend = backend_for("openai-compatible", server)
+        answer = backend.ask(ASK)
+        assert (answer.text, answer.input_tokens, answer.output_tokens) == ("AF(atrial fibrillation)", 3, 0)
+        for kind in ("no_answer", "connection"):
+            with pytest.raises(Failure) as caught:
+                backend.ask(ASK)
+            assert caught.value.kind == kind
+
+
 def test_a_gateways_error_with_status_200():
     reply = {"reply": {"error": {"message": "Provider returned error", "code": 429}}}
     with serving("openai", faults=[reply]) as server, pytest.raises(Failure) as caught:
@@ -235,6 +252,7 @@ def test_a_missing_key_is_named(monkeypatch):
 def test_scrubbing():
     assert SECRET not in scrub(f"wrong key {SECRET}", SECRET)
     assert "sk-other" not in scrub("wrong key sk-other****1234", SECRET)
+    assert scrub("Incorrect API key provided: ***", SECRET) == "Incorrect API key provided: ***"
     assert "AIzaSy" not in scrub("API key AIzaSyA1234567890 not valid", SECRET)
 
 

@@ -118,7 +118,8 @@ def api_key(*names: str, required: bool = True) -> str:
     return "none"
 
 
-_KEY_LIKE = re.compile(r"\b(?:sk|key|AIza|Bearer)[-_ ][\w\-*.]{6,}|\bAIza[\w-]{10,}")
+# Not "key provided": what follows in words is no key.
+_KEY_LIKE = re.compile(r"\b(?:sk[-_]|AIza|(?:key|Bearer)[-_ ](?=\S*[\d*]))[\w\-*.]{6,}")
 
 
 def scrub(text: str, key: str) -> str:

@@ -74,15 +74,16 @@ class OpenAICompatible(Hosted):
         try:
             choice = out.choices[0]
             finish, message = choice.finish_reason, choice.message
-            text = message.content
-        except (AttributeError, IndexError, TypeError) as error:
+            text, thought = _said(message.content)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise self._unreadable(out, error) from None
-        used = Usage(out.usage.prompt_tokens, out.usage.completion_tokens) if out.usage else Usage()
+        spent = (getattr(out.usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
+        used = Usage(*spent)
         if finish == "content_filter":
             raise Failure("content_filter", "the server's filter stopped the answer", usage=used)
         if refusal := getattr(message, "refusal", None):
             raise Failure("content_filter", scrub(str(refusal), self._key), usage=used)
-        thought = any(getattr(message, field, None) for field in ("reasoning_content", "reasoning"))
+        thought |= any(getattr(message, field, None) for field in ("reasoning_content", "reasoning"))
         if text is None and not thought and finish != "length":
             raise Failure("connection", "the reply holds no text", usage=used)
         finish = "length" if finish == "length" else "stop"
@@ -121,6 +122,16 @@ class OpenAICompatible(Hosted):
             if answer is not None:
                 messages.append({"role": "assistant", "content": answer})
         return messages
+
+
+def _said(content: Any) -> tuple[str | None, bool]:
+    """A message's text, and whether it holds thoughts, too: some servers send a list of both. Raises KeyError
+    or TypeError where it is neither."""
+    if content is None or isinstance(content, str):
+        return content, False
+    parts = [part["text"] if part["type"] == "text" else None for part in content]
+    texts = [text for text in parts if text is not None]
+    return ("".join(texts) if texts else None), len(texts) < len(parts)
 
 
 class OpenAI(OpenAICompatible):
