@@ -606,3 +606,81 @@ def test_verdict_and_report_need_no_question(language, tongue):
     for evidence in (NORMAL, RBBB):
         assert language.verdict(evidence, tongue) == language.answer(evidence, QUESTION, tongue)
         assert language.report(evidence, tongue) == language.answer(evidence, REPORT, tongue)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("PR in seconds?", "The PR interval is 160 ms (0.160 s)."),
+        ("QRS in small squares", "The QRS duration is 90 ms (2.2 small squares)."),
+        ("What is the RR interval?", "The mean RR interval is 833 ms."),
+        (
+            "How many large squares between two R waves?",
+            "The mean RR interval is 833 ms (4.2 large squares).",
+        ),
+        ("RR shorter than 600 ms?", "No, the mean RR interval is 833 ms."),
+        ("Is the PR more than 5 small squares?", "No, the PR interval is 160 ms."),
+        ("QTc by Fridericia?", "The QTc is 416 ms (Fridericia: 404 ms)."),
+        ("How tall is the R wave in V5 in mV?", "The R wave in V5 measures 0.90 mV = 9.0 mm."),
+        ("Wie viele Kästchen ist das PR-Intervall lang?", "PQ-Zeit: 160 ms (4,0 kleine Kästchen)."),
+        ("Is the PR longer than the QRS?", "The PR interval is 160 ms. The QRS duration is 90 ms."),
+    ],
+)
+def test_values_are_said_in_the_unit_that_is_asked_for(language, question, said):
+    assert language.answer(NORMAL, question) == said
+
+
+def test_a_unit_alone_goes_on_with_the_measurement_before(language):
+    _, before = language.converse(NORMAL, "PR?", Conversation())
+    said, _ = language.converse(NORMAL, "and in seconds?", before)
+    assert said == "The PR interval is 160 ms (0.160 s)."
+
+
+def test_what_is_not_understood_of_several_questions_is_told(language):
+    said = language.answer(NORMAL, "AF? Axis? blorb? QTc?")
+    assert all(word in said for word in ("axis", "QTc"))
+    assert said.endswith("I did not understand part 3 of your question.")
+
+
+def test_of_a_long_text_the_end_is_read_and_that_is_told(language):
+    said = language.answer(NORMAL, "Is there an infarction? " * 400 + "\nWhat is the heart rate?")
+    assert said.startswith("Your text is long: I have read only its last 2000 characters.")
+    assert "72 bpm" in said
+
+
+def test_beats_are_not_counted(language):
+    said, before = language.converse(page("SR", "PVC"), "Any extra beats?", Conversation())
+    assert "premature ventricular" in said
+    said, _ = language.converse(page("SR", "PVC"), "how many?", before)
+    assert said.startswith("Yes, the ECG shows premature ventricular")
+    assert said.endswith("I do not count single beats.")
+
+
+def test_a_lead_without_signal_is_not_called_unprinted(language):
+    flat = replace(NORMAL, leads={**NORMAL.leads, "V2": None}, no_signal=("V2",), cautions=("no_signal",))
+    assert language.answer(flat, "ST elevation in V2?") == "I cannot tell: lead V2 has no signal."
+    assert "V2" in language.answer(flat, "Which electrodes are off?")
+
+
+def test_kinds_of_a_finding_are_named_with_it(language):
+    both = page("SR", "MI", "STTC")
+    assert not language.answer(both, "Ischemia?").startswith("No")
+    assert "first-degree AV block" in language.answer(page("SR", "CD", "1dAVb"), "Any conduction disorder?")
+
+
+def test_the_lead_with_the_largest_deviation_is_named(language):
+    leads = {
+        **NORMAL.leads,
+        "III": replace(FLAT, st=0.3),
+        "II": replace(FLAT, st=0.2),
+        "aVL": replace(FLAT, st=-0.4),
+    }
+    marked = replace(NORMAL, leads=leads)
+    for question, lead in (
+        ("Which lead has the largest ST elevation?", "III"),
+        ("Where is ST most depressed?", "aVL"),
+        ("In welcher Ableitung ist die ST-Hebung am größten?", "III"),
+    ):
+        said = language.answer(marked, question)
+        assert f" {lead} " in said
+        assert not any(f" {other} " in said for other in LEADS if other != lead)

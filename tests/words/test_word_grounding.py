@@ -99,10 +99,21 @@ def test_tall_waves_are_the_tallest(dialogue: Dialogue) -> None:
     assert (part.intent, part.variants) == ("amount", ("most",))
 
 
-def test_squares_of_the_paper_are_no_limit(dialogue: Dialogue) -> None:
+def test_squares_of_the_paper_are_a_unit(dialogue: Dialogue) -> None:
     (part,) = dialogue.hear("is the QRS more than 3 small squares", Conversation()).parts
-    assert part.of("measure") == ("qrs_ms",)
-    assert not part.of("number")
+    assert (part.of("measure"), part.of("number"), part.of("unit")) == (("qrs_ms",), ("3",), ("small",))
+
+
+def test_a_choice_of_numbers_is_no_range(dialogue: Dialogue) -> None:
+    (part,) = dialogue.hear("QRS 0.08 or 0.12?", Conversation()).parts
+    assert (part.of("measure"), part.of("number")) == (("qrs_ms",), ())
+
+
+def test_an_artery_is_no_axis(dialogue: Dialogue) -> None:
+    (part,) = dialogue.hear("is it the LAD that's blocked?", Conversation()).parts
+    assert part.intent == "cause"
+    (part,) = dialogue.hear("LAD?", Conversation()).parts
+    assert part.of("finding") == ("LAD",)
 
 
 def test_an_accented_is_joins_no_questions(dialogue: Dialogue) -> None:

@@ -6,9 +6,9 @@ an instruction data set and the tests of agreement all say the same. w: the lang
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
+from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_measurement, say_scale
 from ecgvlm.judge.facts import ERRORS
 from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
 from ecgvlm.measure import MEASUREMENTS
@@ -18,6 +18,7 @@ from ecgvlm.words.phrases import ENGLISH, Words
 SLOWEST, FASTEST = 40, 150  # bpm; a rate beyond these is said first
 _SECONDS = 3  # an interval is said in seconds where its number is smaller
 _MM_PER_MV = 10
+_SQUARES = {"small": 1, "large": 5}  # mm of the paper
 # The leads that show a finding; where half of them are missing it cannot be denied.
 _CHEST, _SIDES = ("V1", "V2", "V3", "V4"), ("I", "aVL", "V5", "V6")
 _SEEN_IN: dict[str, tuple[str, ...]] = {
@@ -45,7 +46,7 @@ def specific(evidence: Evidence, labels: Iterable[str]) -> list[str]:
     found = [label for label in labels if label in evidence.findings]
     implied = {parent for label in found for parent in FINDINGS[label].parents}
     rest = [label for label in found if label not in implied]
-    return rest if len(rest) < 2 else [label for label in rest if label not in SUPERCLASSES]
+    return [label for label in rest if label not in SUPERCLASSES] or rest
 
 
 def beside_rhythm(evidence: Evidence) -> list[str]:
@@ -118,37 +119,94 @@ def _value(evidence: Evidence, measurement: str, w: Words) -> str | None:
 
 
 def _missing(evidence: Evidence, measurement: str, w: Words) -> str:
-    reason = w.name("reasons", evidence.reason(measurement))
+    reason = evidence.reason(measurement)
+    if reason == "not_printed" and evidence.no_signal:
+        reason = "no_signal"
+    reason = w.name("reasons", reason)
     return w.say("missing", measure=w.name("measures", measurement), reason=reason)
 
 
-def measurement(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
-    value = _value(evidence, name, w)
-    if not value:
+def measurement(evidence: Evidence, name: str, w: Words = ENGLISH, units: Collection[str] = ()) -> str:
+    """units: of "s", "small" and "large" squares, and "fridericia" for that formula, to say it in as well;
+    a heart rate as "rr" or in squares is the RR interval."""
+    value = evidence.measurements[name]
+    if value is None:
         return _missing(evidence, name, w)
-    return w.say("measurement", measure=w.name("measures", name), value=value)
+    if _is_rr(name, units):
+        called, value = w.say("rr"), _rr_ms(value)
+        said = w.say("ms", number=say_measurement(value))
+    else:
+        called, said = w.name("measures", name), w.quantity(name, value)
+    others: list[str] = []
+    if _is_rr(name, units) or MEASUREMENTS[name].unit == "ms":
+        others += _converted(evidence, value, units, w)
+    qt = evidence.measurements["qt_ms"]
+    if "fridericia" in units and name == "qtc_ms" and qt is not None:
+        others.append(f"Fridericia: {w.quantity(name, _by_cube_root(qt, value))}")
+    if others:
+        said = w.say("converted", value=said, others=w.listed(others))
+    return w.say("measurement", measure=called, value=said)
+
+
+def _is_rr(name: str, units: Collection[str]) -> bool:
+    """Whether a heart rate is asked for as the RR interval."""
+    return name == "heart_rate_bpm" and not {"rr", *_SQUARES}.isdisjoint(units)
+
+
+def _rr_ms(heart_rate_bpm: float) -> float:
+    return 60_000 / heart_rate_bpm
+
+
+def _by_cube_root(qt: float, bazett: float) -> float:
+    """QT corrected by the cube root of RR (Fridericia), given that by its square root (Bazett)."""
+    return qt ** (1 / 3) * bazett ** (2 / 3)
+
+
+def _converted(evidence: Evidence, ms: float, units: Collection[str], w: Words) -> Iterator[str]:
+    """A time in seconds or squares of this page's paper."""
+    if "s" in units:
+        yield w.say("s", number=w.number(f"{ms / 1000:.3f}"))
+    for unit, mm in _SQUARES.items():
+        if unit in units:
+            yield w.say(unit, number=w.number(f"{ms / 1000 * evidence.mm_per_s / mm:.1f}"))
+
+
+def _in_ms(evidence: Evidence, number: float, units: Collection[str]) -> float:
+    """A number of squares of this page's paper, of seconds or of ms in ms."""
+    mm = next((mm for unit, mm in _SQUARES.items() if unit in units), None)
+    if mm is not None:
+        return number * mm / evidence.mm_per_s * 1000
+    return 1000 * number if abs(number) < _SECONDS else number
 
 
 def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
-    """Whether a measurement lies beyond its lower ("low") or upper ("high") limit of normal."""
+    """Whether a measurement lies beyond its lower ("low") or upper ("high") limit of normal; neither yes nor
+    no where that is borderline."""
     value = _value(evidence, name, w)
     if not value:
         return _missing(evidence, name, w)
+    if evidence.limit(name) == side and evidence.borderline(name):
+        return within(evidence, name, w)
     key = "limit_yes" if evidence.limit(name) == side else "limit_no"
     return w.say(key, measure=w.name("measures", name), value=value)
 
 
 def compared(
-    evidence: Evidence, name: str, sides: Collection[str], numbers: Sequence[float], w: Words = ENGLISH
-) -> str:
+    evidence: Evidence, name: str, sides: Collection[str], numbers: Sequence[float], w: Words = ENGLISH,
+    units: Collection[str] = (),
+) -> str:  # fmt: skip
     """Whether a measurement, as it is written, lies beyond a number ("high", "low"), between two, or is just
-    that; neither yes nor no where it differs by less than its error. numbers: in the measurement's unit;
-    intervals also in seconds."""
+    that; neither yes nor no where it differs by less than its error. numbers: in the measurement's unit, or
+    squares where units has them; intervals also in seconds."""
     value = evidence.measurements[name]
     if value is None:
         return _missing(evidence, name, w)
-    if MEASUREMENTS[name].unit == "ms":
-        numbers = [1000 * number if abs(number) < _SECONDS else number for number in numbers]
+    error, measure, text = ERRORS[name], w.name("measures", name), w.quantity(name, value)
+    if _is_rr(name, units):
+        value, error = _rr_ms(value), _rr_ms(value) - _rr_ms(value + error)
+        measure, text = w.say("rr"), w.say("ms", number=say_measurement(value))
+    if _is_rr(name, units) or MEASUREMENTS[name].unit == "ms":
+        numbers = [_in_ms(evidence, number, units) for number in numbers]
     shown = round(value)
     if len(numbers) > 1:
         yes = min(numbers) <= shown <= max(numbers)
@@ -158,9 +216,8 @@ def compared(
         yes = shown < numbers[0]
     else:
         yes = shown == round(numbers[0])
-        if not yes and abs(shown - numbers[0]) <= ERRORS[name]:
-            return measurement(evidence, name, w)
-    measure, text = w.name("measures", name), w.quantity(name, value)
+        if not yes and abs(shown - numbers[0]) <= error:
+            return measurement(evidence, name, w, units)
     return w.say("limit_yes" if yes else "limit_no", measure=measure, value=text)
 
 
@@ -239,7 +296,7 @@ def lead_sign(
     """Whether a lead shows a sign, by its definition or of at least so many mm."""
     waves = evidence.leads[lead]
     if waves is None:
-        return w.say("unprinted", lead=lead)
+        return unseen_lead(evidence, lead, w)
     yes = evidence.sign(sign, lead)
     if least_mm is not None:
         depth = {"STE": waves.st, "STD": -waves.st, "TINV": -waves.t, "QWAVE": -waves.q}[sign]
@@ -270,22 +327,32 @@ def _in_leads(sign: str, leads: Iterable[str], w: Words) -> str:
     return w.say("leads_with", sign=w.name("signs", sign), leads=w.listed(leads))
 
 
-def lead_amount(evidence: Evidence, wave: str, lead: str, w: Words = ENGLISH) -> str:
+def lead_amount(
+    evidence: Evidence, wave: str, lead: str, w: Words = ENGLISH, units: Collection[str] = ()
+) -> str:
+    """units: "mv" where it is to be said in that unit as well."""
     waves = evidence.leads[lead]
     if waves is None:
-        return w.say("unprinted", lead=lead)
-    value = w.mm(getattr(waves, wave), signed=wave in ("st", "t"))
-    return (
-        w.say("amount_st", lead=lead, mm=value)
-        if wave == "st"
-        else w.say("amount", wave=wave.upper(), lead=lead, mm=value)
-    )
+        return unseen_lead(evidence, lead, w)
+    mv, signed = getattr(waves, wave), wave in ("st", "t")
+    said = w.mm(mv, signed)
+    if "mv" in units:
+        number = f"{mv:+.2f}" if signed else f"{abs(mv):.2f}"
+        said = f"{w.say('mv', number=w.number(number))} = {said}"
+    if wave == "st":
+        return w.say("amount_st", lead=lead, mm=said)
+    return w.say("amount", wave=wave.upper(), lead=lead, mm=said)
+
+
+def unseen_lead(evidence: Evidence, lead: str, w: Words) -> str:
+    """Says of a lead without waves that it is not printed, or a flat line."""
+    return w.say("flat" if lead in evidence.no_signal else "unprinted", lead=lead)
 
 
 def lead(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
     waves = evidence.leads[name]
     if waves is None:
-        return w.say("unprinted", lead=name)
+        return unseen_lead(evidence, name, w)
     parts = [f"{wave.upper()} {w.mm(getattr(waves, wave))} mm" for wave in ("q", "r", "s")]
     parts += [f"{wave.upper()} {w.mm(getattr(waves, wave), signed=True)} mm" for wave in ("st", "t")]
     return w.say("lead", lead=name, waves=w.listed(parts))
@@ -312,7 +379,7 @@ def _quality(evidence: Evidence, w: Words) -> str:
 
 
 def printed(evidence: Evidence, w: Words = ENGLISH) -> str:
-    missing = [name for name in LEADS if evidence.leads[name] is None]
+    missing = [name for name in LEADS if evidence.leads[name] is None and name not in evidence.no_signal]
     if missing:
         return w.say("printed_missing", leads=w.listed(missing))
     if "cut_off" in evidence.cautions:  # not all of each
@@ -417,8 +484,9 @@ def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
 
 
 def problems(evidence: Evidence, w: Words = ENGLISH) -> str:
-    """What is odd about the page or the recording."""
-    return caution(evidence, w) or w.say("problems_none")
+    """What is odd about the page or the recording, with the leads that have no signal."""
+    flat = w.sentence(w.say("no_signal", leads=w.listed(evidence.no_signal))) if evidence.no_signal else ""
+    return w.text([caution(evidence, w), flat]) or w.say("problems_none")
 
 
 def caution(evidence: Evidence, w: Words) -> str:

@@ -12,8 +12,9 @@ from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
 from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, not_understood, resolve, unanswered
+from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
-from ecgvlm.words.understand import Asked, Understanding, Understood, intents
+from ecgvlm.words.understand import Asked, Understanding, Understood, intents, names_any
 from ecgvlm.words.wishes import wish
 
 _FORMAT = re.compile(r"\b(?:json|xml|yaml|csv|markdown)\b", re.I)  # that an answer is wished in
@@ -45,19 +46,22 @@ class Dialogue:
     ) -> tuple[str, Conversation]:
         """The answer in the language of the question (or the one given, or the one that the conversation
         wishes for), and the conversation with it."""
-        heard, wished = self._heard(question, before)
+        read = readable(question)
+        heard, wished = self._heard(read, before)
         after = _after(heard, before, wished, language)
         w = words(after.wished or language or after.language)
         unknown = wished == OTHER or (heard.language == OTHER and language is None and not after.wished)
         said = [w.say("language_unknown")] if unknown else []
-        if _FORMAT.search(question) and not all(map(_is_beside, heard.parts)):
+        if read != question:
+            said.append(w.say("end_only", number=str(MAX_LETTERS)))
+        if _FORMAT.search(read) and not all(map(_is_beside, heard.parts)):
             said.append(w.say("only_sentences"))
         said += answer_parts(heard.parts, evidence, w, before.earlier)
         return w.text([*(w.ended(text) for text in said[:-1]), *said[-1:]]), after
 
     def follow(self, question: str, before: Conversation) -> Conversation:
         """The conversation with a question that was answered before."""
-        heard, wished = self._heard(question, before)
+        heard, wished = self._heard(readable(question), before)
         return _after(heard, before, wished)
 
     def _heard(self, question: str, before: Conversation) -> tuple[Understood, str | None]:
@@ -77,17 +81,21 @@ class Dialogue:
         """What is asked, with what it leaves out taken from the question before."""
         heard, claimed = self._without_hearsay(question, before.language)
         parts: list[Asked] = []
-        for part in heard.parts:
+        unclear: list[Asked] = []
+        for number, part in enumerate(heard.parts, 1):
             spoken_of = (*reversed(parts), *claimed, *before.asked)
-            parts += resolve(part, spoken_of, self._understanding.enough)
-        if heard.language == OTHER:  # understood only by the names in it
-            parts = [part if part.objects else replace(part, intent="unsure") for part in parts]
-        else:
-            spoken = heard.language
-            parts = [part if grounded(part, spoken) else not_understood(part) for part in parts]
+            meant = [
+                x if _sure(x, heard.language) else not_understood(x)
+                for x in resolve(part, spoken_of, self._understanding.enough)
+            ]
+            parts += meant
+            if all(x.intent == "unsure" for x in meant) and _asks(part, question):
+                unclear.append(Asked("unsure", {"part": (str(number),)}))
         kept = self._answerable(parts, question)
         if not kept:
             kept = [Asked("hello")] if not re.search(r"\w", question) else [Asked("unsure", text=question)]
+        if any(part.intent != "unsure" for part in kept):
+            kept += unclear
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
 
     def _without_hearsay(self, question: str, spoken: str) -> tuple[Understood, tuple[Asked, ...]]:
@@ -123,8 +131,18 @@ class Dialogue:
     def _aside(self, part: Asked, question: str) -> bool:
         """Whether a part that would be refused may as well be a word about the patient."""
         refused = intents()[part.intent].get("refuses")
-        asks = re.search(re.escape(part.text) + r"\s*[?？؟]", question)
-        return bool(refused) and part.sure < self._understanding.enough and not asks
+        return bool(refused) and part.sure < self._understanding.enough and not _asks(part, question)
+
+
+def _sure(part: Asked, language: str) -> bool:
+    """Whether a part is understood; in a language that is none of ours only by what it names of an ECG."""
+    return names_any(part) if language == OTHER else grounded(part, language)
+
+
+def _asks(part: Asked, question: str) -> bool:
+    """Whether a part ends in a question mark, or is one of a numbered list."""
+    text = re.escape(part.text)
+    return re.search(rf"{text}\s*[?？؟]|\d[.)]\s*{text}", question) is not None
 
 
 def statement(intent: str, evidence: Evidence, language: str) -> str:

@@ -18,6 +18,7 @@ from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.choices import chosen
 from ecgvlm.words.dialogue import Conversation, Dialogue, statement
 from ecgvlm.words.options import listed_answers, understood
+from ecgvlm.words.text import readable
 from ecgvlm.words.understand import Understanding
 
 if TYPE_CHECKING:
@@ -118,11 +119,13 @@ class Language:
     def converse(
         self, evidence: Evidence, question: str, before: Conversation, language: str | None = None
     ) -> tuple[str, Conversation]:
-        """The answer to the next question of a conversation, and the conversation with it."""
-        if options := chosen(evidence, question):
+        """The answer to the next question of a conversation, and the conversation with it. Of a question
+        that is too long the end is read."""
+        read = readable(question)
+        if options := chosen(evidence, read):
             return options, before
-        if said := listed_answers(evidence, question):
-            return said[0] if len(said) == 1 else self._choose(evidence, question, said), before
+        if said := listed_answers(evidence, read):
+            return said[0] if len(said) == 1 else self._choose(evidence, read, said), before
         return self.dialogue.answer(evidence, question, before, language)
 
     def stream(

@@ -19,14 +19,10 @@ _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a number and what it is compared by before it; in some languages a side may follow.
 _AFTER = {"side": 3, "number": 2, "measure": 2}
 _SIDE_LAST = ("tr", "hi", "zh")
-# Beginnings of words after numbers that are ages, and squares of the paper.
+# Beginnings of words after numbers that are ages.
 _YEARS = (
     "year", "yr", "yo", "jahr", "ans", "anos", "anni", "jaar", "lat", "rok", "лет", "год", "yas", "岁",
     "साल", "वर्ष", "سن", "عام",
-)  # fmt: skip
-_SQUARES = (
-    "square", "small", "little", "large", "big", "box", "kastchen", "kleine", "grosse", "carre", "petit",
-    "cuad", "quadr", "hok", "vakje", "krat", "клет", "kare", "格", "小", "大", "खान", "مربع",
 )  # fmt: skip
 _TELLING = 6  # letters of a word that is a name whatever the language
 _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other questions
@@ -56,9 +52,10 @@ _KINDS = (
     "style",
     "topic",
     "side",
+    "unit",
     "subject",
 )  # of two equally long, the first counts
-_WHOLE_NAMES = ("finding", "measure", "group")  # nothing in them tells one finding from another
+_WHOLE_NAMES = ("finding", "measure", "group", "unit")  # nothing in them tells one finding from another
 # Intents whose words are not those of questions about an ECG.
 BEYOND = (
     "advice", "prognosis", "cause", "tests", "identity", "unknown", "self", "offtopic", "order", "unsure",
@@ -132,6 +129,7 @@ class Lexicon:
         self._tags = Sequences(self.data["tags"])
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
+        self._elsewhere = {fold(name): Sequences(words) for name, words in asked("en")["elsewhere"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
@@ -178,11 +176,19 @@ class Lexicon:
                 elif number := _NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
+        found = [self._meant(named, words) for named in found]
         chosen = list(self._coordinated(words, found))
         taken = {place for named in chosen for place in range(named.first, named.last)}
         found = [named for named in found if named.first not in taken] + chosen
         found.sort(key=lambda named: named.first)
         return [named for named in found if named.kind != "number" or self._compared(named, found, words)]
+
+    def _meant(self, named: Object, words: list[Word]) -> Object:
+        """The object, or what lies beyond the ECG where that is called the same: the LAD that is blocked."""
+        beside = self._elsewhere.get(words[named.first].plain) if named.last == named.first + 1 else None
+        if beside is None or not any(beside.length_at(words, place) for place in range(len(words))):
+            return named
+        return Object("topic", "cause", named.first, named.last)
 
     def _coordinated(self, words: list[Word], found: list[Object]) -> Iterator[Object]:
         """What a word tells that an "or" joins to a finding: the anterior infarct in "anterior or inferior
@@ -205,9 +211,13 @@ class Lexicon:
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether a number is one to compare with, which a side, another number or a measurement stands
-        beside; no age and no number of leads or squares."""
+        beside; no age and no number of leads."""
         following = words[number.last].plain if number.last < len(words) else ""
-        return not following.startswith(_SQUARES) and any(
+        numbers = {other.first for other in found if other.kind == "number"}
+        for joint, next_to in ((number.last, number.last + 1), (number.first - 1, number.first - 2)):
+            if next_to in numbers and words[joint].plain in self._ors:  # "0.08 or 0.12?"
+                return False
+        return any(
             0 <= number.first - other.last <= _AFTER[other.kind]
             or 0 <= other.first - number.last <= self._before[other.kind]
             for other in found

@@ -3,6 +3,7 @@ it cannot be told; "no" is only said of what can be judged."""
 
 from __future__ import annotations
 
+import operator
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from ecgvlm.words.understand import Asked, kin
 SINUS = ("SR", "SB", "ST", "SARRH")  # rhythms from the sinus node
 EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near what was asked
 SHOWN_IN = {"STE": "st", "STD": "st", "TINV": "t", "QWAVE": "q"}  # sign -> the wave that shows it
+_IN_BEATS = {*answers.GROUPS["ectopy"], "EXTRA", "DROPPED", "PAUSE"}  # found in single beats
+_UP_AND_DOWN = ("st", "t")  # waves that may lie above or below the level before the QRS
 _ABBREVIATED = 6  # letters of what may be an abbreviation
 
 
@@ -40,6 +43,11 @@ class Request:
 def concepts() -> dict[str, dict]:
     """What people ask about by one name and how it is judged (`data/concepts.toml`)."""
     return tomllib.loads((files("ecgvlm.words") / "data" / "concepts.toml").read_text("utf-8"))
+
+
+def kinds_of(code: str) -> tuple[str, ...]:
+    """The findings that are of the kind of another one."""
+    return (*CHILDREN.get(code, ()), *concepts().get(code, {}).get("kinds", ()))
 
 
 def reply(name: str, request: Request) -> str:
@@ -68,7 +76,9 @@ def pressing(request: Request) -> str:
 
 def finding(request: Request) -> str:
     """Whether the findings named are there, with what stands beside them or instead."""
-    return request.w.distinct([*each_finding(request), *_instead(request), *_beside(request)])
+    said = [*each_finding(request), *_instead(request), *_beside(request)]
+    counted = "count" in request.asked.variants and not _IN_BEATS.isdisjoint(request.asked.of("finding"))
+    return request.w.distinct([*said, request.w.say("uncounted") if counted else ""])
 
 
 def each_finding(request: Request) -> list[str]:
@@ -90,7 +100,7 @@ def _instead(request: Request) -> list[str]:
 def _beside(request: Request) -> list[str]:
     """The findings that stand beside those named, or for them."""
     evidence, w, named = request.evidence, request.w, request.asked.of("finding")
-    related = [x for code in named for x in CHILDREN.get(code, ())]
+    related = [x for code in named for x in kinds_of(code)]
     related += [
         x for code in named if _matters(evidence, code) for x in concepts().get(code, {}).get("beside", ())
     ]
@@ -127,12 +137,12 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     concept = concepts().get(code, {})
     located = leads or _numbers(request) or evidence.where(code) if "sign" in concept else ()
     if code in evidence.probabilities and not located:
-        said = answers.finding(evidence, code, w)
-        return (
-            w.text([said, answers.measurement(evidence, concept["limit"][0], w)])
-            if "limit" in concept
-            else said
-        )
+        said = [answers.finding(evidence, code, w)]
+        if "limit" in concept:
+            said.append(answers.measurement(evidence, concept["limit"][0], w))
+        if "sign" in concept:
+            said.append(answers.single(evidence, code, w))
+        return w.text(said)
     if code in evidence.unassessable:
         return w.say("unassessable", finding=w.finding(code))
     if "any" in concept:
@@ -175,12 +185,16 @@ def _any(request: Request, codes: Iterable[str]) -> str:
     if found:
         return w.text(_finding(request, code, code) for code in found)
     asked = [code for code in codes if not set(FINDINGS[code].parents) & set(codes)]
-    hidden = [code for code in asked if code in evidence.unassessable or answers.unseen(evidence, code)]
+    hidden = [code for code in asked if not _judged(evidence, code) or answers.unseen(evidence, code)]
     seen = [w.finding(code) for code in asked if code not in hidden]
     said = [w.say("none_of", findings=w.listed(seen))] if seen else []
     if hidden:
         said.append(w.say("unassessable", finding=w.listed(map(w.finding, hidden))))
     return w.text(said)
+
+
+def _judged(evidence: Evidence, code: str) -> bool:
+    return code in evidence.probabilities or code in SIGNS
 
 
 def _holds(evidence: Evidence, code: str) -> bool:
@@ -195,13 +209,15 @@ def _sign(request: Request, sign: str) -> str:
         return said
     if leads := evidence.where(sign) or evidence.leads_with(sign):
         return w.say("sign_yes", sign=w.name("signs", sign), leads=w.listed(leads))
-    if missing := _missing(evidence):
-        return w.say("sign_no_printed", sign=w.name("signs", sign), leads=w.listed(missing))
-    return w.say("sign_no", sign=w.name("signs", sign))
+    return _sign_denied(evidence, sign, w) or w.say("sign_no", sign=w.name("signs", sign))
 
 
-def _missing(evidence: Evidence) -> list[str]:
-    return [lead for lead in LEADS if evidence.leads[lead] is None]
+def _sign_denied(evidence: Evidence, sign: str, w: Words) -> str:
+    """Says that no lead shows a sign and which ones cannot be seen; "" where all can."""
+    missing = [lead for lead in LEADS if evidence.leads[lead] is None]
+    flat = set(missing) <= set(evidence.no_signal)
+    key = "sign_no_signal" if flat else "sign_no_printed"
+    return w.say(key, sign=w.name("signs", sign), leads=w.listed(missing)) if missing else ""
 
 
 def _infarct_pattern(request: Request, sign: str, named: tuple[str, ...] = ()) -> str:
@@ -215,8 +231,8 @@ def _infarct_pattern(request: Request, sign: str, named: tuple[str, ...] = ()) -
         return w.text([*elsewhere, w.stated(said)])
     if evidence.ventricular:
         return w.say("unassessable", finding=w.name("signs", sign))
-    if missing := _missing(evidence):
-        return w.say("sign_no_printed", sign=w.name("signs", sign), leads=w.listed(missing))
+    if denied := _sign_denied(evidence, sign, w):
+        return denied
     found = [_fact(request, label) for label in answers.specific(evidence, answers.GROUPS["infarction"])]
     return w.text([w.say("stemi_no"), *found])
 
@@ -247,7 +263,7 @@ def _fact(request: Request, code: str) -> str:
         return answers.measurement(evidence, concept["limit"][0], w)
     if "rhythm" in concept:
         return answers.regular(evidence, w)
-    return answers.leads_list(evidence, concept["sign"], w)
+    return answers.leads_list(evidence, concept["sign"], w) if "sign" in concept else ""
 
 
 def _limited(measurement: str) -> bool:
@@ -273,11 +289,11 @@ def where(request: Request) -> str:
 
 def _kinds(request: Request) -> list[tuple[str, str]]:
     """The findings named, a superclass by those of its kinds that were found: they say where."""
-    kinds = []
+    called: list[tuple[str, str]] = []
     for code, name in _called(request):
-        found = [kind for kind in CHILDREN.get(code, ()) if kind in request.evidence.findings]
-        kinds += [(kind, kind) for kind in found] or [(code, name)]
-    return list(dict.fromkeys(kinds))
+        found = [kind for kind in kinds_of(code) if kind in request.evidence.findings]
+        called += [(kind, kind) for kind in found] or [(code, name)]
+    return list(dict.fromkeys(called))
 
 
 def _shown_by(request: Request, code: str) -> list[str]:
@@ -339,19 +355,22 @@ def group(request: Request) -> str:
 
 
 def value(request: Request) -> str:
-    names = request.asked.of("measure")
-    return request.w.text(answers.measurement(request.evidence, name, request.w) for name in names)
+    evidence, w, units = request.evidence, request.w, request.asked.of("unit")
+    return w.text(answers.measurement(evidence, name, w, units) for name in request.asked.of("measure"))
 
 
 def limit(request: Request) -> str:
-    """Whether the measurements named lie beyond the number that is asked for, or their limit of normal."""
-    sides, numbers = request.asked.of("side"), _numbers(request)
-    if numbers:
+    """Whether the measurements named lie beyond the number that is asked for, or their limit of normal; the
+    values where they are compared with each other."""
+    sides, units = request.asked.of("side"), request.asked.of("unit")
+    if numbers := _numbers(request):
         compared = (
-            answers.compared(request.evidence, name, sides, numbers, request.w)
+            answers.compared(request.evidence, name, sides, numbers, request.w, units)
             for name in request.asked.of("measure")
         )
         return request.w.text(map(request.w.stated, compared) if request.asked.denied else compared)
+    if not sides and len(request.asked.of("measure")) > 1:  # compared with each other
+        return value(request)
     if not sides or request.asked.denied:
         return within(request)
     side, said = sides[0], []
@@ -401,7 +420,8 @@ def amount(request: Request) -> str:
             said.append(w.say("p_wave"))
             continue
         leads = request.asked.of("lead") or _showing(request, name)
-        said += [answers.lead_amount(evidence, name, lead, w) for lead in _extreme(request, name, leads)]
+        chosen = _extreme(request, name, leads)
+        said += [answers.lead_amount(evidence, name, lead, w, request.asked.of("unit")) for lead in chosen]
     return w.text(dict.fromkeys(said))
 
 
@@ -417,8 +437,14 @@ def _showing(request: Request, wave: str) -> tuple[str, ...]:
 
 def _extreme(request: Request, wave: str, leads: tuple[str, ...]) -> tuple[str, ...]:
     """Of the leads the one with the tallest or smallest wave where that is asked for, else all."""
-    choose = {"most": max, "least": min}.get(next(iter(request.asked.variants), ""))
-    sizes = {lead: abs(getattr(waves, wave)) for lead in leads if (waves := request.evidence.leads[lead])}
+    asked = {*request.asked.variants, *request.asked.of("finding")}
+    choose = max if "most" in asked else min if "least" in asked else None
+    size: Callable[[float], float] = abs
+    if wave in _UP_AND_DOWN and asked & {"elevation", "STE"}:
+        size = float
+    elif wave in _UP_AND_DOWN and asked & {"depression", "STD", "TINV"}:
+        size = operator.neg
+    sizes = {lead: size(getattr(waves, wave)) for lead in leads if (waves := request.evidence.leads[lead])}
     return (choose(sizes, key=sizes.__getitem__),) if choose and sizes else leads
 
 
@@ -455,7 +481,9 @@ def printed(request: Request) -> str:
     if not leads:
         return answers.printed(request.evidence, w)
     return w.text(
-        w.say("unprinted" if request.evidence.leads[name] is None else "lead_printed", lead=name)
+        w.say("lead_printed", lead=name)
+        if request.evidence.leads[name] is not None
+        else answers.unseen_lead(request.evidence, name, w)
         for name in leads
     )
 
@@ -488,7 +516,10 @@ def earlier(request: Request) -> str:
 
 
 def unsure(request: Request) -> str:
-    """The nearest questions that can be answered; what may lie beyond the ECG is refused with them."""
+    """The nearest questions that can be answered; what may lie beyond the ECG is refused with them. Beside
+    what is answered only which part of the question was not understood."""
+    if request.asked.of("part"):
+        return request.w.say("part_unclear", number=request.asked.of("part")[0])
     examples = request.w.names["examples"]
     near = [intent for intent in (request.asked.intent, *request.asked.others) if intent in examples]
     apart = {kin(intent): intent for intent in reversed([*near, *EXAMPLES])}  # the nearest of each family

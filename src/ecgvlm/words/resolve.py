@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ecgvlm.labels import CHILDREN
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.answers import GROUPS
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
-from ecgvlm.words.replies import SHOWN_IN, concepts
-from ecgvlm.words.understand import LIKELY, Asked, intents, kin
+from ecgvlm.words.replies import SHOWN_IN, concepts, kinds_of
+from ecgvlm.words.understand import LIKELY, SAID_AS, Asked, intents, kin
 
 # Nobody asks anything with these where something else is asked beside them.
 ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
@@ -124,13 +123,14 @@ def _agree(heard: Asked, meant: Asked) -> bool:
     about, whatever the wording."""
     safe = intents()[meant.intent].get("refuses") or any(meant.of(kind) for kind in ("finding", "group"))
     of_page = [part.intent in _OF_PAGE for part in (heard, meant)]
-    return bool(safe) or heard.sure < _TOPICAL or heard.intent in ASIDE or of_page[0] == of_page[1]
+    meant_so = meant.of("unit") or heard.intent in ASIDE
+    return bool(safe or meant_so) or heard.sure < _TOPICAL or of_page[0] == of_page[1]
 
 
 def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before: of the
     intents from the likeliest on the first that a rule settles."""
-    part = _with_variant(_with_measure(part, before), before)
+    part = _with_variant(_with_measure(_with_unit(part), before), before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
     if part.intent == "order" and "report" in part.of("subject"):
         part = replace(part, intent="report")
@@ -225,9 +225,11 @@ def _names_first(choice: _Choice) -> Asked | None:
 
 
 def _fitting(choice: _Choice) -> Asked | None:
-    """An intent that is sure, goes on with the question before, or speaks of what is named."""
+    """An intent that is sure, goes on with the question before, speaks of what is named, or is told by a
+    word as well."""
     said = choice.speaks and (choice.sure >= LIKELY or not choice.first)
-    if choice.own is None or not (choice.sure >= choice.enough or choice.follows or said):
+    told = choice.intent in choice.part.of("subject") and choice.sure >= LIKELY
+    if choice.own is None or not (choice.sure >= choice.enough or choice.follows or said or told):
         return None
     return replace(choice.own, intent=choice.intent)
 
@@ -269,9 +271,12 @@ def _by_subject(part: Asked) -> str:
 
 
 def _with_finding(part: Asked) -> list[Asked]:
-    """Who asks whether a finding is new, or whether it is the rhythm, asks whether it is there, too."""
+    """Who asks whether a finding is new, or whether it is the rhythm, asks whether it is there, too; who asks
+    of it what is not judged is told so."""
     if part.intent in ("earlier", "rhythm") and part.of("finding"):
         return [replace(part, intent="finding"), part]
+    if part.intent == "finding" and "unknown" in part.of("topic"):
+        return [part, replace(part, intent="unknown")]
     return [part]
 
 
@@ -288,11 +293,15 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     letter = re.search(r"\b[QRST]\b", part.text)
     if letter and before and before[0].of("wave") and _goes_on(part, (*OBJECTS, "lead")):
         return replace(before[0], objects={**before[0].objects, "wave": (letter[0].lower(),)})
-    if part.intent != "amount" or part.of("wave"):
+    extreme = not {"most", "least"}.isdisjoint(part.variants)  # "where is the ST elevation largest?"
+    if (part.intent != "amount" and not extreme) or part.of("wave"):
         return part
     named = part.of("finding") or next((last.of("finding") for last in before if last.of("finding")), ())
     waves = tuple(dict.fromkeys(SHOWN_IN[code] for code in named if code in SHOWN_IN))
-    return replace(part, objects={**part.objects, "finding": named, "wave": waves}) if waves else part
+    if not waves:
+        return part
+    part = replace(part, objects={**part.objects, "finding": named, "wave": waves})
+    return replace(part, intent="amount", sure=1.0) if extreme else part
 
 
 def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
@@ -309,6 +318,8 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     last = next((last for last in before if last.of("finding")), None)
     if last is None or not _goes_on(part, OBJECTS):
         return part
+    if part.intent != "where" and {"kind", "count"} & set(part.variants):  # "which one?", "how many?"
+        return replace(last, intent="finding", text=part.text, variants=part.variants)
     meant = _meant_by(part.variants, last.of("finding"))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"
     return _asking(part, intent, meant) if meant else part
@@ -322,26 +333,46 @@ def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
 
 def _is_kind_of(meant: tuple[str, ...], code: str) -> bool:
     """Whether all of these findings are kinds of another one."""
-    kinds = {*CHILDREN.get(code, ()), *concepts().get(code, {}).get("any", ())}
-    kinds.update(GROUPS.get(code, ()))
-    return bool(meant) and all(x in kinds or code in concepts().get(x, {}).get("near", ()) for x in meant)
+    known = {*kinds_of(code), *concepts().get(code, {}).get("any", ()), *GROUPS.get(code, ())}
+    return bool(meant) and all(x in known or code in concepts().get(x, {}).get("near", ()) for x in meant)
 
 
 def _asking(part: Asked, intent: str, codes: tuple[str, ...]) -> Asked:
     return replace(part, intent=intent, objects={"finding": codes}, named=(), sure=1.0, strange=False)
 
 
+def _with_unit(part: Asked) -> Asked:
+    """Who names a measurement and a unit, but no number to compare with, asks for it in that unit."""
+    named = [concepts().get(code, {}).get("limit") for code in part.of("finding")]
+    measures = part.of("measure") or tuple(limit[0] for limit in named if limit)
+    units = set(part.of("unit")) - {unit for _, unit in SAID_AS.values()}
+    if not units or not measures or part.of("number") or "range" in part.of("subject"):
+        return part
+    objects = {"measure": measures, "unit": part.of("unit")}
+    return replace(part, intent="value", objects=objects, named=(), sure=1.0)
+
+
 def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
-    """ "Normal?" and "what is normal?" ask it of the measurement that was asked about just before."""
+    """ "Normal?", "what is normal?", "left or right?" and "in seconds?" ask it of the measurement that was
+    asked about just before."""
     if not before or not before[0].of("measure") or not _goes_on(part, OBJECTS):
         return part
     if "range" in part.of("subject"):
         intent = "range"
-    elif "verdict" in part.of("subject") and len(part.text.split()) <= _WORD_OR_TWO:
+    elif part.of("unit"):
+        intent = "value"
+    elif _asks_for_place(part):
         intent = "within"
     else:
         return part
-    return replace(part, intent=intent, objects={"measure": before[0].of("measure")}, sure=1.0)
+    objects = {"measure": before[0].of("measure"), "unit": part.of("unit")}
+    return replace(part, intent=intent, objects=objects, sure=1.0)
+
+
+def _asks_for_place(part: Asked) -> bool:
+    """ "Normal?", "left or right?" """
+    sides = len(part.of("side")) > 1 and not part.of("number")
+    return sides or ("verdict" in part.of("subject") and len(part.text.split()) <= _WORD_OR_TWO)
 
 
 def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 POINT = "\u2024"  # of a decimal number; a full stop ends a sentence
+MAX_LETTERS = 2000  # of a question: to understand so many takes half a second, more take ever longer
 # One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them, a
 # sign and a point to their digits.
 _WORD = re.compile(
@@ -38,6 +39,11 @@ class Word:
     plain: str
     start: int
     end: int
+
+
+def readable(question: str) -> str:
+    """What is read of a question: of one that is too long the end, where the request usually stands."""
+    return question[-MAX_LETTERS:]
 
 
 def fold(word: str) -> str:

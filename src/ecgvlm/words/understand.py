@@ -34,6 +34,7 @@ BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 LIKELY = 0.4  # of an intent that speaks of what is named
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
+_LABELLED = re.compile(r"(?:^|(?<=\s))(?:Q|A|Question|Answer)\s*:(?=\s|$)")  # "Q: AF? A:"
 _NUMBERED = re.compile(r"(?:^|(?<=\s))\(?([1-9])[.)]\s")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)|(?<=\b0),(?=\d)|(?<=\d),(?=\d\s?mm\b)")
 _LEAD_RANGE = re.compile(
@@ -47,12 +48,14 @@ _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
 UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
 _MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
-MAX_LETTERS = 2000  # of a longer question only the end is read, where the request usually stands
 _SURE = 0.9  # of an intent
 _PIECES = 6  # of one sentence
+_SPELT_OUT = ("side", "subject", "unit")  # kinds whose names the net sees as they are
 _LONG = 8  # words of a sentence that may tell a story before it asks
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
 _HEARD = 256  # questions whose meaning is kept
+# A measurement that is another one said otherwise: the RR interval is the heart rate as a time.
+SAID_AS = {"rr": ("heart_rate_bpm", "rr"), "fridericia": ("qtc_ms", "fridericia")}
 
 
 @dataclass(frozen=True)
@@ -142,13 +145,13 @@ def kin(intent: str) -> str:
 
 
 def clause(words: list[Word], objects: list[Object], known: Lexicon) -> list[str]:
-    """The words of a clause with each name replaced by its kind; what a side or a subject is called
+    """The words of a clause with each name replaced by its kind; what a side, a unit or a subject is called
     stays, what ECG, patient and page are called does not. An unusual word begins with `UNUSUAL`."""
     at = {named.first: named for named in objects}
     out, place = [], 0
     while place < len(words):
         named = at.get(place)
-        if named is None or named.kind in ("side", "subject"):
+        if named is None or named.kind in _SPELT_OUT:
             plain = words[place].plain
             seen = plain if named or known.usual(words[place]) else f"{UNUSUAL}{plain}"
             out.append(f"\x01{known.stock[plain]}" if plain in known.stock else seen)
@@ -181,7 +184,8 @@ class Understanding:
 
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
-        question = _LEAD_RANGE.sub(_each_lead, _DECIMAL.sub(POINT, question[-MAX_LETTERS:]))
+        question = _LABELLED.sub(" ", question)
+        question = _LEAD_RANGE.sub(_each_lead, _DECIMAL.sub(POINT, question))
         question = _ORDINAL.sub("", _apart(question))
         question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
         language = self.language(question, default)
@@ -322,9 +326,9 @@ def _each_lead(leads: re.Match[str]) -> str:
 
 
 def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
-    """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a sign of
-    relation with a number for a side. A side between two measurements compares them ("QRS longer than PR").
-    """
+    """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a measurement
+    that is another one said otherwise for that and its unit, a sign of relation with a number for a side. A
+    side between two measurements compares them ("QRS longer than PR")."""
     found: dict[str, list[str]] = {}
     limits = [named.kind for named in objects if named.kind in ("measure", "side", "number")]
     if limits == ["measure", "side", "measure"]:
@@ -335,6 +339,10 @@ def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
             codes = REGIONS[named.code]
         elif named.kind == "measure" and named.code == "all":
             codes = tuple(MEASUREMENTS)
+        elif named.code in SAID_AS:
+            code, unit = SAID_AS[named.code]
+            codes = (code,)
+            found.setdefault("unit", []).append(unit)
         found.setdefault(_family(named.kind), []).extend(codes)
     for relation, number in _RELATION.findall(text):
         found.setdefault("side", []).append("low" if relation in "<≤" else "high")
