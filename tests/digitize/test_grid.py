@@ -1,8 +1,9 @@
 """The grid's plane."""
 
 import numpy as np
+import pytest
 
-from ecgvlm.digitize.grid import _fitted
+from ecgvlm.digitize.grid import _fitted, find_grid
 
 
 def test_points_of_one_line_and_one_beside_it_give_no_plane():
@@ -11,3 +12,20 @@ def test_points_of_one_line_and_one_beside_it_give_no_plane():
     along = np.array([0.3, 1.08, 1.63, 2.29, 2.72, 3.39, 4.38, 4.82])
     mm = np.array([[x, x - 5.0] for x in along] + [[10.71, 5.71]])
     assert _fitted(px, mm, (1204, 1679, 3)) is None
+
+
+def ruled(scale: float) -> np.ndarray:
+    """A page of 297 x 210 mm at `scale` px a mm as programs rule it: lines of two px, each at whole ones."""
+    page = np.full((round(210 * scale), round(297 * scale), 3), 255, np.uint8)
+    for step, grey in ((1, 230), (5, 170)):
+        for axis, long in enumerate((210, 297)):
+            first = np.round(np.arange(0, long, step) * scale).astype(int)
+            page[(slice(None),) * axis + (np.concatenate([first, first + 1]),)] = (255, grey, grey)
+    return page
+
+
+def test_lines_at_whole_px_bend_no_paper():
+    paper = find_grid(ruled(3.9))
+    assert paper is not None
+    assert not paper.shift.any()
+    assert paper.scale() == pytest.approx(3.9, rel=2e-4)

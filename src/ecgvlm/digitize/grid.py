@@ -45,6 +45,8 @@ _MIN_TILES = 8
 # Paper of whose tiles so many percent lie within so many mm of one plane is taken for flat until its lines
 # are seen: some tiles are always followed wrongly.
 _MOST, _FLAT = 75, 0.3
+# The same of paper that a scanner kept flat, and of a picture that a program drew, which no camera ever saw.
+_PLAINLY_FLAT, _DRAWN = 0.12, 0.04
 _AROUND_FLAT = 80.0  # mm
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
 # Periods of 5 mm that are tried: the least and the greatest, in px, and how many, each longer by one part.
@@ -86,9 +88,9 @@ class GridFinder:
         tiles = _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP)
         seed = _seed(tiles, periods, parts=1)
         lead = None if seed is None else self._followed(tiles, *seed, _FINE)
-        if lead is None or not lead.flat or lead.tiles < _MOST_TILES * len(tiles.at):
+        if lead is None or lead.uneven > _PLAINLY_FLAT or lead.tiles < _MOST_TILES * len(tiles.at):
             return None
-        return _far(levelled(self._extremes, lead.plane))
+        return _far(levelled(self._extremes, lead.plane, lead.uneven < _DRAWN))
 
     def _find(self, periods: _Periods) -> PaperMap | None:
         seed = _seed(self._tiles, periods)

@@ -26,6 +26,8 @@ _LEVEL = 0.1  # mm: pieces this near to one plane lie on flat paper
 # Bands in which flat paper's lines are looked for, cells high; share of these that must be seen where a plane
 # has them, and mm that they may be off: what lies between the bands is not seen.
 _BANDS, _BAND, _PLAIN, _PLAINLY_LEVEL = 5, 2, 0.65, 0.07
+_NEAR = 0.6  # mm that they are looked for beside their places: no further than to the next line of 1-mm paper
+_WHOLE_PX = 0.6  # px of the picture that lines are off at most which a program drew at whole px
 _RIGHT = 0.4  # mm within which a line then is where the map says
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
 # Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
@@ -38,11 +40,11 @@ _LENGTH = 100.0  # mm: about a page's, for numbers about 1
 _Match = Values
 
 
-def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> PaperMap | None:
+def levelled(extremes: Sequence[np.ndarray], plane: PaperMap, drawn: bool) -> PaperMap | None:
     """Flat paper's map set right by the grid lines in some bands across the picture; None where these do not
     plainly lie on one plane.
 
-    extremes: as of `refined`.
+    extremes: as of `refined`. drawn: whether a program may have drawn the picture, to whole px.
     """
     nodes, scale = plane.nodes(), plane.scale()
     x0, y0, x1, y1 = plane.box
@@ -57,7 +59,8 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> PaperMap | None
     )
     moved, left = _level(plane.at, (upright, (at[:, ::-1], off, clear)))
     fit = float(np.mean([_explained(inside, *match) for match in left]))
-    if _most_off(left) > _PLAINLY_LEVEL or fit < _PLAIN:
+    most = max(_PLAINLY_LEVEL, _WHOLE_PX / scale) if drawn else _PLAINLY_LEVEL
+    if _most_off(left) > most or fit < _PLAIN:
         return None
     return replace(plane, homography=plane.homography @ moved, fit=fit)
 
@@ -75,7 +78,7 @@ def _in_bands(fine: Sequence[np.ndarray], shrink: float, mesh: np.ndarray, insid
     lines = _lines(*(resampled(extreme, where) for extreme in fine))
     known = np.concatenate([*(inside[band][:-1] for band in parts), inside[parts[-1]][-1:]])
     profile = cv2.resize(lines, (lines.shape[1], len(known) - 1), interpolation=cv2.INTER_AREA)
-    at, off, clear = _matches(profile, _REACHES[0], known)
+    at, off, clear = _matches(profile, _NEAR, known)
     band = (at[:, 1] / _BAND).astype(int)
     at[:, 1] += firsts[band] - band * _BAND
     return at, off, clear
