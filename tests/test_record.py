@@ -273,8 +273,8 @@ def test_csv_has_the_contracts_header(tmp_path):
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ("\n", "first line"),
-        ("a,b\n1,2\n", "first line"),
+        ("\n", "no line names the leads"),
+        ("a,b\n1,2\n", "no line names the leads"),
         ("time_s,I\n", "no samples"),
         ("time_s,I\n0,1\n", "no samples"),
         ("time_s,I\n0,one\n0.01,2\n", "line 2"),
@@ -283,7 +283,7 @@ def test_csv_has_the_contracts_header(tmp_path):
         ("time_s,I\n0,1\n,2\n0.02,3\n", "equal steps"),
         ("time_s,I\n0.02,1\n0.01,2\n0,3\n", "equal steps"),
         ("time_s,I\n0,1\n60,2\n120,3\n", "sampling rate"),
-        ("time_s,price\n0,1\n0.01,2\n", "none of the leads"),
+        ("time_s,price\n0,1\n0.01,2\n", "no line names the leads"),
         ("time_s,I,i\n0,1,1\n0.01,2,2\n", "twice"),
         ("time_s,I\n0,\n0.01,\n", "none of the leads"),
     ],

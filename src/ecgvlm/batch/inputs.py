@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.memory import MemoryFileSystem
 
 from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.files.csv import is_csv
+from ecgvlm.files.csv import HEAD, is_csv
 from ecgvlm.files.dicom import is_dicom
 from ecgvlm.files.leads import cause
 from ecgvlm.files.leaf import MAX_BYTES
@@ -307,7 +307,7 @@ def _counts(open_: Callable[[str], IO[bytes]], path: str) -> bool:
         return False
     try:
         with open_(path) as file:
-            return (is_csv if is_table else is_dicom)(file.read(200))
+            return (is_csv if is_table else is_dicom)(file.read(HEAD))
     except Exception:  # file systems and zipfile raise their own; what does not open tells nothing
         return False
 

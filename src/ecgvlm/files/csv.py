@@ -1,23 +1,66 @@
-"""CSV of leads in mV over time, as `ecgvlm digitize` writes it."""
+"""Leads in columns of text: CSV as `ecgvlm digitize` writes it, and as others export it.
+
+The header is the line that names leads; lines before it may tell sampling rate and unit. Columns are parted
+by commas, semicolons, tabs, bars or blanks, and numbers may have decimal commas. A unit stands beside a
+lead's name ("I (mV)", "V1_uV"), in a line below the header or before it; where there is none, the swing tells
+uV from mV. Without a header, twelve columns are the leads in their usual order.
+"""
 
 from __future__ import annotations
 
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import unreadable
-from ecgvlm.files.leads import Part, cause, record_of
+from ecgvlm.files.leads import MV, Part, assumed_mv, assumed_rate, cause, lead_row, number, record_of
 from ecgvlm.record import LEADS, Record
+
+HEAD = 8192  # bytes within which a header stands
+_OURS = "time_s"
+_DELIMITERS = (",", ";", "\t", "|", " ")
+_FEWEST = 3  # leads that a header names
+_NAMED = re.compile(r"(?P<name>.+?)(?:\s*[(\[/,]\s*|[ _]+)(?P<unit>[munµμ\ufffd]?V)\s*[)\]]?", re.IGNORECASE)
+_TIME = re.compile(
+    r"(?:elapsed )?(?:time|t|zeit|temps|tiempo|tempo|czas|tijd|sec\w*|s|ms|milli\w*)"
+    r"[ _]*[(\[]?(?P<unit>m?s|sec\w*|milli\w*)?[)\]]?",
+    re.IGNORECASE,
+)
+_MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
+_SAID_RATE = re.compile(
+    r"(?:sampl|abtast|muestr|échant|campion|amostr|дискрет|\bfs\b)\D{0,24}(\d+(?:[.,]\d+)?)", re.IGNORECASE
+)
+_SAID_UNIT = re.compile(r"\b(?:units?|einheit|amplitude)\W{1,4}([munµμ]?V)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """names, units: of the columns. first: index of the first line of samples. before: the lines above."""
+
+    names: list[str]
+    units: list[str | None]
+    delimiter: str
+    first: int
+    before: str
 
 
 def is_csv(data: bytes) -> bool:
-    return data[:10].removeprefix(b"\xef\xbb\xbf").startswith(b"time_s,")
+    """Whether a file, of which `HEAD` bytes are enough, holds leads in columns."""
+    if data.lstrip()[:1] in (b"<", b"{"):
+        return False
+    try:
+        return _header(_decoded(data[:HEAD]).splitlines()) is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def read_csv(path: str | Path) -> Record:
-    """Leads in mV as `write_csv` writes them: header `time_s,I,...,V6`, an empty cell where unknown."""
+    """The leads in a file. Raises EcgError."""
     path = Path(path)
     try:
         return parse_csv(path.read_bytes(), str(path))
@@ -26,35 +69,151 @@ def read_csv(path: str | Path) -> Record:
 
 
 def parse_csv(data: bytes, path: str) -> Record:
-    """The bytes of such a file, called path in messages. Raises EcgError."""
+    """The leads in a file's bytes, called path in messages; an empty cell is NaN. Raises EcgError."""
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = _decoded(data).splitlines()
     except UnicodeDecodeError as error:
         raise unreadable(path, "not a text file") from error
-    names = [name.strip() for name in lines[0].split(",")] if lines else []
-    if len(names) < 2 or names[0] != "time_s":
-        raise unreadable(path, "the first line must be time_s and lead names, as in time_s,I,II")
+    header = _header(lines)
+    if header is None:
+        raise unreadable(path, "no line names the leads, as in time_s,I,II")
+    table = _samples(lines, header, path)
+    leads = [k for k, name in enumerate(header.names) if lead_row(name) is not None]
+    signal = table[:, leads].T
+    units = [header.units[k] for k in leads]
+    if any(units):
+        signal = signal * np.array([[MV[(unit or "mV").lower()]] for unit in units])
+    elif header.names[0] != _OURS:
+        signal = assumed_mv(signal)
+    return record_of([Part([header.names[k] for k in leads], signal, _rate(table, header, path))], path)
+
+
+def _decoded(data: bytes) -> str:
+    """The text, in whichever encoding spreadsheets and devices write. Raises UnicodeDecodeError."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data[: len(data) // 2 * 2].decode("utf-16")
+    if b"\0" in data:
+        raise UnicodeDecodeError("utf-8", data[:1], 0, 1, "a zero byte is no text")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252")
+
+
+def _header(lines: Sequence[str]) -> _Header | None:
+    """Where the leads are named, or else the first line of twelve numbers."""
+    for i, line in enumerate(lines[:60]):
+        for delimiter in _DELIMITERS:
+            cells = _cells(line.lstrip("#% "), delimiter)
+            names, units = map(list, zip(*map(_named, cells)))
+            found = sum(lead_row(name) is not None for name in names)
+            before = "\n".join(lines[:i])
+            if (found >= _FEWEST and 2 * found >= len(cells)) or (names[0] == _OURS and found):
+                return _with_units(lines, _Header(names, units, delimiter, i + 1, before))
+            if len(cells) == len(LEADS) and all(number(cell) is not None for cell in cells):
+                return _Header(list(LEADS), [_said_unit(before)] * len(LEADS), delimiter, i, before)
+    return None
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    if delimiter == " ":
+        return line.split() or [""]
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter)) if '"' in line else line.split(delimiter)
+    except csv.Error:  # a cell beyond all bounds
+        cells = [line]
+    return [cell.strip(" '\t") for cell in cells]
+
+
+def _named(cell: str) -> tuple[str, str | None]:
+    """What a column is called, and its unit."""
+    match = _NAMED.fullmatch(cell)
+    if match is None or lead_row(match["name"]) is None:
+        return cell, None
+    return match["name"], match["unit"]
+
+
+def _with_units(lines: Sequence[str], header: _Header) -> _Header:
+    """The header with the units that stand in the line below it, or before it."""
+    below = _cells(lines[header.first], header.delimiter) if header.first < len(lines) else []
+    if len(below) == len(header.names) and any(cell.strip("()[]").lower() in MV for cell in below):
+        bare = [cell.strip("()[]") for cell in below]
+        units = [cell if cell.lower() in MV else None for cell in bare]
+        return replace(header, units=units, first=header.first + 1)
+    said = _said_unit(header.before)
+    return replace(header, units=[unit or said for unit in header.units])
+
+
+def _said_unit(before: str) -> str | None:
+    said = _SAID_UNIT.search(before)
+    return said[1] if said else None
+
+
+def _samples(lines: Sequence[str], header: _Header, path: str) -> np.ndarray:
+    """[n, columns]. Raises EcgError where a line does not fit the header."""
     rows = []
-    for number, line in enumerate(lines[1:], start=2):
+    for at, line in enumerate(lines[header.first :], start=header.first + 1):
         if not line.strip():
             continue
-        cells = line.split(",")
-        if len(cells) != len(names):
-            raise unreadable(path, f"line {number} has {len(cells)} cells, not {len(names)}")
+        cells = _cells(line, header.delimiter)
+        while len(cells) > len(header.names) and not cells[-1]:  # a delimiter ends each line
+            cells.pop()
+        if len(cells) != len(header.names):
+            raise unreadable(path, f"line {at} has {len(cells)} cells, not {len(header.names)}")
         try:
-            rows.append([float(cell) if cell.strip() else np.nan for cell in cells])
+            rows.append([_value(cell, name) for cell, name in zip(cells, header.names)])
         except ValueError as error:
-            raise unreadable(path, f"line {number}: {cause(error)}") from error
+            raise unreadable(path, f"line {at}: {cause(error)}") from error
     if len(rows) < 2:
         raise unreadable(path, "holds no samples")
-    table = np.array(rows)
-    steps = np.diff(table[:, 0])
+    return np.array(rows)
+
+
+def _value(cell: str, name: str) -> float:
+    """A cell's number: of times also as 0:01.25, of columns that are no leads NaN where they are in words.
+    Raises ValueError."""
+    try:
+        return float(cell)
+    except ValueError:
+        if cell.lower() in _MISSING:
+            return np.nan
+    text = cell.replace(",", ".")
+    if lead_row(name) is not None:
+        return float(text)
+    try:
+        minutes, _, seconds = text.rpartition(":")
+        return 60 * sum(60.0**k * float(x) for k, x in enumerate(reversed(minutes.split(":"))) if x) + float(
+            seconds
+        )
+    except ValueError:
+        if name == _OURS:
+            raise
+        return np.nan
+
+
+def _rate(table: np.ndarray, header: _Header, path: str) -> float:
+    """Hz by the column of times, or else as the lines before say, or else as ten seconds have it."""
+    times = ((k, match) for k, name in enumerate(header.names) if (match := _TIME.fullmatch(name)))
+    column, match = next(times, (None, None))
+    if column is None or match is None:
+        said = _SAID_RATE.search(header.before)
+        return (number(said[1]) if said else None) or assumed_rate(len(table), path)
+    steps = np.diff(table[:, column])
     step = float(np.median(steps))
-    # Times are written with six decimals: at 1000 Hz a step is off by up to 1e-6 s.
-    if not (np.isfinite(steps).all() and step > 0 and np.abs(steps - step).max() <= 0.01 * step + 2e-6):
-        raise unreadable(path, "time_s must rise in equal steps")
-    fs = (len(table) - 1) / (table[-1, 0] - table[0, 0])
-    return record_of([Part(names[1:], table[:, 1:].T, round(fs, 3))], path)
+    # Times are rounded: with six decimals, at 1000 Hz a step is off by up to 1e-6 s.
+    name, rounding = header.names[column], 0.01 * step + 2e-6
+    if name != _OURS:
+        rounding = max(rounding, min(0.6 * step, _last_place(table[:50, column])))
+    if not (np.isfinite(steps).all() and step > 0 and np.abs(steps - step).max() <= rounding):
+        raise unreadable(path, f"{name} must rise in equal steps")
+    rate = (len(table) - 1) / (table[-1, column] - table[0, column])
+    in_ms = (match["unit"] or name)[:1].lower() == "m" or step >= 0.1  # no ECG has ten samples a second
+    return round(rate * (1000 if in_ms else 1), 3)
+
+
+def _last_place(times: np.ndarray) -> float:
+    """What the last decimal of times is worth."""
+    return next((10.0**-k for k in range(6) if np.allclose(times, times.round(k), rtol=0, atol=1e-9)), 1e-6)
 
 
 def csv_text(record: Record) -> str:

@@ -25,6 +25,10 @@ _LEAD_NAME = re.compile(
 )
 _SLOWEST, _FASTEST = 50, 5000  # Hz at which an ECG is sampled
 _MOST_MV = 100.0  # that a lead may swing, without its highest and lowest 0.5%
+_SECONDS = 10.0  # a resting ECG
+_KNOWN = {4096: 400.0, 2048: 250.0, 4000: 400.0}  # samples -> Hz where that is not ten seconds: CODE-15%
+_MICROVOLTS = 50.0  # swing from which on values can be no millivolts
+_TENTHS = 8.0  # swing from which on they are 1e-4 V, as CODE-test's
 _LIMITS = {  # of what a machine may have measured; beyond, it says "unknown" (0, 999, 32767, 29999 ...)
     "heart_rate_bpm": (10, 400), "pr_ms": (30, 900), "qrs_ms": (20, 500), "qt_ms": (100, 1200),
     "qtc_ms": (100, 1200), "axis_deg": (-180, 360),
@@ -113,6 +117,27 @@ def _derived(leads: np.ndarray, given: Collection[int | None]) -> np.ndarray:
         if i not in given:
             leads[i] = row
     return leads
+
+
+def assumed_mv(leads: np.ndarray) -> np.ndarray:
+    """Leads [k, n] of which no unit is known, in mV: in mV, 0.1 mV or uV they come, as their swing tells."""
+    leads = leads.astype(np.float32)
+    if not np.isfinite(leads).any():
+        return leads
+    low, high = np.nanpercentile(leads, (0.5, 99.5), axis=1)
+    swing = float(np.nanmedian(high - low))
+    return leads * (1e-3 if swing > _MICROVOLTS else 0.1 if swing > _TENTHS else 1.0)
+
+
+def assumed_rate(samples: int, source: str | Path) -> float:
+    """Hz of leads of which no rate is known: they last ten seconds. Raises EcgError where they cannot."""
+    fs = _KNOWN.get(samples, samples / _SECONDS)
+    if not 50 <= fs <= 2000:
+        raise EcgError(
+            "unsupported_format",
+            f"{source}: {samples:,} samples are not ten seconds at any usual rate; save CSV with time_s",
+        )
+    return fs
 
 
 def in_mv(unit: str, source: str | Path, signal: str) -> float:

@@ -4,7 +4,7 @@
 |---|---|
 | WFDB record | `wfdb` |
 | CODE-15%'s HDF5 | `code15` |
-| CSV as `ecgvlm digitize` writes it | `csv` |
+| leads in columns of text | `csv` |
 | DICOM waveform | `waveform` |
 | GE MUSE XML, Philips Sierra XML, HL7 annotated ECG | `muse`, `sierra`, `aecg` |
 | SCP-ECG, EDF and BDF, ISHNE Holter, NumPy arrays | `scp`, `edf`, `ishne`, `npy` |
