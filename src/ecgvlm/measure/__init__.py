@@ -166,55 +166,92 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     x, printed = resample(leads, fs)
     beats, windows, similar = read_beats(x, printed)
     premature = premature_beats(beats, similar)
+    rhythm = _Rhythm.of(seen_intervals(beats, printed), premature)
     basic, cut_short = _usual_beats(windows, similar, premature)
-    median = median_beat(windows, basic)  # [12, w]
-    rr = seen_intervals(beats, printed)
-    known = rr[np.isfinite(rr)]
-    rr_s = float(known.mean()) if len(known) else None
-    raw = float(known.std() / known.mean()) if len(known) >= 2 else None
-    steady = rr[np.isfinite(rr) & ~(premature[1:] | premature[:-1])]
     to_next = np.diff(beats, append=np.inf) / FS - np.where(cut_short, EARLY_ONSET, 0.0)
-    after = float(np.median(to_next[basic])) if len(beats) else np.inf
-    marks = delineate(median, after)
-    p_onset, p_end, p_score = None, None, 0.0
+    beat = _Beat.of(windows, basic, float(np.median(to_next[basic])) if len(beats) else np.inf)
+    if beat.marks is not None:
+        onset = beat.marks.qrs_onset
+        beat = beat.levelled(basic, onset, wander(x, printed, beats, onset))
+    marks, p_onset, p_end, p_score = beat.marks, None, None, 0.0
     if marks is not None:
-        rise = wander(x, printed, beats, marks.qrs_onset)
-        windows = windows - level_before(windows, marks.qrs_onset) - rise
-        median = median_beat(windows, basic)
-        if rise.any():
-            marks = delineate(median, after) or marks
-        before = np.diff(beats, prepend=beats[0] - (rr_s or np.inf) * FS) / FS
-        p_onset, p_end, p_score = find_p(windows[basic], before[basic], marks)
+        before = np.diff(beats, prepend=beats[0] - (rhythm.mean_s or np.inf) * FS) / FS
+        p_onset, p_end, p_score = find_p(beat.windows[basic], before[basic], marks)
 
     found: dict[str, float | None] = dict.fromkeys((*MEASUREMENTS, "qtc_fridericia_ms"))
-    found["heart_rate_bpm"] = None if rr_s is None else 60 / rr_s
+    found["heart_rate_bpm"] = None if rhythm.mean_s is None else 60 / rhythm.mean_s
     edges = _edges(p_onset, p_end, marks)
     found |= _intervals(edges)
-    rr_before = rr[basic[1:] & np.isfinite(rr)]
-    rr_qt = float(rr_before.mean()) if len(rr_before) else rr_s
+    rr_before = rhythm.rr[basic[1:] & np.isfinite(rhythm.rr)]
+    rr_qt = float(rr_before.mean()) if len(rr_before) else rhythm.mean_s
     if found["qt_ms"] is not None and rr_qt is not None:
         found["qtc_ms"] = found["qt_ms"] / rr_qt**0.5
         found["qtc_fridericia_ms"] = found["qt_ms"] / rr_qt ** (1 / 3)
     if marks is not None:
-        found["axis_deg"] = frontal_axis(median, marks)
+        found["axis_deg"] = frontal_axis(beat.median, marks)
     return Measurements(
         beats=beats / FS,
-        rr=rr,
+        rr=rhythm.rr,
         premature=premature,
         alike=similar,
-        widths_ms=np.array([qrs_width_ms(window) for window in windows]),
-        rr_ms=None if rr_s is None else 1000 * rr_s,
-        rr_variation=float(steady.std() / steady.mean()) if len(steady) >= 2 else raw,
-        rr_variation_raw=raw,
+        widths_ms=np.array([qrs_width_ms(window) for window in beat.windows]),
+        rr_ms=None if rhythm.mean_s is None else 1000 * rhythm.mean_s,
+        rr_variation=rhythm.variation,
+        rr_variation_raw=rhythm.variation_raw,
         p_score=p_score,
         feet=None if marks is None else marks.feet,
         **edges,
-        median_beat=thinned(median),
-        waves={lead: lead_waves(row, marks) for lead, row in zip(LEADS, median)},
-        level_errors=level_errors(windows[basic], median, marks),
+        median_beat=thinned(beat.median),
+        waves={lead: lead_waves(row, marks) for lead, row in zip(LEADS, beat.median)},
+        level_errors=level_errors(beat.windows[basic], beat.median, marks),
         reasons=_reasons(found, printed, len(beats)),
         **found,
     )
+
+
+@dataclass(frozen=True)
+class _Rhythm:
+    """RR intervals and what sums them up; see `Measurements`."""
+
+    rr: np.ndarray
+    mean_s: float | None
+    variation: float | None
+    variation_raw: float | None
+
+    @classmethod
+    def of(cls, rr: np.ndarray, premature: np.ndarray) -> _Rhythm:
+        known = rr[np.isfinite(rr)]
+        steady = rr[np.isfinite(rr) & ~(premature[1:] | premature[:-1])]
+        raw = _variation(known)
+        return cls(rr, float(known.mean()) if len(known) else None, _variation(steady, raw), raw)
+
+
+def _variation(rr: np.ndarray, unknown: float | None = None) -> float | None:
+    return float(rr.std() / rr.mean()) if len(rr) >= 2 else unknown
+
+
+@dataclass(frozen=True)
+class _Beat:
+    """The usual beat. windows: [b, 12, w] mV of all beats, median: [12, w], marks: of its QRS and T, None
+    where there is no clear QRS, to_next: s to the beat after it."""
+
+    windows: np.ndarray
+    median: np.ndarray
+    marks: Marks | None
+    to_next: float
+
+    @classmethod
+    def of(cls, windows: np.ndarray, basic: np.ndarray, to_next: float) -> _Beat:
+        median = median_beat(windows, basic)
+        return cls(windows, median, delineate(median, to_next), to_next)
+
+    def levelled(self, basic: np.ndarray, onset: float, rise: np.ndarray) -> _Beat:
+        """Against the level before the QRS (its onset in s from R), and without the [b, 12, w] mV by which
+        the baseline rises."""
+        windows = self.windows - level_before(self.windows, onset) - rise
+        median = median_beat(windows, basic)
+        marks = delineate(median, self.to_next) if rise.any() else None
+        return _Beat(windows, median, marks or self.marks, self.to_next)
 
 
 def _usual_beats(
