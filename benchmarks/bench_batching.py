@@ -34,11 +34,12 @@ from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.digitize.rectify import rectify
 from ecgvlm.files.image import load_image
-from ecgvlm.judge.evidence import WIDTH, Evidence
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.findings import BEAT, NUMBERS, SAMPLES
 from ecgvlm.reader import QUESTION, REPORT, Reader
 from ecgvlm.record import LEADS
 from ecgvlm.words.language import Language
+from ecgvlm.words.prefix import WIDTH
 
 QUESTION_TOKENS = 24
 PAGE_NET = Path(__file__).parent.parent / "training" / "pagenet.float.onnx"

@@ -36,7 +36,8 @@ from crossval import out_of_fold
 from ecgvlm.atomic import write_file
 from ecgvlm.bench.parsers import strict_options
 from ecgvlm.files.datasets import load_records
-from ecgvlm.judge.evidence import Evidence, settle
+from ecgvlm.judge.agreement import settle
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.reader import Reader
 from ecgvlm.train.small.pool import unlocked

@@ -34,7 +34,8 @@ from ecgvlm.bench.score import score
 from ecgvlm.bench.task import Task, load_task
 from ecgvlm.files.datasets import load_records
 from ecgvlm.instruct.row import Row
-from ecgvlm.judge.evidence import Evidence, settle
+from ecgvlm.judge.agreement import settle
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import NOBODY, Fact, find_facts
 from ecgvlm.judge.judgement import decide
 from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES

@@ -43,7 +43,8 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import find_records, load_ptbxl
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.instruct.row import Row
-from ecgvlm.judge.evidence import Evidence, settle
+from ecgvlm.judge.agreement import settle
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS, SIGNS
 from ecgvlm.measure import Measurements
 from ecgvlm.reader import Reader

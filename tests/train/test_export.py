@@ -18,7 +18,6 @@ from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.states import sample
-from ecgvlm.judge.evidence import encode
 from ecgvlm.judge.findings import BEAT, NUMBERS, SAMPLES
 from ecgvlm.labels import LABELS
 from ecgvlm.train import checkpoint
@@ -31,6 +30,7 @@ from ecgvlm.train.small.language import Config, Decoder, train_tokenizer
 from ecgvlm.train.small.trees import fit_trees, tree_logits
 from ecgvlm.train.smolvlm import load_smolvlm
 from ecgvlm.words.language import ANSWER, ASK, END, Language
+from ecgvlm.words.prefix import encode
 
 PAGES = 200
 SHARE = np.linspace(0.2, 0.8, len(LABELS))  # of the trees

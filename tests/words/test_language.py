@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ecgvlm.instruct.states import sample
-from ecgvlm.judge.evidence import encode
 from ecgvlm.labels import LABELS
 from ecgvlm.words.language import ANSWER, ASK, END, LOOK, PAD, Language
 from ecgvlm.words.options import listed_answers
+from ecgvlm.words.prefix import encode
 
 torch = pytest.importorskip("torch")
 from ecgvlm.train.small import language as training  # noqa: E402

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from random import Random
 
-from ecgvlm.judge.evidence import CAUTIONS, LAYOUTS, REASONS, Evidence, settle
+from ecgvlm.judge.agreement import settle
+from ecgvlm.judge.evidence import CAUTIONS, LAYOUTS, REASONS, Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS, LeadWaves
 from ecgvlm.record import LEADS

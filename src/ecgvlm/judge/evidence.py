@@ -1,34 +1,23 @@
-"""What a page holds, as the language model sees it: findings, measurements, leads and page, one token each.
-
-The vision half fills in an `Evidence`; `encode` turns it into the decoder's visual prefix. A visual token is
-a set of features ("label=AF", "decided=yes", "p0=9", ...), each with a learned embedding; the token is their
-sum. Numbers stand in the features digit by digit, as `say_*` writes them, so that the decoder can copy them
-exactly.
-"""
+"""What a page holds: findings, measurements, leads and the page itself, and how its numbers are said."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
-import numpy as np
-
+from ecgvlm.judge.agreement import MARGIN_CLIP, margin
 from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.labels import (
-    CHILDREN,
-    EXCLUSIVE,
     FINDINGS,
     LABELS,
     SHAPES,
-    SIGNS,
     UNREMARKABLE,
     VENTRICULAR,
 )
-from ecgvlm.measure import MEASUREMENTS, WAVES, LeadWaves
+from ecgvlm.measure import MEASUREMENTS, LeadWaves
 from ecgvlm.record import LEADS
 
 REASONS = ("no_p_wave", "not_printed", "too_short", "unclear")
@@ -49,8 +38,6 @@ CAUTIONS = {
     "nameless": "no lead names are printed, so the usual order was assumed",
 }
 _SHOWS_LITTLE = {"no_signal", "no_qrs", "averaged"}
-# Those that the decoder has learned; the others are added to its words.
-_TOKENS_OF_CAUTIONS = ("limb_leads", "mirrored", "scale", "cut_off", "child", "unlike", "unsure")
 _NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
 # A measurement beyond its limit of normal -> the findings of which one then stands behind it.
 _WIDE = ("RBBB", "LBBB", "IVCD", "WPW", "PACE", "VT", "IVR", "AVB3", "CD")
@@ -60,7 +47,6 @@ BEHIND: dict[tuple[str, str], tuple[str, ...]] = {
 }  # fmt: skip
 HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
 POOR_QUALITY = 0.5
-_MARGIN_STEP, _MARGIN_CLIP = 0.5, 6.0
 _MAX_MV = 3.99
 
 
@@ -120,7 +106,7 @@ class Evidence:
         A finding that was not judged is not found.
         """
         if label not in self.probabilities:
-            return -_MARGIN_CLIP
+            return -MARGIN_CLIP
         return margin(self.probabilities[label], self.thresholds[label])
 
     def probability(self, label: str) -> float:
@@ -193,12 +179,12 @@ class Evidence:
         if waves is None:
             return False
         if sign == "STE":
-            return _tenths(waves.st) >= (20 if lead in ("V2", "V3") else 10)
+            return tenths_mm(waves.st) >= (20 if lead in ("V2", "V3") else 10)
         if sign == "STD":
-            return _tenths(waves.st) <= -5
+            return tenths_mm(waves.st) <= -5
         if sign == "TINV":
-            return _tenths(waves.t) <= -10
-        return _tenths(waves.q) <= -10 and _tenths(waves.q) * -4 >= _tenths(waves.r)
+            return tenths_mm(waves.t) <= -10
+        return tenths_mm(waves.q) <= -10 and tenths_mm(waves.q) * -4 >= tenths_mm(waves.r)
 
     def leads_with(self, sign: str) -> tuple[str, ...]:
         """The leads that show a sign; aVR, which looks at the heart from behind, is left out."""
@@ -227,18 +213,7 @@ class Evidence:
         return len(self.leads_with(sign)) >= 2
 
 
-def margin(probability: float, threshold: float) -> float:
-    """logit(probability) - logit(threshold), clipped to +-6, exactly >= 0 where probability >= threshold."""
-    distance = min(max(_logit(probability) - _logit(threshold), -_MARGIN_CLIP), _MARGIN_CLIP)
-    return max(distance, 0.0) if probability >= threshold else min(distance, -1e-9)
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, 1e-6), 1 - 1e-6)
-    return math.log(p / (1 - p))
-
-
-def _tenths(mv: float) -> int:
+def tenths_mm(mv: float) -> int:
     """Tenths of a millimetre at 10 mm/mV, the unit that texts speak in."""
     return round(min(max(mv, -_MAX_MV), _MAX_MV) * 100)
 
@@ -249,173 +224,11 @@ def say_measurement(value: float) -> str:
 
 def say_mm(mv: float, signed: bool = False) -> str:
     """Millimetres at 10 mm/mV: "2.1", and with its sign where asked: "+2.1"."""
-    tenths = _tenths(mv)
+    tenths = tenths_mm(mv)
     sign = ("-" if tenths < 0 else "+") if signed else ""
     return f"{sign}{abs(tenths) // 10}.{abs(tenths) % 10}"
-
-
-def settle(
-    probabilities: Mapping[str, float],
-    thresholds: Mapping[str, float],
-    usual: Mapping[str, float] | None = None,
-) -> dict[str, float]:
-    """Probabilities without contradictions: of findings that exclude each other only one stays found.
-
-    usual: the thresholds by which the clearest is chosen where `thresholds` were moved for a sensitivity, as
-    a threshold of nearly nothing makes anything look clear; sinus rhythm then gives way to any other.
-
-    The others move to just below their thresholds, and a superclass (MI, CD, HYP) to its threshold where one
-    of its kinds is found, so that `labels`, `findings` and words agree.
-    """
-    settled = one_of_each(probabilities, thresholds, usual)
-    abnormal = _margins(settled, thresholds, FINDINGS["NORM"].excludes)
-    if abnormal and settled["NORM"] >= thresholds["NORM"]:
-        if abnormal[-1][0] >= margin(settled["NORM"], thresholds["NORM"]):
-            settled["NORM"] = _not_found(thresholds["NORM"])
-        else:
-            for _, label in abnormal:
-                settled[label] = _not_found(thresholds[label])
-    return settled
-
-
-def one_of_each(
-    probabilities: Mapping[str, float],
-    thresholds: Mapping[str, float],
-    usual: Mapping[str, float] | None = None,
-) -> dict[str, float]:
-    """`settle` without its last step, the choice between normal and abnormal."""
-    settled = dict(probabilities)
-    for group in EXCLUSIVE:
-        found = [label for _, label in _margins(settled, thresholds, group)]
-        found = [label for label in found if not set(CHILDREN.get(label, ())) & set(found)]
-        if usual is None:
-            found.sort(key=lambda x: settled[x])
-        else:
-            found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
-        found.sort(key=lambda x: FINDINGS[x].rank)
-        for label in found[:-1]:
-            settled[label] = _not_found(thresholds[label])
-    for parent, kinds in CHILDREN.items():
-        if parent in settled and _margins(settled, thresholds, kinds):
-            settled[parent] = max(settled[parent], thresholds[parent])
-    return settled
-
-
-def _margins(
-    probabilities: Mapping[str, float], thresholds: Mapping[str, float], labels: Iterable[str]
-) -> list[tuple[float, str]]:
-    """(margin, label) of those found among these labels, the clearest last."""
-    known = [x for x in labels if x in probabilities]
-    found = [x for x in known if probabilities[x] >= thresholds[x]]
-    return sorted((margin(probabilities[x], thresholds[x]), x) for x in found)
-
-
-def _not_found(threshold: float) -> float:
-    return 0.99 * threshold
-
-
-def _features() -> tuple[str, ...]:
-    digits = "0123456789"
-    names = [f"label={x}" for x in LABELS] + [f"sign={x}" for x in SIGNS] + ["decided=yes", "decided=no"]
-    names += [f"margin={k}" for k in range(-12, 12)]
-    names += [f"p{place}={d}" for place in (0, 1) for d in digits] + ["p=under", "p=over"]
-    for name in MEASUREMENTS:
-        names += [f"{name}[{place}]" for place in range(4)] + [
-            f"{name}:{x}" for x in ("low", "normal", "high")
-        ]
-    names += [f"digit={d}" for d in (*digits, "-", "end")] + [f"reason={x}" for x in REASONS]
-    names += [f"rr={x}" for x in ("regular", "slightly irregular", "irregular", "unknown")]
-    names += [f"lead={x}" for x in LEADS] + ["printed=no"] + [f"lead:{x}" for x in SIGNS]
-    names += [f"{x}>{lead}" for x in (*SIGNS, "missing") for lead in (*LEADS, "end")]
-    for wave in WAVES:
-        names += [f"{wave}{place}={d}" for place in range(3) for d in digits] + [f"{wave}=-", f"{wave}=+"]
-    names += [f"layout={x}" for x in LAYOUTS] + ["cabrera=yes", "cabrera=no", "quality=poor", "quality=good"]
-    names += [f"quality{place}={d}" for place in range(3) for d in digits]
-    names += [
-        f"{unit}{place}={d}" for unit in ("speed", "gain") for place in range(4) for d in (*digits, ".")
-    ]
-    names += [f"caution={x}" for x in (*_TOKENS_OF_CAUTIONS, "none")]
-    return ("", *names)  # 0 fills up the sets
-
-
-FEATURES = _features()
-_IDS = {name: i for i, name in enumerate(FEATURES)}
-WIDTH = 32  # most features of one token
-TOKENS = len(LABELS) + len(SIGNS) + 4 * len(MEASUREMENTS) + 1 + len(LEADS) + 5
 
 
 def say_scale(value: float) -> str:
     """A speed or gain as it is printed: "25", "12.5"."""
     return f"{value:.3g}"[:4]
-
-
-def tokens(evidence: Evidence) -> list[list[str]]:
-    """The visual prefix as features, one list a token, always `TOKENS` of them in the same order."""
-    rows: list[list[str]] = []
-    for label in LABELS:
-        m, percent = evidence.margin(label), round(100 * evidence.probabilities[label])
-        row = [f"label={label}", f"decided={'yes' if m >= 0 else 'no'}"]
-        row.append(f"margin={min(math.floor(m / _MARGIN_STEP), 11)}")
-        if percent < 1:
-            row.append("p=under")
-        elif percent > 99:
-            row.append("p=over")
-        else:
-            row += [f"p{place}={d}" for place, d in enumerate(f"{percent:02d}")]
-        rows.append(row)
-    # Lists of leads are chained: the sign names the first lead, each lead of the list the next one.
-    chains = {sign: evidence.leads_with(sign) for sign in SIGNS}
-    chains["missing"] = tuple(lead for lead in LEADS if evidence.leads[lead] is None)
-    follows = {(sign, a): b for sign, leads in chains.items() for a, b in zip(("", *leads), (*leads, "end"))}
-    for sign in SIGNS:
-        row = [
-            f"sign={sign}",
-            f"decided={'yes' if evidence.shows(sign) else 'no'}",
-            f"{sign}>{follows[sign, '']}",
-        ]
-        rows.append(row)
-    for name in MEASUREMENTS:
-        value = evidence.measurements[name]
-        if value is None:
-            rows += [[f"{name}[{place}]", f"reason={evidence.reason(name)}"] for place in range(4)]
-            continue
-        text = say_measurement(value)[:4]
-        for place in range(4):
-            row = [f"{name}[{place}]", f"digit={text[place] if place < len(text) else 'end'}"]
-            rows.append([*row, f"{name}:{evidence.limit(name)}"] if place == 0 else row)
-    rows.append([f"rr={evidence.regularity}"])
-    for lead in LEADS:
-        waves, row = evidence.leads[lead], [f"lead={lead}"]
-        if waves is None:
-            row.append("printed=no")
-        else:
-            for wave in WAVES:
-                tenths = _tenths(getattr(waves, wave))
-                row += [f"{wave}{place}={d}" for place, d in enumerate(f"{abs(tenths):03d}")]
-                row.append(f"{wave}={'-' if tenths < 0 else '+'}")
-            row += [f"lead:{x}" for x in SIGNS if evidence.sign(x, lead)]
-        row += [f"{x}>{follows[x, lead]}" for x in chains if (x, lead) in follows]
-        rows.append(row)
-    rows.append(
-        [
-            f"layout={evidence.layout}",
-            f"cabrera={'yes' if evidence.cabrera else 'no'}",
-            f"missing>{follows['missing', '']}",
-        ]
-    )
-    quality = f"{round(100 * evidence.quality):03d}"
-    poor = "poor" if evidence.quality < POOR_QUALITY else "good"
-    rows.append([f"quality={poor}", *(f"quality{place}={d}" for place, d in enumerate(quality))])
-    for unit, scale in (("speed", evidence.mm_per_s), ("gain", evidence.mm_per_mv)):
-        rows.append([f"{unit}{place}={d}" for place, d in enumerate(say_scale(scale))])
-    cautions = [x for x in evidence.cautions if x in _TOKENS_OF_CAUTIONS]
-    rows.append([f"caution={x}" for x in cautions or ("none",)])
-    return rows
-
-
-def encode(evidence: Evidence) -> np.ndarray:
-    """The visual prefix: [TOKENS, WIDTH] int64 feature numbers, 0 where a token has fewer features."""
-    ids = np.zeros((TOKENS, WIDTH), np.int64)
-    for row, features in zip(ids, tokens(evidence)):
-        row[: len(features)] = [_IDS[x] for x in features]
-    return ids

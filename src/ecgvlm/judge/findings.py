@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ecgvlm.digitize import Page
+from ecgvlm.judge.agreement import settle
 from ecgvlm.judge.cautions import find_cautions
 from ecgvlm.judge.details import DETAIL_NAMES, details
-from ecgvlm.judge.evidence import LAYOUTS, Evidence, settle
+from ecgvlm.judge.evidence import LAYOUTS, Evidence
 from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
 from ecgvlm.judge.judgement import decide, tellable
 from ecgvlm.labels import LABELS, WITHOUT_BEATS, WITHOUT_PR

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from ecgvlm.judge.agreement import margin, one_of_each, settle
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
-from ecgvlm.judge.evidence import margin, one_of_each, settle
 from ecgvlm.judge.facts import UNKNOWN, Fact, Person
 from ecgvlm.labels import (
     CHILDREN,

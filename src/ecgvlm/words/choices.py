@@ -11,7 +11,8 @@ import tomllib
 from functools import lru_cache
 from importlib.resources import files
 
-from ecgvlm.judge.evidence import SIGNS, Evidence
+from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import SIGNS
 from ecgvlm.record import LEADS
 from ecgvlm.words.lexicon import REGIONS
 from ecgvlm.words.options import mentions

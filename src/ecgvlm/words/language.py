@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgvlm.judge.evidence import WIDTH, Evidence, encode
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.choices import chosen
 from ecgvlm.words.dialogue import Conversation, Dialogue, statement
 from ecgvlm.words.options import listed_answers, understood
+from ecgvlm.words.prefix import WIDTH, encode
 from ecgvlm.words.text import readable
 from ecgvlm.words.understand import Understanding
 

@@ -11,13 +11,13 @@ from train.tiny import recipe
 
 from ecgvlm.errors import EcgError
 from ecgvlm.instruct.states import sample
-from ecgvlm.judge.evidence import FEATURES, TOKENS, encode
 from ecgvlm.train.answering import collate
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import finetune
 from ecgvlm.train.pages import Sample
 from ecgvlm.train.small import smollm2
 from ecgvlm.train.small.smollm2 import EvidencePages, SmolLM2, SmolLM2Language
+from ecgvlm.words.prefix import FEATURES, TOKENS, encode
 
 
 def tiny_parts():

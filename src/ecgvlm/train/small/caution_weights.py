@@ -21,6 +21,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ecgvlm.atomic import write_file
+from ecgvlm.judge.agreement import settle
 from ecgvlm.judge.cautions import (
     SWAPS,
     Fitted,
@@ -32,7 +33,6 @@ from ecgvlm.judge.cautions import (
     swap_odds,
     two_limb_leads,
 )
-from ecgvlm.judge.evidence import settle
 from ecgvlm.judge.findings import OF_NETWORK, number
 from ecgvlm.labels import CODE15, LABELS
 from ecgvlm.measure.signal import FROM_TWO

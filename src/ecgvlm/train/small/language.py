@@ -30,8 +30,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ecgvlm.atomic import beside
 from ecgvlm.instruct.qa import QUESTION_KINDS, Asker
 from ecgvlm.instruct.states import sample
-from ecgvlm.judge.evidence import FEATURES, WIDTH, encode
 from ecgvlm.words.language import ANSWER, ASK, END, LOOK, PAD, SPECIAL, numbers
+from ecgvlm.words.prefix import FEATURES, WIDTH, encode
 
 Cache = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of each layer, [B, heads, T, dim / heads]
 

@@ -27,10 +27,11 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.instruct.qa import QUESTION_KINDS, Asker
 from ecgvlm.instruct.states import sample
-from ecgvlm.judge.evidence import FEATURES, TOKENS, WIDTH, Evidence, encode
+from ecgvlm.judge.evidence import Evidence
 from ecgvlm.train.answering import Answering, Chat
 from ecgvlm.train.pages import Sample, by_length
 from ecgvlm.train.validation import Truth
+from ecgvlm.words.prefix import FEATURES, TOKENS, WIDTH, encode
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PAGE = "<file_sep>"  # a token of SmolLM2's own that holds an evidence token's place
