@@ -15,6 +15,7 @@ from dataclasses import replace
 import edfio
 import numpy as np
 import pytest
+import scipy.io
 
 from ecgvlm.errors import EcgError
 from ecgvlm.files import records
@@ -232,6 +233,12 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def mat(arrays: dict[str, object], **options: str) -> bytes:
+    file = io.BytesIO()
+    scipy.io.savemat(file, arrays, **options)
+    return file.getvalue()
+
+
 WRITERS: dict[str, Callable[[Record], bytes]] = {
     "muse": muse,
     "aecg": aecg,
@@ -245,6 +252,8 @@ WRITERS: dict[str, Callable[[Record], bytes]] = {
     "ishne": ishne,
     "npy": lambda r: npy(r.signal),
     "npy of samples by leads in uV": lambda r: npy((1000 * r.signal.T).astype(np.int16)),
+    "mat": lambda r: mat({"ecg": r.signal.T, "Fs": 500.0, "note": "of one's own"}),
+    "mat as CinC's": lambda r: mat({"val": (1000 * r.signal).astype(np.int16)}, format="4"),
 }
 
 
@@ -276,6 +285,21 @@ def test_commas_and_greek_letters_of_other_countries(record, write, here, instea
     assert here in data
     signal = read(data.replace(here, instead)).signal
     np.testing.assert_allclose(signal, read(data).signal, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "declared", [b"<?xml version='1.0' encoding='UTF-8'?>", b"<?xml version='1.0'?>", b""]
+)
+def test_xml_in_windows_letters_that_it_does_not_declare(record, declared):
+    """It was damaged XML."""
+    data = muse(record).replace(b"<?xml version='1.0' encoding='ISO-8859-1'?>", declared)
+    odd = data.replace(b"<PatientDemographics>", "<PatientDemographics><N>Müller – “x”</N>".encode("cp1252"))
+    np.testing.assert_array_equal(read(odd).signal, read(data).signal)
+
+
+def test_a_matlab_file_without_leads_is_refused():
+    with pytest.raises(EcgError, match="no array of twelve leads"):
+        read(mat({"x": 3.0}))
 
 
 @pytest.mark.parametrize(

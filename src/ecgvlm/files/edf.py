@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def read_edf(data: bytes, name: str) -> Record:
     """
     import edfio
 
-    file = (edfio.read_bdf if data[:8] == _BDF else edfio.read_edf)(io.BytesIO(data))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a last record that is cut off
+        file = (edfio.read_bdf if data[:8] == _BDF else edfio.read_edf)(io.BytesIO(data))
     signals = [(s, lead) for s in file.signals if lead_row(lead := _label(s.label)) is not None]
     onsets = _onsets(data) if data[192:197] in _DISCONTINUOUS else [0.0]
     parts = []

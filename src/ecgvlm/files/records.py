@@ -7,7 +7,8 @@
 | leads in columns of text | `csv` |
 | DICOM waveform | `waveform` |
 | GE MUSE XML, Philips Sierra XML, HL7 annotated ECG | `muse`, `sierra`, `aecg` |
-| SCP-ECG, EDF and BDF, ISHNE Holter, NumPy arrays | `scp`, `edf`, `ishne`, `npy` |
+| SCP-ECG, EDF and BDF, ISHNE Holter | `scp`, `edf`, `ishne` |
+| NumPy arrays, MATLAB files | `npy`, `mat` |
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ecgvlm.files.edf import is_edf, read_edf
 from ecgvlm.files.ishne import is_ishne, read_ishne
 from ecgvlm.files.leads import damaged
 from ecgvlm.files.leaf import Leaf, numbered
+from ecgvlm.files.mat import is_mat, read_mat
 from ecgvlm.files.npy import count_npy, is_npy, read_npy
 from ecgvlm.files.scp import is_scp, read_scp
 from ecgvlm.files.wfdb import read_wfdb
@@ -52,6 +54,7 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, Callable[[bytes, str], Recor
     (is_edf, "EDF file", read_edf),
     (is_ishne, "ISHNE file", read_ishne),
     (is_scp, "SCP-ECG file", read_scp),
+    (is_mat, "MATLAB file", read_mat),
     (is_xml, "XML of an ECG", read_xml),
 )
 
@@ -92,7 +95,8 @@ def record_at(path: str | Path) -> Callable[[], Record] | None:
     path = Path(path)
     if path.suffix.lower() in _HDF5:
         raise unreadable(path, f"say which row of the file, for instance {path}:0")
-    if path.suffix.lower() in (".hea", ".dat", ".mat"):
+    header = path.with_suffix(".hea")
+    if path.suffix.lower() in (".hea", ".dat") or (path.suffix.lower() == ".mat" and header.is_file()):
         return partial(read_wfdb, path.with_suffix(""))
     if not path.exists() and Path(f"{path}.hea").is_file():
         return partial(read_wfdb, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, ParseError
 
@@ -26,7 +27,7 @@ def parse_xml(data: bytes, name: str) -> Element:
     if data.count(b"<") > _MOST_TAGS:
         raise EcgError("too_large", f"{name}: more than {_MOST_TAGS:,} XML tags; no ECG has so many")
     try:
-        root = fromstring(data)
+        root = fromstring(_text(data) or data)
     except DefusedXmlException as error:
         raise unreadable(name, "XML with entities of its own is not read") from error
     except (ParseError, ValueError, LookupError) as error:
@@ -35,6 +36,26 @@ def parse_xml(data: bytes, name: str) -> Element:
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2].lower()
     return root
+
+
+_DECLARATION = re.compile(rb"\s*<\?xml[^>]*\?>")
+_DECLARED = re.compile(rb"encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
+
+
+def _text(data: bytes) -> str | None:
+    """The text of a file that says it is UTF-8, or says nothing, and was written in Windows' letters; None of
+    any other."""
+    declaration = _DECLARATION.match(data)
+    declared = _DECLARED.search(declaration[0]) if declaration else None
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (
+        declared and declared[1].lower() not in (b"utf-8", b"utf8")
+    ):
+        return None
+    try:
+        data.decode()
+        return None
+    except UnicodeDecodeError:
+        return data[declaration.end() if declaration else 0 :].decode("cp1252", "replace")
 
 
 def find(element: Element | None, path: str) -> Element | None:
