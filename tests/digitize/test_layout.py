@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from drawn import Place, drawn_page, grid_of_places
 
+from ecgvlm.digitize.arrangement import Name, arrange
 from ecgvlm.paper.print import print_page
 from ecgvlm.paper.style import PageStyle
 from ecgvlm.record import LEADS
@@ -101,6 +102,36 @@ def test_unusual_scales_that_are_printed_beside_a_filter(digitizer, record, spee
     )
     page = digitizer(image)
     assert (page.mm_per_s, page.mm_per_mv) == (speed, gain)
+
+
+def test_a_single_column_with_its_names_at_the_end(digitizer, record):
+    places = [Place(lead, lead, 22.0, 24.0 + 16.0 * row, 250.0) for row, lead in enumerate(LEADS)]
+    page = digitizer(page_of(record, places, names_at_end=True, height=225.0))
+    assert page.layout == "12x1"
+    assert min(agreement(page, record, lead) for lead in ("II", "V1")) > 0.9
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_rhythm_strip_above_the_rows(digitizer, record, at_end):
+    places = [rhythm("V1", 0), *grid_of_places(ROWS, top=65.0, apart=2.0)]
+    page = digitizer(page_of(record, places, names_at_end=at_end))
+    assert page.layout == "3x4+1R"
+    assert [s.lead for s in page.strips if s.rhythm] == ["V1"]
+    assert min(agreement(page, record, lead) for lead in ("I", "V6")) > 0.9
+
+
+def test_one_misread_name_leaves_the_order():
+    """What two names at one place say does not part the leads of an order."""
+    rows = (("V1", "I"), ("V2", "II"), ("V3", "III"), ("V4", "aVR"), ("V5", "aVL"), ("V6", "aVF"))
+    names = [
+        Name(lead, 100.0 + 650 * column, 100.0 + 100 * row, 0.9)
+        for row, leads in enumerate(rows)
+        for column, lead in enumerate(leads)
+        if lead != "I"  # its name is not seen
+    ]
+    found = arrange([*names, Name("I", 90.0, 395.0, 0.95)])
+    assert found is not None
+    assert {cell.lead for cell in found.cells} == set(LEADS)
 
 
 def test_further_leads_keep_their_names(digitizer, record):

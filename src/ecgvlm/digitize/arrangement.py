@@ -130,7 +130,7 @@ _RARER = [
     order
     for limb in _LIMB
     for order in (
-        *(_order(rows, limb, chest_first=True) for rows in (3, 6, 12)),
+        *(_order(rows, limb, chest_first=True) for rows in (3, 6, 12, 4, 2)),
         *(_order(rows, limb, by_row=by_row) for rows in (4, 2) for by_row in (False, True)),
     )
 ]
@@ -140,13 +140,13 @@ def arrange(names: Sequence[Name]) -> Arrangement | None:
     """The rows and columns that explain the names best; None where fewer than `FEWEST` leads are named."""
     if len({name.lead for name in names}) < FEWEST:
         return None
-    best = _best(_laid(names, _USUAL))
     plain = {name.lead for name in names if name.p >= PLAIN}
-    if best is None or len(plain - best.named) > _UNEXPLAINED:
-        best = _best([best, *_laid(names, _RARER), _from_places(names)])
-    if best is None or len(best.named) < FEWEST:
-        return None
-    return _with_more(best, names)
+    best = None
+    for ways in (_laid(names, _USUAL), _laid(names, _RARER), map(_from_places, [names])):
+        best = _best([best, *ways])
+        if best is not None and len(plain - best.named) <= _UNEXPLAINED:
+            break
+    return None if best is None or len(best.named) < FEWEST else _with_more(best, names)
 
 
 def _best(found: Iterable[Arrangement | None]) -> Arrangement | None:

@@ -21,6 +21,7 @@ from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import find_scale
 from ecgvlm.digitize.separators import between_separators
+from ecgvlm.digitize.spikes import with_spikes
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.digitize.trace import follow
@@ -303,9 +304,10 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
         ),
     )
     scale = scale.of_heights([_height(curve) / PX_PER_MM for curve, _ in curves])
+    spiked = with_spikes(view.image, found.strips, [curve for curve, _ in curves])
     followed = [
         (placed, _strip(placed, curve, sure, scale.gain_of(placed.lead)))
-        for placed, (curve, sure) in zip(found.strips, curves)
+        for placed, curve, (_, sure) in zip(found.strips, spiked, curves)
     ]
     printed = [
         (placed, strip)

@@ -29,10 +29,13 @@ _CUT_SHORT = 3.0 * PX_PER_MM  # by which a rhythm strip's end, if level, may go 
 _CLOSE = (
     0.4  # of the rows' distance, that a rhythm strip whose name is plain stands below the last row at least
 )
-_MOST_RHYTHM = 3  # rhythm strips below the columns
+_MOST_RHYTHM = 3  # rhythm strips below the columns, or above them
+_LIKE_PULSES = ("I",)  # names that pulses look like, and R waves; no rhythm strip is of them
 _STROKE = 0.35 * PX_PER_MM  # by which ink is longer than the trace that it draws, half of it at either end
 _BLANK = 0.34  # share of the rows with ink below which a place counts as blank
 _OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
+_NAME_OFF = 2.0 * PX_PER_MM  # by which rows may seem longer as the middles of long and short names tell
+_BEFORE_NAME = 8.0 * PX_PER_MM  # from where an ECG may begin to its first name
 # Rows of traces without any name: their rows, columns and rhythm strips, the usual choice first.
 _NAMELESS = {
     3: ((3, 4, 0),), 4: ((3, 4, 1), (4, 3, 0)), 5: ((3, 4, 2),), 6: ((6, 2, 0), (3, 4, 3)), 7: ((6, 2, 1),),
@@ -90,13 +93,52 @@ def find_layout(names: Sequence[Name], maps: NetMaps, to_scale: bool = True) -> 
 
     to_scale: whether mm are known, so that columns may be taken to print a whole number of seconds together.
     """
+    parting = _between_ecgs(names)
+    if parting is not None:
+        names, maps = _fuller_part(names, maps, *parting)
     arrangement = arrange(names)
     if arrangement is None:
         return None
     rest = [name for name in names if not arrangement.explains(name)]
     other = arrange(rest)
     several = other is not None and len(other.named & arrangement.named) >= _OTHER_NAMED
-    return _with_strips(arrangement, names, maps, to_scale, several)
+    return _with_strips(arrangement, names, maps, to_scale, several or parting is not None)
+
+
+def _between_ecgs(names: Sequence[Name]) -> tuple[int, float, float] | None:
+    """Where the page parts into two ECGs, beside each other (axis 0) or one below the other (1): px of the
+    last name of the first one and of the first name of the second one. None where there are not two."""
+    plain = [name for name in names if name.p >= PLAIN]
+    parting = None
+    for axis in (0, 1) if len(plain) >= 2 * _OTHER_NAMED else ():
+        order = sorted((((n.x, n.y)[axis], n.lead) for n in plain), key=lambda placed: placed[0])
+        at, leads = zip(*order)
+        for k in range(_OTHER_NAMED, len(order) - _OTHER_NAMED + 1):
+            twice = len(set(leads[:k]) & set(leads[k:])) >= _OTHER_NAMED
+            if twice and (parting is None or at[k] - at[k - 1] > parting[2] - parting[1]):
+                parting = axis, at[k - 1], at[k]
+    return parting
+
+
+def _fuller_part(
+    names: Sequence[Name], maps: NetMaps, axis: int, last: float, first: float
+) -> tuple[Sequence[Name], NetMaps]:
+    """Of two ECGs' names and maps those of the one that shows more names, or of the first one.
+
+    axis, last, first: see `_between_ecgs`. They part where between these names the paper is blank.
+    """
+    parts = [[n for n in names if ((n.x, n.y)[axis] >= first) == second] for second in (False, True)]
+    named = [len({n.lead for n in part if n.p >= PLAIN}) for part in parts]
+    second = named[1] > named[0]
+    between = maps.trace[:, int(last) : int(first)] if axis == 0 else maps.trace[int(last) : int(first)].T
+    blank = np.flatnonzero(~(between > 0.5).any(0))
+    widest = max(np.split(blank, np.flatnonzero(np.diff(blank) > 1) + 1), key=len)
+    edge = int(last) + int(np.median(widest)) if len(widest) > _NARROWEST_GAP else int(first - _BEFORE_NAME)
+    trace, marks = maps.trace.copy(), maps.names.copy()
+    for seen, at in ((trace, edge), (marks, edge // 4)):
+        other = slice(at) if second else slice(at, None)
+        seen[(..., other) if axis == 0 else (..., other, slice(None))] = 0.0
+    return parts[second], NetMaps(trace, marks)
 
 
 def _with_strips(
@@ -106,20 +148,13 @@ def _with_strips(
     height = maps.trace.shape[0]
     ink = maps.trace > 0.5
     profile = _profile(ink)
-    lines = _baselines(profile, fit.ys, fit.dy, alone=fit.columns == 1)
-    rhythm = _rhythm_rows(fit, names, ink, profile, lines)
-    ys = [*lines, *(y for _, y, _ in rhythm)]
-    left, right = _ends(ink, lines, fit.dy)
-    # Columns may stand apart; a rhythm strip runs through, and is then shorter.
-    ends = [_ends(ink, [y], fit.dy)[1] for _, y, _ in rhythm]
-    pulses = maps.marks(_PULSE)
-    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in pulses if mark.kind == PULSE):
-        left += _foot(ink, ys, fit.dy, left, min(right, float(np.median(ends))) if ends else right)
-    if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
-        right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
-    ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
+    marked = _rhythm_names(fit, names)
+    above = [name for name in marked if name.p > PLAIN]
+    first = _rhythm_name(above, fit.ys[0], -fit.dy) is None
+    lines = _baselines(profile, fit.ys, fit.dy, first=first, last=fit.columns == 1)
+    rhythm = _rhythm_rows(fit, marked, ink, profile, lines)
+    left, right, ends, through = _extents(fit, maps, ink, lines, [y for _, y, _ in rhythm])
     ink = _without_column_pulses(ink, maps.marks(_PLAIN_PULSE), fit.rows, left)
-    through = float(np.median(ends)) - left if ends else None
     blank = _blank(ink, lines, fit.dy)
     wide = _wide_gap(blank, left, right, fit.columns)
     start = _start(fit, left, right, wide)
@@ -142,38 +177,86 @@ def _with_strips(
     return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), several, wide > 0)
 
 
+def _extents(
+    fit: Arrangement, maps: NetMaps, ink: np.ndarray, lines: Sequence[float], rhythm: Sequence[float]
+) -> tuple[float, float, list[float], float | None]:
+    """px at which the rows begin and end, at which each rhythm strip ends, and that rhythm strips are long.
+
+    lines, rhythm: px of the rows' lines and of the rhythm strips'. The last is None where none tells.
+    """
+    left, right = _ends(ink, lines, fit.dy)
+    # Columns may stand apart; a rhythm strip runs through, and is then shorter.
+    seen = [_ends(ink, [y], fit.dy) for y in rhythm]
+    ends = [end for _, end in seen]
+    for begin, _ in seen:
+        if not _whole(fit, left, right, 0.0) and _whole(fit, begin, right, 0.0):
+            left = begin  # rows that are too short begin unseen
+    pulses = maps.marks(_PULSE)
+    if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in pulses if mark.kind == PULSE):
+        shortest = min(right, float(np.median(ends))) if ends else right
+        left += _foot(ink, [*lines, *rhythm], fit.dy, left, shortest)
+    if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
+        right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
+    # Behind a rhythm strip something else may go on: then it does not tell how long it is.
+    long = [end - left for end in ends if end < right + _TOO_LONG]
+    ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
+    return left, right, ends, float(np.median(long)) if long else None
+
+
+def _rhythm_names(fit: Arrangement, names: Sequence[Name]) -> list[Name]:
+    """The names that stand where those of rhythm strips do: with those of the first column or, where names
+    stand at the ends of the strips, right of those of the last column but one."""
+    at_end = [n for n in names if n.p > PLAIN and not fit.explains(n) and n.x > fit.xs[-1] - fit.dx + NEAR]
+    first = [n for n in names if abs(n.x - fit.xs[0]) < 1.5 * NEAR]
+    return first + at_end * (fit.columns > 1)
+
+
 def _rhythm_rows(
     fit: Arrangement, names: Sequence[Name], ink: np.ndarray, profile: np.ndarray, lines: list[float]
 ) -> list[tuple[str, float, bool]]:
     """Lead, line in px and whether named, of the rhythm strips: as long as a row of ink follows the last row.
 
-    Under a single column, and further down than one, only where a name says so.
+    names: of `_rhythm_names`. Under a single column, further down than one, and above the first row, only
+    where a name says so.
     """
     offset = float(np.median(np.array(lines) - np.array(fit.ys)))
-    height = len(ink)
-    found: list[tuple[str, float, bool]] = []
-    last = fit.ys[-1]
-    # Where names stand at the ends of the strips, a rhythm strip has its own under those of the last column.
-    at_end = [n for n in names if n.p > PLAIN and not fit.explains(n) and abs(n.x - fit.xs[-1]) < 1.5 * NEAR]
-    below = [n for n in names if abs(n.x - fit.xs[0]) < 1.5 * NEAR]
-    below = sorted(below + at_end * (fit.columns > 1), key=lambda n: n.y)
-    while len(found) < _MOST_RHYTHM:
-        expected = last + fit.dy
-        near = [n for n in below if abs(n.y - expected) < max(NEAR, 0.35 * fit.dy)]
-        nearer = [n for n in below if n.p > PLAIN and _CLOSE * fit.dy < n.y - last < fit.dy]
-        name = nearer[0] if nearer else max(near, key=lambda n: n.p, default=None)
-        if name is None and fit.columns == 1:
-            break
-        y = _baselines(profile, [name.y if name else expected], fit.dy, offset)[0]
-        half = 0.3 * fit.dy
-        band = ink[max(0, int(y - half)) : max(1, min(height, int(y + half)))]
-        if y + half * 0.2 > height or band.size == 0 or not _beats(band):
-            break
-        found.append((name.lead if name else "II", y, name is not None))
-        last = name.y if name else expected
-    while len(found) > 1 and not found[-1][2]:
-        found.pop()
-    return found
+
+    def rows(
+        names: Sequence[Name], last: float, step: float, needs_name: bool
+    ) -> list[tuple[str, float, bool]]:
+        found: list[tuple[str, float, bool]] = []
+        while len(found) < _MOST_RHYTHM:
+            name = _rhythm_name(names, last, step)
+            if name is None and needs_name:
+                break
+            expected = last + step
+            y = _baselines(profile, [name.y if name else expected], fit.dy, offset)[0]
+            band = _band(ink, y, fit.dy)
+            if not 0 <= y < len(ink) - 0.06 * fit.dy or not _beats(band):
+                break
+            found.append((name.lead if name else "II", y, name is not None))
+            last = name.y if name else expected
+        while len(found) > 1 and not found[-1][2]:
+            found.pop()
+        return found
+
+    below = rows(names, fit.ys[-1], fit.dy, needs_name=fit.columns == 1)
+    if below or fit.columns == 1:
+        return below
+    plain = [name for name in names if name.p > PLAIN]
+    return rows(plain, fit.ys[0], -fit.dy, needs_name=True)[::-1]
+
+
+def _rhythm_name(names: Sequence[Name], last: float, step: float) -> Name | None:
+    """The name of the rhythm strip whose row should stand a step further than the last one: plain and nearer,
+    or else about there."""
+    nearer = [
+        n for n in names if n.p > PLAIN and _CLOSE < (n.y - last) / step < 1 and n.lead not in _LIKE_PULSES
+    ]
+    near = [n for n in names if abs(n.y - last - step) < max(NEAR, 0.35 * abs(step))]
+    if nearer:
+        return min(nearer, key=lambda n: abs(n.y - last))
+    return max(near, key=lambda n: n.p, default=None)
 
 
 def _without_column_pulses(ink: np.ndarray, marks: Sequence[Mark], rows: int, left: float) -> np.ndarray:
@@ -246,11 +329,12 @@ def _profile(ink: np.ndarray) -> np.ndarray:
 
 
 def _baselines(
-    profile: np.ndarray, name_ys: Sequence[float], dy: float, offset: float | None = None, alone: bool = False
-) -> list[float]:
+    profile: np.ndarray, name_ys: Sequence[float], dy: float, offset: float | None = None,
+    first: bool = True, last: bool = False,
+) -> list[float]:  # fmt: skip
     """Where the rows' traces run: the y with most ink within a row of each name, all shifted alike.
 
-    profile: of `_profile`. alone: whether no rhythm strip follows.
+    profile: of `_profile`. first, last: whether no rhythm strip stands before these rows, or follows them.
     """
     reach = int(0.9 * abs(dy))
     lags = np.arange(-reach, reach + 1)
@@ -264,9 +348,9 @@ def _baselines(
     for y in name_ys:
         # Every row must have its ink there: a shift by one row would leave the last one empty.
         sums += share[np.clip(np.round(y + lags).astype(int), 0, len(share) - 1)]
-    # Nor is there ink above the first row, or below the last of rows that are a page's only ones. Names stand
-    # above or on the trace more often than below it.
-    beyond = [name_ys[0] - abs(dy) + lags] + [name_ys[-1] + abs(dy) + lags] * alone
+    # Nor is there ink above a page's first row, or below its last one. Names stand above or on the trace more
+    # often than below it.
+    beyond = [name_ys[0] - abs(dy) + lags] * first + [name_ys[-1] + abs(dy) + lags] * last
     for ys in beyond:
         at = np.clip(np.round(ys).astype(int), 0, len(share) - 1)
         sums -= np.where((ys > 0) & (ys < len(share)), share[at], 0.0)
@@ -294,7 +378,7 @@ def _beats(band: np.ndarray) -> bool:
     return bool(np.ptp(np.percentile(top, (2, 98))) > _STRAIGHT)
 
 
-def _ends(ink: np.ndarray, ys: list[float], dy: float) -> tuple[float, float]:
+def _ends(ink: np.ndarray, ys: Sequence[float], dy: float) -> tuple[float, float]:
     """px at which the traces begin and end: the median over the rows, so that a stray mark moves nothing."""
     firsts, lasts = [], []
     for y in ys:
@@ -376,8 +460,10 @@ def _start(fit: Arrangement, left: float, right: float, wide: float) -> float:
     """
     usual, most = _NAME_IN
     if fit.columns == 1:
-        # Names far inside are those of a column whose left neighbour is no part of this layout.
-        return left if fit.xs[0] - left < 2 * most else fit.xs[0] - usual
+        # Names far inside are those of a column whose left neighbour is no part of this layout, unless they
+        # stand at the ends of the rows.
+        at_end = right - fit.xs[0] < _SHORTEST
+        return left if at_end or fit.xs[0] - left < 2 * most else fit.xs[0] - usual
     if _whole(fit, left, right, wide):
         return left
     nearest = min((left, right - fit.columns * fit.dx), key=lambda start: abs(fit.xs[0] - start - usual))
@@ -386,7 +472,7 @@ def _start(fit: Arrangement, left: float, right: float, wide: float) -> float:
 
 def _whole(fit: Arrangement, left: float, right: float, wide: float) -> bool:
     """Whether rows of several columns are as long as their names stand apart, but for the last gap."""
-    return right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * wide)
+    return right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * wide) - _NAME_OFF
 
 
 def _columns(
