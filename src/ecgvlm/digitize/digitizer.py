@@ -36,6 +36,7 @@ from ecgvlm.together import together
 # that they mark; of lines all alike every second, third or fifth one passes for a thick one.
 _COARSER = (2.0, 3.0, 5.0, 5 / 3, 5 / 2)
 _DOUBTFUL = 0.6  # score of a view below which its grid is doubted
+_NO_DOUBT = 0.95  # score of a view that needs no other guess of its scale
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _ROW_MM = 10 * SLOW  # of 10 s
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
@@ -238,9 +239,12 @@ class Digitizer:
     def _without_grid(self, image: np.ndarray) -> View | None:
         """Paper without a grid: the skew from the lines of print, the scale from rows of 10 s at 25 mm/s."""
         angle = skew(image)
-        scales = [max(image.shape[:2]) / span for span in _SPANS]
-        views = [self._view(image, flat_paper(image, scale, angle), False) for scale in scales]
-        best = max(views, key=_score)
+        best: View | None = None
+        for span in _SPANS:
+            guess = self._view(image, flat_paper(image, max(image.shape[:2]) / span, angle), False)
+            best = max(best, guess, key=_score)
+            if _score(best) > _NO_DOUBT:
+                break
         if best is None or best.found is None:
             return best
         zoom = _row_mm(best.found) / _ROW_MM
