@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,20 +17,21 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.leaf import Content, Spread
 from ecgvlm.measure import measure
-from ecgvlm.paper.render import render
-from ecgvlm.paper.style import PageStyle, page_style
 from ecgvlm.record import LEADS, Record
+
+if TYPE_CHECKING:
+    from ecgvlm.paper.style import PageStyle
+    from ecgvlm.paper.truth import Rendering
 
 SECONDS = 10.0  # of a record that are printed and judged, from the first sample on
 FEWEST = 6  # leads, as on a page
-_STYLE = page_style("classic", layout="12x1", height=300.0)
 
 
 def picture_of(content: Content) -> np.ndarray:
     """[H, W, 3] uint8 RGB. A record is printed: its leads one below the other, 25 mm/s and 10 mm/mV. Raises
     EcgError."""
     if isinstance(content, Record):
-        return render(_centred(_window(content)), _STYLE).image
+        return _print(_window(content)).image
     if isinstance(content, Spread):
         return stacked(picture_of(content.first), picture_of(content.second))
     return content.image if isinstance(content, Drawing) else content
@@ -40,11 +43,11 @@ def print_record(record: Record) -> Page:
     Raises EcgError not_an_ecg where fewer than six leads hold values.
     """
     window = _window(record)
-    rendering = render(_centred(window), _STYLE)
-    scale = _STYLE.px_per_mm
+    rendering, style = _print(window), _style()
+    scale = style.px_per_mm
     boxes = {trace.lead: (trace.box + 0.5) / scale for trace in rendering.truth.traces}
     strips = tuple(
-        _strip(lead, row, window.fs, boxes[lead], _STYLE)
+        _strip(lead, row, window.fs, boxes[lead], style)
         for lead, row in zip(LEADS, window.signal)
         if np.isfinite(row).sum() > 1
     )
@@ -56,11 +59,11 @@ def print_record(record: Record) -> Page:
     flat = (round(width / scale * PX_PER_MM), round(height / scale * PX_PER_MM))
     return Page(
         image=cv2.resize(rendering.image, flat, interpolation=cv2.INTER_AREA),
-        layout=_STYLE.layout,
-        order=_STYLE.order,
-        mm_per_s=_STYLE.mm_per_s,
-        mm_per_mv=_STYLE.mm_per_mv,
-        chest_mm_per_mv=_STYLE.mm_per_mv,
+        layout=style.layout,
+        order=style.order,
+        mm_per_s=style.mm_per_s,
+        mm_per_mv=style.mm_per_mv,
+        chest_mm_per_mv=style.mm_per_mv,
         scale_doubtful=False,
         px_per_mm=scale,
         quality=1.0,
@@ -73,6 +76,19 @@ def print_record(record: Record) -> Page:
         picture=(height, width),
         flat=silent,
     )
+
+
+def _print(window: Record) -> Rendering:
+    from ecgvlm.paper.render import render  # with fonts, for those who read records
+
+    return render(_centred(window), _style())
+
+
+@cache
+def _style() -> PageStyle:
+    from ecgvlm.paper.style import page_style
+
+    return page_style("classic", layout="12x1", height=300.0)
 
 
 def _window(record: Record) -> Record:
