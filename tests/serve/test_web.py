@@ -233,6 +233,15 @@ def test_drop_and_paste(visit, tmp_path):
         expect(page.locator(".refusal .message")).to_contain_text("too few to read an ECG")
 
 
+def test_a_refusal_is_in_the_language_of_the_page(visit, tmp_path):
+    """It was English whatever the language; what the server said exactly stands below."""
+    with visit(locale="de-DE") as page:
+        choose(page, small_picture(tmp_path))
+        message = page.locator(".refusal .message")
+        expect(message).to_have_text("Das Bild ist zu klein, um ein EKG zu lesen.")
+        expect(page.locator(".refusal .said")).to_contain_text("too few to read an ECG")
+
+
 def test_photograph_that_is_no_ecg_is_refused(visit):
     with visit() as page:
         page.get_by_role("button", name="Take a photo").click()

@@ -1,12 +1,27 @@
 /** The server's HTTP interface, as docs/serving.md describes it. */
 
-import { t } from "./language.js";
+import { language, t } from "./language.js";
 
-/** An error that the server states, or that the way to it had: `code` of the API, a sentence, seconds to wait or null. */
+/** What the API's codes mean, where the page does not speak the server's English. */
+const MEANT = {
+  not_an_ecg: "No twelve named leads are found on it.",
+  unreadable_file: "The file is damaged, or holds no page that can be read.",
+  unsupported_format: "Files of this kind are not read. Save the page as JPEG, PNG or PDF.",
+  too_large: "The file is too large. Scan it at 300 dpi, or make it smaller.",
+  too_small: "The picture is too small to read an ECG.",
+  overloaded: "The server is busy. Try again in a moment.",
+  rate_limited: "Too many requests. Try again in a moment.",
+  unauthorized: "This server asks for a key. It is kept in this tab only.",
+  gone: "The server no longer has this page.",
+};
+
+/** An error that the server states, or that the way to it had: `code` of the API, a sentence in the page's language,
+ * what was said, seconds to wait or null. */
 export class ApiError extends Error {
-  constructor(code, message, retryAfter = null) {
-    super(message);
+  constructor(code, said, retryAfter = null) {
+    super(language !== "en" && code in MEANT ? t(MEANT[code]) : said);
     this.code = code;
+    this.said = said;
     this.retryAfter = retryAfter;
   }
 }
@@ -45,7 +60,7 @@ function refused(status, text, retryAfter) {
   } catch {
     // not the API's JSON: a proxy's page, say
   }
-  const message = error?.message ?? `The server answered ${status}.`;
+  const message = error?.message ?? t("The server answered {status}.", { status });
   return new ApiError(error?.code ?? `http_${status}`, message, retryAfter === null ? null : Number(retryAfter) || 1);
 }
 

@@ -231,9 +231,11 @@ function showRefusal(page) {
   const element = clone("refusal-template");
   if (page.picture) element.querySelector("img").src = page.picture;
   else element.querySelector("img").remove();
-  const { code, message } = page.error;
+  const { code, message, said } = page.error;
   element.querySelector("h2").textContent = t(code === "not_an_ecg" ? "I see no 12-lead ECG here" : "This page could not be read");
   element.querySelector(".message").textContent = sentence(message);
+  if (said === message) element.querySelector(".said").remove();
+  else element.querySelector(".said").textContent = sentence(said);
   element.querySelector("ul").hidden = !["not_an_ecg", "too_small"].includes(code);
   element.querySelector("[data-do=again]").addEventListener("click", () => {
     page.state = "waiting";
