@@ -60,3 +60,14 @@ def test_a_gain_that_nothing_tells_makes_no_unlikely_voltage(height, gain, doubt
 def test_a_printed_gain_stays_whatever_the_voltage():
     gains = {2.5: -0.2, 5.0: 0.0, 10.0: 2.5, 20.0: 0.0, 40.0: -0.4}
     assert Scale(LIKELY_SPEEDS, 10.0, 10.0, None, False, gains).of_heights([50.0] * 12).gain == 10.0
+
+
+def test_an_unusual_speed_that_beats_alone_tell_is_doubtful():
+    record, _ = simulate(Simulation(), 1)
+    m = measure(record.signal, record.fs)
+    m = replace(m, heart_rate_bpm=38, pr_ms=300, qrs_ms=180, qtc_ms=540)
+    untold = Scale(LIKELY_SPEEDS, 10.0, 10.0, None, False)
+    assert untold.speed(m) == 50.0
+    assert untold.doubtful(m, 50.0)
+    told = Scale({**LIKELY_SPEEDS, 50.0: 10.0}, 10.0, 10.0, None, False)
+    assert not told.doubtful(m, 50.0)

@@ -58,7 +58,7 @@ def assembled(
         mm_per_s=speed,
         mm_per_mv=scale.gain,
         chest_mm_per_mv=scale.chest_gain,
-        scale_doubtful=scale.doubtful(slow),
+        scale_doubtful=scale.doubtful(slow, speed),
         px_per_mm=paper.scale(),
         quality=quality([s for s in strips if s.lead not in flat], named or _NAMELESS),
         strips=twelve,

@@ -19,7 +19,7 @@ _PULSE_WIDTH = 9.0 * PX_PER_MM  # of a calibration pulse with its feet
 _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STUB = int(1.0 * PX_PER_MM)  # px of a foot's end that may look like the beginning of a trace
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
-_WIDEST_GAP = 10.0 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
+_WIDEST_GAP = 11.5 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
 _MOST_GAP = 2.0  # of a column's length, that the paper between columns may be wide
 _NARROWEST_GAP = 0.8 * PX_PER_MM
 _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the one that whole seconds leave
@@ -34,7 +34,6 @@ _LIKE_PULSES = ("I",)  # names that pulses look like, and R waves; no rhythm str
 _STROKE = 0.35 * PX_PER_MM  # by which ink is longer than the trace that it draws, half of it at either end
 _BLANK = 0.34  # share of the rows with ink below which a place counts as blank
 _OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
-_NAME_OFF = 2.0 * PX_PER_MM  # by which rows may seem longer as the middles of long and short names tell
 _BEFORE_NAME = 8.0 * PX_PER_MM  # from where an ECG may begin to its first name
 # Rows of traces without any name: their rows, columns and rhythm strips, the usual choice first.
 _NAMELESS = {
@@ -472,7 +471,7 @@ def _start(fit: Arrangement, left: float, right: float, wide: float) -> float:
 
 def _whole(fit: Arrangement, left: float, right: float, wide: float) -> bool:
     """Whether rows of several columns are as long as their names stand apart, but for the last gap."""
-    return right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * wide) - _NAME_OFF
+    return right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * wide)
 
 
 def _columns(

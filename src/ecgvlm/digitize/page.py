@@ -70,7 +70,7 @@ class Page:
     quality: 0..1. measurements: on the leads at `FS` Hz. picture: height and width in px of what it came
     from. mirrored, turns: what set that upright: left and right exchanged, then so many quarter turns
     clockwise. scale_doubtful: whether the calibration pulses contradict the printed gain, or the beats the
-    speed that the pulses tell.
+    speed that the pulses tell, or nothing but the beats tells an unusual speed.
     """
 
     image: np.ndarray

@@ -97,9 +97,12 @@ class Scale:
         """mm/s that print and beats together tell. m: what was measured at the speed taken."""
         return max(self.speeds, key=lambda speed: self.speeds[speed] + beats_say(m, speed, taken))
 
-    def doubtful(self, m: Measurements) -> bool:
-        """Whether print, pulses and beats contradict each other. m: what was measured at 25 mm/s."""
-        if self.disputed:
+    def doubtful(self, m: Measurements, speed: float) -> bool:
+        """Whether print, pulses and beats contradict each other, or beats alone tell the believed speed.
+
+        m: what was measured at 25 mm/s.
+        """
+        if self.disputed or self.speeds[speed] < max(self.speeds.values()):
             return True
         beats = beats_say(m, 50.0)
         return (self.wide is False and beats > _BEATS_SAY) or (self.wide is True and beats < -_BEATS_SAY)
@@ -189,18 +192,18 @@ def _pulses(
     ]
     pulses = max([m for m in marks if m.p > _LEAST_PULSE], _stacked(marks), key=len)
     if not pulses:
-        beside = [m for m in maps.marks() if not ends[0] < m.x < ends[1]]
-        pulses = _stacked([m for m in beside if m.kind == LEADS.index("I")])
+        like = [m for m in maps.marks() if m.kind == LEADS.index("I") and not ends[0] < m.x < ends[1]]
+        pulses = _stacked(like, len(rows) / 2)  # the names I, II and III stand in fewer rows
     return sorted(pulses, key=lambda m: -m.p)[:_MOST_PULSES]
 
 
-def _stacked(marks: Sequence[Mark]) -> list[Mark]:
-    """Marks that stand one under the other in more than two rows."""
+def _stacked(marks: Sequence[Mark], most: float = _TWICE) -> list[Mark]:
+    """Marks that stand one under the other in more than two rows, and in more than `most`."""
 
     def rows(mark: Mark) -> int:
         return len({round(other.y / _ONE_ROW) for other in marks if abs(mark.x - other.x) < _ONE_LINE})
 
-    return [m for m in marks if rows(m) > _TWICE]
+    return [m for m in marks if rows(m) > max(_TWICE, most)]
 
 
 def _printed_gains(

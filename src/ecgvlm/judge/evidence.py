@@ -26,7 +26,7 @@ LAYOUTS = ("3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1", "other")
 CAUTIONS = {
     "limb_leads": "the limb electrodes seem to be swapped",
     "mirrored": "the page seems to be mirrored",
-    "scale": "the calibration pulse does not fit the speed or gain that is printed",
+    "scale": "the paper speed or the gain is not certain",
     "cut_off": "leads are missing or cut off",
     "child": "it may be a child's ECG, but the limits used here are an adult's",
     "unlike": "the page is unlike those that I learned from",
