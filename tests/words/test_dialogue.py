@@ -3,9 +3,11 @@
 import json
 import time
 from dataclasses import replace
+from random import Random
 
 import pytest
 
+from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import LeadWaves
@@ -14,7 +16,8 @@ from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.dialogue import Conversation
 from ecgvlm.words.language import Language
-from ecgvlm.words.phrases import LANGUAGES, words
+from ecgvlm.words.phrases import ENGLISH, LANGUAGES, words
+from ecgvlm.words.replies import concepts
 
 FLAT = LeadWaves(st=0.0, t=0.2, q=0.0, r=0.9, s=-0.3)
 MEASURED = {
@@ -684,3 +687,34 @@ def test_the_lead_with_the_largest_deviation_is_named(language):
         said = language.answer(marked, question)
         assert f" {lead} " in said
         assert not any(f" {other} " in said for other in LEADS if other != lead)
+
+
+SUMMED_UP = {
+    "AV block?": "AVB",
+    "Ischemia?": "ISCHEMIA",
+    "Arrhythmia?": "ARRHYTHMIA",
+    "Extra beats?": "EXTRA",
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_answer_about_a_page_contradicts_another(language, seed):
+    evidence = sample(Random(seed))
+    found = {
+        label: language.answer(evidence, f"Is there {ENGLISH.finding(label)}?").partition(",")[0] == "Yes"
+        for label in evidence.probabilities
+        if label not in ("NORM", "NOSIGNAL")
+    }
+    verdict = language.answer(evidence, "Is this ECG normal?").lower()
+    for label, there in found.items():
+        named = ENGLISH.title(label).lower() in verdict.partition(" - ")[2].replace(" with ", ", ").split(
+            ", "
+        )
+        assert there or not named, label
+        denied = language.answer(evidence, f"There is no {ENGLISH.finding(label)}, is there?")
+        assert there == denied.startswith(("The ECG shows", "Probably")) or "cannot" in denied, label
+    for question, concept in SUMMED_UP.items():
+        said = language.answer(evidence, question)
+        held = [label for label in concepts()[concept]["any"] if found.get(label)]
+        assert not (held and said.startswith("No")), (question, held, said)
+    assert ("NORM" in evidence.findings) == verdict.startswith("normal")

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import error_body
 from ecgvlm.serve.schemas import ChatRequest, Refused
-from ecgvlm.serve.service import LONGEST, Service, storable
+from ecgvlm.serve.service import Service, storable
 
 
 class _Invalid(Exception):
@@ -181,7 +181,7 @@ def _asked(body: ChatRequest) -> _Conversation:
                 raise _Invalid(
                     f"content parts of type {str(kind)[:40]!r} are not read; send text and image_url"
                 )
-        questions.append(storable("\n".join(texts)).replace("<image>", "").strip()[:LONGEST])
+        questions.append(storable("\n".join(texts)).replace("<image>", "").strip())
     if not images:
         raise _Invalid("the conversation holds no image; send an image_url part with a data: URL")
     *before, question = questions

@@ -6,9 +6,10 @@ an instruction data set and the tests of agreement all say the same. w: the lang
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
-from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_measurement, say_scale
+from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.judge.facts import ERRORS
 from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
 from ecgvlm.measure import MEASUREMENTS
@@ -120,62 +121,65 @@ def _value(evidence: Evidence, measurement: str, w: Words) -> str | None:
 
 def _missing(evidence: Evidence, measurement: str, w: Words) -> str:
     reason = evidence.reason(measurement)
-    if reason == "not_printed" and evidence.no_signal:
-        reason = "no_signal"
-    reason = w.name("reasons", reason)
-    return w.say("missing", measure=w.name("measures", measurement), reason=reason)
+    reason = "no_signal" if reason == "not_printed" and evidence.no_signal else reason
+    return w.say("missing", measure=w.name("measures", measurement), reason=w.name("reasons", reason))
 
 
 def measurement(evidence: Evidence, name: str, w: Words = ENGLISH, units: Collection[str] = ()) -> str:
-    """units: of "s", "small" and "large" squares, and "fridericia" for that formula, to say it in as well;
-    a heart rate as "rr" or in squares is the RR interval."""
+    """units: as of `_sought`, to say it in as well."""
     value = evidence.measurements[name]
     if value is None:
         return _missing(evidence, name, w)
-    if _is_rr(name, units):
-        called, value = w.say("rr"), _rr_ms(value)
-        said = w.say("ms", number=say_measurement(value))
-    else:
-        called, said = w.name("measures", name), w.quantity(name, value)
-    others: list[str] = []
-    if _is_rr(name, units) or MEASUREMENTS[name].unit == "ms":
-        others += _converted(evidence, value, units, w)
-    qt = evidence.measurements["qt_ms"]
-    if "fridericia" in units and name == "qtc_ms" and qt is not None:
-        others.append(f"Fridericia: {w.quantity(name, _by_cube_root(qt, value))}")
+    sought = _sought(name, value, units, w)
+    said, others = w.in_unit(sought.unit, sought.value), _converted(evidence, name, sought, units, w)
     if others:
         said = w.say("converted", value=said, others=w.listed(others))
-    return w.say("measurement", measure=called, value=said)
+    return w.say("measurement", measure=sought.called, value=said)
 
 
-def _is_rr(name: str, units: Collection[str]) -> bool:
-    """Whether a heart rate is asked for as the RR interval."""
-    return name == "heart_rate_bpm" and not {"rr", *_SQUARES}.isdisjoint(units)
+@dataclass(frozen=True)
+class _Sought:
+    """A measurement as it is asked for. error: of measuring it on paper, in its unit as the value."""
+
+    called: str
+    value: float
+    error: float
+    unit: str
 
 
-def _rr_ms(heart_rate_bpm: float) -> float:
-    return 60_000 / heart_rate_bpm
+def _sought(name: str, value: float, units: Collection[str], w: Words) -> _Sought:
+    """units: of "s", "small" and "large" squares of the paper, "fridericia" for that formula, and "rr"; a
+    heart rate as "rr" or in squares is the RR interval."""
+    if name != "heart_rate_bpm" or {"rr", *_SQUARES}.isdisjoint(units):
+        return _Sought(w.name("measures", name), value, ERRORS[name], MEASUREMENTS[name].unit)
+    rr = 60_000 / value
+    return _Sought(w.say("rr"), rr, rr * ERRORS[name] / value, "ms")
 
 
-def _by_cube_root(qt: float, bazett: float) -> float:
-    """QT corrected by the cube root of RR (Fridericia), given that by its square root (Bazett)."""
-    return qt ** (1 / 3) * bazett ** (2 / 3)
+def _converted(evidence: Evidence, name: str, sought: _Sought, units: Collection[str], w: Words) -> list[str]:
+    """A time in seconds and squares of this page's paper, the QTc by another formula."""
+    said = []
+    if sought.unit == "ms" and "s" in units:
+        said.append(w.say("s", number=w.number(f"{sought.value / 1000:.3f}")))
+    for unit in _SQUARES:
+        if sought.unit == "ms" and unit in units:
+            said.append(w.say(unit, number=w.number(f"{sought.value / _square_ms(evidence, unit):.1f}")))
+    qt = evidence.measurements["qt_ms"]
+    if name == "qtc_ms" and "fridericia" in units and qt is not None:
+        by_cube_root = qt ** (1 / 3) * sought.value ** (2 / 3)  # of RR, where Bazett's is by its square root
+        said.append(f"Fridericia: {w.in_unit('ms', by_cube_root)}")
+    return said
 
 
-def _converted(evidence: Evidence, ms: float, units: Collection[str], w: Words) -> Iterator[str]:
-    """A time in seconds or squares of this page's paper."""
-    if "s" in units:
-        yield w.say("s", number=w.number(f"{ms / 1000:.3f}"))
-    for unit, mm in _SQUARES.items():
-        if unit in units:
-            yield w.say(unit, number=w.number(f"{ms / 1000 * evidence.mm_per_s / mm:.1f}"))
+def _square_ms(evidence: Evidence, unit: str) -> float:
+    return 1000 * _SQUARES[unit] / evidence.mm_per_s
 
 
 def _in_ms(evidence: Evidence, number: float, units: Collection[str]) -> float:
     """A number of squares of this page's paper, of seconds or of ms in ms."""
-    mm = next((mm for unit, mm in _SQUARES.items() if unit in units), None)
-    if mm is not None:
-        return number * mm / evidence.mm_per_s * 1000
+    square = next((unit for unit in _SQUARES if unit in units), None)
+    if square is not None:
+        return number * _square_ms(evidence, square)
     return 1000 * number if abs(number) < _SECONDS else number
 
 
@@ -201,13 +205,10 @@ def compared(
     value = evidence.measurements[name]
     if value is None:
         return _missing(evidence, name, w)
-    error, measure, text = ERRORS[name], w.name("measures", name), w.quantity(name, value)
-    if _is_rr(name, units):
-        value, error = _rr_ms(value), _rr_ms(value) - _rr_ms(value + error)
-        measure, text = w.say("rr"), w.say("ms", number=say_measurement(value))
-    if _is_rr(name, units) or MEASUREMENTS[name].unit == "ms":
+    sought = _sought(name, value, units, w)
+    if sought.unit == "ms":
         numbers = [_in_ms(evidence, number, units) for number in numbers]
-    shown = round(value)
+    shown = round(sought.value)
     if len(numbers) > 1:
         yes = min(numbers) <= shown <= max(numbers)
     elif "high" in sides:
@@ -216,9 +217,10 @@ def compared(
         yes = shown < numbers[0]
     else:
         yes = shown == round(numbers[0])
-        if not yes and abs(shown - numbers[0]) <= error:
+        if not yes and abs(shown - numbers[0]) <= sought.error:
             return measurement(evidence, name, w, units)
-    return w.say("limit_yes" if yes else "limit_no", measure=measure, value=text)
+    said = w.in_unit(sought.unit, sought.value)
+    return w.say("limit_yes" if yes else "limit_no", measure=sought.called, value=said)
 
 
 def _place(evidence: Evidence, name: str, w: Words) -> str:
@@ -384,7 +386,12 @@ def printed(evidence: Evidence, w: Words = ENGLISH) -> str:
         return w.say("printed_missing", leads=w.listed(missing))
     if "cut_off" in evidence.cautions:  # not all of each
         return w.say("caution", caution=w.name("cautions", "cut_off"))
-    return w.say("printed_all")
+    return w.text([w.say("printed_all"), _flat(evidence, w)])
+
+
+def _flat(evidence: Evidence, w: Words) -> str:
+    """The leads that have no signal, "" where all have one."""
+    return w.sentence(w.say("no_signal", leads=w.listed(evidence.no_signal))) if evidence.no_signal else ""
 
 
 def cabrera(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -485,8 +492,7 @@ def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
 
 def problems(evidence: Evidence, w: Words = ENGLISH) -> str:
     """What is odd about the page or the recording, with the leads that have no signal."""
-    flat = w.sentence(w.say("no_signal", leads=w.listed(evidence.no_signal))) if evidence.no_signal else ""
-    return w.text([caution(evidence, w), flat]) or w.say("problems_none")
+    return w.text([caution(evidence, w), _flat(evidence, w)]) or w.say("problems_none")
 
 
 def caution(evidence: Evidence, w: Words) -> str:

@@ -43,18 +43,9 @@ REGIONS = {
     "limb": LEADS[:6],
     "chest": LEADS[6:],
 }
-_KINDS = (
-    "finding",
-    "group",
-    "wave",
-    "measure",
-    "region",
-    "style",
-    "topic",
-    "side",
-    "unit",
-    "subject",
-)  # of two equally long, the first counts
+# Kinds of names; of two names equally long the first kind counts. Those of an ECG have the same in English.
+_OF_ECG = ("finding", "group", "wave", "measure", "region")
+_KINDS = (*_OF_ECG, "style", "topic", "side", "unit", "subject")
 _WHOLE_NAMES = ("finding", "measure", "group", "unit")  # nothing in them tells one finding from another
 # Intents whose words are not those of questions about an ECG.
 BEYOND = (
@@ -108,7 +99,7 @@ class Lexicon:
                     self._add(name, kind, code)
         if language != "en":
             own = _vocabulary({key: self.data[key] for key in _OWN_WORDS})
-            for kind in _KINDS[:5]:
+            for kind in _OF_ECG:
                 for code, names in asked("en")[kind].items():
                     for name in names:
                         if fold(name) not in own:  # "mi", which asks in Turkish, is no infarction there
@@ -134,7 +125,7 @@ class Lexicon:
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
         if language != "en":
-            self._known |= _vocabulary({kind: asked("en")[kind] for kind in _KINDS[:5]})
+            self._known |= _vocabulary({kind: asked("en")[kind] for kind in _OF_ECG})
         self.asking: dict[str, set[str]] = {}  # word -> the intents that have it in their wordings
         self.framing = _vocabulary({key: self.data.get(key, []) for key in _FRAMING})
         self._common = self._usual_words()
@@ -338,10 +329,9 @@ class Lexicon:
 
 
 def _wave(words: list[Word], place: int) -> str | None:
-    """The wave that a capital letter names before a lead: "S V1", "R in V5", "R taller than S in V1"."""
-    beside = words[place + 1 : place + 7]
-    lead = any(word.plain in LEAD_CODES for word in beside)
-    return words[place].plain if lead and words[place].text in ("Q", "R", "S", "T", "ST") else None
+    """The wave that a capital letter names beside a lead: "S V1", "R taller than S in V1"."""
+    lead = any(word.plain in LEAD_CODES for word in words)
+    return words[place].plain if lead and words[place].text in ("P", "Q", "R", "S", "T", "ST") else None
 
 
 def foreign_names(words: list[Word], known: Lexicon) -> list[Object]:

@@ -101,7 +101,9 @@ class Words:
 
     def quantity(self, measurement: str, value: float) -> str:
         """A measurement with its unit."""
-        unit = MEASUREMENTS[measurement].unit
+        return self.in_unit(MEASUREMENTS[measurement].unit, value)
+
+    def in_unit(self, unit: str, value: float) -> str:
         return self.say(_UNITS.get(unit, unit), number=say_measurement(value))
 
     def mm(self, mv: float, signed: bool = False) -> str:

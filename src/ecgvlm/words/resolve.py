@@ -24,6 +24,7 @@ _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most
 _WORD_OR_TWO = 2
+_RANGE = 2  # numbers that a measurement may lie between
 _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with the one before
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
 _OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
@@ -64,10 +65,10 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     """The question about all of a kind that a part names and nobody has spoken of, if there is any."""
     row = intents()[part.intent]
     matters = kind in OBJECTS or row.get("family") == "whole"
-    if (
-        row.get("refuses") or part.intent in _OF_PAGE
-    ):  # what lies beyond may be called like something of an ECG
-        matters = kind == "finding" and not part.strange
+    # What lies beyond may be called like something of an ECG; "QTc before haloperidol" asks for that as well.
+    if row.get("refuses") or part.intent in _OF_PAGE:
+        ahead = part.intent == "advice" and part.of("measure") != ("heart_rate_bpm",)
+        matters = (kind == "finding" or (kind == "measure" and ahead)) and not part.strange
         spoken = spoken | {(kind, sign) for sign in SHOWN_IN}
     if not matters or (part.intent in _SILENT and part.intent != "several"):
         return None
@@ -132,8 +133,7 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     intents from the likeliest on the first that a rule settles."""
     part = _with_variant(_with_measure(_with_unit(part), before), before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
-    if part.intent == "order" and "report" in part.of("subject"):
-        part = replace(part, intent="report")
+    part = _told(part)
     if part.strange and part.sure < enough:  # does not go on with what was said before
         before = ()
     for place, intent in enumerate((part.intent, *part.others)):
@@ -142,6 +142,15 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
             if (meant := rule(choice)) is not None:
                 return meant
     return _by_words(part)
+
+
+def _told(part: Asked) -> Asked:
+    """An order for a report asks for one; a reason for what is found is no cause beyond the ECG."""
+    if part.intent == "order" and "report" in part.of("subject"):
+        return replace(part, intent="report")
+    if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
+        return replace(part, intent="why")
+    return part
 
 
 @dataclass(frozen=True)
@@ -275,7 +284,7 @@ def _with_finding(part: Asked) -> list[Asked]:
     of it what is not judged is told so."""
     if part.intent in ("earlier", "rhythm") and part.of("finding"):
         return [replace(part, intent="finding"), part]
-    if part.intent == "finding" and "unknown" in part.of("topic"):
+    if part.intent in ("finding", "value") and "unknown" in part.of("topic"):
         return [part, replace(part, intent="unknown")]
     return [part]
 
@@ -293,15 +302,15 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     letter = re.search(r"\b[QRST]\b", part.text)
     if letter and before and before[0].of("wave") and _goes_on(part, (*OBJECTS, "lead")):
         return replace(before[0], objects={**before[0].objects, "wave": (letter[0].lower(),)})
-    extreme = not {"most", "least"}.isdisjoint(part.variants)  # "where is the ST elevation largest?"
-    if (part.intent != "amount" and not extreme) or part.of("wave"):
+    superlative = not {"most", "least"}.isdisjoint(part.variants)  # "where is the ST elevation largest?"
+    if (part.intent != "amount" and not superlative) or part.of("wave"):
         return part
     named = part.of("finding") or next((last.of("finding") for last in before if last.of("finding")), ())
     waves = tuple(dict.fromkeys(SHOWN_IN[code] for code in named if code in SHOWN_IN))
     if not waves:
         return part
     part = replace(part, objects={**part.objects, "finding": named, "wave": waves})
-    return replace(part, intent="amount", sure=1.0) if extreme else part
+    return replace(part, intent="amount", sure=1.0) if superlative else part
 
 
 def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
@@ -405,7 +414,7 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     numbers = part.of("number")
     last = next((last for last in before if last.of("measure")), None)
     if last is not None and _goes_on(part, OBJECTS):
-        if len(numbers) > 1 or (numbers and part.of("side")):
+        if len(numbers) == _RANGE or (numbers and part.of("side")):
             return replace(part, intent="limit", sure=1.0)  # "over 500?"
         other = tuple(_NUMBER.findall(part.text))
         if other and (last.of("number") or not re.search(r"[^\W\d]{3}", part.text)):  # "and 500?"

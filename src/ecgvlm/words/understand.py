@@ -64,7 +64,11 @@ class Asked:
     written.
 
     sure: the calibrated probability that this, or an intent of its family, is what is meant. others: the
-    intents that come next.
+    intents that come next. named: the findings as they are called in the question. strange: whether it holds
+    a word that no name and no wording of the language has. denied: whether it denies what it names ("there is
+    no AF, is there?"). variants: what tells one of several like findings ("left") and is no part of a name.
+    beyond: how much likelier it asks for what lies beyond the ECG than that it says nothing; 0 where it names
+    the ECG or has no word of the language.
     """
 
     intent: str
@@ -72,14 +76,10 @@ class Asked:
     text: str = ""
     sure: float = 1.0
     others: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()  # the findings as they are called in the question
-    strange: bool = False  # whether it holds a word that no name and no wording of the language has
-    denied: bool = False  # whether it denies what it names ("there is no AF, is there?")
-    variants: tuple[
-        str, ...
-    ] = ()  # what tells one of several like findings ("left") and is no part of a name
-    # How much likelier it asks for what lies beyond the ECG than that it says nothing; 0 where it names the
-    # ECG or has no word of the language.
+    named: tuple[str, ...] = ()
+    strange: bool = False
+    denied: bool = False
+    variants: tuple[str, ...] = ()
     beyond: float = 0.0
 
     def of(self, kind: str) -> tuple[str, ...]:
