@@ -42,6 +42,7 @@ from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
 SETS = (
+    "nightly",
     "tellings",
     "heard",
     "grounds",

@@ -29,6 +29,7 @@ _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with th
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
 _OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
+_BESIDE_RATE = ("rhythm", "regular")  # told by a word, asked for beside a measurement
 # What names alone ask for, most telling first.
 _NAMES_ASK = (
     (("wave", "lead"), "amount"), (("finding",), "finding"), (("group",), "group"), (("measure", "side"),
@@ -46,8 +47,9 @@ def unanswered(questions: Iterable[Asked], answered: Iterable[Asked]) -> list[As
         spoken |= {("measure", name) for name in MEASUREMENTS}
     more: list[Asked] = []
     for part in questions:
-        if kin(part.intent) == "measure" and "rhythm" in part.of("subject"):
-            more.append(Asked("rhythm", text=part.text, sure=part.sure))
+        for intent in _BESIDE_RATE if kin(part.intent) == "measure" else ():
+            if intent in part.of("subject"):
+                more.append(Asked(intent, text=part.text, sure=part.sure))
         for kinds, intent in _NAMES_ASK:
             if len(kinds) == 1 and (asked := _asked(part, kinds[0], intent, spoken)):
                 more.append(asked)
@@ -145,11 +147,14 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
 
 
 def _told(part: Asked) -> Asked:
-    """An order for a report asks for one; a reason for what is found is no cause beyond the ECG."""
+    """An order for a report asks for one; a reason for what is found is no cause beyond the ECG, and a doubt
+    about something that is named asks for that."""
     if part.intent == "order" and "report" in part.of("subject"):
         return replace(part, intent="report")
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
+    if part.intent == "doubt" and part.of("finding"):
+        return replace(part, intent="finding", others=("doubt", *part.others))
     return part
 
 
