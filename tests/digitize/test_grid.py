@@ -14,18 +14,19 @@ def test_points_of_one_line_and_one_beside_it_give_no_plane():
     assert _fitted(px, mm, (1204, 1679, 3)) is None
 
 
-def ruled(scale: float) -> np.ndarray:
-    """A page of 297 x 210 mm at `scale` px a mm as programs rule it: lines of two px, each at whole ones."""
+def ruled(scale: float, width: int) -> np.ndarray:
+    """A page of 297 x 210 mm at `scale` px a mm as programs rule it: lines `width` px wide, at whole ones."""
     page = np.full((round(210 * scale), round(297 * scale), 3), 255, np.uint8)
     for step, grey in ((1, 230), (5, 170)):
         for axis, long in enumerate((210, 297)):
             first = np.round(np.arange(0, long, step) * scale).astype(int)
-            page[(slice(None),) * axis + (np.concatenate([first, first + 1]),)] = (255, grey, grey)
+            page[(slice(None),) * axis + (np.add.outer(first, range(width)).ravel(),)] = (255, grey, grey)
     return page
 
 
-def test_lines_at_whole_px_bend_no_paper():
-    paper = find_grid(ruled(3.9))
+@pytest.mark.parametrize(("scale", "width"), [(3.9, 2), (4.331, 1)])
+def test_lines_at_whole_px_neither_bend_paper_nor_look_finer(scale: float, width: int):
+    paper = find_grid(ruled(scale, width))
     assert paper is not None
     assert not paper.shift.any()
-    assert paper.scale() == pytest.approx(3.9, rel=2e-4)
+    assert paper.scale() == pytest.approx(scale, rel=2e-4)

@@ -47,6 +47,12 @@ _MIN_TILES = 8
 _MOST, _FLAT = 75, 0.3
 # The same of paper that a scanner kept flat, and of a picture that a program drew, which no camera ever saw.
 _PLAINLY_FLAT, _DRAWN = 0.12, 0.04
+# mm that such paper's lines may be off in the bands that are looked at, and px of the picture that they are
+# which a program drew at whole ones; share of them that must be seen.
+_PLAINLY_LEVEL, _WHOLE_PX, _PLAIN = 0.07, 0.6, 0.65
+# Times by which lines may be farther apart than was thought first: drawn at whole px, some of them repeat,
+# and the harmonics of that look like finer paper. Share of the lines that must then be seen.
+_MISTAKEN, _CERTAIN = (1, 5 / 4, 5 / 3, 5 / 2), 0.9
 _AROUND_FLAT = 80.0  # mm
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
 # Periods of 5 mm that are tried: the least and the greatest, in px, and how many, each longer by one part.
@@ -86,11 +92,17 @@ class GridFinder:
         """The map of paper whose grid stands out everywhere on one plane: a quarter of the tiles will do."""
         pieces = _cut(self._work, 2 * STEP)
         tiles = _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP)
-        seed = _seed(tiles, periods, parts=1)
-        lead = None if seed is None else self._followed(tiles, *seed, _FINE)
-        if lead is None or lead.uneven > _PLAINLY_FLAT or lead.tiles < _MOST_TILES * len(tiles.at):
-            return None
-        return _far(levelled(self._extremes, lead.plane, lead.uneven < _DRAWN))
+        members, fine = _seed(tiles, periods, parts=1) or ([], [])
+        for times in _MISTAKEN if members else ():
+            lead = self._followed(tiles, members, [f / times for f in fine], _FINE)
+            flat, seen = (_PLAINLY_FLAT, _PLAIN) if times == 1 else (_DRAWN, _CERTAIN)
+            if lead is None or lead.uneven > flat or lead.tiles < _MOST_TILES * len(tiles.at):
+                continue
+            paper, off = levelled(self._extremes, lead.plane)
+            if paper.fit > seen:
+                px = _WHOLE_PX / paper.scale() if lead.uneven < _DRAWN else 0.0
+                return _far(paper) if off < max(_PLAINLY_LEVEL, px) else None
+        return None
 
     def _find(self, periods: _Periods) -> PaperMap | None:
         seed = _seed(self._tiles, periods)

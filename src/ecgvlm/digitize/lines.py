@@ -23,11 +23,9 @@ from ecgvlm.together import together
 _REACHES, _GOOD = (2.2, 1.4, 1.0), 0.12
 _FLAT = 0.05  # mm: pieces of lines this near to their places leave nothing to set right
 _LEVEL = 0.1  # mm: pieces this near to one plane lie on flat paper
-# Bands in which flat paper's lines are looked for, cells high; share of these that must be seen where a plane
-# has them, and mm that they may be off: what lies between the bands is not seen.
-_BANDS, _BAND, _PLAIN, _PLAINLY_LEVEL = 5, 2, 0.65, 0.07
-_NEAR = 0.6  # mm that they are looked for beside their places: no further than to the next line of 1-mm paper
-_WHOLE_PX = 0.6  # px of the picture that lines are off at most which a program drew at whole px
+# Bands in which flat paper's lines are looked for, cells high, and mm beside their places: no further than to
+# the next line of 1-mm paper.
+_BANDS, _BAND, _NEAR = 5, 2, 0.6
 _RIGHT = 0.4  # mm within which a line then is where the map says
 _SEEN = 0.3  # correlation of a line with the page's own from which on it counts
 # Ink, not a line, is what is so many times darker than the grid's lines are, and so many grey levels more.
@@ -40,17 +38,18 @@ _LENGTH = 100.0  # mm: about a page's, for numbers about 1
 _Match = Values
 
 
-def levelled(extremes: Sequence[np.ndarray], plane: PaperMap, drawn: bool) -> PaperMap | None:
-    """Flat paper's map set right by the grid lines in some bands across the picture; None where these do not
-    plainly lie on one plane.
+def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> tuple[PaperMap, float]:
+    """Flat paper's map set right by the grid lines in some bands across the picture, and mm within which most
+    of these then lie; what lies between the bands is not seen. Its fit is the share of their pieces that
+    are seen, 0 where the paper is too small for bands.
 
-    extremes: as of `refined`. drawn: whether a program may have drawn the picture, to whole px.
+    extremes: as of `refined`.
     """
     nodes, scale = plane.nodes(), plane.scale()
     x0, y0, x1, y1 = plane.box
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     if min(inside.any(0).sum(), inside.any(1).sum()) < _BANDS * _BAND:
-        return None
+        return replace(plane, fit=0.0), 0.0
     fine, shrink = fitting(extremes, scale)
     mesh = plane.to_px(nodes)
     upright, (at, off, clear) = together(
@@ -59,10 +58,7 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap, drawn: bool) -> Pa
     )
     moved, left = _level(plane.at, (upright, (at[:, ::-1], off, clear)))
     fit = float(np.mean([_explained(inside, *match) for match in left]))
-    most = max(_PLAINLY_LEVEL, _WHOLE_PX / scale) if drawn else _PLAINLY_LEVEL
-    if _most_off(left) > most or fit < _PLAIN:
-        return None
-    return replace(plane, homography=plane.homography @ moved, fit=fit)
+    return replace(plane, homography=plane.homography @ moved, fit=fit), _most_off(left)
 
 
 def _in_bands(fine: Sequence[np.ndarray], shrink: float, mesh: np.ndarray, inside: np.ndarray) -> _Match:
