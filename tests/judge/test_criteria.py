@@ -278,3 +278,11 @@ def test_at_a_quick_pace_the_t_wave_is_no_p_wave(seed):
     quick = measure(any_heart("svt", seed)[0], FS)
     assert quick.heart_rate_bpm > 160
     assert quick.pr_ms is None
+
+
+def test_a_finding_is_as_sure_as_the_surest_of_its_kinds():
+    network = {**NETWORK, "NORM": 0.05, "LBBB": 0.9, "CD": 0.41}
+    judged = decide(network, THRESHOLDS, facts_of(conduction="lbbb", qrs_ms=160), NOBODY)
+    assert judged.probabilities["CD"] == judged.probabilities["LBBB"] >= 0.9
+    hidden = {**network, "LBBB": 0.3, "CD": 0.41}
+    assert decide(hidden, THRESHOLDS, facts_of(), NOBODY).probabilities["CD"] == 0.41

@@ -87,6 +87,7 @@ def decide(
         probabilities = _without({"NORM"}, probabilities, limits)
     elif usual is None and probabilities["NORM"] >= _NEARLY_NORMAL * limits["NORM"]:
         probabilities["NORM"] = max(probabilities["NORM"], limits["NORM"])
+    probabilities = _as_sure_as_their_kinds(probabilities, limits)
     order = [*LABELS, *(code for code in FINDINGS if code in probabilities and code not in LABELS)]
     return Judgement({c: probabilities[c] for c in order}, {c: limits[c] for c in order}, criteria)
 
@@ -150,6 +151,20 @@ def _located(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
     excess = {code: up.value / up.limit for code, up in raised.items() if up.value and up.limit}
     most = max(excess, key=lambda code: excess[code], default=None)
     return {most} if most is not None and excess[most] >= 1 else set()
+
+
+def _as_sure_as_their_kinds(
+    probabilities: Mapping[str, float], limits: Mapping[str, float]
+) -> dict[str, float]:
+    """The probabilities, none of those found below that of a kind of it that is found."""
+    found, out = _found(probabilities, limits), dict(probabilities)
+
+    def sure(code: str) -> float:
+        return max([probabilities[code], *(sure(kind) for kind in found & set(CHILDREN.get(code, ())))])
+
+    for code in found:
+        out[code] = sure(code)
+    return out
 
 
 def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:
