@@ -160,6 +160,15 @@ def test_without_names_the_usual_order_is_said_to_be_assumed(digitizer, record):
     assert agreement(page, record, "V2") > 0.9
 
 
+def test_a_lead_that_something_lies_on_is_missing_and_not_flat(digitizer, record):
+    image = page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)])
+    top, bottom, left, right = (round(mm * 4.5) for mm in (50, 80, 146, 211))
+    image[top:bottom, left:right] = (205, 150, 120)
+    page = digitizer(image)
+    assert page.flat == ()
+    assert {strip.lead for strip in page.strips} == set(LEADS) - {"V2"}
+
+
 def test_flat_leads_are_named(digitizer, record):
     places = [
         p if p.name not in ("V2", "V3") else Place(p.name, None, p.x, p.y, p.mm) for p in grid_of_places(ROWS)

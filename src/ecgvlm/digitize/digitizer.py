@@ -48,6 +48,9 @@ _PRINT_SIZES = (1.25, 0.8)  # times its own, at which the page is looked at once
 _SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferred for its scale
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
 _USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
+_ABOUT = 6.0 * PX_PER_MM  # above and below a row's line, that show the paper it stands on
+# Grey levels of detail that a grid has at most, and its share on paper that something lies on.
+_MOST_DETAIL, _LEAST_DETAIL = 12, 0.35
 _SAME_LEAD = 0.9  # likeness from which on a rhythm strip is taken for a lead
 _PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose name was read
 _USUAL_RHYTHM, _AS_LIKE = ("II", "V1", "V5"), 0.05  # leads that are taken of two that are about as like
@@ -322,9 +325,10 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
     if silent:
         # Of a line that nothing rises from the net sees only parts: whatever is named is one, too.
         printed = [(placed, strip) for placed, strip in followed if placed.named]
+    printed = _uncovered(view.image, [(p, s) for (p, _), s in zip(printed, _without_neighbours(printed))])
     if len({strip.lead for _, strip in printed} & set(LEADS)) < FEWEST:
         raise _not_an_ecg()
-    placed, strips = [p for p, _ in printed], _without_neighbours(printed)
+    placed, strips = [p for p, _ in printed], [s for _, s in printed]
     same = not silent and same_time(strips, [None if p.rhythm else p.column for p in placed])
     if same:
         strips = [later(s, -p.since / PX_PER_MM / SLOW) for p, s in zip(placed, strips)]
@@ -426,6 +430,23 @@ def _without_neighbours(printed: Sequence[tuple[Placed, Strip]]) -> list[Strip]:
                 others |= (x > x[a] - _ALONG) & (x < x[b - 1] + _ALONG)
         own.append(replace(strip, mv=np.where(others, np.nan, strip.mv).astype(np.float32)))
     return own
+
+
+def _uncovered(page: np.ndarray, printed: Sequence[tuple[Placed, Strip]]) -> Sequence[tuple[Placed, Strip]]:
+    """The strips without those that something lies on: neither a trace nor the paper's own print is seen."""
+    dark = [not np.isfinite(strip.mv).any() for _, strip in printed]
+    if not any(dark):
+        return printed
+
+    def detail(placed: Placed) -> float:
+        """Grey levels between a px and the next where a strip stands, ink counted no more than a grid."""
+        top, bottom = int(max(0.0, placed.y - _ABOUT)), int(placed.y + _ABOUT)
+        part = page[top:bottom, int(max(0.0, placed.x0)) : int(placed.x1), 1]
+        return float(np.minimum(cv2.absdiff(part[:, 1:], part[:, :-1]), _MOST_DETAIL).mean())
+
+    details = [detail(placed) for placed, _ in printed]
+    least = _LEAST_DETAIL * float(np.median(details))
+    return [one for one, unseen, own in zip(printed, dark, details) if not unseen or own > least]
 
 
 def _in_time(placed: Sequence[Placed], strips: Sequence[Strip], ruled: bool) -> list[Strip]:
