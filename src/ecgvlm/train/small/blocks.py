@@ -77,11 +77,11 @@ def in_blocks(net: onnx.ModelProto) -> str:
     add.input[list(add.input).index(larger.output[0])] = side.output[0]
     shuffle = next(node for node in graph.node if node.op_type == "DepthToSpace")
     next(attribute for attribute in shuffle.attribute if attribute.name == "blocksize").i = 4
-    _prune(graph)
+    prune(graph)
     return last.output[0]
 
 
-def _prune(graph: onnx.GraphProto) -> None:
+def prune(graph: onnx.GraphProto) -> None:
     """Keep only what an output needs."""
     wanted = {output.name for output in graph.output}
     used: list[onnx.NodeProto] = []
