@@ -9,9 +9,9 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ecgvlm.digitize import FS
@@ -33,8 +33,30 @@ PageNumber = Annotated[
     int | None,
     Form(ge=0, le=999, description="Page of a file with several, from 0; else the first that shows an ECG."),
 ]
-ReadId = Annotated[str | None, Form(max_length=64, description="Of a page read within the last minutes.")]
-MaybeImage = Annotated[UploadFile | None, File(description="Or the page itself.")]
+
+
+class SentPage(NamedTuple):
+    """The page that a request is about: the id of one that was read, or the page itself. owner: who sent
+    it."""
+
+    id: str | None
+    image: UploadFile | None
+    number: int | None
+    owner: str
+
+
+def _sent(
+    request: Request,
+    id: Annotated[
+        str | None, Form(max_length=64, description="Of a page read within the last minutes.")
+    ] = None,
+    image: Annotated[UploadFile | None, File(description="Or the page itself.")] = None,
+    page: PageNumber = None,
+) -> SentPage:
+    return SentPage(id, image, page, request.state.owner)
+
+
+Sent = Annotated[SentPage, Depends(_sent)]
 
 
 class ApiError(Exception):
@@ -107,31 +129,24 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
         responses={200: {"content": {"text/event-stream": {"example": _event("token", {"text": "Sinus"})}}}},
     )  # fmt: skip
     async def ask(
-        request: Request,
+        sent: Sent,
         question: Annotated[str, Form(min_length=1, max_length=LONGEST, examples=["Is there ST elevation?"])],
-        id: ReadId = None,
-        image: MaybeImage = None,
-        page: PageNumber = None,
         before: Annotated[
             list[str] | None, Form(max_length=100, description="What was asked about the page so far.")
         ] = None,
         language: Annotated[Spoken, Form(description="Of a question that does not show its own.")] = "en",
     ) -> Response:
         """Answer a question about a page, word by word: server-sent events token, done and error."""
-        reading = await _reading(request, id, image, page)
+        reading = await _reading(sent)
         pieces = service.ask(reading, question, before or (), language=language)
         return StreamingResponse(_events(pieces), media_type="text/event-stream")
 
     @api.post("/digitize", response_class=Response)
     async def digitize(
-        request: Request,
-        format: Annotated[Literal["csv", "wfdb", "dicom"], Form()] = "csv",
-        id: ReadId = None,
-        image: MaybeImage = None,
-        page: PageNumber = None,
+        sent: Sent, format: Annotated[Literal["csv", "wfdb", "dicom"], Form()] = "csv"
     ) -> Response:
         """The twelve leads in mV: CSV as `ecgvlm digitize` writes it, a ZIP of a WFDB record, or DICOM."""
-        reading = await _reading(request, id, image, page)
+        reading = await _reading(sent)
         assert reading.leads is not None
         record = Record(reading.leads, FS)
         make, kind, name = {
@@ -143,15 +158,12 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
 
     @api.post("/report", response_class=Response)
     async def report(
-        request: Request,
+        sent: Sent,
         format: Annotated[Literal["pdf", "fhir", "json"], Form()] = "pdf",
-        id: ReadId = None,
-        image: MaybeImage = None,
-        page: PageNumber = None,
         language: Annotated[Spoken, Form(description="Of the PDF.")] = "en",
     ) -> Response:
         """The reading as a PDF, a FHIR R4 bundle (DiagnosticReport, Observations), or JSON."""
-        reading = await _reading(request, id, image, page)
+        reading = await _reading(sent)
         answer = reading.answer
         if format == "pdf":
             assert reading.evidence
@@ -161,16 +173,14 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
         kind = "application/fhir+json" if format == "fhir" else "application/json"
         return _file(json.dumps(body, ensure_ascii=False, indent=1).encode(), kind, f"ecg.{format}.json")
 
-    async def _reading(
-        request: Request, key: str | None, image: UploadFile | None, page: int | None
-    ) -> Reading:
-        owner = request.state.owner
-        if image is not None:
-            name = image.filename or "upload"
-            return (await service.read(await image.read(), page, name=name, owner=owner))[1]
-        if not key:
+    async def _reading(sent: SentPage) -> Reading:
+        if sent.image is not None:
+            name = sent.image.filename or "upload"
+            data = await sent.image.read()
+            return (await service.read(data, sent.number, name=name, owner=sent.owner))[1]
+        if not sent.id:
             raise ApiError(422, "invalid_request", "send an image, or the id of a page that was read")
-        found = await service.recall(key, owner)
+        found = await service.recall(sent.id, sent.owner)
         if found is None:
             raise ApiError(404, "gone", "this page is no longer in memory; send the image again")
         return found
