@@ -20,6 +20,7 @@ from ecgvlm.instruct.qa import Asker
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.findings import BEAT, NUMBERS, SAMPLES
 from ecgvlm.labels import LABELS
+from ecgvlm.sessions import SUMS
 from ecgvlm.train import checkpoint
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import base_model, finetune, prepare
@@ -79,6 +80,19 @@ def exported(ours, tmp_path_factory):
         "SHA256SUMS",
     }
     return out
+
+
+def test_the_nets_of_page_and_pen_are_exported_and_what_the_folder_held_stays_sealed(tmp_path):
+    """Their stages ended in nothing, and the sums of the folder's other models were lost."""
+    run, out = tmp_path / "run", tmp_path / "data"
+    out.mkdir()
+    (out / "lettering.onnx").write_bytes(b"letters")
+    for name in ("pagenet", "pen"):
+        (run / name).mkdir(parents=True)
+        (run / name / f"{name}.onnx").write_bytes(name.encode())
+    assert {path.name for path in export(run, out)} == {"pagenet.onnx", "pen.onnx", SUMS}
+    sealed = {line.split()[1] for line in (out / SUMS).read_text().splitlines()}
+    assert sealed == {"lettering.onnx", "pagenet.onnx", "pen.onnx"}
 
 
 def probabilities(path, inputs):

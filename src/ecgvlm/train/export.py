@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.sessions import seal
+from ecgvlm.sessions import SUMS, seal
 from ecgvlm.train.recorded import NAME, recorded
 
 INT8 = ".int8.onnx"
@@ -22,16 +22,17 @@ def export(source: Path, out: Path, bf16: bool = False, repo: str | None = None)
     """Writes the model of a run, or of one of its checkpoints, to a folder; returns the files written.
 
     source: the folder of a fine-tuning run (its best checkpoint is taken), a checkpoint in it, the folder of
-    our own model's run, or that of its encoder or decoder alone. bf16: weights of a transformers folder in
-    bfloat16 instead of float32. repo: the model's name on the hub, for its card. Raises EcgError where source
-    is none of these.
+    our own model's run, or that of its encoder or decoder alone; `SHA256SUMS` is then of all that out holds.
+    bf16: weights of a transformers folder in bfloat16 instead of float32. repo: the model's name on the hub,
+    for its card. Raises EcgError where source is none of these.
     """
     encoder = [p for p in (source, source / "encoder") if (p / "encoder.onnx").is_file()]
     language = [
         p for p in (source, source / "language") if (p / "checkpoint.pt").is_file() and _is_language(p)
     ]
-    if encoder or language:
-        return _written(out, lambda folder: _export_ours(encoder, language, folder), whole=False)
+    nets = [net for name in ("pagenet", "pen") if (net := source / name / f"{name}.onnx").is_file()]
+    if encoder or language or nets:
+        return _written(out, lambda folder: _export_ours(encoder, language, nets, folder), whole=False)
     run = source.parent.parent if source.parent.name == "checkpoints" else source
     if not (run / NAME).is_file():
         raise EcgError("unreadable_file", f"{source}: neither a run nor a checkpoint of ecgvlm train")
@@ -58,6 +59,8 @@ def _written(out: Path, write: Callable[[Path], None], whole: bool) -> list[Path
             out.mkdir(parents=True, exist_ok=True)
             for name in names:
                 os.replace(beside / name, out / name)
+            seal(out)  # with what it held before
+            names.append(SUMS)
     except OSError as error:
         raise EcgError("unreadable_file", f"{out}: {error.strerror or error}") from None
     finally:
@@ -120,8 +123,9 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: s
     )
 
 
-def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> None:
-    """encoder.onnx with encoder.json, language.onnx with tokenizer.json, each also with 8-bit weights."""
+def _export_ours(encoder: list[Path], language: list[Path], nets: list[Path], folder: Path) -> None:
+    """encoder.onnx with encoder.json, language.onnx with tokenizer.json, each also with 8-bit weights; the
+    nets of page and pen as they are."""
     if encoder:
         for name in ("encoder.onnx", "encoder.json", "cautions.json"):
             if (encoder[0] / name).is_file():
@@ -134,7 +138,8 @@ def _export_ours(encoder: list[Path], language: list[Path], folder: Path) -> Non
         write_language(load(language[0]), folder / "language.onnx")
         shutil.copy(language[0] / "tokenizer.json", folder)
         quantize(folder / "language.onnx")
-    seal(folder)
+    for net in nets:
+        shutil.copy(net, folder)
 
 
 def quantize(path: Path) -> Path:
