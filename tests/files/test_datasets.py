@@ -8,7 +8,14 @@ import pytest
 import wfdb
 
 from ecgvlm.errors import EcgError
-from ecgvlm.files.datasets import find_records, load_ptbxl, load_records, ptbxl_labels, statement_labels
+from ecgvlm.files.datasets import (
+    find_records,
+    load_ptbxl,
+    load_records,
+    ptbxl_labels,
+    read_labels,
+    statement_labels,
+)
 from ecgvlm.labels import CODE15, LABELS
 from ecgvlm.record import LEADS
 
@@ -325,3 +332,17 @@ def test_real_counts(shared_data):
     assert set(counts) <= set(LABELS)
     assert counts["NORM"] > 90
     assert counts["AF"] >= 7
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("RBBB;AF", {"RBBB", "AF", "CD"}), ("RBBB,AF", {"RBBB", "AF", "CD"}), ("AF | SB", {"AF", "SB"}),
+        ("atrial fibrillation, right bundle branch block", {"RBBB", "AF", "CD"}),
+    ],
+)  # fmt: skip
+def test_labels_in_a_cell(cell, labels):
+    """Of "AF,RBBB" AF was lost without a word."""
+    assert read_labels({"labels": cell}, "a.csv") == (labels, frozenset())
+    with pytest.raises(EcgError, match=r"^a\.csv: 'foo' is no finding"):
+        read_labels({"labels": "RBBB,foo"}, "a.csv")

@@ -441,10 +441,16 @@ def _read_own(path: Path, known: dict, unknown: frozenset[str]) -> Record:
 def read_labels(row: Mapping[str, str], where: str) -> tuple[frozenset[str], frozenset[str]]:
     """The cells labels and unknown of a user's table. Raises EcgError naming the word that means nothing."""
     try:
-        found, unknown = (
-            frozenset().union(*(read_label(word) for word in row.get(cell, "").split(";") if word.strip()))
-            for cell in ("labels", "unknown")
-        )
+        found, unknown = (_listed(row.get(cell, "")) for cell in ("labels", "unknown"))
     except ValueError as error:
         raise EcgError("unsupported_format", f"{where}: {error}") from None
     return found, unknown - found
+
+
+def _listed(cell: str) -> frozenset[str]:
+    """The findings named in a cell, ";" between them; between codes also "," or "|"."""
+    words: list[str] = []
+    for word in cell.split(";"):
+        parts = re.split("[,|]", word)
+        words += parts if any(part.strip() in LABELS for part in parts) else [word]
+    return frozenset().union(*(read_label(word) for word in words if word.strip()))

@@ -202,12 +202,12 @@ def read_pictures(table: Path, skipped: list[str] | None = None, seed: int = 0) 
     """
     for line, cells in enumerate(read_table(table), start=2):
         where = f"{table}: line {line}"
-        row = _checked(partial(_picture, table, cells, where, seed), where, skipped)
+        row = _checked(partial(_picture, table, cells, seed), where, skipped)
         if row is not None:
             yield row
 
 
-def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Row:
+def _picture(table: Path, cells: Mapping[str, str], seed: int) -> Row:
     key = cells.get("id") or cells["file"]
     image = table.parent / cells["file"]
     who = {"patient": patient} if (patient := patient_of(cells)) else {}
@@ -215,7 +215,7 @@ def _picture(table: Path, cells: Mapping[str, str], where: str, seed: int) -> Ro
         return Row(key, image, ((cells["question"], cells["answer"]),), who, table.parent.name)
     if not cells.get("labels", "").strip():
         raise ValueError("neither question and answer, nor labels")
-    labels, unknown = read_labels(cells, where)
+    labels, unknown = read_labels(cells, cells["file"])
     known = known_of_labels(labels, unknown, age_of(cells.get("age", "")))
     questions = ask(known, Random(f"{seed}:{key}"), 1)
     if not questions:
