@@ -11,7 +11,7 @@ from __future__ import annotations
 import cmath
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 
@@ -73,35 +73,51 @@ class GridFinder:
         self._extremes = _extremes(image)
         self._work = shrunk(self._extremes[0], self._shrink)
 
+        self._lies_flat = False
+
     @cached_property
     def _tiles(self) -> _Tiles:
         return _tiles(_cut(_carrier(self._work), STEP), STEP)
+
+    @cached_property
+    def _few_tiles(self) -> _Tiles:
+        pieces = _cut(self._work, 2 * STEP)
+        return _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP)
 
     def find(self) -> PaperMap | None:
         """The paper's map, or None where no grid is to be seen."""
         least, most = (5 * max(self._work.shape) / mm for mm in reversed(_SPAN))
         periods = least, most, 114
-        return self._plain(periods) or self._find(periods)
+        paper = self._plain(periods, _MISTAKEN)
+        self._lies_flat = paper is not None
+        return paper or self._find(periods)
 
     def find_about(self, scale: float) -> PaperMap | None:
-        """The same, of a grid that has about so many px per mm."""
+        """The same, of a grid that has about so many px per mm; of paper that was found to lie flat before,
+        where it does so by that grid, too.
+        """
         period = 5 * scale * self._shrink
-        return self._find((period * (1 - _ABOUT), period * (1 + _ABOUT), 15))
+        periods = period * (1 - _ABOUT), period * (1 + _ABOUT), 15
+        return self._plain(periods) if self._lies_flat else self._find(periods)
 
-    def _plain(self, periods: _Periods) -> PaperMap | None:
-        """The map of paper whose grid stands out everywhere on one plane: a quarter of the tiles will do."""
-        pieces = _cut(self._work, 2 * STEP)
-        tiles = _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP)
+    def _plain(self, periods: _Periods, mistaken: Sequence[float] = (1,)) -> PaperMap | None:
+        """The map of paper whose grid stands out everywhere on one plane: a quarter of the tiles will do.
+
+        mistaken: times by which its lines may be farther apart than they seem.
+        """
+        tiles = self._few_tiles
         members, fine = _seed(tiles, periods, parts=1) or ([], [])
-        for times in _MISTAKEN if members else ():
+        for times in mistaken if members else ():
             lead = self._followed(tiles, members, [f / times for f in fine], _FINE)
             flat, seen = (_PLAINLY_FLAT, _PLAIN) if times == 1 else (_DRAWN, _CERTAIN)
-            if lead is None or lead.uneven > flat or lead.tiles < _MOST_TILES * len(tiles.at):
+            if lead is None or lead.uneven > flat:
                 continue
             paper, off = levelled(self._extremes, lead.plane)
-            if paper.fit > seen:
-                px = _WHOLE_PX / paper.scale() if lead.uneven < _DRAWN else 0.0
-                return _far(paper) if off < max(_PLAINLY_LEVEL, px) else None
+            most = max(_PLAINLY_LEVEL, _WHOLE_PX / paper.scale() if lead.uneven < _DRAWN else 0.0)
+            if paper.fit > seen and off < most and lead.tiles > _MOST_TILES * len(tiles.at):
+                return _far(paper)
+            if paper.fit > _CERTAIN:  # these are the lines, but no plain paper's
+                break
         return None
 
     def _find(self, periods: _Periods) -> PaperMap | None:
