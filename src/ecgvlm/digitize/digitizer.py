@@ -432,7 +432,7 @@ def _without_neighbours(printed: Sequence[tuple[Placed, Strip]]) -> list[Strip]:
     return own
 
 
-def _uncovered(page: np.ndarray, printed: Sequence[tuple[Placed, Strip]]) -> Sequence[tuple[Placed, Strip]]:
+def _uncovered(page: np.ndarray, printed: list[tuple[Placed, Strip]]) -> list[tuple[Placed, Strip]]:
     """The strips without those that something lies on: neither a trace nor the paper's own print is seen."""
     dark = [not np.isfinite(strip.mv).any() for _, strip in printed]
     if not any(dark):
