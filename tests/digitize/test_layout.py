@@ -160,6 +160,17 @@ def test_without_names_the_usual_order_is_said_to_be_assumed(digitizer, record):
     assert agreement(page, record, "V2") > 0.9
 
 
+def test_a_small_figure_without_grid_on_a_tall_page(digitizer, record):
+    figure = page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)], height=150.0)
+    figure[figure.min(2) > 120] = 255
+    height, width = figure.shape[:2]
+    page = np.full((round(2.1 * width), width + 200, 3), 255, np.uint8)
+    page[400 : 400 + height, 100 : 100 + width] = figure
+    found = digitizer(page)
+    assert found.px_per_mm == pytest.approx(4.5, rel=0.02)
+    assert found.measurements.heart_rate_bpm == pytest.approx(66, abs=2)
+
+
 def test_a_lead_that_something_lies_on_is_missing_and_not_flat(digitizer, record):
     image = page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)])
     top, bottom, left, right = (round(mm * 4.5) for mm in (50, 80, 146, 211))

@@ -38,7 +38,7 @@ _COARSER = (2.0, 3.0, 5.0, 5 / 3, 5 / 2)
 _DOUBTFUL = 0.6  # score of a view below which its grid is doubted
 _NO_DOUBT = 0.95  # score of a view that needs no other guess of its scale
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
-_ROW_MM = 10 * SLOW  # of 10 s
+_LEAST_ZOOM, _MOST_ZOOM = 0.4, 1.6  # times by which rows may be longer than 10 s for the guess to be mended
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
 _ROW_FAR_OFF = 0.3  # the same (of its logarithm) where columns stand apart, whose gaps count in
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
@@ -250,11 +250,25 @@ class Digitizer:
                 break
         if best is None or best.found is None:
             return best
-        zoom = _row_mm(best.found) / _ROW_MM
-        if not 0.6 < zoom < 1.6:
+        zoom = _off_scale(best.found, best.notes)
+        if not _LEAST_ZOOM < zoom < _MOST_ZOOM:
             return best
         again = self._view(image, flat_paper(image, best.paper.scale() * zoom, angle))
+        if again is not None and _score(again) < best.found.score:
+            again = _with_names_of(best, again)
         return again if _score(again) > _GUESSED * best.found.score else best
+
+
+def _with_names_of(other: View, view: View) -> View:
+    """A view of flat paper with the names that another one sees, whose print is of another size."""
+    times = other.paper.scale() / view.paper.scale()
+    names = []
+    for name in other.names:
+        mm = (np.array([name.x, name.y]) / PX_PER_MM + other.origin) * times - view.origin
+        x, y = (mm * PX_PER_MM).tolist()
+        names.append(replace(name, x=x, y=y))
+    found = find_layout(names, view.maps)
+    return view if found is None else replace(view, names=names, found=found)
 
 
 def _score(view: View | None) -> float:

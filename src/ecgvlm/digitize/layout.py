@@ -203,11 +203,15 @@ def _extents(
 
 
 def _rhythm_names(fit: Arrangement, names: Sequence[Name]) -> list[Name]:
-    """The names that stand where those of rhythm strips do: with those of the first column or, where names
-    stand at the ends of the strips, right of those of the last column but one."""
-    at_end = [n for n in names if n.p > PLAIN and not fit.explains(n) and n.x > fit.xs[-1] - fit.dx + NEAR]
+    """The names that stand where those of rhythm strips do: with those of the first column or, where none is
+    plain there and names stand at the ends of the strips, right of those of the last column but one."""
     first = [n for n in names if abs(n.x - fit.xs[0]) < 1.5 * NEAR]
-    return first + at_end * (fit.columns > 1)
+    plain = [n for n in names if n.p > PLAIN and not fit.explains(n)]
+    room = _CLOSE * fit.dy
+    beyond = any(n in first and not fit.ys[0] - room < n.y < fit.ys[-1] + room for n in plain)
+    if fit.columns == 1 or beyond:
+        return first
+    return first + [n for n in plain if n.x > fit.xs[-1] - fit.dx + NEAR]
 
 
 def _rhythm_rows(
