@@ -78,6 +78,7 @@ def test_encodings(encoding):
         (header() + "1,2,3\n", "line 2 has 3 cells, not 12"),
         (header() + table()[:2000], "cells, not 12"),
         (header(), "holds no samples"),
+        (header().strip() + "," * 1_000_000 + "\n" + table(), "no line names the leads"),
         (header() + "\n".join(table().splitlines()[:100]), "not ten seconds"),
     ],
 )  # fmt: skip
@@ -90,7 +91,7 @@ def test_damage_is_named(text, named):
     "data",
     [
         b"", b"\n\n", b"file,labels\na.png,NORM\n", b'<leads names="I II III aVR">',
-        b"%PDF-1.4\nI,II,III,\0", b"a\x81\x90",
+        b"%PDF-1.4\nI,II,III,\0", b"a\x81\x90", b"_" * 8000 + b"\n" + b" " * 90,
     ],
 )  # fmt: skip
 def test_what_is_no_table_of_leads(data):

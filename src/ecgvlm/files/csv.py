@@ -24,7 +24,9 @@ from ecgvlm.record import LEADS, Record
 HEAD = 8192  # bytes within which a header stands
 _OURS = "time_s"
 _DELIMITERS = (",", ";", "\t", "|", " ")
+_PREFACE = 60  # lines that may stand before it
 _FEWEST = 3  # leads that a header names
+_LONGEST = 40  # characters of a column's name; longer ones name no lead
 _NAMED = re.compile(r"(?P<name>.+?)(?:\s*[(\[/,]\s*|[ _]+)(?P<unit>[munµμ\ufffd]?V)\s*[)\]]?", re.IGNORECASE)
 _TIME = re.compile(
     r"(?:elapsed )?(?:time|t|zeit|temps|tiempo|tempo|czas|tijd|sec\w*|s|ms|milli\w*)"
@@ -102,7 +104,9 @@ def _decoded(data: bytes) -> str:
 
 def _header(lines: Sequence[str]) -> _Header | None:
     """Where the leads are named, or else the first line of twelve numbers."""
-    for i, line in enumerate(lines[:60]):
+    for i, line in enumerate(lines[:_PREFACE]):
+        if len(line) > HEAD:  # no header, and a long time to take apart
+            break
         for delimiter in _DELIMITERS:
             cells = _cells(line.lstrip("#% "), delimiter)
             names, units = map(list, zip(*map(_named, cells)))
@@ -127,9 +131,9 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _named(cell: str) -> tuple[str, str | None]:
     """What a column is called, and its unit."""
-    match = _NAMED.fullmatch(cell)
+    match = _NAMED.fullmatch(cell[:_LONGEST])
     if match is None or lead_row(match["name"]) is None:
-        return cell, None
+        return cell[:_LONGEST], None
     return match["name"], match["unit"]
 
 
