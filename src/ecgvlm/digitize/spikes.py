@@ -26,7 +26,7 @@ _BROKEN = 3  # px of a spike that another line may hide
 _NEAR_END = 3.0 * PX_PER_MM  # of a strip, where bars stand
 _TOGETHER = 2  # px within which strokes of several leads stand at the same time
 _LEADS, _SHARE = 2, 0.4  # how many leads show a spike at least, and which share of those printed at the time
-_PLACES = 3  # spikes of a page at least
+_PLACES = 5  # spikes of a page at least; fewer may be tips of QRS that paths left out
 
 
 @dataclass(frozen=True)
