@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -80,7 +81,7 @@ class BoundedDecoder:
             self._pipe.send(request)
             if not self._pipe.poll(self._seconds):
                 raise _Lost(f"took longer than {self._seconds:g} s")
-            kind, value = self._pipe.recv()
+            kind, value = _receive(self._pipe)
         except (_Lost, EOFError, OSError) as error:
             cause = str(error) if isinstance(error, _Lost) else self._end()
             self._renew()
@@ -161,7 +162,26 @@ def _work(pipe: Connection, parents: Connection | None, memory: int, computing: 
         except Exception as error:  # a decoder's fault on one file must not end a batch
             cause = f"cannot be decoded ({type(error).__name__}: {error})"
             answer = "error", unreadable(_called(request, leaves), cause)
-        pipe.send(answer)
+        _send(pipe, answer)
+
+
+def _send(pipe: Connection, answer: Any) -> None:
+    """Arrays go as they lie in memory; within a message each would be copied three times more."""
+    arrays: list[pickle.PickleBuffer] = []
+    message = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL, buffer_callback=arrays.append)
+    parts = [array.raw() for array in arrays]
+    pipe.send((message, [part.nbytes for part in parts]))
+    for part in parts:
+        pipe.send_bytes(part)
+
+
+def _receive(pipe: Connection) -> Any:
+    """What `_send` sent."""
+    message, sizes = pipe.recv()
+    parts = [bytearray(size) for size in sizes]
+    for part in parts:
+        pipe.recv_bytes_into(part)
+    return pickle.loads(message, buffers=parts)
 
 
 def _requests(pipe: Connection) -> Iterator[Any]:
