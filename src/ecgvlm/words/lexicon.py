@@ -172,6 +172,7 @@ class Lexicon:
         taken = {place for named in chosen for place in range(named.first, named.last)}
         found = [named for named in found if named.first not in taken] + chosen
         found.sort(key=lambda named: named.first)
+        found = [named for named in found if not _is_a_title(named, found, words)]
         return [named for named in found if named.kind != "number" or self._compared(named, found, words)]
 
     def _meant(self, named: Object, words: list[Word]) -> Object:
@@ -326,6 +327,16 @@ class Lexicon:
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
         )
+
+
+def _is_a_title(named: Object, found: list[Object], words: list[Word]) -> bool:
+    """Whether "intervals" only says what one beside it is: "PR and QT intervals"."""
+    return (named.kind, named.code) == ("measure", "all") and any(
+        other.kind == "measure" and other is not named and words[second].start == words[first - 1].end + 1
+        for other in found
+        for first, second in ((other.last, named.first), (named.last, other.first))
+        if first == second
+    )
 
 
 def _wave(words: list[Word], place: int) -> str | None:

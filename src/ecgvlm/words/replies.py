@@ -19,7 +19,7 @@ from ecgvlm.words.compare import compare, described
 from ecgvlm.words.lexicon import asked
 from ecgvlm.words.phrases import ENGLISH, Words
 from ecgvlm.words.prose import prose
-from ecgvlm.words.understand import Asked, kin
+from ecgvlm.words.understand import PLAIN, Asked, kin
 
 SINUS = ("SR", "SB", "ST", "SARRH")  # rhythms from the sinus node
 EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near what was asked
@@ -317,7 +317,7 @@ def why(request: Request) -> str:
     evidence, w = request.evidence, request.w
     named = _called(request)
     if measures := request.asked.of("measure") if not named else ():
-        return w.text([within(request), *(_range(request, name) for name in measures)])
+        return w.text([within(request), *(_range(request, name) for name in _corrected(measures))])
     said = []
     for code, name in named or _found(evidence):
         said.append(_finding(request, code, name))
@@ -356,7 +356,11 @@ def group(request: Request) -> str:
 
 def value(request: Request) -> str:
     evidence, w, units = request.evidence, request.w, request.asked.of("unit")
-    return w.text(answers.measurement(evidence, name, w, units) for name in request.asked.of("measure"))
+    said = []
+    for name in request.asked.of("measure"):
+        said += [answers.measurement(evidence, name, w)] if PLAIN in units else []
+        said.append(answers.measurement(evidence, name, w, units))
+    return w.distinct(said)
 
 
 def limit(request: Request) -> str:
@@ -371,7 +375,7 @@ def limit(request: Request) -> str:
         return request.w.text(map(request.w.stated, compared) if request.asked.denied else compared)
     if not sides and len(request.asked.of("measure")) > 1:  # compared with each other
         return value(request)
-    if not sides or request.asked.denied:
+    if len(sides) != 1 or request.asked.denied:  # "left or right?"
         return within(request)
     side, said = sides[0], []
     for name in _corrected(request.asked.of("measure")):

@@ -13,7 +13,7 @@ from ecgvlm.words.answers import GROUPS
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, concepts, kinds_of
-from ecgvlm.words.understand import LIKELY, SAID_AS, Asked, intents, kin
+from ecgvlm.words.understand import LIKELY, PLAIN, SAID_AS, Asked, intents, kin
 
 # Nobody asks anything with these where something else is asked beside them.
 ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
@@ -359,7 +359,7 @@ def _with_unit(part: Asked) -> Asked:
     """Who names a measurement and a unit, but no number to compare with, asks for it in that unit."""
     named = [concepts().get(code, {}).get("limit") for code in part.of("finding")]
     measures = part.of("measure") or tuple(limit[0] for limit in named if limit)
-    units = set(part.of("unit")) - {unit for _, unit in SAID_AS.values()}
+    units = set(part.of("unit")) - {PLAIN, *(unit for _, unit in SAID_AS.values())}
     if not units or not measures or part.of("number") or "range" in part.of("subject"):
         return part
     objects = {"measure": measures, "unit": part.of("unit")}

@@ -55,6 +55,7 @@ _LONG = 8  # words of a sentence that may tell a story before it asks
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
 _HEARD = 256  # questions whose meaning is kept
 # A measurement that is another one said otherwise: the RR interval is the heart rate as a time.
+PLAIN = "plain"  # beside "rr" where the heart rate is named as well
 SAID_AS = {"rr": ("heart_rate_bpm", "rr"), "fridericia": ("qtc_ms", "fridericia")}
 
 
@@ -343,6 +344,8 @@ def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
             code, unit = SAID_AS[named.code]
             codes = (code,)
             found.setdefault("unit", []).append(unit)
+            if unit == "rr" and any(other.code == code for other in objects):
+                found["unit"].append(PLAIN)
         found.setdefault(_family(named.kind), []).extend(codes)
     for relation, number in _RELATION.findall(text):
         found.setdefault("side", []).append("low" if relation in "<≤" else "high")
