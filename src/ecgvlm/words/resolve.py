@@ -22,8 +22,7 @@ _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is name
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
-_FEW = 3  # words that such a part has at most
-_WORD_OR_TWO = 2
+_FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
 _RANGE = 2  # numbers that a measurement may lie between
 _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with the one before
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
@@ -147,14 +146,15 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
 
 
 def _told(part: Asked) -> Asked:
-    """An order for a report asks for one; a reason for what is found is no cause beyond the ECG, and a doubt
-    about something that is named asks for that."""
+    """An order for a report asks for one; a reason for what is found is no cause beyond the ECG; a doubt
+    about a finding, or a unit beside one, asks for that."""
     if part.intent == "order" and "report" in part.of("subject"):
         return replace(part, intent="report")
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
-    if part.intent == "doubt" and part.of("finding"):
-        return replace(part, intent="finding", others=("doubt", *part.others))
+    doubted = part.intent == "doubt" or (part.intent == "scale" and part.of("unit"))
+    if doubted and part.of("finding"):
+        return replace(part, intent="finding", others=(part.intent, *part.others))
     return part
 
 
@@ -386,7 +386,7 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
 def _asks_for_place(part: Asked) -> bool:
     """ "Normal?", "left or right?" """
     sides = len(part.of("side")) > 1 and not part.of("number")
-    return sides or ("verdict" in part.of("subject") and len(part.text.split()) <= _WORD_OR_TWO)
+    return sides or ("verdict" in part.of("subject") and len(part.text.split()) <= _FEW)
 
 
 def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
