@@ -38,7 +38,7 @@ _MISSED = 2.0  # of the score of a language, for each letter that it lacks; Fren
 _WORD, _NEVER = 1.5, 1e-9  # log probability that each word is worth that a language has; least probability
 _LIKELIER = 20  # times, than the language spoken so far: another one that has as many of the words
 _BRIEF = 3  # letters of a word that many languages may have
-_FEW = 3  # words by which alone no language is told, where all are those of the language spoken so far
+_FEW = 6  # words by which alone no language is told, where all are those of the language spoken so far
 
 
 def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callable[[str], np.ndarray]) -> str:
