@@ -36,7 +36,7 @@ _ACCENTS = {
 _ACCENTED = frozenset().union(*_ACCENTS.values())
 _MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
 _WORD, _NEVER = 1.5, 1e-9  # log probability that each word is worth that a language has; least probability
-_LIKELIER = 20  # times, than the language spoken so far: another one that has as many of the words
+_LIKELIER = 40  # times, than the language spoken so far: another one that has as many of the words
 _BRIEF = 3  # letters of a word that many languages may have
 _FEW = 6  # words by which alone no language is told, where all are those of the language spoken so far
 
