@@ -84,13 +84,41 @@ def test_an_answer_as_json_is_that_of_a_read(client):
     assert answer["question"] == "What is the rhythm?"
 
 
+def schema_of(**properties):
+    schema = {"type": "object", "properties": properties}
+    return {"type": "json_schema", "json_schema": {"name": "ecg", "schema": schema}}
+
+
+def test_a_schema_names_the_fields_of_the_answer(client):
+    wanted = schema_of(
+        findings={"type": "array", "items": {"type": "string"}}, seconds={"type": ["number", "null"]}, page={}
+    )
+    said = client.chat.completions.create(model="any", messages=messages(ECG), response_format=wanted)
+    answer = json.loads(said.choices[0].message.content)
+    assert set(answer) == {"findings", "seconds", "page"}
+    assert answer["findings"] == ["AF"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "cause"),
+    [
+        ({"rhythm": {"type": "string"}}, "no 'rhythm', but with image, ok"),
+        ({"findings": {"type": "string"}}, "findings is array"),
+    ],
+)
+def test_a_schema_of_other_fields_is_refused(client, properties, cause):
+    with pytest.raises(openai.UnprocessableEntityError, match=cause):
+        client.chat.completions.create(
+            model="any", messages=messages(ECG), response_format=schema_of(**properties)
+        )
+
+
 def test_what_is_not_honoured_is_refused_by_name(client):
-    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
     for options, cause in (
         ({"n": 2}, "n"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"response_format": schema}, "response_format"),
+        ({"response_format": {"type": "grammar"}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ):

@@ -62,7 +62,9 @@ def router(service: Service) -> APIRouter:
         reading, earlier = pages[-1], pages[0] if len(pages) > 1 else None
         question, said = asked.question, _Said(body.most, body.stop or [])
         if body.as_json:
-            pieces = _once(json.dumps({**reading.answer, "question": question}, ensure_ascii=False))
+            found = {**reading.answer, "question": question}
+            wanted = {name: found.get(name) for name in body.fields or found}
+            pieces = _once(json.dumps(wanted, ensure_ascii=False))
         else:
             pieces = service.ask(reading, question, asked.before, earlier)
         if body.stream:

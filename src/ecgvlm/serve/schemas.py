@@ -203,7 +203,8 @@ class ChatRequest(BaseModel):
         None, description="Up to four texts that end the answer before them."
     )
     response_format: dict[str, Any] | None = Field(
-        None, description="text, or json_object: the object of /v1/read. A schema of one's own is refused."
+        None,
+        description="text; json_object: the object of /v1/read; json_schema: its fields that are named.",
     )
 
     @field_validator("stop")
@@ -217,8 +218,14 @@ class ChatRequest(BaseModel):
     @field_validator("response_format")
     @classmethod
     def _known_format(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None and value.get("type") not in ("text", "json_object"):
-            raise ValueError("its type is text or json_object, whose object is that of /v1/read")
+        if value is not None and value.get("type") not in ("text", "json_object", "json_schema"):
+            raise ValueError("its type is text, json_object or json_schema")
+        for name, wanted in _properties(value).items():
+            given = _FIELDS.get(name)
+            if given is None:
+                raise ValueError(f"/v1/read answers with no {name!r}, but with {', '.join(_FIELDS)}")
+            if not given <= (_types(wanted) or given):
+                raise ValueError(f"{name} is {' or '.join(sorted(given))}")
         return value
 
     @model_validator(mode="before")
@@ -238,3 +245,31 @@ class ChatRequest(BaseModel):
     @property
     def as_json(self) -> bool:
         return self.response_format is not None and self.response_format["type"] != "text"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Those of the object of /v1/read that a schema names; none where all are wanted."""
+        return tuple(_properties(self.response_format))
+
+
+def _properties(response_format: dict[str, Any] | None) -> dict[str, Any]:
+    """The properties of a `json_schema`, by name."""
+    part: Any = response_format
+    for name in ("json_schema", "schema", "properties"):
+        part = part.get(name) if isinstance(part, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _types(schema: Any) -> set[str]:
+    """The types that a JSON schema plainly allows, none where it does not say. Integers are numbers."""
+    if not isinstance(schema, dict):
+        return set()
+    if "anyOf" in schema:
+        parts = [_types(part) for part in schema["anyOf"]]
+        return set().union(*parts) if all(parts) else set()
+    named = schema.get("type", "object" if "$ref" in schema else [])
+    types = {named} if isinstance(named, str) else {x for x in named if isinstance(x, str)}
+    return types | {"integer"} if "number" in types else types
+
+
+_FIELDS = {name: _types(schema) for name, schema in ReadAnswer.model_json_schema()["properties"].items()}
