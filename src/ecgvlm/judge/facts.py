@@ -34,6 +34,7 @@ _GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; s
 _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 # Flutter that conducts 2:1: variation of RR intervals, degrees off the usual P axis, ms before a fast QRS.
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
+_MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
 _FOUR = 3.6  # flutter waves for each QRS
@@ -175,12 +176,14 @@ def _flutter(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
 
 def _two_to_one(facts: Mapping[str, Fact], m: Measurements) -> Fact:
     """The share of the quick waves where two of them go with each beat of an unvarying rhythm and the former
-    is no sinus P wave by its axis or its distance from the QRS, else 0."""
+    is no sinus P wave by its axis or its distance from the QRS, else 0. Where neither is known, at rates that
+    flutter has."""
     waves, quick, off = (facts[x].value for x in ("flutter_waves", "flutter_rate_bpm", "p_axis_off_deg"))
     rate, variation, pr = m.heart_rate_bpm, m.rr_variation, m.pr_ms
-    if waves is None or quick is None or rate is None or variation is None or (off is None and pr is None):
+    if waves is None or quick is None or rate is None or variation is None:
         return UNKNOWN
     no_sinus = (off is not None and off > _OFF_SINUS) or (pr is not None and pr > _LONG_PR)
+    no_sinus |= off is None and pr is None and rate <= _MOST_HALF_FLUTTER
     two = abs(quick / rate - 2) < 0.06 and variation < _UNVARYING
     return Fact(waves if two and no_sinus else 0.0, 0.03)
 

@@ -64,7 +64,9 @@ WEAK_BEAT, MIDDLE, TWICE = 0.15, 0.4, (1.6, 2.4)  # one in the middle of a pause
 WEAK_EXTRA = 0.12  # an extra beat where one is expected, against the usual ones
 IN_STEP = 0.2  # so near to whole intervals, there is no room for a further beat
 FEW, BLUNT = 0.15, 0.6  # share of false beats that is believed; steepness of a false one against sure ones
-BEHIND_T, COUPLED, TOGETHER = 0.42, 0.1, 3  # s from a beat to extra ones of one focus, their spread, how many
+# Extra beats of one focus: s from the beat before, at least that part of the root of the interval before it;
+# how they spread, how many there are.
+BEHIND_T, BEHIND_T_SHARE, COUPLED, TOGETHER = 0.42, 0.4, 0.1, 3
 MISSED = 1.4  # an interval from which on a beat may be missing
 EARLY = 0.82  # a premature beat's interval
 IRREGULAR = 0.35  # share of early beats beyond which early says nothing
@@ -402,7 +404,9 @@ def _coupled(peaks: np.ndarray, similar: np.ndarray, several: int = TOGETHER) ->
     usual = np.concatenate([[-np.inf], peaks[similar], [np.inf]])
     following = np.searchsorted(usual, peaks)
     before, after = (peaks - usual[following - 1]) / FS, (usual[following] - peaks) / FS
-    free = ~similar & np.isfinite(before) & (before > BEHIND_T) & (after > P_BEFORE)
+    to_usual = np.append(0.0, np.diff(peaks, prepend=peaks[:1])[similar] / FS)[following - 1]
+    free = ~similar & np.isfinite(before) & (after > P_BEFORE)
+    free &= before > np.maximum(BEHIND_T, BEHIND_T_SHARE * np.sqrt(to_usual))
     together = np.abs(before[free, None] - before[free]) < COUPLED
     free[free] = together.sum(axis=1) >= several
     return free

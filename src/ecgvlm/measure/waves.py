@@ -294,7 +294,7 @@ def find_p(
     p_onset, p_end = _p_edges(beat, mean[rows, top], top, column(onset - P_ENDS))
     rr, after_t = float(np.median(rr_before)), float(np.median(clear))
     if p_onset is not None and rr < FAST_RR and p_onset < after_t - P_IN_T:
-        return None, None, 0.0  # what rises there is the T wave
+        return None, None, score  # what rises there is the T wave
     return p_onset, p_end, score
 
 
