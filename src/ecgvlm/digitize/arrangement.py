@@ -27,6 +27,7 @@ _ROW_SEEN = 1.5  # names, by their probabilities, that tell where a row stands t
 PLAIN = 0.5  # probability from which on a name is there beyond doubt
 _BEYOND_DOUBT = 0.9
 _UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried
+_PLAINLY_BETTER = 1.5 / 12  # score that places alone must have more than an order: a name and a half
 _MOST_TRIED = 30  # names, the clearest, that propose rows and columns
 _BESIDE = (
     0.5  # what all marks together say by how near they are to a pitch's places, against one that is there
@@ -142,10 +143,14 @@ def arrange(names: Sequence[Name]) -> Arrangement | None:
         return None
     plain = {name.lead for name in names if name.p >= PLAIN}
     best = None
-    for ways in (_laid(names, _USUAL), _laid(names, _RARER), map(_from_places, [names])):
-        best = _best([best, *ways])
+    for orders in (_USUAL, _RARER):
+        best = _best([best, *_laid(names, orders)])
         if best is not None and len(plain - best.named) <= _UNEXPLAINED:
             break
+    else:
+        places = _from_places(names)
+        if best is None or (places is not None and places.score > best.score + _PLAINLY_BETTER):
+            best = places
     return None if best is None or len(best.named) < FEWEST else _with_more(best, names)
 
 
