@@ -441,3 +441,12 @@ def test_a_t_wave_behind_each_usual_beat_is_no_bigeminy():
     found = measure(heart((beats - 0.16, P), (beats, NARROW[:3]), (beats, late)), HEARTS_FS)
     assert found.alike.all()
     assert found.heart_rate_bpm == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize(("after", "ventricular"), [(1.1, True), (0.8, False)])
+def test_an_early_beat_between_two_columns_is_what_its_pause_makes_it(after, ventricular):
+    beats = np.concatenate([np.arange(0.46, 4.5, 0.8), [4.46 + 0.5], np.arange(4.46 + 0.5 + after, 9.8, 0.8)])
+    leads = heart((np.delete(beats, 6) - 0.16, P), (beats, NARROW))
+    found = measure(columns(leads, 2, False), HEARTS_FS)
+    assert found.premature.nonzero()[0].tolist() == [6]
+    assert (~found.alike).nonzero()[0].tolist() == [6] * ventricular

@@ -69,6 +69,7 @@ FEW, BLUNT = 0.15, 0.6  # share of false beats that is believed; steepness of a 
 BEHIND_T, BEHIND_T_SHARE, COUPLED, TOGETHER = 0.42, 0.4, 0.1, 3
 MISSED = 1.4  # an interval from which on a beat may be missing
 EARLY = 0.82  # a premature beat's interval
+COMPENSATED = 0.08  # the interval to it and that after it, off two usual ones
 IRREGULAR = 0.35  # share of early beats beyond which early says nothing
 
 
@@ -93,7 +94,7 @@ def read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarr
         kept = similar | ~np.isin(peaks, usual)
     # A beat between two columns has no shape: it is what the rhythm makes it.
     cut = np.isnan(windows).all(axis=(1, 2))
-    similar &= ~(cut & _coupled(peaks, similar & ~cut))
+    similar &= ~(cut & (_coupled(peaks, similar & ~cut) | _compensated(beats)))
     kept &= _believable(beats, similar, steepness, _coupled(peaks, similar))
     return beats[kept], windows[kept], similar[kept]
 
@@ -410,6 +411,17 @@ def _coupled(peaks: np.ndarray, similar: np.ndarray, several: int = TOGETHER) ->
     together = np.abs(before[free, None] - before[free]) < COUPLED
     free[free] = together.sum(axis=1) >= several
     return free
+
+
+def _compensated(beats: np.ndarray) -> np.ndarray:
+    """[b] bool: early beats after which the pause makes up for it, as after ventricular ones: the sinus node
+    keeps its pace."""
+    made_up, rr = np.zeros(len(beats), bool), np.diff(beats)
+    if len(rr) > 2:
+        usual, before, after = np.median(rr), rr[:-1], rr[1:]
+        made_up[1:-1] = before < EARLY * usual
+        made_up[1:-1] &= np.abs(before + after - 2 * usual) < COMPENSATED * usual
+    return made_up
 
 
 def seen_intervals(beats: np.ndarray, printed: np.ndarray) -> np.ndarray:
