@@ -36,10 +36,10 @@ SWAPS: dict[str, np.ndarray] = {
 _AXES = {"p": 55.0, "qrs": 40.0, "t": 45.0}
 _QRS, _T = (-0.05, 0.07), (0.14, 0.42)
 _FLAT = 0.12  # part of the largest lead below which one of I, II and III counts as flat
-# Upper limits of PR and QRS (ms, QRS with the feet of 20 ms that short ones have) and lower limit of the
+# Upper limits of PR and QRS (ms, QRS with the feet of 25 ms that short ones have) and lower limit of the
 # rate of small children (Rijnbeek et al. 2001, Eur Heart J 22:702: medians of rate 100 to 150, PR 100 to 130,
 # QRS 65 to 80). All three must hold.
-_CHILD_PR, _CHILD_QRS, _CHILD_RATE = 135.0, 100.0, 105.0
+_CHILD_PR, _CHILD_QRS, _CHILD_RATE = 135.0, 105.0, 105.0
 _RATES = 20.0, 320.0  # beats a minute; beyond, the paper speed is wrong
 
 

@@ -6,9 +6,9 @@ left out. Waves are found by their steep part; they begin and end at their feet,
 
 What a foot is, readers and machines do not agree on. Marks made by hand (LUDB: the second earliest onset, the
 second latest end of twelve leads) make a QRS of 80 to 90 ms 25 ms longer than its steep part, one of 150 ms
-16 ms longer. The median QRS of PTB-XL's normal ECGs, whose steep part lasts 84 ms, would then be some 108 ms,
-where machines give 90 to 96 (Mason et al. 2007). A QRS here keeps the slope of the hand marks and stays
-between them and the machines: 84 ms of steep part are 103, 110 are 121, from 147 ms on there is no foot.
+16 ms longer. A short QRS here follows them: 84 ms of steep part are 108, 110 are 124, from 147 ms on there is
+no foot. The median QRS of PTB-XL's normal ECGs is then 108 ms, where machines give 90 to 96 (Mason et al.
+2007).
 """
 
 from __future__ import annotations

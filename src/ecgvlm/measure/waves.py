@@ -15,9 +15,9 @@ from ecgvlm.measure.signal import AFTER, BEFORE, FS, LEVEL_TOP, column, nanmedia
 WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
-# Feet, s: a QRS is longer than its steep part by the first, less that share of its steep part, at most by the
-# third and never shorter; so much of it lies before the steep part.
-QRS_FEET, FOOT_LOST, MOST_FEET, FOOT_BEFORE = 0.044, 0.3, 0.022, 0.6
+# Feet before and after the steep part of a QRS, s: the first, less that share of the steep part, at most the
+# third and never shorter than 0.
+QRS_FEET = ((0.0264, 0.18, 0.0132), (0.0291, 0.198, 0.0138))
 T_FOOT = 0.014  # from where the tangent meets the baseline to T's end
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
@@ -91,8 +91,7 @@ class Feet:
     @classmethod
     def of(cls, steep: float) -> Feet:
         """steep: s that the steep part of the QRS lasts."""
-        both = min(max(QRS_FEET - FOOT_LOST * steep, 0.0), MOST_FEET)
-        return cls(FOOT_BEFORE * both, (1 - FOOT_BEFORE) * both)
+        return cls(*(min(max(foot - lost * steep, 0.0), most) for foot, lost, most in QRS_FEET))
 
     @property
     def qrs_ms(self) -> float:
