@@ -402,13 +402,13 @@ def test_render_a_record_with_gaps(run, csv, tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("\n", "first line"),
+        ("\n", "no line names the leads"),
         ("time_s,I,II\n", "holds no samples"),
         ("time_s,I\n0,0\n0.002,x\n", "line 3"),
         ("time_s,I\n0,0\n0.002\n", "line 3"),
         ("time_s,I\n0,0\n0,0\n", "equal steps"),
         ("time_s,I\n0,\n0.002,\n", "holds none"),
-        ("time_s,temperature\n0,1\n0.002,1\n", "holds none"),
+        ("time_s,temperature\n0,1\n0.002,1\n", "no line names the leads"),
     ],
 )
 def test_render_csv_files_that_are_none(run, tmp_path, text, says):

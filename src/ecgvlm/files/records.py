@@ -95,8 +95,8 @@ def record_at(path: str | Path) -> Callable[[], Record] | None:
     path = Path(path)
     if path.suffix.lower() in _HDF5:
         raise unreadable(path, f"say which row of the file, for instance {path}:0")
-    header = path.with_suffix(".hea")
-    if path.suffix.lower() in (".hea", ".dat") or (path.suffix.lower() == ".mat" and header.is_file()):
+    headed = path.suffix.lower() == ".mat" and path.with_suffix(".hea").is_file()
+    if headed or path.suffix.lower() in (".hea", ".dat"):
         return partial(read_wfdb, path.with_suffix(""))
     if not path.exists() and Path(f"{path}.hea").is_file():
         return partial(read_wfdb, path)
