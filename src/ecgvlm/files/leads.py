@@ -140,6 +140,14 @@ def assumed_rate(samples: int, source: str | Path) -> float:
     return fs
 
 
+def assumed_record(leads: np.ndarray, source: str, fs: float | None = None) -> Record:
+    """Twelve leads in their usual order, [12, n] or [n, 12], of which neither names nor units are known, and
+    no rate where fs is None. Raises EcgError."""
+    leads = leads if len(leads) == 12 else leads.T
+    fs = assumed_rate(leads.shape[1], source) if fs is None else fs
+    return record_of([Part(LEADS, assumed_mv(leads), fs)], source)
+
+
 def in_mv(unit: str, source: str | Path, signal: str) -> float:
     """One unit in mV. Raises EcgError where it is none of voltage."""
     if unit.strip().lower() not in MV:

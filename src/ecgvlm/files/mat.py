@@ -9,8 +9,8 @@ import re
 import numpy as np
 
 from ecgvlm.errors import unreadable
-from ecgvlm.files.leads import Part, assumed_mv, assumed_rate, record_of
-from ecgvlm.record import LEADS, Record
+from ecgvlm.files.leads import assumed_record
+from ecgvlm.record import Record
 
 _RATE = re.compile(r"fs|sfreq|srate|sampl\w*|freq\w*", re.IGNORECASE)
 
@@ -29,8 +29,5 @@ def read_mat(data: bytes, name: str) -> Record:
     arrays = [v for v in numbers.values() if v.ndim == 2 and 12 in v.shape]
     if not arrays:
         raise unreadable(name, "the MATLAB file holds no array of twelve leads")
-    leads = max(arrays, key=np.size)
-    leads = leads if len(leads) == 12 else leads.T
     rates = [float(v.item()) for k, v in numbers.items() if v.size == 1 and _RATE.fullmatch(k)]
-    fs = rates[0] if rates else assumed_rate(leads.shape[1], name)
-    return record_of([Part(LEADS, assumed_mv(leads), fs)], name)
+    return assumed_record(max(arrays, key=np.size), name, rates[0] if rates else None)

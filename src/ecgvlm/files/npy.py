@@ -7,8 +7,8 @@ import io
 import numpy as np
 
 from ecgvlm.errors import unreadable
-from ecgvlm.files.leads import Part, assumed_mv, assumed_rate, damaged, record_of
-from ecgvlm.record import LEADS, Record
+from ecgvlm.files.leads import assumed_record, damaged
+from ecgvlm.record import Record
 
 
 def is_npy(data: bytes) -> bool:
@@ -23,9 +23,7 @@ def count_npy(data: bytes, name: str) -> int:
 def read_npy(data: bytes, name: str, index: int = 0) -> Record:
     """One ECG of [12, n], [n, 12], or many of either. Values are mV, 0.1 mV or uV, as their swing tells; ten
     seconds are assumed. Raises EcgError."""
-    leads = _array(data, name)[index]
-    leads = leads if len(leads) == 12 else leads.T
-    return record_of([Part(LEADS, assumed_mv(leads), assumed_rate(leads.shape[1], name))], name)
+    return assumed_record(_array(data, name)[index], name)
 
 
 def _array(data: bytes, name: str) -> np.ndarray:

@@ -116,7 +116,6 @@ def ending_of(picture: bytes) -> str:
 
 
 def _check_picture(image: Path | bytes) -> None:
-
     if isinstance(image, Path) and image.suffix.lower() == ".pdf" and image.is_file():
         return
     name = image if isinstance(image, Path) else "picture"

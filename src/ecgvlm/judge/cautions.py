@@ -19,7 +19,7 @@ from ecgvlm.digitize import Page
 from ecgvlm.judge.evidence import CAUTIONS, POOR_QUALITY
 from ecgvlm.labels import CODE15
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
-from ecgvlm.measure.signal import FROM_TWO, fit_two
+from ecgvlm.measure.signal import FROM_TWO, fit_two, limb_leads
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import read_model_file
 
@@ -132,7 +132,7 @@ def two_limb_leads(beat: np.ndarray) -> tuple[np.ndarray, float] | None:
 
     beat: [12, w]. None where fewer than two limb leads are printed.
     """
-    rows = np.flatnonzero(np.isfinite(beat[:6]).all(1))
+    rows = limb_leads(beat)
     if len(rows) < 2:
         return None
     two = fit_two(rows, beat[rows])

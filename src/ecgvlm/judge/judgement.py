@@ -157,14 +157,12 @@ def _as_sure_as_their_kinds(
     probabilities: Mapping[str, float], limits: Mapping[str, float]
 ) -> dict[str, float]:
     """The probabilities, none of those found below that of a kind of it that is found."""
-    found, out = _found(probabilities, limits), dict(probabilities)
+    found = _found(probabilities, limits)
 
     def sure(code: str) -> float:
         return max([probabilities[code], *(sure(kind) for kind in found & set(CHILDREN.get(code, ())))])
 
-    for code in found:
-        out[code] = sure(code)
-    return out
+    return {code: sure(code) if code in found else p for code, p in probabilities.items()}
 
 
 def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:

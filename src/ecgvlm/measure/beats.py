@@ -20,6 +20,7 @@ from ecgvlm.measure.signal import (
     column,
     fit_two,
     highest,
+    limb_leads,
     nanmedian,
     peaks_of,
 )  # fmt: skip
@@ -80,17 +81,19 @@ def read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarr
     # QRS complexes bend more sharply than P and T waves of any size.
     energy = _energy(filters.gaussian(smooth, BEND * FS, 2), printed)
     steepness = _energy(slope, printed)
+
+    def looked_at(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        beats = _align(peaks, slope, printed)
+        windows = _windows(x, printed, beats)
+        return beats, windows, _similar(windows, beats)
+
     peaks = _find_beats(energy, steepness)
-    beats = _align(peaks, slope, printed)
-    windows = _windows(x, printed, beats)
-    similar = _similar(windows, beats)
+    beats, windows, similar = looked_at(peaks)
     kept = np.ones(len(beats), bool)
     usual, extra = _hidden(beats, similar, energy), _hidden_extra(peaks, similar, energy)
     if len(usual) or len(extra):
         peaks = np.unique(np.concatenate([peaks, usual, extra]))
-        beats = _align(peaks, slope, printed)
-        windows = _windows(x, printed, beats)
-        similar = _similar(windows, beats)
+        beats, windows, similar = looked_at(peaks)
         kept = similar | ~np.isin(peaks, usual)
     # A beat between two columns has no shape: it is what the rhythm makes it.
     cut = np.isnan(windows).all(axis=(1, 2))
@@ -251,14 +254,9 @@ def _bound(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     return np.clip(beats + np.clip(off, -reach, reach)[columns], 0, n - 1)
 
 
-def _limb_leads(median: np.ndarray) -> np.ndarray:
-    """Rows of the limb leads that a column's median beat [12, w] shows."""
-    return np.flatnonzero(np.isfinite(median[:6]).all(axis=1))
-
-
 def _two_limb_leads(median: np.ndarray) -> np.ndarray | None:
     """[2, w] I and II from the limb leads of a column's median beat [12, w], None where it has but one."""
-    shown = _limb_leads(median)
+    shown = limb_leads(median)
     if len(shown) < 2:
         return None
     return fit_two(shown, median[shown])
@@ -266,7 +264,7 @@ def _two_limb_leads(median: np.ndarray) -> np.ndarray | None:
 
 def _late(median: np.ndarray, two: np.ndarray, reach: int) -> int:
     """Samples by which limb leads of a column's median beat [12, w] come after what I and II make them."""
-    shown = _limb_leads(median)
+    shown = limb_leads(median)
     told = (FROM_TWO[shown] @ two)[:, reach:-reach]
     views = np.lib.stride_tricks.sliding_window_view(median[shown], told.shape[1], axis=1)  # [k, lags, w]
     return int(np.argmin(((views - told[:, None]) ** 2).sum(axis=(0, 2)))) - reach
@@ -354,8 +352,8 @@ def _hidden_extra(peaks: np.ndarray, similar: np.ndarray, energy: np.ndarray) ->
     """[k] samples of what may be weak extra beats: where those of one focus follow others of the usual shape
     and the next one comes as late as behind them."""
     extra = np.flatnonzero(_coupled(peaks, similar, SEVERAL))
-    extra = extra[(extra > 0) & (extra < len(peaks) - 1)]
-    extra = extra[similar[extra - 1] & similar[np.minimum(extra + 1, len(peaks) - 1)]]
+    extra = extra[extra < len(peaks) - 1]
+    extra = extra[similar[extra - 1] & similar[extra + 1]]
     if len(extra) < SEVERAL:
         return np.zeros(0, int)
     after, whole = np.median(peaks[extra] - peaks[extra - 1]), np.median(peaks[extra + 1] - peaks[extra - 1])

@@ -20,6 +20,11 @@ FROM_TWO = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]
 LEVEL_TOP = 0.048  # s for which a QRS may be level between two flanks
 
 
+def limb_leads(leads: np.ndarray) -> np.ndarray:
+    """Rows of the limb leads that [12, w] mV show whole."""
+    return np.flatnonzero(np.isfinite(leads[:6]).all(axis=1))
+
+
 def fit_two(rows: Sequence[int] | np.ndarray, leads: np.ndarray) -> np.ndarray:
     """[2, w] I and II that explain limb leads [k, w] best. rows: which of the six these are, two or more."""
     return np.linalg.lstsq(FROM_TWO[rows], leads, rcond=None)[0]

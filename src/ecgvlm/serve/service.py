@@ -32,6 +32,7 @@ from ecgvlm.serve.work import (
 )
 from ecgvlm.serve.workers import WorkerLost, Workers
 from ecgvlm.sheets import search
+from ecgvlm.words.text import MAX_LETTERS
 from ecgvlm.worker import workers
 
 log = logging.getLogger("ecgvlm.serve")
@@ -43,7 +44,7 @@ _PING_SECONDS = 3.0
 _READER_MEMORY = 8_000_000_000
 _CLEANING_SECONDS = 3600.0
 _NOTHING = Asked()  # in particular
-LONGEST = 2000  # characters of a question: to understand so many takes a fifth of a second
+LONGEST = MAX_LETTERS  # characters of a question: no more would be read
 _FOLLOWED = 20  # questions before the one asked now
 
 
