@@ -17,7 +17,7 @@ from ecgvlm.bench.cli import app
 from ecgvlm.bench.gold import Prediction, Predictions, load_gold, load_predictions
 from ecgvlm.bench.score import compare, score
 from ecgvlm.bench.task import load_task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct.row import row_from
 
 CODES = ["1dAVb", "RBBB", "LBBB", "SB", "ST", "AF"]
@@ -305,13 +305,17 @@ def test_choice_and_options_accuracy():
     ("content", "message"),
     [
         ("{", "not JSON"),
-        ("{}", "list"),
-        ("[]", "at least one"),
+        ("{}", "row 0: no field 'id'"),
+        ("[]", "no rows"),
         ('[{"conversations": []}]', "row 0: no field 'id'"),
         ('[{"id": 1}]', "no field 'conversations'"),
         ('[{"id": 1, "conversations": [{"from": "robot", "value": "x"}]}]', "robot"),
         ('[{"id": 1, "conversations": [{"from": "human", "value": "x"}]}]', "1 questions and 0 answers"),
-        ("[" * 100_000, "not JSON"),
+        ('[{"id": ' + "[" * 100_000, "not JSON"),
+        (
+            '[{"id": 1, "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]},',
+            "not JSON .the list has no end",
+        ),
     ],
 )
 def test_bad_gold_is_named(tmp_path, content, message):
@@ -319,6 +323,22 @@ def test_bad_gold_is_named(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(EcgError, match=message):
         load_gold(path)
+
+
+def test_gold_as_json_lines_and_in_a_folder_of_tasks(tmp_path):
+    rows = [row("a", "AF"), row("b", "SB")]
+    (tmp_path / "code15-test.json").write_text(json.dumps(rows))
+    (tmp_path / "ptb-test.json").write_text(json.dumps(rows[:1]))
+    lines = tmp_path / "gold.txt"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    whole = load_gold(tmp_path / "code15-test.json")
+    assert len(whole) == 2
+    assert load_gold(lines) == load_gold(tmp_path, task="code15-test") == whole
+    assert load_gold(tmp_path, task="ptb-test") == whole[:1]
+    with pytest.raises(UsageError, match=r"several files of rows \(code15-test.json, ptb-test.json\)"):
+        load_gold(tmp_path, task="mmmu-ecg")
+    with pytest.raises(EcgError, match="No such file"):
+        load_gold(tmp_path / "elsewhere.json")
 
 
 def test_gold_ids(tmp_path):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ecgvlm.bench.build import build_task
 from ecgvlm.bench.cli import app
-from ecgvlm.bench.gold import load_gold, load_hub
+from ecgvlm.bench.gold import load_gold
 from ecgvlm.bench.report import report_page
 from ecgvlm.bench.table import find_runs, leaderboard, load_run, published_rows, to_csv, to_html, to_markdown
 from ecgvlm.bench.task import load_task, task_names
@@ -325,9 +325,11 @@ def test_hub_rows(tmp_path, monkeypatch):
         "---\nconfigs:\n- config_name: ecgqa-test\n  data_files:\n"
         "  - split: test\n    path: ecgqa-test/test-*\n---\n"
     )
-    [item] = load_hub(load_task("ecgqa-test"), str(repo))
-    assert (item.question, item.gold) == ("Rhythm? Options: AF, SR", "AF")
-    assert item.image_bytes() == picture.read_bytes()
+    parquet = repo / "ecgqa-test" / "test-00000-of-00001.parquet"
+    for gold in (repo, parquet.parent, parquet):
+        [item] = load_gold(gold, task="ecgqa-test")
+        assert (item.question, item.gold) == ("Rhythm? Options: AF, SR", "AF")
+        assert item.image_bytes() == picture.read_bytes()
 
 
 def test_records_that_are_none(tmp_path):

@@ -6,7 +6,7 @@ import json
 import pytest
 from PIL import Image
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.instruct import rows as module
 from ecgvlm.instruct.rows import load_rows
 
@@ -60,6 +60,15 @@ def test_json_lines_and_pictures_elsewhere(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("rows") / "part.jsonl"
     other.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in ecginstruct(3)) + "\n")
     assert list(load_rows(other, images=folder)) == list(load_rows(folder))
+
+
+def test_a_folder_of_several_files_is_read_by_the_parts_name(folder):
+    """Of the parts that `instruct split` writes, the first by name was taken: the test part for training."""
+    (folder / "ECGInstruct.json").rename(folder / "train.json")
+    (folder / "test.json").write_text(json.dumps(ecginstruct(1)))
+    with pytest.raises(UsageError, match=r"several files of rows \(test.json, train.json\)"):
+        list(load_rows(folder))
+    assert [len(list(load_rows(folder, split=part))) for part in ("train", "test")] == [3, 1]
 
 
 def test_a_long_file_is_streamed(folder, monkeypatch):

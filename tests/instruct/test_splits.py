@@ -208,7 +208,18 @@ def test_parts_that_do_not_fit(text):
         Parts.parse(text)
 
 
-def test_pictures_inside_a_folder_of_parquet_are_not_copied(tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "train-00000-of-00001.parquet").touch()
-    assert is_rows(tmp_path)
+def test_all_splits_of_a_folder_are_split_anew(tmp_path, monkeypatch):
+    """Only the first one's rows came out."""
+    datasets, pa = pytest.importorskip("datasets"), pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    turns = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    folder = tmp_path / "hub/data"
+    folder.mkdir(parents=True)
+    for name, numbers in (("train", range(40)), ("test", range(40, 60))):
+        rows = [{"id": str(k), "patient": str(k), "conversations": turns} for k in numbers]
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}-00000-of-00001.parquet")
+    assert is_rows(folder.parent)
+    assert is_rows(folder)
+    counts = split_rows(folder.parent, tmp_path / "parts", HALVES)
+    assert sum(counts.values()) == 60

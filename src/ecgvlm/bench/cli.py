@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ecgvlm.bench.score import Score
     from ecgvlm.bench.task import Task
 
+GOLD = "ECGBench's rows: JSON, JSONL or Parquet, or a folder of them."
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 TaskName = Annotated[
     str, typer.Option("--task", help="Task name (code15-test, ptb-test, ...) or a task file.")
@@ -36,7 +37,7 @@ def bench() -> None:
 @app.command()
 def score(
     task: TaskName,
-    gold: Annotated[Path, typer.Option(help="Gold in ECGBench form (JSON).")],
+    gold: Annotated[Path, typer.Option(help=GOLD)],
     pred: Annotated[Path, typer.Option(help="Answers, one JSON object a line.")],
     parser: Annotated[str | None, typer.Option(help="pulse or strict; without it both are printed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
@@ -53,7 +54,8 @@ def score(
     from ecgvlm.bench.score import score as score_answers
     from ecgvlm.bench.task import load_task
 
-    loaded, items, answers = load_task(task), load_gold(gold), load_predictions(pred)
+    loaded = load_task(task)
+    items, answers = load_gold(gold, task=loaded.name), load_predictions(pred)
     chosen = [parser] if parser else list(PARSERS)
     scores = [score_answers(loaded, items, answers, name, replicates, seed) for name in chosen]
     differences = (
@@ -116,7 +118,7 @@ def run(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; called again, it asks only what is missing.")],
-    gold: Annotated[Path | None, typer.Option(help="ECGBench JSON; without it the hub is asked.")] = None,
+    gold: Annotated[Path | None, typer.Option(help=f"{GOLD} Without it the hub is asked.")] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images (beside the gold if not given).")
     ] = None,
@@ -160,7 +162,7 @@ def run(
     named_backend(backend)  # before the hub is asked for rows
     if max_tokens is not None:
         loaded = replace(loaded, max_tokens=max_tokens)
-    rows = load_gold(gold, images) if gold else load_hub(loaded)
+    rows = load_gold(gold, images, loaded.name) if gold else load_hub(loaded)
     items = rows[:limit]
     system = make_backend(
         backend, loaded, items, model, base_url=base_url, workers=workers, timeout=timeout, seed=seed,

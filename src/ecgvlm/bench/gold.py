@@ -10,54 +10,49 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.task import Task
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.instruct.row import Row, row_from
+from ecgvlm.instruct.rows import load_rows, pictures_of, raw_rows
 
 HUB = "PULSE-ECG/ECGBench"
 
 
-def load_gold(path: Path | str, images: Path | str | None = None) -> list[Row]:
-    """Rows of an ECGBench JSON file; image names are looked up under `images` (or beside the file).
+def load_gold(path: Path | str, images: Path | str | None = None, task: str = "") -> list[Row]:
+    """Rows of an ECGBench file: JSON, JSONL or Parquet, or a folder with such files of several tasks.
 
-    Two rows of one id with the same gold count once; with different golds they are an error, for an answer
-    could not be matched. Raises EcgError naming file, row and cause.
+    task: which of them. Image names are looked up under `images` (or beside the file). Two rows of one id
+    with the same gold count once; with different golds they are an error, for an answer could not be matched.
+    Raises EcgError naming file, row and cause.
     """
     path = Path(path)
-    try:
-        rows = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise EcgError("unsupported_format", f"{path}: not JSON ({error})") from None
-    if not isinstance(rows, list) or not rows:
-        raise EcgError("unsupported_format", f"{path}: the gold must be a list of rows, with at least one")
-    root = Path(images) if images is not None else path.parent
+    if not path.exists():
+        raise unreadable(path, "No such file or directory")
+    if (path / f"{task}.json").is_file():
+        path = path / f"{task}.json"
+    rows, root = raw_rows(path, task or None, "test")
+    root = Path(images) if images is not None else root
     items: dict[str, Row] = {}
-    for k, row in enumerate(rows):
+    for k, raw in enumerate(rows):
         try:
-            item = row_from(row)
+            item = replace(row_from(raw), image=next(iter(pictures_of(raw, root)), None))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise EcgError("unsupported_format", f"{path}: row {k}: {what}") from None
-        name = row.get("image") or row.get("image_path")
-        if isinstance(name, str):
-            item = replace(item, image=root / name)
         if item.id in items and items[item.id].answers != item.answers:
             raise EcgError(
                 "unsupported_format", f"{path}: row {k}: id {item.id!r} occurs twice with different golds"
             )
         items[item.id] = item
+    if not items:
+        raise EcgError("unsupported_format", f"{path}: the gold has no rows")
     return list(items.values())
 
 
-def load_hub(task: Task, repo: str = HUB) -> list[Row]:
-    """Rows of a task from the hub (or a folder laid out like it), pictures in their original bytes.
-
-    Raises EcgError where it cannot be had.
+def load_hub(task: Task) -> list[Row]:
+    """Rows of a task from the hub, pictures in their original bytes. Raises EcgError where it cannot be
+    had.
     """
-    from ecgvlm.instruct.rows import load_rows
-
-    return list(load_rows(repo, configuration=task.name, split="test"))
+    return list(load_rows(HUB, configuration=task.name, split="test"))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from ecgvlm.files.leads import age_of
 from ecgvlm.instruct.records import ROW_KINDS, ask, known_of_labels
 from ecgvlm.instruct.row import Row, row_from
 
+JSON = (".json", ".jsonl")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".pdf")
 
 
@@ -35,34 +36,61 @@ def load_rows(
 
     A row has one picture (`image`), several (a list, or `images`; an "<image>" for each) or none.
 
-    source: a JSON list or JSONL file as ECGInstruct is published, a Parquet file, a folder holding one of
-    these, a folder (or its CSV file) of pictures of one's own (see `read_pictures`), or a hub name such as
-    "PULSE-ECG/ECGInstruct". images: where the pictures lie that rows name, the source's folder if not given.
-    configuration, split, revision: of a hub data set or a folder laid out like one; the first split if not
-    given.
+    source: as of `raw_rows`, or a folder (or its CSV file) of pictures of one's own (see `read_pictures`).
+    images: where the pictures lie that rows name, the source's folder if not given. configuration, split,
+    revision: as of `raw_rows`.
     skipped: takes the messages of rows whose text or picture is missing or damaged, which are then left out;
     without it the first one raises EcgError. A picture is opened, but not decoded to its end. seed: of the
     questions about a picture of one's own that has labels only.
     """
-    path = Path(source)
-    if path.is_dir():
-        files = (file for kind in ("*.json", "*.jsonl", "*.csv") for file in sorted(path.glob(kind)))
-        path = next(files, path)
-    if path.suffix == ".csv" and path.is_file():
-        yield from read_pictures(path, skipped, seed)
+    if (table := _picture_table(Path(source))) is not None:
+        yield from read_pictures(table, skipped, seed)
         return
-    if path.suffix in (".json", ".jsonl"):
-        rows, root = _json(path), path.parent
-    else:
-        rows, root = (
-            _arrow(str(source), path, configuration, split, revision),
-            path if path.is_dir() else path.parent,
-        )
+    rows, root = raw_rows(source, configuration, split, revision)
     root = Path(images) if images is not None else root
     for number, raw in enumerate(rows):
         row = _checked(partial(_row, raw, root), f"{source}: row {number}", skipped)
         if row is not None:
             yield row
+
+
+def raw_rows(
+    source: str | Path,
+    configuration: str | None = None,
+    split: str | None = None,
+    revision: str | None = None,
+) -> tuple[Iterator[dict[str, Any]], Path]:
+    """The rows as they are written, streamed, and the folder that their pictures are named from.
+
+    source: a JSON list or JSONL file as ECGInstruct is published, a Parquet file, a folder holding these, or
+    a hub name such as "PULSE-ECG/ECGInstruct". configuration, split, revision: of a hub data set or a folder
+    laid out like one; the first split if not given, and "all" for one after the other. In a folder of JSON
+    files a split is the file of that name. Raises UsageError where a folder holds several and none is named.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = _row_file(path, split) or path
+    root = path if path.is_dir() else path.parent
+    if path.suffix in JSON or (path.exists() and not path.is_dir() and path.suffix != ".parquet"):
+        return _json(path), root
+    return _arrow(str(source), path, configuration, split, revision), root
+
+
+def _row_file(folder: Path, split: str | None) -> Path | None:
+    """The JSON file of rows in a folder; None where it has none."""
+    files = sorted(file for file in folder.iterdir() if file.suffix in JSON)
+    named = [file for file in files if file.stem == split]
+    if len(files) > 1 and len(named) != 1:
+        names = ", ".join(file.name for file in files)
+        raise UsageError(f"{folder} holds several files of rows ({names}): name one of them")
+    return next(iter(named or files), None)
+
+
+def _picture_table(path: Path) -> Path | None:
+    """The CSV file of pictures of one's own that a source is, or that lies in it without rows beside it."""
+    if path.is_dir() and not any(file.suffix in JSON for file in path.iterdir()):
+        path = next(iter(sorted(path.glob("*.csv"))), path)
+    return path if path.suffix == ".csv" and path.is_file() else None
 
 
 def _checked(make: Callable[[], Row], where: str, skipped: list[str] | None) -> Row | None:
@@ -82,18 +110,25 @@ def _checked(make: Callable[[], Row], where: str, skipped: list[str] | None) -> 
     return None
 
 
-def _row(raw: dict[str, Any], root: Path) -> Row:
-    columns = (raw.get(name) for name in ("image", "images", "image_path"))
-    given: Any = next((value for value in columns if value is not None), [])
-    given = given if isinstance(given, list) else [given]
-    images = [_image(one, root) for one in given]
-    row = row_from(raw)
-    if not row.patient and (patient := _patient_named(raw, given)):
+def _row(raw: Mapping[str, Any], root: Path) -> Row:
+    row, images = row_from(raw), pictures_of(raw, root)
+    if not row.patient and (patient := _patient_named(raw)):
         row = replace(row, metadata={**row.metadata, "patient": patient})
     places = str(raw["conversations"]).count("<image>")
     if places and (not images or (len(images) > 1 and places != len(images))):
         raise ValueError(f"<image> stands {places} times for {len(images)} pictures")
-    return replace(row, image=images[0], more=tuple(images[1:])) if images else row
+    return replace(row, image=next(iter(images), None), more=tuple(images[1:]))
+
+
+def _named_pictures(raw: Mapping[str, Any]) -> list[Any]:
+    columns = (raw.get(name) for name in ("image", "images", "image_path"))
+    given = next((value for value in columns if value is not None and value != ""), [])
+    return given if isinstance(given, list) else [given]
+
+
+def pictures_of(raw: Mapping[str, Any], root: Path) -> list[Path | bytes]:
+    """The pictures that a row names, from `root`, or has inside. Raises TypeError where it is neither."""
+    return [_image(one, root) for one in _named_pictures(raw)]
 
 
 def _image(given: Any, root: Path) -> Path | bytes:
@@ -103,9 +138,10 @@ def _image(given: Any, root: Path) -> Path | bytes:
     return root / given if isinstance(given, str) else given
 
 
-def _patient_named(raw: Mapping[str, Any], given: Sequence[Any]) -> str:
+def _patient_named(raw: Mapping[str, Any]) -> str:
     """Who a row is about whose picture is inside it, by the path that stands beside the picture."""
-    beside = given[0].get("path") if given and isinstance(given[0], Mapping) else None
+    given = next(iter(_named_pictures(raw)), None)
+    beside = given.get("path") if isinstance(given, Mapping) else None
     return patient_in(Path(str(beside or raw.get("image_path") or "")))
 
 
@@ -129,11 +165,12 @@ def _check_picture(image: Path | bytes) -> None:
 
 def _json(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON list (or JSONL file), however long, without holding them all."""
-    decoder, text, start = json.JSONDecoder(), "", 0
+    decoder, text, start, opened = json.JSONDecoder(), "", 0, 0
     try:
         with path.open(encoding="utf-8-sig") as file:
             while True:
                 while start < len(text) and text[start] in "[], \r\n\t":
+                    opened += (text[start] == "[") - (text[start] == "]")
                     start += 1
                 try:
                     row, start = decoder.raw_decode(text, start)
@@ -142,8 +179,9 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
                 except ValueError as error:
                     more = file.read(1 << 20)
                     if not more:
-                        if start < len(text):
-                            raise EcgError("unsupported_format", f"{path}: not JSON ({error})") from None
+                        if opened or start < len(text):
+                            why = error if start < len(text) else "the list has no end"
+                            raise EcgError("unsupported_format", f"{path}: not JSON ({why})") from None
                         return
                     text, start = text[start:] + more, 0
                     continue
@@ -165,18 +203,14 @@ def _arrow(
     try:
         if path.suffix == ".parquet":
             found = datasets.load_dataset("parquet", data_files=source, streaming=True)
+            split = None  # whatever the file is called, it is one
         else:
+            if path.is_dir() and any(path.glob("*.parquet")):
+                configuration = None  # the folder of one
             pinned = {"revision": revision} if revision else {}
             found = datasets.load_dataset(source, configuration, streaming=True, **pinned)
-        name = split or next(iter(found))
-        rows = found[name]
-        raw = datasets.Image(decode=False)
-        for column, feature in (rows.features or {}).items():
-            if isinstance(feature, datasets.Image):
-                rows = rows.cast_column(column, raw)
-            elif isinstance(getattr(feature, "feature", None), datasets.Image):
-                rows = rows.cast_column(column, datasets.List(raw))
-        yield from rows
+        for name in found if split == "all" else (split or next(iter(found)),):
+            yield from _undecoded(found[name])
     except KeyError as error:
         raise EcgError("unsupported_format", f"{source}: no split {error}") from None
     except EcgError:
@@ -184,6 +218,19 @@ def _arrow(
     except Exception as error:  # datasets raises whatever file system, hub or Arrow stumble on
         cause = (str(error) or type(error).__name__).splitlines()[0]
         raise unreadable(source, f"not a readable data set ({cause})") from error
+
+
+def _undecoded(rows: Any) -> Any:
+    """Rows of `datasets` with their pictures as they lie in the file."""
+    import datasets
+
+    raw = datasets.Image(decode=False)
+    for column, feature in (rows.features or {}).items():
+        if isinstance(feature, datasets.Image):
+            rows = rows.cast_column(column, raw)
+        elif isinstance(getattr(feature, "feature", None), datasets.Image):
+            rows = rows.cast_column(column, datasets.List(raw))
+    return rows
 
 
 def is_picture_table(path: Path) -> bool:

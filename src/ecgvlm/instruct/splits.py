@@ -125,7 +125,7 @@ def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None 
                 )
                 for name in parts.shares
             }
-            for row in load_rows(source, images):
+            for row in load_rows(source, images, split="all"):
                 part = parts.of(person_of(row, root))
                 places = [_place(image, out) for image in row.images]
                 line = row.to_dict(places if len(places) > 1 else next(iter(places), None))
@@ -187,6 +187,6 @@ def is_rows(source: str | Path) -> bool:
     """Whether a source holds rows rather than records."""
     path = Path(source)
     if path.is_dir():
-        written = (path / "instruct.json").is_file() or any(path.glob("data/*.parquet"))
-        return written or any(map(is_picture_table, path.glob("*.csv")))
+        files = (file for kind in ("instruct.json", "*.parquet", "*/*.parquet") for file in path.glob(kind))
+        return any(files) or any(map(is_picture_table, path.glob("*.csv")))
     return path.suffix in _ROWS or is_picture_table(path)
