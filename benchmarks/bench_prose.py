@@ -29,6 +29,7 @@ from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import POOR_QUALITY, Evidence, say_measurement
 from ecgvlm.labels import FINDINGS, LABELS, OF_SHAPES, RHYTHMS, SIGNS, VENTRICULAR, in_group
 from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.words.answers import atrial_rate, extreme_axis
 from ecgvlm.words.phrases import LANGUAGES, Words, words
 from ecgvlm.words.prose import READERS, SHORT, prose
 
@@ -143,16 +144,21 @@ class Back:
         if key == "patient_rate":
             return part["number"] == say_measurement(e.measurements["heart_rate_bpm"] or 0)
         if key == "ventricular_shapes":
-            shapes = [w.name("headings", name) for name in OF_SHAPES]
-            return part["group"] in shapes and bool({*VENTRICULAR, "PACE"} & set(e.findings))
+            shapes = {w.name("headings", name).lower() for name in OF_SHAPES}
+            told = set(part["group"].lower().split(w.comma))
+            return told <= shapes and bool({*VENTRICULAR, "PACE"} & set(e.findings))
         if key == "group_unseen":
-            groups = [name for name in w.names["none"] if part["group"] == w.name("headings", name)]
+            called = {w.name("headings", name).lower(): name for name in w.names["none"]}
+            groups = [called.get(heading) for heading in part["group"].lower().split(w.comma)]
             hidden = None in e.leads.values() or {"averaged", "no_qrs"} & set(e.cautions)
-            return bool(hidden) and any(not set(in_group(group)) & set(e.findings) for group in groups)
+            return bool(hidden) and all(x and not set(in_group(x)) & set(e.findings) for x in groups)
         if key.startswith("axis_"):
-            return part["value"] == self._value("axis_deg", e) and e.limit("axis_deg") == key[5:]
+            side = "extreme" if extreme_axis(e) else e.limit("axis_deg")
+            return part["value"] == self._value("axis_deg", e) and side == key[5:]
         if key == "leads_with":
-            signs = [x for x in SIGNS if w.name("signs", x).lower() == part["sign"].lower()]
+            bare = _pattern(w.sentences["probable"]).fullmatch(part["sign"])
+            told = (bare["finding"] if bare else part["sign"]).lower()
+            signs = [x for x in SIGNS if told in (w.name("signs", x).lower(), w.finding(x).lower())]
             return any(set(part["leads"].split(w.comma)) == set(e.where(sign)) for sign in signs)
         if key == "likelihood":
             codes = self._codes.get(part["finding"].lower(), set())
@@ -180,11 +186,17 @@ class Back:
         """ "sinus rhythm at 72 bpm, regular": each of these as on the page."""
         w = self.w
         if e.regularity != "unknown":
-            text = text.removesuffix(w.comma + w.name("regularities", e.regularity))
+            text = text.removesuffix(w.comma + w.beats(e.regularity))
         rate = self._value("heart_rate_bpm", e)
-        match = _pattern(w.sentences["rhythm_at" if rate else "rhythm_no_rate"]).fullmatch(text)
-        if match is None or (rate and match["rate"] != rate):
+        keys = ("rhythm_atria", "rhythm_ventricles", "rhythm_at") if rate else ("rhythm_no_rate",)
+        found = (_pattern(w.sentences[key]).fullmatch(text) for key in keys)
+        match = next(filter(None, found), None)
+        if match is None or match.groupdict().get("rate", rate) != rate:
             return False
+        if atrial := match.groupdict().get("atrial"):
+            counted = atrial_rate(e)
+            if counted is None or atrial != w.quantity("heart_rate_bpm", counted):
+                return False
         named = match["rhythm"]
         if named.lower() == w.say("undetermined").lower():
             return not set(RHYTHMS) & set(e.findings)

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from ecgvlm.instruct.states import sample
+from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import LeadWaves
@@ -385,20 +386,6 @@ def test_another_lead_is_asked_the_same(language):
     assert language.converse(INFERIOR, "and in III?", before)[0] == "Yes, the ST level in III is +2.5 mm."
 
 
-@pytest.mark.parametrize(
-    ("question", "begin"),
-    [
-        ("the pharmacist wants to know the q t c please", "The QTc is 416 ms."),
-        ("RV5?", "The R wave in V5 measures 9.0 mm."),
-        ("QRS über 120 ms?", "Nein – QRS-Dauer: 90 ms."),
-        ("yani af yok mu", "Bulgusu yok: atriyal fibrilasyon"),  # "mi" is no infarction
-        ("hi im 45 and a bit scared, is my ecg ok", "NORMAL - Sinus Rhythm"),
-    ],
-)
-def test_what_is_written_in_a_hurry_is_understood(language, question, begin):
-    assert language.answer(NORMAL, question).startswith(begin)
-
-
 def test_what_cannot_be_seen_is_not_denied(language):
     averaged = replace(page(), cautions=("averaged",), rr_variation=None)
     assert language.answer(averaged, "Is there AF?").startswith("I cannot tell whether this ECG shows atr")
@@ -410,10 +397,12 @@ def test_what_cannot_be_seen_is_not_denied(language):
         "I cannot tell whether this ECG shows anterior"
     )
     assert language.answer(chestless, "Inferior infarct?").startswith("No, there is no evidence of inferior")
-    assert "Infarction: nothing found in what can be seen." in language.answer(chestless, "Write a report.")
+    assert "Conduction, hypertrophy, infarction: nothing found in what can be seen." in language.answer(
+        chestless, "Write a report."
+    )
     paced = page("PACE", qrs_ms=160.0)
     assert language.answer(paced, "Is there an infarction?").startswith("I cannot tell whether this")
-    assert "Infarction not assessable" in language.answer(paced, "Write a report.")
+    assert "hypertrophy, infarction, ST-T not assessable" in language.answer(paced, "Write a report.")
 
 
 def test_each_number_belongs_to_its_measurement(language):
@@ -424,6 +413,11 @@ def test_each_number_belongs_to_its_measurement(language):
 @pytest.mark.parametrize(
     ("question", "begin"),
     [
+        ("the pharmacist wants to know the q t c please", "The QTc is 416 ms."),
+        ("RV5?", "The R wave in V5 measures 9.0 mm."),
+        ("QRS über 120 ms?", "Nein – QRS-Dauer: 90 ms."),
+        ("yani af yok mu", "Bulgusu yok: atriyal fibrilasyon"),  # "mi" is no infarction
+        ("hi im 45 and a bit scared, is my ecg ok", "NORMAL - Sinus Rhythm"),
         ("is there vorhofflimmern", "No, there is no evidence of atrial fibrillation"),
         ("¿qué ritmo tiene and is there RBBB?", "Ritmo: ritmo sinusal"),
         ("Liegt ein AV-Block II. Grades vor?", "Nein, kein Hinweis auf: AV-Block II. oder III. Grades"),
@@ -431,7 +425,7 @@ def test_each_number_belongs_to_its_measurement(language):
         ("Is this ECG normal or abnormal? Answer with one word.", "NORMAL"),
     ],
 )
-def test_mixed_languages_and_short_answers(language, question, begin):
+def test_in_a_hurry_mixed_or_short_it_is_understood(language, question, begin):
     assert language.answer(NORMAL, question).startswith(begin)
 
 
@@ -718,3 +712,111 @@ def test_no_answer_about_a_page_contradicts_another(language, seed):
         held = [label for label in concepts()[concept]["any"] if found.get(label)]
         assert not (held and said.startswith("No")), (question, held, said)
     assert ("NORM" in evidence.findings) == verdict.startswith("normal")
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("besides the RBBB, is there anything else?", "Besides right bundle branch block I find nothing."),
+        ("Apart from the RBBB is it a normal tracing?", "Besides right bundle branch block I find nothing."),
+        ("anything other than LBBB?", "No, there is no evidence of left bundle branch block"),
+        (
+            "Liegt neben dem Rechtsschenkelblock noch etwas vor?",
+            "Sonst finde ich nichts (abgesehen von: Rechtss",
+        ),
+        ("除了右束支阻滞还有别的吗？", "除右束支传导阻滞外未发现其他异常。"),
+        ("RBBB dışında başka bir şey var mı?", "Başka bir bulgu yok (sağ dal bloğu dışında)."),
+    ],
+)
+def test_what_is_left_out_is_not_answered(language, question, wanted):
+    assert wanted in language.answer(page("SR", "RBBB", "CD"), question)
+
+
+@pytest.mark.parametrize(
+    ("question", "shown", "hidden"),
+    [
+        ("everything but the rhythm please", "PR 160 ms", "inus rhythm"),
+        ("all intervals except the QT", "The QTc is 416 ms.", "The QT interval"),
+        ("describe everything besides the axis", "Sinus rhythm at 72 bpm", "axis"),
+        ("Alles außer dem Rhythmus bitte", "PR 160 ms", "inusrhythmus"),
+        ("лента: всё, кроме ритма", "PR 160 мс", "инусовый"),
+        ("लय को छोड़कर सब कुछ बताओ", "PR 160", "साइनस"),
+    ],
+)
+def test_a_report_has_no_part_that_is_left_out(language, question, shown, hidden):
+    said = language.answer(NORMAL, question)
+    assert shown in said
+    assert hidden not in said
+
+
+def test_what_excludes_leaves_nothing_out(language):
+    assert language.answer(page("AF"), "能排除房颤吗").startswith("心电图显示")
+    assert language.answer(NORMAL, "هل النظم غير منتظم؟") == words("ar").say("regular", regularity="منتظم")
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Is this ECG normal? Answer with yes or no only.", "Yes."),
+        ("Cet ECG est-il normal ? Répondez uniquement par oui ou non.", "Oui."),
+        ("Liegt ein Schenkelblock vor? Antworte nur mit Ja oder Nein.", "Nein."),
+        ("O ECG é normal? Responda apenas sim ou não.", "Sim."),
+        ("ЭКГ нормальная? Ответь только да или нет.", "Да."),
+        ("心电图正常吗？只回答是或否。", "是。"),
+        ("Is there RBBB? Options: (a) yes (b) no (c) not sure", "b"),
+        ("Is the QRS duration > 80 ms? A) Yes B) No", "A"),
+        ("Is there a Kawasaki sign? A) Yes B) No C) Not sure", "C"),
+    ],
+)
+def test_yes_or_no_alone_is_said_where_it_is_wished_for(language, question, said):
+    assert language.answer(NORMAL, question) == said
+
+
+def test_neither_yes_nor_no_is_guessed(language):
+    said = language.answer(NORMAL, "Is the heart rhythm regular? Answer with yes/no only")
+    assert said == "The rhythm is regular."
+
+
+def test_leads_are_compared_by_their_amounts(language):
+    said = language.answer(INFERIOR, "STE III > II?")
+    assert said == "The ST level in III is +2.5 mm. The ST level in II is +2.5 mm."
+    _, before = language.converse(INFERIOR, "is there ST elevation?", Conversation())
+    assert language.converse(INFERIOR, "in which lead most?", before)[0].startswith("The ST level in I")
+
+
+def test_a_letter_is_answered_by_its_question_alone(language):
+    letter = (
+        "Patient 44F. PMH: asthma, migraine. Meds: salbutamol. O/E: HR 70 BP 120/80 sats 98%. "
+        "Pre-op for hernia repair. ECG attached - QTc please."
+    )
+    assert language.answer(NORMAL, letter) in (
+        "The QTc is 416 ms.",
+        "The QTc is 416 ms. The heart rate is 72 bpm.",
+    )
+
+
+def test_codes_in_capitals_are_each_heard(language):
+    said = language.answer(page("AF", "RBBB"), "AF और RBBB है?")
+    assert said.count("हाँ") == 2
+
+
+def counted(atrial: float | None) -> Evidence:
+    """A page with an AV block whose atria were counted so."""
+    rate = Criterion("SR", "sinus rate", atrial, "bpm", ">=", 60, True, 1.0, "")
+    return replace(page("SR", "HAVB", "CD", heart_rate_bpm=42.0), criteria=(rate,))
+
+
+def test_atria_have_a_rate_of_their_own_in_av_block():
+    assert answers.rhythm(counted(91)).startswith(
+        "The rhythm is sinus rhythm, atrial rate 91 bpm, ventricular"
+    )
+    for unknown in (None, 43.0):  # as fast as the ventricles: the P waves were not all seen
+        assert answers.rhythm(counted(unknown)).startswith(
+            "The rhythm is sinus rhythm, ventricular rate 42 bpm"
+        )
+    assert "Vorhoffrequenz 91/min, Kammerfrequenz 42/min" in answers.report(counted(91), words("de"))
+
+
+def test_an_axis_beyond_left_is_extreme():
+    assert answers.axis(page(axis_deg=-149.0)) == "Extreme axis deviation (-149 degrees)."
+    assert answers.axis(page(axis_deg=-60.0)) == "Left axis deviation (-60 degrees)."

@@ -17,6 +17,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import ENGLISH, Words
 
 SLOWEST, FASTEST = 40, 150  # bpm; a rate beyond these is said first
+_NORTHWEST = -90  # degrees; an axis beyond it is an extreme one
 _SECONDS = 3  # an interval is said in seconds where its number is smaller
 _MM_PER_MV = 10
 _SQUARES = {"small": 1, "large": 5}  # mm of the paper
@@ -34,6 +35,17 @@ OUTSIDE = ENGLISH.say("outside")
 UNANSWERABLE = ENGLISH.say("unanswerable")
 HELLO = ENGLISH.say("hello")
 sentence = ENGLISH.sentence
+
+
+_SECTION_OF = {
+    "axis_deg": "axis", "all": "intervals", "pr_ms": "intervals", "qrs_ms": "intervals",
+    "qt_ms": "intervals", "qtc_ms": "intervals", "regular": "rhythm",
+}  # fmt: skip
+
+
+# Findings in which atria beat faster than ventricles -> the condition (finding, name) that counts them.
+_COUNTED = {"AFLT": ("AFLT", "their rate"), "HAVB": ("SR", "sinus rate")}
+_FASTER = 1.1  # than the ventricles; below that they are no faster within the error of counting
 
 
 def rhythms(evidence: Evidence) -> list[str]:
@@ -227,6 +239,8 @@ def _place(evidence: Evidence, name: str, w: Words) -> str:
     side = evidence.limit(name)
     if evidence.borderline(name):
         return w.name("places", "borderline")
+    if name == "axis_deg" and extreme_axis(evidence):
+        return w.name("places", "extreme")
     return w.name("places", "normal") if side == "normal" else w.name(side, name)
 
 
@@ -244,12 +258,33 @@ def rhythm(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 
 def _rhythm(evidence: Evidence, w: Words) -> str:
-    found, rate = rhythms(evidence), _value(evidence, "heart_rate_bpm", w)
-    text = w.listed(_hedged(evidence, label, w) for label in found) or w.say("undetermined")
-    text = w.say("rhythm_at", rhythm=text, rate=rate) if rate else w.say("rhythm_no_rate", rhythm=text)
+    text = w.listed(_hedged(evidence, label, w) for label in rhythms(evidence)) or w.say("undetermined")
+    text = _at_rate(evidence, text, w)
     if evidence.regularity == "unknown":
         return text
-    return w.listed([text, w.name("regularities", evidence.regularity)])
+    return w.listed([text, w.beats(evidence.regularity)])
+
+
+def _at_rate(evidence: Evidence, rhythm: str, w: Words) -> str:
+    """A rhythm with its rate; with that of the atria, too, where not all their beats reach the ventricles."""
+    rate = _value(evidence, "heart_rate_bpm", w)
+    if not rate:
+        return w.say("rhythm_no_rate", rhythm=rhythm)
+    if not set(_COUNTED) & set(evidence.findings):
+        return w.say("rhythm_at", rhythm=rhythm, rate=rate)
+    if atrial := atrial_rate(evidence):
+        faster = w.quantity("heart_rate_bpm", atrial)
+        return w.say("rhythm_atria", rhythm=rhythm, atrial=faster, rate=rate)
+    return w.say("rhythm_ventricles", rhythm=rhythm, rate=rate)
+
+
+def atrial_rate(evidence: Evidence) -> float | None:
+    """Beats a minute of the atria, as the definition of what was found counts them; None where they are not
+    known to beat faster than the ventricles."""
+    defined = next((_COUNTED[label] for label in _COUNTED if label in evidence.findings), ("", ""))
+    counted = next((c.value for c in evidence.why(defined[0]) if c.name == defined[1]), None)
+    rate = evidence.measurements["heart_rate_bpm"]
+    return counted if counted and rate and counted > _FASTER * rate else None
 
 
 def _hedged(evidence: Evidence, label: str, w: Words) -> str:
@@ -266,7 +301,15 @@ def regular(evidence: Evidence, w: Words = ENGLISH) -> str:
 def named(evidence: Evidence) -> list[str]:
     """All findings but plain sinus rhythm; an axis deviation, which a verdict leaves to the report, too."""
     found = [label for label in rhythms(evidence) if label != "SR"] + beside_rhythm(evidence)
-    return [*found, *specific(evidence, in_group("axis"))]
+    return found if extreme_axis(evidence) else [*found, *specific(evidence, in_group("axis"))]
+
+
+def others(evidence: Evidence, named_so: str, gone: Collection[str], w: Words = ENGLISH) -> str:
+    """The findings but for those gone, which are called so."""
+    found = w.listed(_hedged(evidence, label, w) for label in named(evidence) if label not in gone)
+    if named_so:
+        return w.say("others" if found else "others_none", left_out=named_so, findings=found)
+    return w.say("findings", findings=found) if found else w.say("nothing_else")
 
 
 def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -413,7 +456,14 @@ def axis(evidence: Evidence, w: Words = ENGLISH) -> str:
     value = _value(evidence, "axis_deg", w)
     if not value:
         return w.say("axis_missing")
-    return w.say(f"axis_{evidence.limit('axis_deg')}", value=value)
+    side = "extreme" if extreme_axis(evidence) else evidence.limit("axis_deg")
+    return w.say(f"axis_{side}", value=value)
+
+
+def extreme_axis(evidence: Evidence) -> bool:
+    """Whether the axis points up and to the right, which is neither left nor right axis deviation."""
+    value = evidence.measurements["axis_deg"]
+    return value is not None and round(value) < _NORTHWEST
 
 
 def intervals(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -433,12 +483,27 @@ def intervals(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def infarction(evidence: Evidence, w: Words = ENGLISH) -> str:
     """Infarctions and the leads with Q waves, as reports state them."""
-    return w.text([group(evidence, "infarction", w), *signs(evidence, ["QWAVE"], w)])
+    return _with_leads(evidence, "infarction", ("QWAVE",), w)
 
 
 def repolarization(evidence: Evidence, w: Words = ENGLISH) -> str:
     """ST-T changes and the leads with them, as reports state them."""
-    return w.text([group(evidence, "repolarization", w), *signs(evidence, ["STE", "STD", "TINV"], w)])
+    return _with_leads(evidence, "repolarization", ("STE", "STD", "TINV"), w)
+
+
+def _with_leads(evidence: Evidence, name: str, wanted: Collection[str], w: Words) -> str:
+    """The findings of a group, those that are signs with the leads that show them."""
+    shown = {sign: evidence.where(sign) for sign in wanted if sign in evidence.findings}
+    located = [
+        w.say("leads_with", sign=_hedged(evidence, sign, w), leads=w.listed(leads))
+        for sign, leads in shown.items()
+        if leads
+    ]
+    found = specific(evidence, GROUPS[name])
+    rest = [label for label in found if not shown.get(label)]
+    others = w.sentence(w.listed(_hedged(evidence, label, w) for label in rest)) if rest else ""
+    whole = others if found else group(evidence, name, w)
+    return w.text([whole, *located, *signs(evidence, [sign for sign in wanted if sign not in shown], w)])
 
 
 def signs(evidence: Evidence, wanted: Iterable[str], w: Words = ENGLISH) -> list[str]:
@@ -452,7 +517,8 @@ def signs(evidence: Evidence, wanted: Iterable[str], w: Words = ENGLISH) -> list
 
 def _sections(evidence: Evidence, w: Words) -> list[tuple[str, str]]:
     """(heading, sentences) in the fixed order of both reports; headings by their key."""
-    sections = [("rhythm", w.sentence(_rhythm(evidence, w)))]
+    known = w.sentence(_rhythm(evidence, w)) if rhythms(evidence) else rhythm(evidence, w)
+    sections = [("rhythm", known)]
     if specific(evidence, GROUPS["ectopy"]):
         sections.append(("ectopy", group(evidence, "ectopy", w)))
     sections += [("axis", axis(evidence, w)), ("intervals", intervals(evidence, w))]
@@ -504,17 +570,34 @@ def caution(evidence: Evidence, w: Words) -> str:
     return w.text(parts)
 
 
-def report(evidence: Evidence, w: Words = ENGLISH) -> str:
-    """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion."""
-    parts = [urgent(evidence, w), caution(evidence, w), *(text for _, text in _sections(evidence, w))]
+def report(evidence: Evidence, w: Words = ENGLISH, left_out: Collection[str] = ()) -> str:
+    """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion. left_out:
+    sections or measurements that are not wished for, nor then a conclusion."""
+    gone = {_SECTION_OF.get(code, code) for code in left_out}
+    kept = {heading: text for heading, text in _sections(evidence, w) if heading not in gone}
+    sections = _joined(evidence, kept, w)
+    parts = [urgent(evidence, w), caution(evidence, w), *sections]
+    if gone:
+        return w.text(parts)
     return w.text([*parts, _unnamed(evidence, w), w.say("conclusion", verdict=verdict(evidence, w))])
+
+
+def _joined(evidence: Evidence, sections: dict[str, str], w: Words) -> list[str]:
+    """Sections in their order, those of which the same must be said in one sentence."""
+    for key in ("ventricular_shapes", "group_unseen"):
+        same = [x for x, text in sections.items() if text == w.say(key, group=w.name("headings", x))]
+        if same:
+            together = w.enumerated(w.name("headings", heading) for heading in same)
+            sections |= dict.fromkeys(same, "") | {same[0]: w.say(key, group=together)}
+    return list(sections.values())
 
 
 def diagnosis(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The comprehensive report: the same under headings, one a line, ending in the final diagnosis."""
     lines = [line for line in (urgent(evidence, w), caution(evidence, w)) if line]
     for heading, text in _sections(evidence, w):
-        lines.append(w.say("section", heading=w.name("headings", heading), text=text))
+        called = w.name("headings", heading)
+        lines.append(text if text.startswith(called) else w.say("section", heading=called, text=text))
     ends = (_unnamed(evidence, w), w.say("final_diagnosis", verdict=verdict(evidence, w)))
     return "\n".join([*lines, *filter(None, ends)])
 

@@ -15,10 +15,11 @@ from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, not_understood, resolv
 from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import Asked, Understanding, Understood, intents, names_any
-from ecgvlm.words.wishes import wish
+from ecgvlm.words.wishes import Wish, wish
 
 _FORMAT = re.compile(r"\b(?:json|xml|yaml|csv|markdown)\b", re.I)  # that an answer is wished in
 _STEADY = ("doubt", "order")  # answered where they stand beside a greeting
+_LETTER = 4  # parts of a text that tells of a patient before it asks
 _SPOKEN_OF = (*OBJECTS, "lead")  # what the next question may leave out
 
 
@@ -47,7 +48,8 @@ class Dialogue:
         """The answer in the language of the question (or the one given, or the one that the conversation
         wishes for), and the conversation with it."""
         read = readable(question)
-        heard, wished = self._heard(read, before)
+        heard, asked = self._heard(read, before)
+        wished = asked.language
         after = _after(heard, before, wished, language)
         w = words(after.wished or language or after.language)
         unknown = wished == OTHER or (heard.language == OTHER and language is None and not after.wished)
@@ -56,26 +58,36 @@ class Dialogue:
             said.append(w.say("end_only", number=str(MAX_LETTERS)))
         if _FORMAT.search(read) and not all(map(_is_beside, heard.parts)):
             said.append(w.say("only_sentences"))
-        said += answer_parts(heard.parts, evidence, w, before.earlier)
+        told = answer_parts(heard.parts, evidence, w, before.earlier)
+        said += _shortened(told, w) if asked.short else told
         return w.text([*(w.ended(text) for text in said[:-1]), *said[-1:]]), after
 
     def follow(self, question: str, before: Conversation) -> Conversation:
         """The conversation with a question that was answered before."""
-        heard, wished = self._heard(readable(question), before)
-        return _after(heard, before, wished)
+        heard, asked = self._heard(readable(question), before)
+        return _after(heard, before, asked.language)
 
-    def _heard(self, question: str, before: Conversation) -> tuple[Understood, str | None]:
-        """What is asked, and the language that the answer is wished in. A wish alone asks once more what was
-        asked last, or for the verdict."""
+    def _heard(self, question: str, before: Conversation) -> tuple[Understood, Wish]:
+        """What is asked, and how the answer is wished for. A wish alone asks once more what was asked last,
+        or for the verdict; who wants yes or no asks whether the ECG is normal."""
         asked = wish(question)
-        if asked.language is None:
-            return self.hear(question, before), None
+        if asked.short:  # "yes" and "no" may be what tells the language
+            before = replace(before, language=self._language(question, before.language))
         if not asked.question:
-            return Understood(before.language, before.last or (Asked("verdict"),)), asked.language
-        heard = self.hear(asked.question, before)
-        if all(_is_beside(part) for part in heard.parts):  # to translate something else
-            return self.hear(question, before), None
-        return heard, asked.language
+            heard = Understood(before.language, before.last or (Asked("verdict"),))
+        else:
+            heard = self.hear(asked.question, before)
+        if asked.question and asked.language and all(_is_beside(part) for part in heard.parts):
+            return self.hear(question, before), Wish(None, question)  # to translate something else
+        if asked.short:
+            normal = Asked("finding", {"finding": ("NORM",)})
+            parts = tuple(normal if part.intent == "verdict" else part for part in heard.parts)
+            heard = replace(heard, parts=parts)
+        return heard, asked
+
+    def _language(self, question: str, spoken: str) -> str:
+        language = self._understanding.language(question, spoken)
+        return spoken if language == OTHER else language
 
     def hear(self, question: str, before: Conversation) -> Understood:
         """What is asked, with what it leaves out taken from the question before."""
@@ -119,8 +131,8 @@ class Dialogue:
             told = [part for part in parts if part.intent == "context"]
             questions = unanswered([replace(part, intent="several") for part in told], ())
         sure = [part for part in questions if part.intent != "unsure"]
-        # What is not sure to ask for something beyond the ECG, beside a question about it: as little.
-        sure = [part for part in sure if not self._aside(part, question)] or sure
+        letter = len(parts) >= _LETTER
+        sure = [part for part in sure if not self._aside(part, question, letter)] or sure
         # What is not understood beside what is: mostly a word about the patient.
         steady = [part for part in parts if part.intent in _STEADY]
         kept = sure or steady[-1:] or questions[:1] or parts[-1:]
@@ -128,10 +140,14 @@ class Dialogue:
             kept = [part for part in kept if part.intent not in covered(kept)]
         return kept + unanswered(questions, kept)
 
-    def _aside(self, part: Asked, question: str) -> bool:
-        """Whether a part that would be refused may as well be a word about the patient."""
-        refused = intents()[part.intent].get("refuses")
-        return bool(refused) and part.sure < self._understanding.enough and not _asks(part, question)
+    def _aside(self, part: Asked, question: str, letter: bool) -> bool:
+        """Whether a part is a word about the patient rather than a question: what would be refused and is
+        not surely asked for, in a letter whatever would be, or compared with a number ("HR 70")."""
+        if _asks(part, question):
+            return False
+        if intents()[part.intent].get("refuses"):
+            return letter or part.sure < self._understanding.enough
+        return letter and bool(part.of("measure") and part.of("number"))
 
 
 def _sure(part: Asked, language: str) -> bool:
@@ -149,6 +165,12 @@ def statement(intent: str, evidence: Evidence, language: str) -> str:
     """What is said of every page, without a question to be understood: its "verdict", or its "report"."""
     w = words(language)
     return w.text(answer_parts([Asked(intent)], evidence, w))
+
+
+def _shortened(said: list[str], w: Words) -> list[str]:
+    """The one word of an answer that begins with yes or no; the answer itself where it does not."""
+    clear = next((word for word in (w.yes, w.no) if len(said) == 1 and said[0].startswith(word)), "")
+    return [f"{clear}{w.stop}"] if clear else said
 
 
 def _is_beside(part: Asked) -> bool:

@@ -24,6 +24,7 @@ _UNTOLD = 0.5
 _TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.35, 0.8, 0.7
 _QUALIFIED, _WAVE, _NEVER = 0.7, 0.45, 1.1
 _TELLING = ("finding", "measure", "group", "wave")  # kinds of names that tell what is asked
+_OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 
 
@@ -58,7 +59,7 @@ def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
     amplitude")."""
     times = [name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms"]
     shaped = set(part.of("wave")) - {"p"}  # of which the answer is that it cannot be judged
-    return bool(("shape" in properties and shaped) or (times and properties))
+    return bool((_OF_WAVES & set(properties) and shaped) or (times and properties))
 
 
 def _is_about(intent: str, named: Object) -> bool:

@@ -17,7 +17,7 @@ from ecgvlm.judge.evidence import Evidence
 from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.choices import chosen
 from ecgvlm.words.dialogue import Conversation, Dialogue, statement
-from ecgvlm.words.options import listed_answers, understood
+from ecgvlm.words.options import listed_answers, understood, yes_or_no
 from ecgvlm.words.prefix import WIDTH, encode
 from ecgvlm.words.text import readable
 from ecgvlm.words.understand import Understanding
@@ -123,6 +123,9 @@ class Language:
         """The answer to the next question of a conversation, and the conversation with it. Of a question
         that is too long the end is read."""
         read = readable(question)
+        if asked := yes_or_no(read):
+            said, after = self.dialogue.answer(evidence, asked.question, before)
+            return asked.answer(said), after
         if options := chosen(evidence, read):
             return options, before
         if said := listed_answers(evidence, read):

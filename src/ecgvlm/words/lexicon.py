@@ -47,6 +47,8 @@ REGIONS = {
 _OF_ECG = ("finding", "group", "wave", "measure", "region")
 _KINDS = (*_OF_ECG, "style", "topic", "side", "unit", "subject")
 _WHOLE_NAMES = ("finding", "measure", "group", "unit")  # nothing in them tells one finding from another
+_LISTED = (*_OF_ECG, "lead")  # kinds of what a question may leave out
+_TOLD_ALONE = ("rhythm", "regular")  # what is told by a word alone, and may be left out as well
 # Intents whose words are not those of questions about an ECG.
 BEYOND = (
     "advice", "prognosis", "cause", "tests", "identity", "unknown", "self", "offtopic", "order", "unsure",
@@ -121,6 +123,7 @@ class Lexicon:
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
         self._elsewhere = {fold(name): Sequences(words) for name, words in asked("en")["elsewhere"].items()}
+        self._left_out = {side: Sequences(names) for side, names in self.data["left_out"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
@@ -145,7 +148,9 @@ class Lexicon:
         """What a question's words name, the longest names first; none overlaps another."""
         found: list[Object] = []
         english = self.language == "en"
-        shouted = any(word.text.isupper() and len(word.text) > 3 for word in words)
+        shouted = any(
+            word.text.isupper() and len(word.text) > _CODE and not self._code(word) for word in words
+        )
         small = not any(word.text != word.text.lower() for word in words)
         place = 0
         while place < len(words):
@@ -174,6 +179,11 @@ class Lexicon:
         found.sort(key=lambda named: named.first)
         found = [named for named in found if not _is_a_title(named, found, words)]
         return [named for named in found if named.kind != "number" or self._compared(named, found, words)]
+
+    def _code(self, word: Word) -> bool:
+        """Whether a word is a name by itself, which capitals do not make louder: "RBBB"."""
+        node = self._root.words.get(word.plain)
+        return node is not None and bool(node.names)
 
     def _meant(self, named: Object, words: list[Word]) -> Object:
         """The object, or what lies beyond the ECG where that is called the same: the LAD that is blocked."""
@@ -248,6 +258,40 @@ class Lexicon:
             english = self.language == "en" and before is not None and before.plain != "in"
             return "I" if named or after_lead or (place and not english) else None
         return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
+
+    def left_out(self, text: str) -> tuple[str, list[Object]]:
+        """A sentence without what it leaves out, and what that names: "everything but the rhythm",
+        "besides AF, is there anything?"."""
+        words = self.words(text)
+        objects = [
+            named for named in self.objects(words) if named.kind in _LISTED or named.code in _TOLD_ALONE
+        ]
+        inside = {place for named in objects for place in range(named.first, named.last)}
+        denying = {
+            place
+            for first in range(len(words))
+            for place in range(first, first + self._denials.length_at(words, first))
+        }
+
+        def listed(place: int) -> bool:
+            word = words[place]
+            return place in inside or word.plain in self.articles or self.joins(word)
+
+        for place in sorted(set(range(len(words))) - inside - denying):
+            if length := self._left_out["before"].length_at(words, place):
+                first, last = place, place + length
+                while last < len(words) and listed(last) and not _parted(text, words, last, within=place > 0):
+                    last += 1
+            elif length := self._left_out["after"].length_at(words, place):
+                first, last = place, place + length
+                while first and listed(first - 1):
+                    first -= 1
+            else:
+                continue
+            if named := [o for o in objects if first <= o.first and o.last <= last]:
+                last = max(named[-1].last, place + length)
+                return f"{text[: words[first].start]} {text[words[last - 1].end :]}", named
+        return text, []
 
     def joins(self, word: Word) -> bool:
         """Whether a word joins questions; "é" and "è" are no "e"."""
@@ -327,6 +371,12 @@ class Lexicon:
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
         )
+
+
+def _parted(text: str, words: list[Word], place: int, within: bool) -> bool:
+    """Whether a new clause begins at a word. within: whether a comma before it may join a list."""
+    before = text[words[place - 1].end : words[place].start]
+    return ":" in before or (not within and _COMMA.search(before) is not None)
 
 
 def _is_a_title(named: Object, found: list[Object], words: list[Word]) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ecgvlm.judge.evidence import Evidence
@@ -12,7 +14,7 @@ from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article
 
 _LIST = re.compile(
     r"option|(?:this|provided|given|from the|of the) list|following|choose|select|pick|choices|labels"
-    r"|enumerat|separat|joined|among|which of|divided|\bappl(?:y|ies)\b",
+    r"|enumerat|separat|joined|among|which of|one of|divided|\bappl(?:y|ies)\b",
     re.I,
 )
 # Orders to answer this or that: to leave the page aside, or to say that it is (ab)normal, to the end of the
@@ -32,7 +34,7 @@ HEARSAY = re.compile(
     re.I,
 )
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_LETTER = re.compile(r"(?:(?<=[\s(,;])|^)\(?([A-H])[.):]\s")
+_LETTER = re.compile(r"(?:(?<=[\s(,;])|^)(?:\(?([A-H])[.):]|\(([a-h])\))\s")
 _YES_NO = re.compile(r"\b(?:yes|no)\b\W+(?:or\W+)?(?:yes|no|not sure)\b", re.I)
 _ONLY = re.compile(r"option|\b(?:answer|reply|respond|one word|only)\b", re.I)
 _ONE_WORD = re.compile(
@@ -42,6 +44,7 @@ _ONE_WORD = re.compile(
 )
 _EITHER = re.compile(r"\bnormal\W+(?:or|vs|and|/)?\W*abnormal\b|\babnormal\W+or\W+normal\b", re.I)
 _ABNORMAL = re.compile(r"\babnormal\b", re.I)
+_ASKED_TO_CHOOSE = re.compile(r"(?:options|choices|answer with|choose|select)[^.?!]*$", re.I)
 _JOINTS = re.compile(r"\s?\(|: | - ")
 
 
@@ -127,27 +130,55 @@ def _listed(evidence: Evidence, question: str) -> list[str]:
 
 
 def _yes_or_no(evidence: Evidence, question: str) -> list[str]:
-    """The true word, as it is printed, about the one finding that is named; any word where that is not
-    clear."""
+    """The true word, as it is printed, about the one finding that is named; none where that is not clear."""
     named = [code for code, _ in mentions(question)]
-    known = len(named) == 1 and named[0]
-    words = [("no", "yes")[answers.holds(evidence, named[0])]] if known else ["yes", "no", "not sure"]
-    printed = re.findall(r"(?<!\w)(?:not sure|yes|no)(?!\w)", question, re.I)
-    return [next((form for form in printed[::-1] if form.lower() == word), word) for word in words]
+    if len(named) != 1 or named[0] in ("", "NORM"):  # "a normal axis" is no normal ECG
+        return []
+    word = ("no", "yes")[answers.holds(evidence, named[0])]
+    printed = re.findall(r"(?<!\w)(?:yes|no)(?!\w)", question, re.I)
+    return [next(form for form in printed[::-1] if form.lower() == word)]
+
+
+@dataclass(frozen=True)
+class YesOrNo:
+    """A question with lettered options that are yes and no. letters: by what they stand for, in small
+    letters."""
+
+    question: str
+    letters: Mapping[str, str]
+
+    def answer(self, said: str) -> str:
+        """The letter of what a sentence in English begins with; else that of "not sure", or the sentence."""
+        word = said.partition(",")[0].lower()
+        return self.letters.get(word) or self.letters.get("not sure") or said
+
+
+def yes_or_no(question: str) -> YesOrNo | None:
+    """The question before options that are yes and no; None where it has others or none."""
+    marks = _marks(question)
+    letters = {text.strip(" \n.,;").lower(): letter for letter, text in _lettered(question).items()}
+    if not letters or not {"yes", "no"} <= letters.keys() <= {"yes", "no", "not sure"}:
+        return None
+    return YesOrNo(_ASKED_TO_CHOOSE.sub("", question[: marks[0].start()]), letters)
 
 
 def _lettered(question: str) -> dict[str, str]:
     """Letter -> text of each lettered option; empty unless there are at least A and B, in order."""
-    marks = list(_LETTER.finditer(question))
-    letters = "".join(mark[1] for mark in marks)
-    start = letters.rfind("AB")
-    if start < 0:
-        return {}
-    marks, letters = marks[start:], letters[start:]
-    if not "ABCDEFGH".startswith(letters):
-        return {}
+    marks = _marks(question)
     ends = [mark.start() for mark in marks[1:]] + [len(question)]
-    return {mark[1]: question[mark.end() : end] for mark, end in zip(marks, ends)}
+    return {_letter(mark): question[mark.end() : end] for mark, end in zip(marks, ends)}
+
+
+def _marks(question: str) -> list[re.Match[str]]:
+    """The letters of the last options of a question."""
+    marks = list(_LETTER.finditer(question))
+    letters = "".join(map(_letter, marks)).upper()
+    start = letters.rfind("AB")
+    return marks[start:] if start >= 0 and "ABCDEFGH".startswith(letters[start:]) else []
+
+
+def _letter(mark: re.Match[str]) -> str:
+    return mark[1] or mark[2]
 
 
 def _true(evidence: Evidence, text: str) -> bool:

@@ -46,6 +46,10 @@ class Words:
     def finding(self, label: str) -> str:
         return self.names["findings"][label]
 
+    def beats(self, regularity: str) -> str:
+        """How regular beats are, beside the name of any rhythm."""
+        return self.names.get("beats", self.names["regularities"])[regularity]
+
     def plain(self, label: str) -> str:
         """What a finding, or the kind of finding it belongs to, means in everyday words, with its name."""
         meant = [self.names["plain"].get(x) for x in (label, *FINDINGS[label].parents)]
@@ -62,6 +66,13 @@ class Words:
 
     def listed(self, items: Iterable[str]) -> str:
         return self.comma.join(items)
+
+    def enumerated(self, headings: Iterable[str]) -> str:
+        """Headings as a list in one sentence: but for the first in small letters, where nouns have these."""
+        first, *rest = headings
+        small = self.language != "de"
+        lowered = (x[0].lower() + x[1:] if small and x[1:2].islower() else x for x in rest)
+        return self.listed([first, *lowered])
 
     def text(self, sentences: Iterable[str]) -> str:
         """Sentences one after the other, each with a capital letter."""

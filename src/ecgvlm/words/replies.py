@@ -88,6 +88,34 @@ def each_finding(request: Request) -> list[str]:
     return [request.w.stated(text) for text in said] if request.asked.denied else said
 
 
+def report(request: Request) -> str:
+    """The report for who it is asked for, or without what is left out."""
+    evidence, asked, w = request.evidence, request.asked, request.w
+    if left_out := asked.of("without"):
+        return answers.report(evidence, w, left_out)
+    return prose(evidence, asked.of("style"), w)
+
+
+def findings(request: Request) -> str:
+    """All findings, or those beside what is left out; of that, what is not there."""
+    evidence, w = request.evidence, request.w
+    left_out = request.asked.of("without")
+    if not left_out:
+        return answers.findings(evidence, w)
+    labels = [code for code in left_out if code in FINDINGS or code in concepts()]
+    absent = [_finding(request, code, code) for code in labels if not _meant(code) & set(evidence.findings)]
+    called = [w.names["findings"].get(code) or _first_name(w, code) for code in labels]
+    gone = {label for code in left_out for label in _meant(code)}
+    return w.text([*absent, answers.others(evidence, w.listed(called), gone, w)])
+
+
+def _meant(code: str) -> set[str]:
+    """The findings that a group, a superclass or a concept stands for."""
+    if code == "rhythm":
+        return set(RHYTHMS)
+    return {code, *answers.GROUPS.get(code, ()), *kinds_of(code), *concepts().get(code, {}).get("any", ())}
+
+
 def _instead(request: Request) -> list[str]:
     """The rhythm, where none of the rhythms named was found and it is more than plain sinus rhythm."""
     evidence, named = request.evidence, set(request.asked.of("finding")) & set(RHYTHMS)
@@ -536,9 +564,9 @@ def unsure(request: Request) -> str:
 
 _REPLIES: dict[str, Callable[[Request], str]] = {
     "verdict": _of_page(answers.overall),
-    "report": lambda request: prose(request.evidence, request.asked.of("style"), request.w),
+    "report": report,
     "diagnosis": _of_page(answers.diagnosis),
-    "findings": _of_page(answers.findings),
+    "findings": findings,
     "rhythm": _of_page(answers.rhythm),
     "regular": _of_page(answers.regular),
     "layout": _of_page(answers.layout),

@@ -299,6 +299,10 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     that wave what was asked of another one."""
     if part.of("wave") == ("p",) and part.of("side"):  # "how wide is P?"
         return replace(part, intent="amount")
+    if part.intent == "wave" and part.of("lead"):
+        return replace(part, intent="amount")
+    if signs := _compared_between_leads(part):
+        return replace(part, intent="amount", objects={**part.objects, "wave": signs}, sure=1.0)
     for size, extreme in (("tall", "most"), ("flat", "least")):  # "tall T waves?"
         if kin(part.intent) == "wave" and not part.of("lead") and size in part.variants:
             part = replace(part, variants=(extreme,))
@@ -318,6 +322,14 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     return replace(part, intent="amount", sure=1.0) if superlative else part
 
 
+def _compared_between_leads(part: Asked) -> tuple[str, ...]:
+    """The waves whose sign is asked about as being more in one lead than in another: "STE in III > II?"."""
+    compared = part.of("side") or re.search(r"[<>]", part.text)
+    if len(part.of("lead")) < _RANGE or not compared or part.of("number"):
+        return ()
+    return tuple(dict.fromkeys(SHOWN_IN[code] for code in part.of("finding") if code in SHOWN_IN))
+
+
 def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     """ "Has the anterior wall infarcted?" asks for an anterior infarct, "RBBB, complete or incomplete?" for
     both; "and left?" asks of the left one what was asked of the right one."""
@@ -329,12 +341,13 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
         both = tuple(dict.fromkeys((*(code for code in own if code not in broader), *meant)))
         intent = part.intent if kin(part.intent) == "finding" else "finding"
         return part if both == own else _asking(part, intent, both)
-    last = next((last for last in before if last.of("finding")), None)
+    last = next((last for last in before if last.of("finding") or last.of("group")), None)
     if last is None or not _goes_on(part, OBJECTS):
         return part
-    if part.intent != "where" and {"kind", "count"} & set(part.variants):  # "which one?", "how many?"
+    counted = {"kind", "count"} & set(part.variants) and last.of("finding")
+    if part.intent != "where" and counted:  # "which one?", "how many?"
         return replace(last, intent="finding", text=part.text, variants=part.variants)
-    meant = _meant_by(part.variants, last.of("finding"))
+    meant = _meant_by(part.variants, last.of("finding") or last.of("group"))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"
     return _asking(part, intent, meant) if meant else part
 
@@ -377,9 +390,11 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
         intent = "value"
     elif _asks_for_place(part):
         intent = "within"
+    elif part.of("side") and kin(part.intent) == "measure" and not part.of("number"):  # "how wide?"
+        intent = "limit"
     else:
         return part
-    objects = {"measure": before[0].of("measure"), "unit": part.of("unit")}
+    objects = {"measure": before[0].of("measure"), "unit": part.of("unit"), "side": part.of("side")}
     return replace(part, intent=intent, objects=objects, sure=1.0)
 
 

@@ -13,7 +13,7 @@ import re
 import tomllib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, foreign_names, lexicon
 from ecgvlm.words.text import POINT, Word, fold, split
@@ -34,7 +35,7 @@ BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 LIKELY = 0.4  # of an intent that speaks of what is named
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
-_LABELLED = re.compile(r"(?:^|(?<=\s))(?:Q|A|Question|Answer)\s*:(?=\s|$)")  # "Q: AF? A:"
+_LABELLED = re.compile(r"<image>|(?:^|(?<=\s))(?:Q|A|Question|Answer)\s*:(?=\s|$)")  # "Q: AF? A:"
 _NUMBERED = re.compile(r"(?:^|(?<=\s))\(?([1-9])[.)]\s")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)|(?<=\b0),(?=\d)|(?<=\d),(?=\d\s?mm\b)")
 _LEAD_RANGE = re.compile(
@@ -197,6 +198,15 @@ class Understanding:
         return Understood(language, tuple(parts))
 
     def _sentence(self, text: str, language: str) -> list[Asked]:
+        """What a sentence asks, of what it does not leave out."""
+        text, left_out = lexicon(language).left_out(text)
+        if not left_out:
+            return self._whole_sentence(text, language)
+        return [
+            _without(part, left_out) for part in self._whole_sentence(text, language) or [Asked("unsure")]
+        ]
+
+    def _whole_sentence(self, text: str, language: str) -> list[Asked]:
         lexicon_ = lexicon(language)
         words = lexicon_.pertinent(text, lexicon_.words(text))
         if not words:
@@ -307,6 +317,20 @@ def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, .
         if o.kind == "finding":
             called.setdefault(o.code, []).append(text[words[o.first].start : words[o.last - 1].end])
     return tuple(", ".join(names) if code == "OUTSIDE" else names[0] for code, names in called.items())
+
+
+def _without(asked: Asked, left_out: list[Object]) -> Asked:
+    """A question without what it leaves out; where it names nothing else it asks for all the rest: findings
+    where a finding is left out, else a report."""
+    out = tuple(code for named in left_out for code in REGIONS.get(named.code, (named.code,)))
+    if names_any(asked) and asked.of("finding") != ("NORM",):
+        leads = tuple(lead for lead in LEADS if lead not in out) if set(out) & set(LEADS) else ()
+        kept = {
+            kind: tuple(code for code in codes if code not in out) for kind, codes in asked.objects.items()
+        }
+        return replace(asked, objects={"lead": leads, **kept})
+    found = any(named.kind == "finding" for named in left_out)
+    return Asked("findings" if found else "report", {"without": out}, asked.text)
 
 
 def names_any(asked: Asked) -> bool:

@@ -1,4 +1,4 @@
-"""In which language an answer is wished for: "in German, please", "Antworte auf Französisch"."""
+"""How an answer is wished for: "in German, please", "Antworte auf Französisch", "answer yes or no only"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from ecgvlm.words.text import Word, fold, split
+from ecgvlm.words.text import Sequences, Word, fold, split
 
 _MOST = 5  # words of a language's name with those before it; one ideograph is a word
 
@@ -15,13 +15,24 @@ _MOST = 5  # words of a language's name with those before it; one ideograph is a
 @dataclass(frozen=True)
 class Wish:
     """language: one of `phrases.LANGUAGES`, "other" for one that is none of these, None where none is named.
-    question: what else is asked, "" where nothing is."""
+    question: what else is asked, "" where nothing is. short: whether yes or no alone is wished for."""
 
     language: str | None
     question: str
+    short: bool = False
 
 
 def wish(question: str) -> Wish:
+    """How a question wishes its answer, and the question without that."""
+    language, rest = _spoken(question)
+    words = split(rest)
+    for place in range(len(words)):
+        if length := _short().length_at(words, place):
+            return Wish(language, _without(rest, words, place, place + length), short=True)
+    return Wish(language, rest)
+
+
+def _spoken(question: str) -> tuple[str | None, str]:
     """The language that a question wishes its answer in, and the question without that."""
     words = split(question)
     plain = tuple(word.plain for word in words)
@@ -33,8 +44,8 @@ def wish(question: str) -> Wish:
             rest = plain[:place] + plain[last:]
             if not language and not (alone and asking.issuperset(rest)):
                 continue
-            return Wish(language or alone, _without(question, words, place, last))
-    return Wish(None, question)
+            return language or alone, _without(question, words, place, last)
+    return None, question
 
 
 def _without(question: str, words: list[Word], first: int, last: int) -> str:
@@ -57,6 +68,11 @@ def _table() -> dict:
 @lru_cache
 def _asking() -> frozenset[str]:
     return frozenset(fold(word) for word in _table()["asking"])
+
+
+@lru_cache
+def _short() -> Sequences:
+    return Sequences(_table()["yes_or_no"])
 
 
 @lru_cache
