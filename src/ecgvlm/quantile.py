@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def quantiles(values: np.ndarray, *shares: float) -> np.ndarray:
@@ -17,3 +18,14 @@ def quantiles(values: np.ndarray, *shares: float) -> np.ndarray:
 
 def quantile(values: np.ndarray, share: float) -> float:
     return float(quantiles(values, share)[0])
+
+
+def median(values: ArrayLike) -> float:
+    """numpy.median(values), NaN where there are none or one is NaN: in a fifth of the time for few numbers,
+    and without the import of numpy.ma."""
+    ordered = np.sort(values, axis=None)
+    if not len(ordered):
+        return float("nan")
+    half = len(ordered) // 2
+    middle = (float(ordered[half]) + float(ordered[~half])) / 2
+    return middle if ordered[-1] == ordered[-1] else float("nan")

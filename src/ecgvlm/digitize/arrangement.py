@@ -15,6 +15,7 @@ import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.paper.layouts import CABRERA
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 
 NEAR = 3.0 * PX_PER_MM  # a name this close to where it is expected counts
@@ -229,7 +230,7 @@ def _from_places(names: Sequence[Name]) -> Arrangement | None:
     cells = {place: name for place, name in cells.items() if place[0] < rows}
     # As in the usual orders, further leads tell nothing.
     score = sum(max((n.p for n in cells.values() if n.lead == lead), default=0.0) for lead in LEADS)
-    xs = tuple(float(np.median([n.x for n in column])) for column in columns)
+    xs = tuple(median([n.x for n in column]) for column in columns)
     kept = tuple(Cell(name.lead, row, k, True) for (row, k), name in sorted(cells.items()))
     ys = tuple(y0 + dy * (first + row) for row in range(rows))
     return Arrangement(xs, ys, dy, kept, "standard", score / 12)

@@ -29,6 +29,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.picture import shrunk
 from ecgvlm.memory import keep_freed_memory
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 from ecgvlm.together import together
 
@@ -280,7 +281,7 @@ def _row_mm(found: Found) -> float:
     """mm of printed time in a row. A rhythm strip runs through, whatever stands between the columns."""
     through = [s.x1 - s.x0 for s in found.strips if s.rhythm]
     if through:
-        return float(np.median(through)) / PX_PER_MM
+        return median(through) / PX_PER_MM
     return sum(b - a for a, b in {(s.x0, s.x1) for s in found.strips}) / PX_PER_MM
 
 
@@ -292,7 +293,7 @@ def _off_scale(found: Found, notes: Notes) -> float:
 
 def _is_negative(image: np.ndarray) -> bool:
     """Whether print is brighter than its paper, as on a dark screen: fine detail tells, light does not."""
-    if np.median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) >= _DARK:
+    if median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) >= _DARK:
         return False
     grey = cv2.cvtColor(shrunk(image, min(1.0, 800 / max(image.shape[:2]))), cv2.COLOR_RGB2GRAY)
     detail = grey - cv2.blur(grey.astype(np.float32), (31, 31))
@@ -314,7 +315,7 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
     between = between_separators(found.strips, view.maps.trace)
     found = replace(found, strips=tuple(sorted(between, key=lambda p: (p.rhythm, p.column, p.y))))
     columns = [p for p in found.strips if not p.rhythm]
-    column_mm = float(np.median([p.x1 - p.x0 for p in columns])) / PX_PER_MM
+    column_mm = median([p.x1 - p.x0 for p in columns]) / PX_PER_MM
     rows = sorted({p.y for p in found.strips})
     sides = view.sides(float(np.mean(rows)), picture.shape[1])
     ends = min(p.x0 for p in columns), max(p.x1 for p in columns)
@@ -368,7 +369,7 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
 def _curves(view: View, found: Found, picture: np.ndarray) -> list[tuple[np.ndarray, float]]:
     """The trace of every strip that the layout has, see `follow`."""
     ys = sorted({placed.y for placed in found.strips})
-    pitch = float(np.median(np.diff(ys))) if len(ys) > 1 else _USUAL_PITCH
+    pitch = median(np.diff(ys)) if len(ys) > 1 else _USUAL_PITCH
 
     def to_px(px: np.ndarray) -> np.ndarray:
         return view.paper.to_px(px / PX_PER_MM + view.origin)
@@ -401,7 +402,8 @@ def _strip(placed: Placed, curve: np.ndarray, sure: float, gain: float) -> Strip
     """A strip at `SLOW` mm/s. curve: [n, 2] px of the rectified page."""
     x, y = curve.T / PX_PER_MM
     x0, x1 = placed.x0 / PX_PER_MM, placed.x1 / PX_PER_MM
-    zero = float(np.nanmedian(y)) if np.isfinite(y).any() else placed.y / PX_PER_MM
+    known = y[np.isfinite(y)]
+    zero = median(known) if len(known) else placed.y / PX_PER_MM
     t0 = placed.since / PX_PER_MM / SLOW
     return Strip(
         lead=placed.lead,
@@ -459,7 +461,7 @@ def _uncovered(page: np.ndarray, printed: list[tuple[Placed, Strip]]) -> list[tu
         return float(np.minimum(cv2.absdiff(part[:, 1:], part[:, :-1]), _MOST_DETAIL).mean())
 
     details = [detail(placed) for placed, _ in printed]
-    least = _LEAST_DETAIL * float(np.median(details))
+    least = _LEAST_DETAIL * median(details)
     return [one for one, unseen, own in zip(printed, dark, details) if not unseen or own > least]
 
 

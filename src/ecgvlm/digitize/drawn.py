@@ -18,6 +18,7 @@ from ecgvlm.digitize.scale import LIKELY_SPEEDS, Scale
 from ecgvlm.digitize.surface import MARGIN, PaperMap
 from ecgvlm.digitize.timing import same_time
 from ecgvlm.files.drawing import Drawing, Line, Word, text_lines
+from ecgvlm.quantile import median
 
 _STRAIGHT = 0.02  # part of its length that a ruled line may leave its row or column
 _TOUCH = 0.06  # mm within which two pieces of one trace meet
@@ -153,9 +154,9 @@ def _since(strips: Sequence[_Drawn]) -> list[float]:
         own, following = (
             [s.curve for s in strips if s.column == k and not s.rhythm] for k in (column, column + 1)
         )
-        end = float(np.median([c[-1, 0] for c in own]))
-        gap = float(np.median([c[0, 0] for c in following])) - end
-        before += end - float(np.median([c[0, 0] for c in own])) + (gap if abs(gap) < _NO_GAP else 0.0)
+        end = median([c[-1, 0] for c in own])
+        gap = median([c[0, 0] for c in following]) - end
+        before += end - median([c[0, 0] for c in own]) + (gap if abs(gap) < _NO_GAP else 0.0)
         since.append(before)
     return since
 
@@ -378,7 +379,7 @@ def _grid(ruled: Sequence[np.ndarray], axis: int, traces: Sequence[np.ndarray]) 
     apart = apart[apart > 0.2]
     if len(apart) < _LEAST_LINES:
         return None
-    space = float(np.median(apart))
+    space = median(apart)
     even = np.abs(apart - space) < 0.1 * space
     if even.mean() < 0.8:
         return None
@@ -426,7 +427,7 @@ def _named(curves: Sequence[np.ndarray], names: Sequence[Name]) -> tuple[list[_D
     """The strips that the names give their leads, and how many rows and columns they stand in."""
     columns = _clusters(names)
     pairs = _matched(curves, columns)
-    width = float(np.median([_width(curves[c]) / len(found) for c, found in pairs.items()])) if pairs else 0.0
+    width = median([_width(curves[c]) / len(found) for c, found in pairs.items()]) if pairs else 0.0
     placed: list[tuple[int, Name, np.ndarray]] = []
     rhythm: list[tuple[Name, np.ndarray]] = []
     for c, found in pairs.items():
@@ -473,13 +474,13 @@ def _matched(
 
     levels = [_level(curve) for curve in curves]
     beside = [
-        [c for c, curve in enumerate(curves) if _begins(curve, float(np.median([n.x for n in column])))]
+        [c for c, curve in enumerate(curves) if _begins(curve, median([n.x for n in column]))]
         for column in columns
     ]
     rows = [np.diff(sorted(levels[c] for c in own)) for own in beside]
     apart = np.concatenate(rows) if rows else np.array([])
     apart = apart[apart > _LEAST_ROW]
-    near = _SAME_ROW * float(np.median(apart)) if len(apart) else _NAME_BEFORE
+    near = _SAME_ROW * median(apart) if len(apart) else _NAME_BEFORE
     offsets = {
         round(name.y - levels[c], 1)
         for column, own in zip(columns, beside)
@@ -515,7 +516,7 @@ def _parts(curve: np.ndarray, names: Sequence[float]) -> list[np.ndarray]:
     if len(names) == 1:
         return [curve]
     x0, x1 = curve[0, 0], curve[-1, 0]
-    sample = float(np.median(np.diff(curve[:, 0])))  # whose time the last corner has, too
+    sample = median(np.diff(curve[:, 0]))  # whose time the last corner has, too
     even = x0 + (x1 - x0 + sample) * np.arange(len(names)) / len(names)
     after = np.array(names) - even
     starts = even if np.ptp(after) < _COLUMN else x0 + np.array(names) - names[0]
@@ -534,4 +535,4 @@ def _width(curve: np.ndarray) -> float:
 def _level(curve: np.ndarray) -> float:
     """mm of the height that the curve is mostly at."""
     x = np.linspace(curve[0, 0], curve[-1, 0], 500)
-    return float(np.median(np.interp(x, curve[:, 0], curve[:, 1])))
+    return median(np.interp(x, curve[:, 0], curve[:, 1]))

@@ -21,6 +21,7 @@ import numpy as np
 from ecgvlm.digitize.lines import flattened, levelled, refined
 from ecgvlm.digitize.surface import PaperMap, bent, projected
 from ecgvlm.files.picture import shrunk
+from ecgvlm.quantile import median
 
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
 TILE, STEP = 128, 96  # px there
@@ -47,6 +48,7 @@ _MIN_TILES = 8
 _MOST, _FLAT = 75, 0.3
 # The same of paper that a scanner kept flat, and of a picture that a program drew, which no camera ever saw.
 _PLAINLY_FLAT, _DRAWN = 0.12, 0.04
+_BENT = 0.2  # the same of paper that lies on no plane, whichever its lines are
 # mm that such paper's lines may be off in the bands that are looked at, and px of the picture that they are
 # which a program drew at whole ones; share of them that must be seen.
 _PLAINLY_LEVEL, _WHOLE_PX, _PLAIN = 0.07, 0.6, 0.65
@@ -109,8 +111,12 @@ class GridFinder:
         members, fine = _seed(tiles, periods, parts=1) or ([], [])
         for times in mistaken if members else ():
             lead = self._followed(tiles, members, [f / times for f in fine], _FINE)
+            if lead is None:
+                continue
+            if times == 1 and lead.uneven > _BENT:
+                break
             flat, seen = (_PLAINLY_FLAT, _PLAIN) if times == 1 else (_DRAWN, _CERTAIN)
-            if lead is None or lead.uneven > flat:
+            if lead.uneven > flat:
                 continue
             paper, off = levelled(self._extremes, lead.plane)
             most = max(_PLAINLY_LEVEL, _WHOLE_PX / paper.scale() if lead.uneven < _DRAWN else 0.0)
@@ -399,7 +405,7 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | N
         off = np.linalg.norm(px - projected(homography, mm), axis=1)
         if not np.isfinite(off).all():
             return None
-        scale = max(0.5, 1.5 * float(np.median(off)))
+        scale = max(0.5, 1.5 * median(off))
         weight = 1 / (1 + (off / scale) ** 2) ** 2
     assert homography is not None
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()

@@ -10,6 +10,7 @@ import numpy as np
 from ecgvlm import filters
 from ecgvlm.digitize.arrangement import FEWEST, NEAR, PLAIN, Arrangement, Cell, Name, arrange
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 
 _SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
@@ -132,7 +133,7 @@ def _fuller_part(
     between = maps.trace[:, int(last) : int(first)] if axis == 0 else maps.trace[int(last) : int(first)].T
     blank = np.flatnonzero(~(between > 0.5).any(0))
     widest = max(np.split(blank, np.flatnonzero(np.diff(blank) > 1) + 1), key=len)
-    edge = int(last) + int(np.median(widest)) if len(widest) > _NARROWEST_GAP else int(first - _BEFORE_NAME)
+    edge = int(last) + int(median(widest)) if len(widest) > _NARROWEST_GAP else int(first - _BEFORE_NAME)
     trace, marks = maps.trace.copy(), maps.names.copy()
     for seen, at in ((trace, edge), (marks, edge // 4)):
         other = slice(at) if second else slice(at, None)
@@ -192,14 +193,14 @@ def _extents(
             left = begin  # rows that are too short begin unseen
     pulses = maps.marks(_PULSE)
     if any(-12 * PX_PER_MM < mark.x - left < 0 for mark in pulses if mark.kind == PULSE):
-        shortest = min(right, float(np.median(ends))) if ends else right
+        shortest = min(right, median(ends)) if ends else right
         left += _foot(ink, [*lines, *rhythm], fit.dy, left, shortest)
     if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
         right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
     # Behind a rhythm strip something else may go on: then it does not tell how long it is.
     long = [end - left for end in ends if end < right + _TOO_LONG]
     ends = [min(right, max(end, left + _SHORTEST)) for end in ends]
-    return left, right, ends, float(np.median(long)) if long else None
+    return left, right, ends, median(long) if long else None
 
 
 def _rhythm_names(fit: Arrangement, names: Sequence[Name]) -> list[Name]:
@@ -222,7 +223,7 @@ def _rhythm_rows(
     names: of `_rhythm_names`. Under a single column, further down than one, and above the first row, only
     where a name says so.
     """
-    offset = float(np.median(np.array(lines) - np.array(fit.ys)))
+    offset = median(np.array(lines) - np.array(fit.ys))
 
     def rows(
         names: Sequence[Name], last: float, step: float, needs_name: bool
@@ -269,7 +270,7 @@ def _without_column_pulses(ink: np.ndarray, marks: Sequence[Mark], rows: int, le
     for x in xs:
         together = np.abs(xs - x) < NEAR
         if together.sum() >= max(2, rows / 2):
-            middle, half = float(np.median(xs[together])), _PULSE_WIDTH / 2
+            middle, half = median(xs[together]), _PULSE_WIDTH / 2
             out[:, max(0, int(middle - half)) : int(middle + half)] = False
     return out
 
@@ -281,7 +282,7 @@ def find_nameless(maps: NetMaps) -> Found | None:
     choices = _NAMELESS.get(len(lines), ())
     if not choices:
         return None
-    dy = float(np.median(np.diff(lines)))
+    dy = median(np.diff(lines))
     left, right = _ends(ink, lines, dy)
 
     def jumps(rows: int, columns: int) -> float:
@@ -307,7 +308,7 @@ def _lines_of_ink(ink: np.ndarray) -> list[float]:
     highest = np.array([profile[max(0, y - apart) : y + apart + 1].max() for y in range(len(profile))])
     at = np.flatnonzero((profile == highest) & (profile > _ROW_INK * profile.max()))
     lines = [float(y) for k, y in enumerate(at) if k == 0 or y - at[k - 1] > 1]
-    pitch = float(np.median(np.diff(lines))) if len(lines) > 1 else 0.0
+    pitch = median(np.diff(lines)) if len(lines) > 1 else 0.0
     even = pitch > 0 and np.abs(np.diff(lines) / pitch - 1).max() < _UNEVEN
     return lines if even and all(_beats(_band(ink, y, pitch)) for y in lines) else []
 
@@ -320,8 +321,9 @@ def _jumps(ink: np.ndarray, lines: Sequence[float], dy: float, places: np.ndarra
         middle = np.where(band.any(0), band.argmax(0), np.nan)
         for place in places.round().astype(int):
             before, after = middle[place - reach : place], middle[place : place + reach]
-            if np.isfinite(before).any() and np.isfinite(after).any():
-                offs.append(abs(float(np.nanmedian(before) - np.nanmedian(after))))
+            before, after = before[np.isfinite(before)], after[np.isfinite(after)]
+            if len(before) and len(after):
+                offs.append(abs(median(before) - median(after)))
     return float(np.mean(np.array(offs) > _JUMP)) if offs else 0.0
 
 
@@ -343,7 +345,7 @@ def _baselines(
     lags = np.arange(-reach, reach + 1)
     sums = np.zeros(len(lags))
     reference = float(
-        np.median([profile[max(0, int(y) - reach) : int(y) + reach + 1].max(initial=1e-6) for y in name_ys])
+        median([profile[max(0, int(y) - reach) : int(y) + reach + 1].max(initial=1e-6) for y in name_ys])
     )
     share = np.minimum(profile / reference, 1.0)
     # A row's own trace may lie off its place.
@@ -393,7 +395,7 @@ def _ends(ink: np.ndarray, ys: Sequence[float], dy: float) -> tuple[float, float
     if not firsts:
         return 0.0, float(ink.shape[1] - 1)
     # A column of px is half a px wide to either side.
-    return float(np.median(firsts)) + (_STROKE - 1) / 2, float(np.median(lasts)) - (_STROKE - 1) / 2
+    return median(firsts) + (_STROKE - 1) / 2, median(lasts) - (_STROKE - 1) / 2
 
 
 def _without_stub(columns: np.ndarray) -> np.ndarray:
@@ -416,7 +418,7 @@ def _foot(ink: np.ndarray, ys: list[float], dy: float, left: float, right: float
         if not len(at):
             return 0.0
         top, bottom = band.argmax(0)[at], band.shape[0] - 1 - band[::-1].argmax(0)[at]
-        off = (np.abs(top - np.median(top[:9])) > 1) | (np.abs(bottom - np.median(bottom[:9])) > 1)
+        off = (np.abs(top - median(top[:9])) > 1) | (np.abs(bottom - median(bottom[:9])) > 1)
         level.append(int(at[np.argmax(off)]) if off.any() else most)
     foot = float(min(level))
     whole = _part_second(right - left - foot) < min(PX_PER_MM, 0.5 * _part_second(right - left))
@@ -556,7 +558,7 @@ def _wide_gap(blank: np.ndarray, left: float, right: float, columns: int) -> flo
         gaps.append(max(near, default=0))
     alike = gaps and min(gaps) > _WIDEST_GAP and np.ptp(gaps) < _GAP_OFF
     alike = alike and max(gaps) < _MOST_GAP * (right - left - sum(gaps)) / columns
-    return float(np.median(gaps)) + _STROKE if alike else 0.0
+    return median(gaps) + _STROKE if alike else 0.0
 
 
 def _pitch_seen(blank: np.ndarray, start: float, pitch: float, columns: int) -> float:
@@ -583,4 +585,4 @@ def _gap(blank: np.ndarray, places: list[float]) -> float:
         empty = np.flatnonzero(blank[a:b])
         run = max(np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1), key=len)
         gaps.append(len(run) + _STROKE if len(run) >= _NARROWEST_GAP else 0.0)
-    return float(np.median(gaps))
+    return median(gaps)

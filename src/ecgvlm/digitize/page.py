@@ -11,7 +11,7 @@ import numpy as np
 from ecgvlm import filters
 from ecgvlm.measure import Measurements
 from ecgvlm.measure.signal import FROM_TWO, fit_two
-from ecgvlm.quantile import quantiles
+from ecgvlm.quantile import median, quantiles
 from ecgvlm.record import LEADS
 
 FS = 500.0  # Hz, of the digitised leads that are measured
@@ -193,10 +193,8 @@ def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -
             row[inside] = values
         else:
             # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level.
-            shift = (
-                np.nan_to_num(np.nanmedian(row[inside] - values))
-                if np.isfinite(row[inside] - values).any()
-                else 0.0
-            )
+            apart = row[inside] - values
+            both = np.isfinite(apart)
+            shift = median(apart[both]) if both.any() else 0.0
             row[inside] = np.where(np.isfinite(values), values + shift, row[inside])
     return out

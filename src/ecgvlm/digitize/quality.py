@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ecgvlm.digitize.page import Strip
+from ecgvlm.quantile import median
 
 _FS = 250.0  # Hz
 _EDGE, _LEAST = 0.05, 1.0  # s left out at a strip's ends, and that three strips must share
@@ -46,8 +47,8 @@ def expected_db(strips: Sequence[Strip]) -> float:
     seen = [strip for strip in strips if np.isfinite(strip.mv).any() and np.nanvar(strip.mv) > _FLAT]
     if not seen:
         return 0.0
-    power = float(np.median([np.nanvar(strip.mv) for strip in seen]))
-    rough = float(np.median([_roughness(strip) for strip in seen]))
+    power = median([np.nanvar(strip.mv) for strip in seen])
+    rough = median([_roughness(strip) for strip in seen])
     errors = [noise for _, noise in _relations(strips)] + list(_repeated(strips))
     agreement = 10 * np.log10(power / (np.mean(errors) + _NOISE)) if errors else _USUAL
     return float(_AGREEMENT * agreement + _ROUGHNESS * rough + _CONSTANT)

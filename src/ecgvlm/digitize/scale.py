@@ -13,6 +13,7 @@ import numpy as np
 from ecgvlm.digitize.lettering import GAINS, Notes
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.measure import Measurements
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 
 # What speaks for a gain before anything is read: most pages have 10 mm/mV, hardly any 2.5 or 40.
@@ -80,7 +81,7 @@ class Scale:
 
     def of_heights(self, heights: Sequence[float]) -> Scale:
         """With the gain that makes no unlikely voltage of the strips' heights, mm from top to bottom."""
-        height = float(np.median(heights))
+        height = median(heights)
         if not self.gains or height <= 0:
             return self
         gain = max(self.gains, key=lambda g: self.gains[g] - _unlikely(height / g))

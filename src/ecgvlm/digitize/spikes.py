@@ -14,6 +14,7 @@ import numpy as np
 from ecgvlm import filters
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.quantile import median
 
 _ROOT = (6, 8, 10)  # px from a trace at which every spike has ink, and nothing stands on the other side
 _BESIDE = 4  # px to either side of a spike at which its ink has ended
@@ -107,7 +108,7 @@ def _depth(grey: np.ndarray, points: _Points) -> float:
     """Grey levels by which the traces are darker than their paper."""
     x, y = points.x[::4], points.y[::4]
     paper = np.minimum(grey[y - _ROOT[0], x], grey[y + _ROOT[0], x]).astype(int)
-    return max(_FAINT, float(np.median(paper - np.min([grey[y + off, x] for off in (-1, 0, 1)], axis=0))))
+    return max(_FAINT, median(paper - np.min([grey[y + off, x] for off in (-1, 0, 1)], axis=0)))
 
 
 def _thin(grey: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:

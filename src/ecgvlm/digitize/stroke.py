@@ -12,7 +12,7 @@ import numpy as np
 from ecgvlm.digitize import pen
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.pen import ALONG, LEVELS, PLAIN, Ink
-from ecgvlm.quantile import quantile
+from ecgvlm.quantile import median, quantile
 from ecgvlm.together import together
 
 ROOM = 12  # px of the page above and below a path that may belong to it
@@ -58,7 +58,7 @@ def print_of(
     around = cv2.blur(plane, (41, 41))
     some = np.s_[::4]
     ink = trace[some] > 0.5
-    light = ink.any() and float(np.median(plane[some][ink].astype(int) - around[some][ink])) > 0
+    light = ink.any() and median(plane[some][ink].astype(int) - around[some][ink]) > 0
     seen = cv2.dilate(cv2.convertScaleAbs(trace, alpha=255), np.ones((3, 3), np.uint8))
     return Print(colour(picture), -1.0 if light else 1.0, to_px, around, seen, _line_width(trace))
 

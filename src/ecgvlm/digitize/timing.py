@@ -16,7 +16,7 @@ from ecgvlm import filters
 from ecgvlm.digitize.page import Strip, joined_leads
 from ecgvlm.measure.beats import read_beats
 from ecgvlm.measure.signal import FS, resample
-from ecgvlm.quantile import quantile
+from ecgvlm.quantile import median, quantile
 
 _REACH = 0.4  # s by which two strips may be off against each other
 # What strips may be late by, in s: in every further column; in every row above the last; and of the latter
@@ -163,14 +163,14 @@ def _beats_tell_one_time(strips: Sequence[Strip], begin: np.ndarray) -> bool:
         return False
     first, intervals = beats[0], np.concatenate([np.diff(b) for b in beats])
     off = [other - first[np.abs(other[:, None] - first).argmin(axis=1)] for other in beats[1:]]
-    shift = [float(np.median(x)) for x in off]
+    shift = [median(x) for x in off]
     apart = np.concatenate([np.abs(x - y) for x, y in zip(off, shift)])
-    if np.median(apart) > _SAME_BEAT or np.abs(shift).max() > _OFF or max(counts) - min(counts) > 1:
+    if median(apart) > _SAME_BEAT or np.abs(shift).max() > _OFF or max(counts) - min(counts) > 1:
         return False
     if not len(intervals):
         return len(beats) >= _SEVERAL  # averaged beats
-    rr, spread = float(np.median(intervals)), float(np.std(intervals))
-    if spread > _VARIES and np.median(apart) < _EXACTLY * spread:
+    rr, spread = median(intervals), float(np.std(intervals))
+    if spread > _VARIES and median(apart) < _EXACTLY * spread:
         return True  # beats that differ by more cannot fall together by chance
     gaps = np.diff(said)[np.diff(column) > 0]
     return bool((np.abs(gaps - rr * np.maximum(np.round(gaps / rr), 1)) > _CHANCE).any())
@@ -187,7 +187,7 @@ def _gain(
             a, b = _alike(together[i], together[j], off), _alike(as_said[i], as_said[j], off)
             if a is not None and b is not None:
                 gains.append(a - b)
-    return float(np.median(gains)) if gains else 0.0
+    return median(gains) if gains else 0.0
 
 
 def _alike(a: np.ndarray | None, b: np.ndarray | None, off: float) -> float | None:

@@ -8,6 +8,8 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.measure import SINUS_P, Measurements
+from ecgvlm.measure.signal import nanmedian
+from ecgvlm.quantile import median
 
 ATRIA_FS = 100.0  # Hz, of the search for P waves
 _P_RATES = (45.0, 160.0)  # a minute, of atria that a train of P waves is looked for at
@@ -104,7 +106,7 @@ def _take_off_beats(lead: np.ndarray, printed: np.ndarray, beats: np.ndarray, of
         return False
     along = np.linspace(0.0, 1.0, len(offsets))
     parts = lead[np.array(whole)[:, None] + offsets]  # [b, w]
-    usual = np.median(parts - parts[:, :1] - (parts[:, -1:] - parts[:, :1]) * along, axis=0)
+    usual = nanmedian(parts - parts[:, :1] - (parts[:, -1:] - parts[:, :1]) * along, axis=0)
     for b, following in zip(beats, [*beats[1:], n - offsets[0]]):
         at = b + offsets
         inside = (at >= 0) & (at < min(n, following + offsets[0]))
@@ -182,11 +184,11 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, m: Measurement
     seen = sizes[~conducts][sizes[~conducts] != 0]  # not those hidden by a QRS
     alike = not conducts.any() or not len(seen) or seen.mean() > _ALIKE * sizes[conducts].mean()
     rr = rr[np.isfinite(rr)]
-    usual = float(np.median(rr))
+    usual = median(rr)
     # An escape rhythm makes no pauses; what is short may be a beat too many.
     steady = np.mean(np.abs(rr - usual) < _STEADY * usual) >= 0.75 and rr.max() < 1.2 * usual
     regular = len(rr) > 1 and steady
-    pp = float(np.median(np.diff(peaks)))
+    pp = median(np.diff(peaks))
     own_pace = _phase_spread(peaks, beats) > _FREE
     return Atria(
         peaks,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ecgvlm.judge.facts import NEIGHBOURS, NOBODY, beat_facts, shape_facts
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 
 # X (left), Y (foot), Z (back) from V1 to V6, I and II: Dower et al. 1988, J Electrocardiol 21 Suppl.
@@ -76,15 +77,15 @@ def _beats(m: Measurements) -> np.ndarray:
     shortest = longest = step = swing = wider = unlike = np.nan
     rr = m.rr[np.isfinite(m.rr)]
     if len(rr):
-        rr = rr / np.median(rr)
+        rr = rr / median(rr)
         shortest, longest = rr.min(), rr.max()
     if len(rr) > 1:
-        step = np.median(np.abs(np.diff(rr)))
+        step = median(np.abs(np.diff(rr)))
     if len(rr) > 3:
         swing = np.ptp(np.convolve(rr, np.ones(3) / 3, "valid"))
     usual, other = (m.widths_ms[x & np.isfinite(m.widths_ms)] for x in (m.alike, ~m.alike))
     if len(usual) and len(other):
-        wider = other.max() - np.median(usual)
+        wider = other.max() - median(usual)
     if len(m.beats):
         unlike = float((~m.alike).sum())
     return np.array([shortest, longest, step, swing, unlike, wider])

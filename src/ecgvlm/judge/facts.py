@@ -17,7 +17,7 @@ from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.measure.waves import P_SCORE
-from ecgvlm.quantile import quantiles
+from ecgvlm.quantile import median, quantiles
 from ecgvlm.record import LEADS
 
 ERRORS = {"heart_rate_bpm": 1.0, "pr_ms": 8.5, "qrs_ms": 9.0, "qt_ms": 12.0, "qtc_ms": 14.0, "axis_deg": 4.0}
@@ -91,7 +91,7 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     extra = early | ventricular
     steady = rr[~(extra[1:] | extra[:-1])] if len(rr) else rr
-    steady = steady[steady < _PAUSE * np.median(steady)] if len(steady) else steady
+    steady = steady[steady < _PAUSE * median(steady)] if len(steady) else steady
     return {
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
         "rr_variation": Fact(m.rr_variation, 0.012),
@@ -109,9 +109,8 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
 
 def _intervals(m: Measurements) -> np.ndarray:
     """[b - 1] ms between beats; where one may not be printed, the usual interval, which says nothing."""
-    if not np.isfinite(m.rr).any():
-        return 1000 * m.rr
-    return 1000 * np.where(np.isfinite(m.rr), m.rr, np.nanmedian(m.rr))
+    known = np.isfinite(m.rr)
+    return 1000 * np.where(known, m.rr, median(m.rr[known]))
 
 
 def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float]) -> dict[str, Fact]:
@@ -213,7 +212,7 @@ def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
 def _wider(m: Measurements) -> np.ndarray:
     """[b] bool: beats wider than the usual ones."""
     usual = m.widths_ms[m.alike & np.isfinite(m.widths_ms)]
-    return m.widths_ms > np.median(usual) + 25 if len(usual) else ~m.alike
+    return m.widths_ms > median(usual) + 25 if len(usual) else ~m.alike
 
 
 def _coupled(rr: np.ndarray) -> np.ndarray:
@@ -243,7 +242,7 @@ def _grouped(rr: np.ndarray) -> float | None:
     """Pauses shorter than two RR intervals, the RR before them shorter than after; 0 if others vary much."""
     if len(rr) < 5:
         return None
-    usual = float(np.median(rr))
+    usual = median(rr)
     pauses = np.flatnonzero((rr > 1.4 * usual) & (rr < 1.95 * usual))
     others = np.delete(rr, pauses)
     if not len(pauses) or len(others) < 2 * len(pauses) or (np.abs(others - usual) > 0.09 * usual).any():

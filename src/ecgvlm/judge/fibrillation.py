@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecgvlm import filters
+from ecgvlm.quantile import median
 
 _WINDOW = 2.0  # s, through which a quiver keeps its pace
 _SMOOTH, _BASELINE = 0.012, 0.25  # s, sigmas between which it lies
@@ -28,7 +29,7 @@ def leakage(leads: np.ndarray, fs: float) -> float | None:
         moves = smooth - filters.gaussian(smooth, _BASELINE * fs)
         windows = moves[: len(moves) // width * width].reshape(-1, width)
         left += [_left(window) for window in windows if np.ptp(window) > _LEAST_MV]
-    return float(np.median(left)) if left else None
+    return median(left) if left else None
 
 
 def _left(window: np.ndarray) -> float:

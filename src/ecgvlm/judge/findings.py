@@ -18,6 +18,7 @@ from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
 from ecgvlm.judge.judgement import decide, tellable
 from ecgvlm.labels import LABELS, WITHOUT_BEATS, WITHOUT_PR
 from ecgvlm.measure import MEASUREMENTS, WAVES, Measurements
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_aside, read_model_file
 
@@ -47,8 +48,9 @@ def strips(leads: np.ndarray) -> np.ndarray:
     out = np.full((12, SAMPLES), np.nan, np.float32)
     n = min(SAMPLES, leads.shape[1])
     out[:, :n] = leads[:, :n]
-    printed = np.isfinite(out).any(1)
-    out[printed] -= np.nanmedian(out[printed], axis=1, keepdims=True)
+    for lead in out:
+        if len(known := lead[np.isfinite(lead)]):
+            lead -= median(known)
     return out
 
 

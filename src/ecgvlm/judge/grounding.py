@@ -18,6 +18,7 @@ from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.findings import ENCODER_FS, FindingsModel, lead_numbers, numbers, strips
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import Measurements, measure
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 
 DROP = 0.3  # fall of a finding's probability at which the leads taken away are called its evidence
@@ -146,7 +147,7 @@ def _hidden(
     for k in taken:
         known = np.isfinite(leads[k])
         if not (known & ~gone).any():
-            out[k, known] = np.median(leads[k, known])
+            out[k, known] = median(leads[k, known])
         else:
             here = known & gone
             out[k, here] = np.interp(time[here], time[known & ~gone], leads[k, known & ~gone])

@@ -8,6 +8,7 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.measure import Measurements
+from ecgvlm.quantile import median
 
 SLOWEST_FS = 200.0  # Hz; sampled more slowly a spike is as wide as a QRS
 _SIDE = 0.008  # s within which a spike rises, and falls
@@ -36,7 +37,7 @@ def find_spikes(leads: np.ndarray, fs: float, m: Measurements) -> Spikes:
     if fs < SLOWEST_FS or len(m.beats) < 3:
         return Spikes(None, None)
     widest = filters.greatest(_thin(leads, fs), 5)
-    first = max(-_FAR, _T_WAVE - float(np.median(np.diff(m.beats))))
+    first = max(-_FAR, _T_WAVE - median(np.diff(m.beats)))
     offsets = np.arange(round(first * fs), round(-_NEAR * fs) + 1)
     at = np.round(m.beats * fs).astype(int)[:, None] + offsets
     at = at[((at >= 0) & (at < len(widest))).all(1)]

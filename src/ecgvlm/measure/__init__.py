@@ -39,6 +39,7 @@ from ecgvlm.measure.waves import (
     thinned,
     wander,
 )
+from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 
 __all__ = [
@@ -169,7 +170,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     rhythm = _Rhythm.of(seen_intervals(beats, printed), premature)
     basic, cut_short = _usual_beats(windows, similar, premature)
     to_next = np.diff(beats, append=np.inf) / FS - np.where(cut_short, EARLY_ONSET, 0.0)
-    beat = _Beat.of(windows, basic, float(np.median(to_next[basic])) if len(beats) else np.inf)
+    beat = _Beat.of(windows, basic, median(to_next[basic]) if len(beats) else np.inf)
     if beat.marks is not None:
         onset = beat.marks.qrs_onset
         beat = beat.levelled(basic, onset, wander(x, printed, beats, onset))

@@ -24,7 +24,7 @@ from ecgvlm.measure.signal import (
     nanmedian,
     peaks_of,
 )  # fmt: skip
-from ecgvlm.quantile import quantile
+from ecgvlm.quantile import median, quantile
 
 # How sharply the leads bend and how steep they are, in s.
 SPIKE = 0.028  # a median over so much takes off pacing spikes, which are steeper than any QRS
@@ -116,10 +116,10 @@ def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
     live = scales >= DEAD * scales.max()
     used, scales = used[live], scales[live]
     # A strip without a beat must not have its noise blown up.
-    scales = np.maximum(scales, LEAST_SCALE * np.median(scales)) + 1e-6
+    scales = np.maximum(scales, LEAST_SCALE * median(scales)) + 1e-6
     # Where tremor or noise bends a lead all the time, its sharpest bends say little.
-    steady = np.array([np.median(size[row, printed[row]]) for row in used]) / scales
-    restless = steady / (RESTLESS * max(float(np.median(steady)), 1e-6))
+    steady = np.array([median(size[row, printed[row]]) for row in used]) / scales
+    restless = steady / (RESTLESS * max(median(steady), 1e-6))
     for row, scale, weight in zip(used, scales, np.maximum(restless, 1.0) ** -2):
         total += weight * printed[row] * np.minimum(size[row] / scale, MOST_BEND)
         count += weight * printed[row]
@@ -135,20 +135,20 @@ def _find_beats(energy: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     span = int(SLOWEST_RR * FS)
     ceiling = filters.greatest(energy, span)
     inner = ceiling[span // 2 : -span // 2 : span // 4]
-    level = np.median(inner) if len(inner) else ceiling.max()
-    floor = np.median(energy)
+    level = median(inner) if len(inner) else ceiling.max()
+    floor = median(energy)
     beats = peaks[energy[peaks] > floor + BEAT_HEIGHT * (level - floor)]
     beats = _without_echoes(_without_t(beats, energy), energy)
     if len(beats) < 2:
         return beats
     # What else is steep around here: T waves, flutter waves. A weak beat must be steeper than these.
-    sure = beats[energy[beats] > SURE_HEIGHT * np.median(energy[beats])]
+    sure = beats[energy[beats] > SURE_HEIGHT * median(energy[beats])]
     other = highest(steepness, sure + round(LATER[0] * FS), sure + round(LATER[1] * FS))
     nearest = np.argsort(np.abs(sure[None] - peaks[:, None]), axis=1)[:, :3]
-    around = np.median(other[nearest], axis=1)  # [p]
+    around = nanmedian(other[nearest], axis=1)  # [p]
     near = round(HALF_QRS * FS)
     steep = highest(steepness, peaks - near, peaks + near)
-    usual = np.median(highest(steepness, sure - near, sure + near))
+    usual = median(highest(steepness, sure - near, sure + near))
     wide = (steep > STEEPER * around) & (steep > STEEP_ENOUGH * usual)
     after = peaks[:, None] - beats[None]  # [p, b]
     far = ((after < APART[0] * FS) | (after > APART[1] * FS)).all(axis=1)
@@ -195,7 +195,7 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
     steepest = np.where(printed[:, near], np.abs(slope[:, near]), np.nan)
     steepest = np.nan_to_num(nanmedian(steepest.max(axis=2), axis=1))  # [12]
     common = printed[:, beats].mean(axis=1) > NEARLY_ALL
-    common &= steepest > FAINT * np.median(steepest)
+    common &= steepest > FAINT * median(steepest)
     binding = common if common.any() else np.ones(len(common), bool)
     shifts = np.zeros(len(beats), int)
     offsets = np.arange(-half, half + 1)
@@ -339,7 +339,7 @@ def _hidden(beats: np.ndarray, similar: np.ndarray, energy: np.ndarray) -> np.nd
     """[k] samples of what may be weak beats: one in the middle of each pause twice as long as usual."""
     if similar.sum() < 4:
         return np.zeros(0, int)
-    usual, least = np.median(np.diff(beats)), WEAK_BEAT * np.median(energy[beats[similar]])
+    usual, least = median(np.diff(beats)), WEAK_BEAT * median(energy[beats[similar]])
     found = []
     for a, b in itertools.pairwise(beats):
         middle = range(round(a + MIDDLE * (b - a)), round(b - MIDDLE * (b - a)))
@@ -356,8 +356,8 @@ def _hidden_extra(peaks: np.ndarray, similar: np.ndarray, energy: np.ndarray) ->
     extra = extra[similar[extra - 1] & similar[extra + 1]]
     if len(extra) < SEVERAL:
         return np.zeros(0, int)
-    after, whole = np.median(peaks[extra] - peaks[extra - 1]), np.median(peaks[extra + 1] - peaks[extra - 1])
-    least = WEAK_EXTRA * np.median(energy[peaks[similar]])
+    after, whole = median(peaks[extra] - peaks[extra - 1]), median(peaks[extra + 1] - peaks[extra - 1])
+    least = WEAK_EXTRA * median(energy[peaks[similar]])
     found = []
     for k in np.flatnonzero(similar[:-1] & similar[1:] & (np.abs(np.diff(peaks) - whole) < COUPLED * FS)):
         first = round(peaks[k] + after - COUPLED * FS)
@@ -380,7 +380,7 @@ def _believable(
     if len(sure) < 3:
         return kept
     between = np.diff(beats[sure])
-    usual = np.median(between)
+    usual = median(between)
     surplus = np.zeros(len(beats), bool)
     for a, b, length in zip(sure, sure[1:], between):
         places = round(length / usual)
@@ -392,7 +392,7 @@ def _believable(
     near = round(HALF_QRS * FS)
     steep = highest(steepness, beats - near, beats + near)
     few = surplus.sum() <= max(2, FEW * len(beats))
-    steep /= np.median(steep[sure])
+    steep /= median(steep[sure])
     kept[surplus & (few | (steep < BLUNT)) & ~(coupled & (steep > STEEP_ENOUGH))] = False
     return kept
 
@@ -416,7 +416,7 @@ def _compensated(beats: np.ndarray) -> np.ndarray:
     keeps its pace."""
     made_up, rr = np.zeros(len(beats), bool), np.diff(beats)
     if len(rr) > 2:
-        usual, before, after = np.median(rr), rr[:-1], rr[1:]
+        usual, before, after = median(rr), rr[:-1], rr[1:]
         made_up[1:-1] = before < EARLY * usual
         made_up[1:-1] &= np.abs(before + after - 2 * usual) < COMPENSATED * usual
     return made_up
@@ -432,7 +432,7 @@ def seen_intervals(beats: np.ndarray, printed: np.ndarray) -> np.ndarray:
     if not len(rr):
         return rr
     whole = filters.least(printed.astype(np.uint8), 2 * round(HALF_QRS * FS) + 1).any(axis=0)
-    blind, long = np.flatnonzero(~whole), MISSED * float(np.median(rr))
+    blind, long = np.flatnonzero(~whole), MISSED * median(rr)
     for k in np.flatnonzero(rr > long):
         inside = blind[(blind > beats[k] + REFRACTORY * FS) & (blind < beats[k + 1] - REFRACTORY * FS)]
         if len(inside) and np.diff([beats[k], *inside, beats[k + 1]]).max() <= long * FS:
@@ -446,7 +446,7 @@ def premature_beats(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
     if len(beats) < 4:
         return early
     rr = np.diff(beats)
-    usual = np.median(rr)
+    usual = median(rr)
     early[1:] = rr < EARLY * usual
     later = np.append(rr[1:], usual)
     early[1:] &= (later > usual) | ~similar[1:]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.measure.signal import AFTER, BEFORE, FS, LEVEL_TOP, column, nanmedian, peaks_of
+from ecgvlm.quantile import median
 
 WAVES = ("st", "t", "q", "r", "s")  # of `LeadWaves`
 BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
@@ -291,7 +292,7 @@ def find_p(
     rows = known[:, top]
     beat = nanmedian(windows[:, rows], axis=0)
     p_onset, p_end = _p_edges(beat, mean[rows, top], top, column(onset - P_ENDS))
-    rr, after_t = float(np.median(rr_before)), float(np.median(clear))
+    rr, after_t = median(rr_before), median(clear)
     if p_onset is not None and rr < FAST_RR and p_onset < after_t - P_IN_T:
         return None, None, score  # what rises there is the T wave
     return p_onset, p_end, score
@@ -386,7 +387,7 @@ def level_errors(windows: np.ndarray, median: np.ndarray, marks: Marks | None) -
     power = np.where(whole, (np.nan_to_num(away) ** 2).mean(axis=2), 0.0).sum(axis=0)
     spread = np.sqrt(power / np.maximum(count - 1, 1))
     several = count > 1
-    spread[~several] = np.median(spread[several]) if several.any() else 0.0
+    spread[~several] = nanmedian(spread[several], axis=0) if several.any() else 0.0
     return np.where(count > 0, OF_MEDIAN * spread / np.sqrt(np.maximum(count, 1)), 0.0)
 
 
