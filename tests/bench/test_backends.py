@@ -211,6 +211,29 @@ def test_no_money_left_is_fatal(message):
     assert not failure.retryable
 
 
+EXCEEDED = "You exceeded your current quota. " * 30
+
+
+def gemini_error(code, message, **detail):
+    return {"status": code, "reply": {"error": {"code": code, "message": message, "details": [detail]}}}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "after"),
+    [
+        (gemini_error(400, "API key not valid. Please pass a valid API key."), "auth", None),
+        (gemini_error(429, EXCEEDED, retryDelay="34s"), "rate_limit", 34.0),
+        (gemini_error(429, EXCEEDED, quotaId="GenerateRequestsPerDayPerProject"), "quota", None),
+    ],
+    ids=["key", "wait", "day"],
+)  # fmt: skip
+def test_what_gemini_says_in_its_body_alone(fault, kind, after):
+    """A wrong key was asked with eight times, the wait passed over, a spent day waited for."""
+    with serving("gemini", faults=[fault]) as server, pytest.raises(Failure) as caught:
+        backend_for("gemini", server).ask(ASK)
+    assert (caught.value.kind, caught.value.after) == (kind, after)
+
+
 @pytest.mark.parametrize("name", VENDORS)
 def test_nobody_listens(name):
     with serving(VENDORS[name]) as server:
@@ -257,8 +280,8 @@ def test_scrubbing():
 
 
 def test_http_failures():
-    assert http_failure(429, "x", "Thu, 01 Jan 1970 00:00:00 GMT").after == 0
-    assert http_failure(429, "x", "soon").after is None
+    assert http_failure(429, "x", after="Thu, 01 Jan 1970 00:00:00 GMT").after == 0
+    assert http_failure(429, "x", after="soon").after is None
     assert http_failure(400, "blocked by content_filter policy").kind == "content_filter"
 
 

@@ -62,7 +62,8 @@ class Anthropic(Hosted):
             raise Failure("connection", f"unreadable reply: {error}") from None
         if out.stop_reason == "refusal":
             raise Failure("content_filter", "the model's filter stopped the answer", usage=used)
-        finish = "length" if out.stop_reason == "max_tokens" else "stop"
+        cut = out.stop_reason in ("max_tokens", "model_context_window_exceeded")
+        finish = "length" if cut else "stop"
         thought = any(block.type == "thinking" for block in out.content)
         return checked(Reply(text, None, used.input_tokens, used.output_tokens, finish), thought)
 

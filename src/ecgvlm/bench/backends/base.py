@@ -148,33 +148,48 @@ _KINDS = {
     401: "auth", 402: "quota", 403: "auth", 404: "not_found", 408: "timeout", 409: "server",
     429: "rate_limit",
 }  # fmt: skip
-# Money spent, not a rate: waiting does not help. (Gemini says "exceeded your current quota" of both.)
+# Money spent, or a day's share: waiting does not help. (Gemini says "exceeded your current quota" of all.)
 _SPENT = re.compile(
-    r"insufficient_quota|credit balance is too low|billing.?hard.?limit|account is not active"
+    r"insufficient_quota|credit balance is too low|billing.?hard.?limit|account is not active|Per_?Day",
+    re.IGNORECASE,
 )
+# Of a 400: Gemini and others say so of a wrong key.
+_WRONG_KEY = re.compile(
+    r"(?:incorrect|invalid) api.?key|api.?key.?(?:not valid|invalid|expired)", re.IGNORECASE
+)
+_FILTERED = re.compile(r"content.?(filter|policy|management)|safety", re.IGNORECASE)
+# Gemini names the wait in the error's body alone.
+_DELAY = re.compile(r"""retryDelay\W+(\d+(?:\.\d+)?)s""")
 
 
-def http_failure(status: int, message: str, after: str | None = None) -> Failure:
-    """The failure that an HTTP status stands for."""
-    kind = _KINDS.get(status)
-    if _SPENT.search(message):
+def http_failure(status: int, said: str, key: str = "", after: str | None = None) -> Failure:
+    """The failure that an HTTP status and the error's body stand for. after: the header Retry-After."""
+    kind = _KINDS.get(status) or ("server" if status >= 500 else "bad_request")
+    if _SPENT.search(said):
         kind = "quota"
-    if kind is None:
-        kind = "server" if status >= 500 else "bad_request"
-    if status == 400 and re.search(r"content.?(filter|policy|management)|safety", message, re.IGNORECASE):
+    elif status == 400 and _WRONG_KEY.search(said):
+        kind = "auth"
+    elif status == 400 and _FILTERED.search(said):
         kind = "content_filter"
+    if not after and (delay := _DELAY.search(said)):
+        after = delay[1]
+    return Failure(kind, f"HTTP {status}: {scrub(said, key)}", _seconds(after))
+
+
+def _seconds(after: str | None) -> float | None:
+    """The wait that a header Retry-After asks for: seconds, or until a date."""
+    if not after:
+        return None
     try:
-        seconds = float(after) if after else None
-    except ValueError:  # an HTTP date
+        return float(after)
+    except ValueError:
+        from datetime import UTC, datetime
         from email.utils import parsedate_to_datetime
 
         try:
-            from datetime import UTC, datetime
-
-            seconds = max(0.0, (parsedate_to_datetime(after or "") - datetime.now(UTC)).total_seconds())
+            return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
         except (TypeError, ValueError):
-            seconds = None
-    return Failure(kind, f"HTTP {status}: {message}", seconds)
+            return None
 
 
 def sdk_failure(sdk: Any, error: Exception, key: str) -> Failure:
@@ -182,9 +197,10 @@ def sdk_failure(sdk: Any, error: Exception, key: str) -> Failure:
     classes).
     """
     code = getattr(error, "code", None)  # OpenAI's alone; its words do not always say as much
-    message = scrub(f"{error} ({code})" if code else str(error), key)
+    said = f"{error} ({code})" if code else str(error)
     if isinstance(error, sdk.APIStatusError):
-        return http_failure(error.status_code, message, error.response.headers.get("retry-after"))
+        return http_failure(error.status_code, said, key, error.response.headers.get("retry-after"))
+    message = scrub(said, key)
     if isinstance(error, sdk.APITimeoutError):
         return Failure("timeout", message)
     if isinstance(error, sdk.APIConnectionError):

@@ -77,7 +77,7 @@ class Gemini(Hosted):
             )
         except errors.APIError as error:
             headers = getattr(error.response, "headers", None) or {}
-            raise http_failure(error.code, scrub(str(error), self._key), headers.get("retry-after")) from None
+            raise http_failure(error.code, str(error), self._key, headers.get("retry-after")) from None
         except Exception as error:
             # Errors of the SDK's HTTP library come through; which one that is depends on its version.
             if not isinstance(error, ValueError) and type(error).__module__.split(".")[0] not in _TRANSPORTS:

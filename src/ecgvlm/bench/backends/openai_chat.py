@@ -93,7 +93,7 @@ class OpenAICompatible(Hosted):
         """Some gateways send a provider's error with status 200."""
         error = getattr(out, "error", None)
         if isinstance(error, dict) and str(error.get("code", "")).isdecimal():
-            return http_failure(int(error["code"]), scrub(str(error.get("message", "")), self._key))
+            return http_failure(int(error["code"]), str(error.get("message", "")), self._key)
         return Failure("connection", f"unreadable reply: {cause}")
 
     def adapt(self, failure: Failure, parameters: dict[str, Any]) -> bool:
