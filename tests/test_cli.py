@@ -61,8 +61,9 @@ def run(monkeypatch, answer, decoders):
     class Knowing:
         judge, words = None, SimpleNamespace(expect=lambda asked: None)
 
-        def __init__(self, threads: int = 2):
-            pass
+        def __init__(self, threads: int = 2, model: Path | None = None):
+            if model is not None:
+                raise EcgError("unreadable_file", f"{model}: holds no model")
 
         def read(
             self, content, question=None, name=None, sensitivity=None, criteria="", language=None
@@ -190,6 +191,12 @@ def test_read_at_a_sensitivity(run, picture):
         status, out, err = run("read", "--sensitivity", wrong, picture)
         assert (status, out) == (2, "")
         assert "--sensitivity" in err
+
+
+def test_read_by_a_model_of_ones_own(run, picture, tmp_path):
+    for images in ([picture], [picture, picture]):
+        status, _, err = run("read", "--model", tmp_path, *images)
+        assert (status, err) == (1, f"ecgvlm: {tmp_path}: holds no model\n")
 
 
 def test_what_is_no_file_is_not_waited_for(run, tmp_path):

@@ -81,11 +81,12 @@ def available_memory() -> int:
     return free
 
 
-def read_files(files: Sequence[Path], wanted: Wanted) -> Iterator[PageRead]:
+def read_files(files: Sequence[Path], wanted: Wanted, model: Path | None = None) -> Iterator[PageRead]:
     """Every page of every file, in order. A file that cannot be opened is one page with its error. Two pages
     after each other with one half of an ECG each are one page of it; where they are two files, both say it.
 
-    One page is read here; several by a process on each core. Raises EcgError where such a process is killed.
+    One page is read here; several by a process on each core. model: as of `Reader`. Raises EcgError where
+    such a process is killed.
     """
     with BoundedDecoder() as decoder:
         if len(files) == 1:
@@ -94,12 +95,12 @@ def read_files(files: Sequence[Path], wanted: Wanted) -> Iterator[PageRead]:
                 pages = _pages(decoder, files[0])
                 if len(pages) == 1:
                     content = aside.submit(pages[0].load)
-                    reader = Reader()
+                    reader = Reader(model=model)
                     if wanted.question:  # it is understood while the page is digitised
                         aside.submit(reader.words.expect, wanted.question)
                     yield read_page(reader, pages[0].name, content.result, wanted)
                     return
-        yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted)
+        yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted, model)
 
 
 def _pages(decoder: BoundedDecoder, file: Path) -> list[Leaf]:
@@ -155,10 +156,12 @@ def read_page(reader: Reader, page: str, load: Callable[[], Content], wanted: Wa
     return PageRead(page, replace(answer, seconds=time.perf_counter() - start), overlay)
 
 
-def _read_many(jobs: Iterable[_Job], wanted: Wanted) -> Iterator[PageRead]:
+def _read_many(jobs: Iterable[_Job], wanted: Wanted, model: Path | None) -> Iterator[PageRead]:
+    if model is not None:
+        Reader(model=model)  # what is wrong with it is told once, here
     count = workers()
     context = worker_context("ecgvlm.worker")
-    with ProcessPoolExecutor(count, context, start_worker) as pool:
+    with ProcessPoolExecutor(count, context, start_worker, (model,)) as pool:
         try:
             reads = _ordered(pool, jobs, wanted, 4 * count)
             yield from _joined(reads, lambda *halves: pool.submit(_read_spread, halves, wanted).result())
@@ -209,7 +212,7 @@ def _joined(
         yield held[1]
 
 
-def start_worker() -> None:
+def start_worker(model: Path | None = None) -> None:
     """Makes this process's decoder and reader. Ctrl-C is the parent's to answer; when the parent ends, so
     does this."""
     global _reader, _decoder
@@ -217,7 +220,7 @@ def start_worker() -> None:
     cv2.setNumThreads(1)
     _decoder = BoundedDecoder()  # before there are threads
     end_with_parent()
-    _reader = Reader(threads=1)
+    _reader = Reader(threads=1, model=model)
 
 
 def _read_job(job: _Job, wanted: Wanted) -> PageRead:

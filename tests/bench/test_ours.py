@@ -1,5 +1,8 @@
 """Our own backend: pages read by processes are answered as they are here."""
 
+import json
+from importlib.resources import files
+
 import cv2
 import numpy as np
 import pytest
@@ -7,8 +10,10 @@ import pytest
 from ecgvlm.bench.backends import Ask, Setup, make_backend
 from ecgvlm.bench.backends.ours import Ecgvlm
 from ecgvlm.bench.task import load_task
+from ecgvlm.errors import EcgError
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
+from ecgvlm.sessions import seal
 from ecgvlm.simulate import random_simulation, simulate
 
 TASK = load_task("code15-test")
@@ -29,3 +34,16 @@ def test_processes_answer_as_one_does(reader, page):
         assert other.text == one.text
         assert other.scores == pytest.approx(one.scores, abs=1e-4)
     assert there.ask(Ask("Is it normal?", b"no picture")).text.startswith("Not readable")
+
+
+def test_a_model_of_ones_own_answers(tmp_path, page):
+    """--model was passed over in silence, and the model that ships was scored."""
+    with pytest.raises(EcgError, match=r"encoder.json: a file of the model cannot be read"):
+        make_backend("ecgvlm", TASK, [], model=str(tmp_path))
+    for file in (files("ecgvlm") / "data").iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    encoder = json.loads((tmp_path / "encoder.json").read_text())
+    (tmp_path / "encoder.json").write_text(json.dumps(encoder | {"name": "mine"}))
+    seal(tmp_path)
+    assert make_backend("ecgvlm", TASK, [], model=str(tmp_path)).model.startswith("mine")

@@ -50,6 +50,9 @@ def read(
         str | None,
         typer.Option(help="Of answer and report: en, de, fr, es, pt, it, nl, pl, ru, tr, zh, hi or ar."),
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of `ecgvlm export`; else the model that ships.")
+    ] = None,
 ) -> None:
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.errors import EcgError
@@ -62,7 +65,7 @@ def read(
     place = None if overlay is None else _overlay_places(overlay, images)
     failed = False
     wanted = Wanted(question, sensitivity, criteria.value, place is not None, language)
-    pages = read_files(images, wanted)
+    pages = read_files(images, wanted, model)
     for read in pages if as_json else _tracked(pages, len(images)):
         failed |= read.answer.error is not None
         if as_json:

@@ -6,6 +6,7 @@ import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Ecgvlm:
     """What the reader says of a page, in this process.
 
-    A page it refuses is an answer nothing can be read from, with probabilities of 0: it is scored. reader:
-    another one than the package's own, for a model of one's own.
+    A page it refuses is an answer nothing can be read from, with probabilities of 0: it is scored. The
+    setup's model is a folder of `ecgvlm export`; None is the package's own. reader: another one than that.
     """
 
     name = "ecgvlm"
@@ -32,7 +33,7 @@ class Ecgvlm:
     def __init__(self, setup: Setup, reader: Reader | None = None):
         from ecgvlm.reader import Reader
 
-        self._reader = reader or Reader()
+        self._reader = reader or Reader(model=_folder(setup))
         self.model = self._reader.judge.name
         self.parameters: dict[str, Any] = {}
         self._labels = setup.task.labels
@@ -55,17 +56,25 @@ class Ecgvlm:
         return Reply(text, label_scores(dict(evidence.probabilities), self._labels) or None)
 
 
+def _folder(setup: Setup) -> Path | None:
+    return Path(setup.model) if setup.model else None
+
+
 class EcgvlmProcesses:
     """`ecgvlm bench run --task code15 --backend ecgvlm --gold GOLD.json --out DIR`
 
-    The same, its pages read by `Setup.workers` processes, as far as the machine has cores and memory.
+    The same, its pages read by `Setup.workers` processes, as far as the machine has cores and memory. Raises
+    EcgError where the model's folder does not hold one.
     """
 
     name = Ecgvlm.name
 
     def __init__(self, setup: Setup):
+        from ecgvlm.reader import Reader
         from ecgvlm.worker import workers
 
+        if setup.model:
+            Reader(model=_folder(setup))  # what is wrong with it is told once, here
         self._pool = ProcessPoolExecutor(
             min(setup.workers, workers()), worker_context(__name__, "ecgvlm.reader"),
             _start, (replace(setup, items=()),),
@@ -90,7 +99,7 @@ def _start(setup: Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     cv2.setNumThreads(1)
     end_with_parent()
-    _ours = Ecgvlm(setup, Reader(threads=1))
+    _ours = Ecgvlm(setup, Reader(threads=1, model=_folder(setup)))
 
 
 def _described() -> tuple[str, dict[str, Any]]:
