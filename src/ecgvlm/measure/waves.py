@@ -19,7 +19,7 @@ BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` c
 # Feet before and after the steep part of a QRS, s: the first, less that share of the steep part, at most the
 # third and never shorter than 0.
 QRS_FEET = ((0.0264, 0.18, 0.0132), (0.0291, 0.198, 0.0138))
-T_FOOT = 0.014  # from where the tangent meets the baseline to T's end
+T_FOOT = 0.018  # from where the tangent meets the baseline to T's end
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
