@@ -3,12 +3,13 @@
     python benchmarks/crossval.py --run runs/encoder --pool runs/pool/mask runs/pool/page \
         --records ../shared/data/ptbxl
 
-The run's folder holds what `ecgvlm.train.small.encoder` kept: judgements of PTB-XL's folds 1 to 7, 9 and 10,
-by groups of patients; the pool is the one it learned from. Calibration and thresholds of a group come from
-the others. Judged at the working points that the benchmark's backend uses, definitions with it, answered in
-the words of the benchmark and scored by its published rules, on pages (printed, worn, digitised) and on the
-signals as a layout prints them ("signal", no paper). ptb-test asks about fold 10, as PULSE's task of that
-name does; code15-test, in the style of CODE-15%, about all folds.
+The run's folder holds the networks and trees that `ecgvlm.train.small.encoder` kept, one for each group of
+patients, learned from the others. The pool is of PTB-XL's folds 1 to 7, 9 and 10: the one that they learned
+from, or the same records read anew. Calibration and thresholds of a group come from the others. Judged at the
+working points that the benchmark's backend uses, definitions with it, answered in the words of the benchmark
+and scored by its published rules, on pages (printed, worn, digitised) and on the signals as a layout prints
+them ("signal", no paper). ptb-test asks about fold 10, as PULSE's task of that name does; code15-test, in the
+style of CODE-15%, about all folds.
 
 What ships is the mean of the five networks with trees that learned from all, so each of these figures is of
 one fifth of it, with a fifth fewer records. Writes benchmarks/results/crossval.json.
@@ -44,15 +45,17 @@ from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.record import LEADS, Record
 from ecgvlm.train.small.encoder import (
     FEW,
+    KEPT,
     SENSITIVITIES,
     UNREMARKABLE,
     best_thresholds,
     calibrate,
+    logits_out_of_fold,
     paper_offset,
     sensitive,
     with_offset,
 )
-from ecgvlm.train.small.pool import STORED_FS, observations, unlocked
+from ecgvlm.train.small.pool import STORED_FS, load_pool, observations, unlocked
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS
 
@@ -80,10 +83,17 @@ def out_of_fold(kept: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return p, thresholds
 
 
+def judged_anew(run: Path, folders: list[Path], records: Path) -> dict[str, np.ndarray]:
+    """The real observations of the folders, [n, ...] each: `KEPT` of them, and logits [n, 2, labels]."""
+    pool = load_pool(folders, records)
+    pages = pool.where(pool.real)
+    return {"logits": logits_out_of_fold(pages, run)} | {name: getattr(pages, name) for name in KEPT}
+
+
 def facts(folders: list[Path], kept: dict[str, np.ndarray], p: np.ndarray, lines: np.ndarray) -> list[Facts]:
     """What the definitions weigh of each row of kept. p, lines: [n, labels], the thresholds.
 
-    folders: those of the training, in its order. Raises ValueError where they hold other observations.
+    folders: the pool that kept is of. Raises ValueError where they hold other observations.
     """
     found: list[Facts] = []
     for name, kind, leads in observations(folders):
@@ -199,11 +209,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, required=True, help="written by `ecgvlm.train.small.encoder`")
-    parser.add_argument("--pool", type=Path, nargs="+", required=True, help="folders of what it learned from")
+    parser.add_argument("--pool", type=Path, nargs="+", required=True, help="folders of what is judged")
     parser.add_argument("--records", type=Path, required=True, help="PTB-XL's folder")
     args = parser.parse_args()
-    with np.load(args.run / "out_of_fold.npz") as file:
-        kept = dict(file)
+    kept = judged_anew(args.run, args.pool, args.records)
     records = {str(record.meta["ecg_id"]): record for _, record in load_records(unlocked(args.records))}
     p, thresholds = out_of_fold(kept)
     weighed = facts(args.pool, kept, p, thresholds)

@@ -286,3 +286,14 @@ def test_a_finding_is_as_sure_as_the_surest_of_its_kinds():
     assert judged.probabilities["CD"] == judged.probabilities["LBBB"] >= 0.9
     hidden = {**network, "LBBB": 0.3, "CD": 0.41}
     assert decide(hidden, THRESHOLDS, facts_of(), NOBODY).probabilities["CD"] == 0.41
+
+
+@pytest.mark.parametrize(
+    ("condition", "said", "not_said"), [("pac", "PAC", "SARRH"), ("sinus_arrhythmia", "SARRH", "PAC")]
+)
+@pytest.mark.parametrize("seed", (1, 4, 9))
+def test_early_beats_of_an_otherwise_regular_rhythm_are_atrial(seed, condition, said, not_said):
+    leads = any_heart(condition, seed)[0]
+    codes = found(find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY))
+    assert said in codes
+    assert not codes & {not_said, "PVC"}

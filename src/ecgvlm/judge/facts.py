@@ -16,6 +16,7 @@ from ecgvlm.judge.atria import find_atria, flutter_waves
 from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
+from ecgvlm.measure.beats import EARLY
 from ecgvlm.measure.waves import P_SCORE
 from ecgvlm.quantile import median, quantiles
 from ecgvlm.record import LEADS
@@ -37,6 +38,7 @@ _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
 _MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
+_WHOLE, _REGULAR = 0.9, 0.15  # usual RR intervals: at least after an early beat; range of a regular rhythm's
 _FOUR = 3.6  # flutter waves for each QRS
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
@@ -87,7 +89,8 @@ def _whole(value: float | None) -> float | None:
 
 def beat_facts(m: Measurements) -> dict[str, Fact]:
     """What the beats show: how far apart they are, which come early and which have another shape."""
-    rr, early = _intervals(m), m.premature
+    rr = _intervals(m)
+    early = m.premature | _sudden(rr)
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     extra = early | ventricular
     steady = rr[~(extra[1:] | extra[:-1])] if len(rr) else rr
@@ -220,6 +223,20 @@ def _coupled(rr: np.ndarray) -> np.ndarray:
     if len(rr) < 2:
         return np.zeros(len(rr) + 1, bool)
     return np.concatenate([[False], rr < 0.85 * np.append(rr[1:], rr[-2])])
+
+
+def _sudden(rr: np.ndarray) -> np.ndarray:
+    """[b] bool: beats that come early where all others are regular, the next one a whole interval later.
+
+    Unlike `Measurements.premature`, which has to tell early beats in rhythms of any kind, by their pause.
+    """
+    none = np.zeros(len(rr) + 1, bool)
+    if len(rr) < 4:
+        return none
+    usual = float(np.median(rr))
+    early = (rr < EARLY * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
+    others = rr[~(early | np.append(False, early[:-1]))]
+    return none if len(others) < 3 or np.ptp(others) > _REGULAR * usual else np.append(False, early)
 
 
 def _every(marked: np.ndarray, k: int) -> float:

@@ -62,6 +62,7 @@ PRECISION = 0.4  # expected share of those called that have the finding, at the 
 # Sensitivities for which thresholds are kept; between them a reader interpolates.
 FEW = 10  # positives under which the share that is called says nothing
 SENSITIVITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+KEPT = ("target", "fold", "group", "name", "kind", "estimated")  # of the observations, beside judgements
 UNREMARKABLE = ("NORM", "SR")  # what a page has that shows nothing: calling it is what misses findings
 
 
@@ -429,15 +430,19 @@ def export(net: nn.Module, trees: onnx.ModelProto, share: np.ndarray, path: Path
 def network(pool: Pool, signals: Signals, path: Path, seed: int, epochs: int, rate: float) -> Encoder:
     """The network kept at path, trained and kept there first where an earlier run did not get so far."""
     if path.exists():
-        net = Encoder()
-        net.load_state_dict(torch.load(path, weights_only=True))
-        return net.eval()
+        return kept_network(path)
     started, used = time.monotonic(), time.process_time()
     with path.with_suffix(".csv").open("w", newline="") as file:
         net = train_network(pool, signals, seed, epochs, rate, csv.writer(file))
     with beside(path) as part:
         torch.save(net.state_dict(), part)
     print(f"{path.name}: {time.process_time() - used:.0f} s of a core in {time.monotonic() - started:.0f} s")
+    return net.eval()
+
+
+def kept_network(path: Path) -> Encoder:
+    net = Encoder()
+    net.load_state_dict(torch.load(path, weights_only=True))
     return net.eval()
 
 
@@ -450,6 +455,25 @@ def grown(pool: Pool, path: Path) -> onnx.ModelProto:
             onnx.save(model, part)
         print(f"{path.name}: {time.process_time() - started:.0f} s of a core")
     return onnx.load(path)
+
+
+def kept_at(run: Path) -> list[tuple[Path, Path]]:
+    """Where a run keeps the network and the trees that judge each group."""
+    return [(run / f"network{group}.pt", run / f"trees{group}.onnx") for group in range(GROUPS)]
+
+
+def logits_out_of_fold(pages: Pool, run: Path) -> np.ndarray:
+    """[n, 2, labels]: what the network and the trees say that learned from the other groups of patients.
+
+    pages: real ones, not necessarily those that the run learned from.
+    """
+    logits = np.zeros((len(pages.fold), 2, len(LABELS)), np.float32)
+    for group, (of_network, of_trees) in enumerate(kept_at(run)):
+        here = pages.group == group
+        own = pages.where(here)
+        logits[here, 0] = network_logits(kept_network(of_network), own)
+        logits[here, 1] = tree_logits(onnx.load(of_trees), own.beat, own.numbers)
+    return logits
 
 
 def main() -> None:
@@ -465,22 +489,20 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     pool, signals = load_pool(args.pool, args.records), Signals(args.records)
-    nets, logits = [], np.zeros((len(pool.fold), 2, len(LABELS)), np.float32)
-    for group in range(GROUPS):
-        rest, judged = pool.where(pool.group != group), np.flatnonzero(pool.group == group)
-        nets.append(network(rest, signals, args.out / f"network{group}.pt", group, args.epochs, args.rate))
-        trees, own = grown(rest, args.out / f"trees{group}.onnx"), pool.where(judged)
-        logits[judged, 0] = network_logits(nets[-1], own)
-        logits[judged, 1] = tree_logits(trees, own.beat, own.numbers)
-    logits, pages = logits[pool.real], pool.where(pool.real)
+    nets = []
+    for group, (of_network, of_trees) in enumerate(kept_at(args.out)):
+        rest = pool.where(pool.group != group)
+        nets.append(network(rest, signals, of_network, group, args.epochs, args.rate))
+        grown(rest, of_trees)
+    pages = pool.where(pool.real)
+    logits = logits_out_of_fold(pages, args.out)
     slopes, offset = calibrate(logits, pages.target)
     slope, share = slopes.sum(0), slopes[1] / slopes.sum(0)
     export(Ensemble(nets), grown(pool, args.out / "trees.onnx"), share, args.out / "encoder.onnx")
     p = expit((slopes * logits).sum(1) + offset)
     paper = paper_offset(p, pages.name, pages.kind)
     p = with_offset(p, paper, pages.kind)
-    columns = ("target", "fold", "group", "name", "kind", "estimated")
-    kept = {name: getattr(pages, name) for name in columns}
+    kept = {name: getattr(pages, name) for name in KEPT}
     np.savez(args.out / "out_of_fold.npz", logits=logits, probabilities=p, **kept)
     thresholds = best_thresholds(p, pages.target)
     found = sensitive(p, pages.target, thresholds)
