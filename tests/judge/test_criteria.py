@@ -291,7 +291,7 @@ def test_a_finding_is_as_sure_as_the_surest_of_its_kinds():
 @pytest.mark.parametrize(
     ("condition", "said", "not_said"), [("pac", "PAC", "SARRH"), ("sinus_arrhythmia", "SARRH", "PAC")]
 )
-@pytest.mark.parametrize("seed", (1, 4, 9))
+@pytest.mark.parametrize("seed", [1, 4, 9])
 def test_early_beats_of_an_otherwise_regular_rhythm_are_atrial(seed, condition, said, not_said):
     leads = any_heart(condition, seed)[0]
     codes = found(find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY))
