@@ -287,6 +287,14 @@ def test_digitize(run, picture, tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_digitize_two_ecgs(run, tmp_path):
+    write_image(tmp_path / "two.png", np.vstack([page().image] * 2))
+    status, out, _ = run("digitize", tmp_path / "two.png", "-o", tmp_path / "leads.csv")
+    assert status == 0
+    assert len(out.splitlines()) == 2
+    assert all(read_csv(tmp_path / name).signal.shape[0] == 12 for name in ("leads.csv", "leads-2.csv"))
+
+
 @pytest.mark.parametrize("target", ["", ".", "no/leads.csv", "sub", "x" * 300 + ".csv"])
 def test_digitize_to_where_it_cannot(run, picture, tmp_path, target):
     (tmp_path / "sub").mkdir()

@@ -86,3 +86,17 @@ def test_a_refusal_has_the_contract_s_keys(reader):
     assert (out["image"], out["ok"], out["question"]) == ("b.png", False, "Rhythm?")
     assert set(out["error"]) == {"code", "message"}
     assert out["error"]["code"] == "not_an_ecg"
+
+
+def test_each_ecg_on_a_picture_has_its_answer(reader, image):
+    other = render(simulate(Simulation(rate_bpm=62), 5)[0], page_style("classic", template="none"), 3).image
+    width = max(image.shape[1], other.shape[1])
+    pages = [cv2.copyMakeBorder(x, 0, 0, 0, width - x.shape[1], 0, value=(255,) * 3) for x in (image, other)]
+    out = reader.read(np.vstack(pages), "Rhythm?", "two.png").to_dict()
+    (second,) = out["others"]
+    assert (out["image"], second["image"]) == ("two.png", "two.png (ECG 2)")
+    assert "AF" in out["findings"]
+    assert "AF" not in second["findings"]
+    assert second["measurements"]["heart_rate_bpm"] == pytest.approx(62, abs=2)
+    assert all("several" in one["cautions"] for one in (out, second))
+    assert all(one["question"] == "Rhythm?" for one in (out, second))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -35,7 +35,7 @@ Source = str | Path | bytes | Leaf | Sequence[Leaf] | Content
 @dataclass(frozen=True)
 class Answer:
     """What one page says. Where `error` is None, the fields from `answer` on are filled; machine only where
-    the file holds what the recording device said."""
+    the file holds what the recording device said. others: what the other ECGs on the same picture say."""
 
     image: str
     question: str
@@ -47,6 +47,7 @@ class Answer:
     page: Page | None = None
     model: str = ""
     machine: MachineReading | None = None
+    others: tuple[Answer, ...] = ()
 
     @classmethod
     def failed(cls, image: str, question: str | None, error: Exception) -> Answer:
@@ -100,6 +101,7 @@ class Answer:
                 "sheets": self.page.sheets,
             },
             **({} if self.machine is None else {"machine": self.machine.to_dict()}),
+            **({"others": [other.to_dict() for other in self.others]} if self.others else {}),
             "model": self.model,
             "seconds": round(self.seconds, 3),
         }
@@ -131,11 +133,12 @@ def _short(p: float) -> float:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the eyes of the model make of one picture; words come after."""
+    """What the eyes of the model make of one ECG; words come after. others: of those on the same picture."""
 
     page: Page
     evidence: Evidence
     machine: MachineReading | None = None
+    others: tuple[Seen, ...] = ()
 
 
 class Reader:
@@ -175,7 +178,8 @@ class Reader:
         sensitivity: share of the pages with a finding on which it is to be called, 0.5 to 0.99; None for the
         best F1. criteria: the working point, one of `ecgvlm.judge.criteria.POINTS`. language: of answer and
         report, one of `ecgvlm.words.phrases.LANGUAGES`; None for English, and that of the question. A picture
-        that cannot be read gives an Answer with its error; nothing is raised for it.
+        that cannot be read gives an Answer with its error; nothing is raised for it. Of several ECGs on a
+        picture the first is answered for, and each of the others by an Answer of its own in `others`.
         """
         start = time.perf_counter()
         asked = question or QUESTION
@@ -186,22 +190,26 @@ class Reader:
             seen = self.look(source, name, sensitivity, criteria)
         except EcgError as error:
             return Answer(label, asked, time.perf_counter() - start, error=error)
-        report = self.words.report(seen.evidence, language or "en")
-        if question:
-            answer = self.words.answer(seen.evidence, question, language)
-        else:
-            answer = self.words.verdict(seen.evidence, language or "en")
-        return Answer(
-            image=label,
-            question=asked,
-            seconds=time.perf_counter() - start,
-            answer=answer,
-            report=report,
-            evidence=seen.evidence,
-            page=seen.page,
-            model=self.judge.name,
-            machine=seen.machine,
-        )
+
+        def said(seen: Seen, label: str) -> Answer:
+            if question:
+                answer = self.words.answer(seen.evidence, question, language)
+            else:
+                answer = self.words.verdict(seen.evidence, language or "en")
+            return Answer(
+                image=label,
+                question=asked,
+                seconds=0.0,
+                answer=answer,
+                report=self.words.report(seen.evidence, language or "en"),
+                evidence=seen.evidence,
+                page=seen.page,
+                model=self.judge.name,
+                machine=seen.machine,
+            )
+
+        others = tuple(said(other, f"{label} (ECG {n})") for n, other in enumerate(seen.others, 2))
+        return replace(said(seen, label), others=others, seconds=time.perf_counter() - start)
 
     def look(
         self,
@@ -219,7 +227,10 @@ class Reader:
             person, machine = Person(content.age, content.sex), content.machine
         elif (machine := stated_on(content, page)) and not isinstance(content, np.ndarray):
             person = Person(machine.age, machine.sex)  # from a picture they are not sure enough
-        return Seen(page, self.judge(page, sensitivity, criteria, person), machine)
+        seen, *others = (
+            Seen(one, self.judge(one, sensitivity, criteria, person), machine) for one in (page, *page.others)
+        )
+        return replace(seen, others=tuple(others))
 
     def find(self, source: Source, name: str | None = None) -> tuple[Content, Page]:
         """What a source holds, and the page that it makes. Raises EcgError."""

@@ -43,6 +43,8 @@ def stated_on(content: Sheet | Spread, page: Page) -> MachineReading | None:
 
     A picture's words are read above and below its traces, where a package that can is installed.
     """
+    if page.several:
+        return None  # it is not known which of the ECGs the words are about
     if isinstance(content, Drawing):
         return stated_in(text_lines(content.words))
     if isinstance(content, Spread) and isinstance(content.first, Drawing):

@@ -147,13 +147,21 @@ def read_page(reader: Reader, page: str, load: Callable[[], Content], wanted: Wa
         return PageRead(page, Answer.failed(page, wanted.question, error))
     answer = reader.read(content, wanted.question, page, wanted.sensitivity, wanted.criteria, wanted.language)
     overlay = None
-    if answer.page is not None:
-        if wanted.overlay:
-            from ecgvlm.show.overlay import draw_overlay  # with fonts and paper, for those who want it
+    if wanted.overlay and answer.page is not None:
+        from ecgvlm.show.overlay import draw_overlay  # with fonts and paper, for those who want it
 
-            overlay = draw_overlay(picture_of(content), answer, reader.grounds(answer))
-        answer = replace(answer, page=replace(answer.page, image=answer.page.image[:0, :0]))
-    return PageRead(page, replace(answer, seconds=time.perf_counter() - start), overlay)
+        overlay = picture_of(content)
+        for one in (answer, *answer.others):
+            overlay = draw_overlay(overlay, one, reader.grounds(one))
+    return PageRead(page, replace(_without_image(answer), seconds=time.perf_counter() - start), overlay)
+
+
+def _without_image(answer: Answer) -> Answer:
+    """The answer without the rectified pictures, which are large on their way to another process."""
+    if answer.page is None:
+        return answer
+    page = replace(answer.page, image=answer.page.image[:0, :0], others=())
+    return replace(answer, page=page, others=tuple(map(_without_image, answer.others)))
 
 
 def _read_many(jobs: Iterable[_Job], wanted: Wanted, model: Path | None) -> Iterator[PageRead]:

@@ -203,13 +203,6 @@ def test_single_beats_have_no_rate(digitizer, record):
     assert page.measurements.heart_rate_bpm is None
 
 
-def test_another_ecg_beside_it_is_said(digitizer, record):
-    one = page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)], height=170.0)
-    gap = np.full((one.shape[0], 40, 3), 70, np.uint8)
-    assert digitizer(np.hstack([one, gap, one])).several
-    assert not digitizer(one).several
-
-
 def test_a_negative_is_read_as_the_page_that_it_is(digitizer, record):
     page = digitizer(255 - page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)]))
     assert page.layout == "3x4+1R"

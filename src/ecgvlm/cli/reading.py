@@ -73,7 +73,8 @@ def read(
         else:
             from ecgvlm.show.terminal import show  # with tables, which the JSON does not need
 
-            show(read.answer, asked=question is not None)
+            for answer in (read.answer, *read.answer.others):
+                show(answer, asked=question is not None)
         if place is not None and read.overlay is not None:
             try:
                 write_image(place(read.page), read.overlay)
@@ -120,7 +121,10 @@ def digitize(
     image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
 ) -> None:
-    """Turn the traces on a page (of several, the first with an ECG) into leads in mV; a record is copied."""
+    """Turn the traces on a page (of several, the first with an ECG) into leads in mV; a record is copied.
+
+    Where a picture shows several ECGs, those after the first go to OUT-2.csv and so on.
+    """
     from ecgvlm.digitize import FS, Digitizer
     from ecgvlm.errors import UsageError
     from ecgvlm.files.bounded import BoundedDecoder
@@ -137,9 +141,11 @@ def digitize(
         print(f"{output}: {content.seconds:g} s at {content.fs:g} Hz, copied from a record")
         return
     assert page is not None
-    write_csv(Record(page.leads(FS), FS, source=str(image)), output)
-    scale = f"{page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV"
-    print(f"{output}: {page.layout} page, {scale}, quality {page.quality:.0%}")
+    for n, one in enumerate((page, *page.others), 1):
+        place = output if n == 1 else output.with_stem(f"{output.stem}-{n}")
+        write_csv(Record(one.leads(FS), FS, source=str(image)), place)
+        scale = f"{one.mm_per_s:g} mm/s, {one.mm_per_mv:g} mm/mV"
+        print(f"{place}: {one.layout} page, {scale}, quality {one.quality:.0%}")
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -15,12 +16,13 @@ from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
 from ecgvlm.digitize.lettering import Lettering, Notes
-from ecgvlm.digitize.page import Page, Strip, are_silent
+from ecgvlm.digitize.page import Page, Strip, are_silent, as_given
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import find_scale
 from ecgvlm.digitize.separators import between_separators
+from ecgvlm.digitize.several import Part, as_one, beside, in_picture, parted, unnamed_beside
 from ecgvlm.digitize.spikes import with_spikes
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.digitize.timing import delays, same_time
@@ -65,9 +67,6 @@ _PLAINLY_NAMED = 9  # leads that a page without any grid must name
 _RELATED_DB = (
     8.0  # by which the limb leads of a page without names must stand out above what contradicts them
 )
-_OTHER_PART = 0.6  # of an ECG's width or height: as much beside it may hold another one
-_OTHER_UNSEEN = 0.3  # of which so much is more than the rectified page shows
-_LEAST_PART = 200  # px of a side of such a part
 _OTHER_NAMED = 8  # leads whose names make it another ECG
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
 _WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
@@ -85,11 +84,14 @@ class View:
     notes: Notes
     found: Found | None
 
+    def to_px(self, px: np.ndarray) -> np.ndarray:
+        """[..., 2] px of the rectified page -> px of the picture, upright."""
+        return self.paper.to_px(px / PX_PER_MM + self.origin)
+
     def sides(self, y: float, width: int) -> tuple[float, float]:
         """px of the rectified page at which a picture of this width begins and ends, at the height y."""
         xs = np.arange(self.image.shape[1])
-        mm = np.stack([xs, np.full(len(xs), y)], 1) / PX_PER_MM
-        px = self.paper.to_px(mm + self.origin)[:, 0]
+        px = self.to_px(np.stack([xs, np.full(len(xs), y)], 1))[:, 0]
         inside = xs[(px >= 0) & (px < width)]
         return (float(inside[0]), float(inside[-1])) if len(inside) else (0.0, float(xs[-1]))
 
@@ -125,7 +127,7 @@ class Digitizer:
         if view is not None and view.found is not None:
             if view.paper.fit == 0 and view.found.named < _PLAINLY_NAMED:
                 raise _not_an_ecg()  # curves beside words are on many a page
-            return self._with_others(_page(view, view.found, image), image)
+            return self._read(view, view.found, image)
         if view is None or (view.maps.trace > 0.5).mean() < _NO_INK:
             raise _not_an_ecg()
         for turns, mirrored in _WAYS_UP:
@@ -136,7 +138,7 @@ class Digitizer:
                 upright = _turned(image, turns, mirrored)
                 again = self.look(upright)
                 if again is not None and again.found is not None:
-                    return _page(again, again.found, upright, turns, mirrored)
+                    return self._read(again, again.found, image, turns, mirrored)
         unnamed = sum(name.p > PLAIN for name in view.names) <= _STRAY_NAMES
         nameless = find_nameless(view.maps) if view.paper.fit > 0 and unnamed else None
         if nameless is None:
@@ -155,32 +157,42 @@ class Digitizer:
         places = [paper.to_px(np.array([n.x, n.y]) / PX_PER_MM + view.origin) for n in plain]
         return [replace(n, x=float(x), y=float(y)) for n, (x, y) in zip(plain, places)]
 
-    def _with_others(self, page: Page, image: np.ndarray) -> Page:
-        """The page, saying whether another ECG stands beside it in the picture."""
-        ends = np.concatenate([[[s.x0, s.y], [s.x1, s.y]] for s in page.strips])
-        (x0, y0), (x1, y1) = page.to_source(ends).min(0), page.to_source(ends).max(0)
-        height, width = image.shape[:2]
-        rows, cols = page.image.shape[:2]
-        seen = page.to_source(np.array([[0, 0], [cols, 0], [0, rows], [cols, rows]]) / PX_PER_MM)
-        (left, top), (right, bottom) = seen.min(0), seen.max(0)
+    def _read(
+        self, view: View, found: Found, image: np.ndarray, turns: int = 0, mirrored: bool = False
+    ) -> Page:
+        """The page of a view, with the other ECGs on its picture. image: as it was given, which the view
+        shows upright."""
+        parting = found.parting or unnamed_beside(found, view.maps.trace)
+        if parting is not None:
 
-        def another(beside: float, unseen: float, own: float) -> bool:
-            """Whether px beside an ECG may hold one, of which so many the rectified page did not show."""
-            return beside > _OTHER_PART * own and unseen > _OTHER_UNSEEN * own
+            def to_px(px: np.ndarray) -> np.ndarray:
+                return as_given(view.to_px(px), image.shape[:2], turns, mirrored)
 
-        parts = [
-            image[:, : max(0, int(x0))] if another(x0, left, x1 - x0) else None,
-            image[:, int(x1) :] if another(width - x1, width - right, x1 - x0) else None,
-            image[: max(0, int(y0))] if another(y0, top, y1 - y0) else None,
-            image[int(y1) :] if another(height - y1, height - bottom, y1 - y0) else None,
-        ]
-        for part in parts if not page.several else ():
-            if part is not None and min(part.shape[:2]) > _LEAST_PART:
-                paper = GridFinder(part).find()
-                view = None if paper is None else self._view(part, paper)
-                if view is not None and view.found is not None and view.found.named >= _OTHER_NAMED:
-                    return replace(page, several=True)
-        return page
+            parts = parted(image, parting, view.image.shape, to_px)
+            if found.parting is not None or all(self._shows_an_ecg(part.image) for part in parts):
+                pages = self._pages(parts, image)
+                if len(pages) > 1:
+                    return as_one(pages)
+        page = _page(view, found, _turned(image, turns, mirrored), turns, mirrored)
+        if page.several or turns or mirrored:
+            return page
+        around = [part for part in beside(page, image) if self._shows_an_ecg(part.image)]
+        others = self._pages(around, image)
+        return as_one([page, *others]) if others else replace(page, several=bool(around))
+
+    def _pages(self, parts: Sequence[Part], image: np.ndarray) -> list[Page]:
+        """What the parts of a picture show, but for those that cannot be read."""
+        pages: list[Page] = []
+        for part in parts:
+            with contextlib.suppress(EcgError):
+                pages.extend(in_picture(self(part.image), part, image.shape[:2]))
+        return pages
+
+    def _shows_an_ecg(self, image: np.ndarray) -> bool:
+        """Whether a picture of something beside an ECG plainly is another one."""
+        paper = GridFinder(image).find()
+        view = None if paper is None else self._view(image, paper)
+        return view is not None and view.found is not None and view.found.named >= _OTHER_NAMED
 
     def look(self, image: np.ndarray) -> View | None:
         """What is seen on a picture [H, W, 3] as it stands; None where neither grid nor rows are found."""
@@ -370,12 +382,8 @@ def _curves(view: View, found: Found, picture: np.ndarray) -> list[tuple[np.ndar
     """The trace of every strip that the layout has, see `follow`."""
     ys = sorted({placed.y for placed in found.strips})
     pitch = median(np.diff(ys)) if len(ys) > 1 else _USUAL_PITCH
-
-    def to_px(px: np.ndarray) -> np.ndarray:
-        return view.paper.to_px(px / PX_PER_MM + view.origin)
-
-    curves = follow(view.maps.trace, view.image, picture, to_px, found.strips, pitch)
-    return [(_shown(curve, to_px, picture.shape), sure) for curve, sure in curves]
+    curves = follow(view.maps.trace, view.image, picture, view.to_px, found.strips, pitch)
+    return [(_shown(curve, view.to_px, picture.shape), sure) for curve, sure in curves]
 
 
 def _shown(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,7 @@ _LIKE_PULSES = ("I",)  # names that pulses look like, and R waves; no rhythm str
 _STROKE = 0.35 * PX_PER_MM  # by which ink is longer than the trace that it draws, half of it at either end
 _BLANK = 0.34  # share of the rows with ink below which a place counts as blank
 _OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
+_OTHER_INK = 0.2  # of the page's traces, that each of two ECGs has at least
 _BEFORE_NAME = 8.0 * PX_PER_MM  # from where an ECG may begin to its first name
 # Rows of traces without any name: their rows, columns and rhythm strips, the usual choice first.
 _NAMELESS = {
@@ -70,13 +71,25 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Parting:
+    """Where a page parts into two ECGs, beside each other (axis 0) or one below the other (1).
+
+    end: px of the rectified page along that axis where the first one ends; begin: where the second begins.
+    """
+
+    axis: int
+    end: float
+    begin: float
+
+
+@dataclass(frozen=True)
 class Found:
     """layout: rows x columns and, with rhythm strips, how many: "3x4+1R".
 
     strips: of at least `FEWEST` leads; rows and columns beyond the picture's edge are left out. score: mean
     probability of the twelve names where they are expected. named: how many leads' names were seen, 0 where
-    the page has none. several: whether another twelve leads stand on the page. apart: whether wide blank
-    paper lies between all columns.
+    the page has none. several: whether another twelve leads stand on the page; parting: where the page parts
+    into them, where it does. apart: whether wide blank paper lies between all columns.
     """
 
     layout: str
@@ -86,6 +99,7 @@ class Found:
     named: int
     several: bool = False
     apart: bool = False
+    parting: Parting | None = None
 
 
 def find_layout(names: Sequence[Name], maps: NetMaps, to_scale: bool = True) -> Found | None:
@@ -93,47 +107,63 @@ def find_layout(names: Sequence[Name], maps: NetMaps, to_scale: bool = True) -> 
 
     to_scale: whether mm are known, so that columns may be taken to print a whole number of seconds together.
     """
-    parting = _between_ecgs(names)
+    parting = _parting(names, maps.trace)
     if parting is not None:
-        names, maps = _fuller_part(names, maps, *parting)
+        names, maps = _fuller_part(names, maps, parting)
     arrangement = arrange(names)
     if arrangement is None:
         return None
+    own = [name for name in names if arrangement.explains(name)]
     rest = [name for name in names if not arrangement.explains(name)]
+    if arrangement.columns == 1:
+        rest = [name for name in rest if not _is_repeated(name, own, arrangement.dy)]
     other = arrange(rest)
     several = other is not None and len(other.named & arrangement.named) >= _OTHER_NAMED
-    return _with_strips(arrangement, names, maps, to_scale, several or parting is not None)
+    found = _with_strips(arrangement, names, maps, to_scale)
+    return found and replace(found, several=several or parting is not None, parting=parting)
 
 
-def _between_ecgs(names: Sequence[Name]) -> tuple[int, float, float] | None:
-    """Where the page parts into two ECGs, beside each other (axis 0) or one below the other (1): px of the
-    last name of the first one and of the first name of the second one. None where there are not two."""
+def _is_repeated(name: Name, names: Sequence[Name], dy: float) -> bool:
+    """Whether one of the names is the same in the same row, as where strips are named at both ends. dy: px
+    between rows."""
+    return any(name.lead == other.lead and abs(name.y - other.y) < 0.6 * dy for other in names)
+
+
+def _parting(names: Sequence[Name], trace: np.ndarray) -> Parting | None:
+    """Where the page parts into two ECGs, None where there are not two: the widest blank paper between the
+    last name of the one and the first name of the other."""
     plain = [name for name in names if name.p >= PLAIN]
-    parting = None
+    ways = []  # blank px between two ECGs, then where they part
     for axis in (0, 1) if len(plain) >= 2 * _OTHER_NAMED else ():
         order = sorted((((n.x, n.y)[axis], n.lead) for n in plain), key=lambda placed: placed[0])
         at, leads = zip(*order)
-        for k in range(_OTHER_NAMED, len(order) - _OTHER_NAMED + 1):
-            twice = len(set(leads[:k]) & set(leads[k:])) >= _OTHER_NAMED
-            if twice and (parting is None or at[k] - at[k - 1] > parting[2] - parting[1]):
-                parting = axis, at[k - 1], at[k]
-    return parting
+        between = [
+            (int(at[k - 1]), int(at[k]))
+            for k in range(_OTHER_NAMED, len(order) - _OTHER_NAMED + 1)
+            if len(set(leads[:k]) & set(leads[k:])) >= _OTHER_NAMED
+        ]
+        if not between:
+            continue
+        last, first = max(between, key=lambda pair: pair[1] - pair[0])
+        ink = (trace > 0.5).sum(axis)
+        start, stop = max(_runs(ink[last:first] == 0), key=lambda run: run[1] - run[0], default=(0, 0))
+        blank = stop - start
+        if blank <= _NARROWEST_GAP:
+            if axis == 0:
+                continue  # rows that run through are of one ECG, named at both of their ends
+            start = stop = int(first - last - _BEFORE_NAME)
+        end, begin = last + start, last + stop
+        if min(ink[:end].sum(), ink[begin:].sum()) > _OTHER_INK * ink.sum():
+            ways.append((blank, Parting(axis, end, begin)))
+    return max(ways, key=lambda way: way[0])[1] if ways else None
 
 
-def _fuller_part(
-    names: Sequence[Name], maps: NetMaps, axis: int, last: float, first: float
-) -> tuple[Sequence[Name], NetMaps]:
-    """Of two ECGs' names and maps those of the one that shows more names, or of the first one.
-
-    axis, last, first: see `_between_ecgs`. They part where between these names the paper is blank.
-    """
-    parts = [[n for n in names if ((n.x, n.y)[axis] >= first) == second] for second in (False, True)]
+def _fuller_part(names: Sequence[Name], maps: NetMaps, parting: Parting) -> tuple[Sequence[Name], NetMaps]:
+    """Of two ECGs' names and maps those of the one that shows more names, or of the first one."""
+    axis, edge = parting.axis, int((parting.end + parting.begin) / 2)
+    parts = [[n for n in names if ((n.x, n.y)[axis] >= edge) == second] for second in (False, True)]
     named = [len({n.lead for n in part if n.p >= PLAIN}) for part in parts]
     second = named[1] > named[0]
-    between = maps.trace[:, int(last) : int(first)] if axis == 0 else maps.trace[int(last) : int(first)].T
-    blank = np.flatnonzero(~(between > 0.5).any(0))
-    widest = max(np.split(blank, np.flatnonzero(np.diff(blank) > 1) + 1), key=len)
-    edge = int(last) + int(median(widest)) if len(widest) > _NARROWEST_GAP else int(first - _BEFORE_NAME)
     trace, marks = maps.trace.copy(), maps.names.copy()
     for seen, at in ((trace, edge), (marks, edge // 4)):
         other = slice(at) if second else slice(at, None)
@@ -141,9 +171,7 @@ def _fuller_part(
     return parts[second], NetMaps(trace, marks)
 
 
-def _with_strips(
-    fit: Arrangement, names: Sequence[Name], maps: NetMaps, to_scale: bool, several: bool = False
-) -> Found | None:
+def _with_strips(fit: Arrangement, names: Sequence[Name], maps: NetMaps, to_scale: bool) -> Found | None:
     """The layout with those strips that the picture shows; None where they hold fewer than six leads."""
     height = maps.trace.shape[0]
     ink = maps.trace > 0.5
@@ -153,6 +181,7 @@ def _with_strips(
     first = _rhythm_name(above, fit.ys[0], -fit.dy) is None
     lines = _baselines(profile, fit.ys, fit.dy, first=first, last=fit.columns == 1)
     rhythm = _rhythm_rows(fit, marked, ink, profile, lines)
+    ink = _without_neighbour(ink, fit, lines)
     left, right, ends, through = _extents(fit, maps, ink, lines, [y for _, y, _ in rhythm])
     ink = _without_column_pulses(ink, maps.marks(_PLAIN_PULSE), fit.rows, left)
     blank = _blank(ink, lines, fit.dy)
@@ -174,7 +203,21 @@ def _with_strips(
     for i, ((lead, y, named), end) in enumerate(zip(rhythm, ends)):
         strips.append(Placed(lead, True, fit.rows + i, 0, left, end, cut, y, named))
     layout = f"{fit.rows}x{fit.columns}" + (f"+{len(rhythm)}R" if rhythm else "")
-    return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), several, wide > 0)
+    return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), apart=wide > 0)
+
+
+def _without_neighbour(ink: np.ndarray, fit: Arrangement, lines: list[float]) -> np.ndarray:
+    """The ink without that of another ECG on the left: what begins more than a column before the first name,
+    up to the widest blank paper."""
+    farthest = int(fit.xs[0] - fit.dx - _NAME_IN[1])
+    if fit.columns == 1 or farthest <= 0 or _ends(ink, lines, fit.dy)[0] >= farthest:
+        return ink
+    edges = _runs(_blank(ink, lines, fit.dy)[farthest : int(fit.xs[0])])
+    if not edges:
+        return ink
+    own = ink.copy()
+    own[:, : farthest + max(edges, key=lambda run: run[1] - run[0])[1]] = False
+    return own
 
 
 def _extents(
@@ -440,12 +483,17 @@ def _part_second(length: float) -> float:
 def _solid(columns: np.ndarray) -> np.ndarray:
     """Columns that belong to runs of at least 4 mm, gaps up to 1.6 mm closed."""
     closed = _closed(columns, int(1.6 * PX_PER_MM))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], closed.astype(np.int8), [0]])))
     keep = np.zeros_like(columns, bool)
-    for a, b in zip(edges[::2], edges[1::2]):
+    for a, b in _runs(closed):
         if b - a >= 4 * PX_PER_MM:
             keep[a:b] = columns[a:b]
     return keep
+
+
+def _runs(of: np.ndarray) -> list[tuple[int, int]]:
+    """Where each run of what holds ([n] bool) begins, and where it has ended."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], of.astype(np.int8), [0]]))).tolist()
+    return list(zip(edges[::2], edges[1::2]))
 
 
 def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
@@ -550,8 +598,7 @@ def _blank(ink: np.ndarray, ys: list[float], dy: float) -> np.ndarray:
 
 def _wide_gap(blank: np.ndarray, left: float, right: float, columns: int) -> float:
     """px of blank paper between columns that all stand wide apart: 0 where they do not."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], blank[int(left) : int(right)].astype(np.int8), [0]])))
-    runs = list(zip(edges[::2], edges[1::2]))
+    runs = _runs(blank[int(left) : int(right)])
     width, gaps = (right - left) / columns, []
     for i in range(1, columns):
         near = [b - a for a, b in runs if a < (i + 0.3) * width and b > (i - 0.3) * width]

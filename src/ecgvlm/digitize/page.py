@@ -61,8 +61,9 @@ class Page:
     strips: of the twelve leads; more: of further ones (V3R to V6R, V7 to V9). flat: leads that are printed as
     a line without signal. simultaneous: whether all columns show the same time, else each goes on where the
     one before it ended. nameless: whether no names were printed and the standard order was assumed. several:
-    whether another ECG is on the picture, which was not read. averaged: whether each strip holds one
-    averaged beat, so that there is no rhythm. mm_per_mv: of the limb leads; chest_mm_per_mv of V1 to V6.
+    whether another ECG is on the picture; others: those of them that could be read, each with its places in
+    the same picture. averaged: whether each strip holds one averaged beat, so that there is no rhythm.
+    mm_per_mv: of the limb leads; chest_mm_per_mv of V1 to V6.
 
     sheets: of paper, two where the halves of the ECG are on one each.
 
@@ -94,6 +95,7 @@ class Page:
     simultaneous: bool = False
     nameless: bool = False
     several: bool = False
+    others: tuple[Page, ...] = ()
     averaged: bool = False
     sheets: int = 1
 
@@ -108,10 +110,15 @@ class Page:
     def to_source(self, mm: np.ndarray) -> np.ndarray:
         """[..., 2] mm of the rectified page -> px of the picture as it was given."""
         px = self.paper.to_px(np.asarray(mm, float) + self.origin)
-        for turn in reversed(range(self.turns)):
-            # This turn took (x, y) to (height - 1 - y, x), with the height before it; go back.
-            px = np.stack([px[..., 1], self.picture[turn % 2] - 1 - px[..., 0]], -1)
-        return np.stack([self.picture[1] - 1 - px[..., 0], px[..., 1]], -1) if self.mirrored else px
+        return as_given(px, self.picture, self.turns, self.mirrored)
+
+
+def as_given(px: np.ndarray, picture: tuple[int, int], turns: int, mirrored: bool) -> np.ndarray:
+    """[..., 2] px of a picture that was set upright -> px of it as it was given; see `Page`."""
+    for turn in reversed(range(turns)):
+        # This turn took (x, y) to (height - 1 - y, x), with the height before it; go back.
+        px = np.stack([px[..., 1], picture[turn % 2] - 1 - px[..., 0]], -1)
+    return np.stack([picture[1] - 1 - px[..., 0], px[..., 1]], -1) if mirrored else px
 
 
 def flat_leads(strips: Sequence[Strip]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ CAUTIONS = {
     "no_signal": "leads are printed without a signal",
     "no_qrs": "no QRS complex was found",
     "averaged": "single averaged beats are printed, which tell no rate and no rhythm",
-    "several": "another ECG is on the picture, which was not read",
+    "several": "another ECG is on the picture, which this answer is not about",
     "nameless": "no lead names are printed, so the usual order was assumed",
 }
 _SHOWS_LITTLE = {"no_signal", "no_qrs", "averaged"}

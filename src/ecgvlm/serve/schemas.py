@@ -110,6 +110,9 @@ class ReadAnswer(BaseModel):
     )
     page: PageFacts
     machine: Machine | None = None
+    others: list[dict[str, Any]] | None = Field(
+        None, description="The same of each other ECG on the picture; places are px of that picture."
+    )
     model: str = Field(
         description="name@version+fingerprint of its files.", examples=["ecgvlm-small@0.3+28c20952"]
     )

@@ -142,7 +142,7 @@ class Service:
             if file is None:
                 file = await asyncio.to_thread(jpeg, picture.image)
             await asyncio.to_thread(self.store.add, key, owner, file, reading.answer)
-        reading = replace(reading, answer={**reading.answer, "image": name}, redacted=None)
+        reading = replace(reading, answer=_called(name, reading.answer), redacted=None)
         self._remember(key, owner, replace(reading, overlay=None))
         return picture, reading, key
 
@@ -253,6 +253,12 @@ class _Upload:
     async def both(self, number: int, first: tuple[Picture, Reading]) -> tuple[Picture, Reading]:
         spread = first[0].beside(await self._service.decode(self._data, number + 1))
         return spread, await self._service.look(spread, self._asked)
+
+
+def _called(name: str, answer: dict) -> dict:
+    """The contract's object, and those of other ECGs on the picture, with the name that people gave it."""
+    others = [_called(name + other["image"].removeprefix(NAME), other) for other in answer.get("others", ())]
+    return {**answer, "image": name, **({"others": others} if others else {})}
 
 
 def storable(text: str) -> str:
