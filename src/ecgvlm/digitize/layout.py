@@ -35,6 +35,7 @@ _LIKE_PULSES = ("I",)  # names that pulses look like, and R waves; no rhythm str
 _STROKE = 0.35 * PX_PER_MM  # by which ink is longer than the trace that it draws, half of it at either end
 _BLANK = 0.34  # share of the rows with ink below which a place counts as blank
 _OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
+_STRAY = 0.1  # of the mean ink of the page's columns or rows of px, that stray marks between ECGs show
 _OTHER_INK = 0.2  # of the page's traces, that each of two ECGs has at least
 _BEFORE_NAME = 8.0 * PX_PER_MM  # from where an ECG may begin to its first name
 # Rows of traces without any name: their rows, columns and rhythm strips, the usual choice first.
@@ -146,7 +147,8 @@ def _parting(names: Sequence[Name], trace: np.ndarray) -> Parting | None:
             continue
         last, first = max(between, key=lambda pair: pair[1] - pair[0])
         ink = (trace > 0.5).sum(axis)
-        start, stop = max(_runs(ink[last:first] == 0), key=lambda run: run[1] - run[0], default=(0, 0))
+        bare = ink[last:first] < _STRAY * ink.mean()
+        start, stop = max(_runs(bare), key=lambda run: run[1] - run[0], default=(0, 0))
         blank = stop - start
         if blank <= _NARROWEST_GAP:
             if axis == 0:
