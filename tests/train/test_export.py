@@ -1,15 +1,17 @@
 """What is exported answers as what was trained."""
 
+import io
 import json
 from random import Random
 
 import numpy as np
 import onnxruntime
+import peft
 import pytest
 import torch
 import transformers
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from scipy.special import expit
 from train.tiny import SIDE, recipe, write_rows
 
@@ -177,6 +179,44 @@ def test_a_finetuned_model_is_a_transformers_folder(tmp_path, model_folder, rows
             [asked], 10
         )
     assert json.loads((tmp_path / "out/ecgvlm.json").read_text())["checkpoint"] == made.name
+
+
+def test_an_adapter_is_loaded_by_peft_and_asked_by_bench_run(tmp_path, model_folder, rows):
+    adapter = {"rank": 2, "dropout": 0.0}
+    made = finetune(recipe(tmp_path, model_folder, rows, method="lora", adapter=adapter, loop={"steps": 3}))
+    export(made, tmp_path / "merged")
+    export(made, tmp_path / "adapter", adapter=True)
+    base = transformers.AutoModelForImageTextToText.from_pretrained(model_folder)
+    untrained = {name: p.clone() for name, p in base.state_dict().items()}
+    merged = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload()
+    wanted = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path / "merged").state_dict()
+    learned = [name for name, p in wanted.items() if not torch.equal(p, untrained[name])]
+    assert {name.split(".")[1] for name in learned} == {"vision_model", "connector", "text_model"}
+    for name, p in merged.state_dict().items():
+        torch.testing.assert_close(p, wanted[name])
+    task, picture = load_task("code15-test"), io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 900, 3), np.uint8)).save(picture, "PNG")
+    one, other = (
+        make_backend("transformers", task, [], model=str(tmp_path / name)).ask(
+            Ask("Which?", picture.getvalue())
+        )
+        for name in ("adapter", "merged")
+    )
+    assert one == other
+    whole = load_file(tmp_path / "adapter/adapter_model.safetensors")
+    for part, said in (("lora_A", "1 tensors are missing"), ("connector", "is missing")):
+        dropped = next(name for name in whole if part in name)
+        rest = {name: tensor for name, tensor in whole.items() if name != dropped}
+        save_file(rest, tmp_path / "adapter/adapter_model.safetensors")
+        with pytest.raises(EcgError, match=said):
+            make_backend("transformers", task, [], model=str(tmp_path / "adapter"))
+
+
+def test_a_run_without_adapters_has_none_to_write(tmp_path, model_folder, rows):
+    made = finetune(recipe(tmp_path, model_folder, rows, loop={"steps": 1}))
+    with pytest.raises(UsageError, match="LoRA"):
+        export(made, tmp_path / "adapter", adapter=True)
+    assert not (tmp_path / "adapter").exists()
 
 
 def test_half_the_size_in_bf16(tmp_path, model_folder, rows):

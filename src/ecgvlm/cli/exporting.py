@@ -12,6 +12,9 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a training run, or one of its checkpoints.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     bf16: Annotated[bool, typer.Option("--bf16", help="A transformers folder of half the size.")] = False,
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Of a LoRA run the adapter alone, as PEFT loads it.")
+    ] = False,
     push: Annotated[
         str | None,
         typer.Option(help="Upload it to this (private) repository of the hub.", metavar="OWNER/NAME"),
@@ -23,7 +26,7 @@ def export(
     needs_training_packages()
     from ecgvlm.train.export import export as exported
 
-    files = exported(checkpoint, output, bf16, push)
+    files = exported(checkpoint, output, bf16, push, adapter)
     for path in files:
         print(path)
     if push is not None:

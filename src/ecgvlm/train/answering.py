@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from ecgvlm.errors import EcgError
@@ -252,6 +254,19 @@ def merge_adapters(net: nn.Module) -> None:
             setattr(net.get_submodule(parent), child, module.get_base_layer())
     if hasattr(net, "peft_config"):
         del net.peft_config
+
+
+def save_adapters(net: Any, base: str, folder: Path) -> None:
+    """The folder that PEFT loads onto the base: the adapters, and the connector, which learned in full."""
+    config = net.peft_config["default"]
+    config.base_model_name_or_path, config.modules_to_save = base, ["connector"]
+    config.save_pretrained(folder)
+    tensors = {
+        f"base_model.model.{name.replace('.default', '')}": p.detach().contiguous()
+        for name, p in net.named_parameters()
+        if "lora_" in name or part_of(name) == "connector"
+    }
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float) -> list[dict]:

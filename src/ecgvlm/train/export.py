@@ -18,13 +18,16 @@ from ecgvlm.train.recorded import NAME, recorded
 INT8 = ".int8.onnx"
 
 
-def export(source: Path, out: Path, bf16: bool = False, repo: str | None = None) -> list[Path]:
+def export(
+    source: Path, out: Path, bf16: bool = False, repo: str | None = None, adapter: bool = False
+) -> list[Path]:
     """Writes the model of a run, or of one of its checkpoints, to a folder; returns the files written.
 
     source: the folder of a fine-tuning run (its best checkpoint is taken), a checkpoint in it, the folder of
     our own model's run, or that of its encoder or decoder alone; `SHA256SUMS` is then of all that out holds.
     bf16: weights of a transformers folder in bfloat16 instead of float32. repo: the model's name on the hub,
-    for its card. Raises EcgError where source is none of these.
+    for its card. adapter: of a LoRA run, what it has learned alone, as PEFT loads it onto the base. Raises
+    EcgError where source is none of these.
     """
     encoder = [p for p in (source, source / "encoder") if (p / "encoder.onnx").is_file()]
     language = [
@@ -38,7 +41,9 @@ def export(source: Path, out: Path, bf16: bool = False, repo: str | None = None)
         raise EcgError("unreadable_file", f"{source}: neither a run nor a checkpoint of ecgvlm train")
     chosen = _chosen(run, source)
     name = repo or out.name
-    return _written(out, lambda folder: _export_finetuned(run, chosen, folder, bf16, name), whole=True)
+    return _written(
+        out, lambda folder: _export_finetuned(run, chosen, folder, bf16, name, adapter), whole=True
+    )
 
 
 def _written(out: Path, write: Callable[[Path], None], whole: bool) -> list[Path]:
@@ -85,33 +90,39 @@ def _chosen(run: Path, source: Path) -> Path:
     return run / "checkpoints" / best if best else whole[-1]
 
 
-def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: str) -> None:
-    """The base with the checkpoint's weights, adapters merged, as AutoModelForImageTextToText loads it; and
-    the model's card.
+def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: str, adapter: bool) -> None:
+    """The base with the checkpoint's weights, adapters merged, as AutoModelForImageTextToText loads it, or
+    the adapter alone; and the model's card.
     """
     import torch
 
     from ecgvlm.train import checkpoint
-    from ecgvlm.train.answering import merge_adapters
+    from ecgvlm.train.answering import merge_adapters, save_adapters
     from ecgvlm.train.finetune import base_model, prepare
     from ecgvlm.train.hub import model_card
-    from ecgvlm.train.smolvlm import SmolVLM, save_transformers
+    from ecgvlm.train.smolvlm import SmolVLM, save_processor
 
     ran = recorded(run)
     recipe = ran.recipe
     if recipe.method == "qlora":  # the adapters fit the base in full precision just as well
         recipe = recipe.model_copy(update={"method": "lora"})
     model = base_model(recipe)
+    if adapter and (recipe.method == "full" or not isinstance(model, SmolVLM)):
+        raise UsageError(f"{run}: only a SmolVLM that was trained by LoRA has an adapter to write")
     prepare(model, recipe)
     checkpoint.restore_weights(chosen, model)
-    if recipe.method != "full":
+    if recipe.method != "full" and not adapter:
         merge_adapters(model.net)
     if bf16:
         model.to(torch.bfloat16)
     form: dict[str, Any] = {}
     if isinstance(model, SmolVLM):
-        save_transformers(model, folder)
-        (folder / "README.md").write_text(model_card(run, chosen.name, ran, name), "utf-8")
+        if adapter:
+            save_adapters(model.net, recipe.base, folder)
+        else:
+            model.net.save_pretrained(folder)
+        save_processor(model, folder)
+        (folder / "README.md").write_text(model_card(run, chosen.name, ran, name, adapter), "utf-8")
         form = {"page": {"width": model.width}}
     else:
         from ecgvlm.train.small.smollm2 import SmolLM2, save_smollm2

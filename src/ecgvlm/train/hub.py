@@ -24,7 +24,7 @@ Reads pictures of 12-lead ECGs and answers questions about them. Fine-tuned by e
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    model = AutoModelForImageTextToText.from_pretrained("{repo}")
+{load}
     processor = AutoProcessor.from_pretrained("{repo}", trust_remote_code=True)  # pads pages as in training
     content = [{{"type": "image"}}, {{"type": "text", "text": "Which rhythm is this?"}}]
     text = processor.apply_chat_template([{{"role": "user", "content": content}}], add_generation_prompt=True)
@@ -42,8 +42,10 @@ The whole recipe, and the versions that ran it, are in `ecgvlm.json`.
 """
 
 
-def model_card(run: Path, chosen: str, ran: Recorded, repo: str) -> str:
-    """The README.md of a run's checkpoint. repo: the model's name on the hub, or the folder it lies in."""
+def model_card(run: Path, chosen: str, ran: Recorded, repo: str, adapter: bool) -> str:
+    """The README.md of a run's checkpoint. repo: the model's name on the hub, or the folder it lies in.
+    adapter: what is there is put onto the base.
+    """
     from huggingface_hub import ModelCardData
 
     recipe = ran.recipe
@@ -52,13 +54,14 @@ def model_card(run: Path, chosen: str, ran: Recorded, repo: str) -> str:
     local = Path(recipe.base).is_absolute() or Path(recipe.base).exists()
     known = ModelCardData(
         base_model=None if local else recipe.base,  # the hub refuses what is no name on it
-        library_name="transformers", pipeline_tag="image-text-to-text",
+        library_name="peft" if adapter else "transformers", pipeline_tag="image-text-to-text",
         tags=["ecg", "electrocardiogram", "medical", "ecgvlm"], language=["en"],
     )  # fmt: skip
     return _CARD.format(
         metadata=known.to_yaml(),
         title=repo.rpartition("/")[2],
         repo=repo,
+        load=_load(repo, recipe.base, adapter),
         version=ran.versions["ecgvlm"],
         base=Path(recipe.base).name if local else recipe.base,
         steps=int(chosen.removeprefix("step-")),
@@ -66,6 +69,16 @@ def model_card(run: Path, chosen: str, ran: Recorded, repo: str) -> str:
         method=recipe.method,
         data=Path(source).name if Path(source).exists() else source,
         figures=_figures(run, chosen),
+    )
+
+
+def _load(repo: str, base: str, adapter: bool) -> str:
+    """The lines that load the model."""
+    model = f'    model = AutoModelForImageTextToText.from_pretrained("{base if adapter else repo}")'
+    if not adapter:
+        return model
+    return (
+        f'    from peft import PeftModel\n\n{model}\n    model = PeftModel.from_pretrained(model, "{repo}")'
     )
 
 

@@ -92,12 +92,10 @@ def quantized() -> dict[str, Any]:
     return {"quantization_config": four, "device_map": {"": torch.cuda.current_device()}}
 
 
-def save_transformers(model: SmolVLM, folder: Path) -> None:
-    """The folder that AutoModelForImageTextToText and AutoProcessor load; adapters must have been merged.
-
-    Its own processor (`page_processor.py`) lays any picture on the 2:1 sheet that was trained on.
+def save_processor(model: SmolVLM, folder: Path) -> None:
+    """What AutoProcessor loads: a processor of its own (`page_processor.py`), which lays any picture on the
+    2:1 sheet that was trained on.
     """
-    model.net.save_pretrained(folder)
     model.processor.save_pretrained(folder)
     for name in ("page_form.py", "page_processor.py"):
         shutil.copy(str(files("ecgvlm.files") / name), folder / name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
 
@@ -26,6 +29,37 @@ def load_checked(auto_class: Any, source: str | Path, more: bool = False, **opti
         raise UsageError(f"model {source} needs a package: {str(error).strip().splitlines()[0]}") from None
     check_tensors(source, {**info, "unexpected_keys": ()} if more else info)
     return net
+
+
+def adapted_model(source: str) -> str | None:
+    """The model that a folder's adapter is put onto; None where it is no PEFT adapter."""
+    path = Path(source) / "adapter_config.json"
+    if not path.is_file():
+        return None
+    try:
+        return str(json.loads(path.read_text("utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise unreadable(path, f"names no base model ({error})") from None
+
+
+def with_adapter(net: Any, folder: str) -> Any:
+    """The model with a PEFT adapter merged into it. Raises EcgError where the adapter is not whole."""
+    try:
+        import peft
+    except ImportError:
+        raise UsageError("an adapter needs the package peft: pip install 'ecgvlm[train]'") from None
+    try:
+        model = peft.get_peft_model(net, peft.PeftConfig.from_pretrained(folder))
+        found = peft.set_peft_model_state_dict(model, peft.load_peft_weights(folder, "cpu"))
+    except KeyError as error:
+        raise unreadable(f"adapter {folder}", f"tensor {error} is missing") from None
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        raise unreadable(
+            f"adapter {folder}", (str(error).strip() or type(error).__name__).splitlines()[0]
+        ) from None
+    missing = [key for key in found.missing_keys if "lora_" in key or "modules_to_save" in key]
+    check_tensors(folder, {"missing_keys": missing, "unexpected_keys": found.unexpected_keys})
+    return model.merge_and_unload()
 
 
 def check_tensors(source: str | Path, info: dict[str, Any]) -> None:

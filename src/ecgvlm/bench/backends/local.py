@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.backends.base import Ask, Reply, Setup
-from ecgvlm.bench.backends.loading import load_checked
+from ecgvlm.bench.backends.loading import adapted_model, load_checked, with_adapter
 from ecgvlm.bench.backends.together import Together
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.instruct.row import messages_of
@@ -25,8 +25,9 @@ class Transformers:
     Any image-text-to-text model with a chat template: SmolVLM, Qwen2-VL (Qwen/Qwen2-VL-7B-Instruct),
     LLaVA-NeXT (llava-hf/llava-v1.6-vicuna-7b-hf). LLaVA-Med (microsoft/llava-med-v1.5-mistral-7b) and others
     in LLaVA's original naming are rewritten first. A folder of `ecgvlm export` says in which form it wants
-    its pages. Decoding is greedy. The questions asked at once (`Setup.workers`) are a batch, filled up on the
-    left, so that an answer depends, but for rounding, on nothing but its own question and picture.
+    its pages, and may be a PEFT adapter. Decoding is greedy. The questions asked at once (`Setup.workers`)
+    are a batch, filled up on the left, so that an answer depends, but for rounding, on nothing but its own
+    question and picture.
     """
 
     name = "transformers"
@@ -40,12 +41,15 @@ class Transformers:
         self.model = setup.model
         self._torch = torch
         self._together = Together(self._answer, setup.workers)
-        source = self._source(setup.model)
+        base = adapted_model(setup.model)
+        source = self._source(base or setup.model)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
         self.parameters: dict[str, Any] = {"do_sample": False, "dtype": str(dtype).removeprefix("torch.")}
         trust = {"trust_remote_code": setup.trust_remote_code}
         net = load_checked(transformers.AutoModelForImageTextToText, source, dtype=dtype, **trust)
+        if base is not None:
+            net, source = with_adapter(net, setup.model), setup.model  # its processor lies beside it
         self._net = net.to(self._device).eval()
         try:
             self._processor = transformers.AutoProcessor.from_pretrained(source, **trust)
