@@ -68,6 +68,18 @@ def test_a_flat_lead_is_one_of_the_right_leg():
     assert limbs_swapped(m.median_beat, m.pr_ms, fitted())
 
 
+def test_limb_leads_that_contradict_each_other_tell_no_exchange():
+    """Leads that wander each by itself, as no electrode makes them."""
+    signal, _ = measured()
+    other = signal.copy()
+    other[:6] = FROM_TWO @ (SWAPS["RA-LA"] @ signal[:2])
+    m = measure(other, FS)
+    wander = np.linspace(-1.0, 1.0, m.median_beat.shape[1])
+    beat = m.median_beat + np.outer(np.tile([1.0, -1.0], 6), wander)
+    assert limbs_swapped(m.median_beat, m.pr_ms, fitted())
+    assert not limbs_swapped(beat.astype(np.float32), m.pr_ms, fitted())
+
+
 def test_each_exchange_undoes_itself():
     for swap in SWAPS.values():
         np.testing.assert_array_equal(swap @ swap, np.eye(2))
@@ -105,9 +117,12 @@ def test_a_printed_gain_that_the_pulses_contradict(digitizer, printed, pulses, d
 
 
 def test_cut_off(digitizer, ordinary):
-    """Leads are missing, or every row runs into the edge."""
+    """Leads are missing, half of one is covered, or every row runs into the edge."""
     missing = replace(ordinary, strips=ordinary.strips[3:])
     assert "cut_off" in cautions(missing)
+    first, *rest = ordinary.strips
+    half = replace(first, mv=np.where(np.arange(len(first.mv)) < 0.5 * len(first.mv), np.nan, first.mv))
+    assert "cut_off" in cautions(replace(ordinary, strips=(half, *rest)))
     picture = page().image
     found = digitizer(np.ascontiguousarray(picture[:, : int(0.88 * picture.shape[1])]))
     assert "cut_off" in cautions(found)

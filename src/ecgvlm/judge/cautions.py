@@ -24,6 +24,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.sessions import read_model_file
 
 _EDGE = 1.2  # mm from the picture's edge at which a strip counts as cut off by it
+_KNOWN = 0.7  # of a strip, of which less is seen where something lies on it
 _CHEST = slice(6, 12)
 # What I and II become when two limb electrodes are exchanged. Each exchange undoes itself.
 SWAPS: dict[str, np.ndarray] = {
@@ -35,6 +36,7 @@ SWAPS: dict[str, np.ndarray] = {
 # Usual frontal axes in degrees of P, QRS and T, and the seconds around R in which QRS and T lie.
 _AXES = {"p": 55.0, "qrs": 40.0, "t": 45.0}
 _QRS, _T = (-0.05, 0.07), (0.14, 0.42)
+_CONTRADICTED = 0.25  # part of the limb leads' power that I and II leave where no exchange explains it
 _FLAT = 0.12  # part of the largest lead below which one of I, II and III counts as flat
 # Upper limits of PR and QRS (ms, QRS with the feet of 25 ms that short ones have) and lower limit of the
 # rate of small children (Rijnbeek et al. 2001, Eur Heart J 22:702: medians of rate 100 to 150, PR 100 to 130,
@@ -97,8 +99,11 @@ def find_cautions(
 
 
 def cut_off(page: Page) -> bool:
-    """Whether leads are missing, or half of the strips run into the picture's left or right edge."""
+    """Whether leads are missing or much of one is not seen, or half of the strips run into the picture's left
+    or right edge."""
     if {strip.lead for strip in page.strips} < set(LEADS):
+        return True
+    if any(np.isfinite(s.mv).mean() < _KNOWN for s in page.strips if s.lead not in page.flat):
         return True
     rows = [strip.y for strip in page.strips]
     height, width = page.picture
@@ -170,9 +175,11 @@ def _oddness(two: np.ndarray, span: tuple[float, float], usual: float) -> float:
 
 
 def swap_odds(beat: np.ndarray, pr_ms: float | None, fit: Fitted) -> float | None:
-    """Log-odds of the likeliest exchange of limb electrodes against none, None where leads are missing."""
+    """Log-odds of the likeliest exchange of limb electrodes against none, None where leads are missing or the
+    limb leads contradict each other, which those of exchanged electrodes do not: print or wander is at fault.
+    """
     limb = two_limb_leads(beat)
-    if limb is None or not np.isfinite(beat[_CHEST]).all():
+    if limb is None or limb[1] > _CONTRADICTED or not np.isfinite(beat[_CHEST]).all():
         return None
     scores = {
         name: -float(
