@@ -56,6 +56,37 @@ def test_wfdb_any_order_case_gain_and_rate(tmp_path, fs):
     assert (record.fs, record.age, record.sex, record.source) == (fs, 61, "F", str(path))
 
 
+@pytest.mark.parametrize(
+    ("comment", "age", "sex"),
+    [
+        ("Age: 056Y", 56, None), ("age: 56 years", 56, None), ("Age:56 Sex:Male", 56, "M"),
+        ("<age>: 71 <sex>: M <diagnoses> (none)", 71, "M"), ("69 M 1085 1629 x1", 69, "M"),
+        ("Age: NaN", None, None), ("Gender: female", None, "F"), ("Dosage: 12", None, None),
+    ],
+)  # fmt: skip
+def test_wfdb_age_and_sex_as_headers_have_them(tmp_path, comment, age, sex):
+    path = write_wfdb(tmp_path, LEADS, ["mV"] * 12, twelve_leads(), comments=[comment])
+    assert (read_wfdb(path).age, read_wfdb(path).sex) == (age, sex)
+
+
+@pytest.mark.parametrize(
+    ("here", "instead"),
+    [(" ", "\t"), (" 500 500\n", " 500 0\n"), ("rec.dat", "REC.DAT"), (" V1\n", " V1 (mV)\n"), ("", "")],
+    ids=["tabs", "unknown length", "letters of the file", "unit in the name", "letters of the header"],
+)
+def test_wfdb_headers_as_they_occur(tmp_path, here, instead):
+    """Each was refused, or a lead was lost."""
+    leads = twelve_leads()
+    path = write_wfdb(tmp_path, LEADS, ["mV"] * 12, leads)
+    header = path.with_suffix(".hea")
+    if here:
+        assert here in header.read_text()
+        header.write_text(header.read_text().replace(here, instead))
+    else:
+        header.rename(tmp_path / "REC.HEA")
+    np.testing.assert_allclose(read_wfdb(path).signal, leads, atol=2e-3)
+
+
 def test_wfdb_units_are_converted(tmp_path):
     leads = twelve_leads()
     rows = leads * np.where(np.arange(12) % 2, 1000.0, 1.0)[:, None]
@@ -361,7 +392,7 @@ def test_dicom_bad_files(tmp_path):
             read_record(path)
         one_line(error, "ecg.dcm")
     for names, unit, cause in ((["Pulse"] * 12, "uV", "no ECG waveform"),
-                               ([f"Lead {lead}" for lead in LEADS], "kPa", "kpa")):  # fmt: skip
+                               ([f"Lead {lead}" for lead in LEADS], "kPa", "kPa")):  # fmt: skip
         write_dicom(path, twelve_leads(), names, unit)
         with pytest.raises(EcgError) as error:
             read_record(path)

@@ -1,5 +1,6 @@
 """DICOM pictures, documents and waveforms become the pages that they hold."""
 
+import copy
 import io
 from collections.abc import Callable
 
@@ -11,11 +12,13 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import load_image, open_pages
-from ecgvlm.files.waveform import write_dicom
+from ecgvlm.files.waveform import read_waveform, write_dicom
 from ecgvlm.printed import picture_of
 from ecgvlm.simulate import Simulation, simulate
 
 HEIGHT, WIDTH = 300, 500
+
+RECORD, _ = simulate(Simulation(rate_bpm=72), 1)
 
 
 def ramp() -> np.ndarray:
@@ -92,6 +95,42 @@ def test_a_channel_without_sensitivity_is_refused(sensitivity):
             channel.ChannelSensitivity = sensitivity
     with pytest.raises(EcgError, match="no sensitivity"):
         open_pages(written(file), "a")[0].load()
+
+
+def test_a_unit_in_words_and_an_age_in_months():
+    file = pydicom.dcmread(io.BytesIO(write_dicom(RECORD)))
+    for channel in file.WaveformSequence[0].ChannelDefinitionSequence:
+        unit = channel.ChannelSensitivityUnitsSequence[0]
+        unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = "266418", "MDC", "Microvolt"
+    file.PatientAge = "006M"
+    record = read_waveform(file, "x")
+    assert record.age == 0.5
+    np.testing.assert_allclose(record.signal, RECORD.signal, atol=2e-3)
+
+
+@pytest.mark.parametrize("parts", [1, 4], ids=["whole", "columns"])
+def test_a_strip_beside_the_leads_is_of_the_same_time(parts):
+    """It was laid behind them, and the record became twice as long."""
+    file = pydicom.dcmread(io.BytesIO(write_dicom(RECORD)))
+    (whole,) = file.WaveformSequence
+    units = np.frombuffer(whole.WaveformData, "<i2").reshape(-1, 12)
+
+    def group(leads, first, last):
+        made = copy.deepcopy(whole)
+        made.ChannelDefinitionSequence = [made.ChannelDefinitionSequence[k] for k in leads]
+        made.NumberOfWaveformChannels, made.NumberOfWaveformSamples = len(leads), last - first
+        made.WaveformData = np.ascontiguousarray(units[first:last, leads]).tobytes()
+        return made
+
+    step, width = len(units) // parts, 12 // parts
+    columns = [group([*range(k * width, (k + 1) * width)], k * step, (k + 1) * step) for k in range(parts)]
+    file.WaveformSequence = [*columns, group([1], 0, len(units))]
+    record = read_waveform(file, "x")
+    assert record.signal.shape == RECORD.signal.shape
+    np.testing.assert_allclose(record.signal[1], RECORD.signal[1], atol=2e-3)
+    for k in range(parts):
+        rows, part = slice(k * width, (k + 1) * width), slice(k * step, (k + 1) * step)
+        np.testing.assert_allclose(record.signal[rows, part], RECORD.signal[rows, part], atol=2e-3)
 
 
 def test_waveform_is_printed_and_read_back(digitizer):

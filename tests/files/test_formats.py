@@ -297,6 +297,10 @@ def test_xml_in_windows_letters_that_it_does_not_declare(record, declared):
     np.testing.assert_array_equal(read(odd).signal, read(data).signal)
 
 
+def test_blank_lines_before_xml(record):
+    assert read(b"\r\n\n" + muse(record)).fs == record.fs
+
+
 def test_a_matlab_file_without_leads_is_refused():
     with pytest.raises(EcgError, match="no array of twelve leads"):
         read(mat({"x": 3.0}))
@@ -412,6 +416,7 @@ def test_records_in_archives_and_many_in_an_array(record):
     [
         ("V 1", "V1"), ("V-2", "V2"), ("V_3", "V3"), ("C5", "V5"), ("V6-REF", "V6"), ("ECG DII", "II"),
         ("avF", "aVF"), ("MDC_ECG_LEAD_AVR", "aVR"), ("EKG aVL", "aVL"), ("Lead III", "III"),
+        ("aVR (mV)", "aVR"), ("V6 uV", "V6"),
     ],
 )  # fmt: skip
 def test_names_of_leads(name, lead):

@@ -4,7 +4,6 @@ only from paths (as pyedflib, which needs a compiler where it has no wheel)."""
 from __future__ import annotations
 
 import io
-import re
 import warnings
 
 import numpy as np
@@ -31,7 +30,7 @@ def read_edf(data: bytes, name: str) -> Record:
 
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a last record that is cut off
         file = (edfio.read_bdf if data[:8] == _BDF else edfio.read_edf)(io.BytesIO(data))
-    signals = [(s, lead) for s in file.signals if lead_row(lead := _label(s.label)) is not None]
+    signals = [(s, lead) for s in file.signals if lead_row(lead := s.label) is not None]
     onsets = _onsets(data) if data[192:197] in _DISCONTINUOUS else [0.0]
     parts = []
     for s, lead in signals:
@@ -40,11 +39,6 @@ def read_edf(data: bytes, name: str) -> Record:
     if len({lead_row(lead) for _, lead in signals}) < len(signals):
         raise unreadable(name, "a lead is there twice")
     return record_of(parts or [Part(["-"], np.zeros((1, 1)), 500.0)], name)
-
-
-def _label(label: str) -> str:
-    """A signal's label without its kind: "ECG V1-REF", "EKG: aVR", "V6 uV"."""
-    return re.sub(r"\s+[unm]V$", "", label.strip())
 
 
 def _onsets(data: bytes) -> list[float]:

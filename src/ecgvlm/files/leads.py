@@ -16,11 +16,11 @@ from ecgvlm.record import LEADS, MachineReading, Record
 MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}  # one unit in mV
 MV["\ufffdv"] = MV["uv"]  # a µ that was written in another encoding
 _ROWS = {lead.lower(): row for row, lead in enumerate(LEADS)}
-# "Lead I", "ECG DII", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF"
+# "Lead I", "ECG DII", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF", "aVR (mV)"
 _LEAD_NAME = re.compile(
     r"(?:MDC_ECG_LEAD_|(?:ECG|EKG|LEAD)[ _:-]*)*"
     r"(?:D?(?P<limb>I{1,3})|A[ _-]?V[ _-]?(?P<goldberger>[RLF])|[VC][ _-]?(?P<chest>[1-6]))"
-    r"(?:[ _:-]*(?:REF|WCT|CT|AVG|RAW))?",
+    r"(?:[ _:-]*(?:REF|WCT|CT|AVG|RAW))?(?:\s+[([]?[MUNµμ]V[)\]]?)?",
     re.IGNORECASE,
 )
 _SLOWEST, _FASTEST = 50, 5000  # Hz at which an ECG is sampled
@@ -183,6 +183,13 @@ def age_of(text: str) -> float | None:
     """Age in years, None where the text is none."""
     age = number(text)
     return age if age is not None and 0 <= age < 150 else None
+
+
+def age_in(text: str) -> float | None:
+    """Age in years of DICOM's kind ("056Y", "006M", "03W", "010D"), None where the text is none."""
+    years = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}.get(text[-1:].upper())
+    age = number(text[:-1])
+    return None if years is None or age is None else age_of(str(age * years))
 
 
 def sex_of(text: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgvlm.files.leads import MV, Part, age_of, damaged, lead_row, machine_reading, record_of, sex_of
+from ecgvlm.files.leads import MV, Part, age_in, damaged, lead_row, machine_reading, record_of, sex_of
 from ecgvlm.record import LEADS, MachineReading, Record
 
 if TYPE_CHECKING:
@@ -24,7 +24,14 @@ _MEASURED = {
     "qrs_ms": r"QRS duration|2:16156", "qtc_ms": r"QTc|corrected QT|2:1588[04]|2:15876",
     "qt_ms": r"\bQT |2:16160", "axis_deg": r"QRS axis|2:16132",
 }  # fmt: skip
+_UNITS = {
+    "microvolt": "uv",
+    "millivolt": "mv",
+    "nanovolt": "nv",
+    "volt": "v",
+}  # in words, as meanings have them
 _RHYTHM_SECONDS = 2.0  # a shorter group is a median beat, where there is a longer one
+_COLUMN_SECONDS = 5.0  # shorter groups alone are columns of a page
 _UV_PER_UNIT = 2.5
 _PADDING = -32768  # stands for NaN
 
@@ -51,7 +58,7 @@ def read_waveform(dataset: Dataset, name: str) -> Record:
     return record_of(
         parts,
         name,
-        age=age_of(age[:-1]) if age.endswith("Y") else None,
+        age=age_in(age),
         sex=sex_of(sex),
         patient=str(dataset.get("PatientID") or ""),
         machine=machine,
@@ -86,15 +93,17 @@ def _is_median(group: Dataset) -> bool:
 
 def _starts(groups: Sequence[Dataset]) -> list[float]:
     """s at which each group begins: as it says, or else one after the other where they are columns of a page
-    or repeat each other's leads, or else together."""
+    (also beside a strip as long as all of them) or hold the same leads, or else together."""
     stated = [group.get("MultiplexGroupTimeOffset") for group in groups]
     if all(value is not None for value in stated):
         return [float(value) / 1000 for value in stated]
-    lengths = [_seconds(group) for group in groups]
-    named = [lead for group in groups for lead in _names(group) if lead]
-    if len(groups) > 1 and (max(lengths) < 5 or len(set(named)) < len(named)):
-        return [float(start) for start in np.cumsum([0.0, *lengths[:-1]])]
-    return [0.0] * len(groups)
+    lengths = np.array([_seconds(group) for group in groups])
+    columns = lengths < max(_COLUMN_SECONDS, 0.75 * lengths.max())
+    if lengths.max() >= _COLUMN_SECONDS and not np.isclose(lengths[columns].sum(), lengths.max(), rtol=0.1):
+        leads = [frozenset(_names(group)) - {""} for group in groups]
+        columns = np.array([leads.count(held) > 1 for held in leads])
+    before = np.cumsum(np.where(columns, lengths, 0.0)) - lengths
+    return [float(start) for start in np.where(columns, before, 0.0)]
 
 
 def _millivolts(dataset: Dataset, i: int, group: Dataset) -> np.ndarray:
@@ -109,9 +118,10 @@ def _millivolts(dataset: Dataset, i: int, group: Dataset) -> np.ndarray:
         signal[raw == code] = np.nan
     for row, channel in zip(signal, group.ChannelDefinitionSequence):
         units = channel.get("ChannelSensitivityUnitsSequence")
-        unit = str(units[0].CodeValue).lower() if units else "raw"
-        if unit not in MV:
-            raise ValueError(f"a channel is in {unit!r}, not in a unit of voltage")
+        said = [str(units[0].get(name, "")) for name in ("CodeValue", "CodeMeaning")] if units else ["raw"]
+        unit = next((u for u in (_UNITS.get(s.lower(), s.lower()) for s in said) if u in MV), None)
+        if unit is None:
+            raise ValueError(f"a channel is in {said[0]!r}, not in a unit of voltage")
         if not float(channel.get("ChannelSensitivity") or 0):
             raise ValueError("a channel has no sensitivity, so its millivolts are unknown")
         row *= MV[unit]

@@ -16,6 +16,10 @@ from ecgvlm.files.leads import Part, age_of, damaged, in_mv, record_of, sex_of
 from ecgvlm.record import Record
 
 _MICRO = re.compile(r"/[\u00b5\u03bc\ufffd]V\b", re.IGNORECASE)  # in UTF-8, or in Latin-1 read as that
+# "Age: 56", "Age: 056Y" or "56 years" in most collections, "<age>: 56 <sex>: F <diagnoses> ..." or "69 M" in
+# older ones
+_AGE = re.compile(r"\bage>?\s*[:=]\s*(\d+(?:[.,]\d+)?)|^(\d{1,3}) [MF]\b", re.IGNORECASE | re.MULTILINE)
+_SEX = re.compile(r"\b(?:sex|gender)>?\s*[:=]\s*([a-z]+)|^\d{1,3} ([MF])\b", re.IGNORECASE | re.MULTILINE)
 
 
 def read_wfdb(path: str | Path) -> Record:
@@ -24,8 +28,9 @@ def read_wfdb(path: str | Path) -> Record:
     Age and sex are taken from header comments such as `# Age: 56`. Raises EcgError where the header or a
     signal file is missing, truncated or damaged, a gain is not positive, or a signal is not a voltage.
     """
-    header = Path(f"{path}.hea")
-    if not header.is_file():
+    header = _in_any_case(Path(f"{path}.hea"))
+    if header is None:
+        header = Path(f"{path}.hea")
         raise unreadable(header, "no such file (a WFDB record is named without its ending)")
     import wfdb  # here, not above: it takes longer to import than a page takes to read
 
@@ -35,7 +40,8 @@ def read_wfdb(path: str | Path) -> Record:
         # wfdb reads ASCII only and would take microvolts for volts.
         plain, files = _plain_header(_MICRO.sub("/uV", text), header.stem, header.parent)
         with TemporaryDirectory(prefix="ecgvlm-") as folder:
-            where = path if plain == text else _copy(Path(folder), header.stem, plain, files)
+            usual = header == Path(f"{path}.hea") and all(p == header.parent / n for n, p in files)
+            where = path if usual and plain == text else _copy(Path(folder), header.stem, plain, files)
             record = wfdb.rdrecord(str(where))
     except FileNotFoundError as error:
         raise EcgError("unreadable_file", f"{error.filename or path}: no such file") from error
@@ -43,14 +49,13 @@ def read_wfdb(path: str | Path) -> Record:
         raise damaged(path, "WFDB record", error) from error
     names = [name or "" for name in record.sig_name]
     scale = [in_mv(unit, header, name) for name, unit in zip(names, record.units)]
-    # "Age: 56" in most collections, "<age>: 56" in older ones
-    pairs = [line.lower().partition(":") for line in record.comments]
-    comments = {key.strip(" <>"): value.strip() for key, _, value in pairs}
+    comments = "\n".join(record.comments)
+    age, sex = _AGE.search(comments), _SEX.search(comments)
     return record_of(
         [Part(names, record.p_signal.T * np.array(scale)[:, None], record.fs)],
         path,
-        age=age_of(comments.get("age", "")),
-        sex=sex_of(comments.get("sex", "")),
+        age=age_of(age[1] or age[2]) if age else None,
+        sex=sex_of(sex[1] or sex[2]) if sex else None,
     )
 
 
@@ -96,32 +101,37 @@ def _segments(record_line: str) -> bool:
 
 def _plain_header(text: str, stem: str, folder: Path) -> tuple[str, Sequence[tuple[str, Path]]]:
     """The header without what wfdb stumbles over: a folder or an ending in the record's name, dates of a year
-    alone, folders before signal files. With it, the name there of each signal file and where it lies."""
+    alone, a length of 0 for an unknown one, folders before signal files. With it, the name there of each
+    signal file and where it lies."""
     lines = text.splitlines()
     at = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
     if at is None or _segments(lines[at]):
         return text, ()
     fields = lines[at].split()
     # What follows rate and length is the base time and date, which nothing here needs.
-    lines[at] = " ".join([re.sub(r".*[/\\]|\.(mat|hea|dat)$", "", fields[0]) or stem, *fields[1:4]])
+    length = [said for said in fields[3:4] if said != "0"]
+    name = re.sub(r".*[/\\]|\.(mat|hea|dat)$", "", fields[0]) or stem
+    lines[at] = " ".join([name, *fields[1:3], *length])
     files = {}
     for i, line in enumerate(lines[at + 1 :], start=at + 1):
         if not line.strip() or line.startswith("#"):
             continue
-        said, _, rest = line.strip().partition(" ")
+        said, rest = line.split(maxsplit=1)
         plain = re.sub(r".*[/\\]", "", said)
         below = (folder / said).resolve().is_relative_to(folder.resolve())  # no header reads files elsewhere
-        place = folder / said if below and (folder / said).is_file() else folder / plain
-        if not place.is_file():
+        place = _in_any_case(folder / said if below and (folder / said).is_file() else folder / plain)
+        if place is None:
             raise FileNotFoundError(2, "no such file", str(folder / said))
         files[plain] = place
         lines[i] = f"{plain} {rest}"
-    same = (
-        lines[at].split()[0] == fields[0]
-        and len(fields) < 5
-        and all(p == folder / n for n, p in files.items())
-    )
-    return (text if same else "\n".join(lines) + "\n"), tuple(files.items())
+    return ("\n".join(lines) + "\n" if lines != text.splitlines() else text), tuple(files.items())
+
+
+def _in_any_case(path: Path) -> Path | None:
+    """The file, or else the one of this name in other letters, as they come from Windows; None for none."""
+    if path.is_file() or not path.parent.is_dir():
+        return path if path.is_file() else None
+    return next((p for p in sorted(path.parent.iterdir()) if p.name.lower() == path.name.lower()), None)
 
 
 def _copy(folder: Path, stem: str, header: str, files: Sequence[tuple[str, Path]]) -> Path:

@@ -27,7 +27,7 @@ def parse_xml(data: bytes, name: str) -> Element:
     if data.count(b"<") > _MOST_TAGS:
         raise EcgError("too_large", f"{name}: more than {_MOST_TAGS:,} XML tags; no ECG has so many")
     try:
-        root = fromstring(_text(data) or data)
+        root = fromstring(_text(data) or data.lstrip())  # before the declaration there must be nothing
     except DefusedXmlException as error:
         raise unreadable(name, "XML with entities of its own is not read") from error
     except (ParseError, ValueError, LookupError) as error:
