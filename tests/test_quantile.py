@@ -12,6 +12,10 @@ def test_quantiles_are_numpys(n, dtype):
     values = (np.random.default_rng(n).normal(size=n) * 20 + 128).astype(dtype)
     shares = (0.0, 0.02, 0.25, 0.5, 0.85, 1.0)
     assert quantiles(values, *shares) == pytest.approx(np.quantile(values.astype(float), shares), rel=1e-6)
+    columns = np.stack([values, values[::-1]], 1)
+    assert quantiles(columns, 0.35, axis=0) == pytest.approx(
+        np.quantile(columns.astype(float), [0.35], axis=0), rel=1e-6
+    )
     assert quantile(values, 0.6) == pytest.approx(float(np.quantile(values.astype(float), 0.6)), rel=1e-6)
 
 

@@ -1,17 +1,20 @@
-"""Quantiles, which are asked for everywhere, and often of few numbers."""
+"""Quantiles, which are asked for everywhere, and often of few numbers. numpy's own take longer, and at their
+first call import numpy.ma, which takes as long as all of them do in a page."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-def quantiles(values: np.ndarray, *shares: float) -> np.ndarray:
-    """numpy.quantile(values, shares) of [n] numbers without NaN, in a third of the time. shares: 0..1."""
-    ordered = np.sort(values, axis=None)
+def quantiles(values: np.ndarray, *shares: float, axis: Literal[0] | None = None) -> np.ndarray:
+    """numpy.quantile(values, shares, axis) of numbers without NaN, in a third of the time. shares: 0..1."""
+    ordered = np.sort(values, axis=axis)
     at = np.multiply(shares, len(ordered) - 1)
     low = at.astype(int)
-    part = at - low
+    part = (at - low).reshape(-1, *[1] * (ordered.ndim - 1))
     below, above = ordered[low], ordered[np.minimum(low + 1, len(ordered) - 1)]
     return below + part * (above - below)
 
@@ -21,8 +24,7 @@ def quantile(values: np.ndarray, share: float) -> float:
 
 
 def median(values: ArrayLike) -> float:
-    """numpy.median(values), NaN where there are none or one is NaN: in a fifth of the time for few numbers,
-    and without the import of numpy.ma."""
+    """numpy.median(values), NaN where there are none or one is NaN: of few numbers in a fifth of the time."""
     ordered = np.sort(values, axis=None)
     if not len(ordered):
         return float("nan")

@@ -21,7 +21,7 @@ import numpy as np
 from ecgvlm.digitize.lines import flattened, levelled, refined
 from ecgvlm.digitize.surface import PaperMap, bent, projected
 from ecgvlm.files.picture import shrunk
-from ecgvlm.quantile import median
+from ecgvlm.quantile import median, quantile
 
 WORK_WIDTH = 1600  # px of the longer side in which the carrier is analysed
 TILE, STEP = 128, 96  # px there
@@ -43,9 +43,9 @@ _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper n
 _AS_FAR = 0.85  # of the tiles that one kind of lines leads to, from which on the other leads as far
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
-# Paper of whose tiles so many percent lie within so many mm of one plane is taken for flat until its lines
+# Paper of whose tiles this share lies within so many mm of one plane is taken for flat until its lines
 # are seen: some tiles are always followed wrongly.
-_MOST, _FLAT = 75, 0.3
+_MOST, _FLAT = 0.75, 0.3
 # The same of paper that a scanner kept flat, and of a picture that a program drew, which no camera ever saw.
 _PLAINLY_FLAT, _DRAWN = 0.12, 0.04
 _BENT = 0.2  # the same of paper that lies on no plane, whichever its lines are
@@ -411,7 +411,7 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | N
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
     fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
     plane = PaperMap.plane(homography, (x0, y0, x1, y1), fit)
-    return _Lead(px, mm, plane, float(np.percentile(off, _MOST)) / plane.scale())
+    return _Lead(px, mm, plane, quantile(off, _MOST) / plane.scale())
 
 
 def _homography(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray | None:

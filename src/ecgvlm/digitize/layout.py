@@ -10,7 +10,7 @@ import numpy as np
 from ecgvlm import filters
 from ecgvlm.digitize.arrangement import FEWEST, NEAR, PLAIN, Arrangement, Cell, Name, arrange
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
-from ecgvlm.quantile import median
+from ecgvlm.quantile import median, quantiles
 from ecgvlm.record import LEADS
 
 _SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
@@ -425,7 +425,7 @@ def _beats(band: np.ndarray) -> bool:
     if inked.sum() < 100 * PX_PER_MM:
         return False
     top = band.argmax(0)[inked]
-    return bool(np.ptp(np.percentile(top, (2, 98))) > _STRAIGHT)
+    return bool(np.ptp(quantiles(top, 0.02, 0.98)) > _STRAIGHT)
 
 
 def _ends(ink: np.ndarray, ys: Sequence[float], dy: float) -> tuple[float, float]:

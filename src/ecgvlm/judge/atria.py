@@ -9,7 +9,7 @@ import numpy as np
 from ecgvlm import filters
 from ecgvlm.measure import SINUS_P, Measurements
 from ecgvlm.measure.signal import nanmedian
-from ecgvlm.quantile import median
+from ecgvlm.quantile import median, quantile
 
 ATRIA_FS = 100.0  # Hz, of the search for P waves
 _P_RATES = (45.0, 160.0)  # a minute, of atria that a train of P waves is looked for at
@@ -58,7 +58,7 @@ def find_atria(leads: np.ndarray, fs: float, m: Measurements) -> Atria:
     seen = np.abs(signal[signal != 0])
     if not len(seen):
         return nothing
-    scale = _QUARTER * np.percentile(seen, 25) + 1e-6  # P waves and what is left of T fill up to half of it
+    scale = _QUARTER * quantile(seen, 0.25) + 1e-6  # P waves and what is left of T fill up to half of it
     score, peaks = _best_train(signal / scale)
     if score < max(_CLEAR, _LEAST_MV / scale) or len(peaks) < 4:
         return nothing

@@ -18,7 +18,7 @@ from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.measure.beats import EARLY
 from ecgvlm.measure.waves import P_SCORE
-from ecgvlm.quantile import median, quantiles
+from ecgvlm.quantile import median, quantile, quantiles
 from ecgvlm.record import LEADS
 
 ERRORS = {"heart_rate_bpm": 1.0, "pr_ms": 8.5, "qrs_ms": 9.0, "qt_ms": 12.0, "qtc_ms": 14.0, "axis_deg": 4.0}
@@ -209,7 +209,7 @@ def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
     """Whether a search for P waves without a QRS is worth its time."""
     if m.heart_rate_bpm is None or m.heart_rate_bpm > _SEARCHED_BELOW or len(rr) < 2:
         return False
-    return m.heart_rate_bpm < 55 or m.p_score < 0.75 or bool(rr.max() > 1.4 * np.percentile(rr, 20))
+    return m.heart_rate_bpm < 55 or m.p_score < 0.75 or bool(rr.max() > 1.4 * quantile(rr, 0.2))
 
 
 def _wider(m: Measurements) -> np.ndarray:
@@ -248,7 +248,7 @@ def _doubled(rr: np.ndarray, early: np.ndarray) -> float | None:
     """RR intervals of just twice the shortest ones, where all are one or the other; 0 where they are not."""
     if len(rr) < 4:
         return None
-    basic = float(np.percentile(rr, 20))
+    basic = quantile(rr, 0.2)
     double = np.abs(rr - 2 * basic) < 0.14 * basic
     if not (double | (np.abs(rr - basic) < 0.1 * basic)).all():
         return 0.0

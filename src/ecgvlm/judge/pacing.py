@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.measure import Measurements
-from ecgvlm.quantile import median
+from ecgvlm.quantile import median, quantiles
 
 SLOWEST_FS = 200.0  # Hz; sampled more slowly a spike is as wide as a QRS
 _SIDE = 0.008  # s within which a spike rises, and falls
@@ -18,7 +18,7 @@ _QUIET = 3.0  # times what moves just before, by which a spike stands out
 _FAR, _NEAR = 0.45, 0.06  # s before R between which spikes are looked for
 _T_WAVE = 0.12  # s after the beat before that are left out
 _ATRIAL = 0.14  # s before R from where on a spike belongs to the atria
-_BEATS = 35  # percentile of the beats that hold a spike at least so high: two thirds of them do
+_BEATS = 0.35  # quantile of the beats that hold a spike at least so high: two thirds of them do
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def find_spikes(leads: np.ndarray, fs: float, m: Measurements) -> Spikes:
     at = at[((at >= 0) & (at < len(widest))).all(1)]
     if len(at) < 3 or not len(offsets):
         return Spikes(None, None)
-    height = np.percentile(widest[at], _BEATS, axis=0)
+    height = quantiles(widest[at], _BEATS, axis=0)[0]
     atrial = offsets < -_ATRIAL * fs
     return Spikes(float(height[atrial].max(initial=0.0)), float(height[~atrial].max(initial=0.0)))
 
