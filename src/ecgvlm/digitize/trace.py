@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations, pairwise
 
 import cv2
@@ -13,6 +14,7 @@ from ecgvlm import filters
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.stroke import ROOM, curves_of, ink_run, nearest_run, print_of
+from ecgvlm.together import together
 
 _REACH_MM = 34.0  # a trace may leave its row this far
 # Cost of the path, per px up or down between two columns: along the ink of a steep deflection little, over
@@ -120,8 +122,10 @@ def follow(
     to end (Viterbi; steps along ink are cheap, so that steep deflections are followed, and leaps over paper
     to a neighbour's trace are not). pitch: px between rows.
     """
-    begins, paths = paths_of(trace, strips, pitch)
-    curves = curves_of(print_of(trace, page, picture, to_px), begins, paths)
+    (begins, paths), fine = together(
+        partial(paths_of, trace, strips, pitch), partial(print_of, trace, page, picture, to_px)
+    )
+    curves = curves_of(fine, begins, paths)
     sure = [float(trace[path, x0 + np.arange(len(path))].mean()) for x0, path in zip(begins, paths)]
     return list(zip(curves, sure))
 
