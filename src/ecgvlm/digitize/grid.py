@@ -396,10 +396,10 @@ class _Lead:
 
 def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | None:
     """Lay a plane through points of the grid, outliers weighted down."""
-    weight = np.ones(len(mm))
+    transform, weight = _transform(mm, px), np.ones(len(mm))
     homography: np.ndarray | None = None
     for _ in range(6):
-        homography = _homography(mm, px, weight)
+        homography = transform(weight)
         if homography is None:
             return None
         off = np.linalg.norm(px - projected(homography, mm), axis=1)
@@ -414,17 +414,21 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | N
     return _Lead(px, mm, plane, quantile(off, _MOST) / plane.scale())
 
 
-def _homography(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
-    """Weighted direct linear transform a -> b, both normalised (Hartley 1997)."""
+def _transform(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray | None]:
+    """Direct linear transforms a -> b, both normalised (Hartley 1997): [n] weights -> [3, 3]."""
     ta, tb = _normaliser(a), _normaliser(b)
     p, q = projected(ta, a), projected(tb, b)
-    w = np.sqrt(weight)[:, None]
     one, zero = np.ones((len(p), 1)), np.zeros((len(p), 3))
-    x = np.hstack([p, one, zero, -q[:, :1] * p, -q[:, :1]]) * w
-    y = np.hstack([zero, p, one, -q[:, 1:] * p, -q[:, 1:]]) * w
-    _, _, v = np.linalg.svd(np.vstack([x, y]), full_matrices=False)
-    h = np.linalg.inv(tb) @ v[-1].reshape(3, 3) @ ta
-    return h / h[2, 2] if abs(h[2, 2]) > 1e-12 else None
+    x = np.hstack([p, one, zero, -q[:, :1] * p, -q[:, :1]])
+    y = np.hstack([zero, p, one, -q[:, 1:] * p, -q[:, 1:]])
+    equations, back = np.vstack([x, y]), np.linalg.inv(tb)
+
+    def weighted(weight: np.ndarray) -> np.ndarray | None:
+        normal = equations.T @ (equations * np.tile(weight, 2)[:, None])
+        h = back @ np.linalg.eigh(normal)[1][:, 0].reshape(3, 3) @ ta
+        return h / h[2, 2] if abs(h[2, 2]) > 1e-12 else None
+
+    return weighted
 
 
 def _normaliser(p: np.ndarray) -> np.ndarray:
