@@ -500,7 +500,8 @@ def test_compare(run, monkeypatch, answer, picture, tmp_path):
     found = json.loads(out)
     assert (status, found["ok"], found["changed"], found["appeared"]) == (0, True, True, ["AF"])
     assert "atrial fibrillation" in found["text"]
-    assert run("compare", picture, later)[1].strip() == found["text"]
+    assert " ".join(run("compare", picture, later)[1].splitlines()) == found["text"]
+    assert "Neu: Vorhofflimmern." in run("compare", picture, later, "--language", "de")[1]
     status, out, _ = run("compare", "--json", picture, tmp_path / "no.png")
     assert (status, json.loads(out)["error"]["code"]) == (1, "unreadable_file")
 
@@ -509,3 +510,14 @@ def test_chat_answers_a_line_with_a_line(run, monkeypatch, answer, picture):
     monkeypatch.setattr(reader, "Reader", lambda: OneFinding(answer))
     result = CliRunner().invoke(cli.app, ["chat", str(picture)], input=b"One?\n\nTwo?\nNa\xefve?\n")
     assert result.stdout.splitlines() == ["heard One?", "heard Two?", r"heard Na\xefve?"]
+
+
+def test_chat_knows_an_earlier_ecg(run, monkeypatch, answer, picture, tmp_path):
+    told = OneFinding(answer)
+    monkeypatch.setattr(reader, "Reader", lambda: told)
+    monkeypatch.setattr(
+        told, "converse", lambda evidence, asked, before: (str(before.earlier is not None), before)
+    )
+    for options, known in (([], "False"), (["--earlier", str(picture)], "True")):
+        result = CliRunner().invoke(cli.app, ["chat", str(picture), *options], input="changed?\n")
+        assert result.stdout.strip() == known

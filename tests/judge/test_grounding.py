@@ -86,8 +86,10 @@ def test_a_finding_is_marked_where_its_definition_looks(read):
     assert found["AMI"]["regions"] == [
         {"lead": x.lead, "outline": x.outline.round(1).tolist()} for x in intervals
     ]
-    assert "QRS complexes and ST segments and T waves in V2, V3" in found["AMI"]["text"]
+    assert "Judged by the QRS complexes, ST segments and T waves in V2, V3" in found["AMI"]["text"]
     assert "all leads; no part of the page alone decides" in found["1dAVb"]["text"]
+    told = find_evidence(answer, overlay, grounds, "de")["AMI"]["text"]
+    assert told.startswith("Beurteilt nach: QRS-Komplexe, ST-Strecken und T-Wellen in V2, V3")
 
     early = np.zeros(len(answer.measurements.beats), bool)
     early[0] = True

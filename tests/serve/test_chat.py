@@ -63,6 +63,12 @@ def test_what_was_asked_before_and_an_earlier_ecg_reach_the_answer(client):
     assert said.endswith(" bpm")
 
 
+def test_the_language_that_a_system_message_wishes_for_reaches_the_answer(client):
+    asked = [{"role": "system", "content": "Answer in German."}, *messages(ECG, "history")[1:]]
+    said = client.chat.completions.create(model="any", messages=asked).choices[0].message.content
+    assert said.startswith("Answer in German.")
+
+
 def test_an_answer_ends_where_the_request_wants_it(client):
     def ask(**options):
         return client.chat.completions.create(model="any", messages=messages(ECG), **options).choices[0]

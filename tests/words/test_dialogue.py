@@ -15,6 +15,7 @@ from ecgvlm.measure import LeadWaves
 from ecgvlm.reader import QUESTION, REPORT
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
+from ecgvlm.words.compare import compare, described
 from ecgvlm.words.dialogue import Conversation
 from ecgvlm.words.language import Language
 from ecgvlm.words.phrases import ENGLISH, LANGUAGES, words
@@ -820,3 +821,19 @@ def test_atria_have_a_rate_of_their_own_in_av_block():
 def test_an_axis_beyond_left_is_extreme():
     assert answers.axis(page(axis_deg=-149.0)) == "Extreme axis deviation (-149 degrees)."
     assert answers.axis(page(axis_deg=-60.0)) == "Left axis deviation (-60 degrees)."
+
+
+def test_of_two_ecgs_what_is_urgent_comes_first_and_kinds_alone_are_named():
+    block = page("SR", "HAVB", "CD")
+    block = replace(
+        block,
+        probabilities={**block.probabilities, "AVB3": 0.9},
+        thresholds={**block.thresholds, "AVB3": 0.5},
+    )
+    said = described(compare(page("SR", "IMI", "MI"), block))
+    urgent = "Urgent: third-degree AV block. "
+    assert said == f"{urgent}New: third-degree AV block. No longer found: inferior myocardial infarction."
+    assert (
+        described(compare(block, block))
+        == f"{urgent}Nothing has changed by more than the error of measurement."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -13,6 +14,11 @@ from typing import Annotated, TypeVar
 import typer
 
 T = TypeVar("T")
+
+
+Spoken = Annotated[
+    str | None, typer.Option(help="Of what is said: en, de, fr, es, pt, it, nl, pl, ru, tr, zh, hi or ar.")
+]
 
 
 class Criteria(StrEnum):
@@ -46,10 +52,7 @@ def read(
     criteria: Annotated[
         Criteria, typer.Option(help="Working point: textbook definitions, or the labels of a data set.")
     ] = Criteria.definitions,
-    language: Annotated[
-        str | None,
-        typer.Option(help="Of answer and report: en, de, fr, es, pt, it, nl, pl, ru, tr, zh, hi or ar."),
-    ] = None,
+    language: Spoken = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of `ecgvlm export`; else the model that ships.")
     ] = None,
@@ -57,11 +60,9 @@ def read(
     """Read ECG pages: NORMAL or ABNORMAL, rhythm, findings, measurements, report, an answer to a question."""
     from ecgvlm.errors import EcgError
     from ecgvlm.files.image import write_image
-    from ecgvlm.words.phrases import LANGUAGES
     from ecgvlm.worker import Wanted, read_files
 
-    if language is not None and language not in LANGUAGES:
-        raise typer.BadParameter(f"{language!r} is none of {', '.join(LANGUAGES)}", param_hint="--language")
+    _check(language)
     place = None if overlay is None else _overlay_places(overlay, images)
     failed = False
     wanted = Wanted(question, sensitivity, criteria.value, place is not None, language)
@@ -152,14 +153,18 @@ def compare(
     old: Annotated[Path, typer.Argument(help="The earlier ECG of a patient.")],
     new: Annotated[Path, typer.Argument(help="The later one.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    language: Spoken = None,
 ) -> None:
     """Say what changed between two ECGs of one patient, beyond the error of measuring."""
     from ecgvlm.errors import EcgError
     from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.reader import Reader
     from ecgvlm.words.compare import compare as compared
-    from ecgvlm.words.compare import described
+    from ecgvlm.words.compare import sentences
+    from ecgvlm.words.phrases import words
 
+    _check(language)
+    w = words(language or "en")
     try:
         with BoundedDecoder() as decoder:
             reader = Reader()
@@ -169,14 +174,20 @@ def compare(
             raise
         print(json.dumps({"ok": False, "error": {"code": error.code, "message": error.message}}))
         raise typer.Exit(1) from None
-    text = described(found)
+    said = sentences(found, w)
     if as_json:
+        text = w.text(said)
         print(json.dumps({"ok": True, "old": str(old), "new": str(new), "text": text, **found.to_dict()}))
     else:
-        print(text)
+        print("\n".join(said))
 
 
-def chat(image: Annotated[Path, typer.Argument(help="Picture or record of a 12-lead ECG.")]) -> None:
+def chat(
+    image: Annotated[Path, typer.Argument(help="Picture or record of a 12-lead ECG.")],
+    earlier: Annotated[
+        Path | None, typer.Option(help="An earlier ECG of the same patient, to be asked what changed.")
+    ] = None,
+) -> None:
     """Answer questions about one page: one a line on standard input, an answer a line."""
     from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.reader import Reader
@@ -184,9 +195,29 @@ def chat(image: Annotated[Path, typer.Argument(help="Picture or record of a 12-l
     from ecgvlm.words.dialogue import Conversation
 
     with BoundedDecoder() as decoder:
-        reader, said = Reader(), Conversation()
+        reader = Reader()
         evidence = reader.look(decoder.open(image), str(image)).evidence
-    for line in sys.stdin:
+        before = None if earlier is None else reader.look(decoder.open(earlier), str(earlier)).evidence
+    said = Conversation(earlier=before)
+    for line in _asked():
         if question := line.strip():
             answer, said = reader.words.converse(evidence, question, said)
             print(plain(" ".join(answer.split())), flush=True)
+
+
+def _asked() -> Iterable[str]:
+    """The lines of standard input; who types them is told how and sees where."""
+    if not sys.stdin.isatty():
+        yield from sys.stdin
+        return
+    print("Ask about this ECG, a question a line; Ctrl-D ends.", file=sys.stderr)
+    with contextlib.suppress(EOFError):
+        while True:
+            yield input("> ")
+
+
+def _check(language: str | None) -> None:
+    from ecgvlm.words.phrases import LANGUAGES
+
+    if language is not None and language not in LANGUAGES:
+        raise typer.BadParameter(f"{language!r} is none of {', '.join(LANGUAGES)}", param_hint="--language")

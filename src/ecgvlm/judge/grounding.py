@@ -45,8 +45,6 @@ _DEFINED: dict[str, tuple[str, ...]] = {
     "LMI": ("I", "aVL", "V5", "V6"),
 }  # fmt: skip
 _DEFINED_WORTH = 0.05
-_TIMED = ("SB", "ST", "SARRH")
-_WORDS = {"P": "P waves", "QRS": "QRS complexes", "T": "ST segments and T waves"}
 
 
 @dataclass(frozen=True)
@@ -63,20 +61,6 @@ class Ground:
     drop: float
     intervals: tuple[str, ...]
     premature: bool
-
-    @property
-    def text(self) -> str:
-        """What the finding was judged by, in a sentence."""
-        if self.premature:
-            shown = "early beats"
-        else:
-            otherwise = "times of the beats" if self.label in _TIMED else "whole trace"
-            shown = " and ".join(_WORDS[name] for name in self.intervals) or otherwise
-        leads = "all leads" if len(self.leads) == len(LEADS) else ", ".join(self.leads)
-        if self.drop < DROP:
-            return f"Judged by the {shown} in {leads}; no part of the page alone decides."
-        fall = round(100 * self.drop)
-        return f"Judged by the {shown} in {leads}: without them the probability falls by {fall} points."
 
 
 def find_grounds(page: Page, evidence: Evidence, model: FindingsModel) -> tuple[Ground, ...]:

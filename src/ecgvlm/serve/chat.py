@@ -17,8 +17,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import error_body
-from ecgvlm.serve.schemas import ChatRequest, Refused
+from ecgvlm.serve.schemas import ChatMessage, ChatRequest, Refused
 from ecgvlm.serve.service import Service, storable
+from ecgvlm.words.wishes import wish
+
+_INSTRUCTING = ("system", "developer")  # roles whose messages say how to answer
 
 
 class _Invalid(Exception):
@@ -155,7 +158,8 @@ def _usage(question: str, completion: int) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Conversation:
-    """What a request asks. images: the last two at most, the newest last; before: what was asked so far."""
+    """What a request asks. images: the last two at most, the newest last; before: what was asked so far,
+    after the language wished for."""
 
     images: tuple[bytes, ...]
     question: str
@@ -163,9 +167,11 @@ class _Conversation:
 
 
 def _asked(body: ChatRequest) -> _Conversation:
-    """The conversation's user messages. Raises _Invalid where nothing is asked about an image."""
+    """The conversation's user messages, and the language that a system message wishes for. Raises _Invalid
+    where nothing is asked about an image."""
     images: list[bytes] = []
     questions: list[str] = []
+    wishes = [text for x in body.messages if x.role in _INSTRUCTING and wish(text := _text(x)).language]
     for message in body.messages:
         if message.role != "user":
             continue
@@ -189,7 +195,13 @@ def _asked(body: ChatRequest) -> _Conversation:
     *before, question = questions
     if not question:
         raise _Invalid("the last user message asks nothing")
-    return _Conversation(tuple(images[-2:]), question, tuple(filter(None, before)))
+    return _Conversation(tuple(images[-2:]), question, (*wishes, *filter(None, before)))
+
+
+def _text(message: ChatMessage) -> str:
+    """The text of a message; of parts, those that are text."""
+    parts = message.content or ""
+    return parts if isinstance(parts, str) else "\n".join(str(part.get("text") or "") for part in parts)
 
 
 def _image(part: Any) -> bytes:

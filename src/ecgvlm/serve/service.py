@@ -32,7 +32,7 @@ from ecgvlm.serve.work import (
 )
 from ecgvlm.serve.workers import WorkerLost, Workers
 from ecgvlm.sheets import search
-from ecgvlm.words.text import MAX_LETTERS
+from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.worker import workers
 
 log = logging.getLogger("ecgvlm.serve")
@@ -190,7 +190,7 @@ class Service:
         language: of a question that does not show its own.
         """
         other = None if earlier is None else earlier.evidence
-        followed = tuple(asked[:LONGEST] for asked in before[-_FOLLOWED:])
+        followed = tuple(map(readable, before[-_FOLLOWED:]))
         said = (reading.evidence, question, followed, other, language)
         pieces = self.readers.stream("ask", *said, seconds=self.settings.seconds)
         try:

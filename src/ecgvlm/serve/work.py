@@ -152,14 +152,14 @@ class WarmReader:
             answer=answer.to_dict(),
             evidence=answer.evidence,
             leads=answer.page.leads(FS),
-            overlay=self._overlay(answer) if asked.overlay else None,
+            overlay=self._overlay(answer, asked.language or "en") if asked.overlay else None,
             redacted=jpeg(redact(picture.image, answer.page)) if asked.redacted else None,
             half=is_half(answer.page),
         )
 
-    def _overlay(self, answer: Answer) -> dict:
-        layers = find_overlay(answer)
-        return layers.to_dict() | {"evidence": find_evidence(answer, layers, self.reader.grounds(answer))}
+    def _overlay(self, answer: Answer, language: str) -> dict:
+        layers, grounds = find_overlay(answer), self.reader.grounds(answer)
+        return layers.to_dict() | {"evidence": find_evidence(answer, layers, grounds, language)}
 
     def aim(self, picture: Picture) -> Sight:
         """Whether a picture would be read, without judging what it shows."""

@@ -14,6 +14,8 @@ from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.judge.grounding import EARLY, Ground
 from ecgvlm.measure import Measurements
 from ecgvlm.reader import Answer
+from ecgvlm.words.answers import judged_by
+from ecgvlm.words.phrases import words
 
 _TRACE, _LEAD, _BEAT = (220, 30, 30), (30, 110, 220), (0, 140, 60)
 _INTERVALS = {"P": (150, 80, 200), "QRS": (230, 140, 0), "T": (0, 150, 160)}
@@ -161,10 +163,15 @@ def find_regions(answer: Answer, overlay: Overlay, ground: Ground) -> tuple[Regi
     return tuple(regions or whole)
 
 
-def find_evidence(answer: Answer, overlay: Overlay, grounds: Sequence[Ground]) -> dict[str, dict]:
-    """Finding -> text and regions, as JSON holds them, px to a tenth."""
+def find_evidence(
+    answer: Answer, overlay: Overlay, grounds: Sequence[Ground], language: str = "en"
+) -> dict[str, dict]:
+    """Finding -> text in a language and regions, as JSON holds them, px to a tenth."""
     return {
-        ground.label: {"text": ground.text, "regions": _plain(find_regions(answer, overlay, ground))}
+        ground.label: {
+            "text": judged_by(ground, words(language)),
+            "regions": _plain(find_regions(answer, overlay, ground)),
+        }
         for ground in grounds
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.judge.facts import ERRORS
+from ecgvlm.judge.grounding import DROP, Ground
 from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
@@ -28,6 +29,7 @@ _SEEN_IN: dict[str, tuple[str, ...]] = {
     "RBBB": ("V1",), "IRBBB": ("V1",), "LBBB": ("V1",), "CD": ("V1",), "PRWP": _CHEST, "STTC": LEADS,
 }  # fmt: skip
 _IN_TIME = ("rhythm", "ectopy")  # groups that are told from beat to beat
+_TIMED = ("SB", "ST", "SARRH")  # judged by the times of the beats alone
 _WITHOUT_BEATS = {"averaged", "no_qrs"}
 # What reports say, heading by heading.
 GROUPS = {name: in_group(name) for name in ENGLISH.names["none"]}
@@ -554,6 +556,17 @@ def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
         return ""
     name = w.finding(label)
     return w.say("why", finding=name[0].upper() + name[1:], conditions=conditions)
+
+
+def judged_by(ground: Ground, w: Words = ENGLISH) -> str:
+    """What a finding was judged by, and whether it falls without that."""
+    whole = "times" if ground.label in _TIMED else "trace"
+    parts = ("early",) if ground.premature else ground.intervals or (whole,)
+    named = w.listed(w.name("judged", part) for part in parts)
+    leads = w.name("judged", "leads") if len(ground.leads) == len(LEADS) else w.listed(ground.leads)
+    if ground.drop < DROP:
+        return w.say("judged_by", parts=named, leads=leads)
+    return w.say("judged_without", parts=named, leads=leads, number=str(round(100 * ground.drop)))
 
 
 def problems(evidence: Evidence, w: Words = ENGLISH) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ecgvlm.judge.evidence import Evidence
@@ -99,28 +100,39 @@ def _distance(measurement: str, a: float, b: float) -> float:
 
 
 def described(found: Comparison, w: Words = ENGLISH) -> str:
-    """The comparison in sentences: findings, measurements, then ST and T by lead."""
-    said = []
-    if found.appeared:
-        said.append(w.say("new_findings", findings=w.listed(map(w.finding, found.appeared))))
-    if found.gone:
-        said.append(w.say("gone_findings", findings=w.listed(map(w.finding, found.gone))))
-    for change in found.changes:
-        if (
-            change.kind == "measurement"
-            and change.changed
-            and change.old is not None
-            and change.new is not None
-        ):
+    """The comparison in sentences."""
+    return w.text(sentences(found, w))
+
+
+def sentences(found: Comparison, w: Words = ENGLISH) -> list[str]:
+    """What is urgent in the later ECG, what changed of findings and measurements, of ST and T by lead."""
+    urgent = [label for label in found.new if FINDINGS[label].urgency]
+    said = [
+        w.say(key, **{part: w.listed(map(w.finding, labels))})
+        for key, part, labels in (
+            ("urgent", "finding", urgent),
+            ("new_findings", "findings", _telling(found.appeared)),
+            ("gone_findings", "findings", _telling(found.gone)),
+        )
+        if labels
+    ]
+    changed = [change for change in found.changes if change.changed]
+    for change in changed:
+        if change.kind == "measurement" and change.old is not None and change.new is not None:
             old, new = (w.quantity(change.what, x) for x in (change.old, change.new))
             said.append(w.say("changed", measure=w.name("measures", change.what), old=old, new=new))
     for wave in WAVES:
-        moved = [c for c in found.changes if c.kind == wave and c.changed]
-        if moved:
-            leads = w.listed(
-                f"{c.what} {w.mm(c.old, signed=True)} → {w.mm(c.new, signed=True)} mm"
-                for c in moved
-                if c.old is not None and c.new is not None
-            )
+        leads = w.listed(
+            f"{c.what} {w.mm(c.old, signed=True)} → {w.mm(c.new, signed=True)} mm"
+            for c in changed
+            if c.kind == wave and c.old is not None and c.new is not None
+        )
+        if leads:
             said.append(w.say("changed_wave", wave=wave.upper(), leads=leads))
-    return w.text(said) if said else w.say("unchanged_since")
+    return said if len(said) > bool(urgent) else [*said, w.say("unchanged_since")]
+
+
+def _telling(labels: Collection[str]) -> list[str]:
+    """The labels but for those that another one of them is a kind of."""
+    implied = {parent for label in labels for parent in FINDINGS[label].parents}
+    return [label for label in labels if label not in implied]

@@ -14,7 +14,7 @@ from ecgvlm.words.replies import Request, pressing, reply
 from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, not_understood, resolve, unanswered
 from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
-from ecgvlm.words.understand import Asked, Understanding, Understood, intents, names_any
+from ecgvlm.words.understand import Asked, Understanding, Understood, intents, names_any, numbered
 from ecgvlm.words.wishes import Wish, wish
 
 _FORMAT = re.compile(r"\b(?:json|xml|yaml|csv|markdown)\b", re.I)  # that an answer is wished in
@@ -77,7 +77,7 @@ class Dialogue:
             heard = Understood(before.language, before.last or (Asked("verdict"),))
         else:
             heard = self.hear(asked.question, before)
-        if asked.question and asked.language and all(_is_beside(part) for part in heard.parts):
+        if asked.question and asked.language and all(part.intent == "offtopic" for part in heard.parts):
             return self.hear(question, before), Wish(None, question)  # to translate something else
         if asked.short:
             normal = Asked("finding", {"finding": ("NORM",)})
@@ -131,7 +131,7 @@ class Dialogue:
             told = [part for part in parts if part.intent == "context"]
             questions = unanswered([replace(part, intent="several") for part in told], ())
         sure = [part for part in questions if part.intent != "unsure"]
-        letter = len(parts) >= _LETTER
+        letter = len(parts) >= _LETTER and not numbered(question)
         sure = [part for part in sure if not self._aside(part, question, letter)] or sure
         # What is not understood beside what is: mostly a word about the patient.
         steady = [part for part in parts if part.intent in _STEADY]
@@ -157,8 +157,7 @@ def _sure(part: Asked, language: str) -> bool:
 
 def _asks(part: Asked, question: str) -> bool:
     """Whether a part ends in a question mark, or is one of a numbered list."""
-    text = re.escape(part.text)
-    return re.search(rf"{text}\s*[?？؟]|\d[.)]\s*{text}", question) is not None
+    return numbered(question) or re.search(rf"{re.escape(part.text)}\s*[?？؟]", question) is not None
 
 
 def statement(intent: str, evidence: Evidence, language: str) -> str:

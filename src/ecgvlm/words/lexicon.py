@@ -165,7 +165,7 @@ class Lexicon:
                 found.append(Object(kind, code, place, last))
                 place = last
             else:
-                if wave := _wave(words, place):
+                if wave := self._wave(words, place):
                     found.append(Object("wave", wave, place, place + 1))
                 elif lead := self._lead(words, place, found):
                     found.append(Object("lead", lead, place, place + 1))
@@ -184,6 +184,11 @@ class Lexicon:
         """Whether a word is a name by itself, which capitals do not make louder: "RBBB"."""
         node = self._root.words.get(word.plain)
         return node is not None and bool(node.names)
+
+    def _wave(self, words: list[Word], place: int) -> str | None:
+        """The wave that a capital letter names beside leads: "S V1", "deepest S in which lead"."""
+        lead = any(word.plain in LEAD_CODES or word.plain.startswith(self._lead_words) for word in words)
+        return words[place].plain if lead and words[place].text in ("P", "Q", "R", "S", "T", "ST") else None
 
     def _meant(self, named: Object, words: list[Word]) -> Object:
         """The object, or what lies beyond the ECG where that is called the same: the LAD that is blocked."""
@@ -267,10 +272,10 @@ class Lexicon:
             named for named in self.objects(words) if named.kind in _LISTED or named.code in _TOLD_ALONE
         ]
         inside = {place for named in objects for place in range(named.first, named.last)}
-        denying = {
+        denying = {  # no beginning of such words
             place
             for first in range(len(words))
-            for place in range(first, first + self._denials.length_at(words, first))
+            for place in range(first + 1, first + self._denials.length_at(words, first))
         }
 
         def listed(place: int) -> bool:
@@ -387,12 +392,6 @@ def _is_a_title(named: Object, found: list[Object], words: list[Word]) -> bool:
         for first, second in ((other.last, named.first), (named.last, other.first))
         if first == second
     )
-
-
-def _wave(words: list[Word], place: int) -> str | None:
-    """The wave that a capital letter names beside a lead: "S V1", "R taller than S in V1"."""
-    lead = any(word.plain in LEAD_CODES for word in words)
-    return words[place].plain if lead and words[place].text in ("P", "Q", "R", "S", "T", "ST") else None
 
 
 def foreign_names(words: list[Word], known: Lexicon) -> list[Object]:

@@ -147,11 +147,13 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
 
 def _told(part: Asked) -> Asked:
     """An order for a report asks for one; a reason for what is found is no cause beyond the ECG; a doubt
-    about a finding, or a unit beside one, asks for that."""
+    about a finding, a unit beside one, or how many there are, asks for that."""
     if part.intent == "order" and "report" in part.of("subject"):
         return replace(part, intent="report")
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
+    if part.intent == "likelihood" and "count" in part.variants and part.of("finding"):
+        return replace(part, intent="finding")
     doubted = part.intent == "doubt" or (part.intent == "scale" and part.of("unit"))
     if doubted and part.of("finding"):
         return replace(part, intent="finding", others=(part.intent, *part.others))
@@ -344,8 +346,11 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     last = next((last for last in before if last.of("finding") or last.of("group")), None)
     if last is None or not _goes_on(part, OBJECTS):
         return part
-    counted = {"kind", "count"} & set(part.variants) and last.of("finding")
-    if part.intent != "where" and counted:  # "which one?", "how many?"
+    if part.intent != "where" and last.of("group") and "kind" in part.variants:
+        return replace(last, text=part.text)
+    if (
+        part.intent != "where" and last.of("finding") and {"kind", "count"} & set(part.variants)
+    ):  # "which one?", "how many?"
         return replace(last, intent="finding", text=part.text, variants=part.variants)
     meant = _meant_by(part.variants, last.of("finding") or last.of("group"))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgvlm.labels import SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session, read_model_file
@@ -53,6 +54,7 @@ _SURE = 0.9  # of an intent
 _PIECES = 6  # of one sentence
 _SPELT_OUT = ("side", "subject", "unit")  # kinds whose names the net sees as they are
 _LONG = 8  # words of a sentence that may tell a story before it asks
+_OF_ALL = {"verdict", "findings", "report", "diagnosis"}  # what words that tell of the whole ECG stand for
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
 _HEARD = 256  # questions whose meaning is kept
 # A measurement that is another one said otherwise: the RR interval is the heart rate as a time.
@@ -216,6 +218,8 @@ class Understanding:
         whole = self._asked(text, words, objects, 0, len(words), lexicon_, bool(cuts))
         refused = bool(objects) and intents()[whole.intent].get("refuses", False)
         mixed = _more_kinds(objects) or _more_limits(whole)
+        if _of_leads(objects):
+            cuts = []
         if cuts and (whole.intent == "several" or whole.sure < _SURE or refused or mixed):
             edges = [0, *cuts, len(words)]
             pieces = [
@@ -228,7 +232,7 @@ class Understanding:
                 return pieces
             sure = [piece for piece in clear if piece.sure >= self.enough and piece.intent not in _IDLE]
             if sure and whole.sure < self.enough:
-                return [piece for piece in pieces if piece in sure or names_any(piece)]
+                return [p for p in pieces if p in sure or names_any(p) or p.of("subject")]
         if len(words) > _LONG and whole.sure < self.enough and not names_any(whole):
             whole = self._end(text, words, objects, lexicon_) or whole
         if whole.intent == "several":  # but cannot be taken apart
@@ -320,10 +324,10 @@ def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, .
 
 
 def _without(asked: Asked, left_out: list[Object]) -> Asked:
-    """A question without what it leaves out; where it names nothing else it asks for all the rest: findings
-    where a finding is left out, else a report."""
+    """A question without what it leaves out; where nothing else is named or told it asks for all the rest:
+    findings where a finding is left out, else a report."""
     out = tuple(code for named in left_out for code in REGIONS.get(named.code, (named.code,)))
-    if names_any(asked) and asked.of("finding") != ("NORM",):
+    if (names_any(asked) and not _any_kind(asked)) or set(asked.of("subject")) - _OF_ALL:
         leads = tuple(lead for lead in LEADS if lead not in out) if set(out) & set(LEADS) else ()
         kept = {
             kind: tuple(code for code in codes if code not in out) for kind, codes in asked.objects.items()
@@ -333,6 +337,12 @@ def _without(asked: Asked, left_out: list[Object]) -> Asked:
     return Asked("findings" if found else "report", {"without": out}, asked.text)
 
 
+def _any_kind(asked: Asked) -> bool:
+    """Whether it names no finding but kinds of them: "any other conduction problem", "a normal tracing"."""
+    kinds = {*SUPERCLASSES, "NORM"}
+    return not asked.of("measure") and not asked.of("wave") and set(asked.of("finding")) <= kinds
+
+
 def names_any(asked: Asked) -> bool:
     """Whether it names something of an ECG."""
     return any(asked.of(kind) for kind in ("finding", "measure", "group", "wave", "lead"))
@@ -340,9 +350,13 @@ def names_any(asked: Asked) -> bool:
 
 def _apart(question: str) -> str:
     """ "1) rate 2) rhythm" with each of these on a line of its own."""
+    return _NUMBERED.sub("\n", question) if numbered(question) else question
+
+
+def numbered(question: str) -> bool:
+    """Whether a question is a list counted from 1 on."""
     marks = [mark[1] for mark in _NUMBERED.finditer(question)]
-    counted = marks == [str(number) for number in range(1, len(marks) + 1)]
-    return _NUMBERED.sub("\n", question) if counted and len(marks) > 1 else question
+    return len(marks) > 1 and marks == [str(number) for number in range(1, len(marks) + 1)]
 
 
 def _each_lead(leads: re.Match[str]) -> str:
@@ -394,6 +408,12 @@ def _listed_with(named: Object) -> str:
 def _more_limits(asked: Asked) -> bool:
     """Whether several measurements are each compared with a number of its own."""
     return len(asked.of("measure")) > 1 and len(asked.of("number")) > 1
+
+
+def _of_leads(objects: list[Object]) -> bool:
+    """Whether all that is named are leads and one wave of theirs: "V2 or V3, which has the taller T?"."""
+    kinds = [_family(named.kind) for named in objects if named.kind != "side"]
+    return set(kinds) == {"wave", "lead"} and kinds.count("wave") == 1
 
 
 def _more_kinds(objects: list[Object]) -> bool:
