@@ -17,7 +17,11 @@ from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import Asked, Understanding, Understood, intents, names_any, numbered
 from ecgvlm.words.wishes import Wish, wish
 
-_FORMAT = re.compile(r"\b(?:json|xml|yaml|csv|markdown)\b", re.I)  # that an answer is wished in
+_FORMAT = re.compile(  # that an answer is wished in
+    r"(?:\b(?:as|in|into|als|en|in formato) (?:an? |valid )*)?\b(?:json|xml|yaml|csv|markdown)\b"
+    r"(?: (?:list|object|array|format|table|form)\b)?",
+    re.I,
+)
 _STEADY = ("doubt", "order")  # answered where they stand beside a greeting
 _LETTER = 4  # parts of a text that tells of a patient before it asks
 _SPOKEN_OF = (*OBJECTS, "lead")  # what the next question may leave out
@@ -70,7 +74,7 @@ class Dialogue:
     def _heard(self, question: str, before: Conversation) -> tuple[Understood, Wish]:
         """What is asked, and how the answer is wished for. A wish alone asks once more what was asked last,
         or for the verdict; who wants yes or no asks whether the ECG is normal."""
-        asked = wish(question)
+        asked = wish(_FORMAT.sub(" ", question))
         if asked.short:  # "yes" and "no" may be what tells the language
             before = replace(before, language=self._language(question, before.language))
         if not asked.question:

@@ -232,7 +232,8 @@ class Understanding:
                 return pieces
             sure = [piece for piece in clear if piece.sure >= self.enough and piece.intent not in _IDLE]
             if sure and whole.sure < self.enough:
-                return [p for p in pieces if p in sure or names_any(p) or p.of("subject")]
+                told = ("subject", "number")
+                return [p for p in pieces if p in sure or names_any(p) or any(map(p.of, told))]
         if len(words) > _LONG and whole.sure < self.enough and not names_any(whole):
             whole = self._end(text, words, objects, lexicon_) or whole
         if whole.intent == "several":  # but cannot be taken apart
