@@ -24,7 +24,7 @@ def quantile(values: np.ndarray, share: float) -> float:
 
 
 def median(values: ArrayLike) -> float:
-    """numpy.median(values), NaN where there are none or one is NaN: of few numbers in a fifth of the time."""
+    """numpy.median(values), NaN where there are none or one is NaN: of few numbers in a tenth of the time."""
     ordered = np.sort(values, axis=None)
     if not len(ordered):
         return float("nan")

@@ -6,9 +6,6 @@ import itertools
 from collections.abc import Mapping
 from functools import lru_cache
 
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
-
 from ecgvlm.record import LEADS
 from ecgvlm.words.text import Word, split
 
@@ -83,6 +80,9 @@ class Spelling:
             return plain
         if self._begins(plain):
             return plain
+        from rapidfuzz import process  # which a page that nobody asks about does not need
+        from rapidfuzz.distance import OSA
+
         slips = 1 if len(plain) < _LONG else 2
         choices = [
             known
