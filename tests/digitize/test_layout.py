@@ -258,3 +258,13 @@ def test_columns_of_one_time_need_not_stand_quite_below_each_other(digitizer, re
     # On bent paper they are some mm off: here the rhythm strip begins 2 mm before its columns.
     places = [*grid_of_places(ROWS, same_time=True), Place("II", "II", 20.0, 131.0, 250.0)]
     assert digitizer(page_of(record, places)).simultaneous
+
+
+def test_rows_and_beats_on_blank_paper_are_no_grid(digitizer, record):
+    """Evenly spaced rows with even beats look like one where nothing else is printed."""
+    places = grid_of_places([(lead,) for lead in LEADS], mm=250.0, pitch=15.0, top=22.0, left=13.0)
+    image = page_of(record, places, scale=4.3, width=270.0, height=214.0, pulse=None, notes=())
+    image[image[:, :, 1] > 110] = 255
+    page = digitizer(image)
+    assert page.px_per_mm == pytest.approx(4.3, rel=0.05)
+    assert page.measurements.heart_rate_bpm == pytest.approx(66, abs=3)

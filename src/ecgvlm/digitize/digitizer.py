@@ -47,6 +47,8 @@ _ROW_FAR_OFF = 0.3  # the same (of its logarithm) where columns stand apart, who
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
 _GUESSED = 0.6  # the same where the scale was a guess
 _PLAINLY_SEEN = 0.8  # part of the page that shows a grid which is no doubt the page's
+# Of paper without a grid no more differs by more than so many grey levels, so many px from any trace.
+_BARE_PRINT, _BARE_LEVELS, _AROUND_INK = 0.03, 5.0, 11
 _PRINT_SIZES = (1.25, 0.8)  # times its own, at which the page is looked at once more where names are not seen
 _SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferred for its scale
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
@@ -199,6 +201,8 @@ class Digitizer:
         grid = GridFinder(image)
         paper = grid.find()
         view = None if paper is None else self._view(image, paper)
+        if view is not None and view.paper.fit < _PLAINLY_SEEN and _is_bare(view):
+            return self._without_grid(image)
         if view is not None and view.found is None and view.paper.fit > _PLAINLY_SEEN:
             view = self._in_other_print(view)
         if paper is not None and _score(view) < _DOUBTFUL:
@@ -282,6 +286,18 @@ def _with_names_of(other: View, view: View) -> View:
         names.append(replace(name, x=x, y=y))
     found = find_layout(names, view.maps)
     return view if found is None else replace(view, names=names, found=found)
+
+
+def _is_bare(view: View) -> bool:
+    """Whether the paper around the traces is blank, so that what passed for a grid was rows and beats."""
+    around = cv2.dilate(
+        (view.maps.trace > 0.1).astype(np.uint8), np.ones((_AROUND_INK, _AROUND_INK), np.uint8)
+    )
+    paper = view.image[:, :, 1][around == 0]
+    if not len(paper):
+        return False
+    marked = np.abs(paper - np.float32(median(paper))) > _BARE_LEVELS
+    return bool(marked.mean() < _BARE_PRINT)
 
 
 def _score(view: View | None) -> float:
