@@ -39,6 +39,7 @@ _MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
 _WHOLE, _REGULAR = 0.9, 0.15  # usual RR intervals: at least after an early beat; range of a regular rhythm's
+_EVERY_SECOND = 0.4  # share of early beats
 _FOUR = 3.6  # flutter waves for each QRS
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 
@@ -94,6 +95,8 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     extra = early | ventricular
     steady = rr[~(extra[1:] | extra[:-1])] if len(rr) else rr
+    if len(steady) < 3:  # of an alternating rhythm, what follows its early beats
+        steady = rr[~extra[1:]] if len(rr) else rr
     steady = steady[steady < _PAUSE * median(steady)] if len(steady) else steady
     return {
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
@@ -101,11 +104,12 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
         "longest_rr_ms": Fact(float(rr.max()) if len(rr) else None, 8.0),
         "rr_disorder": Fact(1.0 if m.rr_variation_raw is None else m.rr_variation_raw, 0.012),
         "beats": Fact(float(len(m.beats))),
+        "beats_alike": Fact(float(m.alike.mean()) if len(m.beats) else None),
         "early_ventricular": Fact(float(ventricular.sum()) if len(m.beats) else None),
         "early_same": Fact(float((early & m.alike).sum()) if len(m.beats) else None),
         "bigeminy": Fact(_every(ventricular, 2) if len(rr) > 4 else None),
         "trigeminy": Fact(_every(ventricular, 3) if len(rr) > 6 else None),
-        "doubled_rr": Fact(_doubled(rr, early)),
+        "doubled_rr": Fact(_doubled(rr, m.premature)),
         "grouped_rr": Fact(_grouped(rr)),
     }
 
@@ -230,13 +234,15 @@ def _sudden(rr: np.ndarray) -> np.ndarray:
 
     Unlike `Measurements.premature`, which has to tell early beats in rhythms of any kind, by their pause.
     """
-    none = np.zeros(len(rr) + 1, bool)
     if len(rr) < 4:
-        return none
-    usual = float(np.median(rr))
+        return np.zeros(len(rr) + 1, bool)
+    usual = float(rr.mean())
     early = (rr < EARLY * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
-    others = rr[~(early | np.append(False, early[:-1]))]
-    return none if len(others) < 3 or np.ptp(others) > _REGULAR * usual else np.append(False, early)
+    behind = np.append(False, early[:-1])
+    # Where every second beat is early, each interval is one to an early beat or one behind it.
+    alike = [rr[~(early | behind)]] if early.mean() < _EVERY_SECOND else [rr[early], rr[~early]]
+    regular = all(len(some) > 2 and np.ptp(some) < _REGULAR * usual for some in alike)
+    return np.append(False, early & regular)
 
 
 def _every(marked: np.ndarray, k: int) -> float:

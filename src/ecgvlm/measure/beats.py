@@ -49,6 +49,9 @@ T_AFTER, T_HEIGHT = 0.38, 0.55  # so soon behind a beat and so much lower: its T
 ECHO, ALONE = 0.28, 1.6  # s between two beats of which one is none; times that, to their neighbours
 P_BEFORE, P_HEIGHT = 0.30, 0.45  # so soon before a beat and so much lower: its P wave
 
+# Of 504 PTB-XL records none has less than 0.94 mV and 45 mV/s in its largest lead.
+LEAST_MV, LEAST_STEEP = 0.2, 12.0  # from top to bottom, and mV/s: below both in all leads is no QRS
+
 # Setting beats to one point of the QRS.
 SHIFT = 0.06  # s by which a beat may be moved
 NEARLY_ALL = 0.8  # of the beats with which a lead must be printed to bind a page's columns
@@ -99,7 +102,20 @@ def read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarr
     cut = np.isnan(windows).all(axis=(1, 2))
     similar &= ~(cut & (_coupled(peaks, similar & ~cut) | _compensated(beats)))
     kept &= _believable(beats, similar, steepness, _coupled(peaks, similar))
+    kept &= _beating(windows[kept & similar])
     return beats[kept], windows[kept], similar[kept]
+
+
+def _beating(windows: np.ndarray) -> bool:
+    """Whether what beats of one shape show, [b, 12, w] mV, may be a QRS; P waves alone or noise are lower and
+    blunter in every lead."""
+    if not len(windows):
+        return True
+    shape = nanmedian(windows, axis=0)[:, column(-HALF_QRS) : column(HALF_QRS)]
+    shape = shape[np.isfinite(shape).all(axis=1)]
+    if not shape.size:
+        return True
+    return bool(np.ptp(shape, axis=1).max() > LEAST_MV or np.abs(np.diff(shape)).max() * FS > LEAST_STEEP)
 
 
 def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
