@@ -99,11 +99,10 @@ def _extra(rng: np.random.Generator, every: int) -> list[Train]:
     return [(p[~early], P), (p[~early] + 0.16, NARROW), (p[early] + 0.16 - 0.36 * 60 / rate, wide)]
 
 
-def _atrial(rng: np.random.Generator) -> list[Train]:
-    """Some beats come early out of the atria: the next one follows after a whole interval."""
+def _atrial(rng: np.random.Generator, every: int) -> list[Train]:
+    """Each of so many beats comes early out of the atria: the next one follows after a whole interval."""
     rate = rng.uniform(60, 85)
     steps = 60 / rate * (1 + 0.015 * rng.standard_normal(20))
-    every = int(rng.integers(4, 8))
     early = np.arange(len(steps)) % every == every - 1
     p = rng.uniform(0.1, 0.6) + np.cumsum(np.where(early, steps * rng.uniform(0.6, 0.72), steps))
     other = tuple((after, sigma, (x, 0.3 * y, z), mv) for after, sigma, (x, y, z), mv in P)
@@ -161,7 +160,8 @@ HEARTS: dict[str, tuple[str, Callable[[np.random.Generator], list[Train]]]] = {
     "bigeminy": ("BIGEM", lambda rng: _extra(rng, 2)),
     "trigeminy": ("TRIGEM", lambda rng: _extra(rng, 3)),
     "pvc": ("PVC", lambda rng: _extra(rng, 6)),
-    "pac": ("PAC", _atrial),
+    "pac": ("PAC", lambda rng: _atrial(rng, int(rng.integers(4, 8)))),
+    "atrial_bigeminy": ("PAC", lambda rng: _atrial(rng, 2)),
 }
 
 

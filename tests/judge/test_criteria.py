@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hearts import FS, NARROW, any_heart, heart
+from hearts import FS, NARROW, PREEXCITED, P, any_heart, heart
 
 from ecgvlm.judge.criteria import POINTS, Criterion, assess, holds, rules
 from ecgvlm.judge.facts import NOBODY, UNKNOWN, Fact, Person, find_facts, st_limit
@@ -289,7 +289,8 @@ def test_a_finding_is_as_sure_as_the_surest_of_its_kinds():
 
 
 @pytest.mark.parametrize(
-    ("condition", "said", "not_said"), [("pac", "PAC", "SARRH"), ("sinus_arrhythmia", "SARRH", "PAC")]
+    ("condition", "said", "not_said"),
+    [("pac", "PAC", "SARRH"), ("atrial_bigeminy", "PAC", "SARRH"), ("sinus_arrhythmia", "SARRH", "PAC")],
 )
 @pytest.mark.parametrize("seed", [1, 4, 9])
 def test_early_beats_of_an_otherwise_regular_rhythm_are_atrial(seed, condition, said, not_said):
@@ -297,3 +298,22 @@ def test_early_beats_of_an_otherwise_regular_rhythm_are_atrial(seed, condition, 
     codes = found(find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY))
     assert said in codes
     assert not codes & {not_said, "PVC"}
+
+
+def test_noise_and_p_waves_alone_are_no_beats():
+    noise = np.random.default_rng(0).normal(0, 0.008, (12, 5000))
+    for leads in (noise, heart((np.arange(0.3, 10, 0.8), P))):
+        measured = measure(leads, FS)
+        assert not len(measured.beats)
+        assert "NOQRS" in found(find_facts(leads, FS, measured, NETWORK, NOBODY))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fast_irregular_wide_beats_of_one_shape_are_no_ventricular_fibrillation(seed):
+    rng = np.random.default_rng(seed)
+    beats = np.cumsum(60 / 165 * np.clip(1 + 0.25 * rng.standard_normal(50), 0.6, None))
+    leads = heart((beats, PREEXCITED))
+    network = {**dict.fromkeys(LABELS, 0.02), "AF": 0.9}
+    codes = found(find_facts(leads, FS, measure(leads, FS), network, NOBODY), network)
+    assert "AF" in codes
+    assert "VF" not in codes

@@ -236,7 +236,7 @@ def _sudden(rr: np.ndarray) -> np.ndarray:
     """
     if len(rr) < 4:
         return np.zeros(len(rr) + 1, bool)
-    usual = float(rr.mean())
+    usual = float(rr[rr >= rr.mean()].mean())  # of every second early beat, too
     early = (rr < EARLY * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
     behind = np.append(False, early[:-1])
     # Where every second beat is early, each interval is one to an early beat or one behind it.
