@@ -393,6 +393,14 @@ def test_an_array_with_a_damaged_header_is_refused():
         open_pages(whole.replace(b"}", b"("), "a")
 
 
+def test_xml_of_many_levels_is_refused_at_once():
+    """What was looked for below each of 20,000 levels took a decoder half a minute."""
+    levels = 20_000
+    nested = b"<Waveform><LeadData>" * levels + b"</LeadData></Waveform>" * levels
+    with pytest.raises(EcgError, match="60 levels"):
+        read(b"<RestingECG>" + nested + b"</RestingECG>")
+
+
 def test_xml_defines_nothing():
     bomb = b"<!DOCTYPE a [<!ENTITY b 'c'><!ENTITY d '&b;&b;'>]><RestingECG>&d;</RestingECG>"
     with pytest.raises(EcgError, match="entities"):

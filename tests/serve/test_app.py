@@ -89,6 +89,14 @@ def test_a_body_that_is_no_json_is_said_plainly(client):
         assert said["error"]["message"] == "the body must be a JSON object"
 
 
+@pytest.mark.parametrize("path", ["/v1/read", "/v1/report"])
+def test_of_several_pages_in_a_request_none_is_passed_over(client, path):
+    """The last one alone was read, in silence."""
+    several = client.post(path, files=[("image", ("a.png", ECG)), ("image", ("b.png", ECG))])
+    assert several.status_code == 422
+    assert "image: is sent 2 times" in several.json()["error"]["message"]
+
+
 def test_a_camera_s_view_is_looked_at(client):
     seen = post(client, "/v1/aim").json()
     assert seen["grid"]

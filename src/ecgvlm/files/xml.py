@@ -13,6 +13,8 @@ from ecgvlm.errors import EcgError, unreadable
 
 _MOST_TAGS = 2_000_000  # an annotated ECG has some thousands; a tag takes a hundred bytes of memory
 
+_MOST_LEVELS = 60  # an annotated ECG has about fifteen; what looks below each tag takes their square
+
 
 def is_xml(data: bytes) -> bool:
     """Whether a file starts as XML does."""
@@ -32,6 +34,11 @@ def parse_xml(data: bytes, name: str) -> Element:
         raise unreadable(name, "XML with entities of its own is not read") from error
     except (ParseError, ValueError, LookupError) as error:
         raise unreadable(name, f"damaged XML ({error}); copy or export it again") from error
+    level = [root]
+    for _ in range(_MOST_LEVELS):
+        level = [child for element in level for child in element]
+    if level:
+        raise unreadable(name, f"XML of more than {_MOST_LEVELS} levels; no ECG has so many")
     for element in root.iter():
         if isinstance(element.tag, str):
             element.tag = element.tag.rpartition("}")[2].lower()

@@ -23,7 +23,7 @@ from ecgvlm.record import Record
 from ecgvlm.serve.gate import Metrics
 from ecgvlm.serve.schemas import Aim, ReadAnswer
 from ecgvlm.serve.service import LONGEST, Service, refused
-from ecgvlm.serve.work import Asked, Reading, jpeg
+from ecgvlm.serve.work import Asked, Picture, Reading, jpeg
 from ecgvlm.show.pdf import pdf_report
 from ecgvlm.show.reports import fhir_bundle, write_wfdb
 from ecgvlm.words.phrases import LANGUAGES, words
@@ -67,9 +67,17 @@ class ApiError(Exception):
         self.status, self.code, self.message = status, code, message
 
 
+async def _each_once(request: Request) -> None:
+    """Refuses a field that is sent several times: the last one alone would be read."""
+    names = [name for name, _ in (await request.form()).multi_items() if name != "before"]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        said = f"{repeated}: is sent {names.count(repeated)} times; several pages go to /v1/batches"
+        raise ApiError(422, "invalid_request", said)
+
+
 def router(service: Service, metrics: Metrics) -> APIRouter:
     """Routes /v1/read, /v1/aim, /v1/ask, /v1/digitize and /v1/report."""
-    api = APIRouter(prefix="/v1", tags=["pages"])
+    api = APIRouter(prefix="/v1", tags=["pages"], dependencies=[Depends(_each_once)])
 
     @api.post("/read", response_model=ReadAnswer)
     async def read(
@@ -100,14 +108,7 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
             metrics.pages.labels(error.code).inc()
             return JSONResponse(refused(error, name, question), 422)
         metrics.pages.labels("ok").inc()
-        height, width = picture.image.shape[:2]
-        body = {
-            **reading.answer,
-            "id": key,
-            "pages": picture.pages,
-            "page_numbers": picture.numbers,
-            "picture": {"width": width, "height": height},
-        }
+        body = _read_body(picture, reading, key)
         if overlay:
             body["overlay"] = reading.overlay
         if preview:
@@ -186,6 +187,18 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
         return found
 
     return api
+
+
+def _read_body(picture: Picture, reading: Reading, key: str) -> dict[str, Any]:
+    """What /v1/read answers about a page that is kept under this key."""
+    height, width = picture.image.shape[:2]
+    return {
+        **reading.answer,
+        "id": key,
+        "pages": picture.pages,
+        "page_numbers": picture.numbers,
+        "picture": {"width": width, "height": height},
+    }
 
 
 async def _events(pieces: AsyncGenerator[str]) -> AsyncIterator[str]:
