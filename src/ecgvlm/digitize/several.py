@@ -91,16 +91,18 @@ def unnamed_beside(found: Found, trace: np.ndarray) -> Parting | None:
 
     trace: [H, W] probability of ink of the rectified page, of which plenty lies beside the ECG.
     """
-    ink = trace > 0.5
     ys = sorted({strip.y for strip in found.strips})
     room = 0.6 * (ys[-1] - ys[0]) / max(1, len(ys) - 1)
     edges = (min(s.x0 for s in found.strips), max(s.x1 for s in found.strips)), (ys[0] - room, ys[-1] + room)
     for axis, (first, last) in enumerate(edges):
-        along = ink.sum(axis).astype(float)
-        first, last = max(0, int(first)), min(len(along), int(last))
+        length = trace.shape[1 - axis]
+        first, last = max(0, int(first)), min(length, int(last))
+        if max(first, length - last) <= _BESIDE * (last - first):
+            continue
+        along = (trace > 0.5).sum(axis).astype(float)
         own = along[first:last].sum()
         for before in (True, False):
-            size, other = (first, along[:first]) if before else (len(along) - last, along[last:])
+            size, other = (first, along[:first]) if before else (length - last, along[last:])
             if size > _BESIDE * (last - first) and other.sum() > _INKED * own:
                 inked = np.flatnonzero(other)
                 return Parting(axis, inked[-1], first) if before else Parting(axis, last, last + inked[0])
