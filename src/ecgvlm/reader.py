@@ -208,8 +208,13 @@ class Reader:
                 machine=seen.machine,
             )
 
-        others = tuple(said(other, f"{label} (ECG {n})") for n, other in enumerate(seen.others, 2))
-        return replace(said(seen, label), others=others, seconds=time.perf_counter() - start)
+        answer, *others = (
+            said(one, label if n == 1 else f"{label} (ECG {n})")
+            for n, one in enumerate((seen, *seen.others), 1)
+        )
+        seconds = time.perf_counter() - start
+        timed = tuple(replace(other, seconds=seconds) for other in others)
+        return replace(answer, others=timed, seconds=seconds)
 
     def look(
         self,

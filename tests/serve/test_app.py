@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import cv2
 import fakes
 import httpx
+import numpy as np
 import pytest
 from live import running
 from pages import blank, page, text_document
@@ -55,6 +56,13 @@ def events(response) -> list[tuple[str, dict]]:
         name, data = block.split("\n")
         out.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return out
+
+
+def test_each_ecg_on_a_picture_is_read(client):
+    body = post(client, data=png(np.vstack([page().image] * 2)), name="two.png").json()
+    (other,) = body["others"]
+    assert (body["image"], other["image"]) == ("two.png", "two.png (ECG 2)")
+    assert other["page"]["layout"] == body["page"]["layout"]
 
 
 def test_read(client):
