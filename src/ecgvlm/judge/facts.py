@@ -16,7 +16,6 @@ from ecgvlm.judge.atria import find_atria, flutter_waves
 from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
-from ecgvlm.measure.beats import EARLY
 from ecgvlm.measure.waves import P_SCORE
 from ecgvlm.quantile import median, quantile, quantiles
 from ecgvlm.record import LEADS
@@ -38,7 +37,8 @@ _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
 _MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
-_WHOLE, _REGULAR = 0.9, 0.15  # usual RR intervals: at least after an early beat; range of a regular rhythm's
+# Usual RR intervals: at most to an early beat, at least behind it; range of a regular rhythm's.
+_SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
 _EVERY_SECOND = 0.4  # share of early beats
 _FOUR = 3.6  # flutter waves for each QRS
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
@@ -237,7 +237,7 @@ def _sudden(rr: np.ndarray) -> np.ndarray:
     if len(rr) < 4:
         return np.zeros(len(rr) + 1, bool)
     usual = float(rr[rr >= rr.mean()].mean())  # of every second early beat, too
-    early = (rr < EARLY * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
+    early = (rr < _SOON * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
     behind = np.append(False, early[:-1])
     # Where every second beat is early, each interval is one to an early beat or one behind it.
     alike = [rr[~(early | behind)]] if early.mean() < _EVERY_SECOND else [rr[early], rr[~early]]
