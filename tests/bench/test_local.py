@@ -370,3 +370,10 @@ def test_minicpms_server_is_asked_like_any_other(monkeypatch):
     assert [m["role"] for m in messages] == ["user", "assistant", "user"]
     assert messages[0]["content"][0].size == (80, 40)
     assert [m["content"][-1] for m in messages] == ["Rhythm?", "AF", "And now?"]
+
+
+@pytest.mark.parametrize("backend", ["transformers", "pulse"])
+def test_a_folder_that_is_not_there_is_told(tmp_path, backend):
+    """It was told how names on the hub are spelled."""
+    with pytest.raises(EcgError, match=r"model .*/none: there is no such folder"):
+        make_backend(backend, load_task("code15-test"), [], model=str(tmp_path / "none"))

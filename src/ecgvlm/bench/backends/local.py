@@ -38,6 +38,7 @@ class Transformers:
 
         if setup.model is None:
             raise UsageError(f"backend {self.name} needs --model")
+        _check_name(setup.model)
         self.model = setup.model
         self._torch = torch
         self._together = Together(self._answer, setup.workers)
@@ -156,6 +157,18 @@ def page_width(source: str) -> int | None:
     except (OSError, ValueError):
         return None
     return said.get("page", {}).get("width")
+
+
+def _check_name(model: str) -> None:
+    """Raises EcgError where a model is neither a folder here nor called as models on the hub are."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        if not Path(model).is_dir():
+            validate_repo_id(model)
+    except HFValidationError:
+        raise unreadable(f"model {model}", "there is no such folder") from None
 
 
 def _config(model: str) -> dict[str, Any]:
