@@ -156,6 +156,31 @@ def test_a_judge_that_keeps_no_form_is_an_error(tmp_path):
         judge_with_model(load_task("ptb-test"), items, predictions, "m", tmp_path, server.url)
 
 
+def test_a_judge_that_takes_no_temperature_is_asked_without_it(tmp_path):
+    """Of the models that reason, none marked anything."""
+
+    def refuse(body):
+        error = {"message": "Unsupported value: 'temperature' does not support 0 with this model"}
+        return {"status": 400, "reply": {"error": error}} if "temperature" in body else None
+
+    items, predictions = reports(3)
+    with serving("openai", answer=marks, faults=[refuse] * 9) as server:
+        limits = RequestLimits(workers=1)
+        out = judge_with_model(TASK, items, predictions, "m", tmp_path, server.url, limits, 10)
+    assert (out["n"], out["failures"]) == (3, 0)
+    assert ["temperature" in body for body in server.bodies] == [True, *[False] * (len(server.bodies) - 1)]
+    assert all(body["response_format"]["type"] == "json_schema" for body in server.bodies)
+
+
+def test_why_a_judge_marked_nothing_is_told(tmp_path):
+    items, predictions = reports(2)
+    with (
+        serving("openai", faults=[(401, {})] * 9) as server,
+        pytest.raises(EcgError, match=r"marked none of 2 answers: auth: HTTP 401"),
+    ):
+        judge_with_model(TASK, items, predictions, "m", tmp_path, server.url, RequestLimits(workers=1))
+
+
 def test_the_judge_sees_question_reference_and_answer():
     prompt = judge_prompt(
         load_task("arena"), Row("1", None, (("Q one", "G one"), ("Q two", "G two"))), "said"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -78,6 +78,7 @@ class _Judge:
         self._key = api_key("OPENAI_API_KEY", "OPENAI_COMPATIBLE_API_KEY", required=base_url is None)
         url = base_url or os.environ.get("OPENAI_BASE_URL")
         self._client = openai.OpenAI(api_key=self._key, base_url=url, timeout=120.0, max_retries=0)
+        self._options: dict[str, Any] = {"temperature": 0}
         self._wanted = marks_model(axes)
         schema = self._wanted.model_json_schema()
         # llama-cpp-python's server knows the older of the two forms only.
@@ -88,24 +89,33 @@ class _Judge:
 
     def ask(self, prompt: str) -> dict[str, Any]:
         """{"marks": {axis: {"score", "explanation"}}}. Raises Failure."""
-        try:
-            return self._ask(prompt, self._forms[0])
-        except Failure as error:
-            if error.kind != "bad_request" and "response_format" not in error.message:
-                raise
-            return self._ask(prompt, self._forms[1])
+        form = 0
+        while True:
+            options = self._options
+            try:
+                return self._ask(prompt, self._forms[form], options)
+            except Failure as error:
+                refused = error.kind == "bad_request"
+                if refused and options and "temperature" in error.message.lower():
+                    self._options = {}  # reasoning models take none
+                elif form == 0 and (refused or "response_format" in error.message):
+                    form = 1
+                else:
+                    raise
 
-    def _ask(self, prompt: str, form: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, prompt: str, form: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         try:
             reply = self._client.chat.completions.create(
                 model=self._model,
-                temperature=0,
                 messages=[{"role": "user", "content": prompt}],
                 response_format=form,  # type: ignore[call-overload]
+                **options,
             )
             text = reply.choices[0].message.content or ""
         except (self._sdk.OpenAIError, ValueError) as error:
             raise sdk_failure(self._sdk, error, self._key) from None
+        except (AttributeError, IndexError, TypeError) as error:
+            raise Failure("connection", f"unreadable reply: {error}") from None
         try:
             return {"marks": self._wanted.model_validate_json(text).model_dump()}
         except pydantic.ValidationError as error:
@@ -122,8 +132,6 @@ def judge_with_model(
     base_url: str | None = None,
     limits: RequestLimits = DEFAULT,
     replicates: int = 1000,
-    seed: int = 0,
-    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Marks every answer; kept one by one in `out/judge/`, so a second call asks only for what is missing or
     failed.
@@ -137,12 +145,13 @@ def judge_with_model(
     judge = _Judge(task.axes, model, base_url)
     rows = [item for item in gold if item.id in predictions.answers]
     prompts = [judge_prompt(task, item, final_answer(predictions.answers[item.id].text)) for item in rows]
-    kept = _marked(judge, rows, prompts, [model, task.axes], out / "judge", limits, report)
+    kept = _marked(judge, rows, prompts, [model, task.axes], out / "judge", limits)
     judged = [(item, row["marks"]) for item, row in zip(rows, kept) if "marks" in row]
     if not judged:
-        raise EcgError("unsupported_format", f"the judge {model} marked none of {len(rows)} answers")
+        why = kept[-1].get("error", "") if kept else "there is none"
+        raise EcgError("unsupported_format", f"the judge {model} marked none of {len(rows)} answers: {why}")
     marks = np.array([[m[axis]["score"] / 10 for axis in task.axes] for _, m in judged])
-    figures, intervals = _means(task.axes, marks, [item.patient for item, _ in judged], replicates, seed)
+    figures, intervals = _means(task.axes, marks, [item.patient for item, _ in judged], replicates)
     return {
         "judge_model": model,
         "n": len(judged),
@@ -159,7 +168,6 @@ def _marked(
     about: list[Any],
     folder: Path,
     limits: RequestLimits,
-    report: Callable[[int, int], None],
 ) -> list[dict[str, Any]]:
     """For each row its marks, or its error. about: what an answer depends on besides its prompt."""
     keys = [hashlib.sha256(json.dumps([*about, p]).encode()).hexdigest() for p in prompts]
@@ -168,15 +176,14 @@ def _marked(
         todo = [i for i, row in enumerate(kept) if row is None]
         with ThreadPoolExecutor(limits.workers) as pool:
             answers = pool.map(lambda i: with_retries(lambda: judge.ask(prompts[i]), limits), todo)
-            for done, (i, row) in enumerate(zip(todo, answers), 1):
+            for i, row in zip(todo, answers):
                 log.add(keys[i], {"id": rows[i].id} | row)
                 kept[i] = row
-                report(len(rows) - len(todo) + done, len(rows))
     return [row or {} for row in kept]
 
 
 def _means(
-    axes: Sequence[str], marks: np.ndarray, patients: Sequence[str], replicates: int, seed: int
+    axes: Sequence[str], marks: np.ndarray, patients: Sequence[str], replicates: int
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     """The mean of each axis and of all, from marks [rows, axes], and their 95% intervals by patient."""
     statistics = np.concatenate([marks, np.ones((len(marks), 1))], axis=1)
@@ -186,6 +193,6 @@ def _means(
         return {"judge": means.mean(1)} | {axis: means[:, k] for k, axis in enumerate(axes)}
 
     once = finish(statistics.sum(0, keepdims=True))
-    drawn = metrics.bootstrap(metrics.clusters(list(patients)), statistics, finish, replicates, seed)
+    drawn = metrics.bootstrap(metrics.clusters(list(patients)), statistics, finish, replicates, seed=0)
     figures = {name: float(values[0]) for name, values in once.items()}
     return figures, {name: list(metrics.interval(values)) for name, values in drawn.items()}
