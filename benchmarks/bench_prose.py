@@ -145,20 +145,20 @@ class Back:
             return part["number"] == say_measurement(e.measurements["heart_rate_bpm"] or 0)
         if key == "ventricular_shapes":
             shapes = {w.name("headings", name).lower() for name in OF_SHAPES}
-            told = set(part["group"].lower().split(w.comma))
-            return told <= shapes and bool({*VENTRICULAR, "PACE"} & set(e.findings))
+            groups = set(part["group"].lower().split(w.comma))
+            return groups <= shapes and bool({*VENTRICULAR, "PACE"} & set(e.findings))
         if key == "group_unseen":
             called = {w.name("headings", name).lower(): name for name in w.names["none"]}
-            groups = [called.get(heading) for heading in part["group"].lower().split(w.comma)]
+            unseen = [called.get(heading) for heading in part["group"].lower().split(w.comma)]
             hidden = None in e.leads.values() or {"averaged", "no_qrs"} & set(e.cautions)
-            return bool(hidden) and all(x and not set(in_group(x)) & set(e.findings) for x in groups)
+            return bool(hidden) and all(x and not set(in_group(x)) & set(e.findings) for x in unseen)
         if key.startswith("axis_"):
             side = "extreme" if extreme_axis(e) else e.limit("axis_deg")
             return part["value"] == self._value("axis_deg", e) and side == key[5:]
         if key == "leads_with":
             bare = _pattern(w.sentences["probable"]).fullmatch(part["sign"])
-            told = (bare["finding"] if bare else part["sign"]).lower()
-            signs = [x for x in SIGNS if told in (w.name("signs", x).lower(), w.finding(x).lower())]
+            named = (bare["finding"] if bare else part["sign"]).lower()
+            signs = [x for x in SIGNS if named in (w.name("signs", x).lower(), w.finding(x).lower())]
             return any(set(part["leads"].split(w.comma)) == set(e.where(sign)) for sign in signs)
         if key == "likelihood":
             codes = self._codes.get(part["finding"].lower(), set())

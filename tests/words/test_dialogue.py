@@ -837,3 +837,10 @@ def test_of_two_ecgs_what_is_urgent_comes_first_and_kinds_alone_are_named():
         described(compare(block, block))
         == f"{urgent}Nothing has changed by more than the error of measurement."
     )
+
+
+def test_what_somebody_says_is_doubted_with_a_tag(language):
+    assert language.answer(NORMAL, "The report says AF. Correct?").startswith(
+        "No, there is no evidence of atrial"
+    )
+    assert language.answer(NORMAL, "The computer says AF. What is the rhythm?").startswith("The rhythm is")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.words.grounding import grounded
+from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
@@ -121,6 +122,9 @@ class Dialogue:
         whole = understand(question, spoken)
         heard = understand(asked, spoken) if re.search(r"\w\w", asked) else replace(whole, parts=())
         claimed = whole.parts if asked != question else ()
+        doubted = tuple(replace(part, intent="finding") for part in claimed if part.of("finding"))
+        if doubted and lexicon(heard.language).is_tag(asked):
+            return replace(whole, parts=doubted), claimed
         if heard.parts and not all(part.intent in (*ASIDE, "unsure") for part in heard.parts):
             return heard, claimed
         if ORDER.search(question):

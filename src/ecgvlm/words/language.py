@@ -124,8 +124,8 @@ class Language:
         that is too long the end is read."""
         read = readable(question)
         if asked := yes_or_no(read):
-            said, after = self.dialogue.answer(evidence, asked.question, before)
-            return asked.answer(said), after
+            answer, after = self.dialogue.answer(evidence, asked.question, before)
+            return asked.answer(answer), after
         if options := chosen(evidence, read):
             return options, before
         if said := listed_answers(evidence, read):

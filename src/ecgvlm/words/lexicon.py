@@ -347,6 +347,11 @@ class Lexicon:
         asks = len(left) > 1 or any(word.plain in self._alone for word in left) or self.objects(left)
         return left if asks else words
 
+    def is_tag(self, text: str) -> bool:
+        """Whether a text is nothing but what may end a question: "Correct?" """
+        words = self.words(text)
+        return bool(words) and self._tags.length_at(words, 0) == len(words)
+
     def _usual_words(self) -> dict[str, int]:
         """The words that more than one wording of a question about an ECG has, and those of all names; each
         with how many wordings have it."""

@@ -29,8 +29,8 @@ ORDER = re.compile(
 # What somebody else said about the page, orders, and how old somebody is are no part of the question.
 HEARSAY = re.compile(
     r"\(age \d+\)|[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
-    r"[^.!?\n]*\b(?:header|page|machine|computer|printout|printer|doctor|colleague)\b[^.!?\n]*"
-    r"\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?|" + ORDER.pattern,
+    r"[^.!?\n]*\b(?:header|page|machine|computer|software|printout|printer|the report|doctor|colleague)\b"
+    r"[^.!?\n]*\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?|" + ORDER.pattern,
     re.I,
 )
 _WORD = re.compile(r"[^\W\d_]{4,}")

@@ -346,7 +346,7 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     last = next((last for last in before if last.of("finding") or last.of("group")), None)
     if last is None or not _goes_on(part, OBJECTS):
         return part
-    if part.intent != "where" and last.of("group") and "kind" in part.variants:
+    if last.of("group") and "kind" in part.variants:
         return replace(last, text=part.text)
     if (
         part.intent != "where" and last.of("finding") and {"kind", "count"} & set(part.variants)
