@@ -225,6 +225,8 @@ def test_half_the_size_in_bf16(tmp_path, model_folder, rows):
         export(made, tmp_path / name, bf16)
     whole, half = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "half"))
     assert {tensor.dtype for tensor in half.values()} == {torch.bfloat16}
+    rights = {path.stat().st_mode for path in (tmp_path / "half").iterdir()}
+    assert len(rights) == 1, "a server of another user reads all of the folder"
     for key, tensor in whole.items():
         assert torch.equal(half[key], tensor.to(torch.bfloat16))
 

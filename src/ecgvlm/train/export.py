@@ -129,9 +129,10 @@ def _export_finetuned(run: Path, chosen: Path, folder: Path, bf16: bool, name: s
 
         assert isinstance(model, SmolLM2)
         save_smollm2(model, folder)
-    (folder / "ecgvlm.json").write_text(
-        json.dumps({"checkpoint": chosen.name, **form, **ran.to_dict()}, indent=1) + "\n"
-    )
+    notes = folder / "ecgvlm.json"
+    notes.write_text(json.dumps({"checkpoint": chosen.name, **form, **ran.to_dict()}, indent=1) + "\n")
+    for weights in folder.glob("*.safetensors"):  # their writer lets nobody else read them
+        weights.chmod(notes.stat().st_mode)
 
 
 def _export_ours(encoder: list[Path], language: list[Path], nets: list[Path], folder: Path) -> None:
