@@ -24,6 +24,7 @@ _FORMAT = re.compile(  # that an answer is wished in
     re.I,
 )
 _STEADY = ("doubt", "order")  # answered where they stand beside a greeting
+_OUTSIDE = ("offtopic", "hello", "thanks")  # what is not asked of an ECG, but may be for a translation
 _LETTER = 4  # parts of a text that tells of a patient before it asks
 _SPOKEN_OF = (*OBJECTS, "lead")  # what the next question may leave out
 
@@ -82,7 +83,8 @@ class Dialogue:
             heard = Understood(before.language, before.last or (Asked("verdict"),))
         else:
             heard = self.hear(asked.question, before)
-        if asked.question and asked.language and all(part.intent == "offtopic" for part in heard.parts):
+        beside = _is_beside if asked.language == OTHER else lambda part: part.intent in _OUTSIDE
+        if asked.question and asked.language and all(map(beside, heard.parts)):
             return self.hear(question, before), Wish(None, question)  # to translate something else
         if asked.short:
             normal = Asked("finding", {"finding": ("NORM",)})

@@ -152,7 +152,8 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="report")
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
-    if part.intent == "likelihood" and "count" in part.variants and part.of("finding"):
+    beats = {"EXTRA", *GROUPS["ectopy"]}.intersection(part.of("finding"))
+    if part.intent == "likelihood" and "count" in part.variants and beats:
         return replace(part, intent="finding")
     doubted = part.intent == "doubt" or (part.intent == "scale" and part.of("unit"))
     if doubted and part.of("finding"):
