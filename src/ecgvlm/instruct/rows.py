@@ -122,7 +122,7 @@ def _row(raw: Mapping[str, Any], root: Path) -> Row:
 
 def _named_pictures(raw: Mapping[str, Any]) -> list[Any]:
     columns = (raw.get(name) for name in ("image", "images", "image_path"))
-    given = next((value for value in columns if value is not None and value != ""), [])
+    given: Any = next((value for value in columns if value is not None and value != ""), [])
     return given if isinstance(given, list) else [given]
 
 

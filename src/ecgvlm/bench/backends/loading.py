@@ -50,7 +50,7 @@ def with_adapter(net: Any, folder: str) -> Any:
         raise UsageError("an adapter needs the package peft: pip install 'ecgvlm[train]'") from None
     try:
         model = peft.get_peft_model(net, peft.PeftConfig.from_pretrained(folder))
-        found = peft.set_peft_model_state_dict(model, peft.load_peft_weights(folder, "cpu"))
+        found: Any = peft.set_peft_model_state_dict(model, peft.load_peft_weights(folder, "cpu"))
     except KeyError as error:
         raise unreadable(f"adapter {folder}", f"tensor {error} is missing") from None
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
