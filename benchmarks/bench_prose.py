@@ -258,7 +258,10 @@ class Back:
     def _places(self, name: str, e: Evidence) -> list[str]:
         """What the place of a measurement may be called."""
         side = e.limit(name)
-        called = [self.w.name("places", "normal") if side == "normal" else self.w.name(side, name)]
+        if name == "axis_deg" and extreme_axis(e):
+            called = [self.w.name("places", "extreme")]
+        else:
+            called = [self.w.name("places", "normal") if side == "normal" else self.w.name(side, name)]
         return [*called, *([self.w.name("places", "borderline")] if e.borderline(name) else [])]
 
 
