@@ -85,7 +85,7 @@ def test_every_field_of_an_answer_is_described(client):
     """Criteria, cautions, thresholds and half of the page's facts stood in no schema."""
     answer = post(client, overlay="true", preview="true").json()
     ReadAnswer.model_validate(answer, strict=True)
-    assert answer.keys() | {"machine"} == ReadAnswer.model_fields.keys()
+    assert answer.keys() | {"machine", "others"} == ReadAnswer.model_fields.keys()
     assert answer["page"].keys() == PageFacts.model_fields.keys()
     for criterion in answer["criteria"]:
         assert criterion.keys() == CriterionMet.model_fields.keys()
@@ -211,10 +211,10 @@ def test_words_come_as_they_are_spoken(client, tmp_path):
 
 def test_of_what_was_asked_before_the_last_questions_are_followed(client):
     """A hundred long ones kept a reader busy for 20 s, one of a million characters for a minute."""
-    before = [f"{k} {'Q' * 5000}" for k in range(50)]
+    before = [f"{'Q' * 5000} {k}" for k in range(50)]
     fields = {"id": post(client).json()["id"], "question": "history", "before": before}
     said = events(client.post("/v1/ask", data=fields))[-1][1]["answer"].split(" | ")
-    assert [int(asked.split(" ")[0]) for asked in said] == list(range(30, 50))
+    assert [int(asked.split(" ")[-1]) for asked in said] == list(range(30, 50))
     assert {len(asked) for asked in said} == {2000}
 
 
