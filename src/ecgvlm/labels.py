@@ -37,7 +37,7 @@ FINDINGS: dict[str, Finding] = {
             excludes=("AF", "AFLT", "PACE", "HAVB", "RBBB", "LBBB", "LAFB", "LVH", "AMI", "IMI", "LMI",
                       "STTC", "MI", "CD", "HYP"),
         ),
-        Finding("NOQRS", "no QRS complexes", "rhythm", (), _SINUS, "rhythm", urgency=1, rank=3),
+        Finding("NOQRS", "absence of QRS complexes", "rhythm", (), _SINUS, "rhythm", urgency=1, rank=3),
         Finding("VF", "ventricular fibrillation or polymorphic ventricular tachycardia", "rhythm", (),
                 _SINUS, "rhythm", "164896001", 1, rank=4),
         Finding("VT", "wide-complex tachycardia", "rhythm", (), _SINUS, "rhythm", "164895002", 1, rank=2),
