@@ -317,3 +317,9 @@ def test_fast_irregular_wide_beats_of_one_shape_are_no_ventricular_fibrillation(
     codes = found(find_facts(leads, FS, measure(leads, FS), network, NOBODY), network)
     assert "AF" in codes
     assert "VF" not in codes
+
+
+def test_an_extreme_axis_is_no_left_axis_deviation_and_not_normal():
+    facts = facts_of()
+    for axis, expected in ((-60, {"LAD"}), (-120, set()), (30, {"NORM"})):
+        assert found({**facts, "axis_deg": Fact(axis, 4.0)}) & {"LAD", "RAD", "NORM"} == expected

@@ -303,7 +303,7 @@ def regular(evidence: Evidence, w: Words = ENGLISH) -> str:
 def named(evidence: Evidence) -> list[str]:
     """All findings but plain sinus rhythm; an axis deviation, which a verdict leaves to the report, too."""
     found = [label for label in rhythms(evidence) if label != "SR"] + beside_rhythm(evidence)
-    return found if extreme_axis(evidence) else [*found, *specific(evidence, in_group("axis"))]
+    return [*found, *specific(evidence, in_group("axis"))]
 
 
 def others(evidence: Evidence, named_so: str, gone: Collection[str], w: Words = ENGLISH) -> str:
