@@ -29,7 +29,7 @@ from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import POOR_QUALITY, Evidence, say_measurement
 from ecgvlm.labels import FINDINGS, LABELS, OF_SHAPES, RHYTHMS, SIGNS, VENTRICULAR, in_group
 from ecgvlm.measure import MEASUREMENTS
-from ecgvlm.words.answers import atrial_rate, extreme_axis
+from ecgvlm.words.answers import atrial_rate, side_of
 from ecgvlm.words.phrases import LANGUAGES, Words, words
 from ecgvlm.words.prose import READERS, SHORT, prose
 
@@ -153,8 +153,7 @@ class Back:
             hidden = None in e.leads.values() or {"averaged", "no_qrs"} & set(e.cautions)
             return bool(hidden) and all(x and not set(in_group(x)) & set(e.findings) for x in unseen)
         if key.startswith("axis_"):
-            side = "extreme" if extreme_axis(e) else e.limit("axis_deg")
-            return part["value"] == self._value("axis_deg", e) and side == key[5:]
+            return part["value"] == self._value("axis_deg", e) and side_of(e, "axis_deg") == key[5:]
         if key == "leads_with":
             bare = _pattern(w.sentences["probable"]).fullmatch(part["sign"])
             named = (bare["finding"] if bare else part["sign"]).lower()
@@ -257,12 +256,9 @@ class Back:
 
     def _places(self, name: str, e: Evidence) -> list[str]:
         """What the place of a measurement may be called."""
-        side = e.limit(name)
-        if name == "axis_deg" and extreme_axis(e):
-            called = [self.w.name("places", "extreme")]
-        else:
-            called = [self.w.name("places", "normal") if side == "normal" else self.w.name(side, name)]
-        return [*called, *([self.w.name("places", "borderline")] if e.borderline(name) else [])]
+        side = side_of(e, name)
+        called = self.w.name(side, name) if side in ("low", "high") else self.w.name("places", side)
+        return [called, *([self.w.name("places", "borderline")] if e.borderline(name) else [])]
 
 
 def _hundredths(e: Evidence) -> str:

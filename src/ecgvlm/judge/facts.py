@@ -94,9 +94,9 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
     early = m.premature | _sudden(rr)
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     extra = early | ventricular
-    steady = rr[~(extra[1:] | extra[:-1])] if len(rr) else rr
+    steady = rr[~(extra[1:] | extra[:-1])]
     if len(steady) < 3:  # of an alternating rhythm, what follows its early beats
-        steady = rr[~extra[1:]] if len(rr) else rr
+        steady = rr[~extra[1:]]
     steady = steady[steady < _PAUSE * median(steady)] if len(steady) else steady
     return {
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),

@@ -238,12 +238,10 @@ def compared(
 
 
 def _place(evidence: Evidence, name: str, w: Words) -> str:
-    side = evidence.limit(name)
     if evidence.borderline(name):
         return w.name("places", "borderline")
-    if name == "axis_deg" and extreme_axis(evidence):
-        return w.name("places", "extreme")
-    return w.name("places", "normal") if side == "normal" else w.name(side, name)
+    side = side_of(evidence, name)
+    return w.name(side, name) if side in ("low", "high") else w.name("places", side)
 
 
 def within(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
@@ -458,14 +456,16 @@ def axis(evidence: Evidence, w: Words = ENGLISH) -> str:
     value = _value(evidence, "axis_deg", w)
     if not value:
         return w.say("axis_missing")
-    side = "extreme" if extreme_axis(evidence) else evidence.limit("axis_deg")
-    return w.say(f"axis_{side}", value=value)
+    return w.say(f"axis_{side_of(evidence, 'axis_deg')}", value=value)
 
 
-def extreme_axis(evidence: Evidence) -> bool:
-    """Whether the axis points up and to the right, which is neither left nor right axis deviation."""
-    value = evidence.measurements["axis_deg"]
-    return value is not None and round(value) < _NORTHWEST
+def side_of(evidence: Evidence, name: str) -> str:
+    """Where a measurement that is not None lies: "low", "normal" or "high", and "extreme" of an axis that
+    points up and to the right, which is neither left nor right axis deviation."""
+    value = evidence.measurements[name]
+    if name == "axis_deg" and value is not None and round(value) < _NORTHWEST:
+        return "extreme"
+    return evidence.limit(name)
 
 
 def intervals(evidence: Evidence, w: Words = ENGLISH) -> str:
