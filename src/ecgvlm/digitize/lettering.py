@@ -117,7 +117,7 @@ class Lettering:
     def notes(self, page: np.ndarray, maps: NetMaps) -> Notes:
         """What the lines say in which the page net saw notes of speed or gain."""
         lines: list[list[Mark]] = []
-        for mark in sorted((m for m in maps.marks() if m.kind > PULSE), key=lambda m: m.y):
+        for mark in sorted((m for m in maps.marks() if m.note), key=lambda m: m.y):
             if lines and mark.y - lines[-1][-1].y < _LINE:
                 lines[-1].append(mark)
             else:

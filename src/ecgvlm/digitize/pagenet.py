@@ -16,8 +16,9 @@ from ecgvlm.sessions import open_session
 PX_PER_MM = 5.0
 # Classes of the heat map: the leads' names, a calibration pulse, and what a page says of its scale.
 PULSE = len(LEADS)
-NOTES = ("25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV")
-CLASSES = len(LEADS) + 1 + len(NOTES)
+NOTES = ("25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV", "other mm/s", "other mm/mV")
+FURTHER = PULSE + 1 + len(NOTES)  # the name of a lead beyond the twelve
+CLASSES = FURTHER + 1
 LEAST = 0.12  # probability from which on a peak of the heat map is a mark
 
 
@@ -29,6 +30,11 @@ class Mark:
     x: float
     y: float
     p: float
+
+    @property
+    def note(self) -> str | None:
+        """Which of `NOTES` it is, None where it is none."""
+        return NOTES[self.kind - PULSE - 1] if PULSE < self.kind < FURTHER else None
 
 
 @dataclass(frozen=True)

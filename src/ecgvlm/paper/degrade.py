@@ -12,10 +12,11 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from ecgvlm.errors import UsageError
 from ecgvlm.paper.text import text_mask
-from ecgvlm.paper.truth import Rendering
+from ecgvlm.paper.truth import PageTruth, Rendering
 
 PAGE_KINDS = ("clean", "scan", "photo")
 _NODE = 16  # px between the nodes at which a photo's inverse map is solved
@@ -37,7 +38,50 @@ def degrade(rendering: Rendering, kind: str, rng: np.random.Generator | int = 0)
 
 
 def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
-    """A flat-bed or fax scan: skew to 3 degrees, new resolution, wear, bleaching, streaks, noise, JPEG."""
+    """A flat-bed scan: skew to 3 degrees, new resolution, wear, bleaching, streaks, noise, JPEG."""
+    image, truth = _on_glass(rendering, rng)
+    if rng.random() < 0.35:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9))
+    image = _bleach(image, rng)
+    if rng.random() < 0.25:
+        image = _streaks(image, rng)
+    image = _noise(image, rng, rng.uniform(0.5, 5))
+    look = rng.random()
+    if look < 0.18:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    elif look < 0.26:
+        image = _two_tone(image, rng)
+    if rng.random() < 0.8:
+        image = _jpeg(image, int(rng.integers(35, 95)))
+    return Rendering(image, truth)
+
+
+def fax(rendering: Rendering, rng: np.random.Generator) -> Rendering:
+    """A fax or a copy in one bit: what is darker than some level is black, or greys are dots."""
+    image, truth = _on_glass(rendering, rng)
+    grey = cv2.cvtColor(_noise(image, rng, rng.uniform(1, 8)), cv2.COLOR_RGB2GRAY)
+    if rng.random() < 0.5:
+        grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 0.7))
+    look = rng.random()
+    if look < 0.6:
+        bits = np.where(grey > rng.uniform(110, 235), 255, 0).astype(np.uint8)
+    elif look < 0.85:  # Floyd and Steinberg's dots
+        bits = np.asarray(Image.fromarray(grey).convert("1")).astype(np.uint8) * 255
+    else:
+        bits = grey
+    if look < 0.6 and rng.random() < 0.3:  # a copier's dirt, and what it loses
+        dirt = rng.random(bits.shape, np.float32)
+        bits = np.where(dirt < rng.uniform(0, 0.004), 0, np.where(dirt > 1 - rng.uniform(0, 0.02), 255, bits))
+    if rng.random() < 0.4:  # printed, and scanned once more
+        bits = cv2.GaussianBlur(bits.astype(np.uint8), (0, 0), rng.uniform(0.4, 0.8))
+    image = cv2.cvtColor(bits.astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    if rng.random() < 0.5:
+        image = _jpeg(image, int(rng.integers(40, 95)))
+    return Rendering(image, truth)
+
+
+def _on_glass(rendering: Rendering, rng: np.random.Generator) -> tuple[np.ndarray, PageTruth]:
+    """The worn page, turned and resampled as a scanner sees it, and its truth."""
     image = _wear(rendering.image, rng)
     angle = np.deg2rad(np.clip(rng.normal(0, 1.0), -3, 3))
     size = rng.uniform(0.8, 1.12) if rng.random() < 0.6 else 1.0
@@ -58,22 +102,7 @@ def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
         image = cv2.GaussianBlur(image, (0, 0), 0.35 / size)
     matrix = np.column_stack([linear, shift])
     image = cv2.warpAffine(image, matrix, (new_w, new_h), flags=cv2.INTER_LINEAR, borderValue=bed.tolist())
-    truth = rendering.truth.warped(lambda points: points @ linear.T + shift)
-
-    if rng.random() < 0.35:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9))
-    image = _bleach(image, rng)
-    if rng.random() < 0.25:
-        image = _streaks(image, rng)
-    image = _noise(image, rng, rng.uniform(0.5, 5))
-    look = rng.random()
-    if look < 0.18:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    elif look < 0.26:
-        image = _two_tone(image, rng)
-    if rng.random() < 0.8:
-        image = _jpeg(image, int(rng.integers(35, 95)))
-    return Rendering(image, truth)
+    return image, rendering.truth.warped(lambda points: points @ linear.T + shift)
 
 
 def photo(rendering: Rendering, rng: np.random.Generator) -> Rendering:

@@ -9,12 +9,17 @@ from ecgvlm.record import LEADS
 
 # Cabrera's order turns the frontal plane anticlockwise from aVL to III; aVR is printed inverted, as -aVR.
 CABRERA = ("aVL", "I", "aVR", "II", "aVF", "III", *LEADS[6:])
-ORDERS = {"standard": LEADS, "cabrera": CABRERA}
+# Leads beyond the twelve, and the lead of a record whose voltages are printed under such a name.
+FURTHER = {"V3R": "V1", "V4R": "V1", "V5R": "V2", "V6R": "V2", "V7": "V6", "V8": "V6", "V9": "V6"}
+RIGHT = (*LEADS[:8], "V3R", "V4R", "V5R", "V6R")
+BACK = (*LEADS[:9], "V7", "V8", "V9")
+ORDERS = {"standard": LEADS, "cabrera": CABRERA, "right": RIGHT, "back": BACK}
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One lead in one row. start and end: seconds since the row began; each column prints its own window."""
+    """One lead in one row, one of `FURTHER` too. start and end: seconds since the row began; each column
+    prints its own window."""
 
     lead: str
     row: int

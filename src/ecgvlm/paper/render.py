@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 
 from ecgvlm.errors import EcgError
-from ecgvlm.paper.layouts import Slot
+from ecgvlm.paper.layouts import FURTHER, Slot
 from ecgvlm.paper.style import NAME_ROOM, Colour, PageStyle
-from ecgvlm.paper.text import HEADERS, Rule, facts, text_mask
+from ecgvlm.paper.text import HEADERS, SPELLINGS, Rule, facts, text_mask
 from ecgvlm.paper.truth import PageTruth, Rendering, TraceTruth
 from ecgvlm.record import LEADS, Record
 
-_SCALE_NOTE = re.compile(r"\b(25|50|5|10|20) ?(mm/s|mm/mV)")
+_SCALE_NOTE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?) ?(mm/s|mm/mV)")
 _FINE = 4  # traces are drawn this many times larger, then averaged down: line widths in quarter pixels
 _SHIFT = 6  # binary places of cv2's fixed-point coordinates
 _FAR = 20_000  # px; lines beyond are cut there, so that fixed-point numbers do not overflow
@@ -143,7 +143,7 @@ class _Page:
         last = math.floor((start + strip.end) / step + 1e-6)
         index = np.arange(first, min(last + 1, fine.shape[1]))
         t = index * step
-        mv = fine[LEADS.index(strip.lead), index]
+        mv = fine[LEADS.index(FURTHER.get(strip.lead, strip.lead)), index]
         left = style.left + strip.start * style.mm_per_s + strip.column * style.gap
         right = left + (strip.end - strip.start) * style.mm_per_s
         zero = self.zero(strip.row)
@@ -160,15 +160,15 @@ class _Page:
             mv=mv,
             xy=xy,
             box=self.box(left, middle - style.row_mm / 2, right, middle + style.row_mm / 2),
-            name_box=self.name(name, left, zero),
+            name_box=self.name(SPELLINGS[style.spelling](name), right if style.names_after else left, zero),
             inverted=strip.inverted,
         )
 
-    def name(self, name: str, left: float, zero: float) -> np.ndarray:
+    def name(self, name: str, at: float, zero: float) -> np.ndarray:
         style = self.style
         mask, _, _ = text_mask(name, style.font, _size(style.name_size * self.scale))
         h, w = mask.shape
-        x = round((left + style.name_at[0]) * self.scale) - (w if style.name_at[0] < 0 else 0)
+        x = round((at + style.name_at[0]) * self.scale) - (w if style.name_at[0] < 0 else 0)
         y = round((zero - style.name_at[1]) * self.scale) - h
         x, y = max(1, x), max(1, y)
         _stamp(self.print, mask, x, y)

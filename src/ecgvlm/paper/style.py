@@ -28,9 +28,9 @@ class PageStyle:
     "line" (over the height of the leads), "tick" (short, at each strip's start), "bar" (thick, 7 mm high, as
     ecg-image-kit prints them there) or "none". pulses: "left", "right" or "none"; pulse_mm: width of the
     calibration pulse's top at 25 mm/s. name_at: lower left corner of a lead name relative to its strip's
-    start on the zero line (x right, y up); names wider than -x when x
-    is negative shift left, so that they end before the trace. name_size, text_scale: em in mm, and a factor
-    on header texts.
+    start on the zero line (x right, y up), or to its end where names_after; names wider than -x when x
+    is negative shift left, so that they end before the trace. spelling: of the names, see `text.SPELLINGS`.
+    name_size, text_scale: em in mm, and a factor on header texts.
     """
 
     layout: str = "3x4+1R"
@@ -67,6 +67,8 @@ class PageStyle:
     ink: Colour = (20, 20, 20)
     font: str = BUILTIN
     name_at: tuple[float, float] = (0.5, 7.0)
+    names_after: bool = False
+    spelling: str = "plain"
     name_size: float = 4.2
     template: str = "scale"
     text_scale: float = 1.0

@@ -7,6 +7,7 @@ vary training pages, nothing depends on them).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +31,14 @@ _FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/
 _FAMILIES = ("DejaVu", "Liberation", "Free")
 # Further faces of Latin letters, which only what reads print learns from.
 _MORE_FACES = ("NotoSans-", "NotoSansMono", "NotoSansDisplay", "NotoSerif-", "NotoSerifDisplay", "NotoMono")
+# How printers spell leads' names.
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "spaced": lambda name: re.sub(r"^V(?=\d)", "V ", name),  # "V 4"
+    "colon": lambda name: f"{name}:",
+    "capitals": str.upper,
+    "lead": lambda name: f"Lead {name}",
+}
 _EM_OF_HERSHEY = 30.0  # px of one em at scale 1: capitals are 21 px high
 
 

@@ -12,12 +12,12 @@ import numpy as np
 class TraceTruth:
     """One printed strip of one lead.
 
-    lead: name as in `LEADS`. rhythm: True for the extra full-width strip at the bottom. t: [n] seconds of the
-    record at each point. mv: [n] mV. xy: [n, 2] pixel position of each point (x right, y down; the centre of
-    the top left pixel is (0, 0)); mv and xy are NaN where nothing is printed. box: [4, 2] px corners (tl, tr,
-    br, bl) of the area the strip occupies. name_box: [4, 2] px corners of its printed lead name, or None
-    where no name is printed. inverted: True for -aVR of Cabrera's order; mv is the lead's own, the print
-    upside down.
+    lead: name as in `LEADS` or `layouts.FURTHER`. rhythm: True for the extra full-width strip at the bottom.
+    t: [n] seconds of the record at each point. mv: [n] mV. xy: [n, 2] pixel position of each point (x right,
+    y down; the centre of the top left pixel is (0, 0)); mv and xy are NaN where nothing is printed. box: [4,
+    2] px corners (tl, tr, br, bl) of the area the strip occupies. name_box: [4, 2] px corners of its printed
+    lead name, or None where no name is printed. inverted: True for -aVR of Cabrera's order; mv is the lead's
+    own, the print upside down.
     """
 
     lead: str
@@ -37,7 +37,7 @@ class PageTruth:
     mesh: [rows, cols, 2] px position of the paper's points every 5 mm, mesh[j, i] = where (5 i mm, 5 j mm)
     lies, after every warp; where a grid is printed its thick lines run through these points. px_per_mm is the
     rendering's nominal scale (before any warp). pulses: [k, 4, 2] px boxes of calibration pulses. order:
-    "standard" or "cabrera". notes: what the page says of its scale ("25 mm/s", "10 mm/mV"), note_boxes: [m,
+    of `layouts.ORDERS`. notes: what the page says of its scale ("25 mm/s", "10 mm/mV"), note_boxes: [m,
     4, 2] px where.
     """
 

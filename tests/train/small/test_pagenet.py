@@ -1,10 +1,22 @@
 """The page net's own training code."""
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from ecgvlm.train.small.pagenet import PageNet, export, load_exported  # noqa: E402
+from gaussians import gaussian_record  # noqa: E402
+
+from ecgvlm.digitize.pagenet import CLASSES, FURTHER  # noqa: E402
+from ecgvlm.paper.rare import rare_page  # noqa: E402
+from ecgvlm.train.small.pagenet import (  # noqa: E402
+    PageNet,
+    export,
+    load_exported,
+    rectified_crops,
+    train,
+    unfolded,
+)
 
 
 def seasoned(features=(4, 8, 8, 12)) -> PageNet:
@@ -35,3 +47,48 @@ def test_another_architecture_is_refused(tmp_path):
     export(seasoned(), tmp_path / "net.onnx")
     with pytest.raises(ValueError, match=r"not \(8, 12, 3, 3\)"):
         load_exported(PageNet((8, 8, 8, 12)), tmp_path / "net.onnx")
+
+
+def test_new_classes_are_unlikely_at_first(tmp_path):
+    old = seasoned()
+    last = old.names[1]
+    old.names[1] = torch.nn.Conv2d(last.in_channels, 18, 1)
+    export(old, tmp_path / "net.onnx")
+    net = PageNet((4, 8, 8, 12))
+    load_exported(net, tmp_path / "net.onnx")
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        names, wanted = net.eval()(x)[1], old.eval()(x)[1]
+    assert torch.allclose(names[:, :18], wanted, atol=1e-4)
+    assert torch.sigmoid(names[:, 18:]).max() < 0.05
+
+
+def test_unfolded_norms_say_what_they_said_and_learn(tmp_path):
+    export(seasoned(), tmp_path / "net.onnx")
+    net = PageNet((4, 8, 8, 12))
+    load_exported(net, tmp_path / "net.onnx")
+    x = torch.rand(4, 3, 64, 64)
+    with torch.no_grad():
+        before = net.eval()(x)
+        unfolded(net, x)
+        for a, b, c in zip(before, net.eval()(x), net.train()(x)):
+            assert torch.allclose(a, b, atol=1e-3)
+            assert torch.allclose(a, c, atol=1e-3)  # the statistics are those of the batch
+
+
+def test_crops_know_further_leads_and_odd_notes():
+    page = rare_page(gaussian_record(), 5, "further", "clean")
+    rng = np.random.default_rng(0)
+    peaks = np.max([names.max((1, 2)) for _, _, names in rectified_crops(page, rng, 40)], 0)
+    assert peaks.shape == (CLASSES,)
+    assert peaks[FURTHER] == 255
+    page = rare_page(gaussian_record(), 5, "speed", "clean")
+    peaks = np.max([names.max((1, 2)) for _, _, names in rectified_crops(page, rng, 40)], 0)
+    assert peaks[FURTHER - 2] == 255
+
+
+def test_training_stops_in_time_and_goes_on(tmp_path):
+    for minutes in (0.02, 0.04):
+        train([gaussian_record()], tmp_path, minutes, batch=2)
+        assert (tmp_path / "pagenet.float.onnx").is_file()
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["spent"] >= 0.02

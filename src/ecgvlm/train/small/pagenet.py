@@ -4,17 +4,19 @@
 
 Pages are rendered and degraded afresh for every batch, rectified with the truth's mesh plus the small errors
 that the digitiser's own rectification makes, and cut into crops. A run resumes from OUT/checkpoint.pt by
-itself; `--start` begins with the weights of an exported net instead of random ones. At its end
-OUT/pagenet.onnx is the net in 8 bits, OUT/pagenet.float.onnx the one that was trained.
+itself; `--start` begins with the weights of an exported net instead of random ones, also of one that knows
+fewer classes. At its end OUT/pagenet.onnx is the net in 8 bits, OUT/pagenet.float.onnx the one that was
+trained.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,13 +28,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from ecgvlm.atomic import beside
-from ecgvlm.digitize.pagenet import CLASSES, NOTES, PULSE, PX_PER_MM
+from ecgvlm.digitize.pagenet import CLASSES, FURTHER, NOTES, PULSE, PX_PER_MM
+from ecgvlm.paper.degrade import PAGE_KINDS
+from ecgvlm.paper.print import print_page
+from ecgvlm.paper.rare import rare_page
+from ecgvlm.paper.style import random_style
 from ecgvlm.paper.truth import Rendering
-from ecgvlm.record import LEADS
-from ecgvlm.train.small.quantize import CALIBRATION_PAGES, calibration_pages, quantize
+from ecgvlm.record import LEADS, Record
 
 CROP = 320
 FEATURES = (16, 32, 64, 96)
+_EVEN = 8  # px of a rectified page
+_RARE = 0.45  # share of pages that are rarely printed
+_MIXED = 48  # crops of several pages that are mixed, and as many that wait
+_CHECKPOINT = 30.0  # s between checkpoints
 
 
 class Block(nn.Module):
@@ -103,7 +112,7 @@ def export(net: PageNet, path: Path) -> None:
     """Write the net as ONNX: `page` [1, 3, H, W] in 0..1 -> `trace`, `names` probabilities."""
     with beside(path) as part:
         torch.onnx.export(
-            _Exported(net.eval()).to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
+            _Exported(copy.deepcopy(net).cpu().eval()).to(memory_format=torch.contiguous_format),  # type: ignore[call-overload]
             (torch.zeros(1, 3, 320, 320),),
             str(part),
             input_names=["page"],
@@ -115,9 +124,10 @@ def export(net: PageNet, path: Path) -> None:
 
 
 def load_exported(net: PageNet, path: Path) -> None:
-    """Take over the weights of an exported net. Its norms are folded into its convolutions: they stay frozen.
+    """Take over the weights of an exported net, its norms folded into its convolutions (see `unfolded`).
 
-    Raises ValueError where the file holds another architecture, or its weights are no floats.
+    Classes that it did not know begin as unlikely as those of a fresh net. Raises ValueError where
+    the file holds another architecture, or its weights are no floats.
     """
     import onnx
     from onnx.numpy_helper import to_array
@@ -142,6 +152,10 @@ def load_exported(net: PageNet, path: Path) -> None:
             raise ValueError(f"{path}: in 8 bits; begin with pagenet.float.onnx of its training")
         for node, (conv, norm) in zip(nodes, convolutions):
             weight, bias = (values[name] for name in node.input[1:3])
+            if conv is net.names[1] and weight.shape[1:] == conv.weight.shape[1:]:
+                conv.weight.zero_()
+                conv.weight[: len(weight)], conv.bias[: len(bias)] = weight, bias
+                continue
             if weight.shape != conv.weight.shape:
                 raise ValueError(
                     f"{path}: {node.name} is {tuple(weight.shape)}, not {tuple(conv.weight.shape)}"
@@ -159,46 +173,67 @@ def load_exported(net: PageNet, path: Path) -> None:
             norm.bias.copy_(bias)
 
 
+def unfolded(net: PageNet, page: torch.Tensor) -> None:
+    """Give a net's norms the statistics of these pages [B, 3, H, W], so that they can learn: it says what it
+    said."""
+
+    def measure(norm: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        x = inputs[0].float()
+        mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        slope = norm.weight / (norm.running_var + norm.eps).sqrt()
+        norm.bias += slope * (mean - norm.running_mean)
+        norm.weight.copy_(slope * (variance + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    with torch.no_grad():
+        net.eval()(page)
+    for hook in hooks:
+        hook.remove()
+
+
 def rectified_crops(
     page: Rendering, rng: np.random.Generator, n: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Cut `n` crops from the page as the digitiser would see it.
 
-    Yields image [CROP, CROP, 3] uint8, trace mask [CROP, CROP] uint8, names [CLASSES, CROP/4, CROP/4]
-    float32.
+    Yields image [CROP, CROP, 3], trace mask [CROP, CROP], names [CLASSES, CROP/4, CROP/4], all uint8.
     """
     truth, cell = page.truth, 5.0 * PX_PER_MM  # cell: px between two nodes of the mesh
     rows, cols = truth.mesh.shape[:2]
-    curves = []  # of the traces, in px of the rectified page
-    for trace in truth.traces:
-        points = trace.xy[np.isfinite(trace.xy).all(1)]
-        if len(points) > 1:
-            curves.append(_located(truth.mesh, points) * cell)
-    marks = [(LEADS.index(t.lead), t.name_box.mean(0)) for t in truth.traces if t.name_box is not None]
+    inked = [trace.xy[np.isfinite(trace.xy).all(1)] for trace in truth.traces]
+    ends = np.cumsum([len(points) for points in inked])[:-1]
+    curves = np.split(_located(truth.mesh, np.concatenate(inked)) * cell, ends)  # px of the rectified page
+    marks = [(_kind(t.lead), t.name_box.mean(0)) for t in truth.traces if t.name_box is not None]
     marks += [(PULSE, box.mean(0)) for box in truth.pulses]
-    marks += [
-        (PULSE + 1 + NOTES.index(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)
-    ]
+    marks += [(_kind(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)]
 
     kinds = [kind for kind, _ in marks]
     places = _located(truth.mesh, np.array([place for _, place in marks]).reshape(-1, 2)) * cell
 
     # The digitiser's own errors: a little turn, scale, shift and bend.
     angle, zoom = rng.normal(0, 0.004), rng.normal(1, 0.006)
-    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
-    grid = np.mgrid[0:CROP, 0:CROP][::-1].astype(np.float32) - (CROP - 1) / 2  # x, y of the crop
+    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # x, y of the crop at the middles of squares, one beyond its edges: between them the paper is even.
+    grid = (np.mgrid[-1 : CROP // _EVEN + 1, -1 : CROP // _EVEN + 1][::-1] + 0.5) * _EVEN - CROP / 2
     turned = np.tensordot(turn, grid, 1)
     flip = rng.random() < 0.03  # upside down: no names are to be found
     for _ in range(n):
         # Most crops look at a name, a pulse or a note; others anywhere on the paper, margins included.
         look = rng.random()
         if kinds and look < 0.6:
-            notes = [k for k, kind in enumerate(kinds) if kind > PULSE]
+            notes = [k for k, kind in enumerate(kinds) if PULSE < kind < FURTHER]
             pick = notes[rng.integers(len(notes))] if notes and look < 0.25 else rng.integers(len(kinds))
             centre = places[pick] + rng.uniform(-0.4, 0.4, 2) * CROP
         else:
             centre = rng.uniform(0, 1, 2) * np.array([cols - 1, rows - 1]) * cell
-        xy = _interpolate(truth.mesh, (turned + centre.astype(np.float32)[:, None, None]) / cell)
+        xy = _interpolate(truth.mesh, (turned + centre[:, None, None]) / cell)
+        xy = cv2.resize(xy, None, fx=_EVEN, fy=_EVEN)[_EVEN:-_EVEN, _EVEN:-_EVEN]
         image = cv2.remap(
             page.image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -211,10 +246,21 @@ def rectified_crops(
         yield np.ascontiguousarray(image), np.ascontiguousarray(target), names
 
 
+def _kind(print_: str) -> int:
+    """The class of a lead's name or of a note."""
+    if print_ in LEADS:
+        return LEADS.index(print_)
+    _, _, unit = print_.partition(" ")
+    if not unit:
+        return FURTHER
+    return PULSE + 1 + NOTES.index(print_ if print_ in NOTES else f"other {unit}")
+
+
 def _blobs(kinds: list[int], at: np.ndarray) -> np.ndarray:
-    """Heat map [CLASSES, CROP/4, CROP/4]: a Gaussian of 1.5 cells at every mark; at: [n, 2] x, y in cells."""
+    """Heat map [CLASSES, CROP/4, CROP/4] 0..255: a Gaussian of 1.5 cells at every mark; at: [n, 2] x, y in
+    cells."""
     side = CROP // 4
-    names = np.zeros((CLASSES, side, side), np.float32)
+    names = np.zeros((CLASSES, side, side), np.uint8)
     for kind, (x, y) in zip(kinds, at):
         i, j = round(float(x)), round(float(y))
         if not (0 <= i < side and 0 <= j < side):
@@ -222,7 +268,7 @@ def _blobs(kinds: list[int], at: np.ndarray) -> np.ndarray:
         rows, cols = np.arange(max(0, j - 5), min(side, j + 6)), np.arange(max(0, i - 5), min(side, i + 6))
         blob = np.exp(-((rows[:, None] - j) ** 2 + (cols - i) ** 2) / (2 * 1.5**2))
         part = names[kind, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-        np.maximum(part, blob, out=part)
+        np.maximum(part, np.round(255 * blob).astype(np.uint8), out=part)
     return names
 
 
@@ -231,17 +277,18 @@ def _located(mesh: np.ndarray, points: np.ndarray) -> np.ndarray:
     rows, cols = mesh.shape[:2]
     scale = np.linalg.norm(mesh[rows // 2, cols // 2] - mesh[rows // 2, cols // 2 - 1])
     node = np.array([cols // 2, rows // 2]) + (points - mesh[rows // 2, cols // 2]) / scale
-    step = 0.05
-    right, down = np.array([step, 0.0]), np.array([0.0, step])
-    for _ in range(8):
-        off = _interpolate(mesh, node.T) - points
-        dx = (_interpolate(mesh, (node + right).T) - _interpolate(mesh, (node - right).T)) / (2 * step)
-        dy = (_interpolate(mesh, (node + down).T) - _interpolate(mesh, (node - down).T)) / (2 * step)
+    for _ in range(12):
+        a, b, left, right, low_left, low_right = _cell(mesh, node.T)
+        top, low = left + a * (right - left), low_left + a * (low_right - low_left)
+        off = top + b * (low - top) - points
+        dx, dy = (1 - b) * (right - left) + b * (low_right - low_left), low - top
         det = dx[:, 0] * dy[:, 1] - dx[:, 1] * dy[:, 0]
         node = node - np.stack([
             (off[:, 0] * dy[:, 1] - off[:, 1] * dy[:, 0]) / det,
             (dx[:, 0] * off[:, 1] - dx[:, 1] * off[:, 0]) / det,
         ], 1)  # fmt: skip
+        if np.abs(off).max(initial=0.0) < 0.01:
+            break
     return node
 
 
@@ -261,74 +308,151 @@ def _drawn(curves: list[np.ndarray], turn: np.ndarray, centre: np.ndarray) -> np
 
 def _interpolate(mesh: np.ndarray, node: np.ndarray) -> np.ndarray:
     """Bilinear look-up in the mesh at fractional nodes [2, ...], linear past its edges -> [..., 2]."""
+    a, b, left, right, low_left, low_right = _cell(mesh, node)
+    top, low = left + a * (right - left), low_left + a * (low_right - low_left)
+    return (top + b * (low - top)).astype(np.float32)
+
+
+def _cell(mesh: np.ndarray, node: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Where in their cells fractional nodes [2, ...] lie ([..., 1] each), and the cells' corners [..., 2]."""
     rows, cols = mesh.shape[:2]
     i = np.clip(np.floor(node[0]).astype(int), 0, cols - 2)
     j = np.clip(np.floor(node[1]).astype(int), 0, rows - 2)
-    a, b = (node[0] - i)[..., None], (node[1] - j)[..., None]
-    m = mesh.astype(np.float32)
-    top = m[j, i] * (1 - a) + m[j, i + 1] * a
-    low = m[j + 1, i] * (1 - a) + m[j + 1, i + 1] * a
-    return (top * (1 - b) + low * b).astype(np.float32)
+    corners = (mesh[j, i], mesh[j, i + 1], mesh[j + 1, i], mesh[j + 1, i + 1])
+    return (node[0] - i)[..., None], (node[1] - j)[..., None], *corners
 
 
 class Pages(torch.utils.data.IterableDataset):
     """An endless stream of crops; every worker renders its own pages."""
 
-    def __init__(self, records: Path, seed: int, crops_per_page: int = 8):
+    def __init__(self, records: Sequence[Record], seed: int, crops_per_page: int = 8):
         self.records, self.seed, self.crops = records, seed, crops_per_page
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        from ecgvlm.files.datasets import load_ptbxl
-        from ecgvlm.paper.degrade import PAGE_KINDS
-        from ecgvlm.paper.print import print_page
-        from ecgvlm.paper.style import random_style
-
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, info.id if info else 0])
-        records = load_ptbxl(self.records, folds=range(1, 7))
         pool: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         while True:
-            record = records[rng.integers(len(records))]
-            style = random_style(rng)
-            if rng.random() < 0.5:  # or the net learns that all pages say 25 and 10
-                speed, gain = float(rng.choice([25, 50])), float(rng.choice([5, 10, 20]))
-                style = replace(style, mm_per_s=speed, mm_per_mv=gain)
-            if rng.random() < 0.25:  # names that the trace runs through
-                style = replace(style, name_at=(float(rng.uniform(0, 4)), float(rng.uniform(-2, 3))))
-            if rng.random() < 0.08:  # paper with lines every 5 mm only
-                style = replace(style, minor=style.paper)
-            kind = str(rng.choice(PAGE_KINDS, p=[0.25, 0.3, 0.45]))
-            page = print_page(record, kind, rng, style)
+            record = self.records[rng.integers(len(self.records))]
+            page = rare_page(record, rng) if rng.random() < _RARE else _usual_page(record, rng)
             pool += rectified_crops(page, rng, self.crops)
-            if len(pool) < 48:  # crops of one page must not fill one batch
+            if len(pool) < 2 * _MIXED:  # crops of one page must not fill one batch
                 continue
             rng.shuffle(pool)
-            for _ in range(24):
+            for _ in range(_MIXED):
                 image, mask, names = pool.pop()
                 yield torch.from_numpy(image), torch.from_numpy(mask), torch.from_numpy(names)
 
 
-def losses(net: PageNet, batch: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def _usual_page(record: Record, rng: np.random.Generator) -> Rendering:
+    style = random_style(rng)
+    if rng.random() < 0.5:  # or the net learns that all pages say 25 and 10
+        speed, gain = float(rng.choice([25, 50])), float(rng.choice([5, 10, 20]))
+        style = replace(style, mm_per_s=speed, mm_per_mv=gain)
+    if rng.random() < 0.25:  # names that the trace runs through
+        style = replace(style, name_at=(float(rng.uniform(0, 4)), float(rng.uniform(-2, 3))))
+    if rng.random() < 0.08:  # paper with lines every 5 mm only
+        style = replace(style, minor=style.paper)
+    return print_page(record, str(rng.choice(PAGE_KINDS, p=[0.25, 0.3, 0.45])), rng, style)
+
+
+def losses(net: PageNet, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Trace loss (cross-entropy + Dice) and name loss (CenterNet's focal loss, Zhou et al. 2019)."""
     image, mask, names = batch
-    x = (image.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        trace, heat = net(x)
+    with torch.autocast(image.device.type, torch.bfloat16):
+        trace, heat = net(pages(image))
     trace, target = trace[:, 0].float(), mask.float() / 255
     p = torch.sigmoid(trace)
     dice = 1 - (2 * (p * target).sum() + 1) / (p.sum() + target.sum() + 1)
     trace_loss = 4 * F.binary_cross_entropy_with_logits(trace, target) + dice
     q = torch.sigmoid(heat.float()).clamp(1e-5, 1 - 1e-5)
-    peak = names > 0.999
+    peak, wanted = names == 255, names.float() / 255
     name_loss = -(
-        torch.where(peak, (1 - q) ** 2 * q.log(), (1 - names) ** 4 * q**2 * (1 - q).log()).sum()
-        / max(1, int(peak.sum()))
+        torch.where(peak, (1 - q) ** 2 * q.log(), (1 - wanted) ** 4 * q**2 * (1 - q).log()).sum()
+        / peak.sum().clamp(min=1)
     )
     return trace_loss, name_loss
 
 
+def pages(image: torch.Tensor) -> torch.Tensor:
+    """What the net takes of crops [B, H, W, 3] uint8: [B, 3, H, W] 0..1."""
+    return (image.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def train(
+    records: Sequence[Record], out: Path, minutes: float, start: Path | None = None, batch: int = 12,
+    rate: float = 3e-3, workers: int = 1, seed: int = 0, device: str = "cpu",
+) -> None:  # fmt: skip
+    """Train for so many minutes of wall time; writes checkpoint.pt, log.csv and pagenet.float.onnx into out.
+
+    start: an exported net to begin with. workers: processes that render. device: of torch.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.pt"
+    torch.manual_seed(seed)
+    cv2.setNumThreads(1)  # renderers are forks of this process, and threads do not survive that
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu") if checkpoint.exists() else None
+    step, spent = (state["step"], state["spent"]) if state else (0, 0.0)
+    data = torch.utils.data.DataLoader(
+        Pages(records, seed + step), batch_size=batch, num_workers=workers, prefetch_factor=4,
+        pin_memory=device != "cpu",
+    )  # fmt: skip
+    stream = iter(data)
+    net = PageNet()
+    warm = start is not None and state is None
+    if warm:
+        assert start is not None
+        load_exported(net, start)
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.01)
+    if state:
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+    average = torch.ones(2, device=device)
+    started = last = time.monotonic()
+    with open(out / "log.csv", "a", newline="") as log:
+        writer = csv.writer(log)
+        for batch_ in stream:
+            crops = [part.to(device, non_blocking=True) for part in batch_]
+            if warm:
+                unfolded(net, pages(crops[0]))
+                warm = False
+            minutes_now = spent + (time.monotonic() - started) / 60
+            # The schedule is in wall time: warm-up over the first 3%, then cosine to zero.
+            done = min(1.0, minutes_now / minutes)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * min(1.0, done / 0.03 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * done))
+            trace_loss, name_loss = losses(net.train(), crops)
+            optimizer.zero_grad()
+            (trace_loss + 0.3 * name_loss).backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            average = 0.98 * average + 0.02 * torch.stack([trace_loss, name_loss]).detach()
+            if step % 50 == 0:
+                figures = (f"{value:.4f}" for value in average.tolist())
+                writer.writerow(
+                    [step, f"{minutes_now:.2f}", f"{optimizer.param_groups[0]['lr']:.2e}", *figures]
+                )
+                log.flush()
+            if time.monotonic() - last > _CHECKPOINT or done >= 1:
+                state = {
+                    "net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step,
+                    "spent": minutes_now,
+                }  # fmt: skip
+                with beside(checkpoint) as part:
+                    torch.save(state, part)
+                last = time.monotonic()
+            if done >= 1:
+                break
+    export(net, out / "pagenet.float.onnx")
+
+
 def main() -> None:
+    from ecgvlm.files.datasets import load_ptbxl
+    from ecgvlm.train.small.quantize import CALIBRATION_PAGES, calibration_pages, quantize
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/pagenet"))
@@ -338,70 +462,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cuda where there is a GPU")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    checkpoint = args.out / "checkpoint.pt"
-    torch.manual_seed(args.seed)
     torch.set_num_threads(1)  # the other core renders
-    net = PageNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
-    step, spent = 0, 0.0
-    if args.start:
-        load_exported(net, args.start)
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent = state["step"], state["spent"]
-    data = torch.utils.data.DataLoader(
-        Pages(args.records, args.seed + step),
-        batch_size=args.batch,
-        num_workers=args.workers,
-        prefetch_factor=4,
-    )
-    average = torch.ones(2)
-    started = last = time.monotonic()
-    with open(args.out / "log.csv", "a", newline="") as log:
-        writer = csv.writer(log)
-        for batch in data:
-            minutes = spent + (time.monotonic() - started) / 60
-            # The schedule is in wall time: warm-up over the first 3%, then cosine to zero.
-            done = min(1.0, minutes / args.minutes)
-            rate = args.rate * min(1.0, done / 0.03 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * done))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            net.train()
-            if args.start:  # folded norms have no statistics to go on with
-                for module in net.modules():
-                    if isinstance(module, nn.BatchNorm2d):
-                        module.eval()
-            trace_loss, name_loss = losses(net, batch)
-            optimizer.zero_grad()
-            (trace_loss + 0.3 * name_loss).backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            average = 0.98 * average + 0.02 * torch.stack([trace_loss, name_loss]).detach()
-            if step % 50 == 0:
-                writer.writerow(
-                    [step, f"{minutes:.2f}", f"{rate:.2e}", *(f"{v:.4f}" for v in average.tolist())]
-                )
-                log.flush()
-            if time.monotonic() - last > 120 or done >= 1:
-                state = {
-                    "net": net.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step,
-                    "spent": minutes,
-                }
-                with beside(checkpoint) as part:
-                    torch.save(state, part)
-                export(net, args.out / "pagenet.float.onnx")
-                last = time.monotonic()
-            if done >= 1:
-                break
-    pages = calibration_pages(args.records, CALIBRATION_PAGES)
-    quantize(args.out / "pagenet.float.onnx", pages, args.out / "pagenet.onnx")
+    train(
+        load_ptbxl(args.records, folds=range(1, 7)), args.out, args.minutes, args.start, args.batch,
+        args.rate, args.workers, args.seed, args.device,
+    )  # fmt: skip
+    sheets = calibration_pages(args.records, CALIBRATION_PAGES)
+    quantize(args.out / "pagenet.float.onnx", sheets, args.out / "pagenet.onnx")
 
 
 if __name__ == "__main__":
