@@ -299,6 +299,20 @@ def test_why_names_what_speaks_for_it(language):
     assert "QRS duration of 150 ms is wide" in said
 
 
+@pytest.mark.parametrize(
+    ("tongue", "question", "weighed"),
+    [
+        ("de", "Warum ist das kein AV-Block I. Grades?", "PQ-Zeit 160 ms (> 200, nicht erfüllt)"),
+        ("zh", "为什么不是一度房室传导阻滞？", "PR 间期 160 毫秒（> 200，不符合）"),
+        ("ar", "لماذا ليس إحصار أذيني بطيني من الدرجة الأولى؟", "PR 160 مللي ثانية (أكثر من 200، غير متحقق)"),
+    ],
+)  # fmt: skip
+def test_why_weighs_the_definition_in_the_language_of_the_question(language, tongue, question, weighed):
+    long_pr = Criterion("1dAVb", "PR interval", 160.0, "ms", ">", 200.0, False, 0.01, "a source")
+    said = language.answer(replace(NORMAL, criteria=(long_pr,)), question)
+    assert weighed in said
+
+
 def test_another_ecg_is_compared(language):
     said, _ = language.converse(RBBB, "Has it changed?", Conversation(earlier=NORMAL))
     assert "New: right bundle branch block" in said

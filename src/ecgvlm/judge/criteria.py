@@ -68,6 +68,7 @@ class Rule:
         return self.code15 if point == "code15" else self.by
 
 
+SEX_UNKNOWN = ", sex unknown: the stricter limit"  # ends a name
 EVEN_ODDS = 0.5  # limit of what is rather there than not: it reads without its number
 
 
@@ -91,21 +92,6 @@ class Criterion:
     either: str = ""
     leads: tuple[str, ...] = ()
 
-    @property
-    def text(self) -> str:
-        """ "QRS duration 168 ms (>= 120, met)"."""
-        where = f" ({', '.join(self.leads)})" if self.leads else ""
-        if self.met is None:
-            return f"{self.name}{where} not assessable"
-        unit = f" {self.unit}" if self.unit else ""
-        verdict = "met" if self.met else "not met"
-        assert self.value is not None
-        if not self.unit and self.limit == EVEN_ODDS:
-            return f"{self.name}{where} ({verdict})"
-        if self.limit is None:
-            return f"{self.name}{where} {_number(self.value)}{unit} ({verdict})"
-        return f"{self.name}{where} {_number(self.value)}{unit} ({self.way} {_number(self.limit)}, {verdict})"
-
     def to_dict(self) -> dict:
         """The contract's entry of `criteria`."""
         return {
@@ -120,10 +106,6 @@ class Criterion:
             "leads": list(self.leads),
             "source": self.source,
         }
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 @lru_cache
@@ -185,7 +167,7 @@ def _assess(code: str, when: When, fact: Fact, point: str, person: Person) -> Cr
     unsure = when.by_sex and person.sex is None and point != "code15"
     return Criterion(
         code,
-        f"{when.name}, sex unknown: the stricter limit" if unsure else when.name,
+        f"{when.name}{SEX_UNKNOWN}" if unsure else when.name,
         value,
         when.unit,
         _WAYS[when.way],

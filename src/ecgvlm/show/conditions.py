@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ecgvlm.judge.criteria import Criterion
+from ecgvlm.words import answers
 
 
 def met_conditions(criteria: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -17,5 +18,5 @@ def met_conditions(criteria: Iterable[Mapping[str, Any]]) -> dict[str, str]:
                 entry["finding"], entry["name"], entry["value"], entry["unit"], entry["comparison"],
                 entry["limit"], entry["met"], entry["sure"], entry["source"], leads=tuple(entry["leads"]),
             )  # fmt: skip
-            met.setdefault(condition.finding, []).append(condition.text)
+            met.setdefault(condition.finding, []).append(answers.condition(condition))
     return {finding: ", ".join(conditions) for finding, conditions in met.items()}

@@ -128,8 +128,8 @@ def _findings(document: FPDF, evidence: Evidence, w: Words) -> None:
             (_FINDING[0], _BAR_WIDTH + 2, _FINDING[1]),
             (w.finding(code), "", w.percent(probability)),
         )
-        met = w.listed(criterion.text for criterion in evidence.why(code) if criterion.met)
-        if found and met and w is ENGLISH:  # criteria have English names
+        met = w.listed(answers.condition(criterion, w) for criterion in evidence.why(code) if criterion.met)
+        if found and met:
             _text(document, met, 7)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from ecgvlm.judge.criteria import EVEN_ODDS, SEX_UNKNOWN, Criterion
 from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.judge.facts import ERRORS
 from ecgvlm.judge.grounding import DROP, Ground
@@ -551,11 +552,31 @@ def urgent(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """The definition of a finding with what was measured: "... QRS duration 168 ms (>= 120, met), ..."."""
-    conditions = w.listed(criterion.text for criterion in evidence.why(label))
+    conditions = w.listed(condition(criterion, w) for criterion in evidence.why(label))
     if not conditions:
         return ""
     name = w.finding(label)
     return w.say("why", finding=name[0].upper() + name[1:], conditions=conditions)
+
+
+def condition(criterion: Criterion, w: Words = ENGLISH) -> str:
+    """ "QRS duration 168 ms (>= 120, met)"; what is rather there than not without its number."""
+    name = criterion.name.removesuffix(SEX_UNKNOWN)
+    named = w.criterion(name)
+    if name != criterion.name:
+        named = w.listed([named, w.name("weighed", "sex_unknown")])
+    if criterion.leads:
+        named = f"{named} ({w.listed(criterion.leads)})"
+    if criterion.met is None or criterion.value is None:
+        return w.say("condition", named=named, met=w.name("weighed", "unknown"))
+    met = w.name("weighed", "met" if criterion.met else "not_met")
+    if not criterion.unit and criterion.limit == EVEN_ODDS:
+        return w.say("condition", named=named, met=met)
+    named = f"{named} {w.in_fractions(criterion.unit, criterion.value)}"
+    if criterion.limit is None:
+        return w.say("condition", named=named, met=met)
+    way, limit = w.name("ways", criterion.way), w.in_fractions("", criterion.limit)
+    return w.say("condition_limit", named=named, way=way, limit=limit, met=met)
 
 
 def judged_by(ground: Ground, w: Words = ENGLISH) -> str:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from ecgvlm.judge.criteria import rules
 from ecgvlm.judge.evidence import CAUTIONS, say_measurement, say_mm
 from ecgvlm.labels import FINDINGS, NAMES
 from ecgvlm.measure import MEASUREMENTS
 
 LANGUAGES = ("en", "de", "fr", "es", "pt", "it", "nl", "pl", "ru", "tr", "zh", "hi", "ar")
-_UNITS = {"°": "degrees"}  # in a sentence
+_UNITS = {"°": "degrees", "mV": "mv", "mV ms": "mv_ms"}  # in a sentence
+_WHOLE = 10  # from which on a number of any unit is said without its fractions
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,12 @@ class Words:
 
     def finding(self, label: str) -> str:
         return self.names["findings"][label]
+
+    def criterion(self, name: str) -> str:
+        """What a condition of a definition is called, by its English name: as the finding or measurement of
+        that name, where there is one."""
+        kind, code = _named_so().get(name, ("criteria", name))
+        return self.names[kind][code]
 
     def beats(self, regularity: str) -> str:
         """How regular beats are, beside the name of any rhythm."""
@@ -117,6 +125,12 @@ class Words:
     def in_unit(self, unit: str, value: float) -> str:
         return self.say(_UNITS.get(unit, unit), number=say_measurement(value))
 
+    def in_fractions(self, unit: str, value: float) -> str:
+        """A number as definitions have them: "0.25 mV", "120 ms", "0.1" without a unit."""
+        small = abs(value) < _WHOLE
+        number = self.number(f"{value:.2f}".rstrip("0").rstrip(".") if small else say_measurement(value))
+        return self.say(_UNITS.get(unit, unit), number=number) if unit else number
+
     def mm(self, mv: float, signed: bool = False) -> str:
         """Millimetres at 10 mm/mV, without their unit."""
         return self.number(say_mm(mv, signed))
@@ -134,9 +148,18 @@ def words(language: str) -> Words:
     names = {kind: table for kind, table in data.items() if isinstance(table, dict)}
     if language == "en":
         measures = {code: known.name for code, known in MEASUREMENTS.items()}
-        names |= {"findings": NAMES, "cautions": CAUTIONS, "measures": measures}
+        conditions = {when.name for rule in rules().values() for when in rule.when} - _named_so().keys()
+        criteria = {name: name for name in conditions}
+        names |= {"findings": NAMES, "cautions": CAUTIONS, "measures": measures, "criteria": criteria}
     punctuation = {key: data[key] for key in ("decimal", "comma", "stop", "space", "yes", "no")}
     return Words(language, names.pop("sentences"), names, **punctuation)
+
+
+@lru_cache
+def _named_so() -> dict[str, tuple[str, str]]:
+    """Kind and code of findings and measurements by their English name."""
+    findings = {name: ("findings", code) for code, name in NAMES.items()}
+    return findings | {known.name: ("measures", code) for code, known in MEASUREMENTS.items()}
 
 
 def placeholders(sentence: str) -> frozenset[str]:

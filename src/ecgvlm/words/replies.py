@@ -17,7 +17,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.compare import compare, described
 from ecgvlm.words.lexicon import asked
-from ecgvlm.words.phrases import ENGLISH, Words
+from ecgvlm.words.phrases import Words
 from ecgvlm.words.prose import prose
 from ecgvlm.words.understand import PLAIN, Asked, kin
 
@@ -349,7 +349,7 @@ def why(request: Request) -> str:
     said = []
     for code, name in named or _found(evidence):
         said.append(_finding(request, code, name))
-        weighed = answers.why(evidence, code, w) if w is ENGLISH else ""  # criteria have English names
+        weighed = answers.why(evidence, code, w)
         said += [weighed] if weighed else _shown_by(request, code)
     return w.text(dict.fromkeys([*said, *_beside(request)])) or answers.overall(evidence, w)
 
