@@ -28,6 +28,7 @@ from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.print import print_page
 from ecgvlm.paper.style import random_style
+from ecgvlm.paper.truth import Rendering
 from ecgvlm.record import Record
 
 FS = 500.0
@@ -85,12 +86,17 @@ def one(job: tuple[Record, str, int]) -> dict:
         "grid": style.grid,
         "layout": truth.layout,
     }
+    return {**row, **reading(page)}
+
+
+def reading(page: Rendering) -> dict:
+    """How the page is read."""
+    truth = page.truth
     start = time.perf_counter()
     try:
         found = _digitizer()(page.image)
     except EcgError as error:
         return {
-            **row,
             "refused": error.message,
             "snr": [0.0] * len(truth.traces),
             "in_time": [False] * len(truth.traces),
@@ -98,7 +104,7 @@ def one(job: tuple[Record, str, int]) -> dict:
             "layout_right": False,
         }
     seconds = time.perf_counter() - start
-    strips = {(s.lead, s.rhythm): s for s in found.strips}
+    strips = {(s.lead, s.rhythm): s for s in (*found.strips, *found.more)}
     values, off = [], []
     for trace in truth.traces:
         strip = strips.get((trace.lead, trace.rhythm))
@@ -111,11 +117,10 @@ def one(job: tuple[Record, str, int]) -> dict:
         off.append(np.nan if strip is None else trace.t[0] - strip.t0 + shift)
     wanted = sorted((t.lead, t.rhythm) for t in truth.traces)
     return {
-        **row,
         "snr": values,
         "in_time": (np.abs(off - np.nanmedian(off)) <= _IN_TIME).tolist(),
         "layout_right": found.layout == truth.layout and found.order == truth.order,
-        "names": found.layout == truth.layout and sorted((s.lead, s.rhythm) for s in found.strips) == wanted,
+        "names": found.layout == truth.layout and sorted(strips) == wanted,
         "scale_right": (found.mm_per_s, found.mm_per_mv) == (truth.mm_per_s, truth.mm_per_mv),
         "quality": round(found.quality, 3),
         "seconds": round(seconds, 3),

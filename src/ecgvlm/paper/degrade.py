@@ -59,22 +59,23 @@ def scan(rendering: Rendering, rng: np.random.Generator) -> Rendering:
 def fax(rendering: Rendering, rng: np.random.Generator) -> Rendering:
     """A fax or a copy in one bit: what is darker than some level is black, or greys are dots."""
     image, truth = _on_glass(rendering, rng)
-    grey = cv2.cvtColor(_noise(image, rng, rng.uniform(1, 8)), cv2.COLOR_RGB2GRAY)
+    grey: np.ndarray = cv2.cvtColor(_noise(image, rng, rng.uniform(1, 8)), cv2.COLOR_RGB2GRAY)
     if rng.random() < 0.5:
         grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 0.7))
     look = rng.random()
     if look < 0.6:
-        bits = np.where(grey > rng.uniform(110, 235), 255, 0).astype(np.uint8)
+        bits: np.ndarray = np.where(grey > rng.uniform(110, 235), 255, 0).astype(np.uint8)
     elif look < 0.85:  # Floyd and Steinberg's dots
-        bits = np.asarray(Image.fromarray(grey).convert("1")).astype(np.uint8) * 255
+        bits = np.where(np.asarray(Image.fromarray(grey).convert("1")), 255, 0).astype(np.uint8)
     else:
         bits = grey
     if look < 0.6 and rng.random() < 0.3:  # a copier's dirt, and what it loses
         dirt = rng.random(bits.shape, np.float32)
-        bits = np.where(dirt < rng.uniform(0, 0.004), 0, np.where(dirt > 1 - rng.uniform(0, 0.02), 255, bits))
+        bits[dirt < rng.uniform(0, 0.004)] = 0
+        bits[dirt > 1 - rng.uniform(0, 0.02)] = 255
     if rng.random() < 0.4:  # printed, and scanned once more
-        bits = cv2.GaussianBlur(bits.astype(np.uint8), (0, 0), rng.uniform(0.4, 0.8))
-    image = cv2.cvtColor(bits.astype(np.uint8), cv2.COLOR_GRAY2RGB)
+        bits = cv2.GaussianBlur(bits, (0, 0), rng.uniform(0.4, 0.8))
+    image = cv2.cvtColor(bits, cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.5:
         image = _jpeg(image, int(rng.integers(40, 95)))
     return Rendering(image, truth)

@@ -153,6 +153,7 @@ def load_exported(net: PageNet, path: Path) -> None:
         for node, (conv, norm) in zip(nodes, convolutions):
             weight, bias = (values[name] for name in node.input[1:3])
             if conv is net.names[1] and weight.shape[1:] == conv.weight.shape[1:]:
+                assert conv.bias is not None
                 conv.weight.zero_()
                 conv.weight[: len(weight)], conv.bias[: len(bias)] = weight, bias
                 continue
@@ -184,7 +185,7 @@ def unfolded(net: PageNet, page: torch.Tensor) -> None:
         x = inputs[0].float()
         mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
         slope = norm.weight / (norm.running_var + norm.eps).sqrt()
-        norm.bias += slope * (mean - norm.running_mean)
+        norm.bias.copy_(norm.bias + slope * (mean - norm.running_mean))
         norm.weight.copy_(slope * (variance + norm.eps).sqrt())
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
@@ -334,7 +335,7 @@ class Pages(torch.utils.data.IterableDataset):
         rng = np.random.default_rng([self.seed, info.id if info else 0])
         pool: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         while True:
-            record = self.records[rng.integers(len(self.records))]
+            record = self.records[int(rng.integers(len(self.records)))]
             page = rare_page(record, rng) if rng.random() < _RARE else _usual_page(record, rng)
             pool += rectified_crops(page, rng, self.crops)
             if len(pool) < 2 * _MIXED:  # crops of one page must not fill one batch
