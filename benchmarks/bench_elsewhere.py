@@ -267,7 +267,7 @@ def one(job: tuple[str, Record, Row, int, Path | None]) -> dict:
     name, record, item, seed, pictures = job
     row: dict = {"look": name, "record": record.meta["ecg_id"]}
     if name == OURS:
-        return {**row, "text": _reader().read(item.image_bytes() or b"", item.question).answer}
+        return {**row, "text": _reader().read(item.image_files()[0], item.question).answer}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sheet = LOOKS[name](smooth(record), np.random.default_rng(seed))

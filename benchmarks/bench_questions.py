@@ -223,10 +223,8 @@ def main() -> None:
     gold = load_gold(args.runs / "set" / "code15-test.json")
     pages: list[list[dict]] = []
     for item in rng.sample(gold, len(gold)):
-        picture = item.image_bytes()
-        assert picture is not None
         try:
-            evidence = reader.look(picture).evidence
+            evidence = reader.look(item.image_files()[0]).evidence
         except EcgError:
             continue
         pages.append(ask_all(reader.words, evidence, rng))

@@ -57,7 +57,7 @@ def evidence_of(items: list[Row]) -> list[tuple[Row, Evidence]]:
     reader, found = Reader(threads=1), []
     for item in items:
         try:
-            answer = reader.read(item.image_bytes() or b"", "What is the rhythm?")
+            answer = reader.read(item.image_files()[0], "What is the rhythm?")
         except EcgError:
             continue
         if answer.evidence is not None:

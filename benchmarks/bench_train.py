@@ -393,7 +393,7 @@ def turn_about(bench: Bench, questions: int, earlier: list[tuple[Timed, Timed]])
 def time_answers(bench: Bench) -> dict[str, Any]:
     """Answers a second of the local backend, one by one and together, and how many stay the same."""
     asks = [
-        Ask(row["conversations"][0]["value"], (bench.folder / row["image"]).read_bytes(), max_tokens=32)
+        Ask(row["conversations"][0]["value"], ((bench.folder / row["image"]).read_bytes(),), max_tokens=32)
         for row in islice(json.loads((bench.folder / "rows1.json").read_text()), 2 * TOGETHER)
     ]
     asked: dict[int, list[Reply]] = {}

@@ -20,7 +20,7 @@ SECRET = "sk-SecretSecret0123456789"
 VENDORS = {"openai": "openai", "openai-compatible": "openai", "anthropic": "anthropic", "gemini": "gemini"}
 TASK = load_task("code15-test")
 PICTURE = PNG + b"pixels"
-ASK = Ask("Which?", PICTURE, max_tokens=16)
+ASK = Ask("Which?", (PICTURE,), max_tokens=16)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def said(text, finish="stop", **message):
 def test_answer_and_request(name):
     with serving(VENDORS[name]) as server:
         reply = backend_for(name, server).ask(ASK)
-        follow = Ask("And now?", PICTURE, (("Which?", "AF"),), 16)
+        follow = Ask("And now?", (PICTURE,), (("Which?", "AF"),), 16)
         backend_for(name, server).ask(follow)
     assert reply.text == "AF(atrial fibrillation)"
     assert (reply.input_tokens, reply.output_tokens, reply.finish) == (1000, 10, "stop")
@@ -71,6 +71,14 @@ def test_answer_and_request(name):
     assert ("medical exam" in server.prompts[0]) == (name != "openai-compatible")
     assert [w in server.prompts[1] for w in ("Which?", "AF", "And now?")] == [True] * 3
     assert len(server.images[1]) == 1
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_all_pictures_are_sent_in_their_order(name):
+    other = PNG + b"newer"
+    with serving(VENDORS[name]) as server:
+        backend_for(name, server).ask(Ask("And now?", (PICTURE, other), (("Which?", "AF"),), 16))
+    assert [data for _, data in server.images[0]] == [PICTURE, other]
 
 
 @pytest.mark.parametrize("name", VENDORS)

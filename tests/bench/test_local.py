@@ -176,12 +176,13 @@ def test_generation_through_the_backend(checkpoint, tmp_path, monkeypatch):
     picture = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8))[
         1
     ].tobytes()
-    one = backend.ask(Ask("w5 w6", picture, max_tokens=6))
+    one = backend.ask(Ask("w5 w6", (picture,), max_tokens=6))
     assert one.input_tokens > 10
     assert one.text
-    assert one == backend.ask(Ask("w5 w6", picture, max_tokens=6))
+    assert one == backend.ask(Ask("w5 w6", (picture,), max_tokens=6))
     assert (
-        backend.ask(Ask("w7", picture, (("w5 w6", one.text),), max_tokens=6)).input_tokens > one.input_tokens
+        backend.ask(Ask("w7", (picture,), (("w5 w6", one.text),), max_tokens=6)).input_tokens
+        > one.input_tokens
     )
 
 
@@ -205,8 +206,9 @@ def answers(backend, asks):
 def check_batches(folder, monkeypatch):
     """Questions of other lengths, pages of other shapes, an earlier turn, no page at all."""
     pictures = [picture_file(k, *size) for k, size in enumerate(((64, 128), (40, 200), (128, 64), (30, 30)))]
-    asks = [Ask("w5 w6 w7 " * k, picture, max_tokens=5 + k) for k, picture in enumerate(pictures, start=1)]
-    asks += [Ask("w7", pictures[0], (("w9", "w4 w3"),), max_tokens=12), Ask("w8 w9", max_tokens=12)]
+    asks = [Ask("w5 w6 w7 " * k, (picture,), max_tokens=5 + k) for k, picture in enumerate(pictures, start=1)]
+    asks += [Ask("w7", (pictures[0],), (("w9", "w4 w3"),), max_tokens=12), Ask("w8 w9", max_tokens=12)]
+    asks += [Ask("w5 w6 w7", tuple(pictures[:2]), max_tokens=6)]
     one, many = (make_backend("transformers", TASK, [], str(folder), workers=n) for n in (1, len(asks)))
     monkeypatch.setattr("ecgvlm.bench.backends.together._PATIENCE", 300)  # for threads that start late
     sizes, generate = [], many._net.generate
@@ -215,6 +217,7 @@ def check_batches(folder, monkeypatch):
         together = list(pool.map(many.ask, asks))
     assert together == [one.ask(ask) for ask in asks]
     assert max(sizes) > 1, "they must have been a batch"
+    assert together[-1].input_tokens > together[0].input_tokens, "both pictures must be seen"
     assert len({reply.text for reply in together}) > 2
 
 
@@ -230,8 +233,8 @@ def test_llava_answers_a_batch_as_one_by_one(checkpoint, tmp_path, monkeypatch):
 def test_a_damaged_picture_is_its_own_failure_only(smolvlm):
     backend = make_backend("transformers", TASK, [], str(smolvlm), workers=2)
     with ThreadPoolExecutor(2) as pool:
-        torn = pool.submit(backend.ask, Ask("w5", b"no picture", max_tokens=3))
-        whole = pool.submit(backend.ask, Ask("w5", picture_file(0, 64, 128), max_tokens=3))
+        torn = pool.submit(backend.ask, Ask("w5", (b"no picture",), max_tokens=3))
+        whole = pool.submit(backend.ask, Ask("w5", (picture_file(0, 64, 128),), max_tokens=3))
     with pytest.raises(EcgError):
         torn.result()
     assert whole.result().output_tokens == 3
@@ -361,7 +364,7 @@ def test_minicpms_server_is_asked_like_any_other(monkeypatch):
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     backend = make_backend("openai-compatible", TASK, [], "MiniCPM-V-2_6", base_url=url)
     picture = cv2.imencode(".png", np.full((40, 80, 3), 9, np.uint8))[1].tobytes()
-    reply = backend.ask(Ask("And now?", picture, (("Rhythm?", "AF"),), max_tokens=30))
+    reply = backend.ask(Ask("And now?", (picture,), (("Rhythm?", "AF"),), max_tokens=30))
     server.shutdown()
     server.server_close()
     assert (reply.text, reply.finish) == ("AF(atrial fibrillation)", "stop")

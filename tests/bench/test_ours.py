@@ -29,11 +29,20 @@ def page():
 def test_processes_answer_as_one_does(reader, page):
     here, there = Ecgvlm(Setup(TASK), reader), make_backend("ecgvlm", TASK, [], workers=2)
     assert (there.name, there.model, there.parameters) == (here.name, here.model, here.parameters)
-    for ask in (Ask("Which rhythm is this?", page), Ask("Is it normal?", b"no picture"), Ask("Normal?")):
+    for ask in (
+        Ask("Which rhythm is this?", (page,)),
+        Ask("Is it normal?", (b"no picture",)),
+        Ask("Normal?"),
+    ):
         one, other = here.ask(ask), there.ask(ask)
         assert other.text == one.text
         assert other.scores == pytest.approx(one.scores, abs=1e-4)
-    assert there.ask(Ask("Is it normal?", b"no picture")).text.startswith("Not readable")
+    assert there.ask(Ask("Is it normal?", (b"no picture",))).text.startswith("Not readable")
+
+
+def test_a_row_of_several_pictures_is_refused(reader, page):
+    with pytest.raises(EcgError, match="the row has 2 pictures"):
+        Ecgvlm(Setup(TASK), reader).ask(Ask("Which is newer?", (page, page)))
 
 
 def test_a_model_of_ones_own_answers(tmp_path, page):

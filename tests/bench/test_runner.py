@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -98,6 +99,24 @@ def test_changed_words_picture_or_parameters_are_asked_anew(tmp_path):
     warmer.parameters = {"temperature": 1}
     with pytest.raises(UsageError, match="another run"):
         run_task(TASK, items, warmer, tmp_path, QUICK)
+
+
+def test_all_pictures_of_a_row_are_asked_about_and_kept_in_the_gold(tmp_path):
+    """Only the first one was sent, and nothing said."""
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(PNG + name.encode())
+    turns = [{"from": "human", "value": "<image>\n<image>\nSame?"}, {"from": "gpt", "value": "NORM"}]
+    raw = [{"id": "two", "image": ["a.png", "b.png"], "conversations": turns}]
+    raw.append({"id": "other", "image": ["a.png", "c.png"], "conversations": turns})
+    (tmp_path / "gold.json").write_text(json.dumps(raw))
+    items, backend = load_gold(tmp_path / "gold.json"), Fake()
+    run_task(TASK, items, backend, tmp_path / "run", QUICK)
+    assert {tuple(image[-5:] for image in ask.images) for ask in backend.asked} == {
+        (b"a.png", b"b.png"), (b"a.png", b"c.png")
+    }  # fmt: skip
+    kept = load_gold(tmp_path / "run" / "gold.json")
+    assert [item.image_files() for item in kept] == [item.image_files() for item in items]
+    assert run_task(TASK, items, Fake(), tmp_path / "run", QUICK).cached == 2
 
 
 def test_equal_requests_are_sent_once(tmp_path):
@@ -277,14 +296,16 @@ def test_controls():
     items = [Row(str(i), page(40 + i), (("q", "AF"),), {"patient": str(i // 2)}) for i in range(10)]
     shuffled = control_images(items, "shuffled", seed=3)
     for item in items:
-        shown = next(i for i in items if i.image == shuffled(item))
+        shown = next(i for i in items if i.image_files() == shuffled(item))
         assert shown.patient != item.patient
-    blank = cv2.imdecode(np.frombuffer(control_images(items, "blank")(items[0]), np.uint8), 0)
+    blank = cv2.imdecode(np.frombuffer(control_images(items, "blank")(items[0])[0], np.uint8), 0)
     assert blank.shape == (160, 240)
     assert blank.min() > 250
-    noise = cv2.imdecode(np.frombuffer(control_images(items, "noise")(items[0]), np.uint8), 0)
+    noise = cv2.imdecode(np.frombuffer(control_images(items, "noise")(items[0])[0], np.uint8), 0)
     assert noise.std() > 30
-    assert control_images(items, "none")(items[0]) == items[0].image
+    assert control_images(items, "none")(items[0]) == (items[0].image,)
+    two = replace(items[0], more=(page(9),))
+    assert len(control_images([two], "blank")(two)) == 2
     with pytest.raises(UsageError):
         control_images(items, "upside-down")
     with pytest.raises(UsageError, match="too few"):

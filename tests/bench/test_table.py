@@ -86,7 +86,7 @@ def test_build_run_table_and_report(tmp_path):
         "RBBB(right bundle branch block); SB(sinus bradycardia)",
     ]
     assert {i.metadata["page"] for i in items} == {"clean", "scan", "kit"}
-    first = items[0].image_bytes()
+    (first,) = items[0].image_files()
     build_task(load_task("code15"), find_records(tmp_path / "records"), tmp_path / "again", ["clean"])
     assert (tmp_path / "again" / "images" / "E0-clean.png").read_bytes() == first, (
         "pages depend on seed and id only"
@@ -329,7 +329,7 @@ def test_hub_rows(tmp_path, monkeypatch):
     for gold in (repo, parquet.parent, parquet):
         [item] = load_gold(gold, task="ecgqa-test")
         assert (item.question, item.gold) == ("Rhythm? Options: AF, SR", "AF")
-        assert item.image_bytes() == picture.read_bytes()
+        assert item.image_files() == (picture.read_bytes(),)
 
 
 def test_records_that_are_none(tmp_path):
@@ -350,4 +350,4 @@ def test_ptbxl_gold(shared_data, tmp_path):
     n = build_task(load_task("ptb-test"), entries, tmp_path, ["clean"], limit=3)
     items = load_gold(tmp_path / "ptb-test.json")
     assert n == len(items) == 3
-    assert all(i.patient and i.image_bytes() for i in items)
+    assert all(i.patient and i.image_files() for i in items)

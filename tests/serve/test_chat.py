@@ -166,4 +166,4 @@ def test_the_benchmark_s_backend_uses_it(client):
     item = Row("a", ECG, (("Rhythm?", "AF"),))
     task, url = load_task("code15-test"), str(client.base_url)
     backend = make_backend("openai-compatible", task, [item], "m", base_url=url)
-    assert fakes.WORDS in backend.ask(Ask("Rhythm?", ECG)).text
+    assert fakes.WORDS in backend.ask(Ask("Rhythm?", (ECG,))).text

@@ -198,7 +198,7 @@ def test_an_adapter_is_loaded_by_peft_and_asked_by_bench_run(tmp_path, model_fol
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (400, 900, 3), np.uint8)).save(picture, "PNG")
     one, other = (
         make_backend("transformers", task, [], model=str(tmp_path / name)).ask(
-            Ask("Which?", picture.getvalue())
+            Ask("Which?", (picture.getvalue(),))
         )
         for name in ("adapter", "merged")
     )
@@ -270,7 +270,7 @@ def test_one_picture_gives_the_same_tokens_everywhere(tmp_path, model_folder, ro
     backend = make_backend("transformers", load_task("code15-test"), [], str(tmp_path / "out"))
     seen = {}
     backend._net.generate = lambda **inputs: seen.update(inputs) or inputs["input_ids"]
-    backend.ask(Ask(question, path.read_bytes(), max_tokens=4))
+    backend.ask(Ask(question, (path.read_bytes(),), max_tokens=4))
     for inputs in (plain, seen):
         assert inputs["input_ids"][0].tolist() == ids
         torch.testing.assert_close(inputs["pixel_values"][0], pixels, rtol=0, atol=1e-5)

@@ -12,7 +12,8 @@ from ecgvlm.errors import unreadable
 
 
 def answer_key(backend: Backend, ask: Ask) -> str:
-    """What an answer depends on: who is asked, the words, the picture's bytes and the parameters."""
+    """What an answer depends on: who is asked, the words, the pictures' bytes and the parameters."""
+    seen = [hashlib.sha256(image).hexdigest() for image in ask.images]
     what = {
         "backend": backend.name,
         "model": backend.model,
@@ -20,7 +21,7 @@ def answer_key(backend: Backend, ask: Ask) -> str:
         "prompt": ask.prompt,
         "history": ask.history,
         "max_tokens": ask.max_tokens,
-        "image": hashlib.sha256(ask.image).hexdigest() if ask.image is not None else None,
+        "image": seen if len(seen) > 1 else next(iter(seen), None),
     }
     if "seed" in backend.parameters:  # answers drawn by row
         what["id"] = ask.id

@@ -16,31 +16,35 @@ from ecgvlm.instruct.row import Row
 CONTROLS = ("none", "blank", "shuffled", "noise")
 
 
-def control_images(items: Sequence[Row], control: str, seed: int = 0) -> Callable[[Row], bytes | None]:
-    """The picture to show for each row.
+def control_images(items: Sequence[Row], control: str, seed: int = 0) -> Callable[[Row], tuple[bytes, ...]]:
+    """The pictures to show for each row.
 
     blank: white, as large as the row's own. noise: grey noise of that size. shuffled: the page of another
     patient (another row where the gold names no patients). Raises EcgError where there is no other
     patient.
     """
     if control == "none":
-        return Row.image_bytes
+        return Row.image_files
     if control == "shuffled":
         other = _others(items, seed)
-        return lambda item: other[item.id].image_bytes()
+        return lambda item: other[item.id].image_files()
     if control not in CONTROLS:
         raise UsageError(f"no control {control!r}; there are: {', '.join(CONTROLS)}")
 
-    def replaced(item: Row) -> bytes | None:
-        data = item.image_bytes()
-        if data is None:
-            return None
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
-        if image is None:
-            raise EcgError("unreadable_file", f"row {item.id}: the image cannot be decoded")
-        return _page(8 * image.shape[0], 8 * image.shape[1], control, seed)
+    def replaced(item: Row) -> tuple[bytes, ...]:
+        images = [_outline(item, data) for data in item.image_files()]
+        return tuple(_page(8 * height, 8 * width, control, seed) for height, width in images)
 
     return replaced
+
+
+def _outline(item: Row, data: bytes) -> tuple[int, int]:
+    """Height and width of a row's picture, in eighths. Raises EcgError where it cannot be decoded."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    if image is None:
+        raise EcgError("unreadable_file", f"row {item.id}: the image cannot be decoded")
+    height, width = image.shape
+    return height, width
 
 
 @lru_cache(maxsize=16)

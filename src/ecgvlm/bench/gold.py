@@ -34,7 +34,8 @@ def load_gold(path: Path | str, images: Path | str | None = None, task: str = ""
     items: dict[str, Row] = {}
     for k, raw in enumerate(rows):
         try:
-            item = replace(row_from(raw), image=next(iter(pictures_of(raw, root)), None))
+            pictures = pictures_of(raw, root)
+            item = replace(row_from(raw), image=next(iter(pictures), None), more=tuple(pictures[1:]))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise EcgError("unsupported_format", f"{path}: row {k}: {what}") from None

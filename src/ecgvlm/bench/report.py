@@ -228,7 +228,7 @@ def _thumbnail(item: Row) -> str:
     if not licence.startswith(_OPEN):
         return "<p>(not shown: the gold names no licence that allows it)</p>"
     try:
-        data = item.image_bytes()
+        data = next(iter(item.image_files()), None)
     except EcgError:
         data = None
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_2) if data else None

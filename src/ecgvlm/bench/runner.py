@@ -76,7 +76,7 @@ def run_task(
     backend: Backend,
     out: Path,
     limits: RequestLimits = DEFAULT,
-    images: Callable[[Row], bytes | None] = Row.image_bytes,
+    images: Callable[[Row], tuple[bytes, ...]] = Row.image_files,
     price: Price | None = None,
     control: str = "none",
     report: Callable[[RunProgress], None] = lambda _: None,
@@ -153,7 +153,7 @@ class _Asking:
 
     def __init__(
         self, task: Task, backend: Backend, store: AnswerLog, limits: RequestLimits,
-        images: Callable[[Row], bytes | None], budget: _Budget,
+        images: Callable[[Row], tuple[bytes, ...]], budget: _Budget,
     ):  # fmt: skip
         self.task, self.backend, self.store = task, backend, store
         self.limits, self.images, self.budget = limits, images, budget
@@ -186,13 +186,13 @@ class _Asking:
     def _start(self, item: Row, history: list[tuple[str, str]]) -> None:
         """Answers a row from the store as far as it can, then sends its next question."""
         try:
-            image = self.images(item)
+            images = self.images(item)
         except EcgError as error:
             self._settle(item, {"error": f"{error.code}: {error.message}"})
             return
         kept: dict[str, Any] = {}
         while len(history) < len(item.turns):
-            ask = Ask(item.questions[len(history)], image, tuple(history), self.task.max_tokens, item.id)
+            ask = Ask(item.questions[len(history)], images, tuple(history), self.task.max_tokens, item.id)
             key = answer_key(self.backend, ask)
             found = self.store.get(key)
             if found is None:
@@ -276,9 +276,9 @@ def _row(reply: Reply, seconds: float) -> dict[str, Any]:
 
 
 def _tokens(ask: Ask) -> int:
-    """A generous guess of a request's input tokens: 3 characters each, and 3,000 for a picture."""
+    """A generous guess of a request's input tokens: 3 characters each, and 3,000 for each picture."""
     words = len(ask.prompt) + sum(len(q) + len(a) for q, a in ask.history)
-    return words // 3 + (3000 if ask.image is not None else 0)
+    return words // 3 + 3000 * len(ask.images)
 
 
 def _answer(row: dict[str, Any], turns: list[tuple[str, str]]) -> dict[str, Any]:
@@ -300,12 +300,16 @@ def _write_run(
         if any(old.get(name, value) != value for name, value in run.items()):
             said = " ".join(str(old.get(name, "?")) for name in ("backend", "model", "task"))
             raise UsageError(f"{out} holds another run ({said})")
-    rows = [
-        row.to_dict(os.path.relpath(row.image, out) if isinstance(row.image, Path) else None) for row in items
-    ]
+    rows = [row.to_dict(_named(row, out)) for row in items]
     asked = run | {"rows": len(items), "of": whole or len(items)}
     write_text(path, json.dumps(asked, indent=1) + "\n")
     write_text(out / "gold.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
+
+
+def _named(row: Row, folder: Path) -> str | list[str] | None:
+    """A row's pictures as they are named in a folder; None where they are not files."""
+    names = [os.path.relpath(image, folder) for image in row.images if isinstance(image, Path)]
+    return names if len(names) > 1 else next(iter(names), None)
 
 
 def _write_predictions(items: Sequence[Row], results: dict[str, dict[str, Any]], out: Path) -> None:

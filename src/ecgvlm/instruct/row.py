@@ -60,14 +60,9 @@ class Row:
         """Who it is about; "" where the row does not say."""
         return str(self.metadata.get("patient") or "")
 
-    def image_bytes(self) -> bytes | None:
-        """The picture's file as it is, None where there is none. Raises EcgError where it cannot be read."""
-        if not isinstance(self.image, Path):
-            return self.image
-        try:
-            return self.image.read_bytes()
-        except OSError as error:
-            raise unreadable(self.image, error.strerror or str(error)) from None
+    def image_files(self) -> tuple[bytes, ...]:
+        """The files of all pictures as they are. Raises EcgError where one cannot be read."""
+        return tuple(map(_file, self.images))
 
     def to_dict(self, image: str | dict | list[str] | None) -> dict[str, Any]:
         """The row in ECGInstruct's form; image is what stands for the picture, or a list for several."""
@@ -84,6 +79,15 @@ class Row:
         """The row as chat data of TRL, LLaMA-Factory and others; images are what stands for the pictures."""
         messages = messages_of([turn for pair in self.turns for turn in pair], len(images))
         return {"messages": messages, "images": images}
+
+
+def _file(image: Path | bytes) -> bytes:
+    if not isinstance(image, Path):
+        return image
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise unreadable(image, error.strerror or str(error)) from None
 
 
 def messages_of(said: Iterable[str], pictures: int) -> list[dict[str, Any]]:

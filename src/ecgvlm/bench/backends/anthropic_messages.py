@@ -71,14 +71,14 @@ class Anthropic(Hosted):
 def _messages(ask: Ask) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     for question, answer in ask.turns:
-        content: list[dict[str, Any]] = [
-            {"type": "text", "text": question if messages else EXAM_PREAMBLE + question}
-        ]
-        if not messages and ask.image is not None:
-            data = base64.b64encode(ask.image).decode()
-            source = {"type": "base64", "media_type": media_type(ask.image), "data": data}
-            content.insert(0, {"type": "image", "source": source})
+        content: list[dict[str, Any]] = [] if messages else [*map(_picture, ask.images)]
+        content.append({"type": "text", "text": question if messages else EXAM_PREAMBLE + question})
         messages.append({"role": "user", "content": content})
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
     return messages
+
+
+def _picture(image: bytes) -> dict[str, Any]:
+    data = base64.b64encode(image).decode()
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type(image), "data": data}}

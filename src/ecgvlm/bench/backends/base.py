@@ -40,17 +40,17 @@ class Setup:
 
 @dataclass(frozen=True)
 class Ask:
-    """One question. image: the file's bytes, None for none. history: earlier (question, answer) turns."""
+    """One question. images: the files' bytes, mostly of one. history: earlier (question, answer) turns."""
 
     prompt: str
-    image: bytes | None = None
+    images: tuple[bytes, ...] = ()
     history: tuple[tuple[str, str], ...] = ()
     max_tokens: int = 256
     id: str = ""
 
     @property
     def turns(self) -> tuple[tuple[str, str | None], ...]:
-        """(question, answer) in their order; the last question has none yet. The picture is the first's."""
+        """(question, answer) in their order; the last question has none yet. The pictures are the first's."""
         return (*self.history, (self.prompt, None))
 
 

@@ -89,9 +89,9 @@ class Gemini(Hosted):
         types = self._types
         contents: list[Any] = []
         for question, answer in ask.turns:
-            parts = [types.Part(text=question if contents else EXAM_PREAMBLE + question)]
-            if not contents and ask.image is not None:
-                parts.insert(0, types.Part.from_bytes(data=ask.image, mime_type=media_type(ask.image)))
+            shown = () if contents else ask.images
+            parts = [types.Part.from_bytes(data=image, mime_type=media_type(image)) for image in shown]
+            parts.append(types.Part(text=question if contents else EXAM_PREAMBLE + question))
             contents.append(types.Content(role="user", parts=parts))
             if answer is not None:
                 contents.append(types.Content(role="model", parts=[types.Part(text=answer)]))

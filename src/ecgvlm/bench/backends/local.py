@@ -77,7 +77,7 @@ class Transformers:
         return str(_converted(model)) if kind in _ORIGINAL_LLAVA else model
 
     def ask(self, ask: Ask) -> Reply:
-        return self._together((ask, None if ask.image is None else self._picture(ask.image)))
+        return self._together((ask, tuple(map(self._picture, ask.images))))
 
     def _picture(self, image: bytes) -> Any:
         """The picture as the model wants it. Raises EcgError where it cannot be decoded."""
@@ -94,21 +94,26 @@ class Transformers:
         return Image.fromarray(fit(load_image(image), self._page_width))
 
     def _answer(self, asked: Sequence[tuple[Ask, Any]]) -> list[Reply]:
-        """The answers to questions, each with its picture or None."""
+        """The answers to questions, each with its pictures."""
         try:
             with self._torch.inference_mode():
-                return self._generate([ask for ask, _ in asked], [picture for _, picture in asked])
+                return self._generate([ask for ask, _ in asked], [pictures for _, pictures in asked])
         except self._torch.OutOfMemoryError:
             said = f"{len(asked)} pages at once do not fit the GPU's memory: fewer --workers"
             raise EcgError("too_large", said) from None
+        except ValueError as error:  # so processors refuse several pictures where their model sees one
+            if not any(len(ask.images) > 1 for ask, _ in asked):
+                raise
+            said = f"{self.model} takes no rows of several pictures ({str(error).splitlines()[0]})"
+            raise EcgError("unsupported_format", said) from None
 
-    def _generate(self, asks: Sequence[Ask], pictures: Sequence[Any]) -> list[Reply]:
+    def _generate(self, asks: Sequence[Ask], pictures: Sequence[Sequence[Any]]) -> list[Reply]:
         texts = []
         for ask in asks:
             said = [*(text for turn in ask.history for text in turn), ask.prompt]
-            messages = messages_of(said, int(ask.image is not None))
+            messages = messages_of(said, len(ask.images))
             texts.append(self._processor.apply_chat_template(messages, add_generation_prompt=True))
-        shown = [picture for picture in pictures if picture is not None]
+        shown = [picture for each in pictures for picture in each]
         inputs = self._processor(text=texts, images=shown or None, padding=True, return_tensors="pt")
         inputs = inputs.to(self._device, self._net.dtype)
         most = max(ask.max_tokens for ask in asks)

@@ -112,16 +112,18 @@ class OpenAICompatible(Hosted):
         for question, answer in ask.turns:
             content: list[dict[str, Any]] | str = question
             if not messages:
-                content = [{"type": "text", "text": self.preamble + question}]
-                if ask.image is not None:
-                    url = f"data:{media_type(ask.image)};base64,{base64.b64encode(ask.image).decode()}"
-                    content.insert(0, {"type": "image_url", "image_url": {"url": url}})
-                elif not self.preamble:
+                content = [*map(_picture, ask.images), {"type": "text", "text": self.preamble + question}]
+                if not ask.images and not self.preamble:
                     content = question  # text-only servers take plain strings only
             messages.append({"role": "user", "content": content})
             if answer is not None:
                 messages.append({"role": "assistant", "content": answer})
         return messages
+
+
+def _picture(image: bytes) -> dict[str, Any]:
+    url = f"data:{media_type(image)};base64,{base64.b64encode(image).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _said(content: Any) -> tuple[str | None, bool]:

@@ -42,10 +42,13 @@ class Ecgvlm:
         self.parameters["criteria"] = self._criteria
 
     def ask(self, ask: Ask) -> Reply:
-        if ask.image is None:
+        if not ask.images:
             return Reply("No image.")
+        if len(ask.images) > 1:
+            said = f"the row has {len(ask.images)} pictures, this model reads one at a time"
+            raise EcgError("unsupported_format", said)
         try:
-            evidence = self._reader.look(ask.image, criteria=self._criteria).evidence
+            evidence = self._reader.look(ask.images[0], criteria=self._criteria).evidence
         except EcgError as error:
             return Reply(f"Not readable: {error.message}", dict.fromkeys(self._labels, 0.0) or None)
         return self.reply(evidence, ask.prompt)
