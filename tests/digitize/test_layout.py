@@ -153,6 +153,17 @@ def test_leads_of_the_back_are_not_taken_for_others(digitizer, record):
     assert not {s.lead for s in page.strips} & {"V4", "V5", "V6"}
 
 
+@pytest.mark.parametrize(("last", "kept"), [("V4R V5R V6R", {"V1", "V2"}), ("V7 V8 V9", {"V2"})])
+def test_beside_further_leads_names_that_none_of_those_look_like_need_not_be_plain(last, kept):
+    """V1 may be V7, but none of the right chest."""
+    column = ["V1", "V2", "V3R" if "R" in last else "V3", *last.split()]
+    names = [Name(lead, 100.0, 100.0 * k, 1.0) for k, lead in enumerate(LEADS[:6])]
+    names += [Name(lead, 700.0, 100.0 * k, 1.0 if k else 0.7) for k, lead in enumerate(column)]
+    found = arrange(names)
+    assert found is not None
+    assert {"V1", "V2"} & {cell.lead for cell in found.cells} == kept
+
+
 def test_without_names_the_usual_order_is_said_to_be_assumed(digitizer, record):
     page = digitizer(page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)], named=False))
     assert page.nameless

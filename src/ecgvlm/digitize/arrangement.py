@@ -282,8 +282,9 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
         # A name that belongs elsewhere was misread here: V6 in small print looks like V2.
         if there is None or (not there.named and name.lead not in foreseen):
             cells[row, column] = Cell(name.lead, row, column, True)
-    # Beside leads beyond the twelve nothing is filled in, and names must be plain.
-    sure = {name.lead for name in names if name.p >= _BEYOND_DOUBT}
+    # Beside leads beyond the twelve nothing is filled in, and names that one of those may be must be plain.
+    alike = _CHEST if any(cell.lead in _BACK for cell in cells.values()) else _CHEST[2:]
+    sure = {name.lead for name in names if name.p >= (_BEYOND_DOUBT if name.lead in alike else PLAIN)}
     further = {cell.column for cell in cells.values() if cell.lead not in LEADS} if len(xs) > 1 else set()
     kept = [
         c

@@ -9,8 +9,17 @@ from ecgvlm.record import LEADS
 
 # Cabrera's order turns the frontal plane anticlockwise from aVL to III; aVR is printed inverted, as -aVR.
 CABRERA = ("aVL", "I", "aVR", "II", "aVF", "III", *LEADS[6:])
-# Leads beyond the twelve, and the lead of a record whose voltages are printed under such a name.
-FURTHER = {"V3R": "V1", "V4R": "V1", "V5R": "V2", "V6R": "V2", "V7": "V6", "V8": "V6", "V9": "V6"}
+# Leads beyond the twelve, and of which leads of a record what is printed under such a name is made: it looks
+# much as that lead does, and is none of the twelve.
+FURTHER = {
+    "V3R": {"V1": 0.8, "V3": -0.1},
+    "V4R": {"V1": 0.6, "V4": -0.2},
+    "V5R": {"V1": 0.5, "V5": -0.25},
+    "V6R": {"V1": 0.4, "V6": -0.3},
+    "V7": {"V6": 0.8, "V2": -0.1},
+    "V8": {"V6": 0.6, "V2": -0.15},
+    "V9": {"V6": 0.5, "V2": -0.2},
+}
 RIGHT = (*LEADS[:8], "V3R", "V4R", "V5R", "V6R")
 BACK = (*LEADS[:9], "V7", "V8", "V9")
 ORDERS = {"standard": LEADS, "cabrera": CABRERA, "right": RIGHT, "back": BACK}

@@ -95,7 +95,9 @@ def _spelled(rng: np.random.Generator) -> PageStyle:
 
 def _ended(rng: np.random.Generator) -> PageStyle:
     """Names at the ends of their strips, on the trace or after it."""
-    spelled = _spelled(rng) if rng.random() < 0.4 else random_style(rng)
+    spelled = random_style(rng)
+    if rng.random() < 0.4:
+        spelled = replace(spelled, spelling=str(rng.choice(["spaced", "colon", "capitals"])))
     x = float(rng.uniform(-6, -0.5)) if rng.random() < 0.5 else float(rng.uniform(0.5, 2))
     gap = max(spelled.gap, 12.0 if x > 0 else 0.0) if spelled.layout_.columns > 1 else 0.0
     room = gap * (spelled.layout_.columns - 1) - spelled.gap * (spelled.layout_.columns - 1)

@@ -143,7 +143,8 @@ class _Page:
         last = math.floor((start + strip.end) / step + 1e-6)
         index = np.arange(first, min(last + 1, fine.shape[1]))
         t = index * step
-        mv = fine[LEADS.index(FURTHER.get(strip.lead, strip.lead)), index]
+        made_of = FURTHER.get(strip.lead, {strip.lead: 1.0})
+        mv = np.sum([part * fine[LEADS.index(lead), index] for lead, part in made_of.items()], axis=0)
         left = style.left + strip.start * style.mm_per_s + strip.column * style.gap
         right = left + (strip.end - strip.start) * style.mm_per_s
         zero = self.zero(strip.row)
