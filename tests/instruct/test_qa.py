@@ -185,3 +185,9 @@ def test_leads_are_listed_in_order():
         answers.lead_sign(replace(evidence, leads=leads), "STE", "V3")
         == "I cannot tell: lead V3 is not printed."
     )
+
+
+def test_no_option_is_a_code_padded_as_a_data_set_has_it():
+    rng = Random(0)
+    asked = [Asker(rng).ask(sample(rng), "close", noisy=False).question for _ in range(300)]
+    assert not any(re.search(r"\w_(?!\w)", question) for question in asked)

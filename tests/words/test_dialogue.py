@@ -858,3 +858,104 @@ def test_what_somebody_says_is_doubted_with_a_tag(language):
         "No, there is no evidence of atrial"
     )
     assert language.answer(NORMAL, "The computer says AF. What is the rhythm?").startswith("The rhythm is")
+
+
+@pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("is the PR isoelectric?", "isoelectric"),
+        ("is PR isoelectric or depressed", "isoelectric"),
+    ],
+)
+def test_what_an_answer_does_not_account_for_is_told(language, question, left):
+    assert language.answer(NORMAL, question).endswith(f"I did not understand: “{left}”.")
+
+
+@pytest.mark.parametrize(
+    "question", ["WPW pattern?", "Is there AF?", "Is my PR ok, I am 72 years old", "rate doing?"]
+)
+def test_what_goes_with_any_question_is_not_left_over(language, question):
+    assert "understand" not in language.answer(NORMAL, question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["potassium looks ok?", "why is there no P wave", "min and max RR", "how many flutter waves per QRS"],
+)
+def test_a_name_that_the_answer_would_not_speak_of_is_no_reason_to_answer(language, question):
+    said = language.answer(RBBB, question)
+    for unrelated in ("ABNORMAL", "right bundle branch", "RR interval is", "QRS duration"):
+        assert unrelated not in said
+
+
+def test_who_asks_for_exchanged_electrodes_is_told_whether_they_are(language):
+    fine = "I see no sign that the limb electrodes are swapped."
+    assert language.answer(NORMAL, "are the arm leads swapped?").startswith(fine)
+    assert language.answer(NORMAL, "Sind die Kabel vertauscht?").startswith("Ich sehe kein Zeichen dafür")
+    swapped = language.answer(replace(NORMAL, cautions=("limb_leads",)), "are the arm leads swapped?")
+    assert swapped == "Caution: the limb electrodes seem to be swapped."
+
+
+def test_a_patient_told_before_a_colon_is_no_question(language):
+    assert language.answer(RBBB, "72F with palpitations: AF?") == language.answer(RBBB, "AF?")
+
+
+@pytest.mark.parametrize(
+    "question", ["what's the difference between AF and flutter", "how do you measure the QT"]
+)
+def test_terms_and_methods_are_not_explained(language, question):
+    said = language.answer(NORMAL, question)
+    assert said.startswith("I do not explain terms") or "stands for: atrial fibrillation" in said
+
+
+def test_whether_what_was_just_named_is_normal_its_answer_says(language):
+    once = language.answer(INFERIOR, "T inversion in aVR")
+    assert language.answer(INFERIOR, "T inversion in aVR, is that normal?") == once
+
+
+def test_a_side_behind_a_joint_is_that_of_the_measurement_before_it(language):
+    said = language.answer(RBBB, "what did you measure for QRS and is it prolonged")
+    assert said == "The QRS duration is 150 ms. Yes, the QRS duration is 150 ms."
+
+
+def test_all_but_the_findings_is_a_report_without_them(language):
+    said = language.answer(RBBB, "tell me all but the findings")
+    assert said == (
+        "Sinus rhythm at 72 bpm, regular. Right axis deviation (115 degrees). PR 160 ms, QRS 150 ms (wide), "
+        "QT 380 ms, QTc 416 ms."
+    )
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "ST elevation more in V5 or V6?",
+        "Ist die ST-Hebung in V5 oder V6 höher?",
+        "¿Elevación del ST más en V5 o V6?",
+    ],
+)
+def test_more_in_one_lead_than_in_another_is_told_by_both(language, question):
+    said = language.answer(INFERIOR, question)
+    assert said.count("V5") == said.count("V6") == 1
+    assert not said.startswith(("No", "Nein"))
+
+
+def test_atria_and_ventricles_are_asked_of_the_rhythm(language):
+    assert "Rhythmus: " in language.answer(NORMAL, "Wie schnell schlagen Vorhöfe und Kammern?")
+    assert "The rhythm is" in language.answer(NORMAL, "how fast do the atria and ventricles go")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "question", "said"),
+    [
+        (NORMAL, "Is the axis normal? A) yes B) no", "A"),
+        (RBBB, "Is the axis normal? A) yes B) no", "B"),
+        (RBBB, "Is the axis normal? Answer yes or no only.", "No."),
+        (NORMAL, "Is this ECG normal? (a) no (b) yes", "b"),
+        (NORMAL, "Is the axis left or right? Answer yes or no only.", "The axis of 40 degrees is normal."),
+    ],
+)
+def test_whether_a_measurement_is_normal_is_yes_or_no_where_that_is_wished_for(
+    language, evidence, question, said
+):
+    assert language.answer(evidence, question) == said

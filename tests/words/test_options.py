@@ -97,3 +97,9 @@ def test_ages_are_no_part_of_the_question():
 
 def test_letters_that_only_ignoring_case_makes_a_name_are_no_name():
     assert mentions("Kalp krizi var mı?") == []
+
+
+def test_codes_padded_with_underscores_are_read_as_they_are_and_told_as_printed():
+    question = "Which of the following applies? Options: STD_, _AVB, RBBB"
+    assert ("STD", "STD_") in mentions(question)
+    assert ("RBBB", "RBBB") in mentions(question)

@@ -608,6 +608,7 @@ def report(evidence: Evidence, w: Words = ENGLISH, left_out: Collection[str] = (
     """The report: rhythm, axis, intervals, conduction, hypertrophy, infarction, ST-T, conclusion. left_out:
     sections or measurements that are not wished for, nor then a conclusion."""
     gone = {_SECTION_OF.get(code, code) for code in left_out}
+    gone |= set(GROUPS) if "findings" in gone else set()
     kept = {heading: text for heading, text in _sections(evidence, w) if heading not in gone}
     sections = _joined(evidence, kept, w)
     parts = [urgent(evidence, w), caution(evidence, w), *sections]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.words.grounding import grounded
+from ecgvlm.words.grounding import grounded, unaccounted
 from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
@@ -49,12 +49,13 @@ class Dialogue:
         self._understanding = understanding
 
     def answer(
-        self, evidence: Evidence, question: str, before: Conversation, language: str | None = None
-    ) -> tuple[str, Conversation]:
+        self, evidence: Evidence, question: str, before: Conversation, language: str | None = None,
+        closed: bool = False,
+    ) -> tuple[str, Conversation]:  # fmt: skip
         """The answer in the language of the question (or the one given, or the one that the conversation
-        wishes for), and the conversation with it."""
+        wishes for), and the conversation with it. closed: whether yes and no are its options."""
         read = readable(question)
-        heard, asked = self._heard(read, before)
+        heard, asked = self._heard(read, before, closed)
         wished = asked.language
         after = _after(heard, before, wished, language)
         w = words(after.wished or language or after.language)
@@ -64,8 +65,10 @@ class Dialogue:
             said.append(w.say("end_only", number=str(MAX_LETTERS)))
         if _FORMAT.search(read) and not all(map(_is_beside, heard.parts)):
             said.append(w.say("only_sentences"))
-        told = answer_parts(heard.parts, evidence, w, before.earlier)
+        told = answer_parts(heard.parts, evidence, w, before.earlier, closed or asked.short)
         said += _shortened(told, w) if asked.short else told
+        if left := list(dict.fromkeys(word for part in heard.parts for word in part.left)):
+            said.append(w.say("words_unclear", words=w.listed(left)))
         return w.text([*(w.ended(text) for text in said[:-1]), *said[-1:]]), after
 
     def follow(self, question: str, before: Conversation) -> Conversation:
@@ -73,7 +76,7 @@ class Dialogue:
         heard, asked = self._heard(readable(question), before)
         return _after(heard, before, asked.language)
 
-    def _heard(self, question: str, before: Conversation) -> tuple[Understood, Wish]:
+    def _heard(self, question: str, before: Conversation, closed: bool = False) -> tuple[Understood, Wish]:
         """What is asked, and how the answer is wished for. A wish alone asks once more what was asked last,
         or for the verdict; who wants yes or no asks whether the ECG is normal."""
         asked = wish(_FORMAT.sub(" ", question))
@@ -86,7 +89,7 @@ class Dialogue:
         beside = _is_beside if asked.language == OTHER else lambda part: part.intent in _OUTSIDE
         if asked.question and asked.language and all(map(beside, heard.parts)):
             return self.hear(question, before), Wish(None, question)  # to translate something else
-        if asked.short:
+        if closed or asked.short:
             normal = Asked("finding", {"finding": ("NORM",)})
             parts = tuple(normal if part.intent == "verdict" else part for part in heard.parts)
             heard = replace(heard, parts=parts)
@@ -107,15 +110,25 @@ class Dialogue:
                 x if _sure(x, heard.language) else not_understood(x)
                 for x in resolve(part, spoken_of, self._understanding.enough)
             ]
+            if parts and self._points_back(meant, parts[-1], heard.language):
+                continue
             parts += meant
             if all(x.intent == "unsure" for x in meant) and _asks(part, question):
                 unclear.append(Asked("unsure", {"part": (str(number),)}))
-        kept = self._answerable(parts, question)
+        kept = self._answerable(parts, question, heard.language)
         if not kept:
             kept = [Asked("hello")] if not re.search(r"\w", question) else [Asked("unsure", text=question)]
         if any(part.intent != "unsure" for part in kept):
             kept += unclear
+        if heard.language != OTHER:
+            kept = [replace(part, left=unaccounted(part, heard.language)) for part in kept]
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
+
+    def _points_back(self, meant: list[Asked], last: Asked, language: str) -> bool:
+        """Whether a part asks of what the last one names whether it is normal, which its answer says:
+        "T inversion in aVR, is that normal?"."""
+        vague = all(intents()[part.intent].get("vague") for part in meant)
+        return vague and names_any(last) and any(lexicon(language).points_back(x.text) for x in meant)
 
     def _without_hearsay(self, question: str, spoken: str) -> tuple[Understood, tuple[Asked, ...]]:
         """What is asked beside what others said or ordered, and what is said with that: it may be spoken
@@ -134,7 +147,7 @@ class Dialogue:
         told = not heard.parts or any(part.of("finding") for part in claimed)
         return (whole if told else heard), claimed
 
-    def _answerable(self, parts: list[Asked], question: str) -> list[Asked]:
+    def _answerable(self, parts: list[Asked], question: str, language: str) -> list[Asked]:
         """The parts to answer: those that ask something, else a doubt or an order, else what comes last."""
         questions = [part for part in parts if part.intent not in ASIDE]
         if not questions:  # a story in which something is named
@@ -148,7 +161,7 @@ class Dialogue:
         kept = sure or steady[-1:] or questions[:1] or parts[-1:]
         if sure:
             kept = [part for part in kept if part.intent not in covered(kept)]
-        return kept + unanswered(questions, kept)
+        return kept + [part for part in unanswered(questions, kept) if _sure(part, language)]
 
     def _aside(self, part: Asked, question: str, letter: bool) -> bool:
         """Whether a part is a word about the patient rather than a question: what would be refused and is
@@ -203,10 +216,15 @@ def _after(
 
 
 def answer_parts(
-    parts: Iterable[Asked], evidence: Evidence, w: Words, earlier: Evidence | None = None
+    parts: Iterable[Asked],
+    evidence: Evidence,
+    w: Words,
+    earlier: Evidence | None = None,
+    closed: bool = False,
 ) -> list[str]:
-    """The answers to all parts of a question, each once, none that another one holds; what is urgent once."""
-    requests = [Request(evidence, part, w, earlier) for part in parts]
+    """The answers to all parts of a question, each once, none that another one holds; what is urgent once.
+    closed: as of `Request`."""
+    requests = [Request(evidence, part, w, earlier, closed) for part in parts]
     said = [reply(intents()[request.asked.intent]["answers"], request) for request in requests]
     urgent = pressing(requests[0]) if requests else ""
     for place, text in enumerate(said):

@@ -26,6 +26,7 @@ _QUALIFIED, _WAVE, _NEVER = 0.7, 0.45, 1.1
 _TELLING = ("finding", "measure", "group", "wave")  # kinds of names that tell what is asked
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
+_ACCOUNTED = 0.6  # of an intent about what is named, from which on no word beside it is left over
 
 
 def grounded(part: Asked, language: str) -> bool:
@@ -35,10 +36,36 @@ def grounded(part: Asked, language: str) -> bool:
     return part.sure >= _least(part, words, known.objects(words), known)
 
 
+def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
+    """The words, as they are written, that bear meaning and that the answer to a part about something named
+    does not speak of; none where its intent is sure enough."""
+    named = any(part.of(kind) for kind in _TELLING) and part.of("finding") != ("OUTSIDE",)
+    if not named or part.sure >= _ACCOUNTED or part.intent in _SAFE or intents()[part.intent].get("refuses"):
+        return ()
+    known = lexicon(language)
+    words = known.words(part.text)
+    told = {place for o in known.objects(words) for place in range(o.first, o.last)}
+    left = _left_over(part.intent, [word for place, word in enumerate(words) if place not in told], known)
+    return tuple(text for text in dict.fromkeys(_runs(list(left), part.text)) if len(text) > 1)
+
+
+def _runs(words: list[Word], text: str) -> Iterator[str]:
+    """Words as they are written, those without a space between them as one."""
+    start = 0
+    for place, word in enumerate(words, 1):
+        if place == len(words) or words[place].start > word.end:
+            yield text[words[start].start : word.end]
+            start = place
+
+
 def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon) -> float:
     """The probability from which on a part's intent counts, in the light of its words."""
     family = kin(part.intent)
-    if not part.of("finding") and _has_property(part, known.properties(words, objects)):
+    if (family == "measure" or not part.of("finding")) and _has_property(
+        part, known.properties(words, objects)
+    ):
+        return _NEVER
+    if family == "rhythm" and part.of("finding") and not any(_is_about(part.intent, o) for o in objects):
         return _NEVER
     if family == "measure":
         return _QUALIFIED if _qualified(words, objects, known) else 0.0
@@ -57,7 +84,9 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
 def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
     """Whether a wave's shape is asked for, or something of a duration that is no duration ("QRS
     amplitude")."""
-    times = [name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms"]
+    times = [
+        name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms" or "rr" in part.of("unit")
+    ]
     shaped = set(part.of("wave")) - {"p"}  # of which the answer is that it cannot be judged
     return bool((_OF_WAVES & set(properties) and shaped) or (times and properties))
 
@@ -80,14 +109,15 @@ def _qualified(words: list[Word], objects: list[Object], known: Lexicon) -> bool
     )
 
 
-def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[str]:
+def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[Word]:
     """The words that neither this intent nor any question has."""
     own = _wording(known.language, kin(intent))
-    for plain in (word.plain for word in words):
+    for word in words:
+        plain = word.plain
         anywhere = plain in known.framing or plain in known.stock or plain in LEAD_CODES or plain.isdigit()
         letter = len(plain) == 1 and plain.isascii()
         if not (anywhere or letter or plain in own or _goes_anywhere(plain, known) or _inflected(plain, own)):
-            yield plain
+            yield word
 
 
 @lru_cache

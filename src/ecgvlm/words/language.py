@@ -124,7 +124,7 @@ class Language:
         that is too long the end is read."""
         read = readable(question)
         if asked := yes_or_no(read):
-            answer, after = self.dialogue.answer(evidence, asked.question, before)
+            answer, after = self.dialogue.answer(evidence, asked.question, before, closed=True)
             return asked.answer(answer), after
         if options := chosen(evidence, read):
             return options, before

@@ -32,6 +32,7 @@ _OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "
 # Words around a question, and those that tell findings apart.
 _FRAMING = (
     "and", "not", "or", "articles", "before", "after", "courtesies", "tags", "lead_words", "short", "variant",
+    "idle",
 )  # fmt: skip
 _ONE_WORD = re.compile(r"\w+(\[[^\]]*\|\])?")  # a wording that is one word, or may be
 _PIECE = re.compile(r"[^\s\[\]|{}]+")  # of a wording
@@ -48,7 +49,7 @@ _OF_ECG = ("finding", "group", "wave", "measure", "region")
 _KINDS = (*_OF_ECG, "style", "topic", "side", "unit", "subject")
 _WHOLE_NAMES = ("finding", "measure", "group", "unit")  # nothing in them tells one finding from another
 _LISTED = (*_OF_ECG, "lead")  # kinds of what a question may leave out
-_TOLD_ALONE = ("rhythm", "regular")  # what is told by a word alone, and may be left out as well
+_TOLD_ALONE = ("rhythm", "regular", "findings")  # what is told by a word alone, and may be left out as well
 # Intents whose words are not those of questions about an ECG.
 BEYOND = (
     "advice", "prognosis", "cause", "tests", "identity", "unknown", "self", "offtopic", "order", "unsure",
@@ -112,6 +113,7 @@ class Lexicon:
             self._add(name, "finding", code)
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
+        self._back = frozenset(fold(word) for word in self.data["back"])
         self._joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
         self._denials = Sequences(self.data["not"])
         self._choices = Sequences(self.data["or"])
@@ -297,6 +299,10 @@ class Lexicon:
                 last = max(named[-1].last, place + length)
                 return f"{text[: words[first].start]} {text[words[last - 1].end :]}", named
         return text, []
+
+    def points_back(self, text: str) -> bool:
+        """Whether a text speaks of what was just named: "is that normal?" """
+        return any(word.plain in self._back for word in self.words(text))
 
     def joins(self, word: Word) -> bool:
         """Whether a word joins questions; "é" and "è" are no "e"."""

@@ -29,6 +29,7 @@ ORDER = re.compile(
 # What somebody else said about the page, orders, and how old somebody is are no part of the question.
 HEARSAY = re.compile(
     r"\(age \d+\)|[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
+    r"[^.!?:\n]*\b\d{1,3}(?: ?y/?o|[mf])\b[^.!?:\n]*(?:[.!:]|\s[-\u2013]\s)|"
     r"[^.!?\n]*\b(?:header|page|machine|computer|software|printout|printer|the report|doctor|colleague)\b"
     r"[^.!?\n]*\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?|" + ORDER.pattern,
     re.I,
@@ -148,8 +149,9 @@ class YesOrNo:
     letters: Mapping[str, str]
 
     def answer(self, said: str) -> str:
-        """The letter of what a sentence in English begins with; else that of "not sure", or the sentence."""
-        word = said.partition(",")[0].lower()
+        """The letter of the word that a sentence in English begins with; else that of "not sure", or the
+        sentence."""
+        word = re.split(r"\W", said, maxsplit=1)[0].lower()
         return self.letters.get(word) or self.letters.get("not sure") or said
 
 
@@ -194,7 +196,8 @@ def mentions(text: str) -> list[tuple[str, str]]:
     pattern, codes = _names()
     spans: list[tuple[str, int, int]] = []
     for match in pattern.finditer(text):
-        code = codes.get(match[0], codes.get(_plain(match[0])))
+        name = match[0].strip("_")
+        code = codes.get(name, codes.get(_plain(name)))
         if code is None:  # no name, but some letter that only ignoring case makes one: the Turkish "mı"
             continue
         if spans and spans[-1][0] == code and _JOINTS.fullmatch(text[spans[-1][2] : match.start()]):
@@ -213,7 +216,7 @@ def mentions(text: str) -> list[tuple[str, str]]:
 def _names() -> tuple[re.Pattern[str], dict[str, str]]:
     """All names and codes as one pattern, the longest first, and what they stand for.
 
-    They are found in any case, but for "ST".
+    They are found in any case, but for "ST", and with the underscores that PTB-XL pads some codes with.
     """
     names = prompts()["names"]
     codes = {without_article(name): "" for name in names["outside"]["names"]}
@@ -236,7 +239,7 @@ def _names() -> tuple[re.Pattern[str], dict[str, str]]:
         ordered = sorted(words, key=len, reverse=True)
         return "|".join(re.escape(word).replace(r"\ ", "[ -]") for word in ordered)
 
-    pattern = rf"(?<!\w)(?:(?i:{either(longer)})|{either(short)})(?!\w)"
+    pattern = rf"(?<!\w)_?(?:(?i:{either(longer)})|{either(short)})_?(?!\w)"
     return re.compile(pattern), codes
 
 

@@ -26,17 +26,20 @@ EXAMPLES = ("verdict", "rhythm", "value")  # offered where nothing comes near wh
 SHOWN_IN = {"STE": "st", "STD": "st", "TINV": "t", "QWAVE": "q"}  # sign -> the wave that shows it
 _IN_BEATS = {*answers.GROUPS["ectopy"], "EXTRA", "DROPPED", "PAUSE"}  # found in single beats
 _UP_AND_DOWN = ("st", "t")  # waves that may lie above or below the level before the QRS
+_EITHER = 2  # sides between which a question lets choose
 _ABBREVIATED = 6  # letters of what may be an abbreviation
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one answer is made from. earlier: another ECG of the same patient to compare with."""
+    """What one answer is made from. earlier: another ECG of the same patient to compare with; closed: whether
+    yes or no is wished for."""
 
     evidence: Evidence
     asked: Asked
     w: Words
     earlier: Evidence | None = None
+    closed: bool = False
 
 
 @lru_cache
@@ -372,7 +375,8 @@ def define(request: Request) -> str:
             said.append(w.say("no_definitions"))
         said.append(_finding(request, code, name))
     for name in request.asked.of("measure") if not said else ():
-        said += [_range(request, name), answers.measurement(request.evidence, name, w)]
+        said += [w.say("no_definitions"), _range(request, name)]
+        said.append(answers.measurement(request.evidence, name, w))
     return w.text(dict.fromkeys(said or [w.say("no_definitions"), answers.verdict(request.evidence, w)]))
 
 
@@ -415,8 +419,12 @@ def limit(request: Request) -> str:
 
 
 def within(request: Request) -> str:
-    names = _corrected(request.asked.of("measure"))
-    return request.w.text(answers.within(request.evidence, name, request.w) for name in names)
+    evidence, w, names = request.evidence, request.w, _corrected(request.asked.of("measure"))
+    clear = all(evidence.measurements[name] is not None and not evidence.borderline(name) for name in names)
+    if request.closed and clear and len(request.asked.of("side")) < _EITHER:
+        normal = all(answers.side_of(evidence, name) == "normal" for name in names)
+        return w.sentence(w.yes if normal else w.no)
+    return w.text(answers.within(evidence, name, w) for name in names)
 
 
 def _corrected(measures: Iterable[str]) -> list[str]:
@@ -520,6 +528,13 @@ def printed(request: Request) -> str:
     )
 
 
+def problems(request: Request) -> str:
+    """What is odd about the page; who asks for exchanged electrodes is told first where they are not."""
+    evidence, w = request.evidence, request.w
+    fine = "swapped" in request.asked.variants and "limb_leads" not in evidence.cautions
+    return w.text([w.say("electrodes_fine") if fine else "", answers.problems(evidence, w)])
+
+
 def urgency(request: Request) -> str:
     return pressing(request) or request.w.say("urgent_none")
 
@@ -573,7 +588,7 @@ _REPLIES: dict[str, Callable[[Request], str]] = {
     "scale": _of_page(answers.scale),
     "quality": _of_page(answers.quality),
     "cabrera": _of_page(answers.cabrera),
-    "problems": _of_page(answers.problems),
+    "problems": problems,
     "unchanged": _of_page(answers.unchanged),
     "order": lambda request: request.w.text([answers.order(request.evidence, request.w), pressing(request)]),
     "advice": _saying("advice", urgent=True),

@@ -150,6 +150,8 @@ def _told(part: Asked) -> Asked:
     about a finding, a unit beside one, or how many there are, asks for that."""
     if part.intent == "order" and "report" in part.of("subject"):
         return replace(part, intent="report")
+    if "define" in part.of("subject") and _names_object(part):
+        return replace(part, intent="define", sure=1.0)
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
     beats = {"EXTRA", *GROUPS["ectopy"]}.intersection(part.of("finding"))
@@ -194,6 +196,8 @@ class _Choice:
         part, before = self.part, self.before if self.sure >= LIKELY else ()
         own = _with_objects(part, self.needed, before)
         if self.intent == "define" and self.sure < self.enough:  # rather whether it is there
+            return None
+        if self.needed and _names_object(part) and not self.speaks:  # "why is there no P wave?"
             return None
         follows = own is not None and own.objects != part.objects
         alone = part.strange and any(kind.endswith("~") for kind in self.needed)
@@ -245,7 +249,8 @@ def _fitting(choice: _Choice) -> Asked | None:
     """An intent that is sure, goes on with the question before, speaks of what is named, or is told by a
     word as well."""
     said = choice.speaks and (choice.sure >= LIKELY or not choice.first)
-    told = choice.intent in choice.part.of("subject") and choice.sure >= LIKELY
+    vague = choice.row.get("vague") and choice.part.of("topic")  # "potassium ok?"
+    told = choice.intent in choice.part.of("subject") and choice.sure >= LIKELY and not vague
     if choice.own is None or not (choice.sure >= choice.enough or choice.follows or said or told):
         return None
     return replace(choice.own, intent=choice.intent)

@@ -72,7 +72,7 @@ class Asked:
     a word that no name and no wording of the language has. denied: whether it denies what it names ("there is
     no AF, is there?"). variants: what tells one of several like findings ("left") and is no part of a name.
     beyond: how much likelier it asks for what lies beyond the ECG than that it says nothing; 0 where it names
-    the ECG or has no word of the language.
+    the ECG or has no word of the language. left: the words, as written, that its answer does not account for.
     """
 
     intent: str
@@ -85,6 +85,7 @@ class Asked:
     denied: bool = False
     variants: tuple[str, ...] = ()
     beyond: float = 0.0
+    left: tuple[str, ...] = ()
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -250,7 +251,7 @@ class Understanding:
 
     def _clear(self, piece: Asked) -> bool:
         """Whether a piece of a sentence asks something by itself."""
-        named = any(piece.of(kind) for kind in ("finding", "measure", "topic", "subject"))
+        named = any(piece.of(kind) for kind in ("finding", "measure", "topic", "subject", "side"))
         return piece.sure >= (_SOMETHING if named else self.enough)
 
     def _cuts(self, text: str, words: list[Word], objects: list[Object], language: str) -> list[int]:
