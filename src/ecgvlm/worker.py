@@ -164,9 +164,15 @@ def _without_image(answer: Answer) -> Answer:
     return replace(answer, page=page, others=tuple(map(_without_image, answer.others)))
 
 
-def _read_many(jobs: Iterable[_Job], wanted: Wanted, model: Path | None) -> Iterator[PageRead]:
+def check_model(model: Path | None) -> None:
+    """Raises EcgError for what is wrong with the files of a model, here and once, before worker processes
+    open it."""
     if model is not None:
-        Reader(model=model)  # what is wrong with it is told once, here
+        Reader(model=model)
+
+
+def _read_many(jobs: Iterable[_Job], wanted: Wanted, model: Path | None) -> Iterator[PageRead]:
+    check_model(model)
     count = workers()
     context = worker_context("ecgvlm.worker")
     with ProcessPoolExecutor(count, context, start_worker, (model,)) as pool:

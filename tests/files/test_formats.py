@@ -21,6 +21,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files import records
 from ecgvlm.files.image import open_pages
 from ecgvlm.files.leads import lead_row
+from ecgvlm.files.wfdb import read_wfdb
 from ecgvlm.record import LEADS, MachineReading, Record
 from ecgvlm.simulate import Simulation, simulate
 
@@ -434,6 +435,52 @@ def test_names_of_leads(name, lead):
 @pytest.mark.parametrize("name", ["", None, "V7", "-aVR", "VI", "IIII", "Pleth", "CV1", "V1R"])
 def test_names_of_no_lead(name):
     assert lead_row(name) is None
+
+
+def write_segments(folder, record, header):
+    """Two segments of 2 s each; the second is named by a header of `record/3` with 1 s of nothing before
+    it."""
+    import wfdb
+
+    mv = record.signal.T.astype(float)
+    for name, first in (("a", 0), ("b", 1500)):
+        wfdb.wrsamp(
+            name, 500, ["mV"] * 12, list(LEADS), mv[first : first + 1000], fmt=["16"] * 12,
+            write_dir=str(folder), comments=["Age: 56"],
+        )  # fmt: skip
+    (folder / "rec.hea").write_text(header)
+
+
+NULL_SEGMENT = "rec/3 12 500 2500\na 1000\n~ 500\nb 1000\n"
+LAYOUT = "rec/4 12 500 2500\nlayout 0\na 1000\n~ 500\nb 1000\n"
+
+
+@pytest.mark.parametrize("header", [NULL_SEGMENT, LAYOUT])
+def test_a_null_segment_of_wfdb_is_unknown_signal(record, tmp_path, header):
+    write_segments(tmp_path, record, header)
+    found = read_wfdb(tmp_path / "rec")
+    assert found.age == 56
+    gap = np.zeros(2500, bool)
+    gap[1000:1500] = True
+    assert np.isnan(found.signal[:, gap]).all()
+    np.testing.assert_allclose(found.signal[:, ~gap], record.signal[:, :2500][:, ~gap], atol=0.01)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("a.hea", "a.dat", "b.hea", "b.dat", "rec.hea"):
+            archive.write(tmp_path / name, f"ward/{name}")
+    (page,) = open_pages(file.getvalue(), "z.zip")
+    np.testing.assert_array_equal(page.load().signal, found.signal)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["rec/2 12 500 1000\nrec 500\nrec 500\n", "rec/1 12 500 1000\n~ 1000\n", "rec/2 12 500\na\nb\n",
+     "rec/2 12 500 2000\na 1000\nlost 1000\n"],
+)  # fmt: skip
+def test_damaged_segments_of_wfdb_are_an_error(record, tmp_path, header):
+    write_segments(tmp_path, record, header)
+    with pytest.raises(EcgError, match=r"segment|lost\.hea: no such file"):
+        read_wfdb(tmp_path / "rec")
 
 
 def test_wfdb_in_an_archive(record, tmp_path):

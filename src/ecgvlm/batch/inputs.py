@@ -21,7 +21,7 @@ from ecgvlm.files.csv import HEAD, is_csv
 from ecgvlm.files.dicom import is_dicom
 from ecgvlm.files.leads import cause
 from ecgvlm.files.leaf import MAX_BYTES
-from ecgvlm.files.wfdb import signal_files
+from ecgvlm.files.wfdb import files_named
 
 PICTURES = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif",
@@ -272,14 +272,22 @@ def _fetch(open_: Callable[[str], IO[bytes]], path: str, name: str) -> bytes | E
 
 
 def _with_signals(path: str, read: Callable[[str], bytes]) -> bytes:
-    """A ZIP of a WFDB header and the signal files beside it; what is missing is for its reader to say."""
-    whole, header = io.BytesIO(), read(path)
-    folder = path.rpartition("/")[0]
+    """A ZIP of a WFDB header and the signal files beside it, and of its segments; what is missing is for its
+    reader to say."""
+    whole = io.BytesIO()
+    folder, _, name = path.rpartition("/")
     with zipfile.ZipFile(whole, "w") as archive:
-        archive.writestr(path.rpartition("/")[2], header)
-        for signals in dict.fromkeys(signal_files(header.decode("utf-8", "replace"))):
-            with contextlib.suppress(FileNotFoundError, KeyError):
-                archive.writestr(signals, read(f"{folder}/{signals}" if folder else signals))
+
+        def add(name: str, data: bytes) -> None:
+            archive.writestr(name, data)
+            if not name.lower().endswith(".hea"):
+                return
+            for said in files_named(data.decode("utf-8", "replace")):
+                if said not in archive.NameToInfo:
+                    with contextlib.suppress(FileNotFoundError, KeyError):
+                        add(said, read(f"{folder}/{said}" if folder else said))
+
+        add(name, read(path))
     return whole.getvalue()
 
 

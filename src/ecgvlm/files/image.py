@@ -36,7 +36,7 @@ from ecgvlm.files.leaf import (
 from ecgvlm.files.pdf import is_pdf, pdf_leaves
 from ecgvlm.files.picture import decode, shrunk, tiff_pages
 from ecgvlm.files.records import record_at, record_leaves
-from ecgvlm.files.wfdb import parse_wfdb, read_wfdb, signal_files
+from ecgvlm.files.wfdb import files_named, parse_wfdb, read_wfdb
 from ecgvlm.record import Record
 
 __all__ = [
@@ -153,7 +153,7 @@ def _unpack(data: bytes, name: str, max_pixels: int, long_side: int, budget: Bud
     if len(members) > MAX_PAGES:
         raise too_many(name)
     leaves: list[Leaf] = []
-    companions: set[str] = set()  # signal files, which are read with their headers
+    companions: set[str] = set()  # signal files and segments, which are read with their headers
     places: list[int] = []  # in the archive, of each leaf
     for member in sorted(members, key=lambda m: not m.filename.lower().endswith(".hea")):
         if member.filename in companions:
@@ -163,7 +163,7 @@ def _unpack(data: bytes, name: str, max_pixels: int, long_side: int, budget: Bud
             part = _member(archive, member, inner)
             budget.take(len(part), name)
             if member.filename.lower().endswith(".hea"):
-                files = _companions(archive, member, part, name, budget)
+                files = _companions(archive, member.filename, part, name, budget)
                 companions |= set(files)
                 leaves.append(Leaf(inner, partial(parse_wfdb, part, tuple(files.items()), inner)))
             else:
@@ -175,20 +175,27 @@ def _unpack(data: bytes, name: str, max_pixels: int, long_side: int, budget: Bud
         places += [members.index(member)] * (len(leaves) - len(places))
         if len(leaves) > MAX_PAGES:
             raise too_many(name)
-    return [leaf for _, leaf in sorted(zip(places, leaves), key=lambda pair: pair[0])]
+    ordered = sorted(zip(places, leaves), key=lambda pair: pair[0])
+    return [leaf for place, leaf in ordered if members[place].filename not in companions]
 
 
 def _companions(
-    archive: zipfile.ZipFile, header: zipfile.ZipInfo, text: bytes, name: str, budget: Budget
+    archive: zipfile.ZipFile, header: str, text: bytes, name: str, budget: Budget
 ) -> dict[str, bytes]:
-    """The signal files in an archive that a WFDB header beside them names."""
-    folder = header.filename.rpartition("/")[0]
-    found = {}
-    for said in signal_files(text.decode("utf-8", "replace")):
-        path = f"{folder}/{said}" if folder else said
-        if path in archive.NameToInfo and path not in found:
-            found[path] = _member(archive, archive.NameToInfo[path], f"{name}/{_plain(path)}")
-            budget.take(len(found[path]), name)
+    """The signal files in an archive that a WFDB header beside them names, of its segments, too."""
+    folder = header.rpartition("/")[0]
+    found: dict[str, bytes] = {}
+
+    def gather(text: bytes) -> None:
+        for said in files_named(text.decode("utf-8", "replace")):
+            path = f"{folder}/{said}" if folder else said
+            if path in archive.NameToInfo and path not in found and path != header:
+                found[path] = _member(archive, archive.NameToInfo[path], f"{name}/{_plain(path)}")
+                budget.take(len(found[path]), name)
+                if said.lower().endswith(".hea"):
+                    gather(found[path])
+
+    gather(text)
     return found
 
 

@@ -23,19 +23,62 @@ _SEX = re.compile(r"\b(?:sex|gender)>?\s*[:=]\s*([a-z]+)|^\d{1,3} ([MF])\b", re.
 
 
 def read_wfdb(path: str | Path) -> Record:
-    """A WFDB record (path without ending): any lead order, lead name, gain and voltage unit.
+    """A WFDB record (path without ending): any lead order, lead name, gain and voltage unit; of several
+    segments, what lies between them (`~`) is unknown signal.
 
     Age and sex are taken from header comments such as `# Age: 56`. Raises EcgError where the header or a
     signal file is missing, truncated or damaged, a gain is not positive, or a signal is not a voltage.
     """
-    header = _in_any_case(Path(f"{path}.hea"))
-    if header is None:
-        header = Path(f"{path}.hea")
-        raise unreadable(header, "no such file (a WFDB record is named without its ending)")
-    import wfdb  # here, not above: it takes longer to import than a page takes to read
-
+    header = _header_of(path)
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
+        if _segments(text) is None:
+            parts, comments = _signals(path)
+        else:
+            parts, comments = _joined(text, header)
+    except Exception as error:  # wfdb raises whatever its parsing stumbles on, down to bare Exception
+        raise damaged(path, "WFDB record", error) from error
+    age, sex = _AGE.search(comments), _SEX.search(comments)
+    return record_of(
+        parts,
+        path,
+        age=age_of(age[1] or age[2]) if age else None,
+        sex=sex_of(sex[1] or sex[2]) if sex else None,
+    )
+
+
+def _header_of(path: str | Path) -> Path:
+    """The header of a record. Raises EcgError where there is none."""
+    header = Path(f"{path}.hea")
+    if (found := _in_any_case(header)) is None:
+        raise unreadable(header, "no such file (a WFDB record is named without its ending)")
+    return found
+
+
+def _joined(header: str, path: Path) -> tuple[list[Part], str]:
+    """The parts of a record of several segments, each at its time, and all comments. Raises EcgError."""
+    parts, comments, done = [], [_comments(header)], 0
+    for name, length in _segments(header) or ():
+        if name != "~" and length:  # of length 0 is a layout, which has no signal
+            inside, said = _signals(path.parent / name)
+            parts += [replace(part, start=done / part.fs) for part in inside]
+            comments.append(said)
+        done += length
+    if not parts:
+        raise ValueError("it has no segment with a signal")
+    return parts, "\n".join(comments)
+
+
+def _signals(path: str | Path) -> tuple[list[Part], str]:
+    """The signals of a record of one segment in mV, and the comments of its header. Raises EcgError and
+    whatever wfdb raises."""
+    import wfdb  # here, not above: it takes longer to import than a page takes to read
+
+    header = _header_of(path)
+    text = header.read_text(encoding="utf-8", errors="replace")
+    if _segments(text) is not None:
+        raise ValueError(f"{header.name}: a segment cannot have segments")
+    try:
         _check_gains(text)
         # wfdb reads ASCII only and would take microvolts for volts.
         plain, files = _plain_header(_MICRO.sub("/uV", text), header.stem, header.parent)
@@ -45,34 +88,26 @@ def read_wfdb(path: str | Path) -> Record:
             record = wfdb.rdrecord(str(where))
     except FileNotFoundError as error:
         raise EcgError("unreadable_file", f"{error.filename or path}: no such file") from error
-    except Exception as error:  # wfdb raises whatever its parsing stumbles on, down to bare Exception
-        raise damaged(path, "WFDB record", error) from error
     names = [name or "" for name in record.sig_name]
     scale = [in_mv(unit, header, name) for name, unit in zip(names, record.units)]
-    comments = "\n".join(record.comments)
-    age, sex = _AGE.search(comments), _SEX.search(comments)
-    return record_of(
-        [Part(names, record.p_signal.T * np.array(scale)[:, None], record.fs)],
-        path,
-        age=age_of(age[1] or age[2]) if age else None,
-        sex=sex_of(sex[1] or sex[2]) if sex else None,
-    )
+    return [Part(names, record.p_signal.T * np.array(scale)[:, None], record.fs)], _comments(text)
 
 
-def signal_files(header: str) -> list[str]:
-    """The names of the signal files of a header, without folders."""
-    lines = _lines(header)
-    if not lines or _segments(lines[0]):
-        return []
-    return [re.sub(r".*[/\\]", "", line.split()[0]) for line in lines[1:]]
+def files_named(header: str) -> list[str]:
+    """The names of the files that a header names, without folders: of signals, or the headers of
+    segments."""
+    segments = _segments(header)
+    if segments is None:
+        return [_plain_name(line.split()[0]) for line in _lines(header)[1:]]
+    return [f"{name}.hea" for name, _ in segments if name != "~"]
 
 
 def parse_wfdb(header: bytes, files: Sequence[tuple[str, bytes]], name: str) -> Record:
-    """A WFDB record whose files are at hand: its header, and names and contents of its signal files. Raises
-    EcgError."""
+    """A WFDB record whose files are at hand: its header, and names and contents of the files that it names.
+    Raises EcgError."""
     with TemporaryDirectory(prefix="ecgvlm-") as folder:
         for path, data in files:
-            (Path(folder) / re.sub(r".*[/\\]", "", path)).write_bytes(data)
+            (Path(folder) / _plain_name(path)).write_bytes(data)
         (Path(folder) / "record.hea").write_bytes(header)
         try:
             return replace(read_wfdb(Path(folder) / "record"), source=name)
@@ -82,10 +117,7 @@ def parse_wfdb(header: bytes, files: Sequence[tuple[str, bytes]], name: str) -> 
 
 def _check_gains(header: str) -> None:
     """ValueError where a signal of a WFDB header is uncalibrated: wfdb would take 200 units for 1 mV then."""
-    lines = _lines(header)
-    if not lines or ("/" in lines[0].split()[0] and _segments(lines[0])):
-        return  # a record of several segments names no signals itself
-    for line in lines[1:]:
+    for line in _lines(header)[1:]:
         match = re.match(r"\S+\s+\S+\s+([^\s(/]+)", line)
         if match is None or not float(match[1]) > 0:
             raise ValueError("a signal has no gain above zero, so its millivolts are unknown")
@@ -95,8 +127,25 @@ def _lines(header: str) -> list[str]:
     return [line for line in header.splitlines() if line.strip() and not line.startswith("#")]
 
 
-def _segments(record_line: str) -> bool:
-    return re.fullmatch(r"[^/]+/\d+", record_line.split()[0]) is not None
+def _comments(header: str) -> str:
+    return "\n".join(line[1:].strip() for line in header.splitlines() if line.startswith("#"))
+
+
+def _segments(header: str) -> list[tuple[str, int]] | None:
+    """Names, without folders, and lengths in samples of a record's segments; None of a record that has none.
+    Raises ValueError."""
+    lines = _lines(header)
+    if not lines or not re.fullmatch(r"[^/]+/\d+", lines[0].split()[0]):
+        return None
+    fields = [line.split() for line in lines[1:]]
+    if any(len(field) < 2 or not field[1].isdecimal() for field in fields):
+        raise ValueError("a segment has no name or no length")
+    return [(_plain_name(field[0]), int(field[1])) for field in fields]
+
+
+def _plain_name(path: str) -> str:
+    """A file's name without its folder, of whatever system."""
+    return re.sub(r".*[/\\]", "", path)
 
 
 def _plain_header(text: str, stem: str, folder: Path) -> tuple[str, Sequence[tuple[str, Path]]]:
@@ -105,7 +154,7 @@ def _plain_header(text: str, stem: str, folder: Path) -> tuple[str, Sequence[tup
     signal file and where it lies."""
     lines = text.splitlines()
     at = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
-    if at is None or _segments(lines[at]):
+    if at is None:
         return text, ()
     fields = lines[at].split()
     # What follows rate and length is the base time and date, which nothing here needs.
@@ -117,7 +166,7 @@ def _plain_header(text: str, stem: str, folder: Path) -> tuple[str, Sequence[tup
         if not line.strip() or line.startswith("#"):
             continue
         said, rest = line.split(maxsplit=1)
-        plain = re.sub(r".*[/\\]", "", said)
+        plain = _plain_name(said)
         below = (folder / said).resolve().is_relative_to(folder.resolve())  # no header reads files elsewhere
         place = _in_any_case(folder / said if below and (folder / said).is_file() else folder / plain)
         if place is None:

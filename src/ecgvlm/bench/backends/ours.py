@@ -73,11 +73,9 @@ class EcgvlmProcesses:
     name = Ecgvlm.name
 
     def __init__(self, setup: Setup):
-        from ecgvlm.reader import Reader
-        from ecgvlm.worker import workers
+        from ecgvlm.worker import check_model, workers
 
-        if setup.model:
-            Reader(model=_folder(setup))  # what is wrong with it is told once, here
+        check_model(_folder(setup))
         self._pool = ProcessPoolExecutor(
             min(setup.workers, workers()), worker_context(__name__, "ecgvlm.reader"),
             _start, (replace(setup, items=()),),
