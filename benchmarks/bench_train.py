@@ -26,7 +26,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -59,6 +59,7 @@ SETTINGS = {"one question a page": 1, "four questions a page": 4}
 WIDTH = 1024  # px of the pages: 3 tiles
 RATE = 1e-4  # of every part
 TOGETHER = 16  # answers in a batch
+DISTINCT = 4  # steps without a page twice: printing more of them takes longer than training on them
 WORDS = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", "<|im_start|>")
 # SmolVLM-256M, and one that is smaller all round, in which the vision half makes up five sixths of a row's
 # operations, too.
@@ -99,7 +100,7 @@ class Bench:
 
     @property
     def pages(self) -> int:
-        return self.rows * self.steps
+        return self.rows * min(self.steps, DISTINCT)
 
     def recipe(
         self, questions: int, method: Literal["full", "lora"] = "full", compiled: bool = False
@@ -182,8 +183,9 @@ class PlainRows(torch.utils.data.Dataset):
         data, loop = recipe.data, recipe.loop
         assert data.train is not None
         pages = RowPages(data.train, None, side=512, questions=data.questions, seed=recipe.seed)
-        order = pages.order(0, loop.batch)[: loop.steps]
-        self.rows = [row for batch in order for group in batch for row in pages.rows.group(group)]
+        order = chain.from_iterable(pages.order(epoch, loop.batch) for epoch in count())
+        groups = chain.from_iterable(islice(order, loop.steps))
+        self.rows = [row for group in groups for row in pages.rows.group(group)]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -474,6 +476,7 @@ def main() -> None:
         args.rows or (64 if gpu else 8), args.at_once, 4 if gpu else 2, args.workers or (12 if gpu else 1),
     )  # fmt: skip
     write_rows(bench)
+    print(f"model and pages are there after {time.monotonic() - begun:.0f} s", flush=True)
     result: dict[str, Any] = {
         "model": args.model or f"{'SmolVLM-256M' if gpu else 'narrow SmolVLM'}, random",
         "device": torch.cuda.get_device_name() if gpu else "cpu, 1 thread",
