@@ -119,7 +119,8 @@ def reading(page: Rendering) -> dict:
     return {
         "snr": values,
         "in_time": (np.abs(off - np.nanmedian(off)) <= _IN_TIME).tolist(),
-        "layout_right": found.layout == truth.layout and found.order == truth.order,
+        "layout_right": found.layout == truth.layout
+        and (found.order == "cabrera") == (truth.order == "cabrera"),
         "names": found.layout == truth.layout and sorted(strips) == wanted,
         "scale_right": (found.mm_per_s, found.mm_per_mv) == (truth.mm_per_s, truth.mm_per_mv),
         "quality": round(found.quality, 3),

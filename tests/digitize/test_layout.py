@@ -279,3 +279,15 @@ def test_rows_and_beats_on_blank_paper_are_no_grid(digitizer, record):
     page = digitizer(image)
     assert page.px_per_mm == pytest.approx(4.3, rel=0.05)
     assert page.measurements.heart_rate_bpm == pytest.approx(66, abs=3)
+
+
+@pytest.mark.parametrize(("layout", "gap"), [("3x4+1R", 12.0), ("3x4", 10.0), ("6x2", 14.0)])
+def test_names_that_follow_their_strips(digitizer, record, layout, gap):
+    style = PageStyle(
+        layout=layout, names_after=True, name_at=(1.0, 2.0), gap=gap, separators="tick", width=330.0,
+        right=16.0,
+    )  # fmt: skip
+    page = digitizer(print_page(record, "clean", 1, style).image)
+    assert page.layout == layout
+    assert {s.lead for s in page.strips} == set(LEADS)
+    assert min(agreement(page, record, lead) for lead in ("I", "aVF", "V5")) > 0.9

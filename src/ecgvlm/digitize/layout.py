@@ -23,6 +23,8 @@ _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is
 _WIDEST_GAP = 11.5 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
 _MOST_GAP = 2.0  # of a column's length, that the paper between columns may be wide
 _NARROWEST_GAP = 0.8 * PX_PER_MM
+_BAR = int(0.8 * PX_PER_MM)  # px that bars in the blank paper between columns are wide at most
+_AFTER = 0.6  # of a column, that traces begin before the first name at least where names follow their strips
 _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the one that whole seconds leave
 _UNEVEN_COLUMNS = 0.3 * PX_PER_MM  # by which the beginning of a column may lie off even distances
 _TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
@@ -186,7 +188,7 @@ def _with_strips(fit: Arrangement, names: Sequence[Name], maps: NetMaps, to_scal
     ink = _without_neighbour(ink, fit, lines)
     left, right, ends, through = _extents(fit, maps, ink, lines, [y for _, y, _ in rhythm])
     ink = _without_column_pulses(ink, maps.marks(_PLAIN_PULSE), fit.rows, left)
-    blank = _blank(ink, lines, fit.dy)
+    blank = _closed(_blank(ink, lines, fit.dy), _BAR)
     wide = _wide_gap(blank, left, right, fit.columns)
     start = _start(fit, left, right, wide)
     columns = _columns(blank, start, left, right, fit, wide, through, to_scale)
@@ -527,7 +529,8 @@ def _start(fit: Arrangement, left: float, right: float, wide: float) -> float:
 
 def _whole(fit: Arrangement, left: float, right: float, wide: float) -> bool:
     """Whether rows of several columns are as long as their names stand apart, but for the last gap."""
-    return right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * wide)
+    after = fit.xs[0] - left > _AFTER * fit.dx and fit.xs[-1] > right  # names stand after their strips
+    return after or right - left > fit.columns * fit.dx - max(_WIDEST_GAP, 1.1 * wide)
 
 
 def _columns(
@@ -549,7 +552,7 @@ def _columns(
         if whole and through is not None and _is_whole(through, right - left, to_scale):
             # What columns and gaps take more than a rhythm strip are the gaps, unless that is too much.
             more = (right - left - through) / (fit.columns - 1)
-            gap = more if _NARROWEST_GAP < more < _WIDEST_GAP else 0.0
+            gap = more if _NARROWEST_GAP < more < max(_WIDEST_GAP, gap + _GAP_OFF) else 0.0
     if gap and not wide and whole and to_scale:
         gap = _whole_seconds(right - left, gap, fit.columns)
     elif (
