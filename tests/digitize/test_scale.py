@@ -39,6 +39,22 @@ def test_beats_tell_speeds_beyond_the_next_one(speed):
     assert max(odds, key=lambda other: odds[other]) == speed
 
 
+def test_a_speed_is_no_better_for_what_half_of_it_explains():
+    """Long PR and QRS of a slow heart at 50 mm/s do not make 100 mm/s of it."""
+    record, _ = simulate(Simulation(), 1)
+    m = measure(record.signal, record.fs)
+    seen = replace(m, heart_rate_bpm=27, pr_ms=414, qrs_ms=210, qtc_ms=640)
+    assert beats_say(seen, 50.0) > beats_say(seen, 100.0) > beats_say(seen, 25.0)
+
+
+def test_what_is_no_measurement_tells_nothing():
+    record, _ = simulate(Simulation(), 1)
+    m = measure(record.signal, record.fs)
+    fast = replace(m, heart_rate_bpm=190, pr_ms=None, qrs_ms=None, qtc_ms=None)
+    absurd = replace(fast, qrs_ms=270, qtc_ms=1000)
+    assert beats_say(absurd, 12.5) == beats_say(fast, 12.5) > 0
+
+
 def test_beats_say_the_same_at_whatever_speed_they_were_measured():
     record, _ = simulate(Simulation(), 1)
     m = measure(record.signal, record.fs)

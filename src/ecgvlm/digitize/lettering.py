@@ -135,6 +135,8 @@ class Lettering:
             ]
             for kind, values in said.items():
                 told = [frozenset(mm for of, mm in read.notes() if of == kind) for read in readings]
+                if kind == "speeds" and any(100.0 in of_it for of_it in told):  # two zeros are read as one
+                    told = [frozenset(100.0 if mm == 10.0 else mm for mm in of_it) for of_it in told]
                 values |= _most_told([of_it for of_it in told if of_it])
         return Notes(**{kind: frozenset(values) for kind, values in said.items()})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -58,6 +58,7 @@ _USUAL_BEATS = {
     "qtc_ms": (420.0, 40.0, -0.5),
 }
 _ONE_SAYS = 2.5  # log-odds that one odd measurement may add for each doubling: it must not decide alone
+_ABSURD = 6.0  # spreads from the mean, beyond which a measurement was not of what it should be
 # mV that half of a page's strips usually rise and fall by at most, and parts by which they may be less or
 # more before a gain that makes them so loses this much for each further factor of e.
 _USUAL_HEIGHT, _LESS, _MORE, _HEIGHT_SAYS = 1.13, 1 / 3, 2.2, 2.0
@@ -111,14 +112,22 @@ class Scale:
 
 
 def beats_say(m: Measurements, speed: float, taken: float = 25.0) -> float:
-    """Log-odds of a speed against 25 mm/s, from rate and intervals as measured at the speed taken."""
-    odds, most = 0.0, _ONE_SAYS * abs(float(np.log2(speed / 25)))
+    """Log-odds of a speed against 25 mm/s, from rate and intervals as measured at the speed taken.
+
+    Each doubling on the way is weighed by itself: 100 mm/s is no better for what 50 mm/s explains.
+    """
+    doublings = float(np.log2(speed / 25))
+    way = [25.0 * 2.0 ** (np.sign(doublings) * k) for k in range(int(np.ceil(abs(doublings))))] + [speed]
+    odds = 0.0
     for name, (mean, spread, power) in _USUAL_BEATS.items():
         value = getattr(m, name)
-        if value is not None:
-            slow, then = value * (25 / taken) ** power, value * (speed / taken) ** power
-            part = ((slow - mean) ** 2 - (then - mean) ** 2) / (2 * spread**2)
-            odds += float(np.clip(part, -most, most))
+        if value is None:
+            continue
+        off = [(value * (at / taken) ** power - mean) / spread for at in way]
+        for (a, b), (from_, to) in zip(pairwise(off), pairwise(way)):
+            most = _ONE_SAYS * abs(float(np.log2(to / from_)))
+            if min(abs(a), abs(b)) < _ABSURD:
+                odds += float(np.clip((a**2 - b**2) / 2, -most, most))
     return odds
 
 
@@ -169,7 +178,8 @@ def find_scale(
             gains[gain] += sure * (max(clear[gain], 0.0) / clearest) ** _PULSE_SAYS
         if wide:
             speeds[_WIDE_PULSES[width]] += _WIDE_PULSE_SAYS
-    gains = {gain: says + _BEFOREHAND.get(gain, 0.0) for gain, says in gains.items()}
+    if len(notes.gains) != 1:
+        gains = {gain: says + _BEFOREHAND.get(gain, 0.0) for gain, says in gains.items()}
     gain = max(gains, key=lambda g: gains[g])
     return Scale(speeds, gain, chest or gain, wide, disputed, gains)
 
