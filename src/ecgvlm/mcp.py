@@ -66,7 +66,10 @@ class Server:
             ),
             "digitise_ecg": Tool(
                 "The twelve leads of an ECG in mV as CSV: time_s,I,II,...,V6.",
-                {"path": _PATH},
+                {
+                    "path": _PATH,
+                    "ecg": {"type": "string", "description": "Of a picture with several: which, from 1."},
+                },
                 ("path",),
                 self._digitise,
             ),
@@ -140,12 +143,15 @@ class Server:
         found = compare(*evidence)
         return {"text": described(found), **found.to_dict()}
 
-    def _digitise(self, path: str) -> str:
+    def _digitise(self, path: str, ecg: str = "1") -> str:
         content, page = first_ecg(self._decoder.open(path), self._reader.digitizer)
-        if isinstance(content, Record):
-            return csv_text(content)
-        assert page is not None
-        return csv_text(Record(page.leads(FS), FS, source=path))
+        records = [content] if isinstance(content, Record) else []
+        if page is not None:
+            records = [Record(one.leads(FS), FS, source=path) for one in (page, *page.others)]
+        numbered = {str(n): record for n, record in enumerate(records, 1)}
+        if ecg not in numbered:
+            raise EcgError("not_an_ecg", f"{path}: it shows ECG {' and '.join(numbered)}, no {ecg[:9]!r}")
+        return csv_text(numbered[ecg])
 
     def _answer(self, path: str, question: str | None = None) -> Answer:
         answer = self._reader.read(self._decoder.open(path), question, path)

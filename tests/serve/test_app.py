@@ -24,6 +24,8 @@ from vectors import CHEST, LIMB, Sheet, drawn_pdf
 
 from ecgvlm.files.csv import read_csv
 from ecgvlm.files.image import open_pages
+from ecgvlm.paper.render import render
+from ecgvlm.paper.style import page_style
 from ecgvlm.record import LEADS
 from ecgvlm.serve.access import Keys, add_key
 from ecgvlm.serve.schemas import CriterionMet, PageFacts, ReadAnswer
@@ -34,6 +36,11 @@ from ecgvlm.simulate import Simulation, simulate
 
 def png(image) -> bytes:
     return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def slow_page():
+    record, _ = simulate(Simulation(rate_bpm=44), 2)
+    return render(record, page_style("classic", px_per_mm=5.4), 1).image
 
 
 ECG = png(page().image)
@@ -63,6 +70,32 @@ def test_each_ecg_on_a_picture_is_read(client):
     (other,) = body["others"]
     assert (body["image"], other["image"]) == ("two.png", "two.png (ECG 2)")
     assert other["page"]["layout"] == body["page"]["layout"]
+
+
+def test_each_ecg_on_a_picture_can_be_asked_about_and_saved(client):
+    """Questions, files and overlay spoke of the first alone, and said nothing of it."""
+    two = png(np.vstack([page().image, slow_page()]))
+    body = post(client, data=two, name="two.png", overlay="true").json()
+    rates = [one["measurements"]["heart_rate_bpm"] for one in (body, *body["others"])]
+    assert rates == pytest.approx([72, 44], abs=3)
+    tops = [
+        min(y for lead in one["overlay"]["leads"] for _, y in lead["outline"])
+        for one in (body, *body["others"])
+    ]
+    assert tops[1] > body["picture"]["height"] / 2 > tops[0]
+    for number, rate in ((1, rates[0]), (2, rates[1])):
+        sent = {"id": body["id"], "ecg": number}
+        json_ = client.post("/v1/report", data=sent | {"format": "json"})
+        assert json_.json()["measurements"]["heart_rate_bpm"] == rate
+        assert (f"ecg-{number}" in json_.headers["content-disposition"]) == (number > 1)
+        done = events(client.post("/v1/ask", data=sent | {"question": "Rate?"}))[-1][1]
+        assert done["image"] == ("two.png" if number == 1 else "two.png (ECG 2)")
+    first, second = (client.post("/v1/digitize", data={"id": body["id"], "ecg": n}).text for n in (1, 2))
+    assert first != second
+    none = client.post("/v1/report", data={"id": body["id"], "ecg": 3})
+    assert (none.status_code, none.json()["error"]["message"]) == (
+        422, "ecg: the picture shows 2, there is no number 3",
+    )  # fmt: skip
 
 
 def test_read(client):

@@ -5,9 +5,11 @@ import json
 
 import fakes
 import httpx
+import numpy as np
 import pytest
 from live import running
-from test_app import ECG, NOT_ECG
+from pages import page
+from test_app import ECG, NOT_ECG, png
 
 from ecgvlm.serve.service import Settings
 
@@ -37,6 +39,12 @@ def test_completion(client):
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == "fake@0"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+
+
+def test_of_a_picture_with_several_ecgs_each_is_answered_for(client):
+    two = png(np.vstack([page().image] * 2))
+    answer = client.chat.completions.create(model="any", messages=messages(two))
+    assert answer.choices[0].message.content == f"ECG 1: {fakes.WORDS}\nECG 2: {fakes.WORDS}"
 
 
 def test_stream_and_a_further_question(client):

@@ -181,6 +181,26 @@ def test_the_page_speaks_the_language_of_the_browser_or_the_one_chosen(visit):
         expect(page.get_by_role("heading", name="What it cannot tell")).to_be_visible()
 
 
+def test_each_ecg_of_a_picture_has_its_own_tile(visit, tmp_path):
+    with Image.open(SINUS) as one, Image.open(BLOCK) as other:
+        both = Image.new("RGB", (max(one.width, other.width), one.height + other.height), "white")
+        both.paste(one, (0, 0))
+        both.paste(other, (0, one.height))
+        both.save(tmp_path / "both.png")
+    with visit() as page:
+        choose(page, tmp_path / "both.png")
+        expect(page.locator("#pages li.read .title")).to_have_text(["both.png (ECG 1)", "both.png (ECG 2)"])
+        rates = []
+        for tile in page.locator("#pages li .open").all():
+            tile.click()
+            page.locator("article.read").wait_for()
+            rates.append(page.locator(".measurements tbody tr").nth(0).inner_text())
+            with page.expect_download() as saved:
+                page.locator("[data-leads=csv]").click()
+            assert saved.value.suggested_filename == ("ecg.csv" if len(rates) == 1 else "ecg-2.csv")
+        assert rates[0] != rates[1]
+
+
 def test_several_files_are_read_and_compared(visit):
     with visit() as page:
         choose(page, SINUS, BLOCK)

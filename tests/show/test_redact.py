@@ -45,6 +45,14 @@ def test_what_is_left_can_be_read(digitizer, kind):
     assert np.corrcoef(seen[0][:n][known], seen[1][:n][known])[0, 1] > 0.95
 
 
+def test_each_ecg_of_a_picture_keeps_its_leads(digitizer):
+    """All but the first one went, so that a stored picture showed less than its answer says."""
+    picture = np.vstack([page().image] * 2)
+    found = digitizer(picture)
+    again = digitizer(redact(picture, found))
+    assert len(found.others) == len(again.others) == 1
+
+
 def test_of_an_ecg_on_two_pages_each_keeps_its_own_leads():
     record = simulate(Simulation(rate_bpm=71), 3)[0]
     sheets = [Sheet(columns=(leads,), rhythm=()) for leads in (LIMB, CHEST)]

@@ -6,6 +6,7 @@ has arrived here is written, so a worker that dies costs time, never a row twice
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -172,7 +173,8 @@ def _row(answer: Answer) -> dict[str, Any]:
         for key, prefix in (("labels", "label"), ("page", "page"), ("error", "error"))
         for name, value in facts.get(key, {}).items()
     }
-    return {**facts, **facts.get("measurements", {}), **flat, "seconds": answer.seconds}
+    others = [json.dumps(other) for other in facts.get("others", ())]
+    return {**facts, **facts.get("measurements", {}), **flat, "others": others, "seconds": answer.seconds}
 
 
 def _lost(name: str, question: str) -> dict[str, Any]:

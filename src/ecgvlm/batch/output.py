@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
     + [(name, pa.float32()) for name in (*MEASUREMENTS, "qtc_fridericia_ms", "rr_variation")]
     + [("page_layout", pa.string())]
     + [(f"page_{name}", pa.float32()) for name in ("px_per_mm", "mm_per_s", "mm_per_mv", "quality")]
-    + [("model", pa.string()), ("seconds", pa.float32())]
+    + [("others", pa.list_(pa.string())), ("model", pa.string()), ("seconds", pa.float32())]
 )
 
 

@@ -23,10 +23,10 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.image import MAX_BYTES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Reader
-from ecgvlm.serve import batches, chat, kept, pages
+from ecgvlm.serve import batches, chat, exports, kept, pages, questions
 from ecgvlm.serve.gate import Gate, Limits, Metrics, body_bytes, error_body
-from ecgvlm.serve.pages import ApiError, Spoken
 from ecgvlm.serve.schemas import ReadRefused, Refused
+from ecgvlm.serve.sent import ApiError, Spoken
 from ecgvlm.serve.service import Service, Settings
 from ecgvlm.serve.work import default_reader
 from ecgvlm.words.phrases import words
@@ -68,6 +68,8 @@ def create_app(settings: Settings | None = None, reader: Callable[[], Reader] = 
     _handle_errors(app)
     _add_status(app, service, metrics)
     app.include_router(pages.router(service, metrics))
+    app.include_router(questions.router(service))
+    app.include_router(exports.router(service))
     app.include_router(batches.router(service, metrics))
     app.include_router(chat.router(service))
     if settings.store is not None:

@@ -19,6 +19,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import error_body
 from ecgvlm.serve.schemas import ChatMessage, ChatRequest, Refused
 from ecgvlm.serve.service import Service, storable
+from ecgvlm.serve.work import Reading
 from ecgvlm.words.wishes import wish
 
 _INSTRUCTING = ("system", "developer")  # roles whose messages say how to answer
@@ -44,7 +45,8 @@ def router(service: Service) -> APIRouter:
     )
     async def completions(request: Request, body: ChatRequest) -> Response:
         """Answer the last user message about the last image of the conversation, in the light of the user
-        messages before it; an image before the last one is an earlier ECG, to compare with.
+        messages before it; an image before the last one is an earlier ECG, to compare with. Where the last
+        image shows several ECGs, each is answered for, "ECG 1: ..." first.
 
         Images are `image_url` parts with data: URLs; nothing is fetched from elsewhere. Token counts in
         `usage` count pieces of text as the model decodes them; an image counts as none.
@@ -69,7 +71,7 @@ def router(service: Service) -> APIRouter:
             wanted = {name: found.get(name) for name in body.fields or found}
             pieces = _once(json.dumps(wanted, ensure_ascii=False))
         else:
-            pieces = service.ask(reading, question, asked.before, earlier)
+            pieces = _of_each(service, reading, asked, earlier)
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             return StreamingResponse(
@@ -87,6 +89,19 @@ def router(service: Service) -> APIRouter:
         )
 
     return api
+
+
+async def _of_each(
+    service: Service, reading: Reading, asked: _Conversation, earlier: Reading | None
+) -> AsyncGenerator[str]:
+    """The answer; where the picture shows several ECGs, one about each, named and on a line of its own."""
+    found = (reading, *reading.others)
+    for n, one in enumerate(found, 1):
+        if len(found) > 1:
+            yield f"{'' if n == 1 else chr(10)}ECG {n}: "
+        async with aclosing(service.ask(one, asked.question, asked.before, earlier)) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 async def _once(text: str) -> AsyncGenerator[str]:

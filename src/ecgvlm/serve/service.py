@@ -142,8 +142,8 @@ class Service:
             if file is None:
                 file = await asyncio.to_thread(jpeg, picture.image)
             await asyncio.to_thread(self.store.add, key, owner, file, reading.answer)
-        reading = replace(reading, answer=_called(name, reading.answer), redacted=None)
-        self._remember(key, owner, replace(reading, overlay=None))
+        reading = replace(_called(name, reading), redacted=None)
+        self._remember(key, owner, _without_overlay(reading))
         return picture, reading, key
 
     async def decode(self, data: bytes, page: int) -> Picture:
@@ -255,10 +255,15 @@ class _Upload:
         return spread, await self._service.look(spread, self._asked)
 
 
-def _called(name: str, answer: dict) -> dict:
-    """The contract's object, and those of other ECGs on the picture, with the name that people gave it."""
-    others = [_called(name + other["image"].removeprefix(NAME), other) for other in answer.get("others", ())]
-    return {**answer, "image": name, **({"others": others} if others else {})}
+def _called(name: str, reading: Reading) -> Reading:
+    """The reading, and those of other ECGs on the picture, with the name that people gave it."""
+    others = [_called(name + other.answer["image"].removeprefix(NAME), other) for other in reading.others]
+    told = {"others": [other.answer for other in others]} if others else {}
+    return replace(reading, answer={**reading.answer, "image": name, **told}, others=tuple(others))
+
+
+def _without_overlay(reading: Reading) -> Reading:
+    return replace(reading, overlay=None, others=tuple(map(_without_overlay, reading.others)))
 
 
 def storable(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import cv2
@@ -71,7 +71,8 @@ class Reading:
     answer: the contract's object. leads: [12, n] float32 mV at `digitize.FS` Hz. overlay: as
     `Overlay.to_dict` gives it, with the evidence of each finding; redacted: the picture as JPEG with nothing
     around its leads; both where asked for. All but the answer are None where the page could not be read.
-    half: whether the page shows the limb leads alone, or the chest leads.
+    half: whether the page shows the limb leads alone, or the chest leads. others: of the other ECGs on the
+    same picture.
     """
 
     answer: dict
@@ -80,6 +81,7 @@ class Reading:
     overlay: dict | None = None
     redacted: bytes | None = None
     half: bool = False
+    others: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,20 @@ class WarmReader:
         if answer.error is not None:
             return Reading(answer.to_dict())
         assert answer.page is not None
+        return replace(
+            self._reading(answer, asked),
+            redacted=jpeg(redact(picture.image, answer.page)) if asked.redacted else None,
+            half=is_half(answer.page),
+            others=tuple(self._reading(other, asked) for other in answer.others),
+        )
+
+    def _reading(self, answer: Answer, asked: Asked) -> Reading:
+        assert answer.page is not None
         return Reading(
             answer=answer.to_dict(),
             evidence=answer.evidence,
             leads=answer.page.leads(FS),
             overlay=self._overlay(answer, asked.language or "en") if asked.overlay else None,
-            redacted=jpeg(redact(picture.image, answer.page)) if asked.redacted else None,
-            half=is_half(answer.page),
         )
 
     def _overlay(self, answer: Answer, language: str) -> dict:

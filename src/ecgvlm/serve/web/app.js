@@ -34,6 +34,7 @@ class Page {
     this.read = null;
     this.error = null;
     this.chat = [];
+    this.ecg = 1; // of those on the picture
     this.about = about;
     this.control = new AbortController(); // ends the reading of a page that is removed
   }
@@ -42,12 +43,20 @@ class Page {
   async again(call) {
     if (this.read.id) {
       try {
-        return await call({ id: this.read.id });
+        return await call({ id: this.read.id, ecg: this.ecg });
       } catch (error) {
         if (error.code !== "gone") throw error;
       }
     }
-    return call({ image: this.file, page: this.index });
+    return call({ image: this.file, page: this.index, ecg: this.ecg });
+  }
+
+  /** A page each for the other ECGs on the picture, which were read with this one. */
+  others() {
+    const { others = [], id, picture } = this.read;
+    return others.map((read, k) => Object.assign(new Page(this.file, this.index), {
+      ecg: k + 2, name: `${this.name} (ECG ${k + 2})`, state: "read", picture: this.picture, read: { ...read, id, picture },
+    }));
   }
 }
 
@@ -143,6 +152,10 @@ async function readOnce(page) {
     if (numbers.length === 1) page.index = numbers[0];
     page.name = `${page.file.name}, page ${numbers.map((number) => number + 1).join(" + ")}`;
   }
+  const more = page.others();
+  if (!more.length) return;
+  pages.splice(pages.indexOf(page) + 1, 0, ...more);
+  page.name = `${page.name} (ECG 1)`;
 }
 
 /** URL of the file's picture where the browser can draw it, else "". */

@@ -4,10 +4,11 @@ import * as api from "./api.js";
 import { make, say, sentence } from "./dom.js";
 import { t } from "./language.js";
 
-/** Fill the section `element`, hidden where the server keeps nothing. page: of app.js. */
+/** Fill the section `element`, hidden where the server keeps nothing, and of a picture's further ECGs: it is kept as
+ * one. page: of app.js. */
 export function correctable(element, page) {
   const { read, about } = page;
-  element.hidden = !about.store;
+  element.hidden = !about.store || page.ecg > 1;
   const form = element.querySelector("form");
   const said = element.querySelector(".said");
   form.querySelector(".labels").append(...Object.entries(about.labels).map(([label, name]) => {

@@ -19,7 +19,6 @@ export function showRead(place, page) {
   find(".verdict-word").textContent = word;
   find(".verdict-text").textContent = rest;
   find(".chips").append(...chips(page).map((text) => make("li", {}, text)));
-  find(".verdict div").append(...(read.others ?? []).map(({ image, answer }) => make("p", {}, `${image}: ${answer}`)));
 
   place.replaceChildren(element);
   const viewer = new Viewer(find(".viewer-place"), read, page.picture, page.name);

@@ -1,0 +1,82 @@
+"""What a request is about: a page that it sends, or one that was read before."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from fastapi import Depends, File, Form, Request, UploadFile
+
+from ecgvlm.serve.service import Service
+from ecgvlm.serve.work import Reading
+from ecgvlm.words.phrases import LANGUAGES
+
+Spoken = Literal[LANGUAGES]  # type: ignore[valid-type]
+PageNumber = Annotated[
+    int | None,
+    Form(ge=0, le=999, description="Page of a file with several, from 0; else the first that shows an ECG."),
+]
+_MOST_ECGS = 99
+
+
+class SentEcg(NamedTuple):
+    """The ECG that a request is about: on a page of this id, which was read, or on the page itself. number:
+    of the page in its file, from 0; ecg: of those on the picture, from 1. owner: who sent it.
+    """
+
+    id: str | None
+    image: UploadFile | None
+    number: int | None
+    ecg: int
+    owner: str
+
+    async def reading(self, service: Service) -> Reading:
+        """What was read of it, now or before. Raises ApiError where there is no such ECG, and EcgError."""
+        if self.image is not None:
+            name, data = self.image.filename or "upload", await self.image.read()
+            page = (await service.read(data, self.number, name=name, owner=self.owner))[1]
+        elif not self.id:
+            raise ApiError(422, "invalid_request", "send an image, or the id of a page that was read")
+        elif (page := await service.recall(self.id, self.owner)) is None:
+            raise ApiError(404, "gone", "this page is no longer in memory; send the image again")
+        found = (page, *page.others)
+        if self.ecg > len(found):
+            said = f"ecg: the picture shows {len(found)}, there is no number {self.ecg}"
+            raise ApiError(422, "invalid_request", said)
+        return found[self.ecg - 1]
+
+    def called(self, kind: str) -> str:
+        """What a file made of it is called."""
+        return f"ecg.{kind}" if self.ecg == 1 else f"ecg-{self.ecg}.{kind}"
+
+
+def _sent(
+    request: Request,
+    id: Annotated[
+        str | None, Form(max_length=64, description="Of a page read within the last minutes.")
+    ] = None,
+    image: Annotated[UploadFile | None, File(description="Or the page itself.")] = None,
+    page: PageNumber = None,
+    ecg: Annotated[
+        int, Form(ge=1, le=_MOST_ECGS, description="Of a picture with several ECGs: which, from 1.")
+    ] = 1,
+) -> SentEcg:
+    return SentEcg(id, image, page, ecg, request.state.owner)
+
+
+Sent = Annotated[SentEcg, Depends(_sent)]
+
+
+class ApiError(Exception):
+    """An error of the interface. code: for programs; message: a sentence for people."""
+
+    def __init__(self, status: int, code: str, message: str):
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+async def each_once(request: Request) -> None:
+    """Refuses a field that is sent several times: the last one alone would be read."""
+    names = [name for name, _ in (await request.form()).multi_items() if name != "before"]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        said = f"{repeated}: is sent {names.count(repeated)} times; several pages go to /v1/batches"
+        raise ApiError(422, "invalid_request", said)
