@@ -1,5 +1,8 @@
 """What is printed around the leads says nothing about the heart; answers have the contract's shape."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -100,3 +103,9 @@ def test_each_ecg_on_a_picture_has_its_answer(reader, image):
     assert second["measurements"]["heart_rate_bpm"] == pytest.approx(62, abs=2)
     assert all("several" in one["cautions"] for one in (out, second))
     assert all(one["question"] == "Rhythm?" for one in (out, second))
+
+
+def test_a_page_that_nobody_asks_about_needs_nothing_that_understands_questions():
+    code = "import sys, ecgvlm.reader; print(*(m for m in sys.modules if m.startswith('ecgvlm.words.')))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(loaded.split()) == {f"ecgvlm.words.{name}" for name in ("answers", "language", "phrases")}

@@ -183,12 +183,6 @@ def _asks(part: Asked, question: str) -> bool:
     return numbered(question) or re.search(rf"{re.escape(part.text)}\s*[?？؟]", question) is not None
 
 
-def statement(intent: str, evidence: Evidence, language: str) -> str:
-    """What is said of every page, without a question to be understood: its "verdict", or its "report"."""
-    w = words(language)
-    return w.text(answer_parts([Asked(intent)], evidence, w))
-
-
 def _shortened(said: list[str], w: Words) -> list[str]:
     """The one word of an answer that begins with yes or no; the answer itself where it does not."""
     clear = next((word for word in (w.yes, w.no) if len(said) == 1 and said[0].startswith(word)), "")

@@ -15,18 +15,18 @@ import numpy as np
 
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.sessions import open_session, read_model_file
-from ecgvlm.words.choices import chosen
-from ecgvlm.words.dialogue import Conversation, Dialogue, statement
-from ecgvlm.words.options import listed_answers, understood, yes_or_no
-from ecgvlm.words.prefix import WIDTH, encode
-from ecgvlm.words.text import readable
-from ecgvlm.words.understand import Understanding
+from ecgvlm.words import answers
+from ecgvlm.words.phrases import words
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
+    from ecgvlm.words.dialogue import Conversation, Dialogue
+
+# What understands questions is imported where one is answered: a page that nobody asks about is read sooner.
 _FILES = "language.onnx", "tokenizer.json"
+_OF_QUESTIONS = "intents.onnx", "intents.json"  # the package's own
 SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
 PAD, ASK, ANSWER, END = range(len(SPECIAL))
 QUESTION_TOKENS = 400  # of a longer question only the end is read, where the request usually stands
@@ -80,8 +80,17 @@ class Language:
         self._folder, self._threads = folder, threads
         for name in _FILES:
             read_model_file(name, folder)
-        self.dialogue = Dialogue(Understanding())
+        for name in _OF_QUESTIONS:
+            read_model_file(name)
         self._page: tuple[Evidence, np.ndarray] | None = None
+
+    @cached_property
+    def dialogue(self) -> Dialogue:
+        """What understands questions and finds their answers."""
+        from ecgvlm.words.dialogue import Dialogue
+        from ecgvlm.words.understand import Understanding
+
+        return Dialogue(Understanding())
 
     @cached_property
     def _session(self) -> InferenceSession:
@@ -99,15 +108,19 @@ class Language:
 
     def expect(self, question: str) -> None:
         """Understands a question before it is to be answered, which then takes less time."""
+        from ecgvlm.words.dialogue import Conversation
+
         self.dialogue.follow(question, Conversation())
 
     def verdict(self, evidence: Evidence, language: str = "en") -> str:
         """NORMAL or ABNORMAL with the rhythm. language: one of `phrases.LANGUAGES`."""
-        return statement("verdict", evidence, language)
+        w = words(language)
+        return w.text([answers.overall(evidence, w)])
 
     def report(self, evidence: Evidence, language: str = "en") -> str:
         """The report of a page. language: as of `verdict`."""
-        return statement("report", evidence, language)
+        w = words(language)
+        return w.text([answers.report(evidence, w)])
 
     def answer(self, evidence: Evidence, question: str, language: str | None = None) -> str:
         """The answer to a question that stands alone; the same evidence and question always give the same
@@ -115,6 +128,8 @@ class Language:
 
         language: one of `phrases.LANGUAGES`, by default that of the question.
         """
+        from ecgvlm.words.dialogue import Conversation
+
         return self.converse(evidence, question, Conversation(), language)[0]
 
     def converse(
@@ -122,6 +137,10 @@ class Language:
     ) -> tuple[str, Conversation]:
         """The answer to the next question of a conversation, and the conversation with it. Of a question
         that is too long the end is read."""
+        from ecgvlm.words.choices import chosen
+        from ecgvlm.words.options import listed_answers, yes_or_no
+        from ecgvlm.words.text import readable
+
         read = readable(question)
         if asked := yes_or_no(read):
             answer, after = self.dialogue.answer(evidence, asked.question, before, closed=True)
@@ -142,6 +161,8 @@ class Language:
     ) -> Iterator[str]:
         """The answer word by word. before: what was asked so far; earlier: another ECG of the patient;
         language: of what does not show its own."""
+        from ecgvlm.words.dialogue import Conversation
+
         conversation = Conversation(language=language, earlier=earlier)
         for asked in before:
             conversation = self.dialogue.follow(asked, conversation)
@@ -162,6 +183,8 @@ class Language:
 
     def _choose(self, evidence: Evidence, question: str, said: list[str]) -> str:
         """Uniform-cost search over the tree of statements: the first one completed is the most probable."""
+        from ecgvlm.words.options import understood
+
         root, leaves = _Node(), dict[tuple[int, ...], str]()
         for text, ids in zip(said, (x.ids for x in self._tokenizer.encode_batch(said))):
             node: _Node | None = root
@@ -211,6 +234,8 @@ class Language:
 
     def _run(self, words: list[int], past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[T] tokens after past -> [T, vocabulary] log probabilities of the next, and the new past."""
+        from ecgvlm.words.prefix import WIDTH
+
         nothing = np.zeros((0, WIDTH), np.int64)
         logits, past = self._session.run(None, {"features": nothing, "words": np.array(words), "past": past})
         logits = logits - logits.max(1, keepdims=True)
@@ -220,6 +245,8 @@ class Language:
         """The page's keys and values; kept, so that the next question about the same page starts at once."""
         page = self._page  # threads share a decoder: another one may put its own page here meanwhile
         if page is None or page[0] is not evidence:
+            from ecgvlm.words.prefix import encode
+
             layers, _, heads, _, width = self._session.get_inputs()[2].shape
             empty = np.zeros((layers, 2, heads, 0, width), np.float32)
             inputs = {"features": encode(evidence), "words": np.zeros(0, np.int64), "past": empty}

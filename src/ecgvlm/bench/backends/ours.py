@@ -77,7 +77,7 @@ class EcgvlmProcesses:
 
         check_model(_folder(setup))
         self._pool = ProcessPoolExecutor(
-            min(setup.workers, workers()), worker_context(__name__, "ecgvlm.reader"),
+            min(setup.workers, workers()), worker_context(__name__, "ecgvlm.reader", "ecgvlm.words.dialogue"),
             _start, (replace(setup, items=()),),
         )  # fmt: skip
         self.model, self.parameters = self._pool.submit(_described).result()
