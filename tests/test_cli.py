@@ -486,7 +486,10 @@ class OneFinding:
 
     def look(self, content, name: str):
         p = dict(self.evidence.probabilities) | {"AF": 0.97 if "af" in Path(name).stem else 0.01}
-        return SimpleNamespace(evidence=replace(self.evidence, probabilities=p))
+        seen = SimpleNamespace(evidence=replace(self.evidence, probabilities=p), others=())
+        if "two" in Path(name).stem:
+            seen.others = (self.look(content, "af"),)
+        return seen
 
     def converse(self, evidence, question: str, before):
         return f"heard\n{question}", before
@@ -510,6 +513,23 @@ def test_chat_answers_a_line_with_a_line(run, monkeypatch, answer, picture):
     monkeypatch.setattr(reader, "Reader", lambda: OneFinding(answer))
     result = CliRunner().invoke(cli.app, ["chat", str(picture)], input=b"One?\n\nTwo?\nNa\xefve?\n")
     assert result.stdout.splitlines() == ["heard One?", "heard Two?", r"heard Na\xefve?"]
+
+
+def test_which_of_several_ecgs_on_a_picture_is_meant_is_said(run, monkeypatch, answer, picture, tmp_path):
+    """The first was spoken of in silence."""
+    told = OneFinding(answer)
+    monkeypatch.setattr(reader, "Reader", lambda: told)
+    monkeypatch.setattr(
+        told, "converse", lambda evidence, asked, before: (str("AF" in evidence.findings), before)
+    )
+    two = tmp_path / "two.png"
+    two.write_bytes(picture.read_bytes())
+    for number, found in ((1, "False"), (2, "True")):
+        result = CliRunner().invoke(cli.app, ["chat", str(two), "--ecg", str(number)], input="AF?\n")
+        assert result.stdout.strip() == found
+        assert f"shows 2 ECGs; this is about ECG {number}" in result.stderr
+    assert "shows 2 ECGs; this is about ECG 1" in run("compare", two, picture)[2]
+    assert CliRunner().invoke(cli.app, ["chat", str(two), "--ecg", "3"], input="AF?\n").exit_code == 1
 
 
 def test_chat_knows_an_earlier_ecg(run, monkeypatch, answer, picture, tmp_path):

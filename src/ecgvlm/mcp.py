@@ -59,7 +59,8 @@ class Server:
                 self._read,
             ),
             "compare_ecgs": Tool(
-                "What changed between two ECGs of one patient, beyond the error of measuring.",
+                "What changed between two ECGs of one patient, beyond the error of measuring; of a picture "
+                "with several the first is meant.",
                 {"old": _PATH, "new": _PATH},
                 ("old", "new"),
                 self._compare,

@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from itertools import chain, count
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from ecgvlm.judge.evidence import Evidence
+    from ecgvlm.reader import Seen
 
 T = TypeVar("T")
 
@@ -168,7 +172,7 @@ def compare(
     try:
         with BoundedDecoder() as decoder:
             reader = Reader()
-            found = compared(*(reader.look(decoder.open(file), str(file)).evidence for file in (old, new)))
+            found = compared(*(_ecg(reader.look(decoder.open(file), str(file)), file) for file in (old, new)))
     except EcgError as error:
         if not as_json:
             raise
@@ -187,6 +191,7 @@ def chat(
     earlier: Annotated[
         Path | None, typer.Option(help="An earlier ECG of the same patient, to be asked what changed.")
     ] = None,
+    ecg: Annotated[int, typer.Option(min=1, help="Of a picture with several ECGs: which.")] = 1,
 ) -> None:
     """Answer questions about one page: one a line on standard input, an answer a line."""
     from ecgvlm.files.bounded import BoundedDecoder
@@ -196,13 +201,26 @@ def chat(
 
     with BoundedDecoder() as decoder:
         reader = Reader()
-        evidence = reader.look(decoder.open(image), str(image)).evidence
-        before = None if earlier is None else reader.look(decoder.open(earlier), str(earlier)).evidence
+        evidence = _ecg(reader.look(decoder.open(image), str(image)), image, ecg)
+        before = earlier and _ecg(reader.look(decoder.open(earlier), str(earlier)), earlier)
     said = Conversation(earlier=before)
     for line in _asked():
         if question := line.strip():
             answer, said = reader.words.converse(evidence, question, said)
             print(plain(" ".join(answer.split())), flush=True)
+
+
+def _ecg(seen: Seen, file: Path, number: int = 1) -> Evidence:
+    """The ECG of this number on a picture; which of several it is, is said. Raises EcgError where there is
+    none."""
+    from ecgvlm.errors import EcgError
+
+    found = (seen, *seen.others)
+    if number > len(found):
+        raise EcgError("not_an_ecg", f"{file}: it shows {len(found)}, there is no ECG {number}")
+    if len(found) > 1:
+        print(f"note: {file} shows {len(found)} ECGs; this is about ECG {number}", file=sys.stderr)
+    return found[number - 1].evidence
 
 
 def _asked() -> Iterable[str]:
