@@ -164,6 +164,18 @@ def test_beside_further_leads_names_that_none_of_those_look_like_need_not_be_pla
     assert {"V1", "V2"} & {cell.lead for cell in found.cells} == kept
 
 
+def test_no_lead_of_the_twelve_stands_twice_beside_further_ones():
+    """V4R that was read as V6, beside V8 and V9, is not V6 once more."""
+    names = [
+        Name(lead, 100.0 + 250.0 * (k // 3), 100.0 + 150.0 * (k % 3), 1.0) for k, lead in enumerate(LEADS)
+    ]
+    further = [("V6", 0.7), ("V8", 1.0), ("V9", 1.0)]
+    names += [Name(lead, 1100.0, 100.0 + 150.0 * k, p) for k, (lead, p) in enumerate(further)]
+    found = arrange(names)
+    assert found is not None
+    assert sorted(cell.lead for cell in found.cells) == sorted([*LEADS, "V8", "V9"])
+
+
 def test_without_names_the_usual_order_is_said_to_be_assumed(digitizer, record):
     page = digitizer(page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)], named=False))
     assert page.nameless

@@ -1,8 +1,11 @@
 """Notes of speed and gain count by their own letters, whatever stands beside them."""
 
+import numpy as np
 import pytest
 
-from ecgvlm.digitize.lettering import Reading
+from ecgvlm.digitize.lettering import NAME_WIDTH, Lettering, Reading
+from ecgvlm.digitize.pagenet import CLASSES, FURTHER, NetMaps
+from ecgvlm.record import LEADS
 
 
 def _reading(text: str, unsure: str = "") -> Reading:
@@ -23,3 +26,40 @@ def _reading(text: str, unsure: str = "") -> Reading:
 )
 def test_plain_notes_of_a_line(text, unsure, notes):
     assert _reading(text, unsure).notes() == notes
+
+
+@pytest.mark.parametrize(
+    ("spelled", "seen", "named"),
+    [
+        ("v4r", {"V4": 0.9}, "V4"),  # so "V4:" is spelled in some faces
+        ("v4r", {"V4": 0.5, "further": 0.4}, "V4R"),
+        ("v4r", {"V6": 0.6}, "V4R"),
+        ("v7", {"V1": 0.9}, "V7"),
+        ("v8", {"further": 0.5}, "V8"),
+        ("", {"further": 0.5}, None),  # one of those, but which?
+    ],
+)
+def test_further_names_need_the_page_net_where_a_colon_looks_like_them(monkeypatch, spelled, seen, named):
+    read = Reading(spelled, (0.95,) * len(spelled))
+    monkeypatch.setattr(Lettering, "_spell", lambda _, crops: [read] * len(crops))
+    maps = np.zeros((CLASSES, 20, NAME_WIDTH), np.float32)
+    for lead, p in seen.items():
+        maps[FURTHER if lead == "further" else LEADS.index(lead), 10, 30] = p
+    page = np.full((80, 4 * NAME_WIDTH, 3), 255, np.uint8)
+    names = Lettering().names(page, NetMaps(np.zeros(page.shape[:2], np.float32), maps))
+    assert [name.lead for name in names] == ([named] if named else [])
+
+
+def test_two_zeros_that_one_size_reads_as_one_are_two(monkeypatch):
+    texts = iter(["10mm/s", "100mm/s", "mm/s"])
+
+    def spell(_, crops):
+        text = next(texts)
+        return [Reading(text, (0.95,) * len(text))]
+
+    monkeypatch.setattr(Lettering, "_spell", spell)
+    maps = np.zeros((CLASSES, 20, 100), np.float32)
+    maps[len(LEADS) + 1, 10, 30] = 0.5
+    page = np.full((80, 400, 3), 255, np.uint8)
+    notes = Lettering().notes(page, NetMaps(np.zeros(page.shape[:2], np.float32), maps))
+    assert notes.speeds == {100.0}

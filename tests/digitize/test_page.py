@@ -1,9 +1,11 @@
 """Leads without signal, and leads that are only small."""
 
+from dataclasses import replace
+
 import numpy as np
 from hearts import FS, NARROW, P, heart
 
-from ecgvlm.digitize.page import Strip, flat_leads
+from ecgvlm.digitize.page import Strip, flat_leads, joined_leads
 from ecgvlm.record import LEADS
 
 
@@ -39,3 +41,16 @@ def test_a_dead_lead_is_said_where_the_others_show_that_it_is():
 
 def test_a_page_without_any_signal_has_none():
     assert flat_leads(strips(turned(30), LEADS)) == LEADS
+
+
+def test_a_beat_that_a_bar_hides_at_a_strips_end_is_taken_from_the_rhythm_strip():
+    leads = turned(60)
+    whole = strips(leads)
+    beat = 0.4 + 2 * 0.9
+    two = whole[1]
+    cut = two.t < beat + 0.05
+    hidden = np.where(two.t[cut] > beat - 0.05, 0.0, two.mv[cut])
+    column = replace(two, t=two.t[cut], curve=two.curve[cut], mv=hidden, t1=beat + 0.05)
+    shown = joined_leads([column, replace(two, rhythm=True), *whole[6:]], FS)[1]
+    near = slice(int((beat - 0.04) * FS), int((beat + 0.04) * FS))
+    assert np.nanmax(shown[near]) > 0.9 * two.mv[near].max() > 0.3

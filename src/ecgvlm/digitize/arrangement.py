@@ -286,6 +286,7 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
     alike = _CHEST if any(cell.lead in _BACK for cell in cells.values()) else _CHEST[2:]
     sure = {name.lead for name in names if name.p >= (_BEYOND_DOUBT if name.lead in alike else PLAIN)}
     further = {cell.column for cell in cells.values() if cell.lead not in LEADS} if len(xs) > 1 else set()
+    sure -= {cell.lead for cell in cells.values() if cell.named and cell.column not in further}
     kept = [
         c
         for _, c in sorted(cells.items())

@@ -1,7 +1,7 @@
 """Reads what stands beside the traces: lead names letter by letter, and notes of speed and gain.
 
 The page net finds where names and notes stand and tells the twelve leads apart; this net spells what stands
-there, so that V7 is no V1 and "2.5 mm/mV" no "5 mm/mV". Trained by `ecgvlm.train.small.lettering`.
+there, so that V7 is no V8 and "2.5 mm/mV" no "5 mm/mV". Trained by `ecgvlm.train.small.lettering`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.arrangement import Name
-from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
+from ecgvlm.digitize.pagenet import FURTHER, PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session
@@ -34,7 +34,7 @@ _NOTE_SIZES = (0.75, 1.0, 1.4)
 _SURE = 0.6  # probability of the least sure letter from which on a spelled name counts
 _UNSURE = 0.5  # probability below which the page net leaves it to the letters which of the twelve it is
 _PLAIN = 0.9  # enough not to look at another size of print
-_VERY_SURE = 0.8  # enough to name one of `MORE_LEADS`, whatever the page net says
+_VERY_SURE = 0.8  # enough to name one of `MORE_LEADS` that the page net rather takes for another lead
 _FAINT = 0.25  # probability of a mark of the page net that may be a stroke of anything
 _STROKES = ("I", "II", "III")  # look like traces and lines: letters alone do not make a faint mark a name
 _LINE = 2.0 * PX_PER_MM  # notes that stand within this height stand in one line
@@ -90,18 +90,21 @@ class Lettering:
         Where the letters do not make a name, the page net has the last word.
         """
         places: list[Mark] = []
-        for mark in sorted((m for m in maps.marks() if m.kind < PULSE), key=lambda m: -m.p):
-            if all(abs(mark.x - m.x) + abs(mark.y - m.y) > _ONE_PLACE for m in places):
+        named = [m for m in maps.marks() if m.kind < PULSE or m.kind == FURTHER]
+        for mark in sorted(named, key=lambda m: -m.p):
+            if not any(_one_place(mark, other) for other in places):
                 places.append(mark)
         grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
         names = []
         for mark, read in zip(places, self._read_names(grey, places)):
-            lead, p = LEADS[mark.kind], mark.p
-            if read.text in NAMES and read.sure() >= _needed(NAMES[read.text], lead, p):
+            lead, p = LEADS[mark.kind] if mark.kind < PULSE else "", mark.p
+            further = any(_one_place(mark, other) for other in named if other.kind == FURTHER)
+            if read.text in NAMES and read.sure() >= _needed(NAMES[read.text], lead, p, further):
                 lead = NAMES[read.text]
                 if p > _FAINT or lead not in _STROKES:
                     p = max(p, read.sure())
-            names.append(Name(lead, mark.x, mark.y, p))
+            if lead:
+                names.append(Name(lead, mark.x, mark.y, p))
         return names
 
     def _read_names(self, grey: np.ndarray, places: Sequence[Mark]) -> list[Reading]:
@@ -167,16 +170,20 @@ def _most_told(told: Sequence[frozenset[float]]) -> frozenset[float]:
     return first if most > next_most else frozenset()
 
 
-def _needed(spelled: str, lead: str, p: float) -> float:
-    """Probability that a spelled name must have to count. lead, p: what the page net takes it for.
+def _one_place(a: Mark, b: Mark) -> bool:
+    return abs(a.x - b.x) + abs(a.y - b.y) <= _ONE_PLACE
 
-    The page net knows the twelve only, and may be sure of one of them where a further one stands.
-    """
+
+def _needed(spelled: str, lead: str, p: float, further: bool) -> float:
+    """Probability that a spelled name must have to count. lead, p: what the page net takes it for, "" for one
+    beyond the twelve, of which it does not tell which. further: whether it may be one of those to it."""
+    if spelled == f"{lead}R" and not further:
+        return float("inf")  # "V4:" is spelled so in some faces
     if spelled == lead:
         return 0.0
     if spelled in LEADS:
         return _SURE if p < _UNSURE else float("inf")
-    return _VERY_SURE
+    return _SURE if not lead else _VERY_SURE
 
 
 def about(grey: np.ndarray, x: float, y: float, width: int, size: float = 1.0) -> np.ndarray:

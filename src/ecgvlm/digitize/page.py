@@ -18,6 +18,7 @@ FS = 500.0  # Hz, of the digitised leads that are measured
 _NO_SIGNAL_MV, _NO_SIGNAL_MM = 0.06, 0.3  # a lead that moves less than either, wander apart, has no signal
 _SMALL_MV = 0.15  # a lead that the others say moves less than this has a signal that may not be seen
 _LOOK_FS = 100.0  # Hz
+_END = 0.1  # s at either end of a strip
 _ALL_FLAT = 9  # leads without signal among the twelve that leave none with any: what the others show is stray
 _WANDER = 0.3  # s over which a median follows a baseline that wanders
 
@@ -199,9 +200,11 @@ def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -
         if strip.rhythm or not np.isfinite(row).any():
             row[inside] = values
         else:
-            # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level.
+            # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level. At its
+            # ends, where names and bars may hide a QRS, the rhythm strip shows it.
             apart = row[inside] - values
             both = np.isfinite(apart)
             shift = median(apart[both]) if both.any() else 0.0
-            row[inside] = np.where(np.isfinite(values), values + shift, row[inside])
+            amid = (time[inside] >= strip.t0 + _END) & (time[inside] < strip.t1 - _END)
+            row[inside] = np.where(np.isfinite(values) & (amid | ~both), values + shift, row[inside])
     return out
