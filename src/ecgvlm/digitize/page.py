@@ -200,8 +200,8 @@ def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -
         if strip.rhythm or not np.isfinite(row).any():
             row[inside] = values
         else:
-            # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level. At its
-            # ends, where names and bars may hide a QRS, the rhythm strip shows it.
+            # Rows differ in their zero: the strip joins the rhythm strip of the same lead at its level. At
+            # its ends, where names and bars may hide a QRS, the rhythm strip shows it.
             apart = row[inside] - values
             both = np.isfinite(apart)
             shift = median(apart[both]) if both.any() else 0.0
