@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from ecgvlm.bench.build import build_task
@@ -154,6 +155,19 @@ def fake_run(folder, scores):
     (folder / "gold.json").write_text(json.dumps(rows))
     (folder / "predictions.jsonl").write_text("\n".join(map(json.dumps, answers)))
     return folder
+
+
+def test_the_worst_pages_are_shown_with_all_their_pictures(tmp_path):
+    folder = fake_run(tmp_path / "a", True)
+    for name in ("x.png", "y.png"):
+        Image.new("L", (80, 60), 200).save(folder / name)
+    rows = json.loads((folder / "gold.json").read_text())
+    rows[0] |= {"image": ["x.png", "y.png"], "licence": "CC0"}
+    rows[7] |= {"image": ["lost.png"], "licence": "CC0"}
+    (folder / "gold.json").write_text(json.dumps(rows))
+    page = report_page(load_run(folder), replicates=2)
+    assert page.count('<img alt="page"') == 2
+    assert page.count("the page is not here") == 1
 
 
 def test_page_with_probabilities(tmp_path):

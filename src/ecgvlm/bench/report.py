@@ -20,6 +20,7 @@ from ecgvlm.instruct.row import Row
 _OPEN = ("cc0", "cc by", "cc-by", "public domain", "odc-by", "simulated")
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f")
 _SIDE, _MARGIN = 300, 36
+_NOT_HERE = "<p>(the page is not here)</p>"
 
 
 def report_page(
@@ -219,21 +220,26 @@ def _worst(data: Scorable, count: int) -> list[str]:
     for i in order:
         item, answer = data.rows[i], data.answers[i]
         text = html.escape(f"{item.id}: gold {item.gold[:120]!r}, answer {answer.text[:160]!r}")
-        figures.append(f"<figure>{_thumbnail(item)}<figcaption>{text}</figcaption></figure>")
+        figures.append(f"<figure>{_thumbnails(item)}<figcaption>{text}</figcaption></figure>")
     return ["<h2>Worst pages</h2>", *figures] if figures else []
 
 
-def _thumbnail(item: Row) -> str:
+def _thumbnails(item: Row) -> str:
+    """A row's pictures, small, or why they are not shown."""
     licence = str(item.metadata.get("licence", "")).lower()
     if not licence.startswith(_OPEN):
         return "<p>(not shown: the gold names no licence that allows it)</p>"
     try:
-        data = next(iter(item.image_files()), None)
+        pictures = item.image_files()
     except EcgError:
-        data = None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_2) if data else None
+        pictures = ()
+    return "".join(map(_thumbnail, pictures)) or _NOT_HERE
+
+
+def _thumbnail(picture: bytes) -> str:
+    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_REDUCED_COLOR_2) if picture else None
     if image is None:
-        return "<p>(the page is not here)</p>"
+        return _NOT_HERE
     width = 420
     small = cv2.resize(
         image, (width, max(1, image.shape[0] * width // image.shape[1])), interpolation=cv2.INTER_AREA
