@@ -129,9 +129,9 @@ class Rules:
         self._reader = reader
 
     def ask(self, ask: Ask) -> Reply:
-        assert ask.image is not None
+        (image,) = ask.images
         try:
-            looked = self._reader.look(ask.image, criteria="code15")
+            looked = self._reader.look(image, criteria="code15")
         except EcgError as error:
             return Reply(f"Not readable: {error.message}")
         held = rules(looked.page.measurements)

@@ -202,7 +202,9 @@ def chat(
     with BoundedDecoder() as decoder:
         reader = Reader()
         evidence = _ecg(reader.look(decoder.open(image), str(image)), image, ecg)
-        before = earlier and _ecg(reader.look(decoder.open(earlier), str(earlier)), earlier)
+        before = None
+        if earlier is not None:
+            before = _ecg(reader.look(decoder.open(earlier), str(earlier)), earlier)
     said = Conversation(earlier=before)
     for line in _asked():
         if question := line.strip():

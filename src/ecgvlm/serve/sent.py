@@ -31,18 +31,22 @@ class SentEcg(NamedTuple):
 
     async def reading(self, service: Service) -> Reading:
         """What was read of it, now or before. Raises ApiError where there is no such ECG, and EcgError."""
-        if self.image is not None:
-            name, data = self.image.filename or "upload", await self.image.read()
-            page = (await service.read(data, self.number, name=name, owner=self.owner))[1]
-        elif not self.id:
-            raise ApiError(422, "invalid_request", "send an image, or the id of a page that was read")
-        elif (page := await service.recall(self.id, self.owner)) is None:
-            raise ApiError(404, "gone", "this page is no longer in memory; send the image again")
+        page = await self._page(service)
         found = (page, *page.others)
         if self.ecg > len(found):
             said = f"ecg: the picture shows {len(found)}, there is no number {self.ecg}"
             raise ApiError(422, "invalid_request", said)
         return found[self.ecg - 1]
+
+    async def _page(self, service: Service) -> Reading:
+        if self.image is not None:
+            name, data = self.image.filename or "upload", await self.image.read()
+            return (await service.read(data, self.number, name=name, owner=self.owner))[1]
+        if not self.id:
+            raise ApiError(422, "invalid_request", "send an image, or the id of a page that was read")
+        if (found := await service.recall(self.id, self.owner)) is None:
+            raise ApiError(404, "gone", "this page is no longer in memory; send the image again")
+        return found
 
     def called(self, kind: str) -> str:
         """What a file made of it is called."""
