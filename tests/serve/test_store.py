@@ -69,6 +69,8 @@ def test_corrections_and_rows(store, tmp_path):
     picture = jpeg(page().image)
     for key in "abc":
         store.add(key, "", picture, ANSWER)
+    store.add("two", "", picture, {**ANSWER, "others": [ANSWER]})
+    assert store.correct("two", "", ["AF"], None), "kept, but a page to learn nothing from"
     assert store.correct("a", "", ["AF"], None)
     assert store.correct("a", "", ["AF", "LVH"], "Atrial fibrillation and LVH.")
     assert store.correct("b", "", None, "A normal ECG.")
