@@ -183,8 +183,10 @@ class Store:
         return self._delete(Read.created < datetime.now(UTC) - timedelta(days=days))
 
     def rows(self) -> Iterator[tuple[Row, bytes]]:
-        """Training rows of the reads that have been corrected, by the last correction, and their pictures; none
-        of a picture with several ECGs, as a correction does not say of which it is."""
+        """Training rows of the reads that have been corrected, by the last correction, and their pictures.
+
+        None of a picture with several ECGs: a correction does not say of which it is.
+        """
         with Session(self._engine) as session:
             corrected = select(Read).where(Read.corrections.any()).order_by(Read.created)
             for read in session.scalars(corrected.execution_options(yield_per=20)):
