@@ -5,6 +5,7 @@ import pytest
 from drawn import Place, drawn_page, grid_of_places
 
 from ecgvlm.digitize.arrangement import Name, arrange
+from ecgvlm.files.image import load_image
 from ecgvlm.paper.print import print_page
 from ecgvlm.paper.style import PageStyle
 from ecgvlm.record import LEADS
@@ -303,3 +304,11 @@ def test_names_that_follow_their_strips(digitizer, record, layout, gap):
     assert page.layout == layout
     assert {s.lead for s in page.strips} == set(LEADS)
     assert min(agreement(page, record, lead) for lead in ("I", "aVF", "V5")) > 0.9
+
+
+@pytest.mark.real_data
+def test_names_that_look_large_may_be_those_of_a_coarser_grid(digitizer, shared_data):
+    """Dots every half mm along the 5-mm lines pass for a grid of half the pitch, in which names are large."""
+    page = digitizer(load_image(shared_data.parent / "cases/16-dotted-grid-6s-240dpi/page.png"))
+    assert page.px_per_mm == pytest.approx(9.45, rel=0.01)
+    assert (page.mm_per_s, page.mm_per_mv) == (25.0, 10.0)

@@ -203,9 +203,11 @@ class Digitizer:
         view = None if paper is None else self._view(image, paper)
         if view is not None and view.paper.fit < _PLAINLY_SEEN and _is_bare(view):
             return self._without_grid(image)
-        if view is not None and view.found is None and view.paper.fit > _PLAINLY_SEEN:
+        unseen = view is not None and view.found is None
+        if view is not None and unseen and view.paper.fit > _PLAINLY_SEEN:
             view = self._in_other_print(view)
-        if paper is not None and _score(view) < _DOUBTFUL:
+        # Large print may be that of a coarser grid.
+        if paper is not None and (unseen or _score(view) < _DOUBTFUL):
             coarser = (self._of_scale(image, grid, times * paper.scale(), paper) for times in _COARSER)
             view = max((view, *coarser), key=_score)
         if view is None or view.found is None:
