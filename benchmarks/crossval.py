@@ -43,18 +43,17 @@ from ecgvlm.labels import CODE15, LABELS, SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS, measure
 from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.record import LEADS, Record
-from ecgvlm.train.small.encoder import (
+from ecgvlm.train.small.calibration import (
     FEW,
-    KEPT,
     SENSITIVITIES,
     UNREMARKABLE,
     best_thresholds,
     calibrate,
-    logits_out_of_fold,
     paper_offset,
     sensitive,
     with_offset,
 )
+from ecgvlm.train.small.encoder import KEPT, logits_out_of_fold
 from ecgvlm.train.small.pool import STORED_FS, load_pool, observations, unlocked
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS

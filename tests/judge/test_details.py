@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgvlm.judge.details import DETAIL_NAMES, details
-from ecgvlm.judge.findings import NUMBER_NAMES, OF_NETWORK, lead_numbers, numbers
+from ecgvlm.judge.findings import NUMBER_NAMES, SCALED, lead_numbers, numbers
 from ecgvlm.measure import measure
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate
@@ -19,10 +19,10 @@ def looked_at(seed: int = 1, **heart) -> dict[str, float]:
 
 def test_every_detail_has_a_name_of_its_own_and_a_place_among_the_numbers():
     assert len(set(DETAIL_NAMES)) == len(DETAIL_NAMES)
-    assert NUMBER_NAMES[OF_NETWORK:] == DETAIL_NAMES
+    assert NUMBER_NAMES[SCALED:] == DETAIL_NAMES
     record, _ = simulate(Simulation(), 1)
     m = measure(record.signal, record.fs)
-    assert np.array_equal(numbers(m)[OF_NETWORK:], details(m), equal_nan=True)
+    assert np.array_equal(numbers(m)[SCALED:], details(m), equal_nan=True)
     assert np.isfinite(details(m)).mean() > 0.99
 
 

@@ -27,9 +27,9 @@ from ecgvlm.train import checkpoint
 from ecgvlm.train.export import export
 from ecgvlm.train.finetune import base_model, finetune, prepare
 from ecgvlm.train.pages import RowPages, Sample, cut_tiles
-from ecgvlm.train.small.encoder import Encoder, Ensemble
 from ecgvlm.train.small.encoder import export as write_encoder
 from ecgvlm.train.small.language import Config, Decoder, train_tokenizer
+from ecgvlm.train.small.network import Ensemble, Network
 from ecgvlm.train.small.trees import fit_trees, tree_logits
 from ecgvlm.train.smolvlm import load_smolvlm
 from ecgvlm.words.language import ANSWER, ASK, END, Language
@@ -46,7 +46,7 @@ def ours(tmp_path_factory):
     for part in ("encoder", "language"):
         (run / part).mkdir()
     torch.manual_seed(0)
-    members = [Encoder().eval() for _ in range(2)]
+    members = [Network().eval() for _ in range(2)]
     for member in members:
         with torch.no_grad():
             member.head.normal_(std=0.2)
@@ -111,7 +111,7 @@ def test_probabilities_of_200_pages(ours, exported):
     numbers[rng.random(numbers.shape) < 0.1] = np.nan
     with torch.no_grad():
         net, trees = ours[1]
-        network = net(*map(torch.from_numpy, (leads, beat, numbers))).numpy()
+        network = net(*map(torch.from_numpy, (leads, beat))).numpy()
     wanted = expit((1 - SHARE) * network + SHARE * tree_logits(trees, beat, numbers))
     inputs = {"leads": leads, "beat": beat, "numbers": numbers}
     assert np.ptp(wanted, axis=0).max() > 0.05, "the pages must differ"

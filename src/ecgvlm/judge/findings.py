@@ -27,14 +27,14 @@ _FACTS_FS = 250  # Hz at most, of the leads that criteria look at
 SAMPLES = 1000  # ten seconds
 BEAT = 100  # samples of the median beat, at 125 Hz
 SENSITIVITY = (0.5, 0.99)  # lowest and highest that can be asked for
-# The numbers that the encoder gets, in the order that its weights depend on; its network sees the first.
+# The numbers that the encoder's trees get, in the order that they depend on.
 _MEASURED = (
     "heart_rate_bpm", "rr_variation", "rr_variation_raw", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "axis_sin",
     "axis_cos", "p_score", "premature_share", "premature_any", "beats",
     *(f"{lead}.{wave}" for lead in LEADS for wave in WAVES),
 )  # fmt: skip
 NUMBER_NAMES = (*_MEASURED, *DETAIL_NAMES)
-NUMBERS, OF_NETWORK = len(NUMBER_NAMES), len(_MEASURED)
+NUMBERS, SCALED = len(NUMBER_NAMES), len(_MEASURED)
 # What a number of about its usual size is divided by.
 _SCALES = {
     "heart_rate_bpm": 100, "rr_variation": 0.1, "rr_variation_raw": 0.1, "pr_ms": 200, "qrs_ms": 100,
@@ -60,7 +60,7 @@ def numbers(m: Measurements) -> np.ndarray:
 
 
 def scaled(m: Measurements) -> np.ndarray:
-    """[OF_NETWORK] float32: the measurements scaled to about one, NaN where unknown."""
+    """[SCALED] float32: the measurements scaled to about one, NaN where unknown."""
 
     axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
     known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}

@@ -59,8 +59,7 @@ def test_joined_graphs_give_the_weighted_mean():
         [make("ReduceMax", ["leads"], ["top"], axes=[1, 2], keepdims=0),
          make("Mul", ["top", "ones"], ["logits"])],
         "network",
-        [value("leads", kind, ["batch", 12, 5]), value("beat", kind, ["batch", 12, BEAT]),
-         value("numbers", kind, ["batch", NUMBERS])],
+        [value("leads", kind, ["batch", 12, 5]), value("beat", kind, ["batch", 12, BEAT])],
         [value("logits", kind, [1, len(LABELS)])],
         [onnx.numpy_helper.from_array(np.ones((1, len(LABELS)), np.float32), "ones")],
     )  # fmt: skip

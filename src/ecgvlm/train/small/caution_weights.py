@@ -33,7 +33,7 @@ from ecgvlm.judge.cautions import (
     swap_odds,
     two_limb_leads,
 )
-from ecgvlm.judge.findings import OF_NETWORK, number
+from ecgvlm.judge.findings import SCALED, number
 from ecgvlm.labels import CODE15, LABELS
 from ecgvlm.measure.signal import FROM_TWO
 from ecgvlm.paper.degrade import PAGE_KINDS
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="JSON for the figures")
     args = parser.parse_args()
     pages = load_pool(args.pool, args.records)
-    pages = replace(pages, numbers=pages.numbers[:, :OF_NETWORK])  # what cautions look at
+    pages = replace(pages, numbers=pages.numbers[:, :SCALED])  # what cautions look at
     probabilities, thresholds = judged(args.run, pages)
     settled = [settle(dict(zip(LABELS, row.tolist())), thresholds) for row in probabilities]
     risks = np.array([risk(row, thresholds) for row in settled])

@@ -264,6 +264,8 @@ def joined(network: onnx.ModelProto, trees: onnx.ModelProto, share: np.ndarray) 
     output = graph.output[0].name
     for node in graph.node:
         node.output[:] = ["network" if name == output else name for name in node.output]
+    named = {x.name for x in graph.input}
+    graph.input.extend(x for x in trees.graph.input if x.name not in named)
     graph.node.extend(trees.graph.node)
     graph.initializer.extend(trees.graph.initializer)
     for name, value in (("share", share), ("rest", 1 - share)):
