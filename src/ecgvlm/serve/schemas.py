@@ -114,7 +114,7 @@ class ReadAnswer(BaseModel):
         None, description="The same of each other ECG on the picture; places are px of that picture."
     )
     model: str = Field(
-        description="name@version+fingerprint of its files.", examples=["ecgvlm-small@0.3+28c20952"]
+        description="name@version+fingerprint of its files.", examples=["ecgvlm-small@0.4+28c20952"]
     )
     seconds: float = Field(description="That reading took.", examples=[0.4])
     pages: int = Field(1, description="Pages in the file.")
