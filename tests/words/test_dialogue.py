@@ -863,7 +863,7 @@ def test_what_somebody_says_is_doubted_with_a_tag(language):
 @pytest.mark.parametrize(
     ("question", "left"),
     [
-        ("is the PR isoelectric?", "isoelectric"),
+        ("any AF of the frobnicated sort?", "frobnicated"),
         ("is PR isoelectric or depressed", "isoelectric"),
     ],
 )
@@ -959,3 +959,54 @@ def test_whether_a_measurement_is_normal_is_yes_or_no_where_that_is_wished_for(
     language, evidence, question, said
 ):
     assert language.answer(evidence, question) == said
+
+
+@pytest.mark.parametrize(
+    ("question", "begin"),
+    [
+        ("does she need a pacemaker?", "I cannot decide"),
+        ("Braucht er einen Schrittmacher?", "Was zu tun"),
+        ("serve un pacemaker?", "Non posso decidere"),
+        ("czy pacjent potrzebuje stymulatora?", "Nie mogę decydować"),
+        ("需要装起搏器吗？", "该做什么"),
+        ("is there a pacemaker?", "No, there is no evidence of paced rhythm"),
+    ],
+)
+def test_a_pacemaker_that_is_needed_is_a_treatment(language, question, begin):
+    assert language.answer(NORMAL, question).startswith(begin)
+
+
+def test_an_index_of_voltage_is_told_by_its_numbers(language):
+    sokolow = Criterion(
+        "LVH", "S in V1 and R in V5 or V6 (Sokolow-Lyon)", 2.4, "mV", ">=", 3.5, False, 0.0, "a source"
+    )
+    said = language.answer(replace(NORMAL, criteria=(sokolow,)), "Cornell or Sokolow voltage?")
+    assert "(Sokolow-Lyon) 2.4 mV (>= 3.5, not met)" in said
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["are T waves concordant with the QRS", "inferior AND lateral?", "what is the error of the QT"],
+)
+def test_what_is_only_named_beside_is_not_answered(language, question):
+    said = language.answer(NORMAL, question)
+    assert NOBODY_ASKED in said or "T wave" in said
+    assert "QRS duration" not in said
+    assert "mm" not in said
+
+
+def test_the_tallest_wave_of_the_chest_leads_is_in_one_of_them(language):
+    tall = {**NORMAL.leads, "II": replace(FLAT, t=0.9), "V3": replace(FLAT, t=0.5)}
+    said = language.answer(replace(NORMAL, leads=tall), "which chest lead has the biggest T")
+    assert said == "The T wave in V3 measures +5.0 mm."
+
+
+def test_a_caution_about_the_findings_is_no_problem_of_the_page(language):
+    said = language.answer(replace(RBBB, cautions=("unsure",)), "is anything wrong with the electrodes?")
+    assert said.startswith("I see no problem with this page. Caution:")
+
+
+def test_what_is_to_be_skipped_is_left_out(language):
+    said = language.answer(RBBB, "skip the intervals, just the rhythm please")
+    assert said.startswith("The rhythm is")
+    assert "interval" not in said

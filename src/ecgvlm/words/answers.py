@@ -31,6 +31,7 @@ _SEEN_IN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _IN_TIME = ("rhythm", "ectopy")  # groups that are told from beat to beat
 _TIMED = ("SB", "ST", "SARRH")  # judged by the times of the beats alone
+_OF_FINDINGS = {"unsure"}  # cautions that say nothing of the page or the recording
 _WITHOUT_BEATS = {"averaged", "no_qrs"}
 # What reports say, heading by heading.
 GROUPS = {name: in_group(name) for name in ENGLISH.names["none"]}
@@ -592,7 +593,9 @@ def judged_by(ground: Ground, w: Words = ENGLISH) -> str:
 
 def problems(evidence: Evidence, w: Words = ENGLISH) -> str:
     """What is odd about the page or the recording, with the leads that have no signal."""
-    return w.text([caution(evidence, w), _flat(evidence, w)]) or w.say("problems_none")
+    odd = evidence.no_signal or evidence.quality < POOR_QUALITY or set(evidence.cautions) - _OF_FINDINGS
+    fine = "" if odd else w.say("problems_none")
+    return w.text([fine, caution(evidence, w), _flat(evidence, w)])
 
 
 def caution(evidence: Evidence, w: Words) -> str:

@@ -22,11 +22,12 @@ _STEM, _ENDING = 5, 3  # letters that words share at least, and those in which t
 # questions as they were first asked these hold back 12 of 3,250 right answers and 7 of 94 others.
 _UNTOLD = 0.5
 _TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.35, 0.8, 0.7
-_QUALIFIED, _WAVE, _NEVER = 0.7, 0.45, 1.1
+_MANY, _UNTOLD_MANY = 2, 0.9  # words left over of which more is asked
+_QUALIFIED, _WAVE, _QRS, _NEVER = 0.7, 0.45, 0.9, 1.1
 _TELLING = ("finding", "measure", "group", "wave")  # kinds of names that tell what is asked
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
-_ACCOUNTED = 0.6  # of an intent about what is named, from which on no word beside it is left over
+_ACCOUNTED = 0.6  # of an intent about what is named, from which on only unknown words are left over
 
 
 def grounded(part: Asked, language: str) -> bool:
@@ -38,15 +39,20 @@ def grounded(part: Asked, language: str) -> bool:
 
 def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
     """The words, as they are written, that bear meaning and that the answer to a part about something named
-    does not speak of; none where its intent is sure enough."""
+    does not speak of; where its intent is sure enough only those that no name and no wording has."""
     named = any(part.of(kind) for kind in _TELLING) and part.of("finding") != ("OUTSIDE",)
-    if not named or part.sure >= _ACCOUNTED or part.intent in _SAFE or intents()[part.intent].get("refuses"):
+    if not named or part.intent in _SAFE or intents()[part.intent].get("refuses"):
         return ()
     known = lexicon(language)
     words = known.words(part.text)
     told = {place for o in known.objects(words) for place in range(o.first, o.last)}
-    left = _left_over(part.intent, [word for place, word in enumerate(words) if place not in told], known)
-    return tuple(text for text in dict.fromkeys(_runs(list(left), part.text)) if len(text) > 1)
+    beside = [word for place, word in enumerate(words) if place not in told]
+    left = [
+        word
+        for word in _left_over(part.intent, beside, known)
+        if part.sure < _ACCOUNTED or not known.knows([word])
+    ]
+    return tuple(text for text in dict.fromkeys(_runs(left, part.text)) if len(text) > 1)
 
 
 def _runs(words: list[Word], text: str) -> Iterator[str]:
@@ -65,6 +71,11 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
         part, known.properties(words, objects)
     ):
         return _NEVER
+    if part.intent == "lead" and _is_region(words, objects, known):
+        return _NEVER
+    beside = any(part.of(kind) for kind in ("finding", "wave"))  # "are T waves concordant with the QRS?"
+    if family == "measure" and beside and part.of("measure") == ("qrs_ms",) and part.sure < _QRS:
+        return _NEVER
     if family == "rhythm" and part.of("finding") and not any(_is_about(part.intent, o) for o in objects):
         return _NEVER
     if family == "measure":
@@ -74,11 +85,14 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
     if part.intent in _SAFE or any(part.of(kind) for kind in _TELLING):
         return _UNTOLD if family == "finding" and part.of("measure") and not part.of("finding") else 0.0
     told = bool(part.of("style")) or any(_is_about(part.intent, named) for named in objects)
-    if next(_left_over(part.intent, words, known), None) is None:
+    left = len({word.plain for word in _left_over(part.intent, words, known)})
+    if not left:
         return 0.0 if told or part.of("lead") else _UNTOLD
     if intents()[part.intent].get("refuses"):
         return 0.0 if told else _REFUSED_LEFT
-    return _TOLD_LEFT if told else _UNTOLD_LEFT
+    if told:
+        return _TOLD_LEFT
+    return _UNTOLD_LEFT if left < _MANY else _UNTOLD_MANY
 
 
 def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
@@ -89,6 +103,12 @@ def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
     ]
     shaped = set(part.of("wave")) - {"p"}  # of which the answer is that it cannot be judged
     return bool((_OF_WAVES & set(properties) and shaped) or (times and properties))
+
+
+def _is_region(words: list[Word], objects: list[Object], known: Lexicon) -> bool:
+    """Whether leads are named only by the wall that they look at, which is likelier meant ("inferior?")."""
+    kinds = {named.kind for named in objects if named.kind in ("region", "lead")}
+    return kinds == {"region"} and not any(map(known.says_lead, words))
 
 
 def _is_about(intent: str, named: Object) -> bool:

@@ -125,6 +125,7 @@ class Lexicon:
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
         self._elsewhere = {fold(name): Sequences(words) for name, words in asked("en")["elsewhere"].items()}
+        self._needed = {code: Sequences(words) for code, words in asked("en")["needed"].items()}
         self._left_out = {side: Sequences(names) for side, names in self.data["left_out"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
@@ -193,7 +194,11 @@ class Lexicon:
         return words[place].plain if lead and words[place].text in ("P", "Q", "R", "S", "T", "ST") else None
 
     def _meant(self, named: Object, words: list[Word]) -> Object:
-        """The object, or what lies beyond the ECG where that is called the same: the LAD that is blocked."""
+        """The object, or what lies beyond the ECG where that is called the same: the LAD that is blocked, the
+        pacemaker that is needed."""
+        needed = self._needed.get(named.code) if named.kind == "finding" else None
+        if needed and any(needed.length_at(words, place) for place in range(len(words))):
+            return Object("topic", "advice", named.first, named.last)
         beside = self._elsewhere.get(words[named.first].plain) if named.last == named.first + 1 else None
         if beside is None or not any(beside.length_at(words, place) for place in range(len(words))):
             return named
@@ -299,6 +304,10 @@ class Lexicon:
                 last = max(named[-1].last, place + length)
                 return f"{text[: words[first].start]} {text[words[last - 1].end :]}", named
         return text, []
+
+    def says_lead(self, word: Word) -> bool:
+        """Whether a word says that leads are meant."""
+        return word.plain.startswith(self._lead_words)
 
     def points_back(self, text: str) -> bool:
         """Whether a text speaks of what was just named: "is that normal?" """

@@ -20,6 +20,7 @@ ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
 OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
 _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
+_OF_TOPIC = 0.9  # of one, where what lies beyond the ECG is named
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
@@ -27,6 +28,7 @@ _RANGE = 2  # numbers that a measurement may lie between
 _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with the one before
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
 _OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
+_VOLTAGE = re.compile(r"sokolow|cornell|peguero|соколов|корнел", re.I)  # of which a definition has the sum
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
 _BESIDE_RATE = ("rhythm", "regular")  # told by a word, asked for beside a measurement
 # What names alone ask for, most telling first.
@@ -150,8 +152,17 @@ def _told(part: Asked) -> Asked:
     about a finding, a unit beside one, or how many there are, asks for that."""
     if part.intent == "order" and "report" in part.of("subject"):
         return replace(part, intent="report")
+    if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
+        return replace(part, intent="problems", sure=1.0)
+    if part.intent == "where" and part.of("measure") and not part.of("finding"):  # "where is the axis?"
+        return replace(part, intent="value")
+    vague = intents()[part.intent].get("vague") and part.sure < _OF_TOPIC and not _names_object(part)
+    if vague and part.of("topic") and part.beyond > 0:  # "potassium ok?"
+        return replace(part, intent=part.of("topic")[0], sure=1.0)
     if "define" in part.of("subject") and _names_object(part):
         return replace(part, intent="define", sure=1.0)
+    if "LVH" in part.of("finding") and _VOLTAGE.search(part.text):
+        return replace(part, intent="why", sure=1.0)
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
     beats = {"EXTRA", *GROUPS["ectopy"]}.intersection(part.of("finding"))
@@ -249,8 +260,7 @@ def _fitting(choice: _Choice) -> Asked | None:
     """An intent that is sure, goes on with the question before, speaks of what is named, or is told by a
     word as well."""
     said = choice.speaks and (choice.sure >= LIKELY or not choice.first)
-    vague = choice.row.get("vague") and choice.part.of("topic")  # "potassium ok?"
-    told = choice.intent in choice.part.of("subject") and choice.sure >= LIKELY and not vague
+    told = choice.intent in choice.part.of("subject") and choice.sure >= LIKELY
     if choice.own is None or not (choice.sure >= choice.enough or choice.follows or said or told):
         return None
     return replace(choice.own, intent=choice.intent)
@@ -273,6 +283,8 @@ def _by_words(part: Asked) -> Asked:
     subject = _by_subject(part)
     for kinds, intent in _NAMES_ASK:
         if all(part.of(kind) for kind in kinds):
+            if kinds == ("measure",) and subject == "verdict":  # "my rate ok?"
+                intent = "within"
             return replace(part, intent=subject if kinds == ("lead",) and subject != "unsure" else intent)
     return replace(part, intent="report" if part.of("style") else subject)
 
@@ -305,6 +317,8 @@ def _with_finding(part: Asked) -> list[Asked]:
 def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """Who asks how much of a sign there is, or for the tallest, asks how high its wave is; "and S?" asks of
     that wave what was asked of another one."""
+    if part.of("wave") == ("p",) and part.of("finding") == ("TINV",):  # "the P waves are inverted"
+        return replace(part, intent="wave", objects={"wave": ("p",)}, named=())
     if part.of("wave") == ("p",) and part.of("side"):  # "how wide is P?"
         return replace(part, intent="amount")
     if part.intent == "wave" and part.of("lead"):
@@ -395,13 +409,14 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
     asked about just before."""
     if not before or not before[0].of("measure") or not _goes_on(part, OBJECTS):
         return part
+    few = len(part.text.split()) < _FEW and not part.strange
     if "range" in part.of("subject"):
         intent = "range"
     elif part.of("unit"):
         intent = "value"
     elif _asks_for_place(part):
         intent = "within"
-    elif part.of("side") and kin(part.intent) == "measure" and not part.of("number"):  # "how wide?"
+    elif part.of("side") and (kin(part.intent) == "measure" or few) and not part.of("number"):  # "wide?"
         intent = "limit"
     else:
         return part

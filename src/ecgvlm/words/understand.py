@@ -251,7 +251,8 @@ class Understanding:
 
     def _clear(self, piece: Asked) -> bool:
         """Whether a piece of a sentence asks something by itself."""
-        named = any(piece.of(kind) for kind in ("finding", "measure", "topic", "subject", "side"))
+        named = any(piece.of(kind) for kind in ("finding", "measure", "topic", "subject"))
+        named = named or bool(piece.of("side") and kin(piece.intent) == "measure")  # "and is it long?"
         return piece.sure >= (_SOMETHING if named else self.enough)
 
     def _cuts(self, text: str, words: list[Word], objects: list[Object], language: str) -> list[int]:
