@@ -19,4 +19,4 @@ def met_conditions(criteria: Iterable[Mapping[str, Any]]) -> dict[str, str]:
                 entry["limit"], entry["met"], entry["sure"], entry["source"], leads=tuple(entry["leads"]),
             )  # fmt: skip
             met.setdefault(condition.finding, []).append(answers.condition(condition))
-    return {finding: ", ".join(conditions) for finding, conditions in met.items()}
+    return {finding: ", ".join(dict.fromkeys(conditions)) for finding, conditions in met.items()}

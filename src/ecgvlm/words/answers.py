@@ -553,7 +553,8 @@ def urgent(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """The definition of a finding with what was measured: "... QRS duration 168 ms (>= 120, met), ..."."""
-    conditions = w.listed(condition(criterion, w) for criterion in evidence.why(label))
+    # Limits that are told alike, as two of one probability, are told once.
+    conditions = w.listed(dict.fromkeys(condition(criterion, w) for criterion in evidence.why(label)))
     if not conditions:
         return ""
     name = w.finding(label)
