@@ -34,7 +34,7 @@ bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/bench_scans.py
 	$(BIN)/python benchmarks/bench_ludb.py --data ../shared/data/ludb --pages
 	$(BIN)/python benchmarks/bench_criteria.py --records $(RECORDS)
-	$(BIN)/python benchmarks/bench_elsewhere.py --records $(RECORDS)
+	$(BIN)/python benchmarks/bench_elsewhere.py --records $(RECORDS) --fold 8 --pages 60 --out benchmarks/results/elsewhere.json
 	$(BIN)/python benchmarks/bench_questions.py
 	$(BIN)/python benchmarks/bench_understanding.py
 	$(BIN)/python benchmarks/bench_faithfulness.py --records $(RECORDS)
