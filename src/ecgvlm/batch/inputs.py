@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import zipfile
@@ -21,7 +20,7 @@ from ecgvlm.files.csv import HEAD, is_csv
 from ecgvlm.files.dicom import is_dicom
 from ecgvlm.files.leads import cause
 from ecgvlm.files.leaf import MAX_BYTES
-from ecgvlm.files.wfdb import files_named
+from ecgvlm.files.wfdb import files_beside
 
 PICTURES = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif",
@@ -274,20 +273,17 @@ def _fetch(open_: Callable[[str], IO[bytes]], path: str, name: str) -> bytes | E
 def _with_signals(path: str, read: Callable[[str], bytes]) -> bytes:
     """A ZIP of a WFDB header and the signal files beside it, and of its segments; what is missing is for its
     reader to say."""
-    whole = io.BytesIO()
-    folder, _, name = path.rpartition("/")
+
+    def found(path: str) -> bytes | None:
+        try:
+            return read(path)
+        except (FileNotFoundError, KeyError):
+            return None
+
+    whole, header = io.BytesIO(), read(path)
     with zipfile.ZipFile(whole, "w") as archive:
-
-        def add(name: str, data: bytes) -> None:
-            archive.writestr(name, data)
-            if not name.lower().endswith(".hea"):
-                return
-            for said in files_named(data.decode("utf-8", "replace")):
-                if said not in archive.NameToInfo:
-                    with contextlib.suppress(FileNotFoundError, KeyError):
-                        add(said, read(f"{folder}/{said}" if folder else said))
-
-        add(name, read(path))
+        for file, data in {path: header, **files_beside(path, header, found)}.items():
+            archive.writestr(file.rpartition("/")[2], data)
     return whole.getvalue()
 
 

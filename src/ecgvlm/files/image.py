@@ -36,7 +36,7 @@ from ecgvlm.files.leaf import (
 from ecgvlm.files.pdf import is_pdf, pdf_leaves
 from ecgvlm.files.picture import decode, shrunk, tiff_pages
 from ecgvlm.files.records import record_at, record_leaves
-from ecgvlm.files.wfdb import files_named, parse_wfdb, read_wfdb
+from ecgvlm.files.wfdb import files_beside, parse_wfdb, read_wfdb
 from ecgvlm.record import Record
 
 __all__ = [
@@ -183,20 +183,15 @@ def _companions(
     archive: zipfile.ZipFile, header: str, text: bytes, name: str, budget: Budget
 ) -> dict[str, bytes]:
     """The signal files in an archive that a WFDB header beside them names, of its segments, too."""
-    folder = header.rpartition("/")[0]
-    found: dict[str, bytes] = {}
 
-    def gather(text: bytes) -> None:
-        for said in files_named(text.decode("utf-8", "replace")):
-            path = f"{folder}/{said}" if folder else said
-            if path in archive.NameToInfo and path not in found and path != header:
-                found[path] = _member(archive, archive.NameToInfo[path], f"{name}/{_plain(path)}")
-                budget.take(len(found[path]), name)
-                if said.lower().endswith(".hea"):
-                    gather(found[path])
+    def read(path: str) -> bytes | None:
+        if path not in archive.NameToInfo:
+            return None
+        data = _member(archive, archive.NameToInfo[path], f"{name}/{_plain(path)}")
+        budget.take(len(data), name)
+        return data
 
-    gather(text)
-    return found
+    return files_beside(header, text, read)
 
 
 def _hidden(path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,6 +100,24 @@ def files_named(header: str) -> list[str]:
     if segments is None:
         return [_plain_name(line.split()[0]) for line in _lines(header)[1:]]
     return [f"{name}.hea" for name, _ in segments if name != "~"]
+
+
+def files_beside(header: str, text: bytes, read: Callable[[str], bytes | None]) -> dict[str, bytes]:
+    """Path -> contents of the files in a header's folder that it names, and of those that its segments name.
+
+    text: the header's own contents. read: a path's contents, None where there is no such file.
+    """
+    folder = header.rpartition("/")[0]
+    found: dict[str, bytes] = {}
+    headers = [text]
+    for one in headers:
+        for said in files_named(one.decode("utf-8", "replace")):
+            path = f"{folder}/{said}" if folder else said
+            data = None if path == header or path in found else read(path)
+            if data is not None:
+                found[path] = data
+                headers += [data] * said.lower().endswith(".hea")
+    return found
 
 
 def parse_wfdb(header: bytes, files: Sequence[tuple[str, bytes]], name: str) -> Record:

@@ -16,7 +16,8 @@ from ecgvlm.judge.findings import SAMPLES
 from ecgvlm.labels import LABELS
 
 STRIP_WIDTHS, BEAT_WIDTHS = (40, 64, 96, 128), (64, 96, 128)
-STRIP_STEP = 4 * 2 ** (len(STRIP_WIDTHS) - 1)  # samples of a strip for each of its tokens
+_STRIP_STRIDE = 4  # of the first convolution
+STRIP_STEP = _STRIP_STRIDE * 2 ** (len(STRIP_WIDTHS) - 1)  # samples of a strip for each of its tokens
 BY_NUMBERS = ("SB", "ST")  # what the heart rate defines: a network finds only chance beside it
 
 
@@ -59,7 +60,7 @@ class Network(nn.Module):
     def __init__(self, width: int = 128, drop: float = 0.3):
         super().__init__()
         labels = len(LABELS)
-        self.strip = _tower(STRIP_WIDTHS, 11, 4)
+        self.strip = _tower(STRIP_WIDTHS, 11, _STRIP_STRIDE)
         self.beat = _tower(BEAT_WIDTHS, 7, 1)
         self.strip_in = nn.Linear(STRIP_WIDTHS[-1], width)
         self.beat_in = nn.Linear(BEAT_WIDTHS[-1], width)

@@ -6,6 +6,7 @@ All take and give tensors on one device, [B, 12, T] in mV with NaN where nothing
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -21,13 +22,17 @@ _WANDER = 0.06  # mV
 def reprinted(whole: torch.Tensor) -> torch.Tensor:
     """What random layouts print of whole records ([B, 12, SAMPLES] at `ENCODER_FS`)."""
     odds = torch.tensor(list(LAYOUT_ODDS.values()), device=whole.device)
-    blank = np.zeros((12, SAMPLES))
-    printed = np.stack(
-        [np.isfinite(as_printed(blank, ENCODER_FS, x, SAMPLES / ENCODER_FS)) for x in LAYOUT_ODDS]
-    )
     layout = torch.multinomial(odds, len(whole), replacement=True)
     offset = 0.02 * torch.randn(len(whole), 12, 1, device=whole.device)  # of a median over less than all
-    return (whole + offset).masked_fill(~torch.from_numpy(printed).to(whole.device)[layout], torch.nan)
+    return (whole + offset).masked_fill(~_printed(whole.device)[layout], torch.nan)
+
+
+@cache
+def _printed(device: torch.device) -> torch.Tensor:
+    """[layouts, 12, SAMPLES] bool: where each of `LAYOUT_ODDS` prints something."""
+    blank = np.zeros((12, SAMPLES))
+    shown = [np.isfinite(as_printed(blank, ENCODER_FS, x, SAMPLES / ENCODER_FS)) for x in LAYOUT_ODDS]
+    return torch.from_numpy(np.stack(shown)).to(device)
 
 
 def varied(
