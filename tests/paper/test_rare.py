@@ -39,6 +39,19 @@ def test_dense_rows_run_through_each_other():
     assert page.truth.mm_per_mv == 10
 
 
+def test_columns_may_be_narrow():
+    for seed in range(4):
+        page = rare_page(gaussian_record(), seed, "narrow", "clean")
+        columns = [np.ptp(t.box[:, 0]) / page.truth.px_per_mm for t in page.truth.traces if not t.rhythm]
+        assert min(columns) > 11.9
+        assert max(columns) < 32
+
+
+def test_paper_without_a_grid_says_so():
+    assert not rare_page(gaussian_record(), 0, "blank", "photo").truth.ruled
+    assert rare_page(gaussian_record(), 0, "coarse", "photo").truth.ruled
+
+
 def test_further_leads_are_named():
     leads = {
         t.lead

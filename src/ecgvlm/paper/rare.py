@@ -71,6 +71,22 @@ def _of_scale(speeds: tuple[float, ...], gains: tuple[float, ...]) -> Callable[.
     return style
 
 
+def _narrow(rng: np.random.Generator) -> PageStyle:
+    """Columns of 12 to 32 mm on slow paper, half of it with lines every 5 mm only."""
+    style = random_style(rng, str(rng.choice(["3x4", "3x4+1R", "3x4+3R", "6x2"])))
+    slow = (5.0, 10.0, 12.5) if style.layout != "6x2" else (5.0,)
+    speed, gap = float(rng.choice(slow)), float(rng.choice([0.0, 0.0, rng.uniform(1, 9)]))
+    gaps = gap * (style.layout_.columns - 1)
+    right = max(style.right, style.width - style.left - gaps - speed * 10)
+    spare = max(0.0, right - 12.0) * float(rng.uniform(0, 1))  # paper that is no wider than it must be
+    return replace(
+        style, mm_per_s=speed, gap=gap, right=right - spare, width=max(120.0, style.width - spare),
+        minor=style.paper if rng.random() < 0.5 else style.minor, name_size=float(rng.uniform(2.4, 4.4)),
+        pulses="left" if style.pulses == "right" else style.pulses,
+        template=str(rng.choice(["none", "scale"])),
+    )  # fmt: skip
+
+
 def _blank(rng: np.random.Generator) -> PageStyle:
     """50 mm/s on paper without a grid."""
     return replace(random_style(rng), grid="none", mm_per_s=50.0)
@@ -128,5 +144,6 @@ RARE: dict[str, Callable[[np.random.Generator], PageStyle]] = {
     "spelled": _spelled,
     "ended": _ended,
     "further": _further,
+    "narrow": _narrow,
 }
-_ODDS = (3, 3, 1, 1, 1, 1, 1, 1, 1)  # of each look: hardest to read are faxes and dense rows
+_ODDS = (3, 3, 1, 1, 1, 1, 1, 1, 1, 1)  # of each look: hardest to read are faxes and dense rows

@@ -74,6 +74,7 @@ def render(record: Record, style: PageStyle, rng: np.random.Generator | int = 0)
         pulses=pulses,
         notes=tuple(page.notes),
         note_boxes=np.array(page.note_boxes).reshape(-1, 4, 2),
+        ruled=style.grid != "none",
     )
     return Rendering(image, truth)
 

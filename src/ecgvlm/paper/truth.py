@@ -38,7 +38,7 @@ class PageTruth:
     lies, after every warp; where a grid is printed its thick lines run through these points. px_per_mm is the
     rendering's nominal scale (before any warp). pulses: [k, 4, 2] px boxes of calibration pulses. order:
     of `layouts.ORDERS`. notes: what the page says of its scale ("25 mm/s", "10 mm/mV"), note_boxes: [m,
-    4, 2] px where.
+    4, 2] px where. ruled: whether a grid is printed.
     """
 
     layout: str
@@ -51,6 +51,7 @@ class PageTruth:
     order: str = "standard"
     notes: tuple[str, ...] = ()
     note_boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4, 2)))
+    ruled: bool = True
 
     def warped(self, move: Callable[[np.ndarray], np.ndarray]) -> PageTruth:
         """The same truth after a warp. move: [n, 2] px before -> [n, 2] px after; called once for all."""

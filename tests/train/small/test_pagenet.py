@@ -11,6 +11,7 @@ from ecgvlm.digitize.pagenet import CLASSES, FURTHER  # noqa: E402
 from ecgvlm.paper.rare import rare_page  # noqa: E402
 from ecgvlm.train.small.pagenet import (  # noqa: E402
     PageNet,
+    _flat,
     export,
     load_exported,
     rectified_crops,
@@ -85,6 +86,16 @@ def test_crops_know_further_leads_and_odd_notes():
     page = rare_page(gaussian_record(), 5, "speed", "clean")
     peaks = np.max([names.max((1, 2)) for _, _, names in rectified_crops(page, rng, 40)], 0)
     assert peaks[FURTHER - 2] == 255
+
+
+def test_crops_without_a_grid_are_of_a_guessed_scale():
+    page = rare_page(gaussian_record(), 3, "blank", "photo")
+    flat = [_flat(page.truth.mesh, np.random.default_rng(seed)) for seed in range(8)]
+    sides = [np.linalg.norm(mesh[0, 1] - mesh[0, 0]) for mesh in flat]
+    assert max(sides) > 1.1 * min(sides)
+    for image, trace, _ in rectified_crops(page, np.random.default_rng(0), 40):
+        grey, ink = image.mean(2), trace > 200
+        assert not ink.any() or grey[ink].mean() < np.median(grey) - 30
 
 
 def test_training_stops_in_time_and_goes_on(tmp_path):

@@ -206,16 +206,17 @@ def rectified_crops(
     Yields image [CROP, CROP, 3], trace mask [CROP, CROP], names [CLASSES, CROP/4, CROP/4], all uint8.
     """
     truth, cell = page.truth, 5.0 * PX_PER_MM  # cell: px between two nodes of the mesh
-    rows, cols = truth.mesh.shape[:2]
+    mesh = truth.mesh if truth.ruled else _flat(truth.mesh, rng)
+    rows, cols = mesh.shape[:2]
     inked = [trace.xy[np.isfinite(trace.xy).all(1)] for trace in truth.traces]
     ends = np.cumsum([len(points) for points in inked])[:-1]
-    curves = np.split(_located(truth.mesh, np.concatenate(inked)) * cell, ends)  # px of the rectified page
+    curves = np.split(_located(mesh, np.concatenate(inked)) * cell, ends)  # px of the rectified page
     marks = [(_kind(t.lead), t.name_box.mean(0)) for t in truth.traces if t.name_box is not None]
     marks += [(PULSE, box.mean(0)) for box in truth.pulses]
     marks += [(_kind(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)]
 
     kinds = [kind for kind, _ in marks]
-    places = _located(truth.mesh, np.array([place for _, place in marks]).reshape(-1, 2)) * cell
+    places = _located(mesh, np.array([place for _, place in marks]).reshape(-1, 2)) * cell
 
     # The digitiser's own errors: a little turn, scale, shift and bend.
     angle, zoom = rng.normal(0, 0.004), rng.normal(1, 0.006)
@@ -233,7 +234,7 @@ def rectified_crops(
             centre = places[pick] + rng.uniform(-0.4, 0.4, 2) * CROP
         else:
             centre = rng.uniform(0, 1, 2) * np.array([cols - 1, rows - 1]) * cell
-        xy = _interpolate(truth.mesh, (turned + centre[:, None, None]) / cell)
+        xy = _interpolate(mesh, (turned + centre[:, None, None]) / cell)
         xy = cv2.resize(xy, None, fx=_EVEN, fy=_EVEN)[_EVEN:-_EVEN, _EVEN:-_EVEN]
         image = cv2.remap(
             page.image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -245,6 +246,17 @@ def rectified_crops(
         if rng.random() < 0.1:
             image = np.repeat(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
         yield np.ascontiguousarray(image), np.ascontiguousarray(target), names
+
+
+def _flat(mesh: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mesh of flat paper whose scale is guessed, as the digitiser takes pages without a grid."""
+    rows, cols = mesh.shape[:2]
+    middle = mesh[rows // 2, cols // 2]
+    (dx, dy), times = mesh[rows // 2, -1] - mesh[rows // 2, 0], np.exp(rng.uniform(-0.15, 0.15))
+    along = np.array([dx, dy]) / (cols - 1) * times
+    down = np.array([-along[1], along[0]])
+    j, i = np.mgrid[:rows, :cols]
+    return middle + (i - cols // 2)[..., None] * along + (j - rows // 2)[..., None] * down
 
 
 def _kind(print_: str) -> int:
