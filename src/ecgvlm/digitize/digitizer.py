@@ -24,9 +24,10 @@ from ecgvlm.digitize.scale import find_scale
 from ecgvlm.digitize.separators import between_separators
 from ecgvlm.digitize.several import Part, as_one, beside, in_picture, parted, unnamed_beside
 from ecgvlm.digitize.spikes import with_spikes
-from ecgvlm.digitize.surface import PaperMap
+from ecgvlm.digitize.straight import straightened
+from ecgvlm.digitize.surface import PaperMap, projected
 from ecgvlm.digitize.timing import delays, same_time
-from ecgvlm.digitize.trace import follow
+from ecgvlm.digitize.trace import follow, paths_of
 from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.picture import shrunk
@@ -42,6 +43,8 @@ _DOUBTFUL = 0.6  # score of a view below which its grid is doubted
 _NO_DOUBT = 0.95  # score of a view that needs no other guess of its scale
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _LEAST_ZOOM, _MOST_ZOOM = 0.4, 1.6  # times by which rows may be longer than 10 s for the guess to be mended
+_LOOKS = 3  # at paper without a grid, each by what rows and beats of the one before tell
+_ROW_SLIGHTLY_OFF = 0.004  # part by which such rows may be longer or shorter
 _ROW_OFF = 0.04  # part by which rows may be longer or shorter before their grid is doubted
 _ROW_FAR_OFF = 0.3  # the same (of its logarithm) where columns stand apart, whose gaps count in
 _AS_GOOD = 0.8  # of a view's score that another one must reach to be preferred for its scale
@@ -52,6 +55,8 @@ _BARE_PRINT, _BARE_LEVELS, _AROUND_INK = 0.03, 5.0, 11
 _PRINT_SIZES = (1.25, 0.8)  # times its own, at which the page is looked at once more where names are not seen
 _SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferred for its scale
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
+_AT_END = int(6.0 * PX_PER_MM)  # about a map's end, that traces reach
+_GOES_ON = 10.0  # mm of the picture beyond it
 _USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
 _ABOUT = 6.0 * PX_PER_MM  # above and below a row's line, that show the paper it stands on
 # Grey levels of detail that a grid has at most, and its share on paper that something lies on.
@@ -213,6 +218,9 @@ class Digitizer:
         if view is None or view.found is None:
             bare = self._without_grid(image)
             return bare if view is None or (bare is not None and bare.found is not None) else view
+        if _ends_too_soon(view, image.shape):
+            wider = self._view(image, grid.farther(view.paper))
+            view = wider if _score(wider) > _AS_GOOD * view.found.score else view
         zoom = _off_scale(view.found, view.notes)
         far_off = abs(np.log(zoom)) > _ROW_FAR_OFF
         if abs(zoom - 1) > _ROW_OFF and (far_off or not view.found.apart):
@@ -269,22 +277,56 @@ class Digitizer:
                 break
         if best is None or best.found is None:
             return best
-        zoom = _off_scale(best.found, best.notes)
-        if not _LEAST_ZOOM < zoom < _MOST_ZOOM:
-            return best
-        again = self._view(image, flat_paper(image, best.paper.scale() * zoom, angle))
-        if again is not None and _score(again) < best.found.score:
-            again = _with_names_of(best, again)
-        return again if _score(again) > _GUESSED * best.found.score else best
+        for _ in range(_LOOKS):
+            assert best.found is not None
+            zoom = _off_scale(best.found, best.notes)
+            paper = _set_straight(best, zoom, image.shape) if _LEAST_ZOOM < zoom < _MOST_ZOOM else None
+            again = None if paper is None else self._view(image, paper)
+            if again is not None and _score(again) < best.found.score:
+                again = _with_names_of(best, again)
+            if again is None or _score(again) <= _GUESSED * best.found.score:
+                break
+            best = again
+        return best
+
+
+def _ends_too_soon(view: View, shape: Sequence[int]) -> bool:
+    """Whether most rows' ink runs to an end of the map where the picture goes on. shape: of the picture."""
+    assert view.found is not None
+    ys = np.array(sorted({strip.y for strip in view.found.strips}))
+    width, half = view.image.shape[1], 0.4 * _row_pitch(view.found.strips)
+    for x, part in ((0.0, slice(_AT_END)), (width - 1.0, slice(width - _AT_END, width))):
+        ink = (view.maps.trace[:, part] > 0.5).any(1)
+        shown = [ink[max(0, int(y - half)) : int(y + half)].any() for y in ys]
+        px = view.to_px(np.stack([np.full(len(ys), x), ys], 1))
+        goes_on = np.minimum(px, np.array(shape[1::-1]) - px).min(1) > _GOES_ON * view.paper.scale()
+        if (goes_on & shown).mean() > 0.5:
+            return True
+    return False
+
+
+def _set_straight(view: View, zoom: float, shape: Sequence[int]) -> PaperMap | None:
+    """Flat paper as the rows and beats of a view of it tell, None where the view shows it so.
+
+    zoom: times by which its rows are longer than they should be. shape: of the picture.
+    """
+    assert view.found is not None
+    strips = view.found.strips
+    begins, paths = paths_of(view.maps.trace, strips, _row_pitch(strips))
+    straight = straightened(view.paper, view.origin, strips, list(zip(begins, paths)), shape)
+    if straight is None and abs(zoom - 1) < _ROW_SLIGHTLY_OFF:
+        return None
+    flat = view.paper.homography if straight is None else straight
+    return PaperMap.covering(flat @ np.diag([zoom, zoom, 1.0]), shape)
 
 
 def _with_names_of(other: View, view: View) -> View:
     """A view of flat paper with the names that another one sees, whose print is of another size."""
-    times = other.paper.scale() / view.paper.scale()
+    back = np.linalg.inv(view.paper.homography)
     names = []
     for name in other.names:
-        mm = (np.array([name.x, name.y]) / PX_PER_MM + other.origin) * times - view.origin
-        x, y = (mm * PX_PER_MM).tolist()
+        mm = projected(back, other.to_px(np.array([name.x, name.y])))
+        x, y = ((mm - view.origin) * PX_PER_MM).tolist()
         names.append(replace(name, x=x, y=y))
     found = find_layout(names, view.maps)
     return view if found is None else replace(view, names=names, found=found)
@@ -398,10 +440,15 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
 
 def _curves(view: View, found: Found, picture: np.ndarray) -> list[tuple[np.ndarray, float]]:
     """The trace of every strip that the layout has, see `follow`."""
-    ys = sorted({placed.y for placed in found.strips})
-    pitch = median(np.diff(ys)) if len(ys) > 1 else _USUAL_PITCH
+    pitch = _row_pitch(found.strips)
     curves = follow(view.maps.trace, view.image, picture, view.to_px, found.strips, pitch)
     return [(_shown(curve, view.to_px, picture.shape), sure) for curve, sure in curves]
+
+
+def _row_pitch(strips: Sequence[Placed]) -> float:
+    """px between rows."""
+    ys = sorted({placed.y for placed in strips})
+    return median(np.diff(ys)) if len(ys) > 1 else _USUAL_PITCH
 
 
 def _shown(

@@ -12,7 +12,7 @@ import cmath
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache, partial
 
 import cv2
@@ -56,6 +56,8 @@ _PLAINLY_LEVEL, _WHOLE_PX, _PLAIN = 0.07, 0.6, 0.65
 # and the harmonics of that look like finer paper. Share of the lines that must then be seen.
 _MISTAKEN, _CERTAIN = (1, 5 / 4, 5 / 3, 5 / 2), 0.9
 _AROUND_FLAT = 80.0  # mm
+# mm by which a map is followed at once over paper that hardly shows its grid, and how often.
+_STEP_ON, _STEPS_ON = 30.0, 3
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
 # Periods of 5 mm that are tried: the least and the greatest, in px, and how many, each longer by one part.
 _Periods = tuple[float, float, int]
@@ -101,6 +103,15 @@ class GridFinder:
         period = 5 * scale * self._shrink
         periods = period * (1 - _ABOUT), period * (1 + _ABOUT), 15
         return self._plain(periods) if self._lies_flat else self._find(periods)
+
+    def farther(self, paper: PaperMap) -> PaperMap:
+        """The map followed over more of the paper, where lines of the grid are hardly seen."""
+        found = paper
+        for _ in range(_STEPS_ON):
+            x0, y0, x1, y1 = found.box
+            box = x0 - _STEP_ON, y0 - _STEP_ON, x1 + _STEP_ON, y1 + _STEP_ON
+            found = refined(self._extremes, replace(found.widened(_STEP_ON), box=box))
+        return replace(found, fit=paper.fit)
 
     def _plain(self, periods: _Periods, mistaken: Sequence[float] = (1,)) -> PaperMap | None:
         """The map of paper whose grid stands out everywhere on one plane: a quarter of the tiles will do.

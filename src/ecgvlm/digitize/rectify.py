@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.pagenet import PX_PER_MM
-from ecgvlm.digitize.surface import CELL, MARGIN, PaperMap
+from ecgvlm.digitize.surface import CELL, PaperMap
 from ecgvlm.files.picture import shrunk
 
 CELL_PX = round(CELL * PX_PER_MM)
@@ -76,8 +76,7 @@ def flat_paper(image: np.ndarray, scale: float, angle: float) -> PaperMap:
     centre = np.array([w, h]) / scale / 2
     homography = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
     homography[:2, 2] = np.array([w / 2, h / 2]) - homography[:2, :2] @ centre
-    box = (MARGIN, MARGIN, w / scale - MARGIN, h / scale - MARGIN)
-    return PaperMap.plane(homography, box, 0.0)
+    return PaperMap.covering(homography, image.shape)
 
 
 def skew(image: np.ndarray) -> float:

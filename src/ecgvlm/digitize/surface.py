@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import combinations_with_replacement
 
@@ -57,6 +58,21 @@ class PaperMap:
             for first, last in ((x0, x1), (y0, y1))
         )
         return cls(homography, (x0 - margin, y0 - margin), np.zeros((rows, cols, 2)), box, fit)
+
+    @classmethod
+    def covering(cls, homography: np.ndarray, shape: Sequence[int]) -> PaperMap:
+        """Flat paper without a grid that fills a picture of this shape. homography: [3, 3], mm -> px."""
+        height, width = shape[:2]
+        corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
+        mm = projected(np.linalg.inv(homography), corners)
+        (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
+        return cls.plane(homography, (x0 + MARGIN, y0 + MARGIN, x1 - MARGIN, y1 - MARGIN), 0.0)
+
+    def widened(self, by: float) -> PaperMap:
+        """The same with so many mm more of the paper around it, a multiple of `CELL`."""
+        cells = round(by / CELL)
+        shift = np.pad(self.shift, ((cells, cells), (cells, cells), (0, 0)), "edge")
+        return replace(self, at=(self.at[0] - by, self.at[1] - by), shift=shift)
 
     def nodes(self) -> np.ndarray:
         """[rows, cols, 2] mm of the lattice."""
