@@ -54,6 +54,13 @@ def test_three(digitizer, pair):
     assert rates(page) == pytest.approx([56, 88, 70], abs=2)
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_page(digitizer, pair, quarters):
+    """On its side the page net sees next to no trace."""
+    page = digitizer(np.ascontiguousarray(np.rot90(pair[0], quarters)))
+    assert rates(page) == pytest.approx([56], abs=2)
+
+
 def test_a_picture_of_two_on_its_side(digitizer, pair):
     """Each stands at its place in the picture as it was given."""
     page = digitizer(np.ascontiguousarray(np.rot90(np.vstack(pair))))

@@ -67,7 +67,7 @@ _USUAL_RHYTHM, _AS_LIKE = ("II", "V1", "V5"), 0.05  # leads that are taken of tw
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
 _DARK = 110  # median brightness below which a page may be a negative
-_NO_INK = 3e-4  # share of a picture's px below which it is no ECG whichever way it is turned
+_NO_INK = 3e-4  # share of a picture's px that are a trace, upright or on its side, below which it is no ECG
 _SAME_TRACE, _ALONG = 0.5, 4.0  # mm: curves this close run along one trace, when they do so for this long
 _STRAY_NAMES = 2  # that the net may see on a page without any
 _PLAINLY_NAMED = 9  # leads that a page without any grid must name
@@ -135,12 +135,16 @@ class Digitizer:
             if view.paper.fit == 0 and view.found.named < _PLAINLY_NAMED:
                 raise _not_an_ecg()  # curves beside words are on many a page
             return self._read(view, view.found, image)
-        if view is None or (view.maps.trace > 0.5).mean() < _NO_INK:
+        if view is None:
             raise _not_an_ecg()
+        ink = _inked(view.maps)
         for turns, mirrored in _WAYS_UP:
             # The rectified page tells which way is up; then the picture itself is turned.
             seen = _turned(view.image, turns, mirrored)
             maps = self.net(seen)
+            ink = max(ink, _inked(maps))  # the first way shows a page on its side upright or upside down
+            if ink < _NO_INK:
+                raise _not_an_ecg()
             if find_layout(self.lettering.names(seen, maps), maps) is not None:
                 upright = _turned(image, turns, mirrored)
                 again = self.look(upright)
@@ -370,6 +374,11 @@ def _is_negative(image: np.ndarray) -> bool:
     grey = cv2.cvtColor(shrunk(image, min(1.0, 800 / max(image.shape[:2]))), cv2.COLOR_RGB2GRAY)
     detail = grey - cv2.blur(grey.astype(np.float32), (31, 31))
     return bool((detail**3).mean() > 0)
+
+
+def _inked(maps: NetMaps) -> float:
+    """The share of a page's px that are a trace."""
+    return float((maps.trace > 0.5).mean())
 
 
 def _turned(image: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
