@@ -14,6 +14,14 @@ def test_points_of_one_line_and_one_beside_it_give_no_plane():
     assert _fitted(px, mm, (1204, 1679, 3)) is None
 
 
+def test_lines_taken_for_coarser_ones_one_way_are_not_square():
+    mm = np.stack(np.meshgrid(np.arange(0, 250, 20.0), np.arange(0, 180, 20.0)), -1).reshape(-1, 2)
+    for across, square in ((6.0, True), (7.5, False)):
+        lead = _fitted(mm * (across, 6.0), mm, (1100, 1600, 3))
+        assert lead is not None
+        assert lead.square == square
+
+
 def ruled(scale: float, width: int) -> np.ndarray:
     """A page of 297 x 210 mm at `scale` px a mm as programs rule it: lines `width` px wide, at whole ones."""
     page = np.full((round(210 * scale), round(297 * scale), 3), 255, np.uint8)

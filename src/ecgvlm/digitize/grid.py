@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.lines import flattened, levelled, refined
-from ecgvlm.digitize.surface import PaperMap, bent, projected
+from ecgvlm.digitize.surface import PaperMap, bent, projected, squareness
 from ecgvlm.files.picture import shrunk
 from ecgvlm.quantile import median, quantile
 
@@ -40,6 +40,7 @@ _FINEST = 0.47  # cycles a px
 _ANGLES = np.deg2rad(np.arange(-45.0, 45.0, 1.0))  # of a grid
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
+_OBLONG = 0.1  # part by which a mm is longer one way on a map that took a grid's lines for coarser ones there
 _AS_FAR = 0.85  # of the tiles that one kind of lines leads to, from which on the other leads as far
 _STANDS_OUT = 0.5
 _MIN_TILES = 8
@@ -142,12 +143,13 @@ class GridFinder:
         if seed is None:
             return None
         lead = self._followed(self._tiles, *seed, _FINE)
-        if lead is None or not lead.flat or lead.tiles < _MOST_TILES * len(self._tiles.at):
+        if lead is None or not (lead.flat and lead.square) or lead.tiles < _MOST_TILES * len(self._tiles.at):
             # Fine lines may slip by one at a fold, and thick ones, where they are faint, by five.
             leads = [found for found in (lead, self._followed(self._tiles, *seed, 1)) if found is not None]
             most = max((found.tiles for found in leads), default=0)
             far = [found for found in leads if found.tiles > _AS_FAR * most]
-            lead = min(far, key=lambda found: found.uneven, default=None)
+            square = [found for found in far if found.square]
+            lead = min(square or far, key=lambda found: found.uneven, default=None)
         return None if lead is None else _far(refined(self._extremes, lead.paper()))
 
     def _followed(
@@ -385,13 +387,15 @@ def _follow(
 class _Lead:
     """What tiles followed from one another tell: px [n, 2] of the picture that show mm [n, 2] of the paper.
 
-    plane: the plane next to them. uneven: mm that most of them are within of it.
+    plane: the plane next to them. uneven: mm that most of them are within of it. square: whether a mm is as
+    long down the paper as across.
     """
 
     px: np.ndarray
     mm: np.ndarray
     plane: PaperMap
     uneven: float
+    square: bool
 
     @property
     def tiles(self) -> int:
@@ -422,7 +426,8 @@ def _fitted(px: np.ndarray, mm: np.ndarray, shape: tuple[int, ...]) -> _Lead | N
     (x0, y0), (x1, y1) = mm.min(0).tolist(), mm.max(0).tolist()
     fit = float(min(1.0, len(px) * STEP**2 / (0.25 * WORK_WIDTH**2 * min(shape[:2]) / max(shape[:2]))))
     plane = PaperMap.plane(homography, (x0, y0, x1, y1), fit)
-    return _Lead(px, mm, plane, quantile(off, _MOST) / plane.scale())
+    square = abs(squareness(homography, shape) - 1) < _OBLONG
+    return _Lead(px, mm, plane, quantile(off, _MOST) / plane.scale(), square)
 
 
 def _transform(a: np.ndarray, b: np.ndarray) -> Callable[[np.ndarray], np.ndarray | None]:

@@ -12,7 +12,7 @@ import numpy as np
 from ecgvlm import filters
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
-from ecgvlm.digitize.surface import PaperMap, projected
+from ecgvlm.digitize.surface import PaperMap, projected, squareness
 from ecgvlm.quantile import median, quantile
 
 # The first column of a strip and, for each column from there on, px of its height: of the rectified page.
@@ -33,7 +33,6 @@ _ROUNDS = 12
 # Parameters that are none on a page that is straight; how unlikely they must be then, the square of how many
 # times they are greater than their own uncertainty.
 _ASKEW, _PLAINLY = [0, 1, 4, 5], 15.0
-_FOCAL = 1.0  # of a picture's diagonal, a camera's focal length
 
 
 def straightened(
@@ -63,7 +62,8 @@ def straightened(
     to_unit = np.array([[1, 0, -middle[0]], [0, 1, -middle[1]], [0, 0, length]]) / length
     to_page = np.array([[1, 0, -origin[0]], [0, 1, -origin[1]], [0, 0, 1 / PX_PER_MM]]) * PX_PER_MM
     back = np.linalg.inv(flat @ to_unit @ to_page)  # rows' lengths and rows -> mm of the paper as it was
-    homography = _of_camera(paper.homography @ back, shape)
+    homography = paper.homography @ back
+    homography = homography @ np.diag([1.0, 1 / squareness(homography, shape), 1.0])
     found = projected(np.linalg.inv(homography), paper.to_px(mm))
     size = np.ptp(mm[:, 0]) / np.ptp(found[:, 0])
     return homography @ np.diag([1 / size, 1 / size, 1.0])
@@ -158,13 +158,3 @@ def _flattened(
         p = p - np.linalg.solve(normal, slope.T @ (weight * now) + certain * p * (np.arange(6) != 2))
     askew, unsure = p[_ASKEW], np.linalg.inv(normal)[np.ix_(_ASKEW, _ASKEW)]
     return homography(p) if askew @ np.linalg.solve(unsure, askew) > _PLAINLY else None
-
-
-def _of_camera(homography: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The homography to a picture with its second axis in the units of the first one: both are of one plane
-    before a camera."""
-    height, width = shape[:2]
-    focal = _FOCAL * float(np.hypot(width, height))
-    seen = np.linalg.inv([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]) @ homography
-    one, other = np.linalg.norm(seen[:, 0]), np.linalg.norm(seen[:, 1])
-    return homography @ np.diag([1.0, one / other, 1.0])
