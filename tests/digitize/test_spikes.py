@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from drawn import drawn_page, grid_of_places
 
+from ecgvlm.digitize.layout import Placed
+from ecgvlm.digitize.spikes import with_spikes
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import measure
 from ecgvlm.record import LEADS
@@ -30,3 +32,17 @@ def test_spikes_before_p_waves_come_back_and_nothing_is_added(digitizer, paced):
     found = find_spikes(page.leads(500.0), 500.0, page.measurements)
     assert (found.atrial_mv > 0.2) == paced
     assert found.ventricular_mv == 0.0
+
+
+@pytest.mark.parametrize(("apart", "spikes"), [(25, False), (130, True)])
+def test_lines_of_the_grid_are_no_spikes(apart, spikes):
+    page = np.full((400, 1000, 3), 230, np.uint8)
+    placed, curves = [], []
+    for k, lead in enumerate(LEADS[:3]):
+        y = 100 + 110 * k
+        page[y - 1 : y + 2] = 40
+        page[y - 40 : y, 30:970:apart] = 110  # on one side of the trace alone, as where print is faint
+        placed.append(Placed(lead, False, k, 0, 0.0, 999.0, 0.0, float(y), True))
+        curves.append(np.stack([np.arange(1000.0), np.full(1000, float(y))], 1))
+    found = with_spikes(page, placed, curves)
+    assert any((curve[:, 1] < placed.y - 20).any() for curve, placed in zip(found, placed)) == spikes

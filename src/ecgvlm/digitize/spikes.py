@@ -23,6 +23,8 @@ _FAINT = 20.0  # grey levels: no trace has less contrast
 _NARROW, _CURVE = 11, 5  # px about a point that tell where the trace runs, and how far it is already followed
 _BEYOND = 4  # px by which a spike is longer than the curve, at least
 _TALLEST = round(30.0 * PX_PER_MM)
+_RULED = round(5 * PX_PER_MM)  # px between a grid's thick lines
+_AS_DARK = 0.4  # part of a stroke's ink that the lines beside it show, if it is one of them
 _BROKEN = 3  # px of a spike that another line may hide
 _NEAR_END = 3.0 * PX_PER_MM  # of a strip, where bars stand
 _TOGETHER = 2  # px within which strokes of several leads stand at the same time
@@ -100,8 +102,9 @@ def _tips(grey: np.ndarray, points: _Points, strips: Sequence[Placed], sign: int
     dark = grey[roots.y + sign * _ROOT[-1], roots.x]
     begins = (np.diff(roots.x, prepend=-2) != 1) | (np.diff(roots.strip, prepend=-1) != 0)
     roots = roots[np.lexsort((dark, np.cumsum(begins)))[begins]]
-    tips = [_tip(grey, x, y, sign, depth) for x, y in zip(roots.x, roots.y)]
-    return _Points(roots.strip, roots.x, np.array(tips, int))
+    tips = np.array([_tip(grey, x, y, sign, depth) for x, y in zip(roots.x, roots.y)], int)
+    free = np.array([not _is_ruled(grey, *stroke) for stroke in zip(roots.x, roots.y, tips)], bool)
+    return _Points(roots.strip, roots.x, tips)[free]
 
 
 def _depth(grey: np.ndarray, points: _Points) -> float:
@@ -123,6 +126,17 @@ def _tip(grey: np.ndarray, x: int, y: int, sign: int, depth: float) -> int:
     ink = np.flatnonzero(_thin(grey, rows, np.full(len(rows), x)) > _INK * depth)
     ends = np.flatnonzero(np.diff(ink) > _BROKEN)
     return int(rows[ink[ends[0] if len(ends) else -1]])
+
+
+def _is_ruled(grey: np.ndarray, x: int, y: int, tip: int) -> bool:
+    """Whether a stroke from y to its tip is a line of the grid, which shows others like it on either side."""
+    rows = np.arange(min(y, tip) + _ROOT[0], max(y, tip) - _ROOT[0] + 1)
+
+    def depth(at: int) -> float:
+        columns = np.arange(at - 1, at + 2).clip(_BESIDE, grey.shape[1] - 1 - _BESIDE)
+        return float(_thin(grey, rows[:, None], columns[None]).mean(0).max())
+
+    return len(rows) > 0 and min(depth(x - _RULED), depth(x + _RULED)) > _AS_DARK * depth(x)
 
 
 def _is_shown(at: int, x: np.ndarray, strip: np.ndarray, strips: Sequence[Placed]) -> bool:
