@@ -190,11 +190,11 @@ def _ways(
     """[pieces, columns] rows of the cheapest ways. pieces: of which strip, and its columns' range."""
     longest = max(b - a for _, a, b in pieces)
     # Beyond a shorter piece's end nothing costs anything.
-    cost, step = (np.zeros((longest, len(pieces), high), np.float32) for _ in range(2))
+    cost, step = (np.zeros((len(pieces), longest, high), np.float32) for _ in range(2))
     paper = 2 * (_STEP_COST + _LEAP_COST + _BLANK_COST) / ink.across
     for i, (k, a, b) in enumerate(pieces):
         row, top, share = rows[k], rows[k].window[0], shares[k]
-        own, steps = cost[: b - a, i], step[: b - a, i]
+        own, steps = cost[i, : b - a], step[i, : b - a]
         seen = np.s_[row.x0 + a : row.x0 + b, max(0, top) : top + high]
         for part, values, outside in ((own, ink.cost[seen], _PAPER), (steps, ink.step[seen], paper)):
             part[:] = outside
@@ -203,8 +203,7 @@ def _ways(
         if share is not None:
             steps[:, : share.worth.shape[1]] -= _WORTH * share.worth[a:b]
             own[:, : share.others.shape[1]] += _OTHERS * share.others[a:b].astype(np.float32)
-    # All rows of a column, moved up or down, are one block.
-    return _cheapest(*(np.ascontiguousarray(part.transpose(0, 2, 1)) for part in (cost, step))).T
+    return _cheapest(cost, step)
 
 
 def _pieces(length: int, across: int) -> list[tuple[int, int]]:
@@ -225,25 +224,29 @@ def _joined(path: np.ndarray, piece: np.ndarray, first: int) -> np.ndarray:
 
 
 def _cheapest(cost: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """[columns, pieces] rows of the cheapest way through every piece.
+    """[pieces, columns] rows of the cheapest way through every piece.
 
-    cost: [columns, rows, pieces] of being there. step: the same, of coming there from the row above, or from
+    cost: [pieces, columns, rows] of being there. step: the same, of coming there from the row above, or from
     there to it, in that column. The cheapest ways to a place from the beginning and from the end cost
     together what the best does that runs through it.
     """
-    climb = step  # summed up in place
+    pieces, columns, rows = cost.shape
+    # All rows of a column, moved up or down, are one block: [columns, rows, pieces].
+    cost, climb = (
+        cv2.transpose(part.reshape(pieces, -1)).reshape(columns, rows, pieces) for part in (cost, step)
+    )
     for row in range(1, climb.shape[1]):
         climb[:, row] += climb[:, row - 1]
-    moved = _Moves(*cost.shape[1:])
+    moved = _Moves(rows, pieces)
     total = np.empty_like(cost)
     total[0] = cost[0]
-    for x in range(1, len(cost)):
+    for x in range(1, columns):
         np.add(moved(total[x - 1], climb[x]), cost[x], out=total[x])
     to_end = np.zeros_like(cost[0])
-    for x in range(len(cost) - 1, 0, -1):
+    for x in range(columns - 1, 0, -1):
         to_end = moved(to_end + cost[x], climb[x])
         total[x - 1] += to_end
-    return total.argmin(1)
+    return cv2.transpose(total.reshape(-1, pieces)).reshape(pieces, columns, rows).argmin(-1)
 
 
 class _Moves:
