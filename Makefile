@@ -3,6 +3,7 @@
 PYTHON ?= python3
 RECORDS ?= ../shared/data/ptbxl
 BIN := .venv/bin
+COMPILED := hatch_build.py src/ecgvlm/digitize/follow.c
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint bench reproduce clean
@@ -46,12 +47,12 @@ bench: .venv/dev.stamp
 	$(PYTHON) -m venv .venv || $(PYTHON) -m virtualenv .venv || { rm -rf .venv; \
 	  echo "Could not make a virtual environment: install Python's venv (Debian: apt install python3-venv)." >&2; exit 1; }
 
-.venv/base.stamp: pyproject.toml constraints.txt | .venv/bin/python
+.venv/base.stamp: pyproject.toml constraints.txt $(COMPILED) | .venv/bin/python
 	$(PIP) --editable .
 	$(BIN)/python -m compileall -q src
 	touch $@
 
-.venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
+.venv/dev.stamp: pyproject.toml constraints.txt $(COMPILED) | .venv/bin/python
 	$(PIP) --editable ".[dev,train,bench,serve,batch,heif]"
 	$(BIN)/python -m compileall -q src
 	touch $@ .venv/base.stamp

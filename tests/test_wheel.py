@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,10 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix 
 LARGEST = 100_000_000  # bytes that package indices take
 # Kinds of files that our package has; records and training pools are of no such kind. Of pictures it has the
 # web page's samples, which are the simulated examples.
-KINDS = {".py", ".typed", ".onnx", ".json", ".toml", ".csv", ".html", ".css", ".js", ".svg", ".webp"}
+KINDS = {
+    "", ".py", ".c", ".so", ".typed", ".onnx", ".json", ".toml", ".csv", ".txt", ".html", ".css", ".js",
+    ".svg", ".webp", ".webmanifest", ".ttf", ".md",
+}  # fmt: skip
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +66,20 @@ def test_contents(wheel):
         f"ecgvlm/data/{name}" for name in ("pagenet.onnx", "encoder.onnx", "language.onnx", "tokenizer.json")
     } <= set(code)
     assert any(name.endswith("licenses/LICENSE") for name in files)
+
+
+def test_needs_no_compiler(tmp_path):
+    files = ["pyproject.toml", "hatch_build.py", "README.md", "LICENSE"]
+    package = tmp_path / "src" / "ecgvlm"
+    shutil.copytree(
+        ROOT / "src" / "ecgvlm", package, ignore=shutil.ignore_patterns("*.so", "*.onnx", "__pycache__")
+    )
+    for name in files:
+        shutil.copy(ROOT / name, tmp_path)
+    built = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, tmp_path]
+    subprocess.run(built, check=True, env={**os.environ, "CC": str(tmp_path / "none")})
+    (path,) = tmp_path.glob("*.whl")
+    assert path.name.endswith("-py3-none-any.whl")
 
 
 def test_reads_the_examples_without_extras(installed):

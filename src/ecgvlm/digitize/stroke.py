@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize import pen
+from ecgvlm.digitize.compiled import COMPILED
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.pen import ALONG, LEVELS, PLAIN, Ink
 from ecgvlm.quantile import median, quantile
@@ -242,6 +243,13 @@ def ink_run(
 
     NaN where no ink lies within `beside` ([n]) rows of y.
     """
+    return COMPILED.ink_run(ink, y, beside, level) if COMPILED else _ink_run(ink, y, beside, level)
+
+
+def _ink_run(
+    ink: np.ndarray, y: np.ndarray, beside: np.ndarray | float, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """`ink_run` where nothing is compiled."""
     first, last, away = nearest_run(ink >= level, y)
     x, m = np.flatnonzero(away <= beside), len(ink)
     top, bottom = np.full((2, len(y)), np.nan)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ecgvlm import filters
+from ecgvlm.digitize.compiled import COMPILED
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.stroke import ROOM, curves_of, ink_run, nearest_run, print_of
@@ -203,7 +204,7 @@ def _ways(
         if share is not None:
             steps[:, : share.worth.shape[1]] -= _WORTH * share.worth[a:b]
             own[:, : share.others.shape[1]] += _OTHERS * share.others[a:b].astype(np.float32)
-    return _cheapest(cost, step)
+    return COMPILED.cheapest(cost, step) if COMPILED else _cheapest(cost, step)
 
 
 def _pieces(length: int, across: int) -> list[tuple[int, int]]:
@@ -233,7 +234,8 @@ def _cheapest(cost: np.ndarray, step: np.ndarray) -> np.ndarray:
     pieces, columns, rows = cost.shape
     # All rows of a column, moved up or down, are one block: [columns, rows, pieces].
     cost, climb = (
-        cv2.transpose(part.reshape(pieces, -1)).reshape(columns, rows, pieces) for part in (cost, step)
+        np.asarray(cv2.transpose(part.reshape(pieces, -1)), np.float32).reshape(columns, rows, pieces)
+        for part in (cost, step)
     )
     for row in range(1, climb.shape[1]):
         climb[:, row] += climb[:, row - 1]

@@ -1,0 +1,63 @@
+"""What is compiled of following traces, where the package was built with a C compiler at hand: `follow.c`.
+
+Elsewhere NumPy does the same in five to ten times the time; how stands where these are called.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+
+_LIBRARY = Path(__file__).with_name("_follow.so")
+_SIZE = ctypes.c_int64
+_BLOCK = 64  # of `follow.c`
+
+
+class Compiled:
+    """The functions of a compiled `follow.c`. Raises OSError where it cannot be loaded."""
+
+    def __init__(self, library: Path = _LIBRARY):
+        functions = ctypes.CDLL(str(library))
+        self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
+        self._cheapest.restype = self._ink_run.restype = None
+
+    def cheapest(self, cost: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """`trace._cheapest`."""
+        pieces, columns, rows = cost.shape
+        ways = np.empty((pieces, columns), np.int64)
+        total, work = np.empty((columns, rows), np.float32), np.empty(5 * (rows + 2 * _BLOCK), np.float32)
+        arrays = (_plain(cost, np.float32), _plain(step, np.float32), total, work, ways)
+        self._cheapest(*map(_SIZE, cost.shape), *map(_address, arrays))
+        return ways
+
+    def ink_run(
+        self, ink: np.ndarray, y: np.ndarray, beside: np.ndarray | float, level: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`stroke._ink_run`."""
+        rows, columns = ink.shape
+        top, bottom = np.empty((2, columns))
+        far = np.broadcast_to(beside, columns)
+        arrays = _plain(ink, np.float32), _plain(y, np.int64), _plain(far, np.float64)
+        size = _SIZE(rows), _SIZE(columns)
+        self._ink_run(*size, *map(_address, arrays), ctypes.c_float(level), *map(_address, (top, bottom)))
+        return top, bottom
+
+
+def _plain(values: np.ndarray, kind: type) -> np.ndarray:
+    return np.ascontiguousarray(values, kind)
+
+
+def _address(array: np.ndarray) -> ctypes.c_void_p:
+    return array.ctypes.data_as(ctypes.c_void_p)  # keeps the array for as long as it is passed
+
+
+def _loaded() -> Compiled | None:
+    try:
+        return Compiled()
+    except OSError:
+        return None
+
+
+COMPILED = _loaded()

@@ -1,0 +1,60 @@
+"""What is compiled does what NumPy does."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecgvlm.digitize import compiled, stroke, trace
+from ecgvlm.digitize.compiled import Compiled
+
+SOURCE = Path(compiled.__file__).with_name("follow.c")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> Compiled:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    path = tmp_path_factory.mktemp("compiled") / "_follow.so"
+    strict = ["-Wall", "-Wextra", "-Werror"]
+    subprocess.run([compiler, "-O3", *strict, "-shared", "-fPIC", "-o", path, SOURCE], check=True)
+    return Compiled(path)
+
+
+@pytest.mark.parametrize("shape", [(7, 90, 60), (3, 40, 200), (1, 2, 64), (3, 40, 1), (2, 1, 5)])
+def test_the_cheapest_ways_cost_what_numpys_do(library, shape):
+    rng = np.random.default_rng(0)
+    cost = rng.choice([0.0, 0.5, 4.0], shape).astype(np.float32) + rng.random(shape, np.float32) / 10
+    step = rng.uniform(-0.02, 0.4, shape).astype(np.float32)  # ink is worth passing
+    found, wanted = library.cheapest(cost, step), trace._cheapest(cost, step)
+
+    def costs(ways: np.ndarray) -> np.ndarray:
+        own = np.take_along_axis(cost, ways[..., None], 2)[..., 0].sum(1)
+        height = step[:, 1:].cumsum(2)
+        before, behind = (
+            np.take_along_axis(height, w[..., None], 2)[..., 0] for w in (ways[:, :-1], ways[:, 1:])
+        )
+        return own + np.where(ways[:, 1:] > ways[:, :-1], behind - before, before - behind).sum(1)
+
+    assert found.shape == wanted.shape
+    assert costs(found) == pytest.approx(costs(wanted), abs=1e-3)
+    assert (found == wanted).mean() > 0.99
+
+
+def test_runs_of_ink_end_where_numpy_has_them_end(library):
+    rng = np.random.default_rng(0)
+    ink = np.repeat(rng.random((20, 3000), np.float32), 3, 0)
+    ink[:, :50], ink[:, 50:100] = 0, 1
+    y, beside = rng.integers(0, len(ink), ink.shape[1]), rng.uniform(0, 9, ink.shape[1])
+    for near in (beside, 2.0):
+        for level in (0.0, 0.3, 0.7):
+            found, wanted = (run(ink, y, near, level) for run in (library.ink_run, stroke._ink_run))
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_without_a_library_nothing_is_compiled(tmp_path):
+    with pytest.raises(OSError, match="none"):
+        Compiled(tmp_path / "none.so")
