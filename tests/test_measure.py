@@ -450,3 +450,14 @@ def test_an_early_beat_between_two_columns_is_what_its_pause_makes_it(after, ven
     found = measure(columns(leads, 2, False), HEARTS_FS)
     assert found.premature.nonzero()[0].tolist() == [6]
     assert (~found.alike).nonzero()[0].tolist() == [6] * ventricular
+
+
+def test_a_qrs_begins_behind_the_spike_that_paces_it():
+    record, _ = simulate(Simulation(rate_bpm=70, qrs_ms=160, conduction="lbbb"), seed=3)
+    bare = measure(record.signal, record.fs)
+    spiked = record.signal.copy()
+    for beat in bare.beats:
+        at = round((beat + bare.qrs_onset - 0.012) * record.fs)
+        if 0 <= at < spiked.shape[1] - 2:
+            spiked[:, at : at + 2] += np.where(np.arange(12) % 2, 0.9, -0.9)[:, None]
+    assert measure(spiked, record.fs).qrs_ms == pytest.approx(bare.qrs_ms, abs=10)

@@ -35,6 +35,10 @@ PEAK_ROOM, QUIET_ROOM = (-0.08, 0.10), (-0.2, 0.3)  # where the highest velocity
 QUIETEST = 5  # one part of so many is noise
 EDGE, EDGE_LEAST = 0.06, 0.5  # of the peak over the noise, and mV/s: a QRS begins and ends there
 LONGEST_BEFORE, LONGEST_AFTER = 0.13, 0.18  # a QRS reaches so far from R
+# A pacing spike, behind which a QRS begins. s: a median over so much takes it off; where it stands, from R;
+# to either side of its top, that it lasts; before it, that are quiet; behind its top, where QRS may begin.
+SPIKE, SPIKE_ROOM, SPIKE_HALF, SPIKE_QUIET, SPIKE_AFTER = 0.028, (-0.17, -0.02), 0.014, 0.045, 0.008
+SPIKE_LEAST, SPIKE_RETURNS = 0.08, 0.4  # mV, RMS of the leads; part of its height that is quiet
 CALM = 0.020  # s without velocity end a QRS; a notch is shorter
 AGAIN = 0.35  # part of its peak that makes a second flank
 
@@ -190,7 +194,24 @@ def _qrs(median: np.ndarray) -> tuple[float, float] | None:
     end = _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, again, 1)
     if onset is None or end is None:
         return None
-    return onset / FS - BEFORE, end / FS - BEFORE
+    spike_end = _spike_end(filled)
+    first = onset / FS - BEFORE
+    return first if spike_end is None else max(first, spike_end), end / FS - BEFORE
+
+
+def _spike_end(y: np.ndarray) -> float | None:
+    """s from R where the spike of a pacemaker before the QRS of a median beat [k, w] mV has ended.
+
+    A spike rises out of quiet and falls back to where it rose from, in all leads at once.
+    """
+    first, last = column(SPIKE_ROOM[0]), column(SPIKE_ROOM[1])
+    height = np.sqrt(((y - filters.median(y, round(SPIKE * FS), "edge")) ** 2).mean(axis=0))
+    at = first + int(np.argmax(height[first:last]))
+    half, far = round(SPIKE_HALF * FS), round(SPIKE_QUIET * FS)
+    before = y[:, at - far : at - half + 1]
+    moved = np.column_stack([before[:, :-1] - before[:, -1:], y[:, at + half] - y[:, at - half]])
+    quiet = np.sqrt((moved**2).mean(axis=0)).max() < SPIKE_RETURNS * height[at]
+    return (at + SPIKE_AFTER * FS) / FS - BEFORE if height[at] > SPIKE_LEAST and quiet else None
 
 
 def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: float, step: int) -> int | None:
