@@ -29,6 +29,18 @@ def test_workers_make_the_same_batches_in_the_same_order(rows, chat):
             torch.testing.assert_close(tensor, vars(there)[name], rtol=0, atol=0)
 
 
+def test_batches_for_a_gpu_are_pinned(rows, chat, monkeypatch):
+    """By torch's own rule: what has no `pin_memory` of its own it leaves, and copying waits."""
+    pages = RowPages(rows, None, 32)
+    ((batch, _),) = load_batches(pages, chat, [[(0, 0), (0, 1)]])
+    asked: list[int] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self, *_: asked.append(id(self)) or self)
+    pinned, skipped = torch.utils.data._utils.pin_memory.pin_memory((batch, 0))
+    assert skipped == 0
+    assert {id(tensor) for tensor in vars(pinned).values()} == set(asked)
+    assert len(asked) == len(vars(batch))
+
+
 def test_a_page_that_cannot_be_read_is_an_error_or_skipped(rows, chat):
     class Damaged(RowPages):
         def load(self, epoch, index):

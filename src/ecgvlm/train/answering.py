@@ -42,6 +42,11 @@ class Microbatch:
     def to(self, device: torch.device) -> Microbatch:
         return Microbatch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
+    def pin_memory(self) -> Microbatch:
+        """In memory that a GPU copies from by itself; torch's DataLoader calls it, or leaves a batch as it
+        is."""
+        return Microbatch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+
 
 class Chat:
     """Rows as token ids. template: of chats, in Jinja; it writes `image` where a page stands. page: the ids
