@@ -74,10 +74,10 @@ _COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 
 def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The colour ([h, w, 3] RGB -> [h, w]) in which the trace stands out most from its grid and paper."""
-    near = cv2.dilate((trace > 0.7).view(np.uint8), np.ones((9, 9), np.uint8)).view(bool)
-    trace, near, page = (np.ascontiguousarray(part[::4, ::2]) for part in (trace, near, page))
-    px = page.reshape(-1, 3)
-    ink, paper = px[np.flatnonzero(trace > 0.7)], px[np.flatnonzero(near & (trace < 0.05))]
+    trace, px = trace[::4, ::2], page[::4, ::2].reshape(-1, 3)
+    plain = trace > 0.7
+    near = cv2.dilate(plain.view(np.uint8), np.ones((3, 5), np.uint8)).view(bool)
+    ink, paper = px[np.flatnonzero(plain)], px[np.flatnonzero(near & (trace < 0.05))]
     if not len(ink) or not len(paper):
         return _COLOURS[0]
 
@@ -209,7 +209,7 @@ def _band(fine: Print, x: np.ndarray, first: np.ndarray, rows: int) -> _Band:
     contrast = cv2.subtract(around, grey, dtype=cv2.CV_32F)
     if fine.sign < 0:
         np.negative(contrast, out=contrast)
-    return _Band(first, contrast, _OF_SEEN[seen])
+    return _Band(first, contrast, cv2.LUT(seen, _OF_SEEN))
 
 
 def _edges(band: _Band, columns: _Columns, depth: np.ndarray, width: float) -> np.ndarray:

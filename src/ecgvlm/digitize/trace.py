@@ -204,7 +204,10 @@ def _ways(
         if share is not None:
             steps[:, : share.worth.shape[1]] -= _WORTH * share.worth[a:b]
             own[:, : share.others.shape[1]] += _OTHERS * share.others[a:b].astype(np.float32)
-    return COMPILED.cheapest(cost, step) if COMPILED else _cheapest(cost, step)
+    if COMPILED is None:
+        return _cheapest(cost, step)
+    halves = np.s_[: len(pieces) // 2], np.s_[len(pieces) // 2 :]
+    return np.concatenate(together(*(partial(COMPILED.cheapest, cost[half], step[half]) for half in halves)))
 
 
 def _pieces(length: int, across: int) -> list[tuple[int, int]]:
