@@ -33,6 +33,7 @@ def test_plain_notes_of_a_line(text, unsure, notes):
     [
         ("v4r", {"V4": 0.9}, "V4"),  # so "V4:" is spelled in some faces
         ("v4r", {"V4": 0.5, "further": 0.4}, "V4R"),
+        ("v4r", {"V4": 0.5}, "V4R"),  # the page net is torn itself
         ("v4r", {"V6": 0.6}, "V4R"),
         ("v7", {"V1": 0.9}, "V7"),
         ("v8", {"further": 0.5}, "V8"),

@@ -33,6 +33,7 @@ _SURE_NOTE = 0.8  # the same of a note: a wrong digit would be a wrong scale
 _NOTE_SIZES = (0.75, 1.0, 1.4)
 _SURE = 0.6  # probability of the least sure letter from which on a spelled name counts
 _UNSURE = 0.5  # probability below which the page net leaves it to the letters which of the twelve it is
+_TORN = 0.7  # probability up to which the page net is torn between a name and another
 _PLAIN = 0.9  # enough not to look at another size of print
 _VERY_SURE = 0.8  # enough to name one of `MORE_LEADS` that the page net rather takes for another lead
 _FAINT = 0.25  # probability of a mark of the page net that may be a stroke of anything
@@ -177,7 +178,7 @@ def _one_place(a: Mark, b: Mark) -> bool:
 def _needed(spelled: str, lead: str, p: float, further: bool) -> float:
     """Probability that a spelled name must have to count. lead, p: what the page net takes it for, "" for one
     beyond the twelve, of which it does not tell which. further: whether it may be one of those to it."""
-    if spelled == f"{lead}R" and not further:
+    if spelled == f"{lead}R" and not further and p > _TORN:
         return float("inf")  # "V4:" is spelled so in some faces
     if spelled == lead:
         return 0.0
