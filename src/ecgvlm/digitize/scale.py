@@ -250,16 +250,28 @@ def _pulse_scale(image: np.ndarray, pulses: list[Mark]) -> tuple[float, dict[flo
         right, bottom = (round(at) + room for at, room in zip((pulse.x, pulse.y), _ABOUT_PULSE))
         grey = cv2.cvtColor(np.ascontiguousarray(image[top:bottom, left:right]), cv2.COLOR_RGB2GRAY)
         dark = np.minimum(cv2.absdiff(cv2.blur(grey, (61, 61)), grey), 60).astype(np.float32)
+        sums = cv2.integral(dark)
         for gain, width in votes:
             outline = _outline(round(width * PX_PER_MM), round(gain * PX_PER_MM))
-            votes[gain, width] += pulse.p * _clearness(dark, pulse.x - left, pulse.y - top, outline)
+            votes[gain, width] += pulse.p * _clearness(sums, pulse.x - left, pulse.y - top, outline)
     _, width = max(votes, key=lambda key: votes[key])
     heights = {gain: max(vote for (height, _), vote in votes.items() if height == gain) for gain in GAINS}
     return width, heights
 
 
+@dataclass(frozen=True)
+class _Outline:
+    """What a picture [rows, columns] is weighed with: alike over large parts of it. corners: [2, n] rows and
+    columns where that changes down and across at once. weights: [n] by how much."""
+
+    rows: int
+    columns: int
+    corners: np.ndarray
+    weights: np.ndarray
+
+
 @cache
-def _outline(width: int, height: int) -> np.ndarray:
+def _outline(width: int, height: int) -> _Outline:
     """What a pulse of so many px weighs its picture with: the ink of its top and sides, less that inside and
     above, and less that of sides which run on below: those of a higher pulse."""
     template = np.zeros((height + _EDGE + _BELOW, width + 1 + 2 * _EDGE), np.float32)
@@ -272,14 +284,21 @@ def _outline(width: int, height: int) -> np.ndarray:
     template /= max(1e-6, -2 * template.sum())
     template += outline / outline.sum()
     template[height + _EDGE + 3 :, [_EDGE, -_EDGE - 1]] = -_RUNS_ON / (2 * (_BELOW - 3))
-    return template
+    change = np.diff(np.diff(np.pad(template.astype(float), 1), axis=0), axis=1)
+    corners = np.nonzero(change)
+    return _Outline(*template.shape, np.array(corners), change[corners])
 
 
-def _clearness(dark: np.ndarray, x: float, y: float, outline: np.ndarray) -> float:
-    """How clearly the picture shows a pulse of this outline there."""
-    rows, columns = outline.shape
-    left, top = round(x - columns / 2) - 5, round(y - (rows - _EDGE - _BELOW) / 2) - _EDGE - 7
-    window = dark[max(0, top) : top + rows + 14, max(0, left) : left + columns + 10]
-    if window.shape[0] < rows or window.shape[1] < columns:
+def _clearness(sums: np.ndarray, x: float, y: float, outline: _Outline) -> float:
+    """How clearly a picture shows a pulse of this outline within some px of there. sums: [h + 1, w + 1] of
+    how dark it is above and left of each px."""
+    height, width = sums.shape
+    left, top = round(x - outline.columns / 2) - 5, round(y - (outline.rows - _EDGE - _BELOW) / 2) - _EDGE - 7
+    down = np.arange(max(0, top), min(top + 15, height - outline.rows))
+    across = np.arange(max(0, left), min(left + 11, width - outline.columns))
+    if not len(down) or not len(across):
         return 0.0
-    return float(cv2.matchTemplate(window, outline, cv2.TM_CCORR).max())
+    # Summed by parts: where the weights change, what is above and left counts by how much they do.
+    row, column = outline.corners
+    places = (row * width + column)[:, None] + (down[:, None] * width + across).ravel()
+    return float((outline.weights @ sums.ravel()[places]).max())
