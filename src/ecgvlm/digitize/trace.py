@@ -410,7 +410,10 @@ def _shares(
     passed = []
     for k, (row, path) in enumerate(zip(rows, paths)):
         own = _passes(row, path)
-        away = np.abs(2 * np.arange(*row.window) - row.y).astype(np.float32) + _FAR * yields[k][:, None]
+        away = (
+            np.abs(2 * np.arange(*row.window) - row.y).astype(np.float32)
+            + np.float32(_FAR) * yields[k][:, None]
+        )
         nearer = own & (away < distance[row.part])
         nearest[row.part][nearer] = k
         distance[row.part] = np.where(nearer, away, distance[row.part])

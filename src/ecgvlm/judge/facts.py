@@ -75,12 +75,24 @@ def find_facts(
     leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float], person: Person
 ) -> dict[str, Fact]:
     """Everything that `criteria.toml` names. leads: [12, n] mV at fs Hz; network: its probabilities."""
+    return {**seen_facts(leads, fs, m, person), "sinus": sinus(network)}
+
+
+def seen_facts(leads: np.ndarray, fs: float, m: Measurements, person: Person) -> dict[str, Fact]:
+    """What of it the leads tell themselves."""
     facts = {name: Fact(_whole(getattr(m, name)), error) for name, error in ERRORS.items()}
-    facts |= _rhythm(leads, fs, m, network)
+    facts |= _rhythm(leads, fs, m)
     facts |= _recording(leads, fs, m)
     facts |= shape_facts(m, person)
     facts["flutter_two_to_one"] = _two_to_one(facts, m)
     return facts
+
+
+def sinus(network: Mapping[str, float]) -> Fact:
+    """What the network's probabilities say for a sinus rhythm against others that are taken for it."""
+    other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))
+    own = max(network.get(code, 0.0) for code in ("SR", "SB", "ST", "SARRH"))
+    return Fact(own / max(own + other, 1e-6) if network else None, 0.15)
 
 
 def _whole(value: float | None) -> float | None:
@@ -120,10 +132,8 @@ def _intervals(m: Measurements) -> np.ndarray:
     return 1000 * np.where(known, m.rr, median(m.rr[known]))
 
 
-def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str, float]) -> dict[str, Fact]:
+def _rhythm(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
     rr = _intervals(m)
-    other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))
-    sinus = max(network.get(code, 0.0) for code in ("SR", "SB", "ST", "SARRH"))
     qtc = m.qtc_ms
     if m.heart_rate_bpm is not None and not _SLOW_BELOW <= m.heart_rate_bpm <= _FAST_BEYOND:
         qtc = m.qtc_fridericia_ms  # Bazett's overdoes it there
@@ -131,7 +141,6 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements, network: Mapping[str,
     facts |= {
         "sinus_rate_bpm": Fact(_whole(m.heart_rate_bpm), ERRORS["heart_rate_bpm"]),
         "qtc_ms": Fact(_whole(qtc), ERRORS["qtc_ms"]),
-        "sinus": Fact(sinus / max(sinus + other, 1e-6) if network else None, 0.15),
         "p_waves": Fact(m.p_score if len(m.beats) > 1 else None, 0.06),
     }
     facts |= dict.fromkeys(

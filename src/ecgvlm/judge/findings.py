@@ -14,13 +14,14 @@ from ecgvlm.judge.agreement import settle
 from ecgvlm.judge.cautions import find_cautions
 from ecgvlm.judge.details import DETAIL_NAMES, details
 from ecgvlm.judge.evidence import LAYOUTS, Evidence
-from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts
+from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts, seen_facts, sinus
 from ecgvlm.judge.judgement import decide, tellable
 from ecgvlm.labels import LABELS, WITHOUT_BEATS, WITHOUT_PR
 from ecgvlm.measure import MEASUREMENTS, WAVES, Measurements
 from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import fingerprint, open_aside, read_model_file
+from ecgvlm.together import together
 
 ENCODER_FS = 100  # Hz of the strips that the encoder sees
 _FACTS_FS = 250  # Hz at most, of the leads that criteria look at
@@ -175,14 +176,16 @@ class FindingsModel:
         limits hold.
         """
         measurements = page.measurements
-        seen = self.probabilities(page.leads(ENCODER_FS), measurements)
+        seen, facts = together(
+            lambda: self.probabilities(page.leads(ENCODER_FS), measurements),
+            lambda: seen_facts(page.leads(_FACTS_FS), _FACTS_FS, measurements, person),
+        )
         if page.quality < 1:  # digitised; a record's own samples have no error
             seen = dict(zip(seen, _expit(_logit(list(seen.values())) + self._paper).tolist()))
         probabilities = tellable(seen, self.thresholds, len(measurements.beats), page.averaged)
         # How odd a page is, and how close a call, does not depend on where a user draws the lines.
         usual = settle(probabilities, self.thresholds)
-        facts = find_facts(page.leads(_FACTS_FS), _FACTS_FS, measurements, usual, person)
-        facts["flat_leads"] = Fact(float(len(page.flat)), leads=page.flat)
+        facts |= {"sinus": sinus(usual), "flat_leads": Fact(float(len(page.flat)), leads=page.flat)}
         evidence = self._evidence(probabilities, measurements, facts, sensitivity, criteria, person)
         cautions = find_cautions(page, scaled(measurements), usual, self.thresholds)
         if evidence.ventricular:  # their axis tells nothing of the electrodes
