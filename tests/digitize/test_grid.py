@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgvlm.digitize.grid import _fitted, find_grid
+from ecgvlm.digitize.grid import GridFinder, _fitted, find_grid
 
 
 def test_points_of_one_line_and_one_beside_it_give_no_plane():
@@ -38,3 +38,7 @@ def test_lines_at_whole_px_neither_bend_paper_nor_look_finer(scale: float, width
     assert paper is not None
     assert not paper.shift.any()
     assert paper.scale() == pytest.approx(scale, rel=2e-4)
+
+
+def test_no_grid_is_looked_for_on_paper_wider_than_any():
+    assert GridFinder(ruled(4.0, 1)).find_about(1.0) is None  # 1.2 m

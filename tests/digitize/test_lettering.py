@@ -20,6 +20,8 @@ def _reading(text: str, unsure: str = "") -> Reading:
         ("25mm/s40mm/mv~", "~", [("speeds", 25.0), ("gains", 40.0)]),  # a filter behind them is hard to read
         ("25mm/s40mm/mv", "40", [("speeds", 25.0)]),
         ("~12.5mm/secl10mm/mvc5mm/mv", "", [("speeds", 12.5), ("gains", 10.0), ("chest", 5.0)]),
+        ("612.5mm/s", "6", [("speeds", 12.5)]),  # a hardly sure digit is the edge of something else
+        ("62.5mm/s", "", []),
         ("1cm/mv", "", [("gains", 10.0)]),
         ("10/5mm/mv", "", [("gains", 10.0), ("chest", 5.0)]),
     ],

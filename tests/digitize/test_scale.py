@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from gaussians import gaussian_record
 
 from ecgvlm.digitize.scale import LIKELY_SPEEDS, Scale, beats_say
 from ecgvlm.measure import measure
+from ecgvlm.paper.render import render
+from ecgvlm.paper.style import page_style
 from ecgvlm.simulate import Simulation, simulate
 
 
@@ -87,3 +90,14 @@ def test_an_unusual_speed_that_beats_alone_tell_is_doubtful():
     assert untold.doubtful(m, 50.0)
     told = Scale({**LIKELY_SPEEDS, 50.0: 10.0}, 10.0, 10.0, None, False)
     assert not told.doubtful(m, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "speed", "template"),
+    [("6x2", 12.5, "none"), ("12x1", 12.5, "none"), ("6x2", 25.0, "none"), ("3x4+1R", 5.0, "scale")],
+)
+def test_slow_paper_is_told_by_its_rows_and_beats(digitizer, layout, speed, template):
+    style = page_style("classic", layout=layout, mm_per_s=speed, template=template, name_size=3.0)
+    page = digitizer(render(gaussian_record(), style).image)
+    assert page.mm_per_s == speed
+    assert page.layout == layout

@@ -50,6 +50,11 @@ def assembled(
             break
         strips = [_sped_up(s, other / speed) for s in strips]
         speed, measured = other, measure(joined_leads(strips, FS, flat), FS)
+    for other in scale.whole:  # beats that are timed far too fast tell hardly anything
+        slowed = [_sped_up(s, other / speed) for s in strips]
+        its = measure(joined_leads(slowed, FS, flat), FS)
+        if scale.gains_by(other, its, speed, measured):
+            strips, speed, measured = slowed, other, its
     twelve = tuple(s for s in strips if s.lead in LEADS)
     return Page(
         image=image,

@@ -101,6 +101,8 @@ class GridFinder:
         """The same, of a grid that has about so many px per mm; of paper that was found to lie flat before,
         where it does so by that grid, too.
         """
+        if max(self._shape[:2]) > _SPAN[1] * scale:
+            return None
         period = 5 * scale * self._shrink
         periods = period * (1 - _ABOUT), period * (1 + _ABOUT), 15
         return self._plain(periods) if self._lies_flat else self._find(periods)

@@ -14,11 +14,14 @@ from ecgvlm.quantile import median, quantiles
 from ecgvlm.record import LEADS
 
 _SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
+_NARROWEST, _WHOLE = 10.0 * PX_PER_MM, 0.9  # of slow paper's columns, and part of them that must be seen
+_NARROW_NAMED = 11  # leads that it must name
 _NAME_IN = 1.0 * PX_PER_MM, 10.0 * PX_PER_MM  # from a strip's beginning to its name: usually, and at most
 _PULSE, _PLAIN_PULSE = 0.15, 0.3  # probability from which on a mark counts as a calibration pulse, and surely
 _PULSE_WIDTH = 9.0 * PX_PER_MM  # of a calibration pulse with its feet
 _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STUB = int(1.0 * PX_PER_MM)  # px of a foot's end that may look like the beginning of a trace
+_LONG, _LONG_ROW = 100.0 * PX_PER_MM, 0.75  # of a rhythm strip's ink at least, or as part of a shorter row
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
 _WIDEST_GAP = 11.5 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
 _MOST_GAP = 2.0  # of a column's length, that the paper between columns may be wide
@@ -271,6 +274,7 @@ def _rhythm_rows(
     where a name says so.
     """
     offset = median(np.array(lines) - np.array(fit.ys))
+    long = min(_LONG, _LONG_ROW * fit.columns * fit.dx) if fit.columns > 1 else _LONG
 
     def rows(
         names: Sequence[Name], last: float, step: float, needs_name: bool
@@ -283,7 +287,7 @@ def _rhythm_rows(
             expected = last + step
             y = _baselines(profile, [name.y if name else expected], fit.dy, offset)[0]
             band = _band(ink, y, fit.dy)
-            if not 0 <= y < len(ink) - 0.06 * fit.dy or not _beats(band):
+            if not 0 <= y < len(ink) - 0.06 * fit.dy or not _beats(band, long):
                 break
             found.append((name.lead if name else "II", y, name is not None))
             last = name.y if name else expected
@@ -421,10 +425,10 @@ def _band(ink: np.ndarray, y: float, dy: float) -> np.ndarray:
     return ink[max(0, int(y - 0.3 * dy)) : max(0, int(y + 0.3 * dy) + 1)]
 
 
-def _beats(band: np.ndarray) -> bool:
+def _beats(band: np.ndarray, long: float = _LONG) -> bool:
     """Whether a row's ink is that of a rhythm strip: long enough, and no straight line, as an axis is one."""
     inked = np.any(band, axis=0)
-    if inked.sum() < 100 * PX_PER_MM:
+    if inked.sum() < long:
         return False
     top = band.argmax(0)[inked]
     return bool(np.ptp(quantiles(top, 0.02, 0.98)) > _STRAIGHT)
@@ -569,13 +573,14 @@ def _columns(
     pitch = window + gap
     if gap and whole:
         pitch = _pitch_seen(blank, start, pitch, fit.columns)
-    columns = {}
+    plain = len(fit.named) >= _NARROW_NAMED  # or what is narrow is far from its own scale
+    columns, shortest = {}, min(_SHORTEST, max(_NARROWEST, _WHOLE * window)) if plain else _SHORTEST
     for i in range(fit.columns):
         x0 = start + i * pitch
         # Beside a name, lines that nothing rises from may go unseen: then only the page ends the column.
-        x1 = min(x0 + window, right if right - x0 >= _SHORTEST else len(blank) - 1.0)
+        x1 = min(x0 + window, right if right - x0 >= shortest else len(blank) - 1.0)
         cut = max(0.0, left - x0)
-        if x1 - x0 - cut >= _SHORTEST:
+        if x1 - x0 - cut >= shortest:
             columns[i] = (x0 + cut, x1, i * window + cut)
     nameless = set(columns) - fit.columns_named()
     if fit.named and (not whole or len(nameless) > 1):

@@ -68,8 +68,14 @@ class Reading:
         """The plain notes: of what each is (`speeds`, `gains`, `chest` of `Notes`), and its mm/s or mm/mV."""
         said = []
         for match in _SPEED.finditer(self.text):
-            if self.sure(*match.span()) >= _SURE_NOTE:
-                said.append(("speeds", float(match[1])))
+            begin, end = match.span(1)
+            # A digit before the number that is hardly sure is the edge of something else.
+            while (
+                end - begin > 1 and float(self.text[begin:end]) not in SPEEDS and self.letters[begin] < _SURE
+            ):
+                begin += 1
+            if self.sure(begin, match.end()) >= _SURE_NOTE:
+                said.append(("speeds", float(self.text[begin:end])))
         for match in _GAIN.finditer(self.text):
             if self.sure(*match.span()) >= _SURE_NOTE:
                 part, value, second, unit = match.groups()

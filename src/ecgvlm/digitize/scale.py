@@ -71,7 +71,8 @@ class Scale:
     speeds: mm/s -> log-odds against 25 mm/s, without what the beats say. gain: mm/mV that is believed, and
     chest_gain that of the chest leads. wide: whether calibration pulses are as wide as at 50 mm/s, None where
     there are none. disputed: whether the printed gain is not that of the pulses, or neither of them likely.
-    gains: mm/mV -> what speaks for it, where the traces' height may say more.
+    gains: mm/mV -> what speaks for it, where the traces' height may say more. whole: slow speeds at which
+    rows last ten seconds.
     """
 
     speeds: dict[float, float]
@@ -80,6 +81,7 @@ class Scale:
     wide: bool | None
     disputed: bool
     gains: Mapping[float, float] = field(default_factory=dict)
+    whole: tuple[float, ...] = ()
 
     def of_heights(self, heights: Sequence[float]) -> Scale:
         """With the gain that makes no unlikely voltage of the strips' heights, mm from top to bottom."""
@@ -99,6 +101,10 @@ class Scale:
     def speed(self, m: Measurements, taken: float = 25.0) -> float:
         """mm/s that print and beats together tell. m: what was measured at the speed taken."""
         return max(self.speeds, key=lambda speed: self.speeds[speed] + beats_say(m, speed, taken))
+
+    def gains_by(self, other: float, its: Measurements, speed: float, m: Measurements) -> bool:
+        """Whether print and beats speak rather for another speed, by what was measured at either."""
+        return self.speeds[other] + _usual(its) > self.speeds[speed] + _usual(m)
 
     def doubtful(self, m: Measurements, speed: float) -> bool:
         """Whether print, pulses and beats contradict each other, or beats alone tell the believed speed.
@@ -131,6 +137,15 @@ def beats_say(m: Measurements, speed: float, taken: float = 25.0) -> float:
     return odds
 
 
+def _usual(m: Measurements) -> float:
+    """Log-odds of rate and intervals, at most 0: how usual they are."""
+    odds = 0.0
+    for name, (mean, spread, _) in _USUAL_BEATS.items():
+        value = getattr(m, name)
+        odds -= 0.0 if value is None else min(((value - mean) / spread) ** 2 / 2, _ONE_SAYS)
+    return odds
+
+
 def _unlikely(mv: float) -> float:
     """What a gain loses that makes strips so many mV high."""
     off = float(np.log(mv / _USUAL_HEIGHT))
@@ -154,11 +169,16 @@ def find_scale(
     if len(notes.speeds) == 1:
         speeds[next(iter(notes.speeds))] += _NOTE_SAYS
     else:
+        usual = max(said["25 mm/s"], said["50 mm/s"])
         speeds[50.0] += float(2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1)))
+        for speed in set(speeds) - {25.0, 50.0}:
+            speeds[speed] += max(0.0, float(2 * np.log((said["other mm/s"] + 0.1) / (usual + 0.1))))
+    whole = []
     for speed in speeds:
         column, row = column_mm / speed, columns * column_mm / speed
         if speed < 25 and abs(row / _ROW - 1) < _ROW_OFF:
             speeds[speed] += _ROW_SAYS
+            whole.append(speed)
         if (columns > 2 and column < _SHORTEST_COLUMN) or row < _SHORTEST_ROW:
             speeds[speed] -= _TOO_SHORT
     printed, chest = _printed_gains(said, marks, notes)
@@ -181,7 +201,7 @@ def find_scale(
     if len(notes.gains) != 1:
         gains = {gain: says + _BEFOREHAND.get(gain, 0.0) for gain, says in gains.items()}
     gain = max(gains, key=lambda g: gains[g])
-    return Scale(speeds, gain, chest or gain, wide, disputed, gains)
+    return Scale(speeds, gain, chest or gain, wide, disputed, gains, tuple(whole))
 
 
 def _pulses(
