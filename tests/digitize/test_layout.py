@@ -312,3 +312,14 @@ def test_names_that_look_large_may_be_those_of_a_coarser_grid(digitizer, shared_
     page = digitizer(load_image(shared_data.parent / "cases/16-dotted-grid-6s-240dpi/page.png"))
     assert page.px_per_mm == pytest.approx(9.45, rel=0.01)
     assert (page.mm_per_s, page.mm_per_mv) == (25.0, 10.0)
+
+
+@pytest.mark.parametrize("apart", [40.0, 90.0])
+def test_limb_and_chest_leads_may_stand_far_apart(digitizer, record, apart):
+    limb = grid_of_places([(lead,) for lead in LEADS[:6]], mm=250.0, top=20.0, pitch=15.0)
+    chest = grid_of_places([(lead,) for lead in LEADS[6:]], mm=250.0, top=95.0 + apart, pitch=15.0)
+    page = digitizer(page_of(record, [*limb, *chest], height=190.0 + apart))
+    assert page.layout == "12x1"
+    assert len(page.strips) == 12
+    assert {round(strip.t1 - strip.t0) for strip in page.strips} == {10}
+    assert not page.several

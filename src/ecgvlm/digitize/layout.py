@@ -21,6 +21,7 @@ _PULSE, _PLAIN_PULSE = 0.15, 0.3  # probability from which on a mark counts as a
 _PULSE_WIDTH = 9.0 * PX_PER_MM  # of a calibration pulse with its feet
 _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STUB = int(1.0 * PX_PER_MM)  # px of a foot's end that may look like the beginning of a trace
+_FAR_APART = 3  # leads on either side of blank paper that sets rows apart
 _LONG, _LONG_ROW = 100.0 * PX_PER_MM, 0.75  # of a rhythm strip's ink at least, or as part of a shorter row
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
 _WIDEST_GAP = 11.5 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
@@ -116,6 +117,8 @@ def find_layout(names: Sequence[Name], maps: NetMaps, to_scale: bool = True) -> 
     parting = _parting(names, maps.trace)
     if parting is not None:
         names, maps = _fuller_part(names, maps, parting)
+    if (blank := _far_apart(names, maps.trace)) is not None:
+        return _without_blank(names, maps, to_scale, *blank)
     arrangement = arrange(names)
     if arrangement is None:
         return None
@@ -127,6 +130,37 @@ def find_layout(names: Sequence[Name], maps: NetMaps, to_scale: bool = True) -> 
     several = other is not None and len(other.named & arrangement.named) >= _OTHER_NAMED
     found = _with_strips(arrangement, names, maps, to_scale)
     return found and replace(found, several=several or parting is not None, parting=parting)
+
+
+def _far_apart(names: Sequence[Name], trace: np.ndarray) -> tuple[int, int] | None:
+    """Where blank paper between rows of other leads makes them stand farther apart than the rest do, and by
+    how many px, both multiples of 4; None where it does not."""
+    plain = sorted((name for name in names if name.p >= PLAIN), key=lambda name: name.y)
+    steps = np.diff([name.y for name in plain])
+    rows = steps[steps > NEAR]
+    if len(rows) < 2:
+        return None
+    at, pitch = int(np.argmax(steps)), median(rows)
+    upper, lower = ({name.lead for name in part} for part in (plain[: at + 1], plain[at + 1 :]))
+    more = int(steps[at] - pitch) // 4 * 4
+    if min(len(upper), len(lower)) < _FAR_APART or upper & lower or more < 0.4 * pitch:
+        return None
+    top, bottom = int(plain[at].y), int(plain[at + 1].y)
+    bare = (trace[top:bottom] > 0.5).sum(1) == 0
+    start, stop = max(_runs(bare), key=lambda run: run[1] - run[0], default=(0, 0))
+    return ((top + start + 4) // 4 * 4, more) if stop - start > more + 8 else None
+
+
+def _without_blank(names: Sequence[Name], maps: NetMaps, to_scale: bool, top: int, more: int) -> Found | None:
+    """What is found without so many px of blank paper from px `top` on."""
+    beyond = slice(top, top + more), slice(top // 4, (top + more) // 4)
+    closed = NetMaps(np.delete(maps.trace, beyond[0], 0), np.delete(maps.names, beyond[1], 1))
+    moved = [replace(name, y=name.y - more) if name.y > top else name for name in names]
+    found = find_layout(moved, closed, to_scale)
+    if found is None:
+        return None
+    strips = (replace(s, y=s.y + more) if s.y > top else s for s in found.strips)
+    return replace(found, strips=tuple(strips))
 
 
 def _is_repeated(name: Name, names: Sequence[Name], dy: float) -> bool:
