@@ -204,14 +204,16 @@ def _spike_end(y: np.ndarray) -> float | None:
 
     A spike rises out of quiet and falls back to where it rose from, in all leads at once.
     """
-    first, last = column(SPIKE_ROOM[0]), column(SPIKE_ROOM[1])
-    height = np.sqrt(((y - filters.median(y, round(SPIKE * FS), "edge")) ** 2).mean(axis=0))
-    at = first + int(np.argmax(height[first:last]))
+    first, last, wide = column(SPIKE_ROOM[0]), column(SPIKE_ROOM[1]), round(SPIKE * FS)
+    room = y[:, first - wide : last + wide]
+    thin = np.sqrt(((room - filters.median(room, wide, "edge")) ** 2).mean(axis=0))[wide:-wide]
+    at = first + int(np.argmax(thin))
+    height = float(thin[at - first])
     half, far = round(SPIKE_HALF * FS), round(SPIKE_QUIET * FS)
     before = y[:, at - far : at - half + 1]
     moved = np.column_stack([before[:, :-1] - before[:, -1:], y[:, at + half] - y[:, at - half]])
-    quiet = np.sqrt((moved**2).mean(axis=0)).max() < SPIKE_RETURNS * height[at]
-    return (at + SPIKE_AFTER * FS) / FS - BEFORE if height[at] > SPIKE_LEAST and quiet else None
+    quiet = np.sqrt((moved**2).mean(axis=0)).max() < SPIKE_RETURNS * height
+    return (at + SPIKE_AFTER * FS) / FS - BEFORE if height > SPIKE_LEAST and quiet else None
 
 
 def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: float, step: int) -> int | None:
