@@ -222,19 +222,21 @@ class Digitizer:
         if view is None or view.found is None:
             bare = self._without_grid(image)
             return bare if view is None or (bare is not None and bare.found is not None) else view
-        if _ends_too_soon(view, image.shape):
+        found = view.found
+        if _ends_too_soon(view, found, image.shape):
             wider = self._view(image, grid.farther(view.paper))
-            view = wider if _score(wider) > _AS_GOOD * view.found.score else view
-        zoom = _off_scale(view.found, view.notes)
+            if wider is not None and wider.found and wider.found.score > _AS_GOOD * found.score:
+                view, found = wider, wider.found
+        zoom = _off_scale(found, view.notes)
         far_off = abs(np.log(zoom)) > _ROW_FAR_OFF
-        if abs(zoom - 1) > _ROW_OFF and (far_off or not view.found.apart):
+        if abs(zoom - 1) > _ROW_OFF and (far_off or not found.apart):
             # Lines may be taken for finer or coarser ones than they are: is there a grid of rows of 10 s?
             again = self._of_scale(image, grid, view.paper.scale() * zoom, view.paper)
-            if _score(again) > _AS_GOOD * view.found.score:
+            if _score(again) > _AS_GOOD * found.score:
                 return again
             if far_off and view.paper.fit < _HARDLY_SEEN:
                 bare = self._without_grid(image)
-                return bare if _score(bare) > _AS_GOOD * view.found.score else view
+                return bare if _score(bare) > _AS_GOOD * found.score else view
         return view
 
     def _of_scale(self, image: np.ndarray, grid: GridFinder, scale: float, first: PaperMap) -> View | None:
@@ -294,13 +296,12 @@ class Digitizer:
         return best
 
 
-def _ends_too_soon(view: View, shape: Sequence[int]) -> bool:
+def _ends_too_soon(view: View, found: Found, shape: Sequence[int]) -> bool:
     """Whether most rows' ink runs to an end of the map where the picture goes on. shape: of the picture."""
-    assert view.found is not None
-    ys = np.array(sorted({strip.y for strip in view.found.strips}))
-    width, half = view.image.shape[1], 0.4 * _row_pitch(view.found.strips)
+    ys = np.array(sorted({strip.y for strip in found.strips}))
+    width, half = view.image.shape[1], 0.4 * _row_pitch(found.strips)
     for x, part in ((0.0, slice(_AT_END)), (width - 1.0, slice(width - _AT_END, width))):
-        ink = (view.maps.trace[:, part] > 0.5).any(1)
+        ink = np.any(view.maps.trace[:, part] > 0.5, axis=1)
         shown = [ink[max(0, int(y - half)) : int(y + half)].any() for y in ys]
         px = view.to_px(np.stack([np.full(len(ys), x), ys], 1))
         goes_on = np.minimum(px, np.array(shape[1::-1]) - px).min(1) > _GOES_ON * view.paper.scale()
