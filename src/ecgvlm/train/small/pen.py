@@ -1,6 +1,6 @@
 """Train the net that says where in its ink a curve runs: `ecgvlm.digitize.pen`.
 
-    python -m ecgvlm.train.small.pen --records ../shared/data/ptbxl --out runs/pen --pages 420 --minutes 6
+    python -m ecgvlm.train.small.pen --records ../shared/data/ptbxl --out runs/pen --pages 700 --minutes 10
 
 Pages are printed, worn and made smaller as photographs are, digitised up to the ink along each path, and set
 beside the truth of where the pen ran. The loss is the error of each stretch in decibels, as a lead is judged:
@@ -233,8 +233,8 @@ def main() -> None:
     )
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pages", type=int, default=420)
-    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--pages", type=int, default=700)
+    parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=11)
     args = parser.parse_args()
     cv2.setNumThreads(1)
