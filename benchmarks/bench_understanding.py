@@ -10,7 +10,8 @@ answer can be told from any other.
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
 (a report instead of a verdict) are right. What lies outside an ECG ("*") is right where it is refused and
-what is urgent on the page is named, also where the nearest questions follow because it was not understood.
+what is urgent on the page is named, also where the nearest questions follow because it was not understood;
+honest where the answer begins with the words of the question that it did not understand.
 Writes benchmarks/results/understanding.json.
 """
 
@@ -42,6 +43,9 @@ from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
 SETS = (
+    "askers",
+    "homonyms",
+    "lookalikes",
     "nightly",
     "tellings",
     "heard",
@@ -118,7 +122,8 @@ def refused(said: str, evidence: Evidence, w: Words) -> str:
         return "right"
     if said.startswith(w.say("p_wave")):  # a wave whose shape is not judged; nobody waits for that
         return "right"
-    return "honest" if said.startswith(w.say("unsure", examples="\0").partition("\0")[0]) else "unrelated"
+    doubts = w.say("unsure", examples="\0"), w.say("words_unclear", words="\0")
+    return "honest" if said.startswith(tuple(text.partition("\0")[0] for text in doubts)) else "unrelated"
 
 
 def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:

@@ -17,8 +17,8 @@ LARGEST = 100_000_000  # bytes that package indices take
 # Kinds of files that our package has; records and training pools are of no such kind. Of pictures it has the
 # web page's samples, which are the simulated examples.
 KINDS = {
-    "", ".py", ".c", ".so", ".typed", ".onnx", ".json", ".toml", ".csv", ".txt", ".html", ".css", ".js",
-    ".svg", ".webp", ".webmanifest", ".ttf", ".md",
+    "", ".py", ".c", ".so", ".typed", ".onnx", ".json", ".bin", ".toml", ".csv", ".txt", ".html", ".css",
+    ".js", ".svg", ".webp", ".webmanifest", ".ttf", ".md",
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(str(files("ecgvlm").joinpath("data")))
 SUMS = "SHA256SUMS"
-_SEALED = ("*.onnx", "*.json")
+_SEALED = ("*.onnx", "*.json", "*.bin")
 
 
 def read_model_file(name: str, folder: Path | None = None) -> bytes:

@@ -132,7 +132,7 @@ def test_what_lies_outside_is_refused(language, question, key):
 @pytest.mark.parametrize("question", ["flurb wug zorp", "The blue of green?", "blah blah 7 of 9"])
 def test_what_is_not_understood_is_said_with_three_questions_that_are(language, question):
     said = language.answer(INFERIOR, question)
-    assert "Urgent" not in said
+    assert "Urgent" not in said or "cannot" in said
     assert said.startswith(NOBODY_ASKED) or said.startswith("I do not know this language") or "cannot" in said
     if NOBODY_ASKED in said:
         assert said.count("?") + said.count("report.") == 3
@@ -865,10 +865,11 @@ def test_what_somebody_says_is_doubted_with_a_tag(language):
     [
         ("any AF of the frobnicated sort?", "frobnicated"),
         ("is PR isoelectric or depressed", "isoelectric"),
+        ("what does the rhythm of the frobnicated say", "frobnicated"),
     ],
 )
 def test_what_an_answer_does_not_account_for_is_told(language, question, left):
-    assert language.answer(NORMAL, question).endswith(f"I did not understand: “{left}”.")
+    assert language.answer(NORMAL, question).startswith(f"I did not understand: “{left}”.")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from ecgvlm.words.dialogue import Conversation, Dialogue
 from ecgvlm.words.grounding import grounded
+from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.resolve import resolve
 from ecgvlm.words.understand import Asked, Understanding, kin
 
@@ -79,10 +80,27 @@ def test_measurements_compared_with_each_other_are_not_compared_with_their_limit
     assert limit.of("side") == ("high",)
 
 
-def test_what_it_was_taken_for_is_offered_where_nobody_is_sure(dialogue: Dialogue) -> None:
-    (part,) = dialogue.hear("QT flurbosity?", Conversation()).parts
-    assert part.intent == "unsure"
-    assert part.others[0] == "value"
+@pytest.mark.parametrize(
+    "question",
+    ["QT flurbosity?", "what is the bandwidth of the QRS", "QT in giraffes", "axis of the Earth",
+     "any dancing AF?", "report him to the police", "is the pacemaker's battery fine",
+     "QT-Streuung der Zwillinge", "¿qué entropía tiene el RR?"],
+)  # fmt: skip
+def test_what_makes_something_else_of_a_name_is_refused_or_told(dialogue: Dialogue, question: str) -> None:
+    parts = dialogue.hear(question, Conversation()).parts
+    assert all(part.left or part.intent == "unsure" or kin(part.intent) == "refused" for part in parts)
+
+
+def test_what_likely_lies_beyond_the_ecg_is_not_answered_where_words_are_left_over() -> None:
+    asked = Asked("value", {"measure": ("qt_ms",)}, "QT of the flurbosity", sure=0.9, outside=0.6)
+    assert not grounded(asked, "en")
+    assert grounded(replace(asked, outside=0.1), "en")
+    assert grounded(replace(asked, text="what is the QT"), "en")
+
+
+def test_words_are_not_mended_into_others_that_english_has(dialogue: Dialogue) -> None:
+    assert not dialogue.hear("bandwidth", Conversation()).parts[0].of("side")
+    assert [word.plain for word in lexicon("en").words("bandwidth")] == ["bandwidth"]
 
 
 @pytest.mark.parametrize(

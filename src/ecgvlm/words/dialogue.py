@@ -65,10 +65,10 @@ class Dialogue:
             said.append(w.say("end_only", number=str(MAX_LETTERS)))
         if _FORMAT.search(read) and not all(map(_is_beside, heard.parts)):
             said.append(w.say("only_sentences"))
-        told = answer_parts(heard.parts, evidence, w, before.earlier, closed or asked.short)
-        said += _shortened(told, w) if asked.short else told
         if left := list(dict.fromkeys(word for part in heard.parts for word in part.left)):
             said.append(w.say("words_unclear", words=w.listed(left)))
+        told = answer_parts(heard.parts, evidence, w, before.earlier, closed or asked.short)
+        said += _shortened(told, w) if asked.short else told
         return w.text([*(w.ended(text) for text in said[:-1]), *said[-1:]]), after
 
     def follow(self, question: str, before: Conversation) -> Conversation:

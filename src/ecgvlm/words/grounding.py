@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
-from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, lexicon
+from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, foreign_names, lexicon
 from ecgvlm.words.text import Word
 from ecgvlm.words.understand import Asked, intents, kin
 
@@ -27,6 +27,7 @@ _QUALIFIED, _WAVE, _QRS, _NEVER = 0.7, 0.45, 0.9, 1.1
 _TELLING = ("finding", "measure", "group", "wave")  # kinds of names that tell what is asked
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
+_OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
 _ACCOUNTED = 0.6  # of an intent about what is named, from which on only unknown words are left over
 
 
@@ -34,25 +35,35 @@ def grounded(part: Asked, language: str) -> bool:
     """Whether the answer to a part, as it was understood, would speak of what it asks."""
     known = lexicon(language)
     words = known.words(part.text)
-    return part.sure >= _least(part, words, known.objects(words), known)
+    return part.sure >= _least(part, words, _named(words, known), known)
 
 
 def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
-    """The words, as they are written, that bear meaning and that the answer to a part about something named
-    does not speak of; where its intent is sure enough only those that no name and no wording has."""
-    named = any(part.of(kind) for kind in _TELLING) and part.of("finding") != ("OUTSIDE",)
-    if not named or part.intent in _SAFE or intents()[part.intent].get("refuses"):
+    """The words, as they are written, that bear meaning and that the answer to a part does not speak of;
+    where its intent is sure enough only those that no name has and no wording or few."""
+    unjudged = part.of("finding") == ("OUTSIDE",) or part.of("wave") == ("p",)  # which the answer says
+    if unjudged or _safe(part):
         return ()
     known = lexicon(language)
     words = known.words(part.text)
-    told = {place for o in known.objects(words) for place in range(o.first, o.last)}
-    beside = [word for place, word in enumerate(words) if place not in told]
+    unsure = part.sure < _ACCOUNTED or part.outside > _OUTSIDE
     left = [
         word
-        for word in _left_over(part.intent, beside, known)
-        if part.sure < _ACCOUNTED or not known.knows([word])
+        for word in _left_over(part.intent, _beside(words, _named(words, known)), known)
+        if unsure or not known.knows([word]) or not known.usual(word)
     ]
     return tuple(text for text in dict.fromkeys(_runs(left, part.text)) if len(text) > 1)
+
+
+def _named(words: list[Word], known: Lexicon) -> list[Object]:
+    """What the words name, as `Understanding` finds it."""
+    return known.objects(words) or foreign_names(words, known)
+
+
+def _beside(words: list[Word], objects: list[Object]) -> list[Word]:
+    """The words that are part of no name."""
+    named = {place for o in objects for place in range(o.first, o.last)}
+    return [word for place, word in enumerate(words) if place not in named]
 
 
 def _runs(words: list[Word], text: str) -> Iterator[str]:
@@ -67,6 +78,9 @@ def _runs(words: list[Word], text: str) -> Iterator[str]:
 def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon) -> float:
     """The probability from which on a part's intent counts, in the light of its words."""
     family = kin(part.intent)
+    beyond = part.outside > _OUTSIDE and not _safe(part) and part.of("wave") != ("p",)
+    if beyond and not all(map(known.usual, _left_over(part.intent, _beside(words, objects), known))):
+        return _NEVER
     if (family == "measure" or not part.of("finding")) and _has_property(
         part, known.properties(words, objects)
     ):
@@ -93,6 +107,11 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
     if told:
         return _TOLD_LEFT
     return _UNTOLD_LEFT if left < _MANY else _UNTOLD_MANY
+
+
+def _safe(part: Asked) -> bool:
+    """Whether its answer says nothing of the page, or that it cannot be told."""
+    return part.intent in _SAFE or bool(intents()[part.intent].get("refuses"))
 
 
 def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
@@ -132,11 +151,17 @@ def _qualified(words: list[Word], objects: list[Object], known: Lexicon) -> bool
 def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[Word]:
     """The words that neither this intent nor any question has."""
     own = _wording(known.language, kin(intent))
+    spoken = (known, lexicon("en"))  # who mixes languages
     for word in words:
         plain = word.plain
-        anywhere = plain in known.framing or plain in known.stock or plain in LEAD_CODES or plain.isdigit()
+        anywhere = (
+            any(plain in x.framing or _goes_anywhere(plain, x) for x in spoken)
+            or plain in known.stock
+            or plain in LEAD_CODES
+            or plain.isdigit()
+        )
         letter = len(plain) == 1 and plain.isascii()
-        if not (anywhere or letter or plain in own or _goes_anywhere(plain, known) or _inflected(plain, own)):
+        if not (anywhere or letter or plain in own or _inflected(plain, own)):
             yield word
 
 
@@ -147,6 +172,7 @@ def _wording(language: str, family: str) -> frozenset[str]:
     return frozenset(word for word, intents_ in asking if family in map(kin, intents_))
 
 
+@lru_cache(1 << 14)
 def _goes_anywhere(plain: str, known: Lexicon) -> bool:
     return len({kin(intent) for intent in known.asking.get(plain, ())}) >= _ANY
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ecgvlm.record import LEADS
+from ecgvlm.words import meanings
 from ecgvlm.words.phrases import words
 from ecgvlm.words.spelling import Spelling
 from ecgvlm.words.text import Sequences, Word, fold, words_of
@@ -125,7 +126,11 @@ class Lexicon:
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
         self._elsewhere = {fold(name): Sequences(words) for name, words in asked("en")["elsewhere"].items()}
-        self._needed = {code: Sequences(words) for code, words in asked("en")["needed"].items()}
+        # What a finding is beside other words: topic -> finding -> these words.
+        self._otherwise = {
+            topic: {code: Sequences(words) for code, words in asked("en")[table].items()}
+            for topic, table in (("advice", "needed"), ("unknown", "device"))
+        }
         self._left_out = {side: Sequences(names) for side, names in self.data["left_out"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
@@ -137,7 +142,8 @@ class Lexicon:
         self._common = self._usual_words()
         wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
-        self.words = Spelling(self._known, self._common).words  # of a text, as they were meant
+        is_word = meanings.is_word if language == meanings.LANGUAGE else lambda word: False
+        self.words = Spelling(self._known, self._common, is_word).words  # of a text, as they were meant
 
     def _add(self, name: str, kind: str, code: str) -> None:
         node = self._root
@@ -196,9 +202,10 @@ class Lexicon:
     def _meant(self, named: Object, words: list[Word]) -> Object:
         """The object, or what lies beyond the ECG where that is called the same: the LAD that is blocked, the
         pacemaker that is needed."""
-        needed = self._needed.get(named.code) if named.kind == "finding" else None
-        if needed and any(needed.length_at(words, place) for place in range(len(words))):
-            return Object("topic", "advice", named.first, named.last)
+        for topic, findings in self._otherwise.items() if named.kind == "finding" else ():
+            beside = findings.get(named.code)
+            if beside and any(beside.length_at(words, place) for place in range(len(words))):
+                return Object("topic", topic, named.first, named.last)
         beside = self._elsewhere.get(words[named.first].plain) if named.last == named.first + 1 else None
         if beside is None or not any(beside.length_at(words, place) for place in range(len(words))):
             return named
@@ -379,7 +386,9 @@ class Lexicon:
                 for word in said:
                     self.asking.setdefault(word, set()).add(intent)
         own = {
-            kind: table for kind, table in self.data.items() if kind not in ("wordings", "topic", "strange")
+            kind: table
+            for kind, table in self.data.items()
+            if kind not in ("wordings", "topic", "strange", "device")
         }
         return {word: 0 for word in _vocabulary(own)} | {w: count for w, count in counts.items() if count > 1}
 

@@ -20,7 +20,7 @@ ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
 OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
 _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
-_OF_TOPIC = 0.9  # of one, where what lies beyond the ECG is named
+_OF_TOPIC = 0.95  # of one, where what lies beyond the ECG is named
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
@@ -81,7 +81,14 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     names = tuple(called[i] for i in left) if called else ()
     return (
         Asked(
-            intent, {kind: tuple(codes[i] for i in left)}, part.text, part.sure, (), names, denied=part.denied
+            intent,
+            {kind: tuple(codes[i] for i in left)},
+            part.text,
+            part.sure,
+            (),
+            names,
+            denied=part.denied,
+            outside=part.outside,
         )
         if left
         else None
@@ -154,6 +161,11 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="report")
     if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
         return replace(part, intent="problems", sure=1.0)
+    if part.intent == "unknown" and part.of("wave") == ("p",):  # whose answer tells what is not judged
+        return replace(part, intent="wave", sure=1.0)
+    told = [name for name in part.of("subject") if not intents()[name].get("vague")]
+    if part.intent == "unknown" and told and not part.of("topic"):
+        return replace(part, intent=told[0], sure=LIKELY)
     if part.intent == "where" and part.of("measure") and not part.of("finding"):  # "where is the axis?"
         return replace(part, intent="value")
     vague = intents()[part.intent].get("vague") and part.sure < _OF_TOPIC and not _names_object(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from ecgvlm.record import LEADS
@@ -24,11 +24,11 @@ class Spelling:
     """The words of one language.
 
     known: all of them; those that stand for all that begin so end in "*". common: those that a slip of the
-    pen may have meant, each with how usual it is.
+    pen may have meant, each with how usual it is. is_word: whether something else is a word as it stands.
     """
 
-    def __init__(self, known: frozenset[str], common: Mapping[str, int]):
-        self._known, self._common = known, common
+    def __init__(self, known: frozenset[str], common: Mapping[str, int], is_word: Callable[[str], bool]):
+        self._known, self._common, self._is_word = known, common, is_word
         self._starts = tuple(word[:-1] for word in known if word.endswith("*"))
         self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
         self._by_length: dict[int, list[str]] = {}
@@ -56,6 +56,8 @@ class Spelling:
         """The fewest known words that written together make this one; empty where there are none."""
         if len(plain) < _GLUED or not plain.isalpha() or plain in self._known or self._begins(plain):
             return []
+        if self._is_word(plain):
+            return []
         best: list[list[str] | None] = [[]] + [None] * len(plain)
         for last in range(1, len(plain) + 1):
             for first in range(max(0, last - 24), last):
@@ -78,7 +80,7 @@ class Spelling:
     def _meant(self, plain: str) -> str:
         if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
             return plain
-        if self._begins(plain):
+        if self._begins(plain) or self._is_word(plain):
             return plain
         from rapidfuzz import process  # which a page that nobody asks about does not need
         from rapidfuzz.distance import OSA

@@ -1,8 +1,8 @@
 """Understand first: a question -> what it asks, one intent with its objects after the other, and how sure.
 
 A small net (`data/intents.onnx`, made by `ecgvlm.train.small.intents`) sees a bag of the letter groups and
-words of a clause, in which names are replaced by their kind, and says which intent of `data/intents.toml` it
-is; another pass over the letters as they stand says which language.
+words of a clause, in which names are replaced by their kind, and what English words mean, and says which
+intent of `data/intents.toml` it is; another pass over the letters as they stand says which language.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session, read_model_file
 from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, foreign_names, lexicon
+from ecgvlm.words.meanings import meanings
 from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
 
@@ -86,6 +87,7 @@ class Asked:
     variants: tuple[str, ...] = ()
     beyond: float = 0.0
     left: tuple[str, ...] = ()
+    outside: float = 0.0
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -124,6 +126,13 @@ def features(words: list[str]) -> np.ndarray:
         found.update(" ".join(padded[i : i + size]) for i in range(len(padded) - size + 1))
     found.add(f"{UNUSUAL}{min(masked.count(UNUSUAL), _MANY)}")
     return np.array(sorted({zlib.crc32(x.encode()) % BUCKETS for x in found}), np.int64)
+
+
+def meant(words: list[str], language: str) -> np.ndarray:
+    """[n, meanings.DIMENSIONS + 1]: what the words of a clause mean that are no names."""
+    own = [word for word in words if not word.startswith("\x01")]
+    plain = [word.removeprefix(UNUSUAL) for word in own]
+    return meanings(plain, [word.startswith(UNUSUAL) for word in own], language)
 
 
 def letters(text: str) -> np.ndarray:
@@ -185,7 +194,7 @@ class Understanding:
 
     def language(self, text: str, default: str = "en") -> str:
         """The language of a text, see `tongue.spoken`."""
-        return spoken(text, default, self.languages, lambda x: self._run(letters(x))[1])
+        return spoken(text, default, self.languages, lambda x: self._run(letters(x), meant([], ""))[1])
 
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
@@ -289,7 +298,8 @@ class Understanding:
             for o in objects
             if first <= o.first and o.last <= last
         ]
-        scores = self._run(features(clause(words[first:last], inside, known)))[0] / self._cold
+        seen = clause(words[first:last], inside, known)
+        scores = self._run(features(seen), meant(seen, known.language))[0] / self._cold
         if not cut:
             scores[self.intents.index("several")] = -np.inf
         if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
@@ -308,12 +318,13 @@ class Understanding:
         denied = known.denied(words, objects, first, last)
         variants = known.variants(words[first:last], inside)
         return Asked(
-            order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, variants, beyond
-        )
+            order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, variants, beyond,
+            outside=chances["refused"],
+        )  # fmt: skip
 
-    def _run(self, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, buckets: np.ndarray, meanings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the intents and of the languages."""
-        by_intent, by_language = self._net.run(None, {"buckets": buckets})
+        by_intent, by_language = self._net.run(None, {"buckets": buckets, "meanings": meanings})
         return by_intent, by_language
 
 

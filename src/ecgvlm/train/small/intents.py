@@ -14,7 +14,10 @@ import argparse
 import json
 import math
 import re
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
@@ -27,15 +30,20 @@ from ecgvlm.atomic import beside, write_file
 from ecgvlm.instruct.qa import expand, typos
 from ecgvlm.record import LEADS
 from ecgvlm.words.lexicon import asked, lexicon
+from ecgvlm.words.meanings import DIMENSIONS
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES, words
 from ecgvlm.words.tongue import OTHER
-from ecgvlm.words.understand import BUCKETS, clause, features, intents, kin, letters, ranked
+from ecgvlm.words.understand import BUCKETS, clause, features, intents, kin, letters, meant, ranked
 
 WIDTH = 64
 EACH = {"en": 800}  # examples of an intent in a language, at least
 EACH_OTHER = 200
 EVERY, MOST = 5, 15  # examples of a wording: the more, the more ways it can be expanded
+ALTERED, ALTERED_OTHER = 4, 2  # times as many examples of names beside altering words as of an intent
+TOLD, ALONE = 0.2, 0.2  # share of altering words beside a telling word, and beside a name without a wording
+MANNER = 0.1  # share of names before which such a word stands
+HARMLESS = 0.3  # share of examples with harmless words around or beside what they ask
 UNLISTED = 0.3  # share of topics that no list has
 DROPPED = 0.25  # share of a clause's letter groups and words that a step of training does not see
 RIGHT = 0.93  # share of the kept wordings whose answer must be of the right family
@@ -48,18 +56,22 @@ KINDS = {
     "layout": "layout", "scale": "scale", "quality": "quality", "printed": "printed", "cabrera": "cabrera",
     "problems": "problems", "outside": "finding",
 }  # fmt: skip
+OF_NAMES = ("value", "within", "wave", "amount", "finding", "where", "lead")  # ask of what they name
+_NAMED = re.compile(r"(\{(?:measure|wave|finding|lead)\})")
 _PLACEHOLDERS = {"name": "finding", "other": "finding", "sign": "finding", "extreme": "side"}
 _CAPITALS = re.compile(r"[A-Z]{1,3}")
 
 
 @dataclass(frozen=True)
 class Example:
-    """buckets: of the clause. intent and language: their numbers, -1 where the example does not teach it.
+    """buckets and meanings: of the clause. intent and language: their numbers, -1 where the example does not
+    teach it.
 
     kept: out of the first training, to calibrate with.
     """
 
     buckets: np.ndarray
+    meanings: np.ndarray
     intent: int
     language: int
     kept: bool = False
@@ -77,19 +89,32 @@ def wordings(language: str) -> dict[str, list[str]]:
     return found
 
 
+@cache
+def _beside() -> dict[str, dict]:
+    """By language, the words that may stand beside a name (`words/data/beside.toml`)."""
+    return tomllib.loads((files("ecgvlm.words") / "data" / "beside.toml").read_text("utf-8"))
+
+
 class Writer:
     """Writes questions of one language."""
 
     def __init__(self, language: str, rng: Random):
         self.language, self.rng = language, rng
-        self.data = asked(language)
+        self.data, self.beside = asked(language), _beside()[language]
+        things, persons, manners = (
+            self.beside.get(kind, "").split() for kind in ("things", "persons", "manners")
+        )
+        self.altering = [words for words in (self.beside["altering"], things) if words]
+        self.persons, self.manners = persons, manners
         self.names = {
             kind: [name for code, names in self.data[kind].items() for name in names]
             for kind in ("finding", "measure", "wave", "group", "side", "style")
         }
 
     def fill(self, wording: str) -> str:
-        """A wording with everything in it chosen."""
+        """A wording with everything in it chosen, at times with a word before a name that changes nothing."""
+        if self.manners and self.rng.random() < MANNER:
+            wording = _NAMED.sub(lambda name: f"{self.rng.choice(self.manners)} {name[0]}", wording)
         return re.sub(r"\{([\w:]+)\}", lambda match: self._name(match[1]), expand(wording, self.rng))
 
     def _name(self, kind: str) -> str:
@@ -120,11 +145,27 @@ class Writer:
         rng = self.rng
         if rng.random() < 0.3:
             text = self._hurried(text)
+        if rng.random() < HARMLESS:
+            text = self._with_harmless(text)
         if rng.random() < 0.4:
             text = f"{rng.choice(self.data['before'])} {text}"
         if rng.random() < 0.2:
             text = f"{text} {rng.choice(self.data['after'])}"
         return typos(text, rng, rng.choice((1, 1, 2))) if rng.random() < 0.3 else text
+
+    def _with_harmless(self, text: str) -> str:
+        """With words that change nothing."""
+        rng = self.rng
+        said = [rng.choice(self.beside["harmless"])]
+        if self.persons:
+            person, other, manner = map(rng.choice, (self.persons, self.persons, self.manners))
+            said += [
+                rng.choice((f"the {person} asks", f"my {person} wants to know", f"says the {person}")),
+                rng.choice((f"in this {person}", f"for the {person}", f"in a {manner} {person}")),
+                f"{person} and {other} disagree", manner, manner,
+            ]  # fmt: skip
+        chosen = rng.choice(said)
+        return rng.choice((f"{chosen}, {text}", f"{text}, {chosen}", f"{text} {chosen}"))
 
     def _hurried(self, text: str) -> str:
         """Without articles, with what people write for short."""
@@ -134,11 +175,12 @@ class Writer:
         words = [x for x in text.split() if x not in self.data["articles"] or self.rng.random() < 0.3]
         return " ".join(words) or text
 
-    def buckets(self, text: str) -> np.ndarray:
-        """As `Understanding` makes them."""
+    def seen(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """Buckets and meanings, as `Understanding` makes them."""
         known = lexicon(self.language)
         words = known.words(text)
-        return features(clause(words, known.objects(words), known))
+        words_ = clause(words, known.objects(words), known)
+        return features(words_), meant(words_, self.language)
 
 
 def examples(rng: Random) -> list[Example]:
@@ -153,16 +195,24 @@ def examples(rng: Random) -> list[Example]:
             places = [place for place, line in enumerate(asking) for _ in range(_examples(line))]
             for i, place in enumerate(islice(cycle(places), max(count, len(places)))):
                 text = writer.noisy(writer.fill(asking[place]))
-                out.append(Example(writer.buckets(text), order.index(intent), -1, kept=place % 7 == 3))
+                out.append(Example(*writer.seen(text), order.index(intent), -1, kept=place % 7 == 3))
                 if i % 4 == 0:
-                    out.append(Example(letters(text), -1, number))
+                    out.append(_spoken(text, number))
         out += _several(writer, lines, 2 * count, order.index("several"))
+        out += _altered(
+            writer, lines, (ALTERED if language == "en" else ALTERED_OTHER) * count, order.index("unknown")
+        )
         topics = [name for names in writer.data["topic"].values() for name in names]
         said = [re.sub(r"\{\w+\}", " ", text) for text in words(language).sentences.values()]
         for text in (*writer.names["finding"], *writer.names["measure"], *topics, *said):
             if not _CAPITALS.fullmatch(text):
-                out.append(Example(letters(text.replace("*", "")), -1, number))
+                out.append(_spoken(text.replace("*", ""), number))
     return out + _foreign(rng)
+
+
+def _spoken(text: str, language: int) -> Example:
+    """A text that teaches its language alone."""
+    return Example(letters(text), meant([], ""), -1, language)
 
 
 def _examples(wording: str) -> int:
@@ -181,7 +231,30 @@ def _several(writer: Writer, lines: dict[str, list[str]], count: int, several: i
         joined = texts[0]
         for text in texts[1:]:
             joined += rng.choice((" {} ", ", {} ", ", ")).format(rng.choice(writer.data["and"])) + text
-        out.append(Example(writer.buckets(writer.noisy(joined)), several, -1))
+        out.append(Example(*writer.seen(writer.noisy(joined)), several, -1))
+    return out
+
+
+def _altered(writer: Writer, lines: dict[str, list[str]], count: int, unknown: int) -> list[Example]:
+    """What is asked of something that is named or told, but is not what its name says: "the QT dispersion",
+    "report him to the police"."""
+    rng = writer.rng
+    wordings = [line for intent in OF_NAMES for line in lines[intent] if len(_NAMED.findall(line)) == 1]
+    told = [name.rstrip("*") for names in writer.data["subject"].values() for name in names]
+    told += writer.data["stock"]["ecg"]
+    out = []
+    for _ in range(count):
+        way = rng.choice(writer.beside["ways"])
+        way = way.replace("{altering}", rng.choice(rng.choice(writer.altering)))
+        chance = rng.random()
+        if chance < TOLD:
+            text = way.replace("{name}", rng.choice(told))
+        elif chance < TOLD + ALONE:
+            text = way.replace("{name}", rng.choice(("{measure}", "{wave}", "{finding}", "{group}")))
+        else:
+            head, name, tail = _NAMED.split(rng.choice(wordings))
+            text = head + way.replace("{name}", name) + tail
+        out.append(Example(*writer.seen(writer.noisy(writer.fill(text))), unknown, -1))
     return out
 
 
@@ -192,24 +265,30 @@ def _foreign(rng: Random) -> list[Example]:
         for line in asked(OTHER)["wordings"]:
             words = line.split()
             begun = " ".join(words[: rng.randint(2, len(words))] if len(words) > 2 else words)
-            out.append(Example(letters(typos(begun, rng, rng.choice((0, 0, 1)))), -1, len(LANGUAGES)))
+            out.append(_spoken(typos(begun, rng, rng.choice((0, 0, 1))), len(LANGUAGES)))
     return out
 
 
 class Net(nn.Module):
-    """[n] buckets -> scores of the intents, scores of the languages."""
+    """[n] buckets and [m, DIMENSIONS + 1] meanings -> scores of the intents, scores of the languages."""
 
     def __init__(self, intent_count: int, language_count: int):
         super().__init__()
         self.table = nn.EmbeddingBag(BUCKETS, WIDTH, mode="sum")
         nn.init.normal_(self.table.weight, std=0.05)
-        self.intent = nn.Linear(WIDTH, intent_count)
+        self.meaning = nn.Linear(DIMENSIONS + 1, WIDTH)
+        self.intent = nn.Linear(2 * WIDTH, intent_count)
         self.language = nn.Linear(WIDTH, language_count)
 
-    def forward(self, buckets: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, buckets: torch.Tensor, starts: torch.Tensor, meanings: torch.Tensor, owners: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """starts: of each example's buckets; owners: the example of each row of meanings."""
         sizes = torch.diff(torch.cat([starts, torch.tensor([len(buckets)])])).clamp(min=1)
         hidden = torch.relu(self.table(buckets, starts) / sizes.sqrt()[:, None])
-        return self.intent(hidden), self.language(hidden)
+        said = torch.zeros(len(starts), WIDTH).index_add(0, owners, torch.relu(self.meaning(meanings)))
+        said = said / torch.bincount(owners, minlength=len(starts)).clamp(min=1).sqrt()[:, None]
+        return self.intent(torch.cat([hidden, said], 1)), self.language(hidden)
 
 
 def train(data: list[Example], epochs: int, seed: int) -> Net:
@@ -226,9 +305,7 @@ def train(data: list[Example], epochs: int, seed: int) -> Net:
         total = 0.0
         for at in range(0, len(order) - size + 1, size):
             rows = [data[i] for i in order[at : at + size]]
-            kept = [row.buckets[rng.random(len(row.buckets)) > DROPPED] for row in rows]
-            starts = np.cumsum([0, *(len(x) for x in kept[:-1])])
-            by_intent, by_language = net(torch.from_numpy(np.concatenate(kept)), torch.from_numpy(starts))
+            by_intent, by_language = net(*_batch(rows, rng))
             intent = torch.tensor([row.intent for row in rows])
             language = torch.tensor([row.language for row in rows])
             loss = loss_of(by_intent, intent) + 0.5 * loss_of(by_language, language)
@@ -241,12 +318,20 @@ def train(data: list[Example], epochs: int, seed: int) -> Net:
     return net.eval()
 
 
+def _batch(rows: list[Example], rng: np.random.Generator | None = None) -> tuple[torch.Tensor, ...]:
+    """What the net takes, for several examples. rng: drops some of what each shows."""
+    buckets, said = [row.buckets for row in rows], [row.meanings for row in rows]
+    if rng is not None:
+        buckets, said = ([x[rng.random(len(x)) > DROPPED] for x in each] for each in (buckets, said))
+    starts = np.cumsum([0, *(len(x) for x in buckets[:-1])])
+    owners = np.repeat(np.arange(len(rows)), [len(x) for x in said])
+    arrays = np.concatenate(buckets), starts, np.concatenate(said), owners
+    return tuple(map(torch.from_numpy, arrays))
+
+
 def scores(net: Net, data: list[Example]) -> np.ndarray:
     with torch.no_grad():
-        starts = np.cumsum([0, *(len(x.buckets) for x in data[:-1])])
-        return net(torch.from_numpy(np.concatenate([x.buckets for x in data])), torch.from_numpy(starts))[
-            0
-        ].numpy()
+        return net(*_batch(data))[0].numpy()
 
 
 def calibrate(found: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
@@ -279,20 +364,25 @@ class _Exported(nn.Module):
     def __init__(self, net: Net):
         super().__init__()
         self.table = nn.Parameter(net.table.weight.detach().half(), requires_grad=False)
-        self.intent, self.language = net.intent, net.language
+        self.meaning, self.intent, self.language = net.meaning, net.intent, net.language
 
-    def forward(self, buckets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = self.table[buckets].float()
-        hidden = torch.relu(rows.sum(0) / torch.sqrt(torch.ones_like(buckets).sum().float()))
-        return self.intent(hidden), self.language(hidden)
+    def forward(self, buckets: torch.Tensor, meanings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = torch.relu(_pooled(self.table[buckets].float()))
+        said = _pooled(torch.relu(self.meaning(meanings)))
+        return self.intent(torch.cat([hidden, said])), self.language(hidden)
+
+
+def _pooled(rows: torch.Tensor) -> torch.Tensor:
+    """[n, width] -> [width], zeros where there are no rows."""
+    return rows.sum(0) / torch.sqrt(torch.ones_like(rows[:, 0]).sum().clamp(min=1))
 
 
 def export(net: Net, folder: Path, temperature: float, enough: float) -> None:
     with beside(folder / "intents.onnx") as part:
         torch.onnx.export(
-            _Exported(net), (torch.arange(5),), str(part),
-            input_names=["buckets"], output_names=["intents", "languages"],
-            dynamic_axes={"buckets": {0: "n"}}, opset_version=17, dynamo=False,
+            _Exported(net), (torch.arange(5), torch.zeros(2, DIMENSIONS + 1)), str(part),
+            input_names=["buckets", "meanings"], output_names=["intents", "languages"],
+            dynamic_axes={"buckets": {0: "n"}, "meanings": {0: "m"}}, opset_version=17, dynamo=False,
         )  # fmt: skip
     known = {
         "intents": list(intents()), "languages": [*LANGUAGES, OTHER],
