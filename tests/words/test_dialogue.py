@@ -872,6 +872,11 @@ def test_what_an_answer_does_not_account_for_is_told(language, question, left):
     assert language.answer(NORMAL, question).startswith(f"I did not understand: “{left}”.")
 
 
+@pytest.mark.parametrize("question", ["wht is the heart rate", "heart rate, yoou"])
+def test_a_slip_of_a_word_that_goes_with_any_question_is_not_told(language, question):
+    assert language.answer(NORMAL, question).startswith("The heart rate is")
+
+
 @pytest.mark.parametrize(
     "question", ["WPW pattern?", "Is there AF?", "Is my PR ok, I am 72 years old", "rate doing?"]
 )

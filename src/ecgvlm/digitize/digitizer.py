@@ -70,6 +70,7 @@ _DARK = 110  # median brightness below which a page may be a negative
 _NO_INK = 3e-4  # share of a picture's px that are a trace, upright or on its side, below which it is no ECG
 _SAME_TRACE, _ALONG = 0.5, 4.0  # mm: curves this close run along one trace, when they do so for this long
 _STRAY_NAMES = 2  # that the net may see on a page without any
+_BARE_ROW = 80.0  # mm of rows that it must show
 _PLAINLY_NAMED = 9  # leads that a page without any grid must name
 _RELATED_DB = (
     8.0  # by which the limb leads of a page without names must stand out above what contradicts them
@@ -132,8 +133,9 @@ class Digitizer:
             image = 255 - image
         view = self.look(image)
         if view is not None and view.found is not None:
-            if view.paper.fit == 0 and view.found.named < _PLAINLY_NAMED:
-                raise _not_an_ecg()  # curves beside words are on many a page
+            few = view.found.named < _PLAINLY_NAMED or _row_mm(view.found) < _BARE_ROW
+            if view.paper.fit == 0 and few:
+                raise _not_an_ecg()  # curves beside words are on many a page, words in rows of a table
             return self._read(view, view.found, image)
         if view is None:
             raise _not_an_ecg()

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.words import meanings
 from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, foreign_names, lexicon
 from ecgvlm.words.text import Word
 from ecgvlm.words.understand import Asked, intents, kin
 
+_SLIP = 3  # letters of a word that may hold a slip of the pen
 _ANY = 4  # families of intents that all use a word: it goes with any question
 _STEM, _ENDING = 5, 3  # letters that words share at least, and those in which they may end differently
 # Least probability of an intent about nothing that is named, without a telling word of its own; of others
@@ -50,7 +52,7 @@ def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
     left = [
         word
         for word in _left_over(part.intent, _beside(words, _named(words, known)), known)
-        if unsure or not known.knows([word]) or not known.usual(word)
+        if (unsure or not known.knows([word]) or not known.usual(word)) and not _slipped(word, known)
     ]
     return tuple(text for text in dict.fromkeys(_runs(left, part.text)) if len(text) > 1)
 
@@ -163,6 +165,26 @@ def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[Word]
         letter = len(plain) == 1 and plain.isascii()
         if not (anywhere or letter or plain in own or _inflected(plain, own)):
             yield word
+
+
+def _slipped(word: Word, known: Lexicon) -> bool:
+    """Whether a word that is none seems one that goes with any question: nothing is lost with it."""
+    plain = word.plain
+    if len(plain) < _SLIP or word.text.isupper() or known.knows([word]):
+        return False
+    if known.language == meanings.LANGUAGE and meanings.is_word(plain):
+        return False
+    from rapidfuzz.distance import OSA
+
+    return any(OSA.distance(plain, other, score_cutoff=1) <= 1 for other in _anywhere(known.language))
+
+
+@lru_cache
+def _anywhere(language: str) -> frozenset[str]:
+    """The words of so many letters that go with any question."""
+    known = lexicon(language)
+    asking = (word for word in known.asking if _goes_anywhere(word, known))
+    return frozenset(word for word in (*known.framing, *asking) if len(word) >= _SLIP)
 
 
 @lru_cache
