@@ -424,20 +424,19 @@ def parts_of(bench: Bench) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
     def ours(**change: Any) -> Callable[[], dict[str, Any]]:
         return lambda: figures([time_ours(bench, bench.recipe(1, **change))])
 
-    rounds = {name: partial(turn_about, bench, questions, []) for name, questions in SETTINGS.items()}
+    one, four = ((name, partial(turn_about, bench, questions, [])) for name, questions in SETTINGS.items())
     few = replace(bench, precision="fp32", steps=3, warm=1, rows=bench.at_once)
-    parts: list[tuple[str, Callable[[], dict[str, Any]]]] = [
-        *rounds.items(),
+    exact = ("one question a page, fp32", partial(turn_about, few, 1, []))
+    return [
+        one,
         ("compile", ours(compiled=True)),
+        four,
         (f"answers, {TOGETHER} at once and one by one", lambda: time_answers(bench)),
-        ("one question a page, fp32", partial(turn_about, few, 1, [])),
+        *([exact] if bench.device == "cuda" else []),
         ("lora", ours(method="lora")),
+        one,
+        four,
     ]
-    if bench.device == "cpu":
-        parts = [part for part in parts if "fp32" not in part[0]]
-    else:  # what is paid for by the second
-        parts.insert(1, parts.pop(2))
-    return [*parts, *rounds.items()]
 
 
 def parsed() -> argparse.Namespace:

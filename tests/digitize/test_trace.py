@@ -37,7 +37,7 @@ def test_steep_flanks_are_found_at_the_pictures_resolution(at, half):
     def to_px(px):
         return (px + 0.5) * SIDE - 0.5
 
-    ((curve, sure),) = follow(ink, page, picture, to_px, [placed], 60.0)
+    ((curve, sure),) = follow(ink, page, picture, to_px, [placed])
     assert sure > 0.8
     rows = np.arange(50, 80)
     rising, falling = curve[curve[:, 0] <= at], curve[curve[:, 0] >= at]
@@ -57,7 +57,7 @@ def test_a_long_trace_is_followed_in_pieces_as_in_one(monkeypatch):
     placed = Placed("II", False, 0, 0, 4.0, WIDE - 4.0, 0.0, 60.0, True)
 
     def curve() -> np.ndarray:
-        return follow(ink, page, picture, lambda px: (px + 0.5) * SIDE - 0.5, [placed], 60.0)[0][0]
+        return follow(ink, page, picture, lambda px: (px + 0.5) * SIDE - 0.5, [placed])[0][0]
 
     whole = curve()
     monkeypatch.setattr(trace, "_PIECE", 60)
@@ -71,7 +71,7 @@ def followed(*lines: np.ndarray) -> list[np.ndarray]:
     x = np.arange(2.0, WIDE - 2.0)
     ink = np.max([drawn(x, y)[2] for y in lines], axis=0)
     strips = [Placed("II", False, k, 0, 4.0, WIDE - 4.0, 0.0, 40.0 + 40 * k, True) for k in range(len(lines))]
-    begins, paths = paths_of(ink, strips, 40.0)
+    begins, paths = paths_of(ink, strips)
     return [path[10 - first : 190 - first] for first, path in zip(begins, paths)]
 
 

@@ -14,7 +14,7 @@ from ecgvlm.digitize.arrangement import FEWEST, PLAIN, Name
 from ecgvlm.digitize.assembly import SLOW, assembled, later
 from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
-from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless
+from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless, row_pitch
 from ecgvlm.digitize.lettering import Lettering, Notes
 from ecgvlm.digitize.page import Page, Strip, are_silent, as_given
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
@@ -57,7 +57,6 @@ _SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferr
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
 _AT_END = int(6.0 * PX_PER_MM)  # about a map's end, that traces reach
 _GOES_ON = 10.0  # mm of the picture beyond it
-_USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
 _ABOUT = 6.0 * PX_PER_MM  # above and below a row's line, that show the paper it stands on
 # Grey levels of detail that a grid has at most, and its share on paper that something lies on.
 _MOST_DETAIL, _LEAST_DETAIL = 12, 0.35
@@ -70,8 +69,8 @@ _DARK = 110  # median brightness below which a page may be a negative
 _NO_INK = 3e-4  # share of a picture's px that are a trace, upright or on its side, below which it is no ECG
 _SAME_TRACE, _ALONG = 0.5, 4.0  # mm: curves this close run along one trace, when they do so for this long
 _STRAY_NAMES = 2  # that the net may see on a page without any
-_BARE_ROW = 80.0  # mm of rows that it must show
-_PLAINLY_NAMED = 9  # leads that a page without any grid must name
+# Leads that a page without any grid must name, and mm of its rows.
+_PLAINLY_NAMED, _BARE_ROW = 9, 80.0
 _RELATED_DB = (
     8.0  # by which the limb leads of a page without names must stand out above what contradicts them
 )
@@ -133,8 +132,8 @@ class Digitizer:
             image = 255 - image
         view = self.look(image)
         if view is not None and view.found is not None:
-            few = view.found.named < _PLAINLY_NAMED or _row_mm(view.found) < _BARE_ROW
-            if view.paper.fit == 0 and few:
+            plain = view.found.named >= _PLAINLY_NAMED and _row_mm(view.found) >= _BARE_ROW
+            if view.paper.fit == 0 and not plain:
                 raise _not_an_ecg()  # curves beside words are on many a page, words in rows of a table
             return self._read(view, view.found, image)
         if view is None:
@@ -301,7 +300,7 @@ class Digitizer:
 def _ends_too_soon(view: View, found: Found, shape: Sequence[int]) -> bool:
     """Whether most rows' ink runs to an end of the map where the picture goes on. shape: of the picture."""
     ys = np.array(sorted({strip.y for strip in found.strips}))
-    width, half = view.image.shape[1], 0.4 * _row_pitch(found.strips)
+    width, half = view.image.shape[1], 0.4 * row_pitch(found.strips)
     for x, part in ((0.0, slice(_AT_END)), (width - 1.0, slice(width - _AT_END, width))):
         ink = np.any(view.maps.trace[:, part] > 0.5, axis=1)
         shown = [ink[max(0, int(y - half)) : int(y + half)].any() for y in ys]
@@ -319,7 +318,7 @@ def _set_straight(view: View, zoom: float, shape: Sequence[int]) -> PaperMap | N
     """
     assert view.found is not None
     strips = view.found.strips
-    begins, paths = paths_of(view.maps.trace, strips, _row_pitch(strips))
+    begins, paths = paths_of(view.maps.trace, strips)
     straight = straightened(view.paper, view.origin, strips, list(zip(begins, paths)), shape)
     if straight is None and abs(zoom - 1) < _ROW_SLIGHTLY_OFF:
         return None
@@ -452,15 +451,8 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
 
 def _curves(view: View, found: Found, picture: np.ndarray) -> list[tuple[np.ndarray, float]]:
     """The trace of every strip that the layout has, see `follow`."""
-    pitch = _row_pitch(found.strips)
-    curves = follow(view.maps.trace, view.image, picture, view.to_px, found.strips, pitch)
+    curves = follow(view.maps.trace, view.image, picture, view.to_px, found.strips)
     return [(_shown(curve, view.to_px, picture.shape), sure) for curve, sure in curves]
-
-
-def _row_pitch(strips: Sequence[Placed]) -> float:
-    """px between rows."""
-    ys = sorted({placed.y for placed in strips})
-    return median(np.diff(ys)) if len(ys) > 1 else _USUAL_PITCH
 
 
 def _shown(

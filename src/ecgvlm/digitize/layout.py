@@ -13,6 +13,7 @@ from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.quantile import median, quantiles
 from ecgvlm.record import LEADS
 
+_USUAL_PITCH = 20.0 * PX_PER_MM  # between rows, where there is only one
 _SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
 _NARROWEST, _WHOLE = 10.0 * PX_PER_MM, 0.9  # of slow paper's columns, and part of them that must be seen
 _NARROW_NAMED = 11  # leads that it must name
@@ -452,6 +453,12 @@ def _baselines(
         near = near[(near >= 0) & (near < len(profile))]
         found.append(float(near[int(np.argmax(profile[near]))]) if len(near) else y + common)
     return found
+
+
+def row_pitch(strips: Sequence[Placed]) -> float:
+    """px between rows."""
+    ys = sorted({strip.y for strip in strips})
+    return median(np.diff(ys)) if len(ys) > 1 else _USUAL_PITCH
 
 
 def _band(ink: np.ndarray, y: float, dy: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.digitize.compiled import COMPILED
-from ecgvlm.digitize.layout import Placed
+from ecgvlm.digitize.layout import Placed, row_pitch
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.stroke import ROOM, curves_of, ink_run, nearest_run, print_of
 from ecgvlm.together import together
@@ -114,27 +114,26 @@ def follow(
     picture: np.ndarray,
     to_px: Callable[[np.ndarray], np.ndarray],
     strips: Sequence[Placed],
-    pitch: float,
 ) -> list[tuple[np.ndarray, float]]:
     """The curve of every strip, [n, 2] px, x increasing, y NaN in gaps; the mean probability of ink there.
 
     trace: [H, W] probability of ink. page: [H, W, 3] the rectified page itself. picture: [h, w, 3] what it
     came from. to_px: [..., 2] px of the page -> px of the picture. Each strip's path is the cheapest from end
     to end (Viterbi; steps along ink are cheap, so that steep deflections are followed, and leaps over paper
-    to a neighbour's trace are not). pitch: px between rows.
+    to a neighbour's trace are not).
     """
     (begins, paths), fine = together(
-        partial(paths_of, trace, strips, pitch), partial(print_of, trace, page, picture, to_px)
+        partial(paths_of, trace, strips), partial(print_of, trace, page, picture, to_px)
     )
     curves = curves_of(fine, begins, paths)
     sure = [float(trace[path, x0 + np.arange(len(path))].mean()) for x0, path in zip(begins, paths)]
     return list(zip(curves, sure))
 
 
-def paths_of(trace: np.ndarray, strips: Sequence[Placed], pitch: float) -> tuple[list[int], list[np.ndarray]]:
+def paths_of(trace: np.ndarray, strips: Sequence[Placed]) -> tuple[list[int], list[np.ndarray]]:
     """The first column of every strip, and its row of px in each column from there on; see `follow`."""
     ink = _Ink.of(trace)
-    reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * pitch, 12 * PX_PER_MM)))
+    reach = int(min(_REACH_MM * PX_PER_MM, max(2.2 * row_pitch(strips), 12 * PX_PER_MM)))
     rows = []
     for strip in strips:
         x0, top = int(np.ceil(strip.x0)), (round(strip.y) - reach) // 2

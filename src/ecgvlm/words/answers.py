@@ -553,12 +553,16 @@ def urgent(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """The definition of a finding with what was measured: "... QRS duration 168 ms (>= 120, met), ..."."""
-    # Limits that are told alike, as two of one probability, are told once.
-    conditions = w.listed(dict.fromkeys(condition(criterion, w) for criterion in evidence.why(label)))
-    if not conditions:
+    told = w.listed(conditions(evidence.why(label), w))
+    if not told:
         return ""
     name = w.finding(label)
-    return w.say("why", finding=name[0].upper() + name[1:], conditions=conditions)
+    return w.say("why", finding=name[0].upper() + name[1:], conditions=told)
+
+
+def conditions(criteria: Iterable[Criterion], w: Words = ENGLISH) -> list[str]:
+    """Each `condition`; limits that are told alike, as two of one probability, are told once."""
+    return list(dict.fromkeys(condition(criterion, w) for criterion in criteria))
 
 
 def condition(criterion: Criterion, w: Words = ENGLISH) -> str:

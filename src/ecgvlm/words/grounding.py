@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
-from ecgvlm.words import meanings
 from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, foreign_names, lexicon
 from ecgvlm.words.text import Word
 from ecgvlm.words.understand import Asked, intents, kin
@@ -170,9 +169,7 @@ def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[Word]
 def _slipped(word: Word, known: Lexicon) -> bool:
     """Whether a word that is none seems one that goes with any question: nothing is lost with it."""
     plain = word.plain
-    if len(plain) < _SLIP or word.text.isupper() or known.knows([word]):
-        return False
-    if known.language == meanings.LANGUAGE and meanings.is_word(plain):
+    if len(plain) < _SLIP or word.text.isupper() or known.knows([word]) or known.is_word(plain):
         return False
     from rapidfuzz.distance import OSA
 

@@ -142,8 +142,8 @@ class Lexicon:
         self._common = self._usual_words()
         wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
-        is_word = meanings.is_word if language == meanings.LANGUAGE else lambda word: False
-        self.words = Spelling(self._known, self._common, is_word).words  # of a text, as they were meant
+        self.is_word = meanings.is_word if language == meanings.LANGUAGE else lambda word: False
+        self.words = Spelling(self._known, self._common, self.is_word).words  # of a text, as they were meant
 
     def _add(self, name: str, kind: str, code: str) -> None:
         node = self._root

@@ -89,9 +89,7 @@ def examples(page: Rendering, digitizer: Digitizer) -> Iterator[Example]:
     if view is None or view.found is None:
         return
     strips = view.found.strips
-    rows = sorted({strip.y for strip in strips})
-    pitch = float(np.median(np.diff(rows))) if len(rows) > 1 else 20.0 * PX_PER_MM
-    begins, paths = paths_of(view.maps.trace, strips, pitch)
+    begins, paths = paths_of(view.maps.trace, strips)
     fine = print_of(
         view.maps.trace, view.image, page.image, lambda px: view.paper.to_px(px / PX_PER_MM + view.origin)
     )
