@@ -39,14 +39,16 @@ def running(make, store=None):
 
     listener = socket.create_server(("127.0.0.1", 0))
     app = create_app(Settings(workers=1, seconds=PATIENCE / 1000, store=store), reader=make)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.05)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:  # a thread that serves on would keep pytest from ending
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +92,12 @@ def visit(browser, address):
         page.on("console", lambda line: wrong.append(line.text) if "Security Policy" in line.text else None)
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
-        yield page
-        assert wrong == []
-        assert [url for url in asked if not url.startswith((address, "blob:", "data:"))] == []
-        context.close()
+        try:
+            yield page
+            assert wrong == []
+            assert [url for url in asked if not url.startswith((address, "blob:", "data:"))] == []
+        finally:
+            context.close()
 
     return visit
 
