@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
 from train import tiny
-from train.tiny import SIDE
+from train.tiny import SIDE, marked
 
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train.answering import (
@@ -49,12 +50,14 @@ def test_only_answers_are_learned_whatever_the_rows_lengths(model):
     samples = [sample(0, ROWS[0], ROWS[1]), sample(1, ROWS[2]), sample(2, ROWS[1])]
     batch = collate(model.chat, samples)
     assert len({int((s >= 0).sum()) for s in batch.segments}) == 3, "the rows must differ in length"
+    answers = marked(batch)
     for line, one in enumerate(samples):
         for k, turns in enumerate(one.rows, start=1):
-            here = batch.answers[line] & (batch.segments[line] == k)
+            here = answers[line] & (batch.segments[line] == k)
             learned = model.chat.tokenizer.decode(batch.ids[line][here])
             assert learned == "".join(f" {answer}<end_of_utterance>" for _, answer in turns)
-    assert not batch.answers[batch.segments <= 0].any()
+    assert not answers[batch.segments <= 0].any()
+    assert (batch.rows, batch.packed) == (4, True)
 
 
 def own_inputs(model, seeds, turns):
@@ -107,7 +110,7 @@ def test_rows_with_several_pages_or_none_lose_what_they_would_lose_alone(model):
         sample(0, ROWS[1]),
     ]
     batch = collate(model.chat, samples)
-    assert (batch.ids == model.image_id).sum(1).tolist() == [0, 2 * 12, 12]
+    assert (batch.ids == model.chat.image_id).sum(1).tolist() == [0, 2 * 12, 12]
     alone = 0.0
     for seeds, turns in (((), ROWS[0]), ((), ROWS[2]), ((1, 2), ROWS[1]), ((1, 2), ROWS[0]), ((0,), ROWS[1])):
         inputs, labels = own_inputs(model, seeds, turns)
@@ -115,6 +118,25 @@ def test_rows_with_several_pages_or_none_lose_what_they_would_lose_alone(model):
     torch.testing.assert_close(model(batch), alone, rtol=1e-5, atol=1e-4)
     swapped = [samples[0], Sample(samples[1].pages[::-1].copy(), samples[1].rows), samples[2]]
     assert abs(model(collate(model.chat, swapped)) - alone) > 1e-3, "which page comes first must matter"
+
+
+@pytest.mark.parametrize("rows", [ROWS[:1], ROWS], ids=["one row a page", "several"])
+def test_nothing_is_asked_of_the_device(model_folder, rows):
+    """A GPU that is asked for a value or a size must first finish, and then idles until it has work again."""
+    asked = []
+
+    class Listening(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), named=None):
+            name = function.overloadpacket.__name__
+            if name in ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal"):
+                asked.append(name)
+            return function(*arguments, **(named or {}))
+
+    model = load_smolvlm(str(model_folder), 3)
+    batch = collate(model.chat, [sample(0, *rows), sample(1, *rows)])
+    with Listening():
+        model(batch).backward()
+    assert not asked
 
 
 def test_rows_without_pages_alone_still_reach_every_parameter(model_folder):

@@ -35,6 +35,13 @@ QUESTIONS = ("Which rhythm is this?", "Is the ECG normal? Answer with NORM, AF o
 ANSWERS = ("AF(atrial fibrillation)", "NORM", "RBBB(right bundle branch block); AF(atrial fibrillation)")
 
 
+def marked(batch):
+    """[B, T] bool: whether a token of the batch is to be learned."""
+    there = torch.zeros(batch.ids.numel(), dtype=torch.bool)
+    there[batch.answers] = True
+    return there.view(batch.ids.shape)
+
+
 def damage_model(folder, damage):
     """Makes a tensor of the model in `folder` "missing", "unexpected" or, by any other word, misshapen."""
     tensors = load_file(folder / "model.safetensors")

@@ -4,12 +4,15 @@ answers.
 All rows of a page stand in one sequence behind the page's tokens: each sees the page and itself, at the
 positions it would have alone. The page is then encoded once for all of them, and nothing but the answers
 meets the vocabulary.
+
+What a step needs to know about its tokens is worked out where they are put together (`collate`), and nothing
+on the way to the loss or back asks the device: a GPU that is asked is waited for, and then waits itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +32,43 @@ Turns = Sequence[tuple[str, str]]  # (question, answer)
 
 @dataclass
 class Microbatch:
-    """pages [P, ...], in the order in which they stand in the sequences. Of these, [B, T]: ids, positions,
-    segments (0 page, k row k, -1 filling) and answers (bool: a token that is to be learned).
+    """pages [P, ...], in the order in which they stand in the sequences. Of these, [B, T]: ids, positions and
+    segments (0 page, k row k, -1 filling).
+
+    shown, answers: where pages' tokens and the tokens that are to be learned stand in the sequences laid end
+    to end. rows: in all. packed: whether a sequence has several.
     """
 
     pages: torch.Tensor
     ids: torch.Tensor
     positions: torch.Tensor
     segments: torch.Tensor
+    shown: torch.Tensor
     answers: torch.Tensor
+    rows: int
+    packed: bool
 
     def to(self, device: torch.device) -> Microbatch:
-        return Microbatch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Microbatch:
         """In memory that a GPU copies from by itself; torch's DataLoader calls it, or leaves a batch as it
         is."""
-        return Microbatch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Microbatch:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: change(v) for k, v in values.items() if isinstance(v, torch.Tensor)})
 
 
 class Chat:
     """Rows as token ids. template: of chats, in Jinja; it writes `image` where a page stands. page: the ids
-    that hold a page's place.
+    that are put there, image_id among them for each of the page's tokens.
     """
 
-    def __init__(self, tokenizer: Any, template: str, image: str, page: list[int]):
-        self.tokenizer, self.template, self.image, self.page = tokenizer, template, image, page
+    def __init__(self, tokenizer: Any, template: str, image: str, page: list[int], image_id: int):
+        self.tokenizer, self.template, self.image = tokenizer, template, image
+        self.page, self.image_id = page, image_id
 
     def opening(self, pages: int) -> list[int]:
         """The ids up to the end of the last page, which rows about the same pages share."""
@@ -100,15 +114,24 @@ def collate(chat: Chat, samples: Sequence[Sample]) -> Microbatch:
     sequences = [_sequence(chat, sample) for sample in samples]
     longest = max(len(ids) for ids, *_ in sequences)
     filling = (chat.tokenizer.pad_token_id or 0, 0, -1, False)
-    columns = (
+    ids, positions, segments, answers = (
         torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows])
         for rows, fill in zip(zip(*sequences), filling)
     )
-    return Microbatch(_pages(samples), *columns)
+    rows = [len(sample.rows) for sample in samples]
+    shown = _places(ids == chat.image_id)
+    return Microbatch(
+        _pages(samples), ids, positions, segments, shown, _places(answers), sum(rows), max(rows) > 1
+    )
+
+
+def _places(there: torch.Tensor) -> torch.Tensor:
+    """[B, T] bool -> where it holds, in the sequences laid end to end."""
+    return there.flatten().nonzero().squeeze(1)
 
 
 def _sequence(chat: Chat, sample: Sample) -> tuple[list[int], list[int], list[int], list[bool]]:
-    """A page and its rows: ids, positions, segments and answers, as of `Microbatch`."""
+    """A page and its rows: ids, positions, segments, and whether each token is to be learned."""
     ids = chat.opening(len(sample.pages))
     n = len(ids)
     positions, segments, answers = [*range(n)], [0] * n, [False] * n
@@ -127,14 +150,8 @@ def _pages(samples: Sequence[Sample]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([sample.pages for sample in samples]))
 
 
-def visible(segments: torch.Tensor) -> torch.Tensor | None:
-    """[B, T] segments -> [B, 1, T, T] bool: whether a token (row) sees another one (column).
-
-    None where that is all before it, as with one row a page: the filling stands behind, and attention without
-    a mask is faster.
-    """
-    if segments.max() <= 1:
-        return None
+def visible(segments: torch.Tensor) -> torch.Tensor:
+    """[B, T] segments -> [B, 1, T, T] bool: whether a token (row) sees another one (column)."""
     t = segments.shape[1]
     own = segments[:, :, None] == segments[:, None, :]
     seen = (own | (segments[:, None, :] == 0)) & (segments[:, None, :] >= 0)
@@ -147,13 +164,12 @@ class Answering(nn.Module):
     """A model that answers: pages -> tokens (`look`, of a subclass), tokens and text -> the answers' loss.
 
     net: a causal language model of transformers, with its vision half inside or not. text_model: the layers
-    that see the tokens. image_id: the id that holds a page token's place.
+    that see the tokens, in Llama's form.
     """
 
-    def __init__(self, net: Any, text_model: Any, chat: Chat, image_id: int):
+    def __init__(self, net: Any, text_model: Any, chat: Chat):
         super().__init__()
-        self.net = net
-        self.chat, self.image_id = chat, image_id
+        self.net, self.chat = net, chat
         self._text = [text_model]  # in a list: the module is net's already
 
     def look(self, pages: torch.Tensor) -> torch.Tensor:
@@ -164,24 +180,39 @@ class Answering(nn.Module):
         """`look`, also at no page: all parameters then take part in the loss, as DDP asks of every batch."""
         return self.look(pages) if len(pages) else self.look(pages.new_zeros(1, *pages.shape[1:]))[:0]
 
-    def embed(self, tokens: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """Pages' tokens [P, n, D], ids [B, T] with P * n places for them in the same order -> [B, T, D]."""
+    def embed(self, tokens: torch.Tensor, ids: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+        """Pages' tokens [P, n, D], ids [B, T] and the P * n places for them in these -> [B, T, D]."""
         words = self._text[0].get_input_embeddings()(ids)
-        return words.masked_scatter((ids == self.image_id)[..., None], tokens.to(words.dtype))
+        flat = words.flatten(0, 1).index_copy(0, shown, tokens.flatten(0, 1).to(words.dtype))
+        return flat.view_as(words)
+
+    def compile_layers(self) -> None:
+        """Each layer, for training: layers of a kind share their code, which takes seconds where a half takes
+        minutes. Pages have one shape; texts may have any length.
+        """
+        for layer in self._eyes():
+            layer.compile()
+        for layer in self._text[0].layers:
+            layer.compile(dynamic=True)
+
+    def _eyes(self) -> Iterable[nn.Module]:
+        """The layers that see pages."""
+        return ()
 
     def forward(self, batch: Microbatch) -> torch.Tensor:
         """The summed cross-entropy of the answers' tokens."""
-        mask = visible(batch.segments)
-        hidden = self._text[0](
-            inputs_embeds=self.embed(self.tokens(batch.pages), batch.ids),
-            attention_mask=mask,
-            position_ids=None if mask is None else batch.positions,
-            use_cache=False,
-        ).last_hidden_state
+        text = self._text[0]
+        hidden = self.embed(self.tokens(batch.pages), batch.ids, batch.shown)
+        # The layers one by one, as the model's own forward asks the device for what is known here. With one
+        # row in each a token sees all before it, the filling stands behind, and no mask is faster.
+        mask = visible(batch.segments) if batch.packed else None
+        turned = text.rotary_emb(hidden, position_ids=batch.positions)
+        for layer in text.layers:
+            hidden = layer(hidden, attention_mask=mask, position_embeddings=turned)
         # The token before foretells a token; an answer always has its question's last one before it.
-        answers = batch.answers[:, 1:]
-        logits = self.net.lm_head(hidden[:, :-1][answers])  # [answer tokens, V]
-        return F.cross_entropy(logits.float(), batch.ids[:, 1:][answers], reduction="sum")
+        foretelling = text.norm(hidden.flatten(0, 1).index_select(0, batch.answers - 1))
+        logits = self.net.lm_head(foretelling)  # [answer tokens, V]
+        return F.cross_entropy(logits.float(), batch.ids.flatten()[batch.answers], reduction="sum")
 
     @torch.no_grad()
     def answer(self, samples: Sequence[Sample], max_tokens: int) -> list[str]:
@@ -199,8 +230,9 @@ class Answering(nn.Module):
         longest, filling = max(map(len, rows)), self.chat.tokenizer.pad_token_id or 0
         ids = torch.tensor([[filling] * (longest - len(row)) + row for row in rows], device=device)
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
+        seen = self.tokens(pages.to(device))[shown]
         said = self.net.generate(
-            inputs_embeds=self.embed(self.tokens(pages.to(device))[shown], ids),
+            inputs_embeds=self.embed(seen, ids, _places(ids == self.chat.image_id)),
             attention_mask=mask,
             max_new_tokens=max_tokens,
             do_sample=False,

@@ -37,14 +37,15 @@ def evaluate(
     samples = _drawn(valid, recipe)
     mine = samples[accelerator.process_index :: accelerator.num_processes]
     micro, loss, tokens, said = recipe.loop.micro_batch, 0.0, 0, []
-    with _whole(model), accelerator.autocast():
+    eager = torch.compiler.set_stance("force_eager")  # what is compiled is for training's shapes
+    with _whole(model), accelerator.autocast(), eager:
         for part in _batched(mine, micro):
             if asked():
                 break
             shown = [sample for _, sample in part]
             batch = collate(plain.chat, shown).to(accelerator.device)
             loss += float(plain(batch))
-            tokens += int(batch.answers.sum())
+            tokens += len(batch.answers)
             answers = iter(plain.answer(shown, recipe.evaluation.max_tokens))
             said += [
                 ((k, j), Answered(turns[-1][0], turns[-1][1], next(answers), truth))

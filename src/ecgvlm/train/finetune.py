@@ -188,8 +188,7 @@ class Run:
         self.chat = model.chat
         self.model: Any = model.to(self._device)
         if loop.compile:
-            vision = (m for name, m in model.named_modules() if name.rpartition(".")[2] == "vision_model")
-            next(vision).compile()
+            model.compile_layers()
         if not loop.sharded:
             self.model = self.accelerator.prepare(model)
         elif world > 1:
@@ -263,8 +262,8 @@ class Run:
         share = self._share(step + 0.5, time.monotonic() - begun)
         sums = torch.tensor(
             [
-                sum(int(b.answers.sum()) for b in batches),
-                sum(int(b.segments.amax(1).clamp(min=0).sum()) for b in batches),
+                sum(len(b.answers) for b in batches),
+                sum(b.rows for b in batches),
                 share if self.main else 0.0,
             ],
             dtype=torch.float64,

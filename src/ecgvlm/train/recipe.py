@@ -90,7 +90,7 @@ class Loop(_Section):
 
     schedule: warm-up over a share of the steps, then cosine to zero. sharded: FSDP instead of DDP. minutes:
     ends the run early, with the schedule stretched over whichever of steps and minutes is nearer its end.
-    compile: torch.compile for the vision half, nine tenths of the work and always of the same shape.
+    compile: torch.compile for the layers of both halves.
     """
 
     steps: Count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ class SmolVLM(Answering):
         image_id = net.config.image_token_id
         blank = np.full((rows * side, columns * side, 3), 255, np.uint8)
         ids = processor(text=[IMAGE], images=[[blank]], add_special_tokens=False)["input_ids"][0]
-        chat = Chat(processor.tokenizer, processor.chat_template, IMAGE, list(ids))
-        super().__init__(net, net.model.text_model, chat, image_id)
+        chat = Chat(processor.tokenizer, processor.chat_template, IMAGE, list(ids), image_id)
+        super().__init__(net, net.model.text_model, chat)
         self.side, self.width = side, columns * side
         self.processor = processor
         page_tokens = tiles * ((side // net.config.vision_config.patch_size) // net.config.scale_factor) ** 2
@@ -41,14 +42,22 @@ class SmolVLM(Answering):
 
     def look(self, pages: torch.Tensor) -> torch.Tensor:
         b = len(pages)
-        half = self.net.model
+        half, eyes = self.net.model, self.net.model.vision_model
         # [B * n, 3, S, S] in -1..1; in place, as each new copy of so many costs as much as a layer
         pixels = pages.flatten(0, 1).float().div_(255).sub_(0.5).div_(0.5)
-        pixels = pixels.to(half.vision_model.dtype)
-        learns = any(p.requires_grad for p in half.vision_model.parameters())
+        pixels = pixels.to(eyes.dtype)
+        learns = any(p.requires_grad for p in eyes.parameters())
+        side = self.side // eyes.patch_size
+        whole = pixels.new_ones(len(pixels), side, side, dtype=torch.bool)
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            patches = half.vision_model(pixel_values=pixels).last_hidden_state  # [B * n, patches, V]
+            # In parts, as the half's own forward asks the device whether a tile has filling: none has.
+            patches = eyes.embeddings(pixel_values=pixels, patch_attention_mask=whole)
+            patches = eyes.encoder(inputs_embeds=patches, attention_mask=None).last_hidden_state
+            patches = eyes.post_layernorm(patches)  # [B * n, patches, V]
         return half.connector(patches).reshape(b, -1, half.connector.modality_projection.proj.out_features)
+
+    def _eyes(self) -> Iterable[torch.nn.Module]:
+        return self.net.model.vision_model.encoder.layers
 
 
 def load_smolvlm(base: str, tiles: int, method: str = "full", revision: str | None = None) -> SmolVLM:

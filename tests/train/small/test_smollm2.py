@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from train.tiny import recipe
+from train.tiny import marked, recipe
 
 from ecgvlm.errors import EcgError
 from ecgvlm.instruct.states import sample
@@ -67,14 +67,15 @@ def test_only_answers_are_learned(pages):
     model = SmolLM2(*tiny_parts())
     samples = [pages.load(0, index) for index in (0, 2)]
     batch = collate(model.chat, samples)
+    learned = marked(batch)
     for line, one in enumerate(samples):
         for k, ((_, answer),) in enumerate(one.rows, start=1):
-            here = batch.answers[line] & (batch.segments[line] == k)
+            here = learned[line] & (batch.segments[line] == k)
             assert model.chat.tokenizer.decode(batch.ids[line][here]) == f"{answer}<|im_end|>"
     loss = model(batch)
     loss.backward()
     assert model.vision_model.weight.grad.abs().sum() > 0
-    assert (batch.ids == model.image_id).sum() == 2 * TOKENS
+    assert (batch.ids == model.chat.image_id).sum() == 2 * TOKENS
 
 
 def test_trained_and_exported_it_answers_the_same(pages, tmp_path, monkeypatch):

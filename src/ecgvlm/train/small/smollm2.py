@@ -53,7 +53,7 @@ class SmolLM2(Answering):
     def __init__(self, net: Any, tokenizer: Any, width: int = 256):
         tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|im_end|>"
         place = tokenizer.convert_tokens_to_ids(PAGE)
-        super().__init__(net, net.model, Chat(tokenizer, TEMPLATE, PAGE, [place] * TOKENS), place)
+        super().__init__(net, net.model, Chat(tokenizer, TEMPLATE, PAGE, [place] * TOKENS, place))
         # Named as SmolVLM's parts are, so that rates and adapters find them.
         self.vision_model = nn.EmbeddingBag(len(FEATURES), width, mode="sum", padding_idx=0)
         self.connector = nn.Linear(width, net.config.hidden_size, bias=False)
