@@ -12,7 +12,7 @@ on the way to the loss or back asks the device: a GPU that is asked is waited fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,9 @@ class Microbatch:
         return self._each(torch.Tensor.pin_memory)
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Microbatch:
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Microbatch(**{k: change(v) if torch.is_tensor(v) else v for k, v in values.items()})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed: dict[str, Any] = {k: change(v) for k, v in values.items() if torch.is_tensor(v)}
+        return replace(self, **changed)
 
 
 class Chat:
