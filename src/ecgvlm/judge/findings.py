@@ -36,6 +36,7 @@ _MEASURED = (
 )  # fmt: skip
 NUMBER_NAMES = (*_MEASURED, *DETAIL_NAMES)
 NUMBERS, SCALED = len(NUMBER_NAMES), len(_MEASURED)
+_T_TO_LEVEL = 6.0  # ms by which T is usually longer up to where its tangent meets the level before the QRS
 # What a number of about its usual size is divided by.
 _SCALES = {
     "heart_rate_bpm": 100, "rr_variation": 0.1, "rr_variation_raw": 0.1, "pr_ms": 200, "qrs_ms": 100,
@@ -65,11 +66,12 @@ def scaled(m: Measurements) -> np.ndarray:
 
     axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
     known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
-    # The weights learned QRS and QT between the steep edges of the waves, without their feet.
+    # The weights learned QRS and QT between the steep edges of the waves, without their feet, T up to where
+    # its tangent meets the level before the QRS.
     if m.feet is not None and m.qrs_ms is not None:
         known["qrs_ms"] = m.qrs_ms - m.feet.qrs_ms
     if m.feet is not None and m.qt_ms is not None:
-        steep = m.qt_ms - m.feet.qt_ms
+        steep = m.qt_ms - m.feet.qt_ms + _T_TO_LEVEL
         known |= {"qt_ms": steep, "qtc_ms": None if m.qtc_ms is None else m.qtc_ms * steep / m.qt_ms}
     known |= {
         "rr_variation": m.rr_variation,

@@ -19,7 +19,7 @@ BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` c
 # Feet before and after the steep part of a QRS, s: the first, less that share of the steep part, at most the
 # third and never shorter than 0.
 QRS_FEET = ((0.0264, 0.18, 0.0132), (0.0291, 0.198, 0.0138))
-T_FOOT = 0.018  # from where the tangent meets the baseline to T's end
+T_FOOT = 0.024  # from where the tangent meets its level to T's end
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
@@ -46,17 +46,22 @@ AGAIN = 0.35  # part of its peak that makes a second flank
 LONGEST_QT, QT_SHARE, QT_LEAST = 0.68, 0.72, 0.05  # at most the first, or that share of RR and a little more
 NEXT_P = 0.12  # before the next R, no T any more
 T_FROM, LEAST_T_ROOM, SHORTEST_T = 0.05, 0.1, 0.08  # after J: where T begins, in how much, its end
-T_LEVEL = (0.024, 0.004)  # before the QRS: the level that the tangent meets
+T_LEVEL = (0.024, 0.004)  # before the QRS: the level that T is measured from
 T_TOP, T_TOP_SPREAD = 0.31, 0.3  # of the root of RR, where T's top is usual after QRS onset; of its logarithm
 NEXT_P_FAR = 1.2  # RR from which on no other wave comes so early
 T_SMOOTH, T_APART, T_FALL = 0.012, 0.06, 0.2  # sigma; between two tops; how long the descent may take
+T_REST, T_RESTS = (
+    0.1,
+    0.1,
+)  # after the steepest place, in which T comes to rest; part of its slope that is rest
+T_AFTER = 0.5  # share of the level after T in the one that the tangent meets, the rest is that before the QRS
 USUAL_T, USUAL_ST_T = 0.25, 0.3  # from J to the end of T where that is not seen: to look for P, to measure T
 
 # P, by what is the same before every QRS; s and mV.
 P_SCORE = 0.47  # from here on a P wave is believed
 LONGEST_PR = 0.44
 P_WIDTH = (0.018, 0.05)  # sigmas between which a P wave lies
-P_CLEAR = (0.015, 0.03)  # off the T wave before and the QRS after
+P_CLEAR = (0.021, 0.03)  # off the T wave before and the QRS after
 P_NOISE, P_FLOOR = 0.06, 0.003  # s over which noise is taken; mV of noise that every lead has
 FAST_RR, P_IN_T = 0.46, 0.06  # s: at such a pace no P wave begins so long before the T wave ends
 P_APART, P_LEAST = 0.05, 0.004  # s between two bumps; mV of the lowest
@@ -238,7 +243,8 @@ def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: floa
 
 
 def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | None:
-    """Where the tangent to T's steepest descent meets the baseline, on the leads weighted by their T."""
+    """Where the tangent to T's steepest descent meets the level half way between that before the QRS and that
+    at which T comes to rest, on the leads weighted by their T."""
     last = min(AFTER - HELD, onset + min(LONGEST_QT, QT_SHARE * rr + QT_LEAST), rr - NEXT_P)
     first = j + T_FROM
     if last - first < LEAST_T_ROOM:
@@ -266,7 +272,10 @@ def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | Non
     steepest = top + int(np.argmin(tail))
     if fall[steepest] >= 0:
         return None
-    end = steepest - wave[steepest] / fall[steepest]
+    descent = fall[steepest : steepest + round(T_REST * FS)]
+    rests = np.flatnonzero(descent > T_RESTS * fall[steepest])
+    after = T_AFTER * wave[steepest + rests[0]] if len(rests) else 0.0
+    end = steepest - (wave[steepest] - after) / fall[steepest]
     seconds = first + end / FS
     return float(seconds) if j + SHORTEST_T < seconds < AFTER else None
 
