@@ -1,7 +1,8 @@
 """Compiles `ecgvlm/digitize/follow.c` into the wheel where there is a C compiler: `cc`, or what `CC` names.
 
 Without one the wheel is the same but for that: NumPy does it then, in more time. The library is called by
-ctypes, so that one wheel serves every Python of a platform.
+ctypes, so that one wheel serves every Python of a platform. Its name tells the source that it was built from,
+as `ecgvlm.digitize.compiled` looks for it: one of another source is never loaded.
 """
 
 import os
@@ -9,18 +10,21 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import zlib
 from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _SOURCE = Path("src/ecgvlm/digitize/follow.c")
-_LIBRARY = _SOURCE.with_name("_follow.so")
 
 
 class CompiledHook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict) -> None:
-        source, library = (Path(self.root) / path for path in (_SOURCE, _LIBRARY))
+        source = Path(self.root) / _SOURCE
+        library = source.with_name(f"_follow-{zlib.crc32(source.read_bytes()):08x}.so")
         new = library.with_suffix(".tmp")
+        for old in set(source.parent.glob("_follow*.so")) - {library}:
+            old.unlink()
         compiler = shlex.split(os.environ.get("CC", "cc"))
         try:
             subprocess.run([*compiler, "-O3", "-shared", "-fPIC", "-o", new, source], check=True)
@@ -31,4 +35,4 @@ class CompiledHook(BuildHookInterface):
             return
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data |= {"pure_python": False, "tag": f"py3-none-{platform}"}
-        build_data["artifacts"].append(str(_LIBRARY))
+        build_data["artifacts"].append(str(library.relative_to(self.root)))

@@ -8,20 +8,25 @@ import numpy as np
 import pytest
 
 from ecgvlm.digitize import compiled, stroke, trace
-from ecgvlm.digitize.compiled import Compiled
+from ecgvlm.digitize.compiled import Compiled, library_of
 
 SOURCE = Path(compiled.__file__).with_name("follow.c")
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory) -> Compiled:
+def built(tmp_path_factory) -> Path:
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")
     path = tmp_path_factory.mktemp("compiled") / "_follow.so"
     strict = ["-Wall", "-Wextra", "-Werror"]
     subprocess.run([compiler, "-O3", *strict, "-shared", "-fPIC", "-o", path, SOURCE], check=True)
-    return Compiled(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def library(built) -> Compiled:
+    return Compiled(built)
 
 
 @pytest.mark.parametrize("shape", [(7, 90, 60), (3, 40, 200), (1, 2, 64), (3, 40, 1), (2, 1, 5)])
@@ -53,6 +58,16 @@ def test_runs_of_ink_end_where_numpy_has_them_end(library):
         for level in (0.0, 0.3, 0.7):
             found, wanted = (run(ink, y, near, level) for run in (library.ink_run, stroke._ink_run))
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_a_library_of_another_source_is_not_loaded(built, tmp_path, monkeypatch):
+    source = tmp_path / "follow.c"
+    source.write_bytes(SOURCE.read_bytes())
+    monkeypatch.setattr(compiled, "_SOURCE", source)
+    shutil.copy(built, library_of(source))
+    assert compiled._loaded() is not None
+    source.write_bytes(source.read_bytes() + b"\n")
+    assert compiled._loaded() is None
 
 
 def test_without_a_library_nothing_is_compiled(tmp_path):

@@ -6,19 +6,20 @@ Elsewhere NumPy does the same in five to ten times the time; how stands where th
 from __future__ import annotations
 
 import ctypes
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-_LIBRARY = Path(__file__).with_name("_follow.so")
+_SOURCE = Path(__file__).with_name("follow.c")
 _SIZE = ctypes.c_int64
-_BLOCK = 64  # of `follow.c`
+_REACH = 64  # of `follow.c`
 
 
 class Compiled:
     """The functions of a compiled `follow.c`. Raises OSError where it cannot be loaded."""
 
-    def __init__(self, library: Path = _LIBRARY):
+    def __init__(self, library: Path):
         functions = ctypes.CDLL(str(library))
         self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
         self._cheapest.restype = self._ink_run.restype = None
@@ -27,7 +28,7 @@ class Compiled:
         """`trace._cheapest`."""
         pieces, columns, rows = cost.shape
         ways = np.empty((pieces, columns), np.int64)
-        total, work = np.empty((columns, rows), np.float32), np.empty(5 * (rows + 2 * _BLOCK), np.float32)
+        total, work = np.empty((columns, rows), np.float32), np.empty(7 * (rows + 2 * _REACH), np.float32)
         arrays = (_plain(cost, np.float32), _plain(step, np.float32), total, work, ways)
         self._cheapest(*map(_SIZE, cost.shape), *map(_address, arrays))
         return ways
@@ -53,9 +54,14 @@ def _address(array: np.ndarray) -> ctypes.c_void_p:
     return array.ctypes.data_as(ctypes.c_void_p)  # keeps the array for as long as it is passed
 
 
+def library_of(source: Path) -> Path:
+    """Where `hatch_build.py` puts what it builds from this very source; one of another has another name."""
+    return source.with_name(f"_follow-{zlib.crc32(source.read_bytes()):08x}.so")
+
+
 def _loaded() -> Compiled | None:
     try:
-        return Compiled()
+        return Compiled(library_of(_SOURCE))
     except OSError:
         return None
 

@@ -4,55 +4,67 @@
 #include <math.h>
 #include <stdint.h>
 
-#define BLOCK 64 /* rows: a path moves up or down by fewer in one column */
+#define REACH 64   /* rows: a path moves up or down by fewer in one column */
+#define AT_ONCE 4  /* columns whose heights are added up side by side: each alone waits for its last sum */
 
-static float least(float a, float b) { return a < b ? a : b; }
+/* Once more for processors with wider registers, where the loader can choose; with all that is called inside. */
+#if defined(__x86_64__) && defined(__gnu_linux__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+#define INSIDE static inline __attribute__((always_inline))
 
-/* The least cost of getting to each row of a column, from `total`, [rows] cost of being in each before. step: as of
-   `cheapest`. work: [5, whole blocks of rows and one more].
+INSIDE float least(float a, float b) { return a < b ? a : b; }
 
-   The least of the BLOCK values that end at a row, or begin there, is that of what lies in its own block and of
-   what lies in the block beside it (van Herk 1992). */
-static void moved(int64_t rows, const float *total, const float *step, float *work, float *out)
+/* The least of every value and those `apart`, twice and three times as far on. */
+INSIDE void swept(int64_t n, int64_t apart, const float *restrict from, float *restrict to)
 {
-    int64_t whole = (rows + BLOCK - 1) / BLOCK * BLOCK, size = whole + BLOCK;
-    float *climb = work, *down = climb + size, *up = down + size, *from_above = up + size, *from_below = from_above + size;
-    float height = 0;
-    for (int64_t y = 0; y < rows; y++) {
-        height += y ? step[y] : 0;
-        climb[y] = height;
-    }
-    for (int64_t y = 0; y < rows; y++) {
-        down[y] = total[y] - climb[y];
-        up[y] = total[y] + climb[y];
-    }
-    for (int64_t y = rows; y < size; y++)
-        down[y] = up[y] = INFINITY;
-    for (int64_t block = 0; block < whole; block += BLOCK) { /* of its own block: what lies above, or below */
-        float above = INFINITY, below = INFINITY;
-        for (int64_t k = 0; k < BLOCK; k++) {
-            int64_t y = block + k, z = block + BLOCK - 1 - k;
-            from_above[y] = above = least(above, down[y]);
-            from_below[z] = below = least(below, up[z]);
-        }
-    }
-    for (int64_t block = 0; block < size; block += BLOCK) /* of the block beside it, in place */
-        for (int64_t k = 1; k < BLOCK; k++) {
-            int64_t y = block + k, z = block + BLOCK - 1 - k;
-            up[y] = least(up[y], up[y - 1]);
-            down[z] = least(down[z], down[z + 1]);
-        }
-    for (int64_t y = 0; y < rows; y++) {
-        float above = y < BLOCK ? from_above[y] : least(from_above[y], down[y - BLOCK + 1]);
-        float below = least(from_below[y], up[y + BLOCK - 1]);
-        out[y] = least(above + climb[y], below - climb[y]);
-    }
+    for (int64_t y = 0; y < n; y++)
+        to[y] = least(least(from[y], from[y + apart]), least(from[y + 2 * apart], from[y + 3 * apart]));
 }
 
-/* The row from which the cheapest way comes to row y. total, step: as of `moved`. */
-static int64_t origin(int64_t rows, const float *total, const float *step, int64_t y)
+/* The least of the REACH values that begin at each of the first n. work: to work in, as long as `from`. */
+INSIDE void least_on(int64_t n, const float *restrict from, float *restrict to, float *restrict work)
 {
-    int64_t first = y < BLOCK ? 0 : y - BLOCK + 1, beyond = rows - y < BLOCK ? rows : y + BLOCK, found = y;
+    swept(n + 60, 1, from, to);
+    swept(n + 48, 4, to, work);
+    swept(n, 16, work, to);
+}
+
+/* The least cost of getting to each row of a column, from `total`, [rows] cost of being in each before. climb: [rows]
+   of coming down to each from the top. around: [rows + 2 REACH], infinite beyond the rows. found, work: as long. */
+INSIDE void moved(int64_t rows, const float *restrict total, const float *restrict climb, float *restrict around,
+                         float *restrict found, float *restrict work, float *restrict out)
+{
+    for (int64_t y = 0; y < rows; y++)
+        around[REACH + y] = total[y] - climb[y];
+    least_on(rows, around + 1, found, work); /* what ends at a row */
+    for (int64_t y = 0; y < rows; y++)
+        out[y] = found[y] + climb[y];
+    for (int64_t y = 0; y < rows; y++)
+        around[REACH + y] = total[y] + climb[y];
+    least_on(rows, around + REACH, found, work); /* what begins there */
+    for (int64_t y = 0; y < rows; y++)
+        out[y] = least(out[y], found[y] - climb[y]);
+}
+
+/* [AT_ONCE, rows] of the columns from x on: what `moved` calls climb. step: as of `cheapest`. */
+INSIDE void climbs(int64_t columns, int64_t rows, const float *step, int64_t x, float *restrict climb)
+{
+    const float *here[AT_ONCE];
+    float height[AT_ONCE] = {0};
+    for (int64_t k = 0; k < AT_ONCE; k++)
+        here[k] = step + (x + k < columns ? x + k : columns - 1) * rows;
+    for (int64_t y = 0; y < rows; y++)
+        for (int64_t k = 0; k < AT_ONCE; k++)
+            climb[k * rows + y] = height[k] += y ? here[k][y] : 0;
+}
+
+/* The row from which the cheapest way comes to row y. total: as of `moved`; step: of the column. */
+INSIDE int64_t origin(int64_t rows, const float *total, const float *step, int64_t y)
+{
+    int64_t first = y < REACH ? 0 : y - REACH + 1, beyond = rows - y < REACH ? rows : y + REACH, found = y;
     float best = total[y], climb = 0;
     for (int64_t k = y - 1; k >= first; k--) {
         climb += step[k + 1];
@@ -74,16 +86,22 @@ static int64_t origin(int64_t rows, const float *total, const float *step, int64
 
 /* `trace._cheapest`: [pieces, columns] rows of the cheapest way through every piece.
 
-   cost, step: [pieces, columns, rows]. total: [columns, rows] and work: as of `moved`, to work in. */
-void cheapest(int64_t pieces, int64_t columns, int64_t rows, const float *cost, const float *step, float *total,
-              float *work, int64_t *way)
+   cost, step: [pieces, columns, rows]. total: [columns, rows], and work: [AT_ONCE + 3, rows + 2 REACH], to work in. */
+WIDE void cheapest(int64_t pieces, int64_t columns, int64_t rows, const float *cost, const float *step, float *total,
+                   float *work, int64_t *way)
 {
+    int64_t size = rows + 2 * REACH;
+    float *around = work, *found = around + size, *spare = found + size, *climb = spare + size;
+    for (int64_t k = 0; k < REACH; k++)
+        around[k] = around[REACH + rows + k] = INFINITY;
     for (int64_t piece = 0; piece < pieces; piece++) {
         for (int64_t y = 0; y < rows; y++)
             total[y] = cost[y];
         for (int64_t x = 1; x < columns; x++) {
             float *here = total + x * rows;
-            moved(rows, here - rows, step + x * rows, work, here);
+            if ((x - 1) % AT_ONCE == 0)
+                climbs(columns, rows, step, x, climb);
+            moved(rows, here - rows, climb + (x - 1) % AT_ONCE * rows, around, found, spare, here);
             for (int64_t y = 0; y < rows; y++)
                 here[y] += cost[x * rows + y];
         }
