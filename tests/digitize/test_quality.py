@@ -57,3 +57,10 @@ def test_a_rhythm_strip_that_is_unlike_its_lead_tells_of_errors():
 
 def test_flat_lines_are_of_no_quality():
     assert quality([replace(strip, mv=0 * strip.mv) for strip in strips(0.01)], 12) < 0.2
+
+
+def test_paper_without_a_grid_is_known_less_well_and_least_at_a_slant():
+    page = strips(0.01)
+    ruled, flat, slanted = (quality(page, 12, *paper) for paper in ((True,), (False, False), (False, True)))
+    assert ruled > flat > 0.85
+    assert 0.5 < slanted < 0.8

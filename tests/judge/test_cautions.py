@@ -48,6 +48,12 @@ def test_an_ordinary_page_has_none(ordinary):
     assert cautions(ordinary) == ()
 
 
+def test_paper_without_a_grid_tells_times_and_voltages_but_roughly(digitizer, ordinary):
+    bare = digitizer(page(grid="none").image)
+    assert cautions(bare) == ("no_grid",)
+    assert bare.quality < ordinary.quality
+
+
 @pytest.mark.parametrize("name", ["RA-LA", "RA-LL"])
 def test_swapped_limb_electrodes(name):
     signal, m = measured()

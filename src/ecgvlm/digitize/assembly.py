@@ -65,7 +65,9 @@ def assembled(
         chest_mm_per_mv=scale.chest_gain,
         scale_doubtful=scale.doubtful(slow, speed),
         px_per_mm=paper.scale(),
-        quality=quality([s for s in strips if s.lead not in flat], named or _NAMELESS),
+        quality=quality(
+            [s for s in strips if s.lead not in flat], named or _NAMELESS, paper.fit > 0, paper.aslant
+        ),
         strips=twelve,
         measurements=measured,
         turns=turns,

@@ -24,20 +24,26 @@ _FLAT = 1e-4  # mV^2: a strip with less shows nothing
 # SNR in dB that a page is expected to have: what its leads' agreement in dB adds, what their roughness takes
 # off, and a constant; least squares over 70 pages with known leads, 25 real photographs among them.
 _AGREEMENT, _ROUGHNESS, _CONSTANT = 0.40, -6.5, -6.0
+# SNR in dB up to which traces can be known where no grid tells the paper's shape: flat, and photographed.
+_FLAT_PAPER, _PAPER_ASLANT = 17.0, 10.0
 _HALF, _SCALE = 6.0, 3.2  # dB that make a page of quality one half, and by which it grows
 _USUAL = 16.0  # dB of agreement of a page on which no lead can be compared
 _ALL_NAMED = 10  # names that a page with all of them shows at least
 _SURE = 0.85  # probability of ink that a plain page has
 
 
-def quality(strips: Sequence[Strip], named: int) -> float:
+def quality(strips: Sequence[Strip], named: int, ruled: bool = True, aslant: bool = False) -> float:
     """0..1: one half where the traces are about 6 dB above their errors, 0.9 at 13 dB.
 
-    named: lead names that were seen. Without any strips 0.
+    named: lead names that were seen. ruled: whether a grid tells the paper's shape, aslant: whether the paper
+    was seen at a slant, as in a photograph. Without any strips 0.
     """
     if not strips:
         return 0.0
-    clear = 1 / (1 + np.exp((_HALF - expected_db(strips)) / _SCALE))
+    db = expected_db(strips)
+    if not ruled:  # leads agree with each other however long their seconds are
+        db = -10 * np.log10(10 ** (-db / 10) + 10 ** (-(_PAPER_ASLANT if aslant else _FLAT_PAPER) / 10))
+    clear = 1 / (1 + np.exp((_HALF - db) / _SCALE))
     sure = min(1.0, float(np.mean([strip.sure for strip in strips])) / _SURE)
     return float(clear * sure * min(1.0, named / _ALL_NAMED))
 

@@ -60,6 +60,11 @@ class PaperMap:
         )
         return cls(homography, (x0 - margin, y0 - margin), np.zeros((rows, cols, 2)), box, fit)
 
+    @property
+    def aslant(self) -> bool:
+        """Whether the picture shows it at a slant, nearer at one side than at the other."""
+        return bool(self.homography[2, :2].any())
+
     @classmethod
     def covering(cls, homography: np.ndarray, shape: Sequence[int]) -> PaperMap:
         """Flat paper without a grid that fills a picture of this shape. homography: [3, 3], mm -> px."""

@@ -27,6 +27,7 @@ CAUTIONS = {
     "limb_leads": "the limb electrodes seem to be swapped",
     "mirrored": "the page seems to be mirrored",
     "scale": "the paper speed or the gain is not certain",
+    "no_grid": "no grid is seen, so times and voltages are only estimated",
     "cut_off": "leads are missing or cut off",
     "child": "it may be a child's ECG, but the limits used here are an adult's",
     "unlike": "the page is unlike those that I learned from",
