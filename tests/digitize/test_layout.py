@@ -177,6 +177,18 @@ def test_no_lead_of_the_twelve_stands_twice_beside_further_ones():
     assert sorted(cell.lead for cell in found.cells) == sorted([*LEADS, "V8", "V9"])
 
 
+def test_names_scattered_over_many_rows_and_columns_are_no_arrangement():
+    """As what looks like a lead's name here and there among the channels of an EEG; the same names, side by
+    side, are one."""
+    leads = ("aVL", "V6", "V3", "II", "V5", "V4", "aVR", "aVL", "V4", "aVL", "V4", "V6")
+    places = [(2 * k % 11, k // 2) for k in range(len(leads))]
+    scattered = [Name(lead, 100.0 + 160 * x, 80.0 + 60 * y, 0.9) for lead, (y, x) in zip(leads, places)]
+    assert arrange(scattered) is None
+    assert arrange(
+        [Name(lead, 100.0 + 160 * (k // 2), 80.0 + 60 * (k % 2), 0.9) for k, lead in enumerate(leads)]
+    )
+
+
 def test_without_names_the_usual_order_is_said_to_be_assumed(digitizer, record):
     page = digitizer(page_of(record, [*grid_of_places(ROWS), rhythm("II", 3)], named=False))
     assert page.nameless

@@ -34,6 +34,7 @@ _BESIDE = (
     0.5  # what all marks together say by how near they are to a pitch's places, against one that is there
 )
 _WIDE_COLUMN = 8.0 * PX_PER_MM  # names of one column lie closer together than this
+_FILLED = 1 / 3  # of rows times columns that names must fill where no usual order tells what is missing
 _EMPTY = 0.15  # what a row without any name counts against a distance of rows
 # Limb leads as printers order them, and the chest leads. Either may come first.
 _LIMB = {"standard": LEADS[:6], "cabrera": CABRERA[:6]}
@@ -228,6 +229,8 @@ def _from_places(names: Sequence[Name]) -> Arrangement | None:
     # The last rows with a name in their first column only are rhythm strips.
     rows = max(row for row, k in cells if k or len(columns) == 1) + 1
     cells = {place: name for place, name in cells.items() if place[0] < rows}
+    if len(cells) < _FILLED * rows * len(columns):
+        return None  # scattered, as what looks like a name here and there among other curves
     # As in the usual orders, further leads tell nothing.
     score = sum(max((n.p for n in cells.values() if n.lead == lead), default=0.0) for lead in LEADS)
     xs = tuple(median([n.x for n in column]) for column in columns)

@@ -1,10 +1,10 @@
 """The page net's finest layers, rewritten to work on blocks of two by two of their places.
 
-With sixteen channels a convolution waits for memory: the five at half a page's resolution took as long as all
-others together do twice. In blocks, the same numbers are 64 channels at a quarter of the resolution, and a
-convolution over 3 x 3 places is one over 2 x 2 blocks, if the blocks that it writes begin one place before
-those that it reads: from even places to odd ones, and the next convolution back to even ones. The values are
-the same, but for the page's outermost millimetre: odd blocks reach over the edge.
+With few channels a convolution waits for memory: with sixteen, the five at half a page's resolution took
+twice as long as all others together. In blocks, the same numbers are four times the channels at a quarter of
+the resolution, and a convolution over 3 x 3 places is one over 2 x 2 blocks, if the blocks that it writes
+begin one place before those that it reads: from even places to odd ones, and the next convolution back to
+even ones. The values are the same, but for the page's outermost millimetre: odd blocks reach over the edge.
 """
 
 from __future__ import annotations
