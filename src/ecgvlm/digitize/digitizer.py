@@ -40,6 +40,7 @@ from ecgvlm.together import together
 # that they mark; of lines all alike every second, third or fifth one passes for a thick one.
 _COARSER = (2.0, 3.0, 5.0, 5 / 3, 5 / 2)
 _DOUBTFUL = 0.6  # score of a view below which its grid is doubted
+_LARGEST = 700.0  # mm of a sheet's longer side; 30 s are 750, and are looked at once more
 _NO_DOUBT = 0.95  # score of a view that needs no other guess of its scale
 _SPANS = (285.0, 245.0, 340.0)  # mm that a picture without grid may show along its longer side
 _LEAST_ZOOM, _MOST_ZOOM = 0.4, 1.6  # times by which rows may be longer than 10 s for the guess to be mended
@@ -129,7 +130,7 @@ class Digitizer:
             if (page := drawn_page(drawing, partial(self._seen_names, drawing.image))) is not None:
                 return page
         if _is_negative(image):
-            image = 255 - image
+            image = _printed(image)
         view = self.look(image)
         if view is not None and view.found is not None:
             plain = view.found.named >= _PLAINLY_NAMED and _row_mm(view.found) >= _BARE_ROW
@@ -210,7 +211,7 @@ class Digitizer:
         """What is seen on a picture [H, W, 3] as it stands; None where neither grid nor rows are found."""
         grid = GridFinder(image)
         paper = grid.find()
-        view = None if paper is None else self._view(image, paper)
+        view = None if paper is None else self._first_view(image, grid, paper)
         if view is not None and view.paper.fit < _PLAINLY_SEEN and _is_bare(view):
             return self._without_grid(image)
         unseen = view is not None and view.found is None
@@ -239,6 +240,14 @@ class Digitizer:
                 bare = self._without_grid(image)
                 return bare if _score(bare) > _AS_GOOD * found.score else view
         return view
+
+    def _first_view(self, image: np.ndarray, grid: GridFinder, paper: PaperMap) -> View | None:
+        """The view by a grid; lines of 1 mm may pass for those of 5 mm, which makes a huge sheet."""
+        if max(image.shape[:2]) > _LARGEST * paper.scale():
+            usual = self._of_scale(image, grid, 5 * paper.scale(), paper)
+            if _score(usual) > _DOUBTFUL:
+                return usual
+        return self._view(image, paper)
 
     def _of_scale(self, image: np.ndarray, grid: GridFinder, scale: float, first: PaperMap) -> View | None:
         """The view by a grid of about so many px per mm, None where it is seen worse than the first one."""
@@ -376,6 +385,12 @@ def _is_negative(image: np.ndarray) -> bool:
     grey = cv2.cvtColor(shrunk(image, min(1.0, 800 / max(image.shape[:2]))), cv2.COLOR_RGB2GRAY)
     detail = grey - cv2.blur(grey.astype(np.float32), (31, 31))
     return bool((detail**3).mean() > 0)
+
+
+def _printed(negative: np.ndarray) -> np.ndarray:
+    """Bright on dark as dark on bright, with half of the colour: pure green is as bright as white is."""
+    brightest = negative.max(axis=2, keepdims=True)
+    return 255 - brightest + (brightest - negative) // 2
 
 
 def _inked(maps: NetMaps) -> float:

@@ -72,7 +72,7 @@ class Scale:
     chest_gain that of the chest leads. wide: whether calibration pulses are as wide as at 50 mm/s, None where
     there are none. disputed: whether the printed gain is not that of the pulses, or neither of them likely.
     gains: mm/mV -> what speaks for it, where the traces' height may say more. whole: slow speeds at which
-    rows last ten seconds.
+    rows last ten seconds. noted: the speed that is printed, None where it is not read.
     """
 
     speeds: dict[float, float]
@@ -82,6 +82,7 @@ class Scale:
     disputed: bool
     gains: Mapping[float, float] = field(default_factory=dict)
     whole: tuple[float, ...] = ()
+    noted: float | None = None
 
     def of_heights(self, heights: Sequence[float]) -> Scale:
         """With the gain that makes no unlikely voltage of the strips' heights, mm from top to bottom."""
@@ -114,6 +115,8 @@ class Scale:
         if self.disputed or self.speeds[speed] < max(self.speeds.values()):
             return True
         beats = beats_say(m, 50.0)
+        if speed == self.noted == (50.0 if beats > 0 else 25.0):
+            return False  # many a machine's pulses are as wide at any speed
         return (self.wide is False and beats > _BEATS_SAY) or (self.wide is True and beats < -_BEATS_SAY)
 
 
@@ -166,8 +169,9 @@ def find_scale(
     marks = [mark for mark in maps.marks(_LEAST_NOTE) if mark.note]
     said = {note: max((m.p for m in marks if m.note == note), default=0.0) for note in NOTES}
     speeds = dict(LIKELY_SPEEDS)
-    if len(notes.speeds) == 1:
-        speeds[next(iter(notes.speeds))] += _NOTE_SAYS
+    noted = next(iter(notes.speeds)) if len(notes.speeds) == 1 else None
+    if noted is not None:
+        speeds[noted] += _NOTE_SAYS
     else:
         usual = max(said["25 mm/s"], said["50 mm/s"])
         speeds[50.0] += float(2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1)))
@@ -201,7 +205,7 @@ def find_scale(
     if len(notes.gains) != 1:
         gains = {gain: says + _BEFOREHAND.get(gain, 0.0) for gain, says in gains.items()}
     gain = max(gains, key=lambda g: gains[g])
-    return Scale(speeds, gain, chest or gain, wide, disputed, gains, tuple(whole))
+    return Scale(speeds, gain, chest or gain, wide, disputed, gains, tuple(whole), noted)
 
 
 def _pulses(
