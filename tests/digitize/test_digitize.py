@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from pages import NOT_ECGS, digitized, page
 from scipy.interpolate import griddata
 
+from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.digitizer import _named_by_shape
 from ecgvlm.digitize.grid import GridFinder, find_grid
 from ecgvlm.digitize.rectify import flat_paper
 from ecgvlm.digitize.surface import projected
 from ecgvlm.errors import EcgError
+from ecgvlm.paper.render import render
+from ecgvlm.paper.style import page_style
 from ecgvlm.record import LEADS
+from ecgvlm.simulate import Simulation, simulate
 
 
 def snr_db(truth, strip) -> float:
@@ -55,6 +59,36 @@ def test_names_nearer_the_row_above_are_those_of_the_row_below(digitizer):
     assert {truth.lead for truth in rendering.truth.traces} == set(strips)
     values = [snr_db(truth, strips[truth.lead]) for truth in rendering.truth.traces]
     assert np.median(values) > 12.0
+
+
+def test_traces_in_pure_green_on_black_keep_their_qrs(digitizer):
+    """The complement of pure green is a pale magenta."""
+    rendering = page(grid="none")
+    screen = np.zeros_like(rendering.image)
+    screen[:, :, 1] = 255 - rendering.image.min(axis=2)
+    strips = {(s.lead, s.rhythm): s for s in digitizer(screen).strips}
+    for truth in rendering.truth.traces:
+        mv = strips[truth.lead, truth.rhythm].mv
+        assert np.nanmax(mv) - np.nanmin(mv) == pytest.approx(np.ptp(truth.mv), abs=0.25)
+
+
+@pytest.mark.parametrize("px_per_mm", [5.4, 5.8])
+def test_without_a_grid_rows_last_ten_seconds(digitizer, px_per_mm):
+    found = digitizer(page(grid="none", px_per_mm=px_per_mm).image)
+    assert found.seconds == pytest.approx(10.0, abs=0.004)
+
+
+def test_a_small_sheet_whose_fine_lines_pass_for_thick_ones_is_no_huge_one(digitizer, monkeypatch):
+    record, _ = simulate(Simulation(rate_bpm=72), 1)
+    alike = {"minor": (240, 170, 170), "major": (235, 160, 160), "minor_mm": 0.17, "major_mm": 0.17}
+    style = page_style("classic", layout="6x2", width=166.0, height=164.0, px_per_mm=6.0, **alike)
+    seen = []
+    of_scale = Digitizer._view
+    monkeypatch.setattr(
+        Digitizer, "_view", lambda self, *way: seen.append(way[1].scale()) or of_scale(self, *way)
+    )
+    assert digitizer(render(record, style).image).layout == "6x2"
+    assert min(seen) > 5.0
 
 
 @pytest.mark.parametrize("layout", ["3x4", "3x4+1R", "3x4+3R", "6x2", "6x2+1R", "12x1"])

@@ -92,6 +92,15 @@ def test_an_unusual_speed_that_beats_alone_tell_is_doubtful():
     assert not told.doubtful(m, 50.0)
 
 
+@pytest.mark.parametrize(("noted", "doubtful"), [(50.0, False), (None, True), (25.0, True)])
+def test_a_printed_speed_that_the_beats_bear_out_is_not_doubted_for_narrow_pulses(noted, doubtful):
+    record, _ = simulate(Simulation(), 1)
+    m = measure(record.signal, record.fs)
+    m = replace(m, heart_rate_bpm=38, pr_ms=300, qrs_ms=180, qtc_ms=600)
+    scale = Scale({**LIKELY_SPEEDS, 50.0: 10.0}, 10.0, 10.0, False, False, noted=noted)
+    assert scale.doubtful(m, 50.0) == doubtful
+
+
 @pytest.mark.parametrize(
     ("layout", "speed", "template"),
     [("6x2", 12.5, "none"), ("12x1", 12.5, "none"), ("6x2", 25.0, "none"), ("3x4+1R", 5.0, "scale")],

@@ -48,10 +48,10 @@ def assembled(
         other = scale.speed(measured, speed)
         if other == speed:
             break
-        strips = [_sped_up(s, other / speed) for s in strips]
+        strips = [sped_up(s, other / speed) for s in strips]
         speed, measured = other, measure(joined_leads(strips, FS, flat), FS)
     for other in scale.whole:  # beats that are timed far too fast tell hardly anything
-        slowed = [_sped_up(s, other / speed) for s in strips]
+        slowed = [sped_up(s, other / speed) for s in strips]
         its = measure(joined_leads(slowed, FS, flat), FS)
         if scale.gains_by(other, its, speed, measured):
             strips, speed, measured = slowed, other, its
@@ -88,7 +88,7 @@ def later(strip: Strip, seconds: float) -> Strip:
     return replace(strip, t=strip.t + seconds, t0=strip.t0 + seconds, t1=strip.t1 + seconds)
 
 
-def _sped_up(strip: Strip, times: float) -> Strip:
+def sped_up(strip: Strip, times: float) -> Strip:
     """The strip as of paper that ran so many times as fast."""
     return replace(strip, t=strip.t / times, t0=strip.t0 / times, t1=strip.t1 / times)
 

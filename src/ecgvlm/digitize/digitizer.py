@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.arrangement import FEWEST, PLAIN, Name
-from ecgvlm.digitize.assembly import SLOW, assembled, later
+from ecgvlm.digitize.assembly import SLOW, assembled, later, sped_up
 from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless, row_pitch
@@ -445,6 +445,9 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
     same = not silent and same_time(strips, [None if p.rhythm else p.column for p in placed])
     if same:
         strips = [later(s, -p.since / PX_PER_MM / SLOW) for p, s in zip(placed, strips)]
+    zoom = _off_scale(found, view.notes)
+    if view.paper.fit == 0 and abs(zoom - 1) < _ROW_SLIGHTLY_OFF:
+        strips = [sped_up(s, zoom) for s in strips]  # the rows are all the ruler that there is
     strips = _in_time(placed, strips, view.paper.fit > 0)
     strips = [_named_by_shape(s, strips) if s.rhythm else s for s in strips]
     return assembled(
