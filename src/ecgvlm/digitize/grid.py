@@ -314,10 +314,10 @@ def _peak(tiles: _Tiles, k: int, column: int, row: int) -> _Peak:
     (_, above, _), (left, middle, right), (_, below, _) = tiles.spectra[
         k, y - 1 : y + 2, x - 1 : x + 2
     ].tolist()
-    dx, dy = (
-        _top(*(math.log(abs(value) + 1e-9) for value in three))
-        for three in ((left, middle, right), (above, middle, below))
-    )
+    # One by one: this is done for some thousand bins of a picture.
+    high = math.log(abs(middle) + 1e-9)
+    dx = _top(math.log(abs(left) + 1e-9), high, math.log(abs(right) + 1e-9))
+    dy = _top(math.log(abs(above) + 1e-9), high, math.log(abs(below) + 1e-9))
     # A Hann window's main lobe has one phase (after the shift to the centre), so that of the nearest bin will
     # do.
     phase = cmath.phase(middle) / (2 * math.pi) + (x - _WEST + y) % 2 / 2
@@ -335,7 +335,10 @@ def _peak_about(peak: Callable[[int, int, int], _Peak], k: int, f: complex) -> _
 def _top(a: float, b: float, c: float) -> float:
     """Where between -1/2 and 1/2 a parabola through three values has its top."""
     bottom = a - 2 * b + c
-    return min(max(0.5 * (a - c) / bottom, -0.5), 0.5) if bottom < -1e-9 else 0.0
+    if bottom >= -1e-9:
+        return 0.0
+    top = 0.5 * (a - c) / bottom
+    return -0.5 if top < -0.5 else 0.5 if top > 0.5 else top
 
 
 def _follow(
