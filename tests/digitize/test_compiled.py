@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgvlm.digitize import compiled, stroke, trace
+from ecgvlm.digitize import compiled, stroke, surface, trace
 from ecgvlm.digitize.compiled import Compiled, library_of
 
 SOURCE = Path(compiled.__file__).with_name("follow.c")
@@ -58,6 +58,24 @@ def test_runs_of_ink_end_where_numpy_has_them_end(library):
         for level in (0.0, 0.3, 0.7):
             found, wanted = (run(ink, y, near, level) for run in (library.ink_run, stroke._ink_run))
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("cols", "rows"), [(12, 9), (40, 31), (5, 3)])
+def test_a_banded_system_is_solved_as_scipy_does(library, cols, rows):
+    rng = np.random.default_rng(0)
+    n, diagonals = cols * rows, {}
+    for offset in (0, 1, 2, rows - 1, rows, 2 * rows):
+        values = rng.normal(size=n)
+        values[n - offset :] = 0  # nothing lies beyond the matrix
+        diagonals[offset] = values.reshape(cols, rows)
+    diagonals[0] = 15 + np.abs(diagonals[0])
+    right = rng.normal(size=n)
+    found, wanted = library.solved(diagonals, right), surface._solved(diagonals, right)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    diagonals[0][1, 1] = -1
+    for solved in (library.solved, surface._solved):
+        with pytest.raises(np.linalg.LinAlgError):
+            solved(diagonals, right)
 
 
 def test_a_library_of_another_source_is_not_loaded(built, tmp_path, monkeypatch):

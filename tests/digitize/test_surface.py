@@ -4,7 +4,10 @@ import sys
 FRESH = """
 import numpy as np
 from threadpoolctl import ThreadpoolController
+from ecgvlm.digitize import surface
 from ecgvlm.digitize.surface import _threads, surfaces
+
+surface.COMPILED = None
 
 def libraries(controller):
     return {known.filepath for known in controller.select(user_api="blas").lib_controllers}

@@ -1,4 +1,5 @@
-"""What is compiled of following traces, where the package was built with a C compiler at hand: `follow.c`.
+"""What is compiled of following traces and of bent paper, where the package was built with a C compiler at
+hand: `follow.c`.
 
 Elsewhere NumPy does the same in five to ten times the time; how stands where these are called.
 """
@@ -13,7 +14,7 @@ import numpy as np
 
 _SOURCE = Path(__file__).with_name("follow.c")
 _SIZE = ctypes.c_int64
-_REACH = 64  # of `follow.c`
+_REACH, _BLOCK = 64, 8  # of `follow.c`
 
 
 class Compiled:
@@ -23,6 +24,7 @@ class Compiled:
         functions = ctypes.CDLL(str(library))
         self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
         self._cheapest.restype = self._ink_run.restype = None
+        self._solved = functions.solved
 
     def cheapest(self, cost: np.ndarray, step: np.ndarray) -> np.ndarray:
         """`trace._cheapest`."""
@@ -44,6 +46,19 @@ class Compiled:
         size = _SIZE(rows), _SIZE(columns)
         self._ink_run(*size, *map(_address, arrays), ctypes.c_float(level), *map(_address, (top, bottom)))
         return top, bottom
+
+    def solved(self, diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
+        """`surface._solved`. Raises LinAlgError where the matrix is not positive."""
+        known = len(right)
+        n, band = (-(-size // _BLOCK) * _BLOCK for size in (known, max(diagonals) + 1))
+        matrix, solution = np.zeros((n, band + 2 * _BLOCK)), np.zeros(n + band)
+        for offset, values in diagonals.items():
+            matrix[:known, offset] = values.ravel()
+        matrix[known:, 0] = 1
+        solution[:known] = right
+        if self._solved(_SIZE(n), _SIZE(band), *map(_address, (matrix, solution))):
+            raise np.linalg.LinAlgError("the matrix is not positive")
+        return solution[:known]
 
 
 def _plain(values: np.ndarray, kind: type) -> np.ndarray:

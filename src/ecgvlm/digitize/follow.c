@@ -1,5 +1,6 @@
-/* What following a trace does column by column, compiled where a C compiler was at hand when the package was
-   built; see `ecgvlm.digitize.compiled`. NumPy's way of it, which is what is meant, stands beside each call. */
+/* What following a trace does column by column, and the solution of a bent surface, compiled where a C compiler was at
+   hand when the package was built; see `ecgvlm.digitize.compiled`. NumPy's way of it, which is what is meant, stands
+   beside each call. */
 
 #include <math.h>
 #include <stdint.h>
@@ -10,8 +11,10 @@
 /* Once more for processors with wider registers, where the loader can choose; with all that is called inside. */
 #if defined(__x86_64__) && defined(__gnu_linux__)
 #define WIDE __attribute__((target_clones("avx2", "default")))
+#define WIDE_AND_FUSED __attribute__((target_clones("fma", "default")))
 #else
 #define WIDE
+#define WIDE_AND_FUSED
 #endif
 #define INSIDE static inline __attribute__((always_inline))
 
@@ -152,4 +155,63 @@ void ink_run(int64_t rows, int64_t columns, const float *ink, const int64_t *y, 
         top[x] = first - beyond(ink[first * columns + x], at(ink, rows, columns, first - 1, x), level);
         bottom[x] = last + beyond(ink[last * columns + x], at(ink, rows, columns, last + 1, x), level);
     }
+}
+
+#define BLOCK 8 /* rows of a matrix that are eliminated together */
+#define LANES 4
+
+typedef double lanes __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
+
+/* `surface._solved`, in place of `right`, [n + band]: by Cholesky's factors, in place of the matrix [n, band + 2 BLOCK],
+   whose row k holds what is on the diagonal there, `band - 1` values below it in the same column, and zeros behind. n,
+   band: multiples of BLOCK. Returns 0, or 1 where the matrix is not positive. */
+WIDE_AND_FUSED int solved(int64_t n, int64_t band, double *matrix, double *right)
+{
+    int64_t width = band + 2 * BLOCK;
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        double *block = matrix + first * width;
+        for (int64_t c = 0; c < BLOCK; c++) {
+            double *own = block + c * width, root = sqrt(own[0]);
+            if (!(root > 0))
+                return 1;
+            for (int64_t k = 0; k < band; k += LANES)
+                *(lanes *)(own + k) /= root;
+            for (int64_t d = 1; d < BLOCK - c; d++)
+                for (int64_t k = 0; k < band - d; k += LANES)
+                    *(lanes *)(own + d * width + k) -= own[d] * *(lanes *)(own + d + k);
+        }
+        int64_t beyond = first + BLOCK + band - 1 < n ? first + BLOCK + band - 1 : n;
+        for (int64_t row = first + BLOCK; row < beyond; row++) {
+            double *next = matrix + row * width;
+            const double *part[BLOCK];
+            double factor[BLOCK];
+            for (int64_t c = 0; c < BLOCK; c++) {
+                part[c] = block + c * width + row - first - c;
+                factor[c] = part[c][0];
+            }
+            for (int64_t k = 0; k < band + BLOCK - 1 + first - row; k += LANES) {
+                lanes left = *(lanes *)(next + k);
+#pragma GCC unroll 8
+                for (int64_t c = 0; c < BLOCK; c++)
+                    left -= factor[c] * *(const lanes *)(part[c] + k);
+                *(lanes *)(next + k) = left;
+            }
+        }
+    }
+    for (int64_t k = 0; k < n; k++) {
+        const double *own = matrix + k * width;
+        double found = right[k] /= own[0];
+        for (int64_t m = 1; m < band; m += LANES)
+            *(lanes *)(right + k + m) -= found * *(const lanes *)(own + m);
+    }
+    for (int64_t k = 0; k < band; k++)
+        right[n + k] = 0;
+    for (int64_t k = n - 1; k >= 0; k--) {
+        const double *own = matrix + k * width;
+        lanes sum = {0};
+        for (int64_t m = 1; m < band; m += LANES)
+            sum += *(const lanes *)(own + m) * *(const lanes *)(right + k + m);
+        right[k] = (right[k] - sum[0] - sum[1] - sum[2] - sum[3]) / own[0];
+    }
+    return 0;
 }

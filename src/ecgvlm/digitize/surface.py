@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import combinations_with_replacement
@@ -11,6 +12,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from ecgvlm.digitize.compiled import COMPILED
 from ecgvlm.together import together
 
 CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid
@@ -145,7 +147,7 @@ Values = tuple[np.ndarray, np.ndarray, np.ndarray]
 def surfaces(shape: tuple[int, int], across: Values, down: Values, noise: float) -> np.ndarray:
     """[rows, cols, 2] mm: a surface through either values, see `surface`."""
     # On blocks as small as theirs BLAS's own threads wait for each other, on a busy machine for seconds.
-    with _threads().limit(limits=1, user_api="blas"):
+    with nullcontext() if COMPILED else _threads().limit(limits=1, user_api="blas"):
         both = together(partial(surface, shape, *across, noise), partial(surface, shape, *down, noise))
     return np.stack(both, -1)
 
@@ -186,7 +188,8 @@ def surface(
                 part = _part(diagonals[(c2 - c) * rows + r2 - r], bend, c, r)
                 part += factor * other_factor * stiff
         right = np.sum([np.bincount(first + node, share * now * value, size) for node, share in corners], 0)
-        before, found = found, _solved(diagonals, right).reshape(cols, rows)
+        solved = COMPILED.solved if COMPILED else _solved
+        before, found = found, solved(diagonals, right).reshape(cols, rows)
         if np.abs(found - before).max() < _SETTLED:
             break
         off = np.sum([share * found.ravel()[first + node] for node, share in corners], 0) - value
@@ -203,7 +206,10 @@ def _part(nodes: np.ndarray, bend: _Bend, column: int, row: int) -> np.ndarray:
 
 
 def _solved(diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
-    """The solution of a symmetric system with few diagonals, from the middle one down."""
+    """The solution of a symmetric system with few diagonals, from the middle one down.
+
+    Where nothing is compiled.
+    """
     from scipy.linalg import solveh_banded  # takes longer to import than a flat page to read
 
     matrix = np.zeros((len(right), max(diagonals) + 1))  # as LAPACK takes it, column by column
