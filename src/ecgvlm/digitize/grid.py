@@ -181,7 +181,9 @@ def _extremes(image: np.ndarray) -> list[np.ndarray]:
 
 def _coloured(image: np.ndarray) -> bool:
     few = cv2.resize(np.ascontiguousarray(image[::4, ::4]), (200, 150), interpolation=cv2.INTER_AREA)
-    return float((few.max(2) - few.min(2)).mean()) > 6
+    red, green, blue = cv2.split(few)
+    most, least = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+    return float((most - least).mean()) > 6
 
 
 def _carrier(grey: np.ndarray) -> np.ndarray:
