@@ -11,7 +11,8 @@ An answer is right where it says all that the functions for the intended questio
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
 (a report instead of a verdict) are right. What lies outside an ECG ("*") is right where it is refused and
 what is urgent on the page is named, also where the nearest questions follow because it was not understood;
-honest where the answer begins with the words of the question that it did not understand.
+honest where the answer begins with the words of the question that it did not understand. "noticed" is the
+share of all answers that begin so: needless before a right one, no more than honest before another.
 Writes benchmarks/results/understanding.json.
 """
 
@@ -43,6 +44,7 @@ from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
 SETS = (
+    "visitors",
     "askers",
     "homonyms",
     "lookalikes",
@@ -68,7 +70,7 @@ REFUSALS = (
 )  # fmt: skip
 _PLACEHOLDER = re.compile(r"\{(\w+):?(\w*)\}")
 _CALLED = "\0"  # stands for what a question calls a finding
-Row = tuple[str, str, str, bool]  # judgement, question, answer, whether its wording is new
+Row = tuple[str, str, str, bool, bool]  # judgement, question, answer, whether its wording is new; noticed
 
 
 def intended(text: str) -> list[list[Asked]]:
@@ -114,6 +116,11 @@ def _unjudged(w: Words) -> str:
     return w.say("outside_named", finding="\0").partition("\0")[0]
 
 
+def _noticed(w: Words) -> str:
+    """How it begins that words were not understood."""
+    return w.say("words_unclear", words="\0").partition("\0")[0]
+
+
 def refused(said: str, evidence: Evidence, w: Words) -> str:
     """Of what lies outside an ECG: "right" where a refusal opens the answer and what is urgent on the page is
     named, "honest" where the question is not understood."""
@@ -122,8 +129,8 @@ def refused(said: str, evidence: Evidence, w: Words) -> str:
         return "right"
     if said.startswith(w.say("p_wave")):  # a wave whose shape is not judged; nobody waits for that
         return "right"
-    doubts = w.say("unsure", examples="\0"), w.say("words_unclear", words="\0")
-    return "honest" if said.startswith(tuple(text.partition("\0")[0] for text in doubts)) else "unrelated"
+    unsure = w.say("unsure", examples="\0").partition("\0")[0]
+    return "honest" if said.startswith((unsure, _noticed(w))) else "unrelated"
 
 
 def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
@@ -135,9 +142,16 @@ def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
         if kin(intent) == kin(part.intent) and {x.rstrip("?~") for x in row.get("takes", ())} <= kinds
     ]
     chosen = [part.intent] if intents()[part.intent].get("refuses") else same
-    called = tuple(_CALLED for _ in part.of("finding"))
+    called = [tuple(_CALLED for _ in part.of("finding"))]
+    if part.intent == "define":  # an abbreviation is told what it stands for, a name is not
+        called.append(tuple(w.names["findings"].get(code, _CALLED) for code in part.of("finding")))
     stated = {part.denied, True}  # a statement is right, whatever the question
-    meant = [replace(part, intent=x, named=called, denied=denied) for x in chosen for denied in stated]
+    meant = [
+        replace(part, intent=intent, named=named, denied=denied)
+        for intent in chosen
+        for named in called
+        for denied in stated
+    ]
     return [_answer(asked, evidence, w) for asked in meant]
 
 
@@ -164,7 +178,7 @@ def ask(language: Language, table: dict[str, list], spoken: str = "en") -> list[
                 judgement = (
                     refused(said, evidence, w) if what == "*" else judged(said, intended(what), evidence, w)
                 )
-                rows.append((judgement, question, said, new))
+                rows.append((judgement, question, said, new, _noticed(w) in said))
     return rows
 
 
@@ -205,9 +219,8 @@ def _alternatives(line: str) -> Iterator[str]:
 
 def figures(rows: list[Row]) -> dict:
     found = Counter(row[0] for row in rows)
-    return {"n": len(rows)} | {
-        key: round(found[key] / len(rows), 4) for key in ("right", "honest", "unrelated")
-    }
+    shares = {key: round(found[key] / len(rows), 4) for key in ("right", "honest", "unrelated")}
+    return {"n": len(rows)} | shares | {"noticed": round(sum(row[4] for row in rows) / len(rows), 4)}
 
 
 def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
@@ -250,9 +263,9 @@ def main() -> None:
     for name in args.sets:
         out[name], rows = measured(language, tomllib.loads((DATA / f"{name}.toml").read_text("utf-8")))
         if not args.quiet:
-            for judgement, question, said, _ in dict.fromkeys(rows):
-                if judgement != "right":
-                    print(f"{judgement}: {question} -> {said[:160]}")
+            for judgement, question, said, _, noticed in dict.fromkeys(rows):
+                if judgement != "right" or noticed:
+                    print(f"{judgement}{', noticed' * noticed}: {question} -> {said[:160]}")
     write_file(OUT, (json.dumps({name: out[name] for name in SETS if name in out}, indent=1) + "\n").encode())
     for name in args.sets:
         shown = {key: value for key, value in out[name].items() if not key.startswith("by_")}

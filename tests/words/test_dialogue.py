@@ -277,7 +277,8 @@ BEYOND = {
 def test_what_is_no_question_about_an_ecg_is_refused_and_what_is_urgent_named(language, spoken):
     w = words(spoken)
     said = language.answer(INFERIOR, BEYOND[spoken])
-    assert said.startswith(tuple(w.say(x) for x in ("off_topic", "outside", "cause", "identity"))), said
+    refusals = "off_topic", "outside", "cause", "identity", "only_this_ecg"
+    assert said.startswith(tuple(map(w.say, refusals))), said
     assert w.finding("IMI") in said
 
 
@@ -872,6 +873,20 @@ def test_what_an_answer_does_not_account_for_is_told(language, question, left):
     assert language.answer(NORMAL, question).startswith(f"I did not understand: “{left}”.")
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is there LBBB in this lady from Porto?",
+        "LBBB, Dr Vukovic would like to know",
+        "Hat diese Dame aus Graz einen Linksschenkelblock?",
+        "Voyez-vous un bloc de branche gauche chez ce monsieur de Lyon ?",
+        "¿Hay bloqueo de rama izquierda en esta señora de Sevilla?",
+    ],
+)
+def test_who_asks_of_whom_and_where_is_not_told_as_not_understood(language, question):
+    assert language.answer(NORMAL, question).startswith(("No, ", "Non, ", "Nein, "))
+
+
 @pytest.mark.parametrize("question", ["wht is the heart rate", "heart rate, yoou"])
 def test_a_slip_of_a_word_that_goes_with_any_question_is_not_told(language, question):
     assert language.answer(NORMAL, question).startswith("The heart rate is")
@@ -907,11 +922,48 @@ def test_a_patient_told_before_a_colon_is_no_question(language):
 
 
 @pytest.mark.parametrize(
+    ("question", "begin"),
+    [
+        ("What does atrial fibrillation mean?", "Atrial fibrillation means: irregular beating"),
+        ("What does the ST in STEMI stand for?", "STEMI means: an acute heart attack in which the ST"),
+        ("what is RBBB", "RBBB stands for: right bundle branch block. Right bundle branch block means:"),
+        ("Was bedeutet Linksschenkelblock?", "Linksschenkelblock bedeutet: der linke Schenkel"),
+        ("什么是心房颤动？", "心房颤动的意思是：心房跳动不规则。"),
+    ],
+)
+def test_who_asks_what_a_finding_is_is_told(language, question, begin):
+    assert language.answer(NORMAL, question).startswith(begin)
+
+
+def test_who_asks_for_the_likelier_is_told_the_probability_of_each(language):
+    said = language.answer(NORMAL, "What's more likely, AF or flutter?")
+    assert said == "The probability of atrial fibrillation is 2%. The probability of atrial flutter is 2%."
+
+
+@pytest.mark.parametrize("question", ["QTc for bed 7?", "QTc für Zimmer 12", "7床的QTc"])
+def test_nothing_is_compared_with_the_number_of_a_bed(language, question):
+    assert language.answer(NORMAL, question).startswith(("The QTc is", "QTc"))
+
+
+def test_what_caused_a_finding_is_not_told_by_the_finding_alone(language):
+    assert language.answer(NORMAL, "what causes atrial fibrillation").startswith("I cannot tell what caused")
+
+
+@pytest.mark.parametrize(
+    ("question", "spoken"),
+    [("Jest LBBB?", "pl"), ("hay LBBB", "es"), ("LBBB？", "zh"), ("heeft hij AF", "nl"), ("any LBBB?", "en")],
+)
+def test_what_all_languages_call_the_same_tells_no_language(language, question, spoken):
+    denied = {"pl": "Nie", "es": "No, no hay", "zh": "否", "nl": "Nee", "en": "No, there"}
+    assert language.answer(NORMAL, question).startswith(denied[spoken])
+
+
+@pytest.mark.parametrize(
     "question", ["what's the difference between AF and flutter", "how do you measure the QT"]
 )
 def test_terms_and_methods_are_not_explained(language, question):
     said = language.answer(NORMAL, question)
-    assert said.startswith("I do not explain terms") or "stands for: atrial fibrillation" in said
+    assert said.startswith(("I do not explain terms", "QT interval means", "AF stands for"))
 
 
 def test_whether_what_was_just_named_is_normal_its_answer_says(language):

@@ -17,6 +17,11 @@ from ecgvlm.words.lexicon import lexicon
         ("whatistherhythm", ["what", "is", "the", "rhythm"]),
         ("q t c", ["qtc"]),
         ("Brugada", ["brugada"]),
+        ("infarcton", ["infarction"]),  # begins as a name does
+        ("herat", ["heart"]),  # a town, but a swap away from what is asked for
+        ("ratl", ["rate"]),  # four letters that are no word
+        ("trail", ["trail"]),
+        ("rvot", ["rvot"]),
     ],
 )
 def test_slips_are_mended(written, meant):

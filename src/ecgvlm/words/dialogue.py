@@ -104,7 +104,7 @@ class Dialogue:
         heard, claimed = self._without_hearsay(question, before.language)
         parts: list[Asked] = []
         unclear: list[Asked] = []
-        for number, part in enumerate(heard.parts, 1):
+        for number, part in enumerate(_led_on(heard.parts), 1):
             spoken_of = (*reversed(parts), *claimed, *before.asked)
             meant = [
                 x if _sure(x, heard.language) else not_understood(x)
@@ -171,6 +171,18 @@ class Dialogue:
         if intents()[part.intent].get("refuses"):
             return letter or part.sure < self._understanding.enough
         return letter and bool(part.of("measure") and part.of("number"))
+
+
+def _led_on(parts: Iterable[Asked]) -> list[Asked]:
+    """The parts; who asks for a probability before naming something asks for that: "what's more likely, AF or
+    flutter?"."""
+    out: list[Asked] = []
+    for part in parts:
+        leads = out and out[-1].intent == "likelihood" and not out[-1].objects
+        if leads and part.intent == "finding" and part.of("finding"):
+            part = replace(part, intent="likelihood", text=f"{out.pop().text}, {part.text}")
+        out.append(part)
+    return out
 
 
 def _sure(part: Asked, language: str) -> bool:

@@ -7,6 +7,8 @@ surer.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -26,9 +28,14 @@ _TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.35, 0.8, 0.7
 _MANY, _UNTOLD_MANY = 2, 0.9  # words left over of which more is asked
 _QUALIFIED, _WAVE, _QRS, _NEVER = 0.7, 0.45, 0.9, 1.1
 _TELLING = ("finding", "measure", "group", "wave")  # kinds of names that tell what is asked
+_OF_ECG = (*_TELLING, "lead", "subject")
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
+# Probability of what lies beyond the ECG from which on a word left over may alter the question; from which on
+# one does that stands in a clause that names nothing (", my psychiatrist wants to know").
+_ALTERED, _ALTERED_ASIDE = 0.1, 0.5
+_CLAUSE = re.compile(r"[,;:،，、；：()\u2013]|\s-\s")
 _ACCOUNTED = 0.6  # of an intent about what is named, from which on only unknown words are left over
 
 
@@ -40,20 +47,31 @@ def grounded(part: Asked, language: str) -> bool:
 
 
 def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
-    """The words, as they are written, that bear meaning and that the answer to a part does not speak of;
-    where its intent is sure enough only those that no name has and no wording or few."""
+    """The words, as they are written, that may alter a question and that the answer to a part does not speak
+    of; where its intent is sure enough only those that no name has and no wording or few."""
     unjudged = part.of("finding") == ("OUTSIDE",) or part.of("wave") == ("p",)  # which the answer says
-    if unjudged or _safe(part):
+    if unjudged or _safe(part) or part.outside < _ALTERED:
         return ()
     known = lexicon(language)
     words = known.words(part.text)
     unsure = part.sure < _ACCOUNTED or part.outside > _OUTSIDE
+    objects = _named(words, known)
+    heard = _clauses_that_name(part.text, words, objects) if part.outside < _ALTERED_ASIDE else words
     left = [
         word
-        for word in _left_over(part.intent, _beside(words, _named(words, known)), known)
+        for word in _left_over(part.intent, _beside(words, objects), known)
         if (unsure or not known.knows([word]) or not known.usual(word)) and not _slipped(word, known)
+        if word in heard
     ]
     return tuple(text for text in dict.fromkeys(_runs(left, part.text)) if len(text) > 1)
+
+
+def _clauses_that_name(text: str, words: list[Word], objects: list[Object]) -> list[Word]:
+    """The words of the clauses in which something is named; all of them where nothing is."""
+    marks = [mark.start() for mark in _CLAUSE.finditer(text)]
+    clause = [bisect(marks, word.start) for word in words]
+    naming = {clause[named.first] for named in objects if named.kind in _OF_ECG}
+    return [word for word, place in zip(words, clause) if place in naming or not naming]
 
 
 def _named(words: list[Word], known: Lexicon) -> list[Object]:
@@ -156,7 +174,7 @@ def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[Word]
     for word in words:
         plain = word.plain
         anywhere = (
-            any(plain in x.framing or _goes_anywhere(plain, x) for x in spoken)
+            any(x.frames(plain) or _goes_anywhere(plain, x) for x in spoken)
             or plain in known.stock
             or plain in LEAD_CODES
             or plain.isdigit()
@@ -169,7 +187,9 @@ def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[Word]
 def _slipped(word: Word, known: Lexicon) -> bool:
     """Whether a word that is none seems one that goes with any question: nothing is lost with it."""
     plain = word.plain
-    if len(plain) < _SLIP or word.text.isupper() or known.knows([word]) or known.is_word(plain):
+    if len(plain) < _SLIP or word.text.isupper() or known.knows([word]):
+        return False
+    if known.is_word and known.is_word(plain):
         return False
     from rapidfuzz.distance import OSA
 

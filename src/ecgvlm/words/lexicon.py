@@ -118,6 +118,7 @@ class Lexicon:
         self._joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
         self._denials = Sequences(self.data["not"])
         self._choices = Sequences(self.data["or"])
+        self._numbered = Sequences(self.data["numbered"])
         self._ors = frozenset(fold(word) for word in self.data["or"])
         # Who mixes languages thanks in English.
         self._courtesies = Sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
@@ -139,10 +140,11 @@ class Lexicon:
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _OF_ECG})
         self.asking: dict[str, set[str]] = {}  # word -> the intents that have it in their wordings
         self.framing = _vocabulary({key: self.data.get(key, []) for key in _FRAMING})
+        self._framing_starts = tuple(word[:-1] for word in self.framing if word.endswith("*"))
         self._common = self._usual_words()
         wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
-        self.is_word = meanings.is_word if language == meanings.LANGUAGE else lambda word: False
+        self.is_word = meanings.is_word if language == meanings.LANGUAGE else None
         self.words = Spelling(self._known, self._common, self.is_word).words  # of a text, as they were meant
 
     def _add(self, name: str, kind: str, code: str) -> None:
@@ -232,7 +234,11 @@ class Lexicon:
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether a number is one to compare with, which a side, another number or a measurement stands
-        beside; no age and no number of leads."""
+        beside; no age, no number of leads and none of a bed."""
+        if self._numbered.length_before(words[: number.first]) or self._numbered.length_at(
+            words, number.last
+        ):
+            return False
         following = words[number.last].plain if number.last < len(words) else ""
         numbers = {other.first for other in found if other.kind == "number"}
         for joint, next_to in ((number.last, number.last + 1), (number.first - 1, number.first - 2)):
@@ -311,6 +317,10 @@ class Lexicon:
                 last = max(named[-1].last, place + length)
                 return f"{text[: words[first].start]} {text[words[last - 1].end :]}", named
         return text, []
+
+    def frames(self, word: str) -> bool:
+        """Whether a word goes with any question, or tells findings apart."""
+        return word in self.framing or word.startswith(self._framing_starts)
 
     def says_lead(self, word: Word) -> bool:
         """Whether a word says that leads are meant."""

@@ -32,11 +32,11 @@ def _table() -> np.ndarray:
     return np.frombuffer(read_model_file("meanings.bin"), ROW)
 
 
-def is_word(word: str) -> bool:
-    """Whether this is a word that English often uses."""
+def is_word(word: str, often: bool = True) -> bool:
+    """Whether this is a word that English uses, by default often."""
     table = _table()
     row = table[min(int(np.searchsorted(table["word"], key(word))), len(table) - 1)]
-    return bool(row["word"] == key(word) and row["used"])
+    return bool(row["word"] == key(word) and (row["used"] or not often))
 
 
 def meanings(words: Sequence[str], unusual: Sequence[bool], language: str) -> np.ndarray:

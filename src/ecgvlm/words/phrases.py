@@ -60,9 +60,16 @@ class Words:
 
     def plain(self, label: str) -> str:
         """What a finding, or the kind of finding it belongs to, means in everyday words, with its name."""
-        meant = [self.names["plain"].get(x) for x in (label, *FINDINGS[label].parents)]
-        said = next(filter(None, meant), "")
+        said = self._in_plain_words(label)
         return f"{said} ({self.finding(label)})" if said else self.finding(label)
+
+    def meaning(self, code: str) -> str:
+        """What a finding or measurement is; "" where no words for that are known."""
+        return self.names["meaning"].get(code) or self._in_plain_words(code)
+
+    def _in_plain_words(self, label: str) -> str:
+        parents = FINDINGS[label].parents if label in FINDINGS else ()
+        return next(filter(None, map(self.names["plain"].get, (label, *parents))), "")
 
     def title(self, label: str) -> str:
         """The finding's name in headline style."""

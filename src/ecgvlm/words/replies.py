@@ -364,20 +364,29 @@ def _found(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def define(request: Request) -> str:
-    """What an abbreviation stands for, and what the page says of it; no lectures."""
-    w = request.w
+    """What an abbreviation stands for, what it means and how it is defined, with what the page says of it."""
+    evidence, w = request.evidence, request.w
     said = []
     for code, name in _called(request):
-        if code in FINDINGS and " " not in name and len(name) <= _ABBREVIATED:
-            written = name.upper() if name.islower() else name
-            said.append(w.say("stands_for", named=written, finding=w.finding(code)))
-        else:
-            said.append(w.say("no_definitions"))
-        said.append(_finding(request, code, name))
+        called = w.finding(code) if code in FINDINGS else _written(name)
+        if called != name and " " not in name and len(name) <= _ABBREVIATED and code in FINDINGS:
+            said.append(w.say("stands_for", named=_written(name), finding=called))
+        said += [_meaning(code, called, w), _finding(request, code, name)]
+        said.append(answers.why(evidence, code, w))
     for name in request.asked.of("measure") if not said else ():
-        said += [w.say("no_definitions"), _range(request, name)]
-        said.append(answers.measurement(request.evidence, name, w))
-    return w.text(dict.fromkeys(said or [w.say("no_definitions"), answers.verdict(request.evidence, w)]))
+        said += [_meaning(name, w.name("measures", name), w), _range(request, name)]
+        said.append(answers.measurement(evidence, name, w))
+    return w.distinct(filter(None, said)) or w.text([w.say("no_definitions"), answers.verdict(evidence, w)])
+
+
+def _written(name: str) -> str:
+    """What may be an abbreviation, as such are written."""
+    return name.upper() if name.islower() and len(name) <= _ABBREVIATED else name
+
+
+def _meaning(code: str, called: str, w: Words) -> str:
+    meaning = w.meaning(code)
+    return w.say("means", named=called, meaning=meaning) if meaning else w.say("no_definitions")
 
 
 def group(request: Request) -> str:

@@ -166,17 +166,22 @@ def _told(part: Asked) -> Asked:
     told = [name for name in part.of("subject") if not intents()[name].get("vague")]
     if part.intent == "unknown" and told and not part.of("topic"):
         return replace(part, intent=told[0], sure=LIKELY)
-    if part.intent == "where" and part.of("measure") and not part.of("finding"):  # "where is the axis?"
-        return replace(part, intent="value")
+    unlikely = part.sure < LIKELY and kin(part.intent) == "finding"
+    if (unlikely or part.intent == "where") and part.of("measure") and not part.of("finding"):
+        return replace(part, intent="limit" if part.of("side") else "value")  # "where is the axis?"
     vague = intents()[part.intent].get("vague") and part.sure < _OF_TOPIC and not _names_object(part)
     if vague and part.of("topic") and part.beyond > 0:  # "potassium ok?"
         return replace(part, intent=part.of("topic")[0], sure=1.0)
+    if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
+        return replace(part, intent="within")
     if "define" in part.of("subject") and _names_object(part):
         return replace(part, intent="define", sure=1.0)
     if "LVH" in part.of("finding") and _VOLTAGE.search(part.text):
         return replace(part, intent="why", sure=1.0)
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
+    if "cause" in part.of("topic") and part.of("finding") and part.sure < _OF_TOPIC:
+        return replace(part, intent="cause", sure=1.0)
     beats = {"EXTRA", *GROUPS["ectopy"]}.intersection(part.of("finding"))
     if part.intent == "likelihood" and "count" in part.variants and beats:
         return replace(part, intent="finding")
@@ -218,7 +223,7 @@ class _Choice:
         """The part with all the objects that the intent needs; None where they are lacking."""
         part, before = self.part, self.before if self.sure >= LIKELY else ()
         own = _with_objects(part, self.needed, before)
-        if self.intent == "define" and self.sure < self.enough:  # rather whether it is there
+        if self.intent == "define" and self.sure < _TOPICAL:  # rather whether it is there
             return None
         if self.needed and _names_object(part) and not self.speaks:  # "why is there no P wave?"
             return None

@@ -10,24 +10,26 @@ from ecgvlm.record import LEADS
 from ecgvlm.words.text import Word, split
 
 _LONG = 9  # letters of a word that may have two slips of the pen
+_USUAL, _MOST_USUAL = 10, 40  # wordings that have a word: one of four letters, and one that is no slip itself
 _SHORT, _ENDING = 3, 2  # letters of a short beginning, and of what may follow it
 _GLUED = 8  # letters of what may be several words without a space between them
 # Abbreviations that are spelt letter by letter where somebody dictates.
-_SPELT = frozenset(lead.lower() for lead in LEADS) | {
+SPELT = frozenset(lead.lower() for lead in LEADS) | {
     "qt", "qtc", "qrs", "pr", "pq", "st", "av", "af", "ecg", "ekg", "hr", "mi", "lvh", "rvh", "rbbb", "lbbb",
     "svt", "vt", "wpw", "pvc", "pac", "stemi", "nstemi",
 }  # fmt: skip
-_LONGEST_SPELT = max(map(len, _SPELT))
+_LONGEST_SPELT = max(map(len, SPELT))
 
 
 class Spelling:
     """The words of one language.
 
     known: all of them; those that stand for all that begin so end in "*". common: those that a slip of the
-    pen may have meant, each with how usual it is. is_word: whether something else is a word as it stands.
+    pen may have meant, each with how usual it is. is_word: whether something else is a word as it stands,
+    where that is known of the language.
     """
 
-    def __init__(self, known: frozenset[str], common: Mapping[str, int], is_word: Callable[[str], bool]):
+    def __init__(self, known: frozenset[str], common: Mapping[str, int], is_word: Callable[..., bool] | None):
         self._known, self._common, self._is_word = known, common, is_word
         self._starts = tuple(word[:-1] for word in known if word.endswith("*"))
         self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
@@ -56,7 +58,7 @@ class Spelling:
         """The fewest known words that written together make this one; empty where there are none."""
         if len(plain) < _GLUED or not plain.isalpha() or plain in self._known or self._begins(plain):
             return []
-        if self._is_word(plain):
+        if self._is_word and self._is_word(plain):
             return []
         best: list[list[str] | None] = [[]] + [None] * len(plain)
         for last in range(1, len(plain) + 1):
@@ -80,17 +82,27 @@ class Spelling:
     def _meant(self, plain: str) -> str:
         if len(plain) < 4 or plain in self._known or any(c.isdigit() for c in plain):
             return plain
-        if self._begins(plain) or self._is_word(plain):
-            return plain
+        if self._is_word and self._is_word(plain):
+            return self._swapped(plain)
         from rapidfuzz import process  # which a page that nobody asks about does not need
         from rapidfuzz.distance import OSA
 
+        no_word = self._is_word is not None and not self._is_word(plain, often=False)
+        starts: tuple[str, ...] = ()
+        if self._begins(plain):
+            if not no_word:
+                return plain
+            starts = tuple(start for start in self._starts if plain.startswith(start))
         slips = 1 if len(plain) < _LONG else 2
         choices = [
             known
             for length in range(max(4, len(plain) - slips), len(plain) + slips + 1)
             for known in self._by_length.get(length, ())
-            if len(plain) > 4 or length > 4 or sorted(known) == sorted(plain)
+            if len(plain) > 4
+            or length > 4
+            or (no_word and self._common[known] >= _USUAL)
+            or sorted(known) == sorted(plain)
+            if not starts or known.startswith(starts)
         ]
         near = process.extract(plain, choices, scorer=OSA.distance, score_cutoff=slips, limit=8)
         if not near:
@@ -101,6 +113,12 @@ class Spelling:
         lengths = [abs(len(word) - len(plain)) for word in stems]
         nearest = [word for word, length in zip(stems, lengths) if length == min(lengths)]
         return nearest[0] if len(nearest) == 1 else plain
+
+    def _swapped(self, plain: str) -> str:
+        """A word that with two letters swapped is one that is asked for most often: "herat"."""
+        meant = [f"{plain[:i]}{plain[i + 1]}{plain[i]}{plain[i + 2 :]}" for i in range(len(plain) - 1)]
+        usual = [word for word in meant if self._common.get(word, 0) >= _MOST_USUAL]
+        return usual[0] if len(usual) == 1 else plain
 
 
 def _unspelt(words: list[Word]) -> list[Word]:
@@ -113,7 +131,7 @@ def _unspelt(words: list[Word]) -> list[Word]:
             last += 1
         for end in range(last, place + 1, -1):
             spelt = "".join(word.plain for word in words[place:end])
-            if spelt in _SPELT:
+            if spelt in SPELT:
                 out.append(Word(spelt, spelt, words[place].start, words[end - 1].end))
                 place = end
                 break

@@ -9,11 +9,12 @@ from functools import lru_cache
 import numpy as np
 
 from ecgvlm.words.lexicon import Lexicon, asked, lexicon
+from ecgvlm.words.spelling import SPELT
 from ecgvlm.words.text import Word, split
 
 OTHER = "other"  # a language that is none of ours
 _SCRIPTS = {
-    "zh": re.compile(r"[\u3400-\u9fff]"), "hi": re.compile(r"[\u0900-\u097f]"),
+    "zh": re.compile(r"[\u3400-\u9fff\u3002\uff01\uff0c\uff1f]"), "hi": re.compile(r"[\u0900-\u097f]"),
     "ar": re.compile(r"[\u0600-\u06ff]"), "ru": re.compile(r"[\u0400-\u04ff]"),
 }  # fmt: skip
 # Letters of scripts and languages that we do not know: kana, hangul, Greek, Hebrew, Thai, Ukrainian,
@@ -36,7 +37,8 @@ _ACCENTS = {
 _ACCENTED = frozenset().union(*_ACCENTS.values())
 _MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
 _WORD, _NEVER = 1.5, 1e-9  # log probability that each word is worth that a language has; least probability
-_LIKELIER = 40  # times, than the language spoken so far: another one that has as many of the words
+_LIKELIER = 20  # times, than the language spoken so far: another one that has as many of the words
+_CODE = 2  # letters of an abbreviation that in small letters may be a word
 _BRIEF = 3  # letters of a word that many languages may have
 _FEW = 6  # words by which alone no language is told, where all are those of the language spoken so far
 
@@ -46,9 +48,10 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
 
     scores_of: text -> the net's scores [len(languages)] of the languages.
     """
-    said = split(text)
-    if by_letters := _by_letters(text, said):
+    if by_letters := _by_letters(text, split(text)):
         return by_letters
+    text = _without_codes(text)
+    said = split(text)
     plain = lexicon(default).knows(said)
     if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
         return default
@@ -74,6 +77,14 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
     told = sure > (_SURE if 2 * plain < len(said) else _TELLING)
     likelier = sure > _LIKELIER * chances[languages.index(default)]
     return known if here > there or told or (here == there and likelier) else default
+
+
+def _without_codes(text: str) -> str:
+    """A text without abbreviations that all languages have: "Jest LBBB?" is no more English for its LBBB."""
+    for word in reversed(split(text)):
+        if word.plain in SPELT and (word.text.isupper() or len(word.text) > _CODE):
+            text = f"{text[: word.start]} {text[word.end :]}"
+    return text
 
 
 def _by_letters(text: str, said: list[Word]) -> str | None:
@@ -108,9 +119,10 @@ def _romanised_hindi() -> frozenset[str]:
 
 
 def _known(words: list[Word], known: Lexicon) -> tuple[int, int]:
-    """How many words a language has, and how many of them are no short ones: "pls" says little."""
+    """How many words a language has, and how many of them are no short ones ("pls" says little) that usually
+    ask about an ECG, as the names of drugs do not."""
     here = [word for word in words if known.knows([word])]
-    return len(here), sum(len(word.plain) > _BRIEF for word in here)
+    return len(here), sum(len(word.plain) > _BRIEF and known.usual(word) for word in here)
 
 
 def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:

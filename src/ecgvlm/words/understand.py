@@ -49,6 +49,8 @@ _WAVE_OF_LEAD = re.compile(r"\b([RSTQ])\s?-?(aV[RLF]|V[1-6])\b", re.I)  # RV5
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
 UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
+PROPER = "\x05"  # begins one that is written as a name of somebody or of a place
+_NOUNS_IN_CAPITALS = "de"  # a language that writes all nouns so
 _MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
 _SURE = 0.9  # of an intent
@@ -113,26 +115,34 @@ def features(words: list[str]) -> np.ndarray:
     Where it has unusual words also pairs and triples with each of these as one and the same, and how many.
     """
     found: set[str] = set()
-    plain = [word.removeprefix(UNUSUAL) for word in words]
+    plain = [_unmarked(word) for word in words]
     for word in plain:
         if word.startswith("\x01"):  # a kind of object, no letters
             continue
         spelt = f"<{word}>"
         for size in (2, 3, 4, 5):
             found.update(spelt[i : i + size] for i in range(len(spelt) - size + 1))
-    masked = [UNUSUAL if word.startswith(UNUSUAL) else word for word in words]
+    masked = [word[0] if _is_marked(word) else word for word in words]
     for size, read in itertools.product((1, 2, 3), (plain, masked)):
         padded = ["\x02", *read, "\x03"]
         found.update(" ".join(padded[i : i + size]) for i in range(len(padded) - size + 1))
-    found.add(f"{UNUSUAL}{min(masked.count(UNUSUAL), _MANY)}")
+    found.add(f"{UNUSUAL}{min(sum(map(_is_marked, words)), _MANY)}")
     return np.array(sorted({zlib.crc32(x.encode()) % BUCKETS for x in found}), np.int64)
 
 
 def meant(words: list[str], language: str) -> np.ndarray:
     """[n, meanings.DIMENSIONS + 1]: what the words of a clause mean that are no names."""
     own = [word for word in words if not word.startswith("\x01")]
-    plain = [word.removeprefix(UNUSUAL) for word in own]
-    return meanings(plain, [word.startswith(UNUSUAL) for word in own], language)
+    return meanings([_unmarked(word) for word in own], [_is_marked(word) for word in own], language)
+
+
+def _is_marked(word: str) -> bool:
+    """Whether a word of a clause is an unusual one."""
+    return word.startswith((UNUSUAL, PROPER))
+
+
+def _unmarked(word: str) -> str:
+    return word[1:] if _is_marked(word) else word
 
 
 def letters(text: str) -> np.ndarray:
@@ -160,14 +170,20 @@ def kin(intent: str) -> str:
 
 def clause(words: list[Word], objects: list[Object], known: Lexicon) -> list[str]:
     """The words of a clause with each name replaced by its kind; what a side, a unit or a subject is called
-    stays, what ECG, patient and page are called does not. An unusual word begins with `UNUSUAL`."""
+    stays, what ECG, patient and page are called does not. An unusual word begins with `UNUSUAL`, one that is
+    written as a name with `PROPER`."""
     at = {named.first: named for named in objects}
     out, place = [], 0
     while place < len(words):
         named = at.get(place)
         if named is None or named.kind in _SPELT_OUT:
             plain = words[place].plain
-            seen = plain if named or known.usual(words[place]) else f"{UNUSUAL}{plain}"
+            mark = (
+                PROPER
+                if place and known.language != _NOUNS_IN_CAPITALS and words[place].text.istitle()
+                else UNUSUAL
+            )
+            seen = plain if named or known.usual(words[place]) else f"{mark}{plain}"
             out.append(f"\x01{known.stock[plain]}" if plain in known.stock else seen)
             place += 1
         else:
@@ -312,7 +328,7 @@ class Understanding:
         called = _called(inside, words[first:last], text)
         strange = known.knows(words[first:last]) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
-        foreign = not any(known.usual(word) for word in words[first:last])
+        foreign = not known.knows(words[first:last])
         about = any(known.stock.get(word.plain) == "ecg" for word in words[first:last])
         beyond = 0.0 if foreign or about else chances["refused"] - chances["unsure"]
         denied = known.denied(words, objects, first, last)

@@ -5,7 +5,8 @@
 Wordings are filled with names of findings, measurements and leads, joined, and written with slips of the pen.
 Every seventh wording is kept out of a first training: it gives the temperature that makes probabilities
 honest, and the probability from which on an answer to a wording never seen is right in 93 of 100. The shipped
-net then learns from all.
+net then learns from all. Each time several nets learn from the same examples, and their scores are averaged:
+that is steadier than any one of them.
 """
 
 from __future__ import annotations
@@ -37,13 +38,16 @@ from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import BUCKETS, clause, features, intents, kin, letters, meant, ranked
 
 WIDTH = 64
+MEMBERS = 3
 EACH = {"en": 800}  # examples of an intent in a language, at least
 EACH_OTHER = 200
 EVERY, MOST = 5, 15  # examples of a wording: the more, the more ways it can be expanded
 ALTERED, ALTERED_OTHER = 4, 2  # times as many examples of names beside altering words as of an intent
 TOLD, ALONE = 0.2, 0.2  # share of altering words beside a telling word, and beside a name without a wording
 MANNER = 0.1  # share of names before which such a word stands
-HARMLESS = 0.3  # share of examples with harmless words around or beside what they ask
+HARMLESS = 0.5  # share of examples with harmless words around or beside what they ask
+HARMLESS_KEPT = 0.3  # of the kept ones, more like what people ask
+ASIDES = 0.6  # share of those that tell who asks, of whom, where and with what
 UNLISTED = 0.3  # share of topics that no list has
 DROPPED = 0.25  # share of a clause's letter groups and words that a step of training does not see
 RIGHT = 0.93  # share of the kept wordings whose answer must be of the right family
@@ -141,11 +145,12 @@ class Writer:
             for _ in range(self.rng.randint(2, 4))
         ) + self.rng.choice(("", "s", "n", "x", "itis", "ia"))
 
-    def noisy(self, text: str) -> str:
+    def noisy(self, text: str, harmless: float = HARMLESS) -> str:
+        """harmless: how often with words that change nothing."""
         rng = self.rng
         if rng.random() < 0.3:
             text = self._hurried(text)
-        if rng.random() < HARMLESS:
+        if rng.random() < harmless:
             text = self._with_harmless(text)
         if rng.random() < 0.4:
             text = f"{rng.choice(self.data['before'])} {text}"
@@ -164,8 +169,22 @@ class Writer:
                 rng.choice((f"in this {person}", f"for the {person}", f"in a {manner} {person}")),
                 f"{person} and {other} disagree", manner, manner,
             ]  # fmt: skip
-        chosen = rng.choice(said)
+        chosen = self._aside() if rng.random() < ASIDES else rng.choice(said)
         return rng.choice((f"{chosen}, {text}", f"{text}, {chosen}", f"{text} {chosen}"))
+
+    def _aside(self) -> str:
+        """Who asks, of whom, where and with what; at times with names nobody has, or in small letters."""
+        said = re.sub(
+            r"\{(\w+)\}", lambda match: self._named(match[1]), self.rng.choice(self.beside["asides"])
+        )
+        return said.lower() if self.rng.random() < 0.5 else said
+
+    def _named(self, kind: str) -> str:
+        if kind == "number":
+            return str(self.rng.randint(1, 90))
+        if kind != "day" and self.rng.random() < UNLISTED:
+            return self._pseudo().capitalize()
+        return self.rng.choice(self.beside[kind])
 
     def _hurried(self, text: str) -> str:
         """Without articles, with what people write for short."""
@@ -194,8 +213,9 @@ def examples(rng: Random) -> list[Example]:
         for intent, asking in lines.items():
             places = [place for place, line in enumerate(asking) for _ in range(_examples(line))]
             for i, place in enumerate(islice(cycle(places), max(count, len(places)))):
-                text = writer.noisy(writer.fill(asking[place]))
-                out.append(Example(*writer.seen(text), order.index(intent), -1, kept=place % 7 == 3))
+                kept = place % 7 == 3
+                text = writer.noisy(writer.fill(asking[place]), HARMLESS_KEPT if kept else HARMLESS)
+                out.append(Example(*writer.seen(text), order.index(intent), -1, kept))
                 if i % 4 == 0:
                     out.append(_spoken(text, number))
         out += _several(writer, lines, 2 * count, order.index("several"))
@@ -329,9 +349,13 @@ def _batch(rows: list[Example], rng: np.random.Generator | None = None) -> tuple
     return tuple(map(torch.from_numpy, arrays))
 
 
-def scores(net: Net, data: list[Example]) -> np.ndarray:
+def train_members(data: list[Example], epochs: int, seed: int) -> list[Net]:
+    return [train(data, epochs, MEMBERS * seed + member) for member in range(MEMBERS)]
+
+
+def scores(nets: list[Net], data: list[Example]) -> np.ndarray:
     with torch.no_grad():
-        return net(*_batch(data))[0].numpy()
+        return np.mean([net(*_batch(data))[0].numpy() for net in nets], 0)
 
 
 def calibrate(found: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
@@ -359,17 +383,24 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 
 
 class _Exported(nn.Module):
-    """The net on one question, its table in half precision."""
+    """The nets on one question, their tables side by side in 8 bits."""
 
-    def __init__(self, net: Net):
+    def __init__(self, nets: list[Net]):
         super().__init__()
-        self.table = nn.Parameter(net.table.weight.detach().half(), requires_grad=False)
-        self.meaning, self.intent, self.language = net.meaning, net.intent, net.language
+        table = torch.cat([net.table.weight.detach() for net in nets], 1)
+        self.step = float(table.abs().max()) / 127
+        self.table = nn.Parameter((table / self.step).round().to(torch.int8), requires_grad=False)
+        self.meaning, self.intent, self.language = (
+            nn.ModuleList(layers)
+            for layers in zip(*((net.meaning, net.intent, net.language) for net in nets))
+        )
 
     def forward(self, buckets: torch.Tensor, meanings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = torch.relu(_pooled(self.table[buckets].float()))
-        said = _pooled(torch.relu(self.meaning(meanings)))
-        return self.intent(torch.cat([hidden, said])), self.language(hidden)
+        hidden = torch.relu(_pooled(self.table[buckets].float() * self.step)).split(WIDTH)
+        said = [_pooled(torch.relu(meaning(meanings))) for meaning in self.meaning]
+        by_intent = [intent(torch.cat([x, y])) for intent, x, y in zip(self.intent, hidden, said)]
+        by_language = [language(x) for language, x in zip(self.language, hidden)]
+        return torch.stack(by_intent).mean(0), torch.stack(by_language).mean(0)
 
 
 def _pooled(rows: torch.Tensor) -> torch.Tensor:
@@ -377,10 +408,10 @@ def _pooled(rows: torch.Tensor) -> torch.Tensor:
     return rows.sum(0) / torch.sqrt(torch.ones_like(rows[:, 0]).sum().clamp(min=1))
 
 
-def export(net: Net, folder: Path, temperature: float, enough: float) -> None:
+def export(nets: list[Net], folder: Path, temperature: float, enough: float) -> None:
     with beside(folder / "intents.onnx") as part:
         torch.onnx.export(
-            _Exported(net), (torch.arange(5), torch.zeros(2, DIMENSIONS + 1)), str(part),
+            _Exported(nets), (torch.arange(5), torch.zeros(2, DIMENSIONS + 1)), str(part),
             input_names=["buckets", "meanings"], output_names=["intents", "languages"],
             dynamic_axes={"buckets": {0: "n"}, "meanings": {0: "m"}}, opset_version=17, dynamo=False,
         )  # fmt: skip
@@ -398,15 +429,15 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder to write intents.onnx and intents.json to"
     )
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     data = examples(Random(args.seed))
     kept = [row for row in data if row.kept]
-    first = train([row for row in data if not row.kept], args.epochs, args.seed)
+    first = train_members([row for row in data if not row.kept], args.epochs, args.seed)
     temperature, enough = calibrate(scores(first, kept), np.array([row.intent for row in kept]))
-    export(train(data, args.epochs, args.seed), args.out, temperature, enough)
+    export(train_members(data, args.epochs, args.seed), args.out, temperature, enough)
 
 
 if __name__ == "__main__":
