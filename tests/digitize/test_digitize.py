@@ -12,6 +12,7 @@ from scipy.interpolate import griddata
 from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.digitizer import _named_by_shape
 from ecgvlm.digitize.grid import GridFinder, find_grid
+from ecgvlm.digitize.lettering import Lettering
 from ecgvlm.digitize.rectify import flat_paper
 from ecgvlm.digitize.surface import projected
 from ecgvlm.errors import EcgError
@@ -70,6 +71,26 @@ def test_traces_in_pure_green_on_black_keep_their_qrs(digitizer):
     for truth in rendering.truth.traces:
         mv = strips[truth.lead, truth.rhythm].mv
         assert np.nanmax(mv) - np.nanmin(mv) == pytest.approx(np.ptp(truth.mv), abs=0.25)
+
+
+def test_names_misread_as_those_of_the_cabrera_order_give_way_to_the_relations(digitizer, monkeypatch):
+    """As "Lead II" is: what stands before a name makes another one of it."""
+    names = Lettering.names
+    misread = dict(zip(LEADS, ("aVL", "I", "aVR", "II", "aVF", "III")))
+
+    def read(self, *seen):
+        return [replace(name, lead=misread.get(name.lead, name.lead)) for name in names(self, *seen)]
+
+    rendering = page(layout="3x4")
+    monkeypatch.setattr(Lettering, "names", read)
+    found = digitizer(rendering.image)
+    assert found.order == "standard"
+    strips = {s.lead: s for s in found.strips}
+    assert min(snr_db(truth, strips[truth.lead]) for truth in rendering.truth.traces) > 10.0
+
+
+def test_the_cabrera_order_stays_where_the_relations_bear_it_out(digitizer):
+    assert digitizer(page(layout="3x4", order="cabrera").image).order == "cabrera"
 
 
 @pytest.mark.parametrize("px_per_mm", [5.4, 5.8])

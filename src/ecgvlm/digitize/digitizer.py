@@ -15,10 +15,10 @@ from ecgvlm.digitize.assembly import SLOW, assembled, later, sped_up
 from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless, row_pitch
-from ecgvlm.digitize.lettering import Lettering, Notes
+from ecgvlm.digitize.lettering import Lettering, Notes, same_place
 from ecgvlm.digitize.page import Page, Strip, are_silent, as_given
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
-from ecgvlm.digitize.quality import relations_db
+from ecgvlm.digitize.quality import limbs_db, relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import find_scale
 from ecgvlm.digitize.separators import between_separators
@@ -75,6 +75,9 @@ _PLAINLY_NAMED, _BARE_ROW = 9, 80.0
 _RELATED_DB = (
     8.0  # by which the limb leads of a page without names must stand out above what contradicts them
 )
+# Which lead of the usual order stands in the place of one in Cabrera's.
+_USUAL_ORDER = dict(zip(("aVL", "I", "aVR", "II", "aVF", "III"), LEADS))
+_ORDER_DB = 6.0  # by which the limb leads must agree better in the usual order
 _OTHER_NAMED = 8  # leads whose names make it another ECG
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
 _WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
@@ -270,6 +273,7 @@ class Digitizer:
     def _in_other_print(self, view: View) -> View:
         """A view without layout once more, with names that the net sees at another size of print."""
         rows, columns = view.image.shape[:2]
+        plain = [name for name in view.names if name.p > PLAIN]
         for size in _PRINT_SIZES:
             height, width = (16 * round(side * size / 16) for side in (rows, columns))
             seen = cv2.resize(view.image, (width, height), interpolation=cv2.INTER_AREA)
@@ -277,6 +281,7 @@ class Digitizer:
                 replace(name, x=name.x * columns / width, y=name.y * rows / height)
                 for name in self.lettering.names(seen, self.net(seen))
             ]
+            names = plain + [n for n in names if not any(same_place(n, other) for other in plain)]
             found = find_layout(names, view.maps)
             if found is not None:
                 return replace(view, names=names, found=found)
@@ -449,13 +454,18 @@ def _page(view: View, found: Found, picture: np.ndarray, turns: int = 0, mirrore
     if view.paper.fit == 0 and abs(zoom - 1) < _ROW_SLIGHTLY_OFF:
         strips = [sped_up(s, zoom) for s in strips]  # the rows are all the ruler that there is
     strips = _in_time(placed, strips, view.paper.fit > 0)
+    order = found.order
+    if order == "cabrera":
+        signs = [p.sign for p in placed]
+        if limbs_db(usual := _in_usual_order(strips, signs)) > limbs_db(strips) + _ORDER_DB:
+            strips, order = usual, "standard"  # names were misread
     strips = [_named_by_shape(s, strips) if s.rhythm else s for s in strips]
     return assembled(
         strips,
         scale,
         same,
         layout=found.layout,
-        order=found.order,
+        order=order,
         named=found.named,
         image=view.image,
         origin=view.origin,
@@ -570,6 +580,14 @@ def _in_time(placed: Sequence[Placed], strips: Sequence[Strip], ruled: bool) -> 
         ruled,
     )
     return [later(strip, -delay) for strip, delay in zip(strips, late.tolist())]
+
+
+def _in_usual_order(strips: Sequence[Strip], signs: Sequence[float]) -> list[Strip]:
+    """Strips of Cabrera's order as if they stood in the usual one. signs: -1 of those taken for negative."""
+    return [
+        s if s.rhythm else replace(s, lead=_USUAL_ORDER.get(s.lead, s.lead), mv=sign * s.mv)
+        for s, sign in zip(strips, signs)
+    ]
 
 
 def _named_by_shape(rhythm: Strip, strips: list[Strip]) -> Strip:

@@ -99,13 +99,13 @@ class Lettering:
         places: list[Mark] = []
         named = [m for m in maps.marks() if m.kind < PULSE or m.kind == FURTHER]
         for mark in sorted(named, key=lambda m: -m.p):
-            if not any(_one_place(mark, other) for other in places):
+            if not any(same_place(mark, other) for other in places):
                 places.append(mark)
         grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
         names = []
         for mark, read in zip(places, self._read_names(grey, places)):
             lead, p = LEADS[mark.kind] if mark.kind < PULSE else "", mark.p
-            further = any(_one_place(mark, other) for other in named if other.kind == FURTHER)
+            further = any(same_place(mark, other) for other in named if other.kind == FURTHER)
             if read.text in NAMES and read.sure() >= _needed(NAMES[read.text], lead, p, further):
                 lead = NAMES[read.text]
                 if p > _FAINT or lead not in _STROKES:
@@ -177,7 +177,7 @@ def _most_told(told: Sequence[frozenset[float]]) -> frozenset[float]:
     return first if most > next_most else frozenset()
 
 
-def _one_place(a: Mark, b: Mark) -> bool:
+def same_place(a: Mark | Name, b: Mark | Name) -> bool:
     return abs(a.x - b.x) + abs(a.y - b.y) <= _ONE_PLACE
 
 

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ecgvlm.digitize.page import Strip
+from ecgvlm.measure.signal import FROM_TWO, fit_two
 from ecgvlm.quantile import median
+from ecgvlm.record import LEADS
 
 _FS = 250.0  # Hz
 _EDGE, _LEAST = 0.05, 1.0  # s left out at a strip's ends, and that three strips must share
@@ -64,6 +66,25 @@ def relations_db(strips: Sequence[Strip]) -> float:
     """Mean power of the limb leads over that of their error in dB, as their relations tell it."""
     found = [10 * np.log10(power / (noise + _NOISE) + 1e-3) for power, noise in _relations(strips)]
     return float(np.mean(found)) if found else _USUAL
+
+
+def limbs_db(strips: Sequence[Strip]) -> float:
+    """Power of limb leads over what two of them cannot explain in dB, over the columns that show three or
+    more; 0 where none does."""
+    columns: dict[float, list[Strip]] = {}
+    for strip in strips:
+        if strip.lead in LEADS[:6] and not strip.rhythm:
+            columns.setdefault(strip.x0, []).append(strip)
+    power = rest = 0.0
+    for together in columns.values():
+        time = _shared(together)
+        if len(together) > 2 and time is not None:
+            leads = np.array([_sampled(strip, time) for strip in together])
+            leads -= np.median(leads, axis=1, keepdims=True)
+            rows = [LEADS.index(strip.lead) for strip in together]
+            power += float((leads**2).sum())
+            rest += float(((leads - FROM_TWO[rows] @ fit_two(rows, leads)) ** 2).sum())
+    return 10 * float(np.log10(power / (rest + _NOISE))) if power else 0.0
 
 
 def _relations(strips: Sequence[Strip]) -> Iterator[tuple[float, float]]:
