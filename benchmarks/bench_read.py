@@ -43,6 +43,7 @@ from ecgvlm.digitize.grid import STEP, TILE, WORK_WIDTH, find_grid
 from ecgvlm.digitize.layout import find_layout
 from ecgvlm.digitize.pagenet import NetMaps, PageNet
 from ecgvlm.digitize.rectify import rectify
+from ecgvlm.digitize.trace import follow
 from ecgvlm.files.image import load_image, write_image
 from ecgvlm.judge.findings import ENCODER_FS, FindingsModel, numbers, strips
 from ecgvlm.measure import Measurements, measure
@@ -282,6 +283,10 @@ def warm(files: list[Path], reader: Reader, floors: Floors, single: FindingsMode
             seen = out.parts.time("  page net", net, rectified)
             names = out.parts.time("  lettering", digitizer.lettering.names, rectified, seen)
             out.parts.time("  layout", find_layout, names, seen)
+            view = digitizer.look(image)
+            if view is not None and view.found is not None:
+                seen_on = view.maps.trace, view.image, image, view.to_px
+                out.parts.time("  follow traces", follow, *seen_on, view.found.strips)
         leads = page.leads(FS)
         measured = out.parts.time("  measure", measure, leads, FS)
         evidence = out.parts.time("encode findings", reader.judge, page)
