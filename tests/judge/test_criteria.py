@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hearts import FS, NARROW, PREEXCITED, P, any_heart, heart
 
-from ecgvlm.judge.criteria import POINTS, assess, holds, rules
+from ecgvlm.judge.criteria import POINTS, assess, beyond_scope, holds, rules
 from ecgvlm.judge.facts import NOBODY, UNKNOWN, Fact, Person, find_facts, st_limit
 from ecgvlm.judge.judgement import decide
 from ecgvlm.labels import FINDINGS, LABELS, SUPERCLASSES
@@ -226,6 +226,15 @@ def test_paced_beats_tell_no_block_and_no_infarction():
     network = {**NETWORK, "NORM": 0.02, "SR": 0.1, "PACE": 0.9, "LBBB": 0.8, "IMI": 0.7, "MI": 0.7}
     heart = {"rhythm": "paced_ventricular", "rate_bpm": 70, "qrs_ms": 160}
     assert found(facts_of(2, network=network, **heart), network) & {"PACE", "LBBB", "IMI", "MI"} == {"PACE"}
+
+
+@pytest.mark.parametrize(
+    ("qrs", "st", "beyond"), [(160.0, 0.4, True), (160.0, 0.0, False), (90.0, 0.4, False)]
+)
+def test_what_st_elevation_means_with_a_wide_qrs_its_definition_does_not_say(qrs, st, beyond):
+    known = facts_of() | {"qrs_ms": Fact(qrs, 5.0), "st_up_lateral_mv": Fact(st, 0.02, 0.1)}
+    criteria = assess(rules()["STE"], known | {"network.LVH": Fact(-3.0, 1.0)}, "definitions", NOBODY)
+    assert beyond_scope(criteria) == beyond
 
 
 def test_st_elevation_tells_the_wall_of_an_infarction_that_has_none():

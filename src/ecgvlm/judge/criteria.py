@@ -29,6 +29,7 @@ class When:
     limits: Mapping[str | None, float | None]
     code15: float | None
     either: str
+    scope: bool
     source: str
 
     @property
@@ -77,7 +78,8 @@ class Criterion:
     """One condition on one page.
 
     met: None where it cannot be assessed. sure: probability that it holds, given the error of what was
-    measured; None like met. either: of a finding's criteria with the same word one is enough.
+    measured; None like met. either: of a finding's criteria with the same word one is enough. scope: where it
+    is not met the definition says nothing.
     """
 
     finding: str
@@ -91,6 +93,7 @@ class Criterion:
     source: str
     either: str = ""
     leads: tuple[str, ...] = ()
+    scope: bool = False
 
     def to_dict(self) -> dict:
         """The contract's entry of `criteria`."""
@@ -143,6 +146,7 @@ def _when(code: str, condition: Mapping) -> When:
         limits={sex: None if x in _OWN_LIMIT else float(x) for sex, x in limits.items()},
         code15=condition.get("code15"),
         either=condition.get("either", ""),
+        scope=condition.get("scope", False),
         source=condition["source"],
     )
 
@@ -177,6 +181,7 @@ def _assess(code: str, when: When, fact: Fact, point: str, person: Person) -> Cr
         when.source,
         when.either,
         fact.leads,
+        when.scope,
     )
 
 
@@ -205,6 +210,12 @@ def clearly_not(criteria: tuple[Criterion, ...]) -> bool:
     """Whether what is known of a definition rules the finding out."""
     sure = holds(criteria)
     return sure is not None and sure < _CLEARLY_NOT
+
+
+def beyond_scope(criteria: tuple[Criterion, ...]) -> bool:
+    """Whether a page that may meet a definition is none of those that it speaks of."""
+    outside = any(c.scope and c.met is False for c in criteria)
+    return outside and not clearly_not(tuple(c for c in criteria if not c.scope))
 
 
 def network_facts(margins: Mapping[str, float]) -> dict[str, Fact]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from ecgvlm.judge.agreement import MARGIN_CLIP, margin
-from ecgvlm.judge.criteria import Criterion
+from ecgvlm.judge.criteria import Criterion, beyond_scope
 from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.labels import (
     FINDINGS,
@@ -129,6 +129,10 @@ class Evidence:
     def why(self, label: str) -> tuple[Criterion, ...]:
         """The conditions of one finding's definition, with what was measured."""
         return tuple(c for c in self.criteria if c.finding == label)
+
+    def beyond_scope(self, label: str) -> bool:
+        """Whether a definition that the page may meet does not speak of such pages, as of wide QRS."""
+        return beyond_scope(self.why(label))
 
     @property
     def abstain(self) -> bool:

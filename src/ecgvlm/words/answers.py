@@ -13,7 +13,7 @@ from ecgvlm.judge.criteria import EVEN_ODDS, SEX_UNKNOWN, Criterion
 from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.judge.facts import ERRORS
 from ecgvlm.judge.grounding import DROP, Ground
-from ecgvlm.labels import FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
+from ecgvlm.labels import CHILDREN, FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import ENGLISH, Words
@@ -116,6 +116,8 @@ def unseen(evidence: Evidence, label: str) -> bool:
     """Whether too little can be seen on the page to say that a finding is not there."""
     row = FINDINGS[label]
     if row.group in OF_SHAPES and evidence.ventricular:
+        return True
+    if any(evidence.beyond_scope(code) for code in (label, *CHILDREN.get(label, ()))):
         return True
     if _WITHOUT_BEATS & set(evidence.cautions) and (row.group in _IN_TIME or row.one_of == "AV block"):
         return True
@@ -330,6 +332,8 @@ def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
     if name in OF_SHAPES and evidence.ventricular:
         return w.say("ventricular_shapes", group=w.name("headings", name))
     found = specific(evidence, GROUPS[name])
+    if not found and any(evidence.beyond_scope(label) for label in GROUPS[name]):
+        return w.say("wide_qrs", group=w.name("headings", name))
     if not found and any(unseen(evidence, label) for label in GROUPS[name]):
         return w.say("group_unseen", group=w.name("headings", name))
     if not found:
@@ -627,7 +631,7 @@ def report(evidence: Evidence, w: Words = ENGLISH, left_out: Collection[str] = (
 
 def _joined(evidence: Evidence, sections: dict[str, str], w: Words) -> list[str]:
     """Sections in their order, those of which the same must be said in one sentence."""
-    for key in ("ventricular_shapes", "group_unseen"):
+    for key in ("ventricular_shapes", "wide_qrs", "group_unseen"):
         same = [x for x, text in sections.items() if text == w.say(key, group=w.name("headings", x))]
         if same:
             together = w.enumerated(w.name("headings", heading) for heading in same)

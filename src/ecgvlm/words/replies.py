@@ -260,7 +260,7 @@ def _infarct_pattern(request: Request, sign: str, named: tuple[str, ...] = ()) -
             return said
         elsewhere = (answers.lead_sign(evidence, sign, lead, w) for lead in named)
         return w.text([*elsewhere, w.stated(said)])
-    if evidence.ventricular:
+    if evidence.ventricular or evidence.beyond_scope(sign):
         return w.say("unassessable", finding=w.name("signs", sign))
     if denied := _sign_denied(evidence, sign, w):
         return denied
