@@ -892,6 +892,7 @@ def test_what_an_answer_does_not_account_for_is_told(language, question, left):
     [
         "Is there LBBB in this lady from Porto?",
         "LBBB, Dr Vukovic would like to know",
+        "is there LBBB in this lady from Zadar?",
         "Hat diese Dame aus Graz einen Linksschenkelblock?",
         "Voyez-vous un bloc de branche gauche chez ce monsieur de Lyon ?",
         "¿Hay bloqueo de rama izquierda en esta señora de Sevilla?",

@@ -33,7 +33,7 @@ _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
 # Probability of what lies beyond the ECG from which on a word left over may alter the question; from which on
-# one does that stands in a clause that names nothing (", my psychiatrist wants to know").
+# one does that names somebody or a place, or stands in a clause that names nothing (", my doctor asks").
 _ALTERED, _ALTERED_ASIDE = 0.1, 0.5
 _CLAUSE = re.compile(r"[,;:،，、；：()\u2013]|\s-\s")
 _ACCOUNTED = 0.6  # of an intent about what is named, from which on only unknown words are left over
@@ -56,7 +56,10 @@ def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
     words = known.words(part.text)
     unsure = part.sure < _ACCOUNTED or part.outside > _OUTSIDE
     objects = _named(words, known)
-    heard = _clauses_that_name(part.text, words, objects) if part.outside < _ALTERED_ASIDE else words
+    heard = words
+    if part.outside < _ALTERED_ASIDE:
+        introduced = known.introduced(words)
+        heard = [x for x in _clauses_that_name(part.text, words, objects) if x not in introduced]
     left = [
         word
         for word in _left_over(part.intent, _beside(words, objects), known)

@@ -140,6 +140,7 @@ class Lexicon:
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _OF_ECG})
         self.asking: dict[str, set[str]] = {}  # word -> the intents that have it in their wordings
         self.framing = _vocabulary({key: self.data.get(key, []) for key in _FRAMING})
+        self._introduces = Sequences(self.data.get("introduces", []))  # none where names have no capitals
         self._framing_starts = tuple(word[:-1] for word in self.framing if word.endswith("*"))
         self._common = self._usual_words()
         wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
@@ -321,6 +322,15 @@ class Lexicon:
     def frames(self, word: str) -> bool:
         """Whether a word goes with any question, or tells findings apart."""
         return word in self.framing or word.startswith(self._framing_starts)
+
+    def introduced(self, words: list[Word]) -> list[Word]:
+        """The names of somebody or of a place, with what comes before such: "Dr Vukovic", "from Porto"."""
+        return [
+            word
+            for place in range(1, len(words))
+            if words[place].text.istitle() and self._introduces.length_before(words[:place])
+            for word in words[place - 1 : place + 1]
+        ]
 
     def says_lead(self, word: Word) -> bool:
         """Whether a word says that leads are meant."""

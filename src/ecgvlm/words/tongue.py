@@ -37,7 +37,8 @@ _ACCENTS = {
 _ACCENTED = frozenset().union(*_ACCENTS.values())
 _MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
 _WORD, _NEVER = 1.5, 1e-9  # log probability that each word is worth that a language has; least probability
-_LIKELIER = 20  # times, than the language spoken so far: another one that has as many of the words
+# Times, than the language spoken so far: another one that has as many of the words; where those are few.
+_LIKELIER, _LIKELIER_FEW = 20, 5
 _CODE = 2  # letters of an abbreviation that in small letters may be a word
 _BRIEF = 3  # letters of a word that many languages may have
 _FEW = 6  # words by which alone no language is told, where all are those of the language spoken so far
@@ -74,8 +75,9 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
     # The language spoken so far is left only for one that has more of the words, or telling letters; the less
     # so the fewer words it has itself.
     here, there = _known(said, lexicon(known)), _known(said, lexicon(default))
-    told = sure > (_SURE if 2 * plain < len(said) else _TELLING)
-    likelier = sure > _LIKELIER * chances[languages.index(default)]
+    few = 2 * plain < len(said)
+    told = sure > (_SURE if few else _TELLING)
+    likelier = sure > (_LIKELIER_FEW if few else _LIKELIER) * chances[languages.index(default)]
     return known if here > there or told or (here == there and likelier) else default
 
 
