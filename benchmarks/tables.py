@@ -300,12 +300,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "unread", "english"),
-        ("twelve other languages", "unread", "spoken"),
-        ("several questions in one", "unread", "several"),
+        ("English", "strangers", "english"),
+        ("twelve other languages", "strangers", "spoken"),
+        ("several questions in one", "strangers", "several"),
         ("answered in another language than asked", "unread", "answered in another language"),
-        ("the last of a conversation", "unread", "conversations"),
-        ("what an ECG cannot tell, English", "unread", "outside"),
+        ("the last of a conversation", "strangers", "conversations"),
+        ("what an ECG cannot tell, English", "strangers", "outside"),
+        ("the same, twelve other languages", "strangers", "outside, spoken"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))
@@ -313,7 +314,7 @@ def questions() -> str:
     published = f"PULSE-7B: {100 * choices['published']['PULSE-7B']:.1f}% of ECGBench's own"
     name = f"in ECG-QA's form, exactly the options that hold ({published})"
     rows.append([name, str(choices["n"]), f"{100 * choices['exact']:.1f}%", "", ""])
-    return table(["wordings never trained on", "asked", "right", "says it is not sure", "unrelated"], rows)
+    return table(["wordings never trained on", "asked", "right", "says it is not sure", "neither"], rows)
 
 
 def criteria() -> str:
