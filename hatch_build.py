@@ -1,4 +1,4 @@
-"""Compiles `ecgvlm/digitize/follow.c` into the wheel where there is a C compiler: `cc`, or what `CC` names.
+"""Compiles `ecgvlm/digitize/compiled.c` into the wheel where there is a C compiler: `cc`, or what `CC` names.
 
 Without one the wheel is the same but for that: NumPy does it then, in more time. The library is called by
 ctypes, so that one wheel serves every Python of a platform. Its name tells the source that it was built from,
@@ -15,15 +15,15 @@ from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_SOURCE = Path("src/ecgvlm/digitize/follow.c")
+_SOURCE = Path("src/ecgvlm/digitize/compiled.c")
 
 
 class CompiledHook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict) -> None:
         source = Path(self.root) / _SOURCE
-        library = source.with_name(f"_follow-{zlib.crc32(source.read_bytes()):08x}.so")
+        library = source.with_name(f"_compiled-{zlib.crc32(source.read_bytes()):08x}.so")
         new = library.with_suffix(".tmp")
-        for old in set(source.parent.glob("_follow*.so")) - {library}:
+        for old in set(source.parent.glob("_compiled*.so")) - {library}:
             old.unlink()
         compiler = shlex.split(os.environ.get("CC", "cc"))
         try:

@@ -10,7 +10,7 @@ import pytest
 from ecgvlm.digitize import compiled, stroke, surface, trace
 from ecgvlm.digitize.compiled import Compiled, library_of
 
-SOURCE = Path(compiled.__file__).with_name("follow.c")
+SOURCE = Path(compiled.__file__).with_name("compiled.c")
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def built(tmp_path_factory) -> Path:
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")
-    path = tmp_path_factory.mktemp("compiled") / "_follow.so"
+    path = tmp_path_factory.mktemp("compiled") / "_compiled.so"
     strict = ["-Wall", "-Wextra", "-Werror"]
     subprocess.run([compiler, "-O3", *strict, "-shared", "-fPIC", "-o", path, SOURCE], check=True)
     return path
@@ -79,7 +79,7 @@ def test_a_banded_system_is_solved_as_scipy_does(library, cols, rows):
 
 
 def test_a_library_of_another_source_is_not_loaded(built, tmp_path, monkeypatch):
-    source = tmp_path / "follow.c"
+    source = tmp_path / "compiled.c"
     source.write_bytes(SOURCE.read_bytes())
     monkeypatch.setattr(compiled, "_SOURCE", source)
     shutil.copy(built, library_of(source))

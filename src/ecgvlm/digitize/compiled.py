@@ -1,5 +1,5 @@
 """What is compiled of following traces and of bent paper, where the package was built with a C compiler at
-hand: `follow.c`.
+hand: `compiled.c`.
 
 Elsewhere NumPy does the same in five to ten times the time; how stands where these are called.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-_SOURCE = Path(__file__).with_name("follow.c")
+_SOURCE = Path(__file__).with_name("compiled.c")
 _SIZE = ctypes.c_int64
-_REACH, _BLOCK = 64, 8  # of `follow.c`
+_REACH, _BLOCK = 64, 8  # of `compiled.c`
 
 
 class Compiled:
-    """The functions of a compiled `follow.c`. Raises OSError where it cannot be loaded."""
+    """The functions of a compiled `compiled.c`. Raises OSError where it cannot be loaded."""
 
     def __init__(self, library: Path):
         functions = ctypes.CDLL(str(library))
@@ -71,7 +71,7 @@ def _address(array: np.ndarray) -> ctypes.c_void_p:
 
 def library_of(source: Path) -> Path:
     """Where `hatch_build.py` puts what it builds from this very source; one of another has another name."""
-    return source.with_name(f"_follow-{zlib.crc32(source.read_bytes()):08x}.so")
+    return source.with_name(f"_compiled-{zlib.crc32(source.read_bytes()):08x}.so")
 
 
 def _loaded() -> Compiled | None:

@@ -50,10 +50,7 @@ T_LEVEL = (0.024, 0.004)  # before the QRS: the level that T is measured from
 T_TOP, T_TOP_SPREAD = 0.31, 0.3  # of the root of RR, where T's top is usual after QRS onset; of its logarithm
 NEXT_P_FAR = 1.2  # RR from which on no other wave comes so early
 T_SMOOTH, T_APART, T_FALL = 0.012, 0.06, 0.2  # sigma; between two tops; how long the descent may take
-T_REST, T_RESTS = (
-    0.1,
-    0.1,
-)  # after the steepest place, in which T comes to rest; part of its slope that is rest
+T_REST, T_RESTS = 0.1, 0.1  # after the steepest place, in which T comes to rest; rest's share of its slope
 T_AFTER = 0.5  # share of the level after T in the one that the tangent meets, the rest is that before the QRS
 USUAL_T, USUAL_ST_T = 0.25, 0.3  # from J to the end of T where that is not seen: to look for P, to measure T
 
