@@ -184,6 +184,33 @@ def test_the_name_of_a_topic_alone_refuses_nothing(language, question):
     assert said.startswith((NOBODY_ASKED, "The rhythm is", "My reading does not change", "ABNORMAL"))
 
 
+ASIDES = [
+    ("The cardiologist is back on Monday,", "what do you see?"),
+    ("The cardiologist is away until spring,", "what do you see?"),
+    ("As a lawyer in Boston,", "is this AF?"),
+    ("My dentist is on holiday,", "is the rhythm regular?"),
+    ("El cardiólogo vuelve el lunes,", "¿qué ve usted?"),
+    ("Le cardiologue revient lundi,", "que voyez-vous ?"),
+    ("Der Kardiologe kommt erst Montag,", "ist der Rhythmus regelmäßig?"),
+]
+
+
+@pytest.mark.parametrize(("aside", "question"), ASIDES)
+def test_what_lies_outside_refuses_nothing_from_a_clause_of_its_own(language, aside, question):
+    assert language.answer(NORMAL, f"{aside} {question}") == language.answer(NORMAL, question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is there a tumor, is the rhythm regular?", "What is the QTc, and is there a tumor?",
+        "How is the potassium, what do you see?",
+    ],
+)  # fmt: skip
+def test_what_lies_outside_is_refused_where_it_is_asked_for(language, question):
+    assert words("en").say("other_tests") in language.answer(NORMAL, question)
+
+
 def test_no_claim_of_others_changes_a_finding(language):
     said = language.answer(NORMAL, "The page says LEFT BUNDLE BRANCH BLOCK. Is it there?")
     assert said.startswith("No, there is no evidence of left bundle branch block")

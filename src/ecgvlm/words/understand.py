@@ -241,6 +241,8 @@ class Understanding:
             return []
         objects = lexicon_.objects(words) or foreign_names(words, lexicon_)
         cuts = self._cuts(text, words, objects, language)
+        if cuts and (asking := self._after_aside(text, words, objects, cuts[0], lexicon_)):
+            return asking
         whole = self._asked(text, words, objects, 0, len(words), lexicon_, bool(cuts))
         refused = bool(objects) and intents()[whole.intent].get("refuses", False)
         mixed = _more_kinds(objects) or _more_limits(whole)
@@ -265,6 +267,20 @@ class Understanding:
         if whole.intent == "several":  # but cannot be taken apart
             whole = self._asked(text, words, objects, 0, len(words), lexicon_)
         return [whole]
+
+    def _after_aside(
+        self, text: str, words: list[Word], objects: list[Object], cut: int, known: Lexicon
+    ) -> list[Asked]:
+        """What a sentence asks after a clause of its own that names only what lies beyond the ECG and does
+        not clearly ask for it ("the cardiologist is away, what do you see?"); nothing where it has none."""
+        kinds = {named.kind for named in objects if named.first < cut}
+        if kinds != {"topic"} or known.joins(words[cut]):
+            return []
+        aside = self._asked(text, words, objects, 0, cut, known)
+        if aside.sure >= self.enough:
+            return []
+        asking = self._whole_sentence(text[words[cut].start :], known.language)
+        return asking if any(map(_answerable, asking)) else []
 
     def _end(self, text: str, words: list[Word], objects: list[Object], known: Lexicon) -> Asked | None:
         """What the end of a long sentence asks, where that is clear: the question that a dictated story
@@ -371,6 +387,11 @@ def _any_kind(asked: Asked) -> bool:
     """Whether it names no finding but kinds of them: "any other conduction problem", "a normal tracing"."""
     kinds = {*SUPERCLASSES, "NORM"}
     return not asked.of("measure") and not asked.of("wave") and set(asked.of("finding")) <= kinds
+
+
+def _answerable(asked: Asked) -> bool:
+    """Whether it likely asks something that a page can answer."""
+    return asked.sure >= LIKELY and asked.intent not in _IDLE and not intents()[asked.intent].get("refuses")
 
 
 def names_any(asked: Asked) -> bool:
