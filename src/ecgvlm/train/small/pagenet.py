@@ -37,7 +37,7 @@ from ecgvlm.paper.truth import Rendering
 from ecgvlm.record import LEADS, Record
 
 CROP = 320
-FEATURES = (12, 24, 48, 64)
+FEATURES = (16, 32, 64, 96)
 _EVEN = 8  # px of a rectified page
 _RARE = 0.45  # share of pages that are rarely printed
 _MIXED = 48  # crops of several pages that are mixed, and as many that wait
