@@ -163,7 +163,7 @@ def changes_a_finding(said: str, evidence: Evidence) -> bool:
         sentence = re.sub(r"\(prob[^)]*\)|^[A-Z][\w-]+(?:, [\w-]+)*: ", "", sentence)
         if sentence.startswith(("The probability", "I cannot")) or sentence.endswith("?"):
             continue
-        if re.search(r"\bmet\)|not assessable", sentence):  # a definition, with its conditions
+        if re.search(r"\bmet\)|not assessable| means: ", sentence):  # a definition
             continue
         denied = sentence.startswith(("No ", "No, ", "There is no"))
         for word in re.findall(r"\b(?:AB)?NORMAL\b", sentence):

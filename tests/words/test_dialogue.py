@@ -448,6 +448,10 @@ def test_what_cannot_be_seen_is_not_denied(language):
     assert language.answer(averaged, "Is there AF?").startswith("I cannot tell whether this ECG shows atr")
     assert language.answer(averaged, "Any skipped beats?").startswith("I cannot tell")
     assert language.answer(averaged, "Is there a normal ECG?").startswith("Too little of the ECG can be seen")
+    silent = page("NORM", "SR")
+    silent = replace(silent, probabilities={**silent.probabilities, "NOSIGNAL": 0.9},
+                     thresholds={**silent.thresholds, "NOSIGNAL": 0.5})  # fmt: skip
+    assert language.answer(silent, "Is there a normal ECG?").startswith("Too little of the ECG can be seen")
     leads = {lead: None if lead in ("V1", "V2", "V3") else FLAT for lead in LEADS}
     chestless = replace(page("SR"), leads=leads)
     assert language.answer(chestless, "Anterior infarct?").startswith(

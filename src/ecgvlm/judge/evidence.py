@@ -142,7 +142,8 @@ class Evidence:
     @property
     def incomplete(self) -> bool:
         """Whether what is printed shows nothing abnormal, but too little to call the ECG normal."""
-        return bool(_SHOWS_LITTLE & set(self.cautions)) and set(self.findings) <= UNREMARKABLE
+        little = "NOSIGNAL" in self.findings or _SHOWS_LITTLE & set(self.cautions)
+        return bool(little) and set(self.findings) <= UNREMARKABLE
 
     @property
     def ventricular(self) -> bool:
