@@ -8,9 +8,6 @@ import contextlib
 import json
 import os
 import re
-import socket
-import threading
-import time
 from pathlib import Path
 
 import fakes
@@ -19,7 +16,7 @@ import pytest
 from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
-uvicorn = pytest.importorskip("uvicorn", reason="needs the extra serve")
+pytest.importorskip("uvicorn", reason="needs the extra serve")
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium (Debian: apt install chromium)")
 expect = sync_api.expect
@@ -34,21 +31,12 @@ PATIENCE = 300_000  # ms; a page is read in two seconds, unless the machine is b
 @contextlib.contextmanager
 def running(make, store=None):
     """The server on a free port, in a thread; its address."""
-    from ecgvlm.serve.app import create_app
+    import live
+
     from ecgvlm.serve.service import Settings
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(Settings(workers=1, seconds=PATIENCE / 1000, store=store), reader=make)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.05)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:  # a thread that serves on would keep pytest from ending
-        server.should_exit = True
-        thread.join()
+    with live.running(Settings(workers=1, seconds=PATIENCE / 1000, store=store), make) as client:
+        yield f"{client.base_url}/"
 
 
 @pytest.fixture(scope="module")

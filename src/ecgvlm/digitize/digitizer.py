@@ -32,6 +32,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.picture import shrunk
 from ecgvlm.memory import keep_freed_memory
+from ecgvlm.paper.layouts import CABRERA
 from ecgvlm.quantile import median
 from ecgvlm.record import LEADS
 from ecgvlm.together import together
@@ -76,7 +77,7 @@ _RELATED_DB = (
     8.0  # by which the limb leads of a page without names must stand out above what contradicts them
 )
 # Which lead of the usual order stands in the place of one in Cabrera's.
-_USUAL_ORDER = dict(zip(("aVL", "I", "aVR", "II", "aVF", "III"), LEADS))
+_USUAL_ORDER = dict(zip(CABRERA, LEADS))
 _ORDER_DB = 6.0  # by which the limb leads must agree better in the usual order
 _OTHER_NAMED = 8  # leads whose names make it another ECG
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
