@@ -254,6 +254,24 @@ def test_a_refusal_is_in_the_language_of_the_page(visit, tmp_path):
         expect(page.locator(".refusal .said")).to_contain_text("too few to read an ECG")
 
 
+def test_a_file_that_comes_before_the_words_of_the_page_waits_for_them(browser, address, tmp_path):
+    """It was lost: nobody took it in before the texts of the language had come."""
+    context = browser.new_context(reduced_motion="reduce", locale="de-DE", service_workers="block")
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    held = []
+    page.route("**/texts/de.json", lambda route: held.append(route))
+    try:
+        page.goto(address)
+        choose(page, small_picture(tmp_path))
+        assert len(held) == 1
+        expect(page.locator("#pages li")).to_have_count(0)
+        held[0].continue_()
+        expect(page.locator(".refusal .message")).to_have_text("Das Bild ist zu klein, um ein EKG zu lesen.")
+    finally:
+        context.close()
+
+
 def test_photograph_that_is_no_ecg_is_refused(visit):
     with visit() as page:
         page.get_by_role("button", name="Take a photo").click()

@@ -62,6 +62,7 @@ class Page {
 
 async function receive(files) {
   if (!files.length) return;
+  await translated;
   try {
     await learn();
   } catch (error) {
@@ -315,8 +316,8 @@ async function showSamples() {
   }));
 }
 
-await translate($("language"));
-takeIn(receive);
+const translated = translate($("language")).catch(fail); // without its words the page stays English
+takeIn(receive); // at once: what comes before the page's words waits for them
 $("compare-open").addEventListener("click", toggleCompare);
 $("key-open").addEventListener("click", askForKey);
 $("key").addEventListener("close", () => {
@@ -329,5 +330,6 @@ $("key").addEventListener("close", () => {
   }
   work();
 });
+await translated;
 showSamples();
 learn().catch(fail);
