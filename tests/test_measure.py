@@ -474,3 +474,13 @@ def test_a_qrs_begins_behind_the_spike_that_paces_it():
         if 0 <= at < spiked.shape[1] - 2:
             spiked[:, at : at + 2] += np.where(np.arange(12) % 2, 0.9, -0.9)[:, None]
     assert measure(spiked, record.fs).qrs_ms == pytest.approx(bare.qrs_ms, abs=10)
+
+
+def test_a_qrs_ends_where_an_st_segment_begins_to_climb_to_the_top_of_t():
+    """What climbs is slower than the QRS, but no rest: it made 260 ms of 150."""
+    record, truth = simulate(Simulation(conduction="lbbb", rate_bpm=70, qrs_ms=150, qt_ms=430), seed=5)
+    before = measure(printed(record), record.fs).qrs_ms
+    times = np.arange(record.signal.shape[1]) / record.fs
+    for r, j in zip(truth.r_peak, truth.qrs_offset):
+        record.signal[6:10] += np.interp(times, [j, r + 0.26, r + 0.42], [0.0, 1.0, 0.0])
+    assert measure(printed(record), record.fs).qrs_ms == pytest.approx(before, abs=15)

@@ -41,6 +41,7 @@ SPIKE, SPIKE_ROOM, SPIKE_HALF, SPIKE_QUIET, SPIKE_AFTER = 0.028, (-0.17, -0.02),
 SPIKE_LEAST, SPIKE_RETURNS = 0.08, 0.4  # mV, RMS of the leads; part of its height that is quiet
 CALM = 0.020  # s without velocity end a QRS; a notch is shorter
 AGAIN = 0.35  # part of its peak that makes a second flank
+ST_SEEN = 0.12  # s behind the last flank, in which ST is calmest
 
 # T, by the tangent to its steepest descent (Lepeschkin and Surawicz 1952); s.
 LONGEST_QT, QT_SHARE, QT_LEAST = 0.68, 0.72, 0.05  # at most the first, or that share of RR and a little more
@@ -193,12 +194,25 @@ def _qrs(median: np.ndarray) -> tuple[float, float] | None:
     limit = noise + max(EDGE * (peak - noise), EDGE_LEAST)
     again = limit + AGAIN * (peak - limit)
     onset = _edge(velocity, column(-LONGEST_BEFORE), column(0.0), limit, again, -1)
+    rest = max(noise, _rest(velocity, again))
+    limit = rest + max(EDGE * (peak - rest), EDGE_LEAST)
     end = _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, again, 1)
     if onset is None or end is None:
         return None
     spike_end = _spike_end(filled)
     first = onset / FS - BEFORE
     return first if spike_end is None else max(first, spike_end), end / FS - BEFORE
+
+
+def _rest(velocity: np.ndarray, again: float) -> float:
+    """mV/s at which ST is calmest, behind the last flank of the QRS.
+
+    An ST segment that is raised, or that goes against a wide QRS, climbs all the way to the top of T.
+    """
+    first, last = column(0.0), column(LONGEST_AFTER)
+    flank = first + int(np.flatnonzero(velocity[first:last] >= again).max(initial=0))
+    calm = filters.mean(velocity[flank : flank + round(ST_SEEN * FS)], round(CALM * FS))
+    return float(calm.min())
 
 
 def _spike_end(y: np.ndarray) -> float | None:
