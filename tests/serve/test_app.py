@@ -338,6 +338,20 @@ def test_bodies_are_bounded(client, monkeypatch):
     assert declared.json()["error"]["code"] == "too_large"
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/v1/read", "application/x-www-form-urlencoded", b"&" * 1_000_001),
+        ("/v1/read", "application/x-www-form-urlencoded", b"a=" + b"%41" * 400_000),
+        ("/v1/chat/completions", "application/json", b'{"messages":[' + b"{}," * 400_000 + b"{}]}"),
+    ],
+)
+def test_large_bodies_of_many_parts_are_refused_before_they_are_taken_apart(client, path, kind, body):
+    """60 MB of separators kept the event loop busy for half a minute."""
+    answer = client.post(path, content=body, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
 def test_names_stay_out_of_the_log_and_of_the_workers(client, caplog):
     with caplog.at_level(logging.DEBUG):
         post(client, name="Erika-Mustermann.png", question="Frau Mustermann?")

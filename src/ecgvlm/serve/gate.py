@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Network
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecgvlm.files.image import MAX_BYTES
 from ecgvlm.serve.access import Keys
-from ecgvlm.serve.turns import CLIENT, Shared
+from ecgvlm.serve.connection import PACE_SECONDS, SLOWEST
+from ecgvlm.serve.turns import CLIENT, Shared, network
 from ecgvlm.worker import available_memory
 
 log = logging.getLogger("ecgvlm.serve")
@@ -40,7 +40,8 @@ MAX_BODY = MAX_BYTES * 4 // 3 + 1_000_000  # a file as base64, and what stands a
 MAX_BATCH_BODY = 4 * MAX_BYTES
 MOST_BYTES = 12 * MAX_BODY  # of bodies that may be in memory at a time, where there is memory enough
 _COPIES = 4  # of a body while it is taken apart
-_GRACE, _SLOWEST = 10.0, 20_000  # s after which a body must have come at so many bytes a second
+_SMALL = 1_000_000  # bytes of a body that may be of many parts
+_MANY_PARTS = 100_000
 _RECEIVING = 8  # times as many requests as may be at work may be sending their bodies
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -141,17 +142,19 @@ class Gate:
                 raise self._too_slow() from error
             if self.at_work.is_full(client):
                 raise self._busy(drain=False)
+            whole = body.whole()
+            _check_parts(headers, whole)
             with self.at_work.one(client):
-                await self._work(scope, body, receive, reply)
+                await self._work(scope, whole, receive, reply)
         finally:
             body.release()
 
-    async def _work(self, scope: Scope, body: _Body, receive: Receive, reply: _Reply) -> None:
+    async def _work(self, scope: Scope, body: bytes, receive: Receive, reply: _Reply) -> None:
         """Lets the application answer, in one of the places for requests at work."""
         self.metrics.at_work.inc()
         start = time.perf_counter()
         try:
-            await self._until_gone(scope, body.whole(), receive, reply)
+            await self._until_gone(scope, body, receive, reply)
         finally:
             self.metrics.at_work.dec()
             self.usual_seconds += 0.1 * (time.perf_counter() - start - self.usual_seconds)
@@ -199,7 +202,7 @@ class Gate:
             raise too_large
         start, more = time.monotonic(), True
         while more:
-            message = await asyncio.wait_for(receive(), _GRACE)
+            message = await asyncio.wait_for(receive(), PACE_SECONDS)
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             body.add(message.get("body", b""))
@@ -209,7 +212,7 @@ class Gate:
             if self.bytes.is_full(body.client):
                 raise self._busy(drain=more)
             waited = time.monotonic() - start
-            if more and waited > _GRACE and body.size < waited * _SLOWEST:
+            if more and waited > PACE_SECONDS and body.size < waited * SLOWEST:
                 raise self._too_slow()
 
     async def _until_gone(self, scope: Scope, body: bytes, receive: Receive, reply: _Reply) -> None:
@@ -246,6 +249,17 @@ class Gate:
         self.metrics.seconds.labels(route).observe(seconds)
         owner = scope["state"]["owner"] or "-"
         log.info("%s %s %s %s %d %.3f s", reply.id, owner, method, route, status, seconds)
+
+
+def _check_parts(headers: Headers, body: bytes) -> None:
+    """Whatever is no form with files is taken apart on the event loop, an object for each part: a large one
+    must be JSON around a picture. Raises _Refusal."""
+    kind = headers.get("content-type", "").lower()
+    if len(body) <= _SMALL or kind.startswith("multipart/form-data"):
+        return
+    if "json" not in kind or sum(map(body.count, (b",", b":", b"[", b"{"))) > _MANY_PARTS:
+        message = "a large request must be multipart/form-data with files, or JSON with a picture in base64"
+        raise _Refusal(413, "too_large", message)
 
 
 class _Body:
@@ -321,12 +335,8 @@ def error_body(code: str, message: str) -> dict:
 
 
 def _address(scope: Scope) -> str:
-    """Where a request comes from; of IPv6 the network, in which a client may call itself what it likes."""
-    host = scope["client"][0] if scope.get("client") else ""
-    try:
-        return str(IPv6Network((host, 64), strict=False))
-    except ValueError:  # IPv4, or whatever a proxy calls it
-        return host
+    """Where a request comes from."""
+    return network(scope["client"][0] if scope.get("client") else "")
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -12,7 +12,7 @@ import uvicorn
 from ecgvlm.errors import UsageError
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.app import create_app
-from ecgvlm.serve.connection import Connection, Seldom, raise_limits
+from ecgvlm.serve.connection import HEAD_SECONDS, Connection, Seldom, raise_limits
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
 
@@ -61,9 +61,9 @@ def run(
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
-        timeout_keep_alive=15,
-        h11_max_incomplete_event_size=32_768,
+        timeout_keep_alive=HEAD_SECONDS,
         http=Connection,
+        ws="none",
     )
     uvicorn.Server(config).run(sockets=[listener])
 

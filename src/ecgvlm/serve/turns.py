@@ -8,9 +8,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from ipaddress import IPv6Network
 
 # Whose request is at work: who holds its key, or else the address it came from. The gate sets it.
 CLIENT: ContextVar[str] = ContextVar("client", default="")
+
+
+def network(host: str) -> str:
+    """What counts as one client of an address; of IPv6 the network, in which a client may call itself what it
+    likes."""
+    try:
+        return str(IPv6Network((host, 64), strict=False))
+    except ValueError:  # IPv4, or whatever a proxy calls it
+        return host
 
 
 class Shared:
@@ -24,7 +34,11 @@ class Shared:
         self._held: Counter[str] = Counter()
 
     def is_full(self, client: str) -> bool:
-        return self.total >= self._most or self._held[client] >= self._most_of_one
+        return self.total >= self._most or self.is_used_up(client)
+
+    def is_used_up(self, client: str) -> bool:
+        """Whether a client holds all that one may."""
+        return self._held[client] >= self._most_of_one
 
     def add(self, client: str, count: int) -> None:
         """Counts so many more, or fewer."""
