@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections import deque
@@ -20,12 +19,11 @@ from ecgvlm.digitize.joined import is_half, join
 from ecgvlm.errors import EcgError
 from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leaf import Content, Leaf, Spread
+from ecgvlm.machine import workers
 from ecgvlm.printed import picture_of
 from ecgvlm.processes import end_with_parent, worker_context
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
-
-_BYTES_A_WORKER = 800_000_000  # of memory, the nets and a large page included
 
 _reader: Reader
 _decoder: BoundedDecoder
@@ -53,32 +51,6 @@ class PageRead:
 
     def called(self, page: str) -> PageRead:
         return replace(self, page=page, answer=replace(self.answer, image=page))
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def workers() -> int:
-    """How many reading processes fit this machine: one a core, as far as its memory goes."""
-    return max(1, min(cores(), available_memory() // _BYTES_A_WORKER))
-
-
-def available_memory() -> int:
-    """Bytes that processes of this machine, or of this container, may still take."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 62
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free = int(line.split()[1]) * 1024
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit.isdecimal():
-            free = min(free, int(limit) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # another system
-        pass
-    return free
 
 
 def read_files(files: Sequence[Path], wanted: Wanted, model: Path | None = None) -> Iterator[PageRead]:

@@ -26,8 +26,8 @@ from ecgvlm.batch.output import SCHEMA, open_output
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leads import cause
+from ecgvlm.machine import workers as fitting
 from ecgvlm.reader import QUESTION, Answer, Reader
-from ecgvlm.worker import workers as fitting
 
 UNIT = 16  # inputs that a worker reads at a time
 WAVE = 10_000  # inputs handed to Ray at a time, for each worker

@@ -70,7 +70,7 @@ def build(
 
     from ecgvlm.instruct.build import build as built
     from ecgvlm.instruct.splits import Parts, parse_folds
-    from ecgvlm.worker import cores
+    from ecgvlm.machine import cores
 
     plan = Plan(tuple(kinds.split(",")), questions, tuple(pages.split(",")), layout, width, wide, seed)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:

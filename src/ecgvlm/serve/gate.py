@@ -17,10 +17,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecgvlm.files.image import MAX_BYTES
+from ecgvlm.machine import available_memory
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.connection import PACE_SECONDS, SLOWEST
 from ecgvlm.serve.turns import CLIENT, Shared, network
-from ecgvlm.worker import available_memory
 
 log = logging.getLogger("ecgvlm.serve")
 

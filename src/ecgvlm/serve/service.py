@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.machine import workers
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.store import Store
@@ -33,7 +34,6 @@ from ecgvlm.serve.work import (
 from ecgvlm.serve.workers import WorkerLost, Workers
 from ecgvlm.sheets import search
 from ecgvlm.words.text import MAX_LETTERS, readable
-from ecgvlm.worker import workers
 
 log = logging.getLogger("ecgvlm.serve")
 

@@ -73,7 +73,8 @@ class EcgvlmProcesses:
     name = Ecgvlm.name
 
     def __init__(self, setup: Setup):
-        from ecgvlm.worker import check_model, workers
+        from ecgvlm.machine import workers
+        from ecgvlm.worker import check_model
 
         check_model(_folder(setup))
         self._pool = ProcessPoolExecutor(
