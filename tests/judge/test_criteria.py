@@ -11,6 +11,7 @@ from ecgvlm.judge.facts import NOBODY, UNKNOWN, Fact, Person, find_facts, st_lim
 from ecgvlm.judge.judgement import decide
 from ecgvlm.labels import FINDINGS, LABELS, SUPERCLASSES
 from ecgvlm.measure import measure
+from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate
 
 NETWORK = {**dict.fromkeys(LABELS, 0.02), "NORM": 0.9, "SR": 0.95}
@@ -231,10 +232,38 @@ def test_paced_beats_tell_no_block_and_no_infarction():
 @pytest.mark.parametrize(
     ("qrs", "st", "beyond"), [(160.0, 0.4, True), (160.0, 0.0, False), (90.0, 0.4, False)]
 )
-def test_what_st_elevation_means_with_a_wide_qrs_its_definition_does_not_say(qrs, st, beyond):
-    known = facts_of() | {"qrs_ms": Fact(qrs, 5.0), "st_up_lateral_mv": Fact(st, 0.02, 0.1)}
-    criteria = assess(rules()["STE"], known | {"network.LVH": Fact(-3.0, 1.0)}, "definitions", NOBODY)
+def test_what_st_depression_means_with_a_wide_qrs_its_definition_does_not_say(qrs, st, beyond):
+    known = facts_of() | {"qrs_ms": Fact(qrs, 5.0), "st_down_lateral_mv": Fact(st, 0.02, 0.05)}
+    criteria = assess(rules()["STD"], known | {"network.PACE": Fact(-3.0, 1.0)}, "definitions", NOBODY)
     assert beyond_scope(criteria) == beyond
+
+
+@pytest.mark.parametrize("qrs", [60.0, 130.0, 134.0])
+def test_a_page_within_the_scope_of_a_definition_is_judged_by_it_however_near_the_limit(qrs):
+    """ST depression beside a QRS of 130 ms, known to 9 ms, was denied."""
+    known = facts_of() | {"qrs_ms": Fact(qrs, 9.0), "st_down_lateral_mv": Fact(0.4, 0.02, 0.05)}
+    criteria = assess(rules()["STD"], known | {"network.PACE": Fact(-3.0, 1.0)}, "definitions", NOBODY)
+    assert holds(criteria) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("leads", "added", "raised"),
+    [("V1 V2 V3", 0.05, False), ("V1 V2 V3", 0.6, True), ("I aVL V5 V6", 0.05, False), ("V5 V6", 0.3, True)],
+)
+def test_st_of_a_wide_qrs_is_raised_with_it_or_beyond_a_quarter_of_its_depth(leads, added, raised):
+    record, truth = simulate(Simulation(conduction="lbbb", rate_bpm=70, qrs_ms=150, qt_ms=430), seed=5)
+    signal, times = record.signal.copy(), np.arange(record.signal.shape[1]) / record.fs
+    for r, j in zip(truth.r_peak, truth.qrs_offset):
+        st = np.interp(times, [j - 0.04, j - 0.01, r + 0.3, r + 0.42], [0.0, added, added, 0.0])
+        signal[[LEADS.index(lead) for lead in leads.split()]] += st
+    facts = find_facts(signal, record.fs, measure(signal, record.fs), NETWORK, NOBODY)
+    assert ("STE" in found(facts)) == raised
+
+
+def test_a_wide_qrs_whose_kind_cannot_be_told_is_not_normal():
+    wide = facts_of() | {"qrs_ms": Fact(172.0, 9.0), "steep_qrs_ms": UNKNOWN}
+    assert "NORM" in found(facts_of())
+    assert not {"NORM", "IVCD"} & found(wide)
 
 
 def test_st_elevation_tells_the_wall_of_an_infarction_that_has_none():

@@ -341,17 +341,17 @@ def test_why_weighs_the_definition_in_the_language_of_the_question(language, ton
     assert weighed in said
 
 
-def test_st_changes_are_neither_found_nor_denied_beside_a_wide_qrs(language):
+def test_st_changes_are_neither_found_nor_denied_beside_a_paced_qrs(language):
     wall = Criterion("STE", "ST elevation in lateral leads", 0.3, "mV", ">=", 0.1, True, 0.99, "a source")
-    wide = Criterion("STE", "QRS duration", 150.0, "ms", "<", 135.0, False, 0.01, "a source", scope=True)
+    paced = Criterion("STE", "pacemaker", 0.9, "", "<", None, False, 0.01, "a source", scope=True)
     p = {**NORMAL.probabilities, "STE": 0.01, "NORM": 0.1}
     beyond = replace(
-        NORMAL, probabilities=p, thresholds={**NORMAL.thresholds, "STE": 0.8}, criteria=(wall, wide)
+        NORMAL, probabilities=p, thresholds={**NORMAL.thresholds, "STE": 0.8}, criteria=(wall, paced)
     )
     assert "ST-T not assessable with a wide or paced QRS." in language.answer(beyond, "Write a report.")
     for question in ("Is there ST elevation?", "Are there ST-T changes?", "Is it a STEMI?"):
         assert "I cannot tell" in language.answer(beyond, question)
-    low = replace(beyond, criteria=(replace(wall, value=0.0, met=False, sure=0.01), wide))
+    low = replace(beyond, criteria=(replace(wall, value=0.0, met=False, sure=0.01), paced))
     assert "No ST-T changes." in language.answer(low, "Write a report.")
 
 

@@ -102,7 +102,7 @@ class Criterion:
             "name": self.name,
             "value": None if self.value is None else round(self.value, 3),
             "unit": self.unit,
-            "limit": self.limit,
+            "limit": None if self.limit is None else round(self.limit, 3),
             "comparison": self.way,
             "met": self.met,
             "sure": None if self.sure is None else round(self.sure, 3),
@@ -193,9 +193,10 @@ def _probability(distance: float, error: float) -> float:
 def holds(criteria: tuple[Criterion, ...]) -> float | None:
     """Probability that a definition is met: the least sure of its conditions, of alternatives the surest.
 
-    None where it cannot be assessed: a condition is unknown and none of the others rules the finding out.
+    A page within its scope is judged by it, however near the scope's limit it lies. None where it cannot be
+    assessed: a condition is unknown and none of the others rules the finding out.
     """
-    parts: list[float | None] = [c.sure for c in criteria if not c.either]
+    parts: list[float | None] = [c.sure for c in criteria if not (c.either or (c.scope and c.met))]
     for word in dict.fromkeys(c.either for c in criteria if c.either):
         known = [c.sure for c in criteria if c.either == word and c.sure is not None]
         parts.append(max(known) if known else None)

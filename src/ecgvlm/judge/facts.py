@@ -42,6 +42,7 @@ _SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
 _EVERY_SECOND = 0.4  # share of early beats
 _FOUR = 3.6  # flutter waves for each QRS
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
+_WIDE_QRS, _OWN_ST = 0.13, 0.25  # s; ST of a QRS so wide goes against it: so much of its depth at most
 
 
 @dataclass(frozen=True)
@@ -434,9 +435,15 @@ class _Beat:
         return Fact(2.0 * len(down), _TIME_MS, limit)
 
     def st_up(self, lead: str, person: Person) -> Fact:
+        """Elevation at J; of a wide QRS that goes down, a quarter of its depth is its own (Smith et al.
+        2012, Ann Emerg Med 60:766)."""
         limit = st_limit(lead, person)
         if lead not in self.known or self.j is None:
             return UNKNOWN
+        waves = self.m.waves[lead]
+        if waves is not None and self.m.qrs_onset is not None and self.j - self.m.qrs_onset >= _WIDE_QRS:
+            depth = -min(waves.q, waves.s)
+            limit = max(limit, _OWN_ST * depth) if depth > waves.r else limit
         level = min(self.at(lead, self.j + 0.01), self.at(lead, self.j + 0.03))
         return Fact(level, _level_error(self.m, lead) + _GAIN * abs(level), limit)
 
