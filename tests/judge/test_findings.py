@@ -5,6 +5,8 @@ import pytest
 
 from ecgvlm.judge.findings import SENSITIVITY, FindingsModel
 from ecgvlm.labels import LABELS
+from ecgvlm.sheets import page_of
+from ecgvlm.simulate import Simulation, simulate
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +32,12 @@ def test_more_sensitivity_calls_more_findings_and_less_that_is_unremarkable(mode
 def test_a_sensitivity_that_nothing_is_known_of_is_refused(model, sensitivity):
     with pytest.raises(ValueError, match=r"from 0\.5 to 0\.99"):
         model.thresholds_at(sensitivity)
+
+
+@pytest.mark.parametrize(("heart", "said"), [({}, True), ({"st_elevation": "inferior"}, False)])
+def test_ischaemia_explains_axes_that_exchanged_electrodes_would_have(model, monkeypatch, heart, said):
+    monkeypatch.setattr("ecgvlm.judge.findings.find_cautions", lambda *_: ("limb_leads",))
+    record, _ = simulate(Simulation(rate_bpm=70, **heart), seed=2)
+    evidence = model(page_of(record, digitize=None))
+    assert ("STE" in evidence.findings) != said
+    assert ("limb_leads" in evidence.cautions) == said

@@ -36,6 +36,7 @@ _MEASURED = (
 )  # fmt: skip
 NUMBER_NAMES = (*_MEASURED, *DETAIL_NAMES)
 NUMBERS, SCALED = len(NUMBER_NAMES), len(_MEASURED)
+_ISCHAEMIC = {"STE", "STD"}
 _T_TO_LEVEL = 6.0  # ms by which T is usually longer up to where its tangent meets the level before the QRS
 # What a number of about its usual size is divided by.
 _SCALES = {
@@ -190,7 +191,8 @@ class FindingsModel:
         facts |= {"sinus": sinus(usual), "flat_leads": Fact(float(len(page.flat)), leads=page.flat)}
         evidence = self._evidence(probabilities, measurements, facts, sensitivity, criteria, person)
         cautions = find_cautions(page, scaled(measurements), usual, self.thresholds)
-        if evidence.ventricular:  # their axis tells nothing of the electrodes
+        # Neither beats from the ventricles nor ischaemia leave axes that tell of the electrodes.
+        if evidence.ventricular or _ISCHAEMIC & set(evidence.findings):
             cautions = tuple(caution for caution in cautions if caution != "limb_leads")
         return replace(
             evidence,
