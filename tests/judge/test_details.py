@@ -30,7 +30,7 @@ def test_a_bundle_branch_block_is_late_and_wide():
     normal, lbbb = looked_at(), looked_at(conduction="lbbb", qrs_ms=160, qt_ms=440)
     assert lbbb["V6.r_time"] > normal["V6.r_time"] + 5
     assert lbbb["fact.steep_qrs_ms"] > normal["fact.steep_qrs_ms"] + 20
-    assert abs(lbbb["V1.end"]) > abs(normal["V1.end"])
+    assert abs(lbbb["V1.qrs_area"]) > abs(normal["V1.qrs_area"])
     assert lbbb["space.angle_of_peaks"] > normal["space.angle_of_peaks"]  # T goes against QRS
 
 

@@ -123,6 +123,8 @@ def unseen(evidence: Evidence, label: str) -> bool:
         return True
     if not evidence.criteria and not any(evidence.leads.values()):
         return False  # labels alone, of no page
+    if row.group == "conduction" and row.one_of != "AV block" and evidence.measurements["qrs_ms"] is None:
+        return True
     missing = [lead for lead in _SEEN_IN.get(label, ()) if evidence.leads[lead] is None]
     return bool(missing) and 2 * len(missing) >= len(_SEEN_IN[label])
 
