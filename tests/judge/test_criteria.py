@@ -204,6 +204,18 @@ def test_a_p_wave_just_after_the_qrs_makes_no_wide_tachycardia():
     assert all("SVT" in codes and "VT" not in codes for codes in named)
 
 
+@pytest.mark.parametrize("limbs", [(1, 0, -1, -0.5, 1, -0.5), (-1, -1, 0, 1, -0.5, -0.5)])
+def test_an_arm_that_shakes_at_the_rate_of_flutter_makes_none(limbs):
+    """Left and right arm: waves as steady as flutter's, but none in the lead between the other two."""
+    record, _ = simulate(Simulation(rate_bpm=67), 4)
+    shakes = 0.25 * np.sin(2 * np.pi * 5.4 * np.arange(record.signal.shape[1]) / record.fs)
+    signal = record.signal + np.array([*limbs, *[-1 / 3] * 6])[:, None] * shakes
+    network = {**NETWORK, "NORM": 0.2, "SR": 0.4}
+    facts = find_facts(signal, record.fs, measure(signal, record.fs), network, NOBODY)
+    assert facts["flutter_waves"].value < 0.5
+    assert "AFLT" not in found(facts, network)
+
+
 def test_blocked_atria_keep_their_own_rate():
     heart = {"rhythm": "mobitz", "av_ratio": 2, "rate_bpm": 84}
     codes = found(facts_of(1, **heart))

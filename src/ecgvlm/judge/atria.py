@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ _FREE = (
     0.05  # spread of the beats' places between P waves, as part of a PP interval, from which they are free
 )
 _FLUTTER_HZ, _FLUTTER_STEP = (3.4, 6.2), 0.04  # 205 to 370 a minute
+_SHAKING = 0.4  # part of the largest of I, II and III
 _FLUTTER_LEADS = (1, 2, 5, 6)  # II, III, aVF, V1
 
 
@@ -216,25 +218,42 @@ def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.nda
     """[r] rates a minute, and [r] how steadily the page moves at each between the QRS complexes.
 
     The latter is the share of the power from 2 to 14 Hz outside the QRS complexes at the rate and at twice
-    it, in the lead of II, III, aVF and V1 that has most.
+    it, in the lead of II, III, aVF and V1 that has most; where an arm shakes, in the lead without it.
     """
     bins = np.arange(round(_FLUTTER_HZ[0] / _FLUTTER_STEP), round(_FLUTTER_HZ[1] / _FLUTTER_STEP))
     length = round(fs / _FLUTTER_STEP) * -(-leads.shape[1] // round(fs / _FLUTTER_STEP))
     every = round(length * _FLUTTER_STEP / fs)
     most = np.zeros(len(bins))
-    for k in _FLUTTER_LEADS:
-        known = np.flatnonzero(np.isfinite(leads[k]))
-        if len(known) < 2 * fs or len(m.beats) < 2:
-            continue
-        t = known / fs
-        x = leads[k, known] - filters.gaussian(leads[k, known], 0.09 * fs)
-        x = filters.gaussian(x, 0.012 * fs)
-        away = np.abs(t[:, None] - m.beats[None]).min(1) > 0.09
-        x = np.where(away, x - x[away].mean(), 0.0)
-        thin = max(1, int(fs / ATRIA_FS))  # what is left is slower than this by far
-        moves = np.zeros(leads.shape[1])
-        moves[known[::thin]] = x[::thin]
-        power = np.abs(np.fft.rfft(moves, length)) ** 2
+    known = np.isfinite(leads)
+    seen = [k for k in (0, *_FLUTTER_LEADS) if len(m.beats) > 1 and known[k].sum() >= 2 * fs]
+    moves = {k: _between_qrs(leads[k], fs, m) for k in seen}
+    still = _without_shaking(moves)
+    for k in (k for k in seen if k == still or (still is None and k in _FLUTTER_LEADS)):
+        power = np.abs(np.fft.rfft(moves[k], length)) ** 2
         power = power[every * bins] + power[2 * every * bins]
-        most = np.maximum(most, 2 * power / (away[::thin].sum() * (moves**2).sum() + 1e-12))
+        samples = np.count_nonzero(moves[k])
+        most = np.maximum(most, 2 * power / (samples * (moves[k] ** 2).sum() + 1e-12))
     return 60 * _FLUTTER_STEP * bins, most
+
+
+def _between_qrs(lead: np.ndarray, fs: float, m: Measurements) -> np.ndarray:
+    """[n] mV of what moves at 2 to 14 Hz, every few samples; 0 near QRS complexes and between samples."""
+    known = np.flatnonzero(np.isfinite(lead))
+    x = lead[known] - filters.gaussian(lead[known], 0.09 * fs)
+    x = filters.gaussian(x, 0.012 * fs)
+    away = np.abs(known[:, None] / fs - m.beats[None]).min(1) > 0.09
+    x = np.where(away, x - x[away].mean(), 0.0)
+    thin = max(1, int(fs / ATRIA_FS))  # what is left is slower than this by far
+    moves = np.zeros(len(lead))
+    moves[known[::thin]] = x[::thin]
+    return moves
+
+
+def _without_shaking(moves: Mapping[int, np.ndarray]) -> int | None:
+    """II where the left arm's electrode shakes, III where the right arm's does: of I, II and III the one that
+    it is no part of moves far less. Flutter shows in II most of all (of 7 in PTB-XL at least 0.9 of the
+    largest, III 0.65)."""
+    if not {0, 1, 2} <= set(moves):
+        return None
+    sizes = [float((moves[k] ** 2).sum() / max(np.count_nonzero(moves[k]), 1)) ** 0.5 for k in range(3)]
+    return next((k for k in (1, 2) if sizes[k] < _SHAKING * max(sizes)), None)
