@@ -89,6 +89,19 @@ def test_the_verdict_names_rhythm_and_findings():
     assert answers.verdict(holding("SR", "CD")) == "ABNORMAL - Sinus Rhythm with Conduction Disturbance"
 
 
+def test_the_verdict_names_the_axis_where_nothing_else_makes_an_ecg_abnormal():
+    def with_right_axis(*labels: str) -> Evidence:
+        known = holding(*labels, cautions=())
+        own = {
+            "probabilities": {**known.probabilities, "RAD": 0.9},
+            "thresholds": {**known.thresholds, "RAD": 0.5},
+        }
+        return replace(known, **own)
+
+    assert answers.verdict(with_right_axis("SR")) == "ABNORMAL - Sinus Rhythm with Right Axis Deviation"
+    assert answers.verdict(with_right_axis("SR", "CD")) == answers.verdict(holding("SR", "CD"))
+
+
 @pytest.mark.parametrize("code", ["ST", "SB", "AF", "RBBB", "LBBB", "1dAVb"])
 def test_the_verdict_holds_no_code_that_the_pulse_parser_would_take_for_a_finding(code):
     everything = holding(*LABELS)
