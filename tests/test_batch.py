@@ -436,6 +436,26 @@ def workers() -> list[int]:
     return [process.pid for process in started if "MapWorker" in " ".join(process.cmdline())]
 
 
+LISTENS = """
+import socket
+from ecgvlm.batch import _ray
+with _ray(None, 1):
+    import ray
+    host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
+    print(host)
+    try:
+        socket.create_connection(("127.0.0.2", int(port)), 5)
+    except ConnectionRefusedError:
+        print("refused")
+"""
+
+
+def test_ray_listens_on_this_machine_only():
+    """What listens on 127.0.0.2, too, listens everywhere."""
+    done = subprocess.run([sys.executable, "-c", LISTENS], capture_output=True, text=True)
+    assert done.stdout.split() == ["127.0.0.1", "refused"], done.stderr[-2000:]
+
+
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_and_a_node(tmp_path, fake):
     """Half-way a worker is killed, then a node taken away; two pages end every process that reads them."""

@@ -229,13 +229,15 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
     """Ray, connected or started or the one that this process has already; how many workers to use."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if address is None:
+        # No other machine is to reach what is started here: without clusters Ray keeps to 127.0.0.1, which it
+        # takes for another address where it is told so.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     own = not ray.is_initialized()
     if own:
         here = address is None
-        # No other machine is to reach what is started here.
-        private: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if here else {}
         if here and "RAY_AUTH_TOKEN_PATH" not in os.environ:
             # Ray would write one into the home folder, which a service need not have.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -247,7 +249,6 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
                 object_store_memory=256_000_000 if here else None,  # rows are small
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **private,
             )
         except Exception as error:  # among others, Ray raises bare Exception where a start takes too long
             raise unreadable(address or "Ray", f"does not answer ({cause(error).splitlines()[0]})") from error
