@@ -54,6 +54,21 @@ def test_paper_without_a_grid_tells_times_and_voltages_but_roughly(digitizer, or
     assert bare.quality < ordinary.quality
 
 
+def test_a_gain_that_nothing_tells_is_said(digitizer):
+    silent = digitizer(page(pulses="none", template="none").image)
+    assert cautions(silent) == ("gain",)
+    assert silent.mm_per_mv == 10.0
+    told = digitizer(page(pulses="none", template="scale").image)
+    assert "gain" not in cautions(told)
+
+
+def test_a_calibration_pulse_that_the_picture_cuts_confirms_the_gain(digitizer):
+    look = page_style(template="none")
+    image = page(template="none").image
+    cut = round((look.left - 6.5) * 5.4)
+    assert "gain" not in cautions(digitizer(image[:, cut:]))
+
+
 @pytest.mark.parametrize("name", ["RA-LA", "RA-LL"])
 def test_swapped_limb_electrodes(name):
     signal, m = measured()

@@ -42,7 +42,7 @@ def assembled(
     picture, upright; the others as of `Page`.
     """
     flat = flat_leads(strips)
-    slow = measured = measure(joined_leads(strips, FS, flat), FS)
+    measured = measure(joined_leads(strips, FS, flat), FS)
     speed = SLOW
     for _ in range(_LOOKS):  # beats that are timed better tell more
         other = scale.speed(measured, speed)
@@ -50,7 +50,7 @@ def assembled(
             break
         strips = [sped_up(s, other / speed) for s in strips]
         speed, measured = other, measure(joined_leads(strips, FS, flat), FS)
-    for other in scale.whole:  # beats that are timed far too fast tell hardly anything
+    for other in scale.worth_a_look(measured, speed):  # beats that are timed far too fast tell little
         slowed = [sped_up(s, other / speed) for s in strips]
         its = measure(joined_leads(slowed, FS, flat), FS)
         if scale.gains_by(other, its, speed, measured):
@@ -63,7 +63,8 @@ def assembled(
         mm_per_s=speed,
         mm_per_mv=scale.gain,
         chest_mm_per_mv=scale.chest_gain,
-        scale_doubtful=scale.doubtful(slow, speed),
+        scale_doubtful=scale.doubtful(measured, speed),
+        gain_assumed=not scale.told,
         px_per_mm=paper.scale(),
         quality=quality(
             [s for s in strips if s.lead not in flat], named or _NAMELESS, paper.fit > 0, paper.aslant

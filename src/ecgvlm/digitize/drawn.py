@@ -143,7 +143,8 @@ def _scale(pulses: Sequence[tuple[float, float]], notes: Notes) -> Scale:
     elif len(widths) == 1 and (said := widths[0] / _PULSE_SECONDS) in speeds and said > SLOW:
         speeds[said] += _PRINTED / 2
     wide = None if len(speed) == 1 or not pulses else bool(widths) and widths[-1] / _PULSE_SECONDS > SLOW
-    return Scale(speeds, gain, chest, wide, bool(printed and heights and gain not in {*printed, chest}))
+    disputed = bool(printed and heights and gain not in {*printed, chest})
+    return Scale(speeds, gain, chest, wide, disputed, told=bool(known))
 
 
 def _since(strips: Sequence[_Drawn]) -> list[float]:

@@ -72,7 +72,8 @@ class Page:
     quality: 0..1. measurements: on the leads at `FS` Hz. picture: height and width in px of what it came
     from. mirrored, turns: what set that upright: left and right exchanged, then so many quarter turns
     clockwise. scale_doubtful: whether the calibration pulses contradict the printed gain, or the beats the
-    speed that the pulses tell, or nothing but the beats tells an unusual speed.
+    speed that the pulses tell, or nothing settles the speed. gain_assumed: whether neither print nor pulses
+    tell the gain.
     """
 
     image: np.ndarray
@@ -98,6 +99,7 @@ class Page:
     several: bool = False
     others: tuple[Page, ...] = ()
     averaged: bool = False
+    gain_assumed: bool = False
     sheets: int = 1
 
     @property

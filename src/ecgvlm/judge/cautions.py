@@ -85,6 +85,7 @@ def find_cautions(
         "limb_leads": limbs_swapped(beat, pr, fit),
         "mirrored": page.mirrored,
         "scale": page.scale_doubtful or (rate is not None and not _RATES[0] <= rate <= _RATES[1]),
+        "gain": page.gain_assumed,
         "no_grid": page.paper.fit == 0,
         "cut_off": cut_off(page),
         "child": childlike(measurements),

@@ -27,6 +27,7 @@ CAUTIONS = {
     "limb_leads": "the limb electrodes seem to be swapped",
     "mirrored": "the page seems to be mirrored",
     "scale": "the paper speed or the gain is not certain",
+    "gain": "neither a calibration pulse nor a printed gain is seen, so the usual gain was assumed",
     "no_grid": "no grid is seen, so times and voltages are only estimated",
     "cut_off": "leads are missing or cut off",
     "child": "it may be a child's ECG, but the limits used here are an adult's",
