@@ -125,6 +125,12 @@ def test_regular_beats_that_a_column_cuts_off_are_of_one_time():
     assert same_time(*of_columns([[0.3 + 0.77 * k for k in range(6)]] * 2, 5.0))
 
 
+def test_columns_of_ten_seconds_each_with_the_same_beats_show_one_record():
+    """Sixteen beats of 0.625 s last as long as a column, but rows of twenty seconds are hardly printed."""
+    assert same_time(*of_columns([[0.3 + 0.625 * k for k in range(16)]] * 2, 10.0))
+    assert not same_time(*of_columns([[0.3 + 0.625 * k for k in range(8)]] * 2, 5.0))
+
+
 def test_nearly_regular_beats_that_fall_together_to_a_hair_are_of_one_time():
     # Five intervals and the gap between the columns last five seconds, but no two of them are alike.
     assert same_time(*of_columns([[0.42, 1.24, 2.1, 2.92, 3.74, 4.6]] * 2, 5.0))

@@ -32,6 +32,7 @@ _ONE_BEAT = 0.5  # s that hold a whole beat
 _SAME_BEAT = 0.012  # s by which the same beats may be off in two columns, from what all of them are
 _VARIES, _EXACTLY = 0.006, 0.25  # s, standard deviation of RR intervals that tell beats apart; part of it
 _CHANCE = 0.06  # s by which the gap between two columns must differ from whole beats
+_RECORD, _RECORD_OFF = 10.0, 0.3  # s that records last
 _SEVERAL = 3  # columns of one beat each that are of one time if it is at one place
 _OFF = 0.045  # s by which columns of one time may be off where no rhythm strip tells: leads begin apart
 _PLAINLY = 0.15  # likeness that a column must gain to be moved by itself, and s beyond which it is worth it
@@ -172,6 +173,8 @@ def _beats_tell_one_time(strips: Sequence[Strip], begin: np.ndarray) -> bool:
     rr, spread = median(intervals), float(np.std(intervals))
     if spread > _VARIES and median(apart) < _EXACTLY * spread:
         return True  # beats that differ by more cannot fall together by chance
+    if abs(float(np.diff(begin).min()) - _RECORD) < _RECORD_OFF:
+        return True  # a usual record in each column; hardly one of twice as long
     gaps = np.diff(said)[np.diff(column) > 0]
     return bool((np.abs(gaps - rr * np.maximum(np.round(gaps / rr), 1)) > _CHANCE).any())
 
