@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import logging
+import sqlite3
 import threading
 import time
 import zipfile
@@ -20,6 +21,7 @@ import pytest
 from live import running
 from pages import blank, page, text_document
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 from vectors import CHEST, LIMB, Sheet, drawn_pdf
 
 from ecgvlm.files.csv import read_csv
@@ -55,6 +57,14 @@ def client():
 
 def post(client, path="/v1/read", data=ECG, name="a.png", **fields) -> httpx.Response:
     return client.post(path, files={"image": (name, data)}, data=fields)
+
+
+def finished(client, path) -> dict:
+    """The progress of a batch once it has ended."""
+    end = time.monotonic() + 300
+    while (progress := client.get(path).json())["status"] == "running" and time.monotonic() < end:
+        time.sleep(0.05)
+    return progress
 
 
 def events(response) -> list[tuple[str, dict]]:
@@ -431,11 +441,13 @@ def test_batches(client):
     response = client.post("/v1/batches", files=[("images", part) for part in parts])
     assert response.status_code == 202
     path = f"/v1/batches/{response.json()['id']}"
-    start = time.monotonic()
-    while (progress := client.get(path).json())["status"] == "running":
-        assert time.monotonic() - start < 300
-        time.sleep(0.05)
-    assert progress | {"id": ""} == {"id": "", "status": "done", "total": 4, "done": 4, "failed": 2}
+    assert finished(client, path) | {"id": ""} == {
+        "id": "",
+        "status": "done",
+        "total": 4,
+        "done": 4,
+        "failed": 2,
+    }
     results = client.get(f"{path}/results").json()["results"]
     assert [(r["image"], r["page_number"], r["ok"]) for r in results] == [
         ("a.png", 0, True), ("b.zip", 0, True), ("b.zip", 1, False), ("c.png", 0, False),
@@ -498,6 +510,31 @@ def test_store(tmp_path):
         assert client.delete(f"/v1/reads/{key}").status_code == 200
         assert client.get(f"/v1/reads/{key}").status_code == 404
         assert client.post("/v1/ask", data={"id": key, "question": "?"}).status_code == 404
+
+
+def test_a_locked_store_is_told_and_costs_a_batch_one_page(tmp_path, monkeypatch, caplog):
+    store = Store(f"sqlite:///{tmp_path}/store.db?timeout=0")
+    with running(Settings(workers=1, store=store)) as client:
+        with sqlite3.connect(tmp_path / "store.db") as other:
+            other.execute("BEGIN IMMEDIATE")
+            refused = post(client)
+            other.rollback()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
+        assert "Traceback" not in caplog.text
+        add, locked = store.add, iter([True])
+
+        def add_next(*read):
+            if next(locked, False):
+                raise OperationalError("INSERT", None, Exception("database is locked"))
+            add(*read)
+
+        monkeypatch.setattr(store, "add", add_next)
+        path = (
+            f"/v1/batches/{client.post('/v1/batches', files=[('images', ('a.png', ECG))] * 2).json()['id']}"
+        )
+        assert finished(client, path)["failed"] == 1
+        codes = [row.get("error", {}).get("code") for row in client.get(f"{path}/results").json()["results"]]
+        assert sorted(codes, key=str) == [None, "store_unavailable"]
 
 
 def test_nothing_is_kept_by_default(client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
@@ -14,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.routing import Route
@@ -28,8 +30,11 @@ from ecgvlm.serve.gate import Gate, Limits, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import ReadRefused, Refused
 from ecgvlm.serve.sent import ApiError, Spoken
 from ecgvlm.serve.service import Service, Settings
+from ecgvlm.serve.store import UNAVAILABLE
 from ecgvlm.serve.work import default_reader
 from ecgvlm.words.phrases import words
+
+log = logging.getLogger("ecgvlm.serve")
 
 # Uploads are in memory already, bounded; a second copy on the disk would outlive a crash.
 MultiPartParser.spool_max_size = 2 * MAX_BYTES
@@ -45,6 +50,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "model": Refused,
         "description": "Busy, or over this key's rate; Retry-After says when to come back.",
     },
+    503: {"model": Refused, "description": "What is read cannot be kept now; try again."},
 }
 
 
@@ -157,6 +163,11 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(EcgError)
     def ecg(_: Request, error: EcgError) -> Response:
         return answer(422, error.code, error.message)
+
+    @app.exception_handler(SQLAlchemyError)
+    def store(_: Request, error: SQLAlchemyError) -> Response:
+        log.error("the store does not answer (%s)", type(error).__name__)
+        return answer(503, *UNAVAILABLE, {"Retry-After": "5"})
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:

@@ -12,11 +12,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Path, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import BATCH_PATH, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Batch, BatchResults
 from ecgvlm.serve.service import LONGEST, Service, refused
+from ecgvlm.serve.store import UNAVAILABLE
 from ecgvlm.serve.turns import Turns
 from ecgvlm.serve.work import Asked
 
@@ -138,6 +140,10 @@ class _Batches:
                 answer, code = {**reading.answer, "id": key}, "ok"
             except EcgError as error:
                 answer, code = refused(error, name, job.question), error.code
+            except SQLAlchemyError as error:  # the others may still be kept
+                log.error("the store does not answer (%s)", type(error).__name__)
+                code, message = UNAVAILABLE
+                answer = refused(EcgError(code, f"{name}: {message}"), name, job.question)
         self._metrics.pages.labels(code).inc()
         job.pages[number][page] = {**answer, "page_number": page}
 
