@@ -245,7 +245,7 @@ def test_paced_beats_tell_no_block_and_no_infarction():
     ("qrs", "st", "beyond"), [(160.0, 0.4, True), (160.0, 0.0, False), (90.0, 0.4, False)]
 )
 def test_what_st_depression_means_with_a_wide_qrs_its_definition_does_not_say(qrs, st, beyond):
-    known = facts_of() | {"qrs_seen_ms": Fact(qrs, 5.0), "st_down_lateral_mv": Fact(st, 0.02, 0.05)}
+    known = facts_of() | {"qrs_ms": Fact(qrs, 5.0), "st_down_lateral_mv": Fact(st, 0.02, 0.05)}
     criteria = assess(rules()["STD"], known | {"network.PACE": Fact(-3.0, 1.0)}, "definitions", NOBODY)
     assert beyond_scope(criteria) == beyond
 

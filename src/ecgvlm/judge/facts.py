@@ -85,10 +85,6 @@ def seen_facts(leads: np.ndarray, fs: float, m: Measurements, person: Person) ->
     facts |= _rhythm(leads, fs, m)
     facts |= _recording(leads, fs, m)
     facts |= shape_facts(m, person)
-    seen = m.spans.get("QRS")
-    facts["qrs_seen_ms"] = (
-        UNKNOWN if seen is None else Fact(_whole(1000 * (seen[1] - seen[0])), ERRORS["qrs_ms"])
-    )
     facts["flutter_two_to_one"] = _two_to_one(facts, m)
     return facts
 

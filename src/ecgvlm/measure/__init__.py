@@ -10,8 +10,8 @@ second latest end of twelve leads) make a QRS of 80 to 90 ms 25 ms longer than i
 steep part are 108, 110 are 124, 130 and more get 12. The median QRS of PTB-XL's normal ECGs is then 108 ms,
 where machines give 90 to 96 (Mason et al. 2007).
 
-Where an ST segment rises or falls as steeply as a QRS (a tombstone infarction), no edge ends the latter: the
-groups of leads disagree (`Marks.agreed`), and its duration is not told.
+An ST segment that is raised (a tombstone infarction) or that goes against a wide QRS never rests: a QRS ends
+where it has come down to the calmest that follows its last flank.
 """
 
 from __future__ import annotations
@@ -103,10 +103,9 @@ class Measurements:
     NaN where it is not clear. rr_ms: mean RR interval. rr_variation: standard deviation of the RR intervals
     divided by their mean, without those next to premature beats, None below three beats; rr_variation_raw: of
     all. p_score: evidence for P waves bound to the QRS, 0..1. p_onset, p_end, qrs_onset, j_point, t_end: s
-    relative to R in the median beat, `feet` beyond the steep edges that are found; where the leads disagree
-    on the QRS and qrs_ms is None, those of the leads that show it to end. median_beat: [12, 100] float32 mV
-    at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where the lead is not
-    printed or holds no complete beat. waves: of each lead, None where it has no median beat.
+    relative to R in the median beat, `feet` beyond the steep edges that are found. median_beat: [12, 100]
+    float32 mV at 125 Hz from -0.3 s around R, against the level before the QRS; a row is NaN where the lead
+    is not printed or holds no complete beat. waves: of each lead, None where it has no median beat.
     level_errors: of `waves.level_errors`. reasons: measurement -> "no_p_wave", "not_printed", "too_short" or
     "unclear".
     """
@@ -187,8 +186,6 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     found["heart_rate_bpm"] = None if rhythm.mean_s is None else 60 / rhythm.mean_s
     edges = _edges(p_onset, p_end, marks)
     found |= _intervals(edges)
-    if marks is not None and not marks.agreed:
-        found["qrs_ms"] = None
     rr_before = rhythm.rr[basic[1:] & np.isfinite(rhythm.rr)]
     rr_qt = float(rr_before.mean()) if len(rr_before) else rhythm.mean_s
     if found["qt_ms"] is not None and rr_qt is not None:

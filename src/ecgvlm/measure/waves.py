@@ -42,9 +42,6 @@ SPIKE_LEAST, SPIKE_RETURNS = 0.08, 0.4  # mV, RMS of the leads; part of its heig
 CALM = 0.020  # s without velocity end a QRS; a notch is shorter
 AGAIN = 0.35  # part of its peak that makes a second flank
 ST_SEEN = 0.12  # s behind the last flank, in which ST is calmest
-# Leads that stand above one another on most pages; s by which the QRS of two such groups may be shorter than
-# that of all (on PTB-XL 99.7% are; a late R' of V1 alone: 0.053).
-GROUPS, DISAGREE = (slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)), 0.055
 
 # T, by the tangent to its steepest descent (Lepeschkin and Surawicz 1952); s.
 LONGEST_QT, QT_SHARE, QT_LEAST = 0.68, 0.72, 0.05  # at most the first, or that share of RR and a little more
@@ -117,16 +114,11 @@ class Feet:
 
 @dataclass(frozen=True)
 class Marks:
-    """Steep edges, s relative to R in the median beat.
-
-    agreed: whether the leads agree on the QRS. Where they do not, one group's ST segment rises or falls as
-    steeply as a QRS, and its edges are those of the leads that show it to end.
-    """
+    """Steep edges, s relative to R in the median beat."""
 
     qrs_onset: float
     j: float
     t_end: float | None
-    agreed: bool = True
 
     @property
     def feet(self) -> Feet:
@@ -182,18 +174,7 @@ def qrs_width_ms(window: np.ndarray) -> float:
 def delineate(median: np.ndarray, rr: float) -> Marks | None:
     """QRS onset and end from the spatial velocity, T end from a tangent. rr: s to the next beat."""
     edges = _qrs(median)
-    if edges is None:
-        return None
-    seen = [own for group in GROUPS if (own := _qrs(median[group])) is not None]
-    shorter = sorted(seen, key=_length)[1] if len(seen) > 1 else edges
-    agreed = _length(edges) - _length(shorter) <= DISAGREE
-    if not agreed:
-        edges = shorter
-    return Marks(*edges, _t_end(median, *edges, rr), agreed)
-
-
-def _length(edges: tuple[float, float]) -> float:
-    return edges[1] - edges[0]
+    return None if edges is None else Marks(*edges, _t_end(median, *edges, rr))
 
 
 def _qrs(median: np.ndarray) -> tuple[float, float] | None:
