@@ -100,6 +100,9 @@ def test_the_verdict_names_the_axis_where_nothing_else_makes_an_ecg_abnormal():
 
     assert answers.verdict(with_right_axis("SR")) == "ABNORMAL - Sinus Rhythm with Right Axis Deviation"
     assert answers.verdict(with_right_axis("SR", "CD")) == answers.verdict(holding("SR", "CD"))
+    wide = {**holding().measurements, "qrs_ms": 170.0}
+    paced = replace(with_right_axis("PACE"), measurements=wide)  # beats whose axis tells nothing
+    assert answers.verdict(paced) == "ABNORMAL - Paced Rhythm"
 
 
 @pytest.mark.parametrize("code", ["ST", "SB", "AF", "RBBB", "LBBB", "1dAVb"])

@@ -83,7 +83,8 @@ def verdict(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The one-line answer: "ABNORMAL - Atrial Fibrillation with Left Ventricular Hypertrophy". The axis is
     left to the report where something else is found."""
     rhythm = w.listed(map(w.title, rhythms(evidence))) or w.say("undetermined_rhythm")
-    others = w.listed(map(w.title, beside_rhythm(evidence) or specific(evidence, in_group("axis"))))
+    axis = [] if evidence.ventricular else specific(evidence, in_group("axis"))
+    others = w.listed(map(w.title, beside_rhythm(evidence) or axis))
     if others:
         return w.say("verdict_with", word=word(evidence, w), rhythm=rhythm, findings=others)
     return w.say("verdict", word=word(evidence, w), rhythm=rhythm)
