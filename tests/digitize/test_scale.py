@@ -28,6 +28,7 @@ def beats(rate, pr, qrs, qt):
         (65, 280, 95, 400, False),  # a long PR alone
         (40, 160, 95, 500, False),  # a slow heart
         (60, None, 170, 480, False),  # a wide QRS
+        (71, 198, 108, 666, False),  # the end of a T wave that is none
         (140, 110, 90, 270, False),
     ],
 )
@@ -59,7 +60,7 @@ def test_beats_say_the_same_at_whatever_speed_they_were_measured():
 def test_a_speed_is_weighed_by_what_is_measured_at_it_too():
     """At half their speed beats may show no PR and no QT, and a QRS that is not twice as long."""
     scale = Scale(LIKELY_SPEEDS, 10.0, 10.0, None, False)
-    halved, own = beats(28, None, 150, None), beats(56, 165, 105, 430)
+    halved, own = beats(28, None, 130, None), beats(56, 165, 105, 430)
     assert scale.speed(halved) == 25.0
     assert 50.0 in scale.worth_a_look(halved, 25.0)
     assert scale.gains_by(50.0, own, 25.0, halved)
