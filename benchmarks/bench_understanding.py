@@ -44,6 +44,8 @@ from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
 SETS = (
+    "outsiders",
+    "newcomers",
     "strangers",
     "visitors",
     "askers",
