@@ -34,7 +34,7 @@ _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
 # Probability of what lies beyond the ECG from which on a word left over may alter the question; from which on
 # one does that names somebody or a place, or stands in a clause that names nothing (", my doctor asks").
-_ALTERED, _ALTERED_ASIDE = 0.1, 0.5
+_ALTERED, _ALTERED_ASIDE = 0.1, 0.7
 _CLAUSE = re.compile(r"[,;:،，、；：()\u2013]|\s-\s")
 _ACCOUNTED = 0.6  # of an intent about what is named, from which on only unknown words are left over
 
@@ -128,7 +128,8 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
         return 0.0 if told else _REFUSED_LEFT
     if told:
         return _TOLD_LEFT
-    return _UNTOLD_LEFT if left < _MANY else _UNTOLD_MANY
+    alone = family == "finding"  # "where's the lift?"
+    return _UNTOLD_LEFT if left < _MANY and not alone else _UNTOLD_MANY
 
 
 def _safe(part: Asked) -> bool:

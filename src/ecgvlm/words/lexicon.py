@@ -27,7 +27,10 @@ _YEARS = (
 )  # fmt: skip
 _TELLING = 6  # letters of a word that is a name whatever the language
 _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other questions
+_ENDINGS_APART = ("tr",)
+_ENDING = re.compile(r"(?<=\w)['’ʼ`]\w{1,6}")
 _COMMA = re.compile(r"[,،，、\u2013-]")
+_TOLD = 9  # words that tell who has the ECG
 _CODE = 3  # letters of what is no word but a code
 _OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "wordings")
 # Words around a question, and those that tell findings apart.
@@ -135,22 +138,34 @@ class Lexicon:
         self._left_out = {side: Sequences(names) for side, names in self.data["left_out"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
         self._known = _vocabulary(self.data) | _vocabulary(said)
-        self._capitals = {fold(name) for name in _texts(self.data["finding"]) if _only_in_capitals(name)}
+        self._capitals = {fold(name) for name in texts(self.data["finding"]) if _only_in_capitals(name)}
         if language != "en":
             self._known |= _vocabulary({kind: asked("en")[kind] for kind in _OF_ECG})
         self.asking: dict[str, set[str]] = {}  # word -> the intents that have it in their wordings
         self.framing = _vocabulary({key: self.data.get(key, []) for key in _FRAMING})
+        self._patients = Sequences(self.data.get("patients", []))  # none where they stand before that
         self._introduces = Sequences(self.data.get("introduces", []))  # none where names have no capitals
         self._framing_starts = tuple(word[:-1] for word in self.framing if word.endswith("*"))
         self._common = self._usual_words()
-        wordings = _texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
+        wordings = texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
         self.is_word = meanings.is_word if language == meanings.LANGUAGE else None
-        self.words = Spelling(self._known, self._common, self.is_word).words  # of a text, as they were meant
+        joined = [fold(word) for word in self.data.get("joined", [])]
+        self._spelling = Spelling(self._known, self._common, self.is_word, joined)
+
+    def words(self, text: str) -> list[Word]:
+        """The words of a text as they were meant."""
+        return self._spelling.words(self._without_endings(text))
+
+    def _without_endings(self, text: str) -> str:
+        """Spaces for the endings of names and numbers that an apostrophe parts from them ("V3'te")."""
+        if self.language not in _ENDINGS_APART:
+            return text
+        return _ENDING.sub(lambda ending: " " * len(ending[0]), text)
 
     def _add(self, name: str, kind: str, code: str) -> None:
         node = self._root
-        for piece in name.split():
+        for piece in self._without_endings(name).split():
             for word in words_of(piece):
                 following = node.starts if word.endswith("*") else node.words
                 node = following.setdefault(word.rstrip("*"), _Node())
@@ -375,8 +390,8 @@ class Lexicon:
         )
 
     def pertinent(self, text: str, words: list[Word]) -> list[Word]:
-        """The words of a sentence without greetings and thanks around it and a tag (", isn't it?") at its
-        end; all of them where no question would be left."""
+        """The words of a sentence without greetings and thanks around it, a tag (", isn't it?") at its end
+        and who has the ECG ("in this diver from Brest"); all of them where no question would be left."""
         first, last = 0, len(words)
         while length := self._courtesies.length_at(words[:last], first):
             first += length
@@ -385,9 +400,33 @@ class Lexicon:
         tag = last - self._tags.length_before(words[first:last])
         if first < tag < last and _COMMA.search(text[words[tag - 1].end : words[tag].start]):
             last = tag
-        left = words[first:last]
+        left = self._without_patient(text, words[first:last])
         asks = len(left) > 1 or any(word.plain in self._alone for word in left) or self.objects(left)
         return left if asks else words
+
+    def _without_patient(self, text: str, words: list[Word]) -> list[Word]:
+        """Words without those that only tell, at their end or before a comma, who has the ECG."""
+        for place in range(len(words)):
+            if not (length := self._patients.length_at(words, place)):
+                continue
+            last = len(words) if place else self._clause_end(text, words)
+            told = words[place:last]
+            if not length < len(told) <= _TOLD or (not place and last == len(words)):
+                continue
+            named = [o for o in self.objects(told) if o.code != "OUTSIDE"]
+            if any(o.kind in (*_LISTED, "subject") for o in named) or any(map(self._says_page, told)):
+                continue
+            return words[:place] if place else words[last:]
+        return words
+
+    def _says_page(self, word: Word) -> bool:
+        """Whether a word says no more than that it is an ECG, its page or one of its leads."""
+        return self.stock.get(word.plain) in ("ecg", "page") or self.says_lead(word)
+
+    def _clause_end(self, text: str, words: list[Word]) -> int:
+        """The number of words before the first comma."""
+        ends = (n for n in range(1, len(words)) if _COMMA.search(text[words[n - 1].end : words[n].start]))
+        return next(ends, len(words))
 
     def is_tag(self, text: str) -> bool:
         """Whether a text is nothing but what may end a question: "Correct?" """
@@ -478,16 +517,16 @@ def _only_in_capitals(name: str) -> bool:
 
 def _vocabulary(table: dict) -> frozenset[str]:
     """Every word of all names and wordings in a table; those that stand for all that begin so end in "*"."""
-    pieces = {piece for text in _texts(table) for piece in _PIECE.findall(text)}
+    pieces = {piece for text in texts(table) for piece in _PIECE.findall(text)}
     return frozenset(word for piece in pieces for word in words_of(piece))
 
 
-def _texts(table: object) -> Iterable[str]:
+def texts(table: object) -> Iterable[str]:
     if isinstance(table, str):
         yield table
     elif isinstance(table, dict | list):
         for value in table.values() if isinstance(table, dict) else table:
-            yield from _texts(value)
+            yield from texts(value)
 
 
 @lru_cache

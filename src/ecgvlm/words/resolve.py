@@ -30,6 +30,7 @@ _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing,
 _OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
 _VOLTAGE = re.compile(r"sokolow|cornell|peguero|соколов|корнел", re.I)  # of which a definition has the sum
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
+_ST_SIGNS = {"elevation": "STE", "depression": "STD"}  # by what tells them
 _BESIDE_RATE = ("rhythm", "regular")  # told by a word, asked for beside a measurement
 # What names alone ask for, most telling first.
 _NAMES_ASK = (
@@ -141,7 +142,7 @@ def _agree(heard: Asked, meant: Asked) -> bool:
 def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before: of the
     intents from the likeliest on the first that a rule settles."""
-    part = _with_variant(_with_measure(_with_unit(part), before), before)
+    part = _with_variant(_with_measure(_with_unit(_with_sign(part)), before), before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
     part = _told(part)
     if part.strange and part.sure < enough:  # does not go on with what was said before
@@ -329,6 +330,15 @@ def _with_finding(part: Asked) -> list[Asked]:
     if part.intent in ("finding", "value") and "unknown" in part.of("topic"):
         return [part, replace(part, intent="unknown")]
     return [part]
+
+
+def _with_sign(part: Asked) -> Asked:
+    """ "In which leads is the ST segment elevated?" asks for that sign."""
+    if part.intent not in ("where", "finding") or part.of("wave") != ("st",) or part.of("finding"):
+        return part
+    signs = tuple(_ST_SIGNS[variant] for variant in part.variants if variant in _ST_SIGNS)
+    objects = {kind: codes for kind, codes in part.objects.items() if kind not in ("wave", "side")}
+    return replace(part, objects={**objects, "finding": signs}) if signs else part
 
 
 def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:

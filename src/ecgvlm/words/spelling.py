@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from ecgvlm.record import LEADS
-from ecgvlm.words.text import Word, split
+from ecgvlm.words.text import Word, fold, split
 
 _LONG = 9  # letters of a word that may have two slips of the pen
 _USUAL, _MOST_USUAL = 10, 40  # wordings that have a word: one of four letters, and one that is no slip itself
@@ -26,11 +26,17 @@ class Spelling:
 
     known: all of them; those that stand for all that begin so end in "*". common: those that a slip of the
     pen may have meant, each with how usual it is. is_word: whether something else is a word as it stands,
-    where that is known of the language.
+    where that is known of the language. joined: words that are written together with the one after them.
     """
 
-    def __init__(self, known: frozenset[str], common: Mapping[str, int], is_word: Callable[..., bool] | None):
-        self._known, self._common, self._is_word = known, common, is_word
+    def __init__(
+        self,
+        known: frozenset[str],
+        common: Mapping[str, int],
+        is_word: Callable[..., bool] | None,
+        joined: Sequence[str] = (),
+    ):
+        self._known, self._common, self._is_word, self._joined = known, common, is_word, tuple(joined)
         self._starts = tuple(word[:-1] for word in known if word.endswith("*"))
         self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
         self._by_length: dict[int, list[str]] = {}
@@ -42,9 +48,25 @@ class Spelling:
         """The words of a text as they were meant."""
         return [part for word in _unspelt(split(text)) for part in self._mended(word)]
 
+    def _first_of(self, word: Word) -> str:
+        """The word that is written together with a known one after it; "" where there is none. The first of
+        these is an "and", which is heard in known words as well."""
+        for first in self._joined:
+            rest = fold(word.text[len(first) :])
+            if word.text.startswith(first) and self._is_known(rest):
+                return first if first == self._joined[0] or word.plain not in self._known else ""
+        return ""
+
+    def _is_known(self, plain: str) -> bool:
+        return len(plain) > 1 and (plain in self._known or self._begins(plain))
+
     def _mended(self, word: Word) -> list[Word]:
         """A word with a slip of the pen as it was meant, or the words it is glued from, where that is
         clear."""
+        if first := self._first_of(word):
+            edge = word.start + len(first)
+            rest = word.text[len(first) :]
+            return [Word(first, first, word.start, edge), Word(rest, fold(rest), edge, word.end)]
         meant = self._meant(word.plain)
         if meant != word.plain or len(word.plain) != len(word.text) or not (parts := self._apart(word.plain)):
             return [Word(word.text, meant, word.start, word.end)]

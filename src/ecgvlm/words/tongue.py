@@ -53,7 +53,7 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
         return by_letters
     text = _without_codes(text)
     said = split(text)
-    plain = lexicon(default).knows(said)
+    plain = lexicon(default).knows(_spelt_in(said, default))
     if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
         return default
     chances = _chances(text, languages, scores_of(text))
@@ -120,10 +120,16 @@ def _romanised_hindi() -> frozenset[str]:
     return frozenset(asked("hi")["romanised"])
 
 
+def _spelt_in(words: list[Word], language: str) -> list[Word]:
+    """The words whose letters a language has: "é" is no English "e"."""
+    lacked = _ACCENTED - _ACCENTS.get(language, _ACCENTED)
+    return [word for word in words if lacked.isdisjoint(word.text.lower())]
+
+
 def _known(words: list[Word], known: Lexicon) -> tuple[int, int]:
     """How many words a language has, and how many of them are no short ones ("pls" says little) that usually
     ask about an ECG, as the names of drugs do not."""
-    here = [word for word in words if known.knows([word])]
+    here = [word for word in _spelt_in(words, known.language) if known.knows([word])]
     return len(here), sum(len(word.plain) > _BRIEF and known.usual(word) for word in here)
 
 

