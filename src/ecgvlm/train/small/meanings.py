@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,10 @@ def chosen(language: str, used: list[str]) -> dict[str, str]:
     of these. used: the words of the language, most used first."""
     count = MOST_USED if language == LANGUAGE else MOST_USED_OTHER
     words: dict[str, str] = {}
-    for word in filter(str.isalpha, used):
-        if len(parts := split(word)) == 1 or language == UNSPACED:
+    for word in used:
+        parts = split(word)
+        whole = "".join(part.text for part in parts) == word and not re.search(r"[\d_]", word)
+        if whole and (len(parts) == 1 or language == UNSPACED):
             words.setdefault("".join(part.plain for part in parts), word)
         if len(words) == count:
             break
