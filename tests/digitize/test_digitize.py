@@ -178,7 +178,6 @@ def test_a_scan_is_one_plane(seed):
     assert np.abs(off - np.median(off, axis=(0, 1))).max() < 0.1
 
 
-@pytest.mark.xfail(reason="known fault: a corner of some photographed pages is a millimetre off")
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 1000), kind=st.sampled_from(["clean", "scan", "photo"]))
 def test_grid_maps_millimetres(seed, kind):
