@@ -26,12 +26,13 @@ ORDER = re.compile(
     r"(?!\W*(?:/|\b(?:or|and|if|for|when|where|range|values?|limits?|findings?)\b))[^.!?\n]*[.!?]?",
     re.I,
 )
-# What somebody else said about the page, orders, and how old somebody is are no part of the question. Each begins
-# where a sentence does: tried at every letter, a text made for it takes a minute.
+# What somebody else said about the page, orders, and how old somebody is are no part of the question. Each
+# begins where a sentence does: tried at every letter, a text made for it takes a minute.
 HEARSAY = re.compile(
     r"\(age \d+\)|(?<![^.!?\n])[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
     r"(?<![^.!?:\n])[^.!?:\n]*\b\d{1,3}(?: ?y/?o|[mf])\b[^.!?:\n]*(?:[.!:]|\s[-\u2013]\s)|"
-    r"(?<![^.!?\n])[^.!?\n]*\b(?:header|page|machine|computer|software|printout|printer|the report|doctor|colleague)\b"
+    r"(?<![^.!?\n])[^.!?\n]*"
+    r"\b(?:header|page|machine|computer|software|printout|printer|the report|doctor|colleague)\b"
     r"[^.!?\n]*\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?|" + ORDER.pattern,
     re.I,
 )
