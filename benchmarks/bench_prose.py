@@ -151,6 +151,7 @@ class Back:
             called = {w.name("headings", name).lower(): name for name in w.names["none"]}
             unseen = [called.get(heading) for heading in part["group"].lower().split(w.comma)]
             hidden = None in e.leads.values() or {"averaged", "no_qrs"} & set(e.cautions)
+            hidden = hidden or (e.measurements["qrs_ms"] is None and set(unseen) == {"conduction"})
             return bool(hidden) and all(x and not set(in_group(x)) & set(e.findings) for x in unseen)
         if key.startswith("axis_"):
             return part["value"] == self._value("axis_deg", e) and side_of(e, "axis_deg") == key[5:]
