@@ -150,9 +150,9 @@ class Back:
         if key == "group_unseen":
             called = {w.name("headings", name).lower(): name for name in w.names["none"]}
             unseen = [called.get(heading) for heading in part["group"].lower().split(w.comma)]
-            hidden = None in e.leads.values() or {"averaged", "no_qrs"} & set(e.cautions)
-            hidden = hidden or (e.measurements["qrs_ms"] is None and set(unseen) == {"conduction"})
-            return bool(hidden) and all(x and not set(in_group(x)) & set(e.findings) for x in unseen)
+            hidden = None in e.leads.values() or bool({"averaged", "no_qrs"} & set(e.cautions))
+            hidden |= e.measurements["qrs_ms"] is None and set(unseen) == {"conduction"}
+            return hidden and all(x and not set(in_group(x)) & set(e.findings) for x in unseen)
         if key.startswith("axis_"):
             return part["value"] == self._value("axis_deg", e) and side_of(e, "axis_deg") == key[5:]
         if key == "leads_with":
