@@ -17,11 +17,8 @@ def cores() -> int:
     """The processor cores that this process may use."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for group in _groups("cpu"):
-        quota, _, period = _text(group / "cpu.max").partition(" ")
-        quota, period = (
-            quota or _text(group / "cpu.cfs_quota_us"),
-            period or _text(group / "cpu.cfs_period_us"),
-        )
+        first_version = f"{_text(group / 'cpu.cfs_quota_us')} {_text(group / 'cpu.cfs_period_us')}"
+        quota, _, period = (_text(group / "cpu.max") or first_version).partition(" ")
         if quota.isdecimal() and period.isdecimal():
             count = min(count, int(quota) // int(period))
     return max(1, count)

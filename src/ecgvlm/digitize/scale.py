@@ -120,10 +120,9 @@ class Scale:
     def gains_by(self, other: float, its: Measurements, speed: float, m: Measurements) -> bool:
         """Whether print and beats speak rather for another speed, by what was measured at either."""
         there, here = _logs(its), _logs(m)
-        faster = _POWERS * np.log(other / speed)
         there, here = (
-            np.where(np.isfinite(there), there, here + faster),
-            np.where(np.isfinite(here), here, there - faster),
+            np.where(np.isfinite(there), there, _sped_up(here, other / speed)),
+            np.where(np.isfinite(here), here, _sped_up(there, speed / other)),
         )
         return self.speeds[other] + _usual(there) > self.speeds[speed] + _usual(here)
 
@@ -142,21 +141,23 @@ class Scale:
 
     def _odds(self, logs: np.ndarray, taken: float) -> dict[float, float]:
         """mm/s -> log-odds by print and beats. logs: of the beats as measured at the speed taken."""
-        return {
-            speed: says + _usual(logs + _POWERS * np.log(speed / taken))
-            for speed, says in self.speeds.items()
-        }
+        return {speed: says + _usual(_sped_up(logs, speed / taken)) for speed, says in self.speeds.items()}
 
 
 def beats_say(m: Measurements, speed: float, taken: float = 25.0) -> float:
     """Log-odds of a speed against 25 mm/s, from rate and intervals as measured at the speed taken."""
     logs = _logs(m)
-    return _usual(logs + _POWERS * np.log(speed / taken)) - _usual(logs + _POWERS * np.log(25.0 / taken))
+    return _usual(_sped_up(logs, speed / taken)) - _usual(_sped_up(logs, 25.0 / taken))
 
 
 def _logs(m: Measurements) -> np.ndarray:
     """[4] logarithms of rate and intervals, NaN where unknown."""
     return np.log([np.nan if (value := getattr(m, name)) is None else value for name in _BEATS])
+
+
+def _sped_up(logs: np.ndarray, times: float) -> np.ndarray:
+    """Of `_logs`, as they are where the paper runs so many times as fast."""
+    return logs + _POWERS * np.log(times)
 
 
 def _usual(logs: np.ndarray) -> float:
@@ -243,14 +244,8 @@ def _pulses(
     Small ones are faint to the net, or look like the name I to it, but they stand one under the other; beside
     the traces, for within them a QRS may look so, too.
     """
-    above, below = _BESIDE_ROW
-    marks = [
-        m
-        for m in maps.marks(_FAINT_PULSE)
-        if m.kind == PULSE
-        and any(-above < m.y - y < below for y in rows)
-        and sides[0] + _HALF_PULSE < m.x < sides[1] - _HALF_PULSE
-    ]
+    inside = sides[0] + _HALF_PULSE, sides[1] - _HALF_PULSE
+    marks = [m for m in _pulses_of_rows(maps, rows, _FAINT_PULSE) if inside[0] < m.x < inside[1]]
     pulses = max([m for m in marks if m.p > _LEAST_PULSE], _stacked(marks), key=len)
     if not pulses:
         like = [m for m in maps.marks() if m.kind == LEADS.index("I") and not ends[0] < m.x < ends[1]]
@@ -258,21 +253,22 @@ def _pulses(
     return sorted(pulses, key=lambda m: -m.p)[:_MOST_PULSES]
 
 
+def _pulses_of_rows(maps: NetMaps, rows: Sequence[float], least: float) -> list[Mark]:
+    """Calibration pulses of at least this probability that stand in a row."""
+    above, below = _BESIDE_ROW
+    pulses = (m for m in maps.marks(least) if m.kind == PULSE)
+    return [m for m in pulses if any(-above < m.y - y < below for y in rows)]
+
+
 def _gains_of_cut_pulses(
     image: np.ndarray, maps: NetMaps, rows: Sequence[float], sides: tuple[float, float]
 ) -> set[float]:
     """mm/mV that calibration pulses tell which a side of the picture cuts. Mirrored there they are whole, but
     of no known width; where the paper is askew one side is none of every row, so that they only confirm."""
-    above, below = _BESIDE_ROW
+    pulses = _pulses_of_rows(maps, rows, _LEAST_PULSE)
     told = set()
     for side, right in zip(map(round, sides), (False, True)):
-        marks = [
-            m
-            for m in maps.marks(_LEAST_PULSE)
-            if m.kind == PULSE
-            and abs(m.x - side) <= _HALF_PULSE
-            and any(-above < m.y - y < below for y in rows)
-        ]
+        marks = [m for m in pulses if abs(m.x - side) <= _HALF_PULSE]
         if marks:
             shown = image[:, :side][:, ::-1] if right else image[:, max(0, side) :]
             room = min(_ABOUT_PULSE[0], shown.shape[1])

@@ -224,11 +224,10 @@ def flutter_waves(leads: np.ndarray, fs: float, m: Measurements) -> tuple[np.nda
     length = round(fs / _FLUTTER_STEP) * -(-leads.shape[1] // round(fs / _FLUTTER_STEP))
     every = round(length * _FLUTTER_STEP / fs)
     most = np.zeros(len(bins))
-    known = np.isfinite(leads)
-    seen = [k for k in (0, *_FLUTTER_LEADS) if len(m.beats) > 1 and known[k].sum() >= 2 * fs]
+    seen = [k for k in (0, *_FLUTTER_LEADS) if len(m.beats) > 1 and np.isfinite(leads[k]).sum() >= 2 * fs]
     moves = {k: _between_qrs(leads[k], fs, m) for k in seen}
     still = _without_shaking(moves)
-    for k in (k for k in seen if k == still or (still is None and k in _FLUTTER_LEADS)):
+    for k in moves.keys() & _FLUTTER_LEADS if still is None else (still,):
         power = np.abs(np.fft.rfft(moves[k], length)) ** 2
         power = power[every * bins] + power[2 * every * bins]
         samples = np.count_nonzero(moves[k])

@@ -317,13 +317,13 @@ def shape_facts(m: Measurements, person: Person) -> dict[str, Fact]:
 
     def deepest(lead: str) -> float | None:
         found = waves.get(lead)
-        return None if found is None else -min(found.q, found.s)
+        return None if found is None else found.depth
 
     def highest(leads: Iterable[str], name: str) -> float | None:
         known = [x for x in (wave(lead, name) for lead in leads) if x is not None]
         return max(known) if known else None
 
-    sizes = {lead: None if w is None else w.r - min(w.q, w.s) for lead, w in waves.items()}
+    sizes = {lead: None if w is None else w.r + w.depth for lead, w in waves.items()}
     deep = [x for x in (deepest(lead) for lead in LEADS if lead != "aVR") if x is not None]
     r1, s1 = wave("V1", "r"), deepest("V1")
     facts = {
@@ -379,7 +379,7 @@ def _inverted(m: Measurements, lead: str) -> Fact:
     waves = m.waves.get(lead)
     if waves is None:
         return UNKNOWN
-    prominent = waves.r > -min(waves.q, waves.s)
+    prominent = waves.r > waves.depth
     return Fact(max(0.0, -waves.t) if prominent else 0.0, _level_error(m, lead), 0.1)
 
 
@@ -442,8 +442,7 @@ class _Beat:
             return UNKNOWN
         waves = self.m.waves[lead]
         if waves is not None and self.m.qrs_onset is not None and self.j - self.m.qrs_onset >= _WIDE_QRS:
-            depth = -min(waves.q, waves.s)
-            limit = max(limit, _OWN_ST * depth) if depth > waves.r else limit
+            limit = max(limit, _OWN_ST * waves.depth) if waves.depth > waves.r else limit
         level = min(self.at(lead, self.j + 0.01), self.at(lead, self.j + 0.03))
         return Fact(level, _level_error(self.m, lead) + _GAIN * abs(level), limit)
 

@@ -85,6 +85,11 @@ class LeadWaves:
     r: float
     s: float
 
+    @property
+    def depth(self) -> float:
+        """mV that the QRS goes down."""
+        return -min(self.q, self.s)
+
 
 @dataclass(frozen=True)
 class Feet:
@@ -191,17 +196,21 @@ def _qrs(median: np.ndarray) -> tuple[float, float] | None:
         return None
     quiet = np.sort(velocity[column(QUIET_ROOM[0]) : column(QUIET_ROOM[1])])
     noise = float(quiet[: len(quiet) // QUIETEST].mean())
-    limit = noise + max(EDGE * (peak - noise), EDGE_LEAST)
+    limit = _limit(noise, peak)
     again = limit + AGAIN * (peak - limit)
     onset = _edge(velocity, column(-LONGEST_BEFORE), column(0.0), limit, again, -1)
-    rest = max(noise, _rest(velocity, again))
-    limit = rest + max(EDGE * (peak - rest), EDGE_LEAST)
+    limit = _limit(max(noise, _rest(velocity, again)), peak)
     end = _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, again, 1)
     if onset is None or end is None:
         return None
     spike_end = _spike_end(filled)
     first = onset / FS - BEFORE
     return first if spike_end is None else max(first, spike_end), end / FS - BEFORE
+
+
+def _limit(rest: float, peak: float) -> float:
+    """mV/s at which a QRS of this peak begins or ends, above the rest beside it."""
+    return rest + max(EDGE * (peak - rest), EDGE_LEAST)
 
 
 def _rest(velocity: np.ndarray, again: float) -> float:

@@ -43,9 +43,8 @@ def _table(name: str) -> np.ndarray:
 
 def is_word(word: str, often: bool = True) -> bool:
     """Whether this is a word that English uses, by default often."""
-    table = _table("meanings.bin")
-    row = table[min(int(np.searchsorted(table["word"], key(word))), len(table) - 1)]
-    return bool(row["word"] == key(word) and (row["used"] or not often))
+    row = _row("meanings.bin", key(word))
+    return row is not None and bool(row["used"] or not often)
 
 
 def meanings(words: Sequence[str], unusual: Sequence[bool], language: str) -> np.ndarray:
@@ -94,6 +93,12 @@ def _known_sense(word: str, language: str) -> np.ndarray | None:
 
 @lru_cache(1 << 14)
 def _vector(name: str, key: int) -> np.ndarray | None:
+    row = _row(name, key)
+    return None if row is None else row["vector"].astype(np.float32)
+
+
+def _row(name: str, key: int) -> np.void | None:
+    """The row of a table that a word is found in."""
     table = _table(name)
-    place = min(int(np.searchsorted(table["word"], np.uint32(key))), len(table) - 1)
-    return table["vector"][place].astype(np.float32) if table["word"][place] == key else None
+    row = table[min(int(np.searchsorted(table["word"], np.uint32(key))), len(table) - 1)]
+    return row if row["word"] == key else None

@@ -48,14 +48,18 @@ class Spelling:
         """The words of a text as they were meant."""
         return [part for word in _unspelt(split(text)) for part in self._mended(word)]
 
-    def _first_of(self, word: Word) -> str:
-        """The word that is written together with a known one after it; "" where there is none. The first of
-        these is an "and", which is heard in known words as well."""
+    def _unjoined(self, word: Word) -> list[Word]:
+        """A word that is written together with a known one after it, and that one; empty where there are
+        none. The first of the former is an "and", which is heard in known words as well."""
         for first in self._joined:
-            rest = fold(word.text[len(first) :])
+            text = word.text[len(first) :]
+            rest = fold(text)
             if word.text.startswith(first) and self._is_known(rest):
-                return first if first == self._joined[0] or word.plain not in self._known else ""
-        return ""
+                if first != self._joined[0] and word.plain in self._known:
+                    break
+                edge = word.start + len(first)
+                return [Word(first, first, word.start, edge), Word(text, rest, edge, word.end)]
+        return []
 
     def _is_known(self, plain: str) -> bool:
         return len(plain) > 1 and (plain in self._known or self._begins(plain))
@@ -63,10 +67,8 @@ class Spelling:
     def _mended(self, word: Word) -> list[Word]:
         """A word with a slip of the pen as it was meant, or the words it is glued from, where that is
         clear."""
-        if first := self._first_of(word):
-            edge = word.start + len(first)
-            rest = word.text[len(first) :]
-            return [Word(first, first, word.start, edge), Word(rest, fold(rest), edge, word.end)]
+        if joined := self._unjoined(word):
+            return joined
         meant = self._meant(word.plain)
         if meant != word.plain or len(word.plain) != len(word.text) or not (parts := self._apart(word.plain)):
             return [Word(word.text, meant, word.start, word.end)]

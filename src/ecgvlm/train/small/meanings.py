@@ -100,7 +100,8 @@ def sense_table() -> np.ndarray:
         found = model.query(list(words.values()))
         if language == "de":  # whose nouns are written in capitals
             found = found + model.query([word.capitalize() for word in words.values()])
-        found = _unit(_unit(found) - _unit(found)[:EVEN].mean(0))
+        found = _unit(found)
+        found = _unit(found - found[:EVEN].mean(0))
         keys.append([key(word, language) for word in words])
         vectors.append(found)
     directions = np.linalg.svd(np.concatenate([found[:EVEN] for found in vectors]), full_matrices=False)[2]
