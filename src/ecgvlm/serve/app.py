@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import mimetypes
 from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
@@ -29,12 +28,9 @@ from ecgvlm.serve import batches, chat, exports, kept, pages, questions
 from ecgvlm.serve.gate import Gate, Limits, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import ReadRefused, Refused
 from ecgvlm.serve.sent import ApiError, Spoken
-from ecgvlm.serve.service import Service, Settings
-from ecgvlm.serve.store import UNAVAILABLE
+from ecgvlm.serve.service import Service, Settings, unavailable
 from ecgvlm.serve.work import default_reader
 from ecgvlm.words.phrases import words
-
-log = logging.getLogger("ecgvlm.serve")
 
 # Uploads are in memory already, bounded; a second copy on the disk would outlive a crash.
 MultiPartParser.spool_max_size = 2 * MAX_BYTES
@@ -166,8 +162,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(SQLAlchemyError)
     def store(_: Request, error: SQLAlchemyError) -> Response:
-        log.error("the store does not answer (%s)", type(error).__name__)
-        return answer(503, *UNAVAILABLE, {"Retry-After": "5"})
+        fault = unavailable(error)
+        return answer(503, fault.code, fault.message, {"Retry-After": "5"})
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:

@@ -17,8 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import BATCH_PATH, Metrics, body_bytes, error_body
 from ecgvlm.serve.schemas import Batch, BatchResults
-from ecgvlm.serve.service import LONGEST, Service, refused
-from ecgvlm.serve.store import UNAVAILABLE
+from ecgvlm.serve.service import LONGEST, Service, refused, unavailable
 from ecgvlm.serve.turns import Turns
 from ecgvlm.serve.work import Asked
 
@@ -141,9 +140,9 @@ class _Batches:
             except EcgError as error:
                 answer, code = refused(error, name, job.question), error.code
             except SQLAlchemyError as error:  # the others may still be kept
-                log.error("the store does not answer (%s)", type(error).__name__)
-                code, message = UNAVAILABLE
-                answer = refused(EcgError(code, f"{name}: {message}"), name, job.question)
+                fault = unavailable(error)
+                answer = refused(EcgError(fault.code, f"{name}: {fault.message}"), name, job.question)
+                code = fault.code
         self._metrics.pages.labels(code).inc()
         job.pages[number][page] = {**answer, "page_number": page}
 

@@ -271,6 +271,12 @@ def storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+def unavailable(error: SQLAlchemyError) -> EcgError:
+    """What is said of a store that does not answer; the log is told why."""
+    log.error("the store does not answer (%s)", type(error).__name__)
+    return EcgError("store_unavailable", "the store of what is read does not answer; try again")
+
+
 def refused(error: EcgError, name: str, question: str | None) -> dict:
     """The contract's object of a page that could not be read."""
     return Answer.failed(name, question, error).to_dict()

@@ -39,7 +39,6 @@ from ecgvlm.instruct.row import Row
 from ecgvlm.reader import REPORT
 
 _MIGRATION_LOCK = 0x656367766C6D  # any number that no other program takes
-UNAVAILABLE = "store_unavailable", "the store of what is read does not answer; try again"  # code and message
 _QUESTIONS = 4  # training rows speak of so many questions about the labels of one page
 
 
