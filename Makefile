@@ -31,7 +31,7 @@ bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/fold8.py --records $(RECORDS)
 	$(BIN)/python benchmarks/bench_labels.py --records $(RECORDS)
 	$(BIN)/python benchmarks/bench_digitize.py --records $(RECORDS) --fold 8 --pages 60 --out benchmarks/results/digitize.json
-	$(BIN)/python benchmarks/bench_photos.py
+	$(BIN)/python benchmarks/bench_photos.py --records $(RECORDS)
 	$(BIN)/python benchmarks/bench_scans.py
 	$(BIN)/python benchmarks/bench_ludb.py --data ../shared/data/ludb --pages
 	$(BIN)/python benchmarks/bench_criteria.py --records $(RECORDS)

@@ -1,14 +1,15 @@
 """How well real phone photographs come back as leads: SNR, gain, time and intervals against the signals.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_photos.py [--photos ../shared/data/photos]
+    OMP_NUM_THREADS=1 python benchmarks/bench_photos.py [--photos ../shared/data/photos] --records PTB-XL
 
 The photographs are of printed PTB-XL records (Paper2Pulse, Padhi et al. 2026), folded, crumpled and written
 on; the signals hold what is printed and nothing else. SNR as in the PhysioNet contest of 2025: of each lead,
 offset removed, after the best shift of up to 0.2 s; what is missing counts as flat, and a page that is
 refused with 0 dB. gain is the slope of a lead against its signal; time_ms how much, in the median over pieces
 of 0.5 s, a piece lies early or late against its lead. Intervals are those that `ecgvlm.measure` finds on the
-signal itself. rank is Spearman's correlation of a page's quality with its SNR. Writes
-benchmarks/results/photos.json.
+signal itself. rank is Spearman's correlation of a page's quality with its SNR. simulated: the same of
+photographs that `ecgvlm.paper` prints of fold 7, with the refused counted as above; the simulator is as hard
+as photographs are when its median lies within 1.5 dB of theirs. Writes benchmarks/results/photos.json.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from scipy.stats import spearmanr
 from ecgvlm.bench.runner import write_text
 from ecgvlm.digitize import Digitizer
 from ecgvlm.errors import EcgError
+from ecgvlm.files.datasets import load_ptbxl
 from ecgvlm.files.image import load_image
 from ecgvlm.files.records import read_wfdb
 from ecgvlm.measure import Measurements, measure
-from ecgvlm.record import LEADS
+from ecgvlm.paper.print import page_rng, print_page
+from ecgvlm.paper.truth import PageTruth
+from ecgvlm.record import LEADS, Record
 
 HERE = Path(__file__).parent
 FS = 500.0
@@ -138,11 +142,40 @@ def summary(rows: list[dict], own: list[Measurements]) -> dict:
     return out
 
 
+def printed(record: Record, truth: PageTruth) -> np.ndarray:
+    """[12, n] mV at `FS`, what of a record at `FS` the page shows, NaN elsewhere; it begins with the page."""
+    first = min(np.nanmin(trace.t) for trace in truth.traces)
+    seen = np.full((12, round(FS * max(np.nanmax(trace.t) - first for trace in truth.traces)) + 1), np.nan)
+    for trace in sorted(truth.traces, key=lambda trace: trace.rhythm):
+        if trace.lead in LEADS:
+            t = trace.t[np.isfinite(trace.mv)]
+            at, end = round(FS * t[0]), round(FS * t[-1])
+            lead = LEADS.index(trace.lead)
+            shown = record.signal[lead, at:end]
+            seen[lead] = np.nan
+            seen[lead, at - round(FS * first) :][: len(shown)] = shown
+    return seen
+
+
+def simulated(digitizer: Digitizer, records: list[Record]) -> dict:
+    """The figures of one simulated photograph of each record."""
+    rows, signals = [], []
+    for record in records:
+        rng = page_rng(0, "photo", Path(record.source).name)
+        page = print_page(record, "photo", rng)
+        signal = printed(record, page.truth)
+        signals.append(measure(signal, FS))
+        rows.append(one(digitizer, page.image, signal, signals[-1]))
+        print("simulated", round(float(np.median(rows[-1]["snr"])), 2), {**rows[-1], "of": record.source})
+    return summary(rows, signals)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photos", type=Path, default=HERE.parents[1] / "shared/data/photos")
+    parser.add_argument("--records", type=Path, required=True, help="PTB-XL's folder")
     parser.add_argument("--out", type=Path, default=HERE / "results/photos.json")
     args = parser.parse_args()
     cv2.setNumThreads(1)
@@ -158,7 +191,10 @@ def main() -> None:
         print(
             path.stem, round(float(np.median(row["snr"])), 2), {k: v for k, v in row.items() if k != "page"}
         )
-    result = summary(rows, signals)
+    result = {
+        **summary(rows, signals),
+        "simulated": simulated(digitizer, load_ptbxl(args.records, {7}, int(FS))),
+    }
     print(json.dumps(result, indent=1))
     write_text(args.out, json.dumps({**result, "rows": rows}, indent=1) + "\n")
 

@@ -59,7 +59,7 @@ def test_the_inverse_map_undoes_the_camera(seed):
     page = np.stack([x[np.ix_(rows, cols)], y[np.ix_(rows, cols)]], -1).reshape(-1, 2)
     target = np.stack(np.meshgrid(cols, rows), -1).reshape(-1, 2)
     on = ((page > 0) & (page < [1600, 1100])).all(axis=1)
-    assert on.mean() > 0.4
+    assert on.mean() > 0.2
     off = np.abs(move(page) - target)[on]
     assert np.percentile(off, 95) < 0.1
     assert off.max() < 1.0  # between two nodes that a fold parts

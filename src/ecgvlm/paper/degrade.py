@@ -13,6 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from PIL import Image
+from scipy.interpolate import LinearNDInterpolator
 
 from ecgvlm.errors import UsageError
 from ecgvlm.paper.text import text_mask
@@ -159,11 +160,8 @@ def _height(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> Heigh
             at = float(normal @ (size * (place + rng.normal(0, 0.02))))
             lines.append((normal, at, rng.choice([-1, 1]) * np.tan(np.deg2rad(u(1, 9)))))
     facets = np.zeros((2, 2), np.float32)
-    if rng.random() < 0.4:
-        cell = u(12, 45) * px_per_mm
-        facets = rng.normal(0, u(0.2, 1.3) * px_per_mm, (int(h / cell) + 3, int(w / cell) + 3)).astype(
-            np.float32
-        )
+    if rng.random() < 0.6:
+        facets = _facets(w, h, u(10, 45) * px_per_mm, rng) * np.float32(u(0.2, 1.8) * px_per_mm)
 
     def height(points: np.ndarray) -> np.ndarray:
         points = np.asarray(points, float)
@@ -180,6 +178,15 @@ def _height(w: int, h: int, px_per_mm: float, rng: np.random.Generator) -> Heigh
         return z
 
     return height
+
+
+def _facets(w: int, h: int, cell: float, rng: np.random.Generator) -> np.ndarray:
+    """Crumpled paper: triangles between points some `cell` px apart of random height (sd 1), [rows, cols]."""
+    corners = np.stack(np.meshgrid(np.arange(-1, h / cell + 2), np.arange(-1, w / cell + 2)), -1)
+    corners = corners.reshape(-1, 2) + rng.uniform(-0.45, 0.45, (corners.size // 2, 2))
+    rows, cols = (np.linspace(0, size / cell, int(6 * size / cell) + 2) for size in (h, w))
+    surface = LinearNDInterpolator(corners, rng.normal(size=len(corners)))
+    return surface(*np.meshgrid(rows, cols, indexing="ij")).astype(np.float32)
 
 
 def _shaded(image: np.ndarray, height: Height, rng: np.random.Generator) -> np.ndarray:
@@ -199,15 +206,15 @@ def _shaded(image: np.ndarray, height: Height, rng: np.random.Generator) -> np.n
 def _camera(
     w: int, h: int, px_per_mm: float, height: Height, rng: np.random.Generator
 ) -> tuple[Move, int, int]:
-    """A pinhole camera above a bent sheet: the move from page px to picture px, and the picture's size.
+    """A phone's camera above a bent sheet: the move from page px to picture px, and the picture's size.
 
     The sheet is a cylinder z(s) bent without stretching, two cosine waves of some millimetres in one
-    direction, with `height` on it.
+    direction, with `height` on it. The lens leaves a little of a barrel or a pincushion.
     """
     diagonal = float(np.hypot(w, h))
     tilt = np.deg2rad(min(25.0, abs(rng.normal(0, 10))))
     around = rng.uniform(0, 2 * np.pi)
-    roll = np.deg2rad(rng.normal(0, 2.5))
+    roll = np.deg2rad(np.clip(rng.normal(0, 2.5 if rng.random() < 0.5 else 12), -30, 30))
     bend = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.25)
     waves = [  # amplitude px, periods along the diagonal, phase
         (rng.uniform(0, 9) * px_per_mm * (rng.random() < 0.7), rng.uniform(0.4, 1.0), rng.uniform(0, 6.28)),
@@ -226,6 +233,7 @@ def _camera(
     axis = np.array([np.cos(around), np.sin(around), 0.0]) * tilt
     rotation = cv2.Rodrigues(np.array([0, 0, roll]))[0] @ cv2.Rodrigues(axis)[0]
     distance = diagonal * rng.uniform(1.1, 2.0)
+    barrel = rng.normal(0, 0.015) / (diagonal / 2) ** 2
     centre = np.array([w, h]) / 2
 
     def seen(points: np.ndarray) -> np.ndarray:
@@ -235,7 +243,8 @@ def _camera(
         gx = np.where(np.isnan(u), np.nan, gx)
         gz = gz + height(np.asarray(points, float))
         body = (gx[:, None] * along + v[:, None] * across) @ rotation[:, :2].T + gz[:, None] * rotation[:, 2]
-        return body[:, :2] / (1 - body[:, 2:] / distance)
+        plane = body[:, :2] / (1 - body[:, 2:] / distance)
+        return plane * (1 + barrel * (plane**2).sum(1, keepdims=True))
 
     edge = np.linspace(0, 1, 9)
     rim = np.concatenate(
@@ -450,10 +459,10 @@ def _two_tone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Out of focus, or a short straight movement of the hand; scaled to the picture's size."""
     kind, size = rng.random(), image.shape[1] / 1600
-    if kind < 0.45:
-        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.1) * size)
-    if kind < 0.65:
-        length = rng.uniform(1.5, 4.0) * size
+    if kind < 0.55:
+        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.5) * size)
+    if kind < 0.75:
+        length = rng.uniform(1.5, 5.0) * size
         turn = rng.uniform(0, np.pi)
         reach = int(np.ceil(length / 2)) + 1
         kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
