@@ -16,6 +16,7 @@ from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless, row_pitch
 from ecgvlm.digitize.lettering import Lettering, Notes, same_place
+from ecgvlm.digitize.negative import dark_on_bright
 from ecgvlm.digitize.page import Page, Strip, are_silent, as_given
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
 from ecgvlm.digitize.quality import limbs_db, relations_db
@@ -30,7 +31,6 @@ from ecgvlm.digitize.timing import delays, same_time
 from ecgvlm.digitize.trace import follow, paths_of
 from ecgvlm.errors import EcgError
 from ecgvlm.files.drawing import Drawing
-from ecgvlm.files.picture import shrunk
 from ecgvlm.memory import keep_freed_memory
 from ecgvlm.paper.layouts import CABRERA
 from ecgvlm.quantile import median
@@ -67,7 +67,6 @@ _PLAINLY = 0.2  # by which the likeness must exceed that with the lead whose nam
 _USUAL_RHYTHM, _AS_LIKE = ("II", "V1", "V5"), 0.05  # leads that are taken of two that are about as like
 # Mean probability of ink along a strip below which nothing is printed there, its name seen or not.
 _NO_TRACE, _NO_TRACE_NO_NAME = 0.2, 0.6
-_DARK = 110  # median brightness below which a page may be a negative
 _NO_INK = 3e-4  # share of a picture's px that are a trace, upright or on its side, below which it is no ECG
 _SAME_TRACE, _ALONG = 0.5, 4.0  # mm: curves this close run along one trace, when they do so for this long
 _STRAY_NAMES = 2  # that the net may see on a page without any
@@ -133,8 +132,7 @@ class Digitizer:
             drawing, image = image, image.image
             if (page := drawn_page(drawing, partial(self._seen_names, drawing.image))) is not None:
                 return page
-        if _is_negative(image):
-            image = _printed(image)
+        image = dark_on_bright(image)
         view = self.look(image)
         if view is not None and view.found is not None:
             plain = view.found.named >= _PLAINLY_NAMED and _row_mm(view.found) >= _BARE_ROW
@@ -382,21 +380,6 @@ def _off_scale(found: Found, notes: Notes) -> float:
     """Times by which the rows are longer than 10 s are, at 25 mm/s or at the speed that is printed."""
     zooms = [_row_mm(found) / 10 / speed for speed in {SLOW, *notes.speeds}]
     return min(zooms, key=lambda zoom: abs(np.log(zoom)))
-
-
-def _is_negative(image: np.ndarray) -> bool:
-    """Whether print is brighter than its paper, as on a dark screen: fine detail tells, light does not."""
-    if median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) >= _DARK:
-        return False
-    grey = cv2.cvtColor(shrunk(image, min(1.0, 800 / max(image.shape[:2]))), cv2.COLOR_RGB2GRAY)
-    detail = grey - cv2.blur(grey.astype(np.float32), (31, 31))
-    return bool((detail**3).mean() > 0)
-
-
-def _printed(negative: np.ndarray) -> np.ndarray:
-    """Bright on dark as dark on bright, with half of the colour: pure green is as bright as white is."""
-    brightest = negative.max(axis=2, keepdims=True)
-    return 255 - brightest + (brightest - negative) // 2
 
 
 def _inked(maps: NetMaps) -> float:

@@ -63,6 +63,7 @@ def render(record: Record, style: PageStyle, rng: np.random.Generator | int = 0)
     image = _grid(style, width, height).copy()
     _blend(image, page.print, style.ink)
     _blend(image, cv2.resize(page.trace, (width, height), interpolation=cv2.INTER_AREA), style.trace)
+    page.labels(image)
     truth = PageTruth(
         layout=style.layout,
         order=style.order,
@@ -114,6 +115,7 @@ class _Page:
         self.scale = style.px_per_mm
         self.notes: list[str] = []
         self.note_boxes: list[np.ndarray] = []
+        self.plates: list[tuple[int, int, np.ndarray]] = []  # x, y and ink of names that stand on plates
         self.print = np.zeros((height, width), np.uint8)
         self.trace = np.zeros((height * _FINE, width * _FINE), np.uint8)
 
@@ -162,7 +164,9 @@ class _Page:
             mv=mv,
             xy=xy,
             box=self.box(left, middle - style.row_mm / 2, right, middle + style.row_mm / 2),
-            name_box=self.name(SPELLINGS[style.spelling](name), right if style.names_after else left, zero),
+            name_box=self.name(SPELLINGS[style.spelling](name), right if style.names_after else left, zero)
+            if style.named
+            else None,
             inverted=strip.inverted,
         )
 
@@ -173,8 +177,28 @@ class _Page:
         x = round((at + style.name_at[0]) * self.scale) - (w if style.name_at[0] < 0 else 0)
         y = round((zero - style.name_at[1]) * self.scale) - h
         x, y = max(1, x), max(1, y)
-        _stamp(self.print, mask, x, y)
+        if style.plate is None:
+            _stamp(self.print, mask, x, y)
+        else:
+            self.plates.append((x, y, mask))
         return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]]) - 0.5
+
+    def labels(self, image: np.ndarray) -> None:
+        """The names that stand on plates, over all else."""
+        plate = self.style.plate
+        if plate is None:
+            return
+        outer, inner, names = (np.zeros_like(self.print) for _ in range(3))
+        rim = max(1.0, 0.3 * self.scale) if plate.edge is not None else 0.0
+        pad = max(1, round(plate.pad * self.scale))
+        for x, y, mask in self.plates:
+            h, w = mask.shape[0] + 2 * pad, mask.shape[1] + 4 * pad
+            _stamp(outer, _rounded(h, w, plate.round), x - 2 * pad, y - pad)
+            _stamp(inner, _rounded(h, w, plate.round, rim), x - 2 * pad, y - pad)
+            _stamp(names, mask, x, y)
+        fill = plate.fill or self.style.paper
+        for layer, colour in ((outer, plate.edge or fill), (inner, fill), (names, plate.ink)):
+            _blend(image, layer, colour)
 
     def pulses(self, seconds: float) -> np.ndarray:
         """A 1 mV calibration pulse beside every row; their boxes [k, 4, 2] px."""
@@ -264,6 +288,16 @@ def _stamp(page: np.ndarray, mask: np.ndarray, x: int, y: int) -> None:
     if x0 < x1 and y0 < y1:
         part = page[y0:y1, x0:x1]
         np.maximum(part, mask[y0 - y : y1 - y, x0 - x : x1 - x], out=part)
+
+
+def _rounded(h: int, w: int, round_: float, inset: float = 0.0) -> np.ndarray:
+    """Cover [h, w] uint8 of a box with rounded corners, so many px within its edges. round_: 1 of a pill."""
+    radius = max(0.5, round_ * h / 2 - inset)
+    y, x = np.ogrid[:h, :w]
+    across = np.abs(x - (w - 1) / 2) - (w / 2 - inset - radius)
+    down = np.abs(y - (h - 1) / 2) - (h / 2 - inset - radius)
+    beyond = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) + np.minimum(np.maximum(across, down), 0)
+    return (255 * np.clip(radius + 0.5 - beyond, 0, 1)).astype(np.uint8)
 
 
 def _blend(image: np.ndarray, mask: np.ndarray, colour: Colour) -> None:

@@ -15,6 +15,21 @@ NAME_ROOM = 9.0  # mm that lead names need left of a row
 
 
 @dataclass(frozen=True)
+class Plate:
+    """What a lead's name stands on, as labels of web pages do: a box with rounded corners.
+
+    fill, edge: colours of its area and of its outline, None where it has none. ink: of the name. round:
+    radius of its corners as a part of half its height (1: a pill). pad: mm around the name.
+    """
+
+    fill: Colour | None
+    edge: Colour | None
+    ink: Colour
+    round: float = 1.0
+    pad: float = 1.0
+
+
+@dataclass(frozen=True)
 class PageStyle:
     """One page's look. Lengths in mm from the top left corner of the paper, colours RGB 0..255.
 
@@ -30,7 +45,8 @@ class PageStyle:
     calibration pulse's top at 25 mm/s. name_at: lower left corner of a lead name relative to its strip's
     start on the zero line (x right, y up), or to its end where names_after; names wider than -x when x
     is negative shift left, so that they end before the trace. spelling: of the names, see `text.SPELLINGS`.
-    name_size, text_scale: em in mm, and a factor on header texts.
+    named: whether names are printed at all; plate: what they stand on, None the paper. name_size, text_scale:
+    em in mm, and a factor on header texts.
     """
 
     layout: str = "3x4+1R"
@@ -69,6 +85,8 @@ class PageStyle:
     name_at: tuple[float, float] = (0.5, 7.0)
     names_after: bool = False
     spelling: str = "plain"
+    named: bool = True
+    plate: Plate | None = None
     name_size: float = 4.2
     template: str = "scale"
     text_scale: float = 1.0

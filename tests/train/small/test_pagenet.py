@@ -7,9 +7,14 @@ torch = pytest.importorskip("torch")
 
 from gaussians import gaussian_record  # noqa: E402
 
-from ecgvlm.digitize.pagenet import CLASSES, FURTHER  # noqa: E402
+from ecgvlm.digitize.pagenet import CLASSES, FURTHER, PULSE  # noqa: E402
+from ecgvlm.paper.others import other_picture  # noqa: E402
 from ecgvlm.paper.rare import rare_page  # noqa: E402
+from ecgvlm.paper.render import render  # noqa: E402
+from ecgvlm.paper.style import page_style  # noqa: E402
 from ecgvlm.train.small.pagenet import (  # noqa: E402
+    _MIRRORED,
+    _TURNED,
     PageNet,
     _flat,
     export,
@@ -79,7 +84,7 @@ def test_unfolded_norms_say_what_they_said_and_learn(tmp_path):
 
 def test_crops_know_further_leads_and_odd_notes():
     page = rare_page(gaussian_record(), 5, "further", "clean")
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     peaks = np.max([names.max((1, 2)) for _, _, names in rectified_crops(page, rng, 40)], 0)
     assert peaks.shape == (CLASSES,)
     assert peaks[FURTHER] == 255
@@ -96,6 +101,41 @@ def test_crops_without_a_grid_are_of_a_guessed_scale():
     for image, trace, _ in rectified_crops(page, np.random.default_rng(0), 40):
         grey, ink = image.mean(2), trace > 200
         assert not ink.any() or grey[ink].mean() < np.median(grey) - 30
+
+
+def test_nothing_is_to_be_seen_on_other_pictures():
+    for what in ("recordings", "table", "form"):
+        page = other_picture(1, what)
+        for image, trace, names in rectified_crops(page, np.random.default_rng(0), 6):
+            assert image.shape == (320, 320, 3)
+            assert not trace.any()
+            assert not names[:PULSE].any()
+
+
+def test_a_mirrored_page_shows_only_names_that_are_the_same_there():
+    page = render(gaussian_record(), page_style("classic"), 0)
+    seen = np.zeros(CLASSES, bool)
+    pages = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        rng.normal(0, 0.004), rng.normal(1, 0.006)
+        if not _TURNED <= rng.random() < _TURNED + _MIRRORED:
+            continue
+        pages += 1
+        for image, trace, names in rectified_crops(page, np.random.default_rng(seed), 12):
+            seen |= names.max((1, 2)) > 0
+            ink = trace > 200
+            assert not ink.any() or image.mean(2)[ink].mean() < 160
+    assert pages >= 4
+    assert seen[[0, 1, 2, PULSE]].all()
+    assert not seen[3:PULSE].any()
+    assert not seen[PULSE + 1 :].any()
+
+
+def test_dark_screens_are_learned_from_as_they_are_read():
+    page = render(gaussian_record(), page_style("dark"), 0)
+    for image, _, _ in rectified_crops(page, np.random.default_rng(3), 4):
+        assert np.median(image) > 200
 
 
 def test_training_stops_in_time_and_goes_on(tmp_path):

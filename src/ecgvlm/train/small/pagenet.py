@@ -28,10 +28,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from ecgvlm.atomic import beside
+from ecgvlm.digitize.negative import dark_on_bright
 from ecgvlm.digitize.pagenet import CLASSES, FURTHER, NOTES, PULSE, PX_PER_MM
 from ecgvlm.paper.degrade import PAGE_KINDS
+from ecgvlm.paper.others import other_picture
 from ecgvlm.paper.print import print_page
 from ecgvlm.paper.rare import rare_page
+from ecgvlm.paper.screen import screen_page
 from ecgvlm.paper.style import random_style
 from ecgvlm.paper.truth import Rendering
 from ecgvlm.record import LEADS, Record
@@ -39,7 +42,11 @@ from ecgvlm.record import LEADS, Record
 CROP = 320
 FEATURES = (16, 32, 64, 96)
 _EVEN = 8  # px of a rectified page
-_RARE = 0.45  # share of pages that are rarely printed
+# Share of pages that are rarely printed, that programs show, and of pictures that are no ECG.
+_RARE, _SCREEN, _OTHER = 0.3, 0.19, 0.12
+_UNNAMED = 0.04  # share of usual pages that print no names
+_TURNED, _MIRRORED = 0.03, 0.03  # share of pages that are upside down, and mirrored
+_SAME_MIRRORED = [LEADS.index("I"), LEADS.index("II"), LEADS.index("III"), PULSE]
 _MIXED = 48  # crops of several pages that are mixed, and as many that wait
 _CHECKPOINT = 30.0  # s between checkpoints
 
@@ -208,9 +215,11 @@ def rectified_crops(
     truth, cell = page.truth, 5.0 * PX_PER_MM  # cell: px between two nodes of the mesh
     mesh = truth.mesh if truth.ruled else _flat(truth.mesh, rng)
     rows, cols = mesh.shape[:2]
+    seen = dark_on_bright(page.image)
     inked = [trace.xy[np.isfinite(trace.xy).all(1)] for trace in truth.traces]
-    ends = np.cumsum([len(points) for points in inked])[:-1]
-    curves = np.split(_located(mesh, np.concatenate(inked)) * cell, ends)  # px of the rectified page
+    ends = np.cumsum([len(points) for points in inked])
+    every = np.concatenate([np.zeros((0, 2)), *inked])
+    curves = np.split(_located(mesh, every) * cell, ends)[:-1]  # px of the rectified page
     marks = [(_kind(t.lead), t.name_box.mean(0)) for t in truth.traces if t.name_box is not None]
     marks += [(PULSE, box.mean(0)) for box in truth.pulses]
     marks += [(_kind(note), box.mean(0)) for note, box in zip(truth.notes, truth.note_boxes)]
@@ -224,7 +233,8 @@ def rectified_crops(
     # x, y of the crop at the middles of squares, one beyond its edges: between them the paper is even.
     grid = (np.mgrid[-1 : CROP // _EVEN + 1, -1 : CROP // _EVEN + 1][::-1] + 0.5) * _EVEN - CROP / 2
     turned = np.tensordot(turn, grid, 1)
-    flip = rng.random() < 0.03  # upside down: no names are to be found
+    # Upside down no names are to be found, and in a mirror those that are the same there.
+    way = rng.random()
     for _ in range(n):
         # Most crops look at a name, a pulse or a note; others anywhere on the paper, margins included.
         look = rng.random()
@@ -236,13 +246,15 @@ def rectified_crops(
             centre = rng.uniform(0, 1, 2) * np.array([cols - 1, rows - 1]) * cell
         xy = _interpolate(mesh, (turned + centre[:, None, None]) / cell)
         xy = cv2.resize(xy, None, fx=_EVEN, fy=_EVEN)[_EVEN:-_EVEN, _EVEN:-_EVEN]
-        image = cv2.remap(
-            page.image, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        image = cv2.remap(seen, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         target = _drawn(curves, turn, centre)
         names = _blobs(kinds, ((places - centre) @ np.linalg.inv(turn).T + (CROP - 1) / 2 - 2) / 4)
-        if flip:
+        if way < _TURNED:
             image, target, names = image[::-1, ::-1], target[::-1, ::-1], np.zeros_like(names)
+        elif way < _TURNED + _MIRRORED:
+            image, target, there = image[:, ::-1], target[:, ::-1], names[_SAME_MIRRORED, :, ::-1]
+            names = np.zeros_like(names)
+            names[_SAME_MIRRORED] = there
         if rng.random() < 0.1:
             image = np.repeat(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
         yield np.ascontiguousarray(image), np.ascontiguousarray(target), names
@@ -348,7 +360,7 @@ class Pages(torch.utils.data.IterableDataset):
         pool: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         while True:
             record = self.records[int(rng.integers(len(self.records)))]
-            page = rare_page(record, rng) if rng.random() < _RARE else _usual_page(record, rng)
+            page = _any_page(record, rng)
             pool += rectified_crops(page, rng, self.crops)
             if len(pool) < 2 * _MIXED:  # crops of one page must not fill one batch
                 continue
@@ -356,6 +368,18 @@ class Pages(torch.utils.data.IterableDataset):
             for _ in range(_MIXED):
                 image, mask, names = pool.pop()
                 yield torch.from_numpy(image), torch.from_numpy(mask), torch.from_numpy(names)
+
+
+def _any_page(record: Record, rng: np.random.Generator) -> Rendering:
+    """A page as training has them: usual, rare, shown by a program, or no ECG at all."""
+    look = rng.random()
+    if look < _RARE:
+        return rare_page(record, rng)
+    if look < _RARE + _SCREEN:
+        return screen_page(record, rng)
+    if look < _RARE + _SCREEN + _OTHER:
+        return other_picture(rng)
+    return _usual_page(record, rng)
 
 
 def _usual_page(record: Record, rng: np.random.Generator) -> Rendering:
@@ -367,6 +391,10 @@ def _usual_page(record: Record, rng: np.random.Generator) -> Rendering:
         style = replace(style, name_at=(float(rng.uniform(0, 4)), float(rng.uniform(-2, 3))))
     if rng.random() < 0.08:  # paper with lines every 5 mm only
         style = replace(style, minor=style.paper)
+    if rng.random() < _UNNAMED:
+        style = replace(style, named=False)
+    if rng.random() < 0.05:  # thick pens
+        style = replace(style, trace_mm=float(rng.uniform(0.6, 1.1)))
     return print_page(record, str(rng.choice(PAGE_KINDS, p=[0.25, 0.3, 0.45])), rng, style)
 
 
