@@ -1,4 +1,5 @@
-"""How well pages come back that are rarely printed (`ecgvlm.paper.rare`), look by look.
+"""How pages come back that are rarely printed (`ecgvlm.paper.rare`) or that programs show (`.screen`), look
+by look, and which pictures of something else (`ecgvlm.paper.others`) pass for an ECG.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_rare.py --records ../shared/data/ptbxl [--pages 6] [--out FILE]
 
@@ -15,7 +16,12 @@ import numpy as np
 from bench_digitize import reading
 
 from ecgvlm.files.datasets import load_ptbxl
+from ecgvlm.paper.others import OTHERS, other_picture
 from ecgvlm.paper.rare import RARE, rare_page
+from ecgvlm.paper.screen import screen_page
+
+SCREEN = "screen"
+LOOKS = [*RARE, SCREEN]
 
 
 def main() -> None:
@@ -23,8 +29,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--records", type=Path, required=True)
-    parser.add_argument("--looks", nargs="*", default=list(RARE), choices=list(RARE))
+    parser.add_argument("--looks", nargs="*", default=LOOKS, choices=LOOKS)
     parser.add_argument("--pages", type=int, default=6, help="of each look")
+    parser.add_argument("--others", type=int, default=6, help="pictures of each kind of something else")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -33,7 +40,8 @@ def main() -> None:
     for look in args.looks:
         for k in range(args.pages):
             rng = np.random.default_rng([args.seed, k, *look.encode()])
-            page = rare_page(records[rng.integers(len(records))], rng, look)
+            record = records[rng.integers(len(records))]
+            page = screen_page(record, rng) if look == SCREEN else rare_page(record, rng, look)
             truth = page.truth
             scale = f"{truth.mm_per_s:g} mm/s, {truth.mm_per_mv:g} mm/mV"
             row = {"look": look, "page": k, "layout": truth.layout, "scale": scale, **reading(page)}
@@ -47,6 +55,13 @@ def main() -> None:
         }
         print(f"{look:8} {np.mean([_mean(row) for row in part]):5.1f} dB", share)
     print(f"all      {np.mean([_mean(row) for row in rows]):5.1f} dB")
+    for what in OTHERS if args.others else ():
+        pictures = [
+            other_picture(np.random.default_rng([args.seed, k, *what.encode()]), what)
+            for k in range(args.others)
+        ]
+        passed = ["refused" not in reading(picture) for picture in pictures]
+        print(f"{what:10} {sum(passed)} of {len(passed)} pass for an ECG", np.flatnonzero(passed).tolist())
     if args.out:
         args.out.write_text(json.dumps(rows) + "\n")
 
