@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -60,6 +61,51 @@ def test_runs_of_ink_end_where_numpy_has_them_end(library):
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 
+@pytest.fixture
+def band(monkeypatch) -> stroke._Band:
+    """The print in some columns, as OpenCV reads it."""
+    monkeypatch.setattr(stroke, "COMPILED", None)
+    return stroke._band(*_columns())
+
+
+def _columns() -> tuple:
+    """Of `stroke._band`: columns of a page that lies aslant in its picture and reaches beyond it."""
+    rng = np.random.default_rng(0)
+    sizes = ((160, 230), 1.5), ((150, 200), 2), ((150, 200), 2)
+    grey, *page = (
+        cv2.GaussianBlur(rng.integers(0, 255, size).astype(np.uint8), (0, 0), s) for size, s in sizes
+    )
+    y, x = np.mgrid[0:32, 0:42] * 5.0
+    mesh = np.stack([1.2 * x + 0.1 * y - 5, 1.1 * y - 0.1 * x + 2], -1).astype(np.float32)
+    fine = stroke.Print(grey, -1.0, mesh, cv2.merge(page), 2.0)
+    return fine, rng.uniform(0, 199, 101), np.floor(rng.uniform(1, 130, 101)), 32
+
+
+def test_print_is_read_between_px_as_opencv_does(library, band):
+    fine, x, first, rows = _columns()
+    if not library.laned:
+        pytest.skip("OpenCV does it on this processor")
+    contrast, seen = library.band(
+        x, first, rows, fine.grey, fine.mesh, fine.print, 255 * stroke._SEEN, fine.sign
+    )
+    off = np.abs(contrast - band.contrast)  # whole grey levels, of two as near either may be taken
+    assert off.max() <= 1
+    assert off.mean() < 0.05
+    np.testing.assert_allclose(seen, band.seen, rtol=0, atol=1.01 / (255 * stroke._SEEN))
+
+
+def test_edges_of_print_lie_where_numpy_has_them(library, band, monkeypatch):
+    rng = np.random.default_rng(1)
+    n = len(band.first)
+    path = band.first + rng.uniform(2, 12, n)
+    top, bottom = path - rng.uniform(1, 5, n), path + rng.uniform(1, 5, n)
+    columns = stroke._Columns(path, path, rng.uniform(0, 3, n), top, bottom, np.zeros(n, int))
+    wanted = stroke._edges(band, columns, depth := rng.uniform(20, 60, n), 2.0)
+    monkeypatch.setattr(stroke, "COMPILED", library)
+    assert np.isfinite(wanted).any(1).all()
+    np.testing.assert_allclose(stroke._edges(band, columns, depth, 2.0), wanted, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(("cols", "rows"), [(12, 9), (40, 31), (5, 3)])
 def test_a_banded_system_is_solved_as_scipy_does(library, cols, rows):
     rng = np.random.default_rng(0)
@@ -76,6 +122,12 @@ def test_a_banded_system_is_solved_as_scipy_does(library, cols, rows):
     for solved in (library.solved, surface._solved):
         with pytest.raises(np.linalg.LinAlgError):
             solved(diagonals, right)
+
+
+def test_between_nodes_lies_what_numpy_finds(library):
+    rng = np.random.default_rng(0)
+    nodes, at = rng.normal(size=(5, 7, 2)), rng.uniform(-1, 8, (30, 9, 2))
+    np.testing.assert_allclose(library.between(nodes, at), surface._between(nodes, at), rtol=0, atol=1e-12)
 
 
 def test_a_library_of_another_source_is_not_loaded(built, tmp_path, monkeypatch):

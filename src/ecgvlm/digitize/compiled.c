@@ -4,6 +4,10 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #define REACH 64   /* rows: a path moves up or down by fewer in one column */
 #define AT_ONCE 4  /* columns whose heights are added up side by side: each alone waits for its last sum */
@@ -123,37 +127,229 @@ WIDE void cheapest(int64_t pieces, int64_t columns, int64_t rows, const float *c
     }
 }
 
-static float at(const float *ink, int64_t rows, int64_t columns, int64_t row, int64_t column)
+/* The ink at a row of a column whose rows are `apart` in memory, 0 beyond it. */
+INSIDE float at(const float *ink, int64_t rows, int64_t apart, int64_t row)
 {
-    return row < 0 || row >= rows ? 0 : ink[row * columns + column];
+    return row < 0 || row >= rows ? 0 : ink[row * apart];
 }
 
 /* Rows beyond one in which the ink is `inner` at which it is `level`, on its way to `outer` in the next. */
-static double beyond(double inner, double outer, double level)
+INSIDE double beyond(double inner, double outer, double level)
 {
     double fall = inner - outer;
     return (inner - level) / (fall > 1e-3 ? fall : 1e-3);
+}
+
+/* `stroke._ink_run` in one column. */
+INSIDE void run(int64_t rows, int64_t apart, const float *ink, int64_t y, double beside, float level, double *top,
+                double *bottom)
+{
+    int64_t away = 0;
+    *top = *bottom = NAN;
+    while (away <= beside && away < rows && at(ink, rows, apart, y - away) < level &&
+           at(ink, rows, apart, y + away) < level)
+        away++;
+    if (away > beside || away >= rows)
+        return;
+    int64_t first = at(ink, rows, apart, y - away) >= level ? y - away : y + away, last = first;
+    while (first > 0 && ink[(first - 1) * apart] >= level)
+        first--;
+    while (last + 1 < rows && ink[(last + 1) * apart] >= level)
+        last++;
+    *top = first - beyond(ink[first * apart], at(ink, rows, apart, first - 1), level);
+    *bottom = last + beyond(ink[last * apart], at(ink, rows, apart, last + 1), level);
 }
 
 /* `stroke._ink_run` in [rows, columns]. */
 void ink_run(int64_t rows, int64_t columns, const float *ink, const int64_t *y, const double *beside, float level,
              double *top, double *bottom)
 {
-    for (int64_t x = 0; x < columns; x++) {
-        int64_t away = 0;
-        top[x] = bottom[x] = NAN;
-        while (away <= beside[x] && away < rows && at(ink, rows, columns, y[x] - away, x) < level &&
-               at(ink, rows, columns, y[x] + away, x) < level)
-            away++;
-        if (away > beside[x] || away >= rows)
+    for (int64_t x = 0; x < columns; x++)
+        run(rows, columns, ink + x, y[x], beside[x], level, top + x, bottom + x);
+}
+
+#define DOWN 2   /* samples of a px of the page down; `stroke._DOWN` */
+#define AROUND 6 /* of them about the middle of a line; `stroke._CENTRE` px */
+
+INSIDE int64_t within(int64_t at, int64_t size) { return at < 0 ? 0 : at < size ? at : size - 1; }
+
+/* `stroke._edges` of columns whose print is `contrast` and `seen`, [n, rows], from `first` px down. levels: [several],
+   of them number `plain` tells where the centre is. least, most: what the edges may be. work: [rows], to work in. found:
+   [2 several + 1, n]. */
+WIDE void edges(int64_t n, int64_t rows, const float *contrast, const float *seen, const double *first,
+                const double *path, const double *beside, const double *least, const double *most, const double *depth,
+                int64_t several, const float *levels, int64_t plain, double widest, float *restrict work, double *found)
+{
+    for (int64_t k = 0; k < n; k++, contrast += rows, seen += rows) {
+        float plainly = depth[k], darkest = 0;
+        for (int64_t r = 0; r < rows; r++) {
+            float ink = contrast[r] / plainly;
+            work[r] = (ink < 0 ? 0 : ink > 1 ? 1 : ink) * seen[r];
+        }
+        int64_t row = within(rint((path[k] - first[k]) * DOWN), rows);
+        for (int64_t m = 0; m < several; m++) {
+            double top, bottom;
+            run(rows, 1, work, row, beside[k], levels[m], &top, &bottom);
+            top = first[k] + top / DOWN;
+            bottom = first[k] + bottom / DOWN;
+            found[m * n + k] = top < least[k] ? least[k] : top;
+            found[(several + m) * n + k] = bottom > most[k] ? most[k] : bottom;
+        }
+        double top = found[plain * n + k], bottom = found[(several + plain) * n + k], sum = 0, weight = 0;
+        found[2 * several * n + k] = NAN;
+        if (!(bottom - top < widest))
             continue;
-        int64_t first = at(ink, rows, columns, y[x] - away, x) >= level ? y[x] - away : y[x] + away, last = first;
-        while (first > 0 && ink[(first - 1) * columns + x] >= level)
-            first--;
-        while (last + 1 < rows && ink[(last + 1) * columns + x] >= level)
-            last++;
-        top[x] = first - beyond(ink[first * columns + x], at(ink, rows, columns, first - 1, x), level);
-        bottom[x] = last + beyond(ink[last * columns + x], at(ink, rows, columns, last + 1, x), level);
+        int64_t middle = rint(((top + bottom) / 2 - first[k]) * DOWN);
+        for (int64_t r = middle - AROUND; r <= middle + AROUND; r++) {
+            float print = contrast[within(r, rows)];
+            darkest = print > darkest ? print : darkest;
+        }
+        for (int64_t r = middle - AROUND; r <= middle + AROUND; r++) {
+            float print = contrast[within(r, rows)], above = (print > 0 ? print : 0) - 0.4f * darkest;
+            double counts = (above > 0 ? above : 0) + 1e-6f;
+            sum += counts * r;
+            weight += counts;
+        }
+        found[2 * several * n + k] = first[k] + sum / weight / DOWN;
+    }
+}
+
+#ifdef __x86_64__ /* Where there is nothing of this, or no AVX2, OpenCV does it. */
+
+#define LANED __attribute__((target("avx2,fma")))
+#define LANED_INSIDE static inline __attribute__((always_inline, target("avx2,fma")))
+#define CELL 5  /* px of a page from one node of its map to the next; `stroke._NODE` */
+#define STEP 8  /* px down a column between two points at which the map is looked up */
+
+typedef float eight __attribute__((vector_size(32)));
+typedef int32_t whole __attribute__((vector_size(32)));
+typedef uint32_t bits __attribute__((vector_size(32)));
+
+int laned(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+LANED_INSIDE eight least_of(eight a, eight b) { return (eight)_mm256_min_ps((__m256)a, (__m256)b); }
+LANED_INSIDE eight most_of(eight a, eight b) { return (eight)_mm256_max_ps((__m256)a, (__m256)b); }
+LANED_INSIDE whole lesser(whole a, int32_t b) { return (whole)_mm256_min_epi32((__m256i)a, _mm256_set1_epi32(b)); }
+LANED_INSIDE whole cut(eight a) { return (whole)_mm256_cvttps_epi32((__m256)a); }
+LANED_INSIDE eight real(whole a) { return (eight)_mm256_cvtepi32_ps((__m256i)a); }
+LANED_INSIDE eight all(float a) { return (eight)_mm256_set1_ps(a); }
+
+/* The four bytes at each of eight places. */
+LANED_INSIDE bits four_bytes(const uint8_t *from, whole at)
+{
+    return (bits)_mm256_i32gather_epi32((const int *)from, (__m256i)at, 1);
+}
+
+/* Of four bytes, the one of this number. */
+LANED_INSIDE eight byte(bits four, int number) { return real((whole)(four >> (8 * number) & 255)); }
+
+LANED_INSIDE eight between(eight a, eight b, eight part) { return a + part * (b - a); }
+
+/* Each to the next whole number that a byte can be. */
+LANED_INSIDE whole to_byte(eight value) { return cut(least_of(most_of(value, all(0)), all(255)) + 0.5f); }
+
+/* What each of four px counts where a value lies `on` from the second to the third of them. */
+LANED_INSIDE void cubic(eight on, eight *share)
+{
+    eight off = 1 - on;
+    share[0] = -0.75f * on * off * off;
+    share[1] = (1.25f * on - 2.25f) * on * on + 1;
+    share[2] = (1.25f * off - 2.25f) * off * off + 1;
+    share[3] = -0.75f * off * on * on;
+}
+
+/* A picture [height, width] at px between its own. */
+LANED_INSIDE whole cubic_px(const uint8_t *picture, int64_t height, int64_t width, eight x, eight y)
+{
+    eight from_x = (eight)_mm256_floor_ps((__m256)x), from_y = (eight)_mm256_floor_ps((__m256)y);
+    whole left = cut(from_x) - 1, top = cut(from_y) - 1;
+    eight across[4], down[4], found = all(0);
+    cubic(x - from_x, across);
+    cubic(y - from_y, down);
+    whole beyond = (left < 0) | (left > (int32_t)width - 4) | (top < 0) | (top > (int32_t)height - 4);
+    if (_mm256_testz_si256((__m256i)beyond, (__m256i)beyond)) {
+        whole at = top * (int32_t)width + left;
+        for (int k = 0; k < 4; k++, at += (int32_t)width) {
+            bits four = four_bytes(picture, at);
+            found += down[k] * (across[0] * byte(four, 0) + across[1] * byte(four, 1) + across[2] * byte(four, 2) +
+                                across[3] * byte(four, 3));
+        }
+    } else { /* the edge's px goes on beyond it */
+        for (int lane = 0; lane < 8; lane++)
+            for (int k = 0; k < 16; k++) {
+                int64_t row = within(top[lane] + k / 4, height), column = within(left[lane] + k % 4, width);
+                found[lane] += down[k / 4][lane] * across[k % 4][lane] * picture[row * width + column];
+            }
+    }
+    return to_byte(found);
+}
+
+/* `stroke._band` of columns at x px of a page, from `first` px down: `contrast` and `seen`, [n, rows].
+
+   grey: the picture, of `picture` rows and columns. mesh: px of it, [2], at the page's nodes, of which `nodes` are rows and
+   columns. print: [2] of the page's px, of which `page` are rows and columns. fully: of the second that all is seen. */
+LANED void bands(int64_t n, int64_t rows, const double *x, const double *first, const uint8_t *grey,
+                 const int64_t *picture, const float *mesh, const int64_t *nodes, const uint8_t *print,
+                 const int64_t *page, float fully, float sign, float *contrast, float *seen)
+{
+    int32_t wide = page[1];
+    for (int64_t from = 0; from < n; from += 8) {
+        int64_t lanes = n - from < 8 ? n - from : 8;
+        eight on, top, px_x, px_y, next_x = {0}, next_y = {0};
+        whole left;
+        for (int64_t k = 0; k < 8; k++) {
+            int64_t column = from + (k < lanes ? k : 0);
+            left[k] = within(x[column], wide - 1);
+            on[k] = x[column] - left[k] < 1 ? x[column] - left[k] : 1;
+            top[k] = first[column] - 0.5 / DOWN;
+        }
+        for (int64_t r = 0; r < rows; r++) {
+            int step = r % (STEP * DOWN);
+            for (int64_t far = r ? r + STEP * DOWN : 0; step == 0 && far <= r + STEP * DOWN; far += STEP * DOWN) {
+                px_x = next_x;
+                px_y = next_y;
+                for (int64_t k = 0; k < 8; k++) {
+                    float column = x[from + (k < lanes ? k : 0)] / CELL;
+                    float row = fmaxf(0, fminf(nodes[0] - 1, (top[k] + far / DOWN) / CELL));
+                    int64_t i = within(column, nodes[1] - 1), j = within(row, nodes[0] - 1);
+                    const float *a = mesh + (j * nodes[1] + i) * 2, *c = a + nodes[1] * 2;
+                    for (int axis = 0; axis < 2; axis++) {
+                        float up = a[axis] + (column - i) * (a[2 + axis] - a[axis]);
+                        float low = c[axis] + (column - i) * (c[2 + axis] - c[axis]);
+                        (axis ? &next_y : &next_x)[0][k] = up + (row - j) * (low - up);
+                    }
+                }
+            }
+            float part = step * (1.0f / (STEP * DOWN));
+            whole ink = cubic_px(grey, picture[0], picture[1], between(px_x, next_x, all(part)),
+                                 between(px_y, next_y, all(part)));
+            eight y = most_of(least_of(top + r * (1.0f / DOWN), all(page[0] - 1)), all(0));
+            whole upper = lesser(cut(y), page[0] - 2), at = (upper * wide + left) * 2;
+            bits a = four_bytes(print, at), c = four_bytes(print, at + 2 * wide);
+            eight below = y - real(upper);
+            whole paper = to_byte(between(between(byte(a, 0), byte(a, 2), on), between(byte(c, 0), byte(c, 2), on), below));
+            whole likely = to_byte(between(between(byte(a, 1), byte(a, 3), on), between(byte(c, 1), byte(c, 3), on), below));
+            eight dark = sign * real(paper - ink), shown = least_of(real(likely) / fully, all(1));
+            for (int64_t k = 0; k < lanes; k++) {
+                contrast[(from + k) * rows + r] = dark[k];
+                seen[(from + k) * rows + r] = shown[k];
+            }
+        }
+    }
+}
+
+#endif
+
+/* `surface.between` of nodes [rows, cols, 2] at [n, 2] (column, row). */
+WIDE void between_nodes(int64_t rows, int64_t cols, const double *nodes, int64_t n, const double *at, double *found)
+{
+    for (int64_t k = 0; k < n; k++, at += 2, found += 2) {
+        double x = fmax(0, fmin(cols - 1, at[0])), y = fmax(0, fmin(rows - 1, at[1]));
+        int64_t i = within(x, cols - 1), j = within(y, rows - 1);
+        const double *top = nodes + (j * cols + i) * 2, *low = top + cols * 2;
+        double a = x - i, b = y - j;
+        for (int axis = 0; axis < 2; axis++)
+            found[axis] = (top[axis] * (1 - a) + top[axis + 2] * a) * (1 - b) + (low[axis] * (1 - a) + low[axis + 2] * a) * b;
     }
 }
 

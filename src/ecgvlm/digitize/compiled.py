@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,12 @@ class Compiled:
     def __init__(self, library: Path):
         functions = ctypes.CDLL(str(library))
         self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
-        self._cheapest.restype = self._ink_run.restype = None
-        self._solved = functions.solved
+        self._edges, self._between, self._solved = functions.edges, functions.between_nodes, functions.solved
+        for function in (self._cheapest, self._ink_run, self._edges, self._between):
+            function.restype = None
+        self.laned = hasattr(functions, "laned") and bool(functions.laned())
+        if self.laned:
+            self._bands = functions.bands
 
     def cheapest(self, cost: np.ndarray, step: np.ndarray) -> np.ndarray:
         """`trace._cheapest`."""
@@ -46,6 +51,49 @@ class Compiled:
         size = _SIZE(rows), _SIZE(columns)
         self._ink_run(*size, *map(_address, arrays), ctypes.c_float(level), *map(_address, (top, bottom)))
         return top, bottom
+
+    def band(
+        self, x: np.ndarray, first: np.ndarray, rows: int, grey: np.ndarray, mesh: np.ndarray,
+        print_: np.ndarray, fully: float, sign: float,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """`stroke._band`, where it is `laned`: contrast and what of it is seen, each [rows, n]."""
+        grey, print_ = _plain(grey, np.uint8), _plain(print_, np.uint8)
+        x, first, mesh = _plain(x, np.float64), _plain(first, np.float64), _plain(mesh, np.float32)
+        found = np.empty((2, len(x), rows), np.float32)
+        arrays: list[np.ndarray] = [x, first]
+        for part in (grey, mesh, print_):
+            arrays += [part, np.array(part.shape[:2], np.int64)]
+        self._bands(
+            _SIZE(len(x)), _SIZE(rows), *map(_address, arrays), ctypes.c_float(fully),
+            ctypes.c_float(sign), *map(_address, found),
+        )  # fmt: skip
+        return found[0].T, found[1].T
+
+    def edges(
+        self, contrast: np.ndarray, seen: np.ndarray, columns: Sequence[np.ndarray], levels: Sequence[float],
+        plain: int, widest: float,
+    ) -> np.ndarray:  # fmt: skip
+        """`stroke._edges`, [2 levels + 1, n]. contrast, seen: as of `band`. columns: [n] each its first row's
+        px, the path's, how far beside that ink may lie, what the edges may be at least and at most, and the
+        contrast of plain ink."""
+        rows, n = contrast.shape
+        found, work = np.empty((2 * len(levels) + 1, n)), np.empty(rows, np.float32)
+        print_ = (_plain(part.T, np.float32) for part in (contrast, seen))
+        arrays = [*print_, *(_plain(column, np.float64) for column in columns)]
+        self._edges(
+            _SIZE(n), _SIZE(rows), *map(_address, arrays), _SIZE(len(levels)),
+            _address(np.array(levels, np.float32)), _SIZE(plain), ctypes.c_double(widest),
+            _address(work), _address(found),
+        )  # fmt: skip
+        return found
+
+    def between(self, nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """`surface._between` in nodes [rows, cols, 2]."""
+        nodes, at = _plain(nodes, np.float64), _plain(at, np.float64)
+        found = np.empty(at.shape)
+        rows, cols, _ = map(_SIZE, nodes.shape)
+        self._between(rows, cols, _address(nodes), _SIZE(at.size // 2), _address(at), _address(found))
+        return found
 
     def solved(self, diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
         """`surface._solved`. Raises LinAlgError where the matrix is not positive."""

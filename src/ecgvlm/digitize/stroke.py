@@ -13,19 +13,21 @@ from ecgvlm.digitize import pen
 from ecgvlm.digitize.compiled import COMPILED
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.pen import ALONG, LEVELS, PLAIN, Ink
+from ecgvlm.digitize.surface import between
 from ecgvlm.quantile import median, quantile
 from ecgvlm.together import together
 
 ROOM = 12  # px of the page above and below a path that may belong to it
 _DOWN = 2  # samples of the picture for one px of the page down; along the trace they are `ALONG`
 _MOST_COLUMNS = 8192  # at once: they stay in the cache
-_NODE = 8  # px down a column between the points at which the map to the picture is evaluated
+_LEAST_TALL = 16  # rows
+_NODE = 5  # px of the page between the points at which the map to the picture is evaluated
 _FAINT = 8.0  # grey levels that ink is at least darker than the paper
 _SEEN = 0.4  # probability of trace from which on all contrast counts
-_OF_SEEN = np.minimum(np.arange(256, dtype=np.float32) / 255 / _SEEN, 1.0)  # part of it that counts
 _WIDEST = 5.0  # px of a line's width
 _MORE = 1.5  # px that the ink may reach beyond the path and half a line's width
 _CENTRE = 3  # px about the middle of a level line whose contrast tells where it lies
+_LEVEL = 2.5  # px by which ink may be higher than a level line and still be one
 _BESIDE = 2.0  # px that a path may lie beside its ink
 
 
@@ -33,17 +35,16 @@ _BESIDE = 2.0  # px that a path may lie beside its ink
 class Print:
     """The print of a page at the resolution of its picture.
 
-    grey: [h, w] the picture in the colour that shows the trace best. sign: 1 of dark ink, -1 of light. to_px:
-    [..., 2] px of the rectified page -> px of the picture. Of the rectified page: around: [H, W] brightness
-    about each px; seen: [H, W] greatest probability of ink in it and beside it, 255 for 1; width: px of a
-    level line.
+    grey: [h, w] the picture in the colour that shows the trace best. sign: 1 of dark ink, -1 of light. mesh:
+    [rows, cols, 2] float32 px of the picture at the nodes of the rectified page, `_NODE` apart. print:
+    [H, W, 2] of the rectified page, brightness about each px, and greatest probability of ink in it and
+    beside it, 255 for 1. width: px of a level line.
     """
 
     grey: np.ndarray
     sign: float
-    to_px: Callable[[np.ndarray], np.ndarray]
-    around: np.ndarray
-    seen: np.ndarray
+    mesh: np.ndarray
+    print: np.ndarray
     width: float
 
 
@@ -61,7 +62,9 @@ def print_of(
     ink = trace[some] > 0.5
     light = ink.any() and median(plane[some][ink].astype(int) - around[some][ink]) > 0
     seen = cv2.dilate(cv2.convertScaleAbs(trace, alpha=255), np.ones((3, 3), np.uint8))
-    return Print(colour(picture), -1.0 if light else 1.0, to_px, around, seen, _line_width(trace))
+    rows, cols = (np.arange(side // _NODE + 2) * _NODE for side in trace.shape)
+    mesh = to_px(np.stack(np.meshgrid(cols, rows), -1)).astype(np.float32)
+    return Print(colour(picture), -1.0 if light else 1.0, mesh, cv2.merge([around, seen]), _line_width(trace))
 
 
 _COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
@@ -181,7 +184,7 @@ def _bands(fine: Print, columns: _Columns) -> Iterator[tuple[np.ndarray, _Band]]
     """Numbers of columns that need about as many rows each, and their print."""
     room = _CENTRE + 1
     tall = (columns.bottom - columns.top + 2 * room) * _DOWN
-    least, most = 0, _NODE * _DOWN
+    least, most = 0, _LEAST_TALL
     while least < tall.max():
         alike = np.flatnonzero((tall > least) & (tall <= most))
         for first in range(0, len(alike), _MOST_COLUMNS):
@@ -192,34 +195,35 @@ def _bands(fine: Print, columns: _Columns) -> Iterator[tuple[np.ndarray, _Band]]
 
 def _band(fine: Print, x: np.ndarray, first: np.ndarray, rows: int) -> _Band:
     """The print in the columns at x [n] px from `first` [n] px down."""
+    if COMPILED and COMPILED.laned:
+        seen_on = fine.grey, fine.mesh, fine.print, 255 * _SEEN, fine.sign
+        return _Band(first - 0.5 / _DOWN, *COMPILED.band(x, first, rows, *seen_on))
     first = first - 0.5 / _DOWN
-    nodes = np.stack(np.broadcast_arrays(x, first + np.arange(0, rows // _DOWN + 1, _NODE)[:, None]), -1)
-    part = np.linspace(0, 1, _NODE * _DOWN, endpoint=False, dtype=np.float32)[:, None]
-    px_x, px_y = (
-        (plane[:-1, None] + part * (plane[1:] - plane[:-1])[:, None]).reshape(rows, -1)
-        for plane in np.moveaxis(fine.to_px(nodes).astype(np.float32), -1, 0)
-    )
-    grey = cv2.remap(fine.grey, px_x, px_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     y = first.astype(np.float32) + (np.arange(rows, dtype=np.float32) / _DOWN)[:, None]
     x = np.repeat(x.astype(np.float32)[None], rows, 0)
-    around, seen = (
-        cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for plane in (fine.around, fine.seen)
+    at = np.stack([x, y], -1)
+    grey, print_ = (
+        cv2.remap(plane, px, None, way, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        for plane, px, way in (
+            (fine.grey, between(fine.mesh, at / _NODE).astype(np.float32), cv2.INTER_CUBIC),
+            (fine.print, at, cv2.INTER_LINEAR),
+        )
     )
-    contrast = cv2.subtract(around, grey, dtype=cv2.CV_32F)
-    if fine.sign < 0:
-        np.negative(contrast, out=contrast)
-    return _Band(first, contrast, cv2.LUT(seen, _OF_SEEN))
+    contrast = fine.sign * cv2.subtract(print_[..., 0], grey, dtype=cv2.CV_32F)
+    return _Band(first, contrast, np.minimum(print_[..., 1] / np.float32(255 * _SEEN), 1.0))
 
 
 def _edges(band: _Band, columns: _Columns, depth: np.ndarray, width: float) -> np.ndarray:
     """[2 levels + 1, n] px of the page of the ink's upper and of its lower edge in each column, NaN without
     any, and, on level stretches, of the centre of its contrast, NaN elsewhere. depth: [n] contrast of plain
     ink."""
+    beside = (_BESIDE + columns.steep) * _DOWN
+    if COMPILED:
+        known = band.first, columns.path, beside, columns.top, columns.bottom, depth
+        return COMPILED.edges(band.contrast, band.seen, known, LEVELS, PLAIN, width + _LEVEL)
     ink = band.contrast / depth.astype(np.float32)
     np.clip(ink, 0, 1, out=ink)
     ink *= band.seen
-    beside = (_BESIDE + columns.steep) * _DOWN
     row = band.row(columns.path)
     runs = np.array([ink_run(ink, row, beside, level) for level in LEVELS])
     top, bottom = np.moveaxis(band.first + runs / _DOWN, 1, 0)
@@ -227,7 +231,7 @@ def _edges(band: _Band, columns: _Columns, depth: np.ndarray, width: float) -> n
     # On level stretches the centre of the print's contrast tells more than its edges.
     first, last = top[PLAIN], bottom[PLAIN]
     centre = np.full(len(first), np.nan)
-    level = np.flatnonzero(last - first < width + 2.5)
+    level = np.flatnonzero(last - first < width + _LEVEL)
     middle = ((first + last)[level] / 2 - band.first[level]) * _DOWN
     around = np.round(middle).astype(int) + np.arange(-_CENTRE * _DOWN, _CENTRE * _DOWN + 1)[:, None]
     print_ = np.maximum(band.contrast[around.clip(0, len(ink) - 1), level], 0.0)

@@ -120,7 +120,12 @@ def squareness(homography: np.ndarray, shape: Sequence[int]) -> float:
 
 
 def between(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Bilinear look-up in [rows, cols, k] at fractional columns and rows [..., 2], clamped -> [..., k]."""
+    """Bilinear look-up in [rows, cols, 2] at fractional columns and rows [..., 2], clamped -> [..., 2]."""
+    return COMPILED.between(nodes, at) if COMPILED else _between(nodes, at)
+
+
+def _between(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """`between` where nothing is compiled."""
     rows, cols = nodes.shape[:2]
     x, y = np.clip(at[..., 0], 0, cols - 1), np.clip(at[..., 1], 0, rows - 1)
     i, j = np.minimum(x.astype(int), cols - 2), np.minimum(y.astype(int), rows - 2)
