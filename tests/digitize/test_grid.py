@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from gaussians import gaussian_record
 
 from ecgvlm.digitize.grid import GridFinder, _fitted, find_grid
+from ecgvlm.paper.print import print_page
 
 
 def test_points_of_one_line_and_one_beside_it_give_no_plane():
@@ -42,3 +44,12 @@ def test_lines_at_whole_px_neither_bend_paper_nor_look_finer(scale: float, width
 
 def test_no_grid_is_looked_for_on_paper_wider_than_any():
     assert GridFinder(ruled(4.0, 1)).find_about(1.0) is None  # 1.2 m
+
+
+def test_crumpled_paper_is_followed_by_what_thick_lines_have_twice_in_5_mm():
+    # A crumpled page in bad light, on which 1-mm lines lead nowhere and 5-mm lines astray.
+    page = print_page(gaussian_record(), "photo", np.random.default_rng(36))
+    paper = find_grid(page.image)
+    assert paper is not None
+    along = np.diff(page.truth.mesh, axis=1)
+    assert paper.scale() == pytest.approx(np.median(np.linalg.norm(along, axis=-1)) / 5, rel=0.03)

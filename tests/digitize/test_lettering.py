@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgvlm.digitize.lettering import NAME_WIDTH, Lettering, Reading
-from ecgvlm.digitize.pagenet import CLASSES, FURTHER, NetMaps
+from ecgvlm.digitize.pagenet import CLASSES, FURTHER, NOTES, PULSE, NetMaps
 from ecgvlm.record import LEADS
 
 
@@ -66,3 +66,26 @@ def test_two_zeros_that_one_size_reads_as_one_are_two(monkeypatch):
     page = np.full((80, 400, 3), 255, np.uint8)
     notes = Lettering().notes(page, NetMaps(np.zeros(page.shape[:2], np.float32), maps))
     assert notes.speeds == {100.0}
+
+
+@pytest.mark.parametrize(
+    ("texts", "seen", "gains"),
+    [
+        (("mmmv", "mm/mv", "5mm/mv"), 0.7, set()),  # the page net sees 10, and one size of print reads 5
+        (("mmmv", "5mm/mv", "5mm/mv"), 0.7, {5.0}),
+        (("mmmv", "mm/mv", "5mm/mv"), 0.3, {5.0}),
+    ],
+)
+def test_letters_of_one_size_alone_do_not_gainsay_the_page_net(monkeypatch, texts, seen, gains):
+    left = iter(texts)
+
+    def spell(_, crops):
+        text = next(left)
+        return [Reading(text, (0.95,) * len(text))]
+
+    monkeypatch.setattr(Lettering, "_spell", spell)
+    maps = np.zeros((CLASSES, 20, 100), np.float32)
+    maps[PULSE + 1 + NOTES.index("10 mm/mV"), 10, 30] = seen
+    page = np.full((80, 400, 3), 255, np.uint8)
+    notes = Lettering().notes(page, NetMaps(np.zeros(page.shape[:2], np.float32), maps))
+    assert notes.gains == gains

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.arrangement import Name
-from ecgvlm.digitize.pagenet import FURTHER, PULSE, PX_PER_MM, Mark, NetMaps
+from ecgvlm.digitize.pagenet import FURTHER, NOTES, PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session
@@ -147,7 +147,10 @@ class Lettering:
                 told = [frozenset(mm for of, mm in read.notes() if of == kind) for read in readings]
                 if kind == "speeds" and any(100.0 in of_it for of_it in told):  # two zeros are read as one
                     told = [frozenset(100.0 if mm == 10.0 else mm for mm in of_it) for of_it in told]
-                values |= _most_told([of_it for of_it in told if of_it])
+                known = [of_it for of_it in told if of_it]
+                if kind == "gains" and len(known) == 1 and _gainsaid(known[0], line):
+                    continue  # letters of one size of print alone
+                values |= _most_told(known)
         return Notes(**{kind: frozenset(values) for kind, values in said.items()})
 
     def _spell(self, crops: Sequence[np.ndarray]) -> list[Reading]:
@@ -165,6 +168,13 @@ class Lettering:
                 sure.append(float(steps[at:end, best[at]].max()))
             read.append(Reading("".join(ALPHABET[best[at] - 1] for at in new), tuple(sure)))
         return read
+
+
+def _gainsaid(gains: frozenset[float], line: Sequence[Mark]) -> bool:
+    """Whether the page net plainly sees another gain in a line than these, which it would know."""
+    known = {f"{gain:g} mm/mV": gain for gain in GAINS if f"{gain:g} mm/mV" in NOTES}
+    seen = {known[mark.note] for mark in line if mark.note in known and mark.p > _SURE}
+    return bool(seen) and gains <= set(known.values()) - seen
 
 
 def _most_told(told: Sequence[frozenset[float]]) -> frozenset[float]:
