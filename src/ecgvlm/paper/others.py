@@ -417,9 +417,9 @@ def _map(rng: np.random.Generator) -> Rendering:
         )
     for _ in range(int(rng.integers(0, 25))):
         if rng.random() < 0.4:
-            x, y = (np.linspace(*rng.uniform(0, side, 2), int(rng.integers(3, 9))) for side in (w, h))
-            road = np.interp(np.linspace(0, 1, len(x)), np.linspace(0, 1, len(y)), y)
-            bent = road + rng.normal(0, 6, len(x)) * sheet.scale
+            along = np.linspace(0, 1, int(rng.integers(3, 9)))
+            x, y = (side * (rng.random() + (rng.random() - 0.5) * along) for side in (w, h))
+            bent = y + rng.normal(0, 6, len(along)) * sheet.scale
             sheet.curve(x, bent, vivid(rng), float(rng.uniform(0.3, 1.2)))
         sheet.say(rng.uniform(0, w), rng.uniform(0, h), float(rng.uniform(2.4, 6)))
     return _done(sheet)
