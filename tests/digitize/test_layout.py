@@ -1,5 +1,7 @@
 """Layouts that are found from names and extents: rows, columns, orders and leads that nothing lists."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drawn import Place, drawn_page, grid_of_places
@@ -180,13 +182,21 @@ def test_no_lead_of_the_twelve_stands_twice_beside_further_ones():
 def test_names_scattered_over_many_rows_and_columns_are_no_arrangement():
     """As what looks like a lead's name here and there among the channels of an EEG; the same names, side by
     side, are one."""
-    leads = ("aVL", "V6", "V3", "II", "V5", "V4", "aVR", "aVL", "V4", "aVL", "V4", "V6")
+    leads = ("aVL", "V6", "V3", "II", "V5", "V4", "aVR", "V1", "I", "aVL", "V4", "V6")
     places = [(2 * k % 11, k // 2) for k in range(len(leads))]
     scattered = [Name(lead, 100.0 + 160 * x, 80.0 + 60 * y, 0.9) for lead, (y, x) in zip(leads, places)]
     assert arrange(scattered) is None
     assert arrange(
         [Name(lead, 100.0 + 160 * (k // 2), 80.0 + 60 * (k % 2), 0.9) for k, lead in enumerate(leads)]
     )
+
+
+def test_charts_that_are_called_as_leads_are_no_arrangement():
+    """Even rows and columns of panels whose names come again and again: no ECG repeats its leads so."""
+    leads = [str(lead) for lead in np.random.default_rng(1).choice(LEADS, 20)]
+    names = [Name(lead, 100.0 + 330 * (k % 4), 80.0 + 190 * (k // 4), 0.9) for k, lead in enumerate(leads)]
+    assert arrange(names) is None
+    assert arrange([replace(name, lead=LEADS[k]) for k, name in enumerate(names[:12])]) is not None
 
 
 def test_without_names_the_usual_order_is_said_to_be_assumed(digitizer, record):

@@ -35,6 +35,7 @@ _BESIDE = (
 )
 _WIDE_COLUMN = 8.0 * PX_PER_MM  # names of one column lie closer together than this
 _FILLED = 1 / 3  # of rows times columns that names must fill where no usual order tells what is missing
+_REPEATED = 1.5  # times that a lead is named on average where no usual order tells, above which it is no ECG
 _EMPTY = 0.15  # what a row without any name counts against a distance of rows
 # Limb leads as printers order them, and the chest leads. Either may come first.
 _LIMB = {"standard": LEADS[:6], "cabrera": CABRERA[:6]}
@@ -231,6 +232,8 @@ def _from_places(names: Sequence[Name]) -> Arrangement | None:
     cells = {place: name for place, name in cells.items() if place[0] < rows}
     if len(cells) < _FILLED * rows * len(columns):
         return None  # scattered, as what looks like a name here and there among other curves
+    if len(cells) > _REPEATED * len({name.lead for name in cells.values()}):
+        return None  # charts that happen to be called as leads are
     # As in the usual orders, further leads tell nothing.
     score = sum(max((n.p for n in cells.values() if n.lead == lead), default=0.0) for lead in LEADS)
     xs = tuple(median([n.x for n in column]) for column in columns)
