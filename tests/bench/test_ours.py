@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ecgvlm.bench.backends import Ask, Setup, make_backend
+from ecgvlm.bench.backends import Ask, Setup, make_backend, ours
 from ecgvlm.bench.backends.ours import Ecgvlm
+from ecgvlm.bench.runner import run_task
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError
+from ecgvlm.instruct.row import Row
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
 from ecgvlm.sessions import seal
@@ -38,6 +40,23 @@ def test_processes_answer_as_one_does(reader, page):
         assert other.text == one.text
         assert other.scores == pytest.approx(one.scores, abs=1e-4)
     assert there.ask(Ask("Is it normal?", (b"no picture",))).text.startswith("Not readable")
+
+
+def test_a_page_is_read_once_for_all_its_questions(page, tmp_path, monkeypatch):
+    """Every question read its page anew, and one after the other where they came in a row."""
+    image = tmp_path / "page.png"
+    image.write_bytes(page)
+    questions = "Which rhythm is this?", "Is there atrial fibrillation?", "What is the heart rate?"
+    rows = [Row(str(k), image, ((question, ""),)) for k, question in enumerate(questions)]
+    there = make_backend("ecgvlm", TASK, rows, workers=2)
+    asked, submit = [], there._pool.submit
+    monkeypatch.setattr(there._pool, "submit", lambda work, *args: asked.append(work) or submit(work, *args))
+    run_task(TASK, rows, there, tmp_path / "out")
+    answers = [
+        json.loads(line)["text"] for line in (tmp_path / "out/predictions.jsonl").read_text().splitlines()
+    ]
+    assert len(set(answers)) == 3
+    assert asked.count(ours._look) == 1
 
 
 def test_a_row_of_several_pictures_is_refused(reader, page):

@@ -159,7 +159,8 @@ class _Asking:
         self.limits, self.images, self.budget = limits, images, budget
         self.results: dict[str, dict[str, Any]] = {}
         self._pace, self._stop = Pace(limits.rate), threading.Event()
-        self._pool = ThreadPoolExecutor(limits.workers)
+        self._at_once = max(limits.workers, getattr(backend, "at_once", 1))
+        self._pool = ThreadPoolExecutor(self._at_once)
         self._flying: dict[Future[dict[str, Any]], _Flight] = {}
         self._same: dict[str, list[Row]] = {}  # rows that wait for a request already under way
         self._refusals: list[str] | None = []  # None from the first answer on
@@ -168,7 +169,7 @@ class _Asking:
         waiting = iter(items)
         more = True
         while more or self._flying:
-            while more and len(self._flying) < 2 * self.limits.workers:
+            while more and len(self._flying) < 2 * self._at_once:
                 item = next(waiting, None)
                 if item is None:
                     more = False

@@ -96,7 +96,7 @@ class Failure(Exception):
 
 class Backend(Protocol):
     """name and model say who answers; parameters are all else that an answer depends on (they key the
-    cache).
+    cache). One that has `at_once` may be asked so many questions at the same time, whatever the limits say.
     """
 
     name: str

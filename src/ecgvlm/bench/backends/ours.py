@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from concurrent.futures import ProcessPoolExecutor
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from ecgvlm.processes import end_with_parent, worker_context
 if TYPE_CHECKING:
     from ecgvlm.judge.evidence import Evidence
     from ecgvlm.reader import Reader
+
+_PAGES_KEPT = 1000  # of some 100 kB each, of which further questions may be asked
 
 
 class Ecgvlm:
@@ -42,16 +46,20 @@ class Ecgvlm:
         self.parameters["criteria"] = self._criteria
 
     def ask(self, ask: Ask) -> Reply:
+        return self.look(ask)[0]
+
+    def look(self, ask: Ask) -> tuple[Reply, Evidence | None]:
+        """The answer, and what it rests on; None where that is no page, and every answer is this one."""
         if not ask.images:
-            return Reply("No image.")
+            return Reply("No image."), None
         if len(ask.images) > 1:
             said = f"the row has {len(ask.images)} pictures, this model reads one at a time"
             raise EcgError("unsupported_format", said)
         try:
             evidence = self._reader.look(ask.images[0], criteria=self._criteria).evidence
         except EcgError as error:
-            return Reply(f"Not readable: {error.message}", dict.fromkeys(self._labels, 0.0) or None)
-        return self.reply(evidence, ask.prompt)
+            return Reply(f"Not readable: {error.message}", dict.fromkeys(self._labels, 0.0) or None), None
+        return self.reply(evidence, ask.prompt), evidence
 
     def reply(self, evidence: Evidence, prompt: str) -> Reply:
         """What the reader says about evidence, with its probabilities."""
@@ -66,11 +74,16 @@ def _folder(setup: Setup) -> Path | None:
 class EcgvlmProcesses:
     """`ecgvlm bench run --task code15 --backend ecgvlm --gold GOLD.json --out DIR`
 
-    The same, its pages read by `Setup.workers` processes, as far as the machine has cores and memory. Raises
-    EcgError where the model's folder does not hold one.
+    The same, its pages read by `Setup.workers` processes, as far as the machine has cores and memory, each
+    once however many questions there are about it. Raises EcgError where the model's folder does not hold
+    one.
+
+    at_once: questions that may be asked at the same time, so that all processes read though many questions in
+    a row are about one page.
     """
 
     name = Ecgvlm.name
+    at_once = 16
 
     def __init__(self, setup: Setup):
         from ecgvlm.machine import workers
@@ -82,10 +95,25 @@ class EcgvlmProcesses:
             _start, (replace(setup, items=()),),
         )  # fmt: skip
         self.model, self.parameters = self._pool.submit(_described).result()
+        self._looked: dict[bytes, Future[tuple[Reply, Evidence | None]]] = {}  # of the pages seen last
+        self._lock = threading.Lock()
 
     def ask(self, ask: Ask) -> Reply:
+        page = sha256(b"".join(ask.images)).digest()
+        with self._lock:
+            first = page not in self._looked
+            if first:
+                self._looked[page] = self._pool.submit(_look, ask)
+            looked = self._looked[page] = self._looked.pop(page)
+            while len(self._looked) > _PAGES_KEPT:
+                del self._looked[next(iter(self._looked))]
         try:
-            return self._pool.submit(_asked, ask).result()
+            reply, evidence = looked.result()
+            return (
+                reply
+                if first or evidence is None
+                else self._pool.submit(_reply, evidence, ask.prompt).result()
+            )
         except BrokenProcessPool:
             said = "a reading process was killed, most likely for want of memory: fewer --workers"
             raise EcgError("too_large", said) from None
@@ -108,8 +136,12 @@ def _described() -> tuple[str, dict[str, Any]]:
     return _ours.model, _ours.parameters
 
 
-def _asked(ask: Ask) -> Reply:
-    return _ours.ask(ask)
+def _look(ask: Ask) -> tuple[Reply, Evidence | None]:
+    return _ours.look(ask)
+
+
+def _reply(evidence: Evidence, prompt: str) -> Reply:
+    return _ours.reply(evidence, prompt)
 
 
 def label_scores(probabilities: dict[str, float], labels: tuple[str, ...]) -> dict[str, float]:
