@@ -57,6 +57,7 @@ _BARE_PRINT, _BARE_LEVELS, _AROUND_INK = 0.03, 5.0, 11
 _PRINT_SIZES = (1.25, 0.8)  # times its own, at which the page is looked at once more where names are not seen
 _SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferred for its scale
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
+_FARTHER = 2  # times that a grid without a layout is followed farther
 _AT_END = int(6.0 * PX_PER_MM)  # about a map's end, that traces reach
 _GOES_ON = 10.0  # mm of the picture beyond it
 _ABOUT = 6.0 * PX_PER_MM  # above and below a row's line, that show the paper it stands on
@@ -219,6 +220,8 @@ class Digitizer:
         unseen = view is not None and view.found is None
         if view is not None and unseen and view.paper.fit > _PLAINLY_SEEN:
             view = self._in_other_print(view)
+        if view is not None and view.found is None and view.paper.fit > 0:
+            view = self._farther(image, grid, view)
         # Large print may be that of a coarser grid.
         if paper is not None and (unseen or _score(view) < _DOUBTFUL):
             coarser = (self._of_scale(image, grid, times * paper.scale(), paper) for times in _COARSER)
@@ -241,6 +244,16 @@ class Digitizer:
             if far_off and view.paper.fit < _HARDLY_SEEN:
                 bare = self._without_grid(image)
                 return bare if _score(bare) > _AS_GOOD * found.score else view
+        return view
+
+    def _farther(self, image: np.ndarray, grid: GridFinder, view: View) -> View:
+        """The view of more of the paper, where a grid that is seen on a part of it shows no layout."""
+        paper = view.paper
+        for _ in range(_FARTHER):
+            paper = grid.farther(paper)
+            wider = self._view(image, paper)
+            if wider is not None and wider.found is not None:
+                return wider
         return view
 
     def _first_view(self, image: np.ndarray, grid: GridFinder, paper: PaperMap) -> View | None:

@@ -41,6 +41,7 @@ _ANGLES = np.deg2rad(np.arange(-45.0, 45.0, 1.0))  # of a grid
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
 _FEW_TILES = 0.3  # share of the tiles below which lines are followed hardly anywhere
+_SLIP = 2.5  # mm
 _OBLONG = 0.1  # part by which a mm is longer one way on a map that took a grid's lines for coarser ones there
 _AS_FAR = 0.85  # of the tiles that one kind of lines leads to, from which on the other leads as far
 _STANDS_OUT = 0.5
@@ -149,10 +150,10 @@ class GridFinder:
         if lead is None or not (lead.flat and lead.square) or lead.tiles < _MOST_TILES * len(self._tiles.at):
             # Fine lines may slip by one at a fold, and thick ones, where they are faint, by five.
             leads = [found for found in (lead, self._followed(self._tiles, *seed, 1)) if found is not None]
-            # What thick lines have twice in 5 mm holds on to crumpled paper.
+            # What thick lines have twice in 5 mm holds on to crumpled paper, unless it slips by one.
             if all(found.tiles < _FEW_TILES * len(self._tiles.at) for found in leads):
                 twice = self._followed(self._tiles, *seed, 2)
-                leads += [] if twice is None else [twice]
+                leads += [] if twice is None or twice.uneven > _SLIP else [twice]
             most = max((found.tiles for found in leads), default=0)
             far = [found for found in leads if found.tiles > _AS_FAR * most]
             square = [found for found in far if found.square]

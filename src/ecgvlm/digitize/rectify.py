@@ -69,6 +69,9 @@ def resampled(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     )
 
 
+_TURNED, _INK = 30.0, 40.0  # degrees, and grey levels
+
+
 def flat_paper(image: np.ndarray, scale: float, angle: float) -> PaperMap:
     """A flat page that fills the picture: px per mm, and the angle of its rows in radians."""
     h, w = image.shape[:2]
@@ -80,16 +83,16 @@ def flat_paper(image: np.ndarray, scale: float, angle: float) -> PaperMap:
 
 
 def skew(image: np.ndarray) -> float:
-    """Angle in radians, within 6 degrees, at which lines of print make the sharpest horizontal profile."""
+    """Angle in radians, within 30 degrees, at which lines of print make the sharpest horizontal profile."""
     small = cv2.resize(image, None, fx=(f := 700 / max(image.shape[:2])), fy=f, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    dark = np.maximum(cv2.blur(grey, (31, 31)) - grey - 8, 0)
+    # No line counts for more than print: a table's edge is darker.
+    dark = np.clip(cv2.blur(grey, (31, 31)) - grey - 8, 0, _INK)
     h, w = dark.shape
-    best, found = -1.0, 0.0
-    for degrees in np.arange(-6.0, 6.01, 0.25):
-        turn = cv2.getRotationMatrix2D((w / 2, h / 2), float(degrees), 1.0)
-        profile = cv2.warpAffine(dark, turn, (w, h)).sum(1)
-        sharp = float((np.diff(profile) ** 2).sum())
-        if sharp > best:
-            best, found = sharp, float(np.deg2rad(degrees))
-    return found
+
+    def sharpness(degrees: float) -> float:
+        turn = cv2.getRotationMatrix2D((w / 2, h / 2), degrees, 1.0)
+        return float((np.diff(cv2.warpAffine(dark, turn, (w, h)).sum(1)) ** 2).sum())
+
+    about = max(np.arange(-_TURNED, _TURNED + 0.1, 0.5).tolist(), key=sharpness)
+    return float(np.deg2rad(max((about - 0.25, about, about + 0.25), key=sharpness)))
