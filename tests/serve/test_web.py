@@ -381,6 +381,7 @@ def test_caliper_snaps_to_peaks(opened):
     page = opened
     page.locator("[data-do=caliper]").click()
     first, second = [beat["at"] for beat in opened.read["overlay"]["beats"] if beat["rhythm"]][:2]
+    caliper_between(page, (400, 500), (500, 500))  # its ends lay on these beats, to be taken hold of there
     x, y = on_screen(page, *first)
     page.mouse.move(x + 5, y + 3)
     page.mouse.down()
