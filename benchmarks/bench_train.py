@@ -21,11 +21,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.resources import files
 from itertools import chain, count, islice
 from pathlib import Path
 from random import Random
@@ -36,7 +35,6 @@ import numpy as np
 import torch
 import transformers
 from accelerate.state import AcceleratorState
-from tokenizers import AddedToken, Tokenizer, normalizers
 
 from ecgvlm.bench.backends.base import Ask, Reply, Setup
 from ecgvlm.bench.backends.local import Transformers
@@ -52,7 +50,7 @@ from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train.finetune import Run, load, schedule
 from ecgvlm.train.pages import RowPages
 from ecgvlm.train.recipe import Data, Loop, Rates, Recipe, RowSource
-from ecgvlm.train.small.smollm2 import SMOLVLM_TEMPLATE
+from ecgvlm.train.smolvlm import FULL, new_smolvlm
 
 CHUNKS = ("close", "finding", "verdict", "measurement", "close", "report")
 SETTINGS = {"one question a page": 1, "four questions a page": 4}
@@ -60,20 +58,12 @@ WIDTH = 1024  # px of the pages: 3 tiles
 RATE = 1e-4  # of every part
 TOGETHER = 16  # answers in a batch
 DISTINCT = 4  # steps without a page twice: printing more of them takes longer than training on them
-WORDS = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>", "<|im_start|>")
-# SmolVLM-256M, and one that is smaller all round, in which the vision half makes up five sixths of a row's
-# operations, too.
-FULL = {
-    "vision": {
-        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
-    },
-    "text": {
-        "vocab_size": 49280, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-        "num_attention_heads": 9, "num_key_value_heads": 3,
-    },
-}  # fmt: skip
+# A SmolVLM smaller all round, in which the vision half makes up five sixths of a row's operations, too.
 NARROW = {
-    "vision": {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 3},
+    "vision": {
+        "hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "image_size": 512, "patch_size": 16,
+    },
     "text": {
         "vocab_size": 8192, "hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 8,
         "num_attention_heads": 3, "num_key_value_heads": 1,
@@ -144,34 +134,11 @@ def write_rows(bench: Bench) -> None:
         (bench.folder / f"rows{questions}.json").write_text(json.dumps(rows))
 
 
-def write_model(folder: Path, shape: dict[str, dict]) -> None:
-    """A random model of the SmolVLM family with the shipped decoder's tokenizer, in the form that `ecgvlm
-    export` gives it.
-    """
-    bpe = Tokenizer.from_str((files("ecgvlm") / "data" / "tokenizer.json").read_text("utf-8"))
-    bpe.normalizer = normalizers.Sequence([])  # without the space before a text, which may be a row's end
-    grid = [f"<row_{r}_col_{c}>" for r in (1, 2) for c in (1, 2, 3, 4)]
-    bpe.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in (*WORDS, *grid)])
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="<end_of_utterance>", pad_token="<pad>", bos_token="<|im_start|>"
-    )
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    config = transformers.Idefics3Config(
-        vision_config={"image_size": 512, "patch_size": 16, **shape["vision"]},
-        text_config=transformers.LlamaConfig(tie_word_embeddings=True, **shape["text"], **ids),
-        image_token_id=tokenizer.get_vocab()["<image>"],
-        scale_factor=4,
-        tie_word_embeddings=True,
-    )
-    config.pad_token_id = tokenizer.pad_token_id
+def write_model(folder: Path, shape: Mapping[str, Mapping[str, Any]]) -> None:
+    """A random model of the SmolVLM family in the form that `ecgvlm export` gives it."""
     torch.manual_seed(0)
-    transformers.Idefics3ForConditionalGeneration(config).save_pretrained(folder)
-    images = transformers.Idefics3ImageProcessor(
-        size={"longest_edge": WIDTH}, max_image_size={"longest_edge": 512}
-    )
-    processor = transformers.Idefics3Processor(
-        images, tokenizer, image_seq_len=64, chat_template=SMOLVLM_TEMPLATE
-    )
+    net, processor = new_smolvlm(shape)
+    net.save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "ecgvlm.json").write_text(json.dumps({"page": {"width": WIDTH}}))
 

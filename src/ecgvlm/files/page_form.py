@@ -16,16 +16,30 @@ def fit(image: np.ndarray, width: int) -> np.ndarray:
     3].
     """
     h, w = image.shape[:2]
-    across, down = max(w, 2 * h), max((w + 1) // 2, h)
+    across, down, left, top = _canvas(h, w)
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     canvas = np.empty((down, across, 3), np.uint8)
-    canvas[:] = np.median(border, axis=0).astype(np.uint8)
-    top, left = (down - h) // 2, (across - w) // 2
+    canvas[0] = np.median(border, axis=0).astype(np.uint8)
+    canvas[1:] = canvas[0]  # row by row: pixel by pixel takes as long as the scaling
     canvas[top : top + h, left : left + w] = image
     if (down, across) == (width // 2, width):
         return canvas
     how = Image.Resampling.BOX if across > width else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(canvas).resize((width, width // 2), how))
+
+
+def fit_points(xy: np.ndarray, height: int, width: int, wanted: int) -> np.ndarray:
+    """Where points [..., 2] px of a picture so high and wide lie after `fit` to the width wanted; the centre
+    of a first pixel is 0.
+    """
+    across, _, left, top = _canvas(height, width)
+    return (xy + np.array([left, top]) + 0.5) * (wanted / across) - 0.5
+
+
+def _canvas(h: int, w: int) -> tuple[int, int, int, int]:
+    """Width and height of the 2:1 canvas around a picture, and its place there: left, top."""
+    across, down = max(w, 2 * h), max((w + 1) // 2, h)
+    return across, down, (across - w) // 2, (down - h) // 2
 
 
 def upright(picture: Image.Image) -> np.ndarray:

@@ -17,7 +17,7 @@ from random import Random
 from ecgvlm.instruct.qa import QA, Asker, expand
 from ecgvlm.judge.evidence import LAYOUTS, Evidence
 from ecgvlm.labels import LABELS, NAMES, RHYTHMS, SIGNS
-from ecgvlm.measure import MEASUREMENTS, measure
+from ecgvlm.measure import MEASUREMENTS, Measurements, measure
 from ecgvlm.paper.truth import PageTruth
 from ecgvlm.record import LEADS, Record
 from ecgvlm.vocabulary import Term, terms
@@ -73,10 +73,10 @@ class Known:
     measured: bool = True
 
 
-def known_of(record: Record) -> Known:
-    """What labels and signal of a record with labels tell."""
+def known_of(record: Record, measured: Measurements | None = None) -> Known:
+    """What labels and signal of a record with labels tell. measured: of the signal, where that is done."""
     assert record.labels is not None
-    m = measure(record.signal, record.fs)
+    m = measured or measure(record.signal, record.fs)
     measurements: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
     reasons = dict(m.reasons)
     if record.labels & {"AF", "AFLT"}:  # what was taken for P waves are none

@@ -202,8 +202,12 @@ class Answering(nn.Module):
 
     def forward(self, batch: Microbatch) -> torch.Tensor:
         """The summed cross-entropy of the answers' tokens."""
+        return self.answers_loss(self.tokens(batch.pages), batch)
+
+    def answers_loss(self, tokens: torch.Tensor, batch: Microbatch) -> torch.Tensor:
+        """The same, where the pages' tokens [P, n, D] are there already."""
         text = self._text[0]
-        hidden = self.embed(self.tokens(batch.pages), batch.ids, batch.shown)
+        hidden = self.embed(tokens, batch.ids, batch.shown)
         # The layers one by one, as the model's own forward asks the device for what is known here. With one
         # row in each a token sees all before it, the filling stands behind, and no mask is faster.
         mask = visible(batch.segments) if batch.packed else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,34 @@ from ecgvlm.train.answering import Answering, Chat
 from ecgvlm.train.pages import GRIDS
 
 IMAGE = "<image>"
+_WORDS = ("<fake_token_around_image>", IMAGE, "<end_of_utterance>", "<global-img>", "<|im_start|>")
+# SmolVLM-256M's halves.
+FULL: Mapping[str, Mapping[str, Any]] = {
+    "vision": {
+        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+        "image_size": 512, "patch_size": 16,
+    },
+    "text": {
+        "vocab_size": 49280, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+        "num_attention_heads": 9, "num_key_value_heads": 3,
+    },
+}  # fmt: skip
+# How SmolVLM writes a conversation.
+SMOLVLM_TEMPLATE = (
+    "<|im_start|>{% for message in messages %}{{message['role'] | capitalize}}"
+    "{% if message['content'][0]['type'] == 'image' %}{{':'}}{% else %}{{': '}}{% endif %}"
+    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}"
+    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
 
 
 class SmolVLM(Answering):
-    """Pages as tiles [B, n, 3, S, S] uint8. tiles: n, 3 or 9. width: of the 2:1 sheet that they are cut
-    from."""
+    """Pages as tiles [B, n, 3, S, S] uint8. tiles: n, 3 or 9, or 1 where each picture is a tile. width: of
+    the sheet, 2:1, that they are cut from."""
 
     def __init__(self, net: Any, processor: Any, tiles: int):
-        rows, columns = GRIDS[tiles]
+        rows, columns = GRIDS.get(tiles, (1, 1))
         side = net.config.vision_config.image_size
         processor.image_processor.size = {"longest_edge": columns * side}
         processor.image_processor.max_image_size = {"longest_edge": side}
@@ -41,8 +61,11 @@ class SmolVLM(Answering):
             raise EcgError("unsupported_format", f"the processor does not cut a 2:1 page into {tiles} tiles")
 
     def look(self, pages: torch.Tensor) -> torch.Tensor:
-        b = len(pages)
-        half, eyes = self.net.model, self.net.model.vision_model
+        return self.connect(self.patches(pages), len(pages))
+
+    def patches(self, pages: torch.Tensor) -> torch.Tensor:
+        """Pages [B, n, 3, S, S] -> what the vision half makes of the tiles: [B * n, patches, V]."""
+        eyes = self.net.model.vision_model
         # [B * n, 3, S, S] in -1..1; in place, as each new copy of so many costs as much as a layer
         pixels = pages.flatten(0, 1).float().div_(255).sub_(0.5).div_(0.5)
         pixels = pixels.to(eyes.dtype)
@@ -53,11 +76,50 @@ class SmolVLM(Answering):
             # In parts, as the half's own forward asks the device whether a tile has filling: none has.
             patches = eyes.embeddings(pixel_values=pixels, patch_attention_mask=whole)
             patches = eyes.encoder(inputs_embeds=patches, attention_mask=None).last_hidden_state
-            patches = eyes.post_layernorm(patches)  # [B * n, patches, V]
-        return half.connector(patches).reshape(b, -1, half.connector.modality_projection.proj.out_features)
+            return eyes.post_layernorm(patches)
+
+    def connect(self, patches: torch.Tensor, pages: int) -> torch.Tensor:
+        """Patches of so many pages -> their tokens [pages, n, D]."""
+        connector = self.net.model.connector
+        return connector(patches).reshape(pages, -1, connector.modality_projection.proj.out_features)
 
     def _eyes(self) -> Iterable[torch.nn.Module]:
         return self.net.model.vision_model.encoder.layers
+
+
+def new_smolvlm(shape: Mapping[str, Mapping[str, Any]] = FULL) -> tuple[Any, Any]:
+    """A model of the family with random weights, in float32, and its processor; the words are those of our
+    own decoder.
+
+    shape: of the "vision" and "text" halves, as their configurations name it; by default SmolVLM-256M's.
+    """
+    import transformers
+    from tokenizers import AddedToken, Tokenizer, normalizers
+
+    bpe = Tokenizer.from_str((files("ecgvlm") / "data" / "tokenizer.json").read_text("utf-8"))
+    bpe.normalizer = normalizers.Sequence([])  # without the space before a text, which may be a row's end
+    grid = [f"<row_{r}_col_{c}>" for r in (1, 2) for c in (1, 2, 3, 4)]
+    bpe.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in (*_WORDS, *grid)])
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<end_of_utterance>", pad_token="<pad>", bos_token="<|im_start|>"
+    )
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    side, patch, shuffled = shape["vision"]["image_size"], shape["vision"]["patch_size"], 4
+    config = transformers.Idefics3Config(
+        vision_config=dict(shape["vision"]),
+        text_config=transformers.LlamaConfig(tie_word_embeddings=True, **shape["text"], **ids),
+        image_token_id=tokenizer.get_vocab()[IMAGE],
+        scale_factor=shuffled,
+        tie_word_embeddings=True,
+    )
+    config.pad_token_id = tokenizer.pad_token_id
+    images = transformers.Idefics3ImageProcessor(
+        size={"longest_edge": 2 * side}, max_image_size={"longest_edge": side}
+    )
+    processor = transformers.Idefics3Processor(
+        images, tokenizer, image_seq_len=(side // patch // shuffled) ** 2, chat_template=SMOLVLM_TEMPLATE
+    )
+    return transformers.Idefics3ForConditionalGeneration(config), processor
 
 
 def load_smolvlm(base: str, tiles: int, method: str = "full", revision: str | None = None) -> SmolVLM:

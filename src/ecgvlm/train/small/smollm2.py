@@ -30,6 +30,7 @@ from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.train.answering import Answering, Chat
 from ecgvlm.train.pages import Sample, by_length
+from ecgvlm.train.smolvlm import FULL, SMOLVLM_TEMPLATE
 from ecgvlm.train.validation import Truth
 from ecgvlm.words.prefix import FEATURES, TOKENS, WIDTH, encode
 
@@ -225,10 +226,7 @@ def build_smolvlm(folder: Path) -> None:
     text.pad_token_id, text.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
     text.vocab_size = 49280  # as SmolVLM's; the rows past SmolLM2's own are new
     config = transformers.Idefics3Config(
-        vision_config={
-            "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
-            "image_size": 512, "patch_size": 16,
-        },
+        vision_config=dict(FULL["vision"]),
         text_config=text, image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=4,
         tie_word_embeddings=True,
     )  # fmt: skip
@@ -250,15 +248,6 @@ def build_smolvlm(folder: Path) -> None:
     )
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-
-
-SMOLVLM_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{message['role'] | capitalize}}"
-    "{% if message['content'][0]['type'] == 'image' %}{{':'}}{% else %}{{': '}}{% endif %}"
-    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}"
-    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
 
 
 if __name__ == "__main__":

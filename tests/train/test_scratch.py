@@ -1,0 +1,126 @@
+"""A run from random weights at its smallest, on pages of simulated hearts."""
+
+import csv
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ecgvlm.bench.gold import load_gold, load_predictions
+from ecgvlm.bench.score import score
+from ecgvlm.bench.task import load_task
+from ecgvlm.simulate import random_simulation, simulate
+from ecgvlm.train import scratch, studied
+from ecgvlm.train.scratch import Pages, Plan, build, halves, learn
+from ecgvlm.train.studied import Asked, Ecgs, golds, prepare, study
+
+SHAPE = {
+    "vision": {
+        "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "image_size": 128, "patch_size": 16,
+    },
+    "text": {
+        "vocab_size": 8192, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 3, "num_key_value_heads": 1,
+    },
+}  # fmt: skip
+
+
+def heart(condition, seed, **meta):
+    record, _ = simulate(random_simulation(np.random.default_rng(seed), condition), seed)
+    return replace(record, patient=f"p{seed}", meta=record.meta | meta)
+
+
+@pytest.fixture(scope="module")
+def ecgs(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ecgs") / "ecgs.pkl"
+    hearts = [heart(condition, seed) for seed, condition in enumerate(("normal", "af", "rbbb", "lbbb"))]
+    asked = [
+        Asked(str(seed), one, kind, (5, 0, seed), golds(one))
+        for seed, (one, kind) in enumerate(zip(hearts, ("clean", "scan", "photo", "clean")))
+    ]
+    Ecgs([study(one) for one in hearts], asked).save(path)
+    return path
+
+
+@pytest.fixture
+def plan():
+    return Plan(seconds=8, workers=0, device="cpu", micro=2, shape=SHAPE)
+
+
+def test_a_run_writes_its_log_and_answers_that_score(ecgs, plan, tmp_path):
+    scratch.run(ecgs, tmp_path, plan)
+    with (tmp_path / "log.csv").open() as file:
+        assert next(csv.reader(file))[:3] == ["step", "seconds", "printed"]
+    for name in studied.TASKS:
+        gold, answers = (
+            load_gold(tmp_path / f"{name}.gold.json"),
+            load_predictions(tmp_path / f"{name}.jsonl"),
+        )
+        with_one = {one.id for one in Ecgs.load(ecgs).asked if name in one.gold}
+        assert {row.id for row in gold} == set(answers.answers) == with_one
+        assert score(load_task(name), gold, answers, "pulse").to_dict()["n"] == len(with_one)
+        assert {row.answers[-1] for row in gold} == {
+            one.gold[name] for one in Ecgs.load(ecgs).asked if name in one.gold
+        }
+
+
+def test_lessons_and_words_are_learned(ecgs, plan):
+    """The same few pages again and again: every loss goes down, the answers are known by heart."""
+    model, pupil = build(plan)
+    batch, taught = next(iter(Pages(ecgs, model.chat, plan.side, 4, 0)))
+    optimizer = torch.optim.AdamW([*model.parameters(), *pupil.parameters()], 3e-3)
+    first = {}
+    for _ in range(60):
+        total, losses = learn(model, pupil, batch, taught, words=True)
+        first = first or {name: float(loss.detach()) for name, loss in losses.items()}
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+    last = {name: float(loss.detach()) for name, loss in losses.items()}
+    assert last["words"] < 0.2 * first["words"]
+    assert last["findings"] < 0.5 * first["findings"]
+    assert all(last[name] < first[name] for name in first)
+
+
+def test_pages_follow_from_the_seed(ecgs, plan):
+    chat = build(plan)[0].chat
+    (a, one), (b, two) = (next(iter(Pages(ecgs, chat, plan.side, 2, seed=9))) for _ in range(2))
+    assert torch.equal(a.pages, b.pages)
+    assert torch.equal(a.ids, b.ids)
+    assert torch.equal(one.trace, two.trace)
+
+
+def test_halves_are_the_left_and_the_right():
+    sheet = np.random.default_rng(0).integers(0, 255, (8, 16, 3), np.uint8)
+    left, right = halves(sheet)
+    assert (left[0].transpose(1, 2, 0) == sheet[:, :8]).all()
+    assert (right[0].transpose(1, 2, 0) == sheet[:, 8:]).all()
+
+
+def test_pages_that_are_asked_about_are_the_pools(monkeypatch, tmp_path):
+    """Fold 10's pages of the pool with its kinds and seeds; all others are learned from."""
+    hearts = {str(k): heart("normal", k, ecg_id=k, strat_fold=fold) for k, fold in ((1, 2), (2, 10), (3, 9))}
+    monkeypatch.setattr(studied, "_finest", lambda records: list(hearts))
+    monkeypatch.setattr(studied, "load_records", lambda keys: [(key, hearts[key]) for key in keys])
+    pool = [("1", "scan", None), ("2", "photo", None)]
+    monkeypatch.setattr(studied, "observations", lambda folders: iter(pool))
+    found = prepare(tmp_path, tmp_path, seed=71)
+    assert [one.record.meta["ecg_id"] for one in found.studied] == [1, 3]
+    assert [(one.id, one.seed) for one in found.asked] == [("2-photo", (71, 0, 2))]
+    found.save(tmp_path / "ecgs.pkl")
+    assert pickle.loads((tmp_path / "ecgs.pkl").read_bytes()).asked[0].kind == "photo"
+
+
+def test_answers_are_kept_as_json_lines(ecgs, plan, tmp_path):
+    asked = Ecgs.load(ecgs).asked
+    studied.print_asked(asked, tmp_path / "sheets", 0, plan.side)
+    model, pupil = build(plan)
+    scratch.answer(model, pupil, asked, tmp_path / "sheets", tmp_path, plan)
+    rows = [json.loads(line) for line in (tmp_path / "ptb-test.jsonl").read_text().splitlines()]
+    assert rows
+    assert all(set(row) == {"id", "text", "scores"} for row in rows)
+    assert all(0 <= p <= 1 for row in rows for p in row["scores"].values())
