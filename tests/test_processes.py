@@ -1,10 +1,17 @@
-"""Workers do not outlive the process they work for."""
+"""Workers do not outlive the process they work for, and are sent what they are to have."""
 
+import multiprocessing
 import os
 import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ecgvlm import processes
 
 PROGRAM = """
 import time
@@ -32,3 +39,19 @@ def test_a_killed_process_takes_its_workers_with_it(tmp_path):
             os.kill(worker, signal.SIGKILL)
         assert ended, "the worker lives on"
         assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_arrays_arrive_as_they_were_sent(monkeypatch, direct):
+    monkeypatch.setattr(processes, "_DIRECT", direct and processes._DIRECT)
+    picture = np.random.default_rng(0).integers(0, 255, (900, 1200, 3)).astype(np.uint8)
+    ours, theirs = multiprocessing.Pipe()
+    with ThreadPoolExecutor(1) as aside:
+        for value in (("item", {"picture": picture, "part": picture[::2, :5]}), "done"):
+            sent = aside.submit(processes.send, theirs, value)
+            np.testing.assert_equal(processes.receive(ours), value)
+            sent.result()
+        theirs.send((b"", [10]))  # and no more
+        theirs.close()
+        with pytest.raises(EOFError):
+            processes.receive(ours)

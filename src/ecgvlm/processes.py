@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import Any
+
+# Whether bytes may be read from a pipe to where they are wanted; `Connection` asks for room for all that is
+# left with every piece that has come.
+_DIRECT = hasattr(os, "readv")
 
 
 def worker_context(*modules: str) -> Any:
@@ -52,6 +57,40 @@ def computed_too_long(process: Any) -> bool:
     """Whether a process that has ended was ended by `cpu_bound`."""
     process.join(1.0)
     return process.exitcode == -getattr(signal, "SIGPROF", 0)
+
+
+def send(pipe: Connection, value: Any) -> None:
+    """Sends a value to who calls `receive` at the other end.
+
+    Its arrays go as they lie in memory: within a message each would be copied three times more.
+    """
+    arrays: list[pickle.PickleBuffer] = []
+    message = pickle.dumps(value, pickle.HIGHEST_PROTOCOL, buffer_callback=arrays.append)
+    parts = [array.raw() for array in arrays]
+    pipe.send((message, [part.nbytes for part in parts]))
+    for part in parts:
+        if not _DIRECT:
+            pipe.send_bytes(part)
+            continue
+        while part:
+            part = part[os.write(pipe.fileno(), part) :]
+
+
+def receive(pipe: Connection) -> Any:
+    """What was sent. Raises EOFError where the other end is closed before all of it has come."""
+    message, sizes = pipe.recv()
+    parts = [bytearray(size) for size in sizes]
+    for part in parts:
+        if not _DIRECT:
+            pipe.recv_bytes_into(part)
+            continue
+        left = memoryview(part)
+        while left:
+            count = os.readv(pipe.fileno(), [left])
+            if not count:
+                raise EOFError
+            left = left[count:]
+    return pickle.loads(message, buffers=parts)
 
 
 def _exit_after(parent: Any) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -23,7 +22,7 @@ from typing import Any
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leaf import Leaf, Loaded
-from ecgvlm.processes import computed_too_long, cpu_bound, worker_context
+from ecgvlm.processes import computed_too_long, cpu_bound, receive, send, worker_context
 
 MEMORY = 1_500_000_000  # bytes that a decoder may take beside its code
 SECONDS = 30.0  # that opening a file, or decoding a page of it, may take
@@ -81,7 +80,7 @@ class BoundedDecoder:
             self._pipe.send(request)
             if not self._pipe.poll(self._seconds):
                 raise _Lost(f"took longer than {self._seconds:g} s")
-            kind, value = _receive(self._pipe)
+            kind, value = receive(self._pipe)
         except (_Lost, EOFError, OSError) as error:
             cause = str(error) if isinstance(error, _Lost) else self._end()
             self._renew()
@@ -162,26 +161,7 @@ def _work(pipe: Connection, parents: Connection | None, memory: int, computing: 
         except Exception as error:  # a decoder's fault on one file must not end a batch
             cause = f"cannot be decoded ({type(error).__name__}: {error})"
             answer = "error", unreadable(_called(request, leaves), cause)
-        _send(pipe, answer)
-
-
-def _send(pipe: Connection, answer: Any) -> None:
-    """Arrays go as they lie in memory; within a message each would be copied three times more."""
-    arrays: list[pickle.PickleBuffer] = []
-    message = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL, buffer_callback=arrays.append)
-    parts = [array.raw() for array in arrays]
-    pipe.send((message, [part.nbytes for part in parts]))
-    for part in parts:
-        pipe.send_bytes(part)
-
-
-def _receive(pipe: Connection) -> Any:
-    """What `_send` sent."""
-    message, sizes = pipe.recv()
-    parts = [bytearray(size) for size in sizes]
-    for part in parts:
-        pipe.recv_bytes_into(part)
-    return pickle.loads(message, buffers=parts)
+        send(pipe, answer)
 
 
 def _requests(pipe: Connection) -> Iterator[Any]:

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ecgvlm.errors import EcgError
-from ecgvlm.processes import computed_too_long
+from ecgvlm.processes import computed_too_long, receive, send
 from ecgvlm.serve.turns import Turns
 
 # Workers are forked from a small process that has imported what they need: no threads, sockets or requests.
@@ -154,7 +154,7 @@ class _Worker:
 
     def await_ready(self) -> None:
         try:
-            if self._pipe.poll(120) and self._pipe.recv() == ("ready", None):
+            if self._pipe.poll(120) and receive(self._pipe) == ("ready", None):
                 return
         except (EOFError, OSError):
             pass
@@ -165,9 +165,9 @@ class _Worker:
         """Gives a job and passes on what comes back, whether the worker is still fit for the next. Blocks."""
         end = time.monotonic() + seconds
         try:
-            self._pipe.send(job)
+            send(self._pipe, job)
             while self._pipe.poll(max(0.0, end - time.monotonic())):
-                kind, value = self._pipe.recv()
+                kind, value = receive(self._pipe)
                 emit((kind, value))
                 if kind == "error" and getattr(value, "code", "") == "too_large":
                     break  # what such a file leaves in its process would meet the next one
@@ -218,7 +218,7 @@ def _work(pipe: Connection, called_off: Any, make: Callable[[], Any], memory: in
             result = getattr(holder, method)(*args)
             for item in result if isinstance(result, Iterator) else (result,):
                 at_work = 0  # half an item in the pipe would be the end of it
-                pipe.send(("item", item))
+                send(pipe, ("item", item))
                 at_work = number
                 look()
             return "done", None
@@ -229,10 +229,10 @@ def _work(pipe: Connection, called_off: Any, make: Callable[[], Any], memory: in
 
     signal.signal(_LOOK, look)
     holder = make()
-    pipe.send(("ready", None))
+    send(pipe, ("ready", None))
     while True:
         try:
-            number, method, args = pipe.recv()
+            number, method, args = receive(pipe)
         except EOFError:
             return
         try:
@@ -243,4 +243,4 @@ def _work(pipe: Connection, called_off: Any, make: Callable[[], Any], memory: in
         except _CalledOff:  # there is one signal a job, so that it is raised once
             at_work = 0
             last = "done", None
-        pipe.send(last)
+        send(pipe, last)
