@@ -19,6 +19,7 @@ from ecgvlm.digitize.lettering import Lettering, Notes, same_place
 from ecgvlm.digitize.negative import dark_on_bright
 from ecgvlm.digitize.page import Page, Strip, are_silent, as_given
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
+from ecgvlm.digitize.plates import without_plates
 from ecgvlm.digitize.quality import limbs_db, relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import find_scale
@@ -276,6 +277,7 @@ class Digitizer:
             rectified, origin = rectify(image, paper)
         except ValueError:
             return None
+        rectified = without_plates(rectified)
         maps = self.net(rectified)
         names, notes = together(
             partial(self.lettering.names, rectified, maps), partial(self.lettering.notes, rectified, maps)
