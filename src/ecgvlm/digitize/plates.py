@@ -16,13 +16,17 @@ _DARKER, _INKS = (
 )  # grey levels, and of the darkest print's, by which a plate is darker than the paper
 _STROKE = 5  # px of letters' strokes at most
 _SOLID = 5  # px that a plate is wide at least, far more than any pen's line
-_LEAST_HIGH = 7
+_LEAST_HIGH, _LEAST_WIDE = 7, 0.65  # px that it is high at least; wide as a part of that
 _MARGIN = 3  # px about a plate that are looked at
 _WIDEST, _HIGHEST = 20.0 * PX_PER_MM / _HALF, 8.0 * PX_PER_MM / _HALF
 _FILLED = 0.75  # of the box about a plate, that it fills
 _RIM = 0.9  # share of a plate's rim that is dark: letters do not touch it
 _BEYOND = 0.12  # share of what is about a plate that may be dark: a line that runs into it
-_PRINT, _LEAST_PRINT, _MOST_PRINT = 30, 0.03, 0.5  # levels brighter than the plate, and the share that is
+_PRINT, _LEAST_PRINT = 30, 0.03  # levels by which print is brighter than its plate, and its share of it
+_EVEN, _MOSTLY = (
+    20,
+    0.5,
+)  # levels within which a plate is of one colour, and the share that is: a letter is not
 _PRINTED = 0.9  # of the paper's level, by which print is darker
 
 
@@ -43,7 +47,7 @@ def without_plates(page: np.ndarray) -> np.ndarray:
     read = page
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(solid)
     for k, (x, y, w, h, area) in enumerate(boxes[1:].tolist(), 1):
-        if w > _WIDEST or not _LEAST_HIGH <= h <= _HIGHEST or area < _FILLED * w * h:
+        if not (_LEAST_WIDE * h <= w <= _WIDEST and _LEAST_HIGH <= h <= _HIGHEST) or area < _FILLED * w * h:
             continue
         box = slice(max(0, y - _MARGIN), y + h + _MARGIN), slice(max(0, x - _MARGIN), x + w + _MARGIN)
         plate = (labels[box] == k).astype(np.uint8)
@@ -59,12 +63,15 @@ def without_plates(page: np.ndarray) -> np.ndarray:
 
 def _is_plate(grey: np.ndarray, dark: np.ndarray, plate: np.ndarray) -> bool:
     """Whether something solid [h, w], 1 where it is, has brighter print on it and paper about it."""
-    rim = plate > cv2.erode(plate, _square(3))
+    # Letters that stand close are as solid, but not along their upper and lower edges.
+    rims = [dark[plate > cv2.erode(plate, np.ones(side, np.uint8))].mean() for side in ((3, 1), (1, 3))]
     about = cv2.dilate(plate, _square(2 * _MARGIN + 1)) > cv2.dilate(plate, _square(2 * _MARGIN - 1))
-    on = grey[plate > 0]
-    print_ = (on > quantiles(on, 0.5).item() + _PRINT).mean()
+    over = grey[plate > 0] - quantiles(grey[plate > 0], 0.5)
     return bool(
-        dark[rim].mean() >= _RIM and dark[about].mean() <= _BEYOND and _LEAST_PRINT < print_ < _MOST_PRINT
+        min(rims) >= _RIM
+        and dark[about].mean() <= _BEYOND
+        and (over > _PRINT).mean() > _LEAST_PRINT
+        and (np.abs(over) < _EVEN).mean() > _MOSTLY
     )
 
 
