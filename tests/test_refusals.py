@@ -1,10 +1,16 @@
 """What is no ECG page is refused with advice; turned, mirrored and cut-off pages are read as they are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from lookalikes import LOOKALIKES
 from pages import NOT_ECGS, page
 
+from ecgvlm.digitize.arrangement import Name
+from ecgvlm.digitize.digitizer import Digitizer, View
+from ecgvlm.digitize.lettering import Notes
+from ecgvlm.digitize.pagenet import CLASSES, NetMaps
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import write_image
 from ecgvlm.record import LEADS
@@ -82,6 +88,24 @@ def test_turned_and_mirrored_pages_are_set_upright(digitizer, turn, turns, mirro
     strip = next(s for s in found.strips if s.lead == "V2")
     back = found.to_source(strip.curve[np.isfinite(strip.curve).all(1)][::5])
     assert np.median([np.linalg.norm(xy - point, axis=1).min() for point in back]) < 1.5
+
+
+def test_of_ways_up_that_show_names_the_plainest_is_tried_first():
+    """A mirrored page upside down shows I, II and III as names, and others as something like names."""
+    paper = np.zeros((960, 1360, 3), np.uint8)
+    maps = NetMaps(np.zeros(paper.shape[:2], np.float32), np.zeros((CLASSES, 240, 340), np.float32))
+    maps.trace[100:800:200] = 1
+    seen = iter([0.0, 0.0, 0.45, 0.95])  # how plain the names are, way by way
+
+    def names(page: np.ndarray, maps: NetMaps) -> list[Name]:
+        plain = next(seen)
+        places = [(100.0 + 300 * (k // 3), 100.0 + 200 * (k % 3)) for k in range(12)]
+        return [Name(lead, x, y, plain) for lead, (x, y) in zip(LEADS, places) if plain]
+
+    digitizer = Digitizer()
+    vars(digitizer).update(net=lambda page: maps, lettering=SimpleNamespace(names=names))
+    view = View(paper, (0.0, 0.0), None, maps, [], Notes(), None)  # type: ignore[arg-type]
+    assert digitizer._ways_up(view) == [(0, True), (2, False)]
 
 
 def test_a_page_upside_down_and_mirrored_is_not_misread(digitizer):

@@ -78,3 +78,15 @@ def test_a_dark_field_without_print_is_no_plate():
     image = np.full((320, 480, 3), 245, np.uint8)
     image[100:120, 100:140] = 40
     assert without_plates(image) is image
+
+
+def test_what_runs_out_of_the_picture_is_no_plate():
+    """A page's edges are drawn out beyond the picture: dark ones make bars there."""
+    rendering = plated()
+    left = int(min(trace.name_box[:, 0].min() for trace in rendering.truth.traces)) - 4
+    image = np.ascontiguousarray(rendering.image[:, left:])
+    narrowest = [trace for trace in rendering.truth.traces if trace.name_box[:, 0].min() - left < 5]
+    read = without_plates(image)
+    for trace in narrowest:
+        box = trace.name_box - [left, 0]
+        assert np.array_equal(around(read, box), around(image, box))

@@ -143,19 +143,10 @@ class Digitizer:
             return self._read(view, view.found, image)
         if view is None:
             raise _not_an_ecg()
-        ink = _inked(view.maps)
-        for turns, mirrored in _WAYS_UP:
-            # The rectified page tells which way is up; then the picture itself is turned.
-            seen = _turned(view.image, turns, mirrored)
-            maps = self.net(seen)
-            ink = max(ink, _inked(maps))  # the first way shows a page on its side upright or upside down
-            if ink < _NO_INK:
-                raise _not_an_ecg()
-            if find_layout(self.lettering.names(seen, maps), maps) is not None:
-                upright = _turned(image, turns, mirrored)
-                again = self.look(upright)
-                if again is not None and again.found is not None:
-                    return self._read(again, again.found, image, turns, mirrored)
+        for turns, mirrored in self._ways_up(view):
+            again = self.look(_turned(image, turns, mirrored))
+            if again is not None and again.found is not None:
+                return self._read(again, again.found, image, turns, mirrored)
         unnamed = sum(name.p > PLAIN for name in view.names) <= _STRAY_NAMES
         nameless = find_nameless(view.maps) if view.paper.fit > 0 and unnamed else None
         if nameless is None:
@@ -164,6 +155,27 @@ class Digitizer:
         if relations_db(page.strips) < _RELATED_DB:
             raise _not_an_ecg()  # rows of something else, or the order is another one
         return page
+
+    def _ways_up(self, view: View) -> list[tuple[int, bool]]:
+        """Quarter turns clockwise, and whether to mirror first, that show names on a view without a layout.
+
+        The plainest come first: in a mirror some names are what they are, and upside down there, too. The
+        rectified page tells. Raises EcgError not_an_ecg where no way shows a trace.
+        """
+        ink = _inked(view.maps)
+        ways: list[tuple[float, int, bool]] = []
+        for turns, mirrored in _WAYS_UP:
+            seen = _turned(view.image, turns, mirrored)
+            maps = self.net(seen)
+            ink = max(ink, _inked(maps))  # the first way shows a page on its side upright or upside down
+            if ink < _NO_INK:
+                raise _not_an_ecg()
+            found = find_layout(self.lettering.names(seen, maps), maps)
+            if found is not None:
+                ways.append((found.score, turns, mirrored))
+                if found.score > _DOUBTFUL:
+                    break
+        return [(turns, mirrored) for _, turns, mirrored in sorted(ways, reverse=True)]
 
     def _seen_names(self, image: np.ndarray, paper: PaperMap) -> list[Name]:
         """The plain names on a picture of known scale, in px of it."""

@@ -10,10 +10,8 @@ from ecgvlm.quantile import quantiles
 
 _HALF = 2  # plates are looked for in a picture of half the size; px below are of that
 _BLOCK = 4  # px of the squares of which the brightest nearby tells the paper's level
-_DARKER, _INKS = (
-    45,
-    0.45,
-)  # grey levels, and of the darkest print's, by which a plate is darker than the paper
+# Grey levels, and of those of the darkest print, by which a plate is darker than the paper.
+_DARKER, _INKS = 45, 0.45
 _STROKE = 5  # px of letters' strokes at most
 _SOLID = 5  # px that a plate is wide at least, far more than any pen's line
 _LEAST_HIGH, _LEAST_WIDE = 7, 0.65  # px that it is high at least; wide as a part of that
@@ -23,10 +21,7 @@ _FILLED = 0.75  # of the box about a plate, that it fills
 _RIM = 0.9  # share of a plate's rim that is dark: letters do not touch it
 _BEYOND = 0.12  # share of what is about a plate that may be dark: a line that runs into it
 _PRINT, _LEAST_PRINT = 30, 0.03  # levels by which print is brighter than its plate, and its share of it
-_EVEN, _MOSTLY = (
-    20,
-    0.5,
-)  # levels within which a plate is of one colour, and the share that is: a letter is not
+_EVEN, _MOSTLY = 20, 0.5  # levels within which most of a plate is of one colour: no letter with holes is
 _PRINTED = 0.9  # of the paper's level, by which print is darker
 
 
@@ -49,7 +44,9 @@ def without_plates(page: np.ndarray) -> np.ndarray:
     for k, (x, y, w, h, area) in enumerate(boxes[1:].tolist(), 1):
         if not (_LEAST_WIDE * h <= w <= _WIDEST and _LEAST_HIGH <= h <= _HIGHEST) or area < _FILLED * w * h:
             continue
-        box = slice(max(0, y - _MARGIN), y + h + _MARGIN), slice(max(0, x - _MARGIN), x + w + _MARGIN)
+        if min(x, y, width - x - w, height - y - h) < _MARGIN:
+            continue  # what lies beyond the picture's edge is drawn out from it
+        box = slice(y - _MARGIN, y + h + _MARGIN), slice(x - _MARGIN, x + w + _MARGIN)
         plate = (labels[box] == k).astype(np.uint8)
         if not _is_plate(grey[box], dark[box] > 0, plate):
             continue
