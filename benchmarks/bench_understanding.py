@@ -44,6 +44,7 @@ from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
 SETS = (
+    "passersby",
     "walkins",
     "outsiders",
     "newcomers",
