@@ -13,6 +13,8 @@ that it is not sure what is asked or cannot judge that; else it is unrelated. An
 what is urgent on the page is named, also where the nearest questions follow because it was not understood;
 honest where the answer begins with the words of the question that it did not understand. "noticed" is the
 share of all answers that begin so: needless before a right one, no more than honest before another.
+"always_right" is the share of questions that are answered right and without such words on each of their
+pages, "ever_unrelated" of those that are answered by something else on any.
 Writes benchmarks/results/understanding.json.
 """
 
@@ -26,7 +28,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from random import Random
 
@@ -225,7 +227,16 @@ def _alternatives(line: str) -> Iterator[str]:
 def figures(rows: list[Row]) -> dict:
     found = Counter(row[0] for row in rows)
     shares = {key: round(found[key] / len(rows), 4) for key in ("right", "honest", "unrelated")}
-    return {"n": len(rows)} | shares | {"noticed": round(sum(row[4] for row in rows) / len(rows), 4)}
+    by_question = [list(answers) for _, answers in groupby(rows, key=lambda row: row[1])]
+    always = sum(all(row[0] == "right" and not row[4] for row in answers) for answers in by_question)
+    ever = sum(any(row[0] == "unrelated" for row in answers) for answers in by_question)
+    return {
+        "n": len(rows),
+        **shares,
+        "noticed": round(sum(row[4] for row in rows) / len(rows), 4),
+        "always_right": round(always / len(by_question), 4),
+        "ever_unrelated": round(ever / len(by_question), 4),
+    }
 
 
 def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:

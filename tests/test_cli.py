@@ -541,3 +541,15 @@ def test_chat_knows_an_earlier_ecg(run, monkeypatch, answer, picture, tmp_path):
     for options, known in (([], "False"), (["--earlier", str(picture)], "True")):
         result = CliRunner().invoke(cli.app, ["chat", str(picture), *options], input="changed?\n")
         assert result.stdout.strip() == known
+
+
+@pytest.mark.parametrize(
+    ("terminal", "spoken"), [("es_ES.UTF-8", "es"), ("C.UTF-8", "en"), ("sv_SE.UTF-8", "en")]
+)
+def test_chat_begins_in_the_language_of_the_terminal(monkeypatch, answer, picture, terminal, spoken):
+    told = OneFinding(answer)
+    monkeypatch.setattr(reader, "Reader", lambda: told)
+    monkeypatch.setattr(told, "converse", lambda evidence, asked, before: (before.language, before))
+    monkeypatch.setenv("LC_ALL", terminal)
+    result = CliRunner().invoke(cli.app, ["chat", str(picture)], input="FC?\n")
+    assert result.stdout.strip() == spoken

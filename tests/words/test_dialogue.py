@@ -909,7 +909,7 @@ def test_what_somebody_says_is_doubted_with_a_tag(language):
 @pytest.mark.parametrize(
     ("question", "left"),
     [
-        ("any AF of the frobnicated sort?", "frobnicated"),
+        ("AF with frobnications?", "frobnications"),
         ("is PR isoelectric or depressed", "isoelectric"),
         ("rhythm of the giraffe", "giraffe"),
     ],
@@ -1114,3 +1114,60 @@ def test_what_is_to_be_skipped_is_left_out(language):
     said = language.answer(RBBB, "skip the intervals, just the rhythm please")
     assert said.startswith("The rhythm is")
     assert "interval" not in said
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Wide or narrow QRS?", "The QRS duration of 90 ms is normal."),
+        ("tachy or brady?", "The heart rate of 72 bpm is normal."),
+        ("Left or right axis?", "The axis of 40 degrees is normal."),
+        ("QRS larges ou fins ?", "Durée du QRS 90 ms : normal."),
+        ("宽QRS还是窄QRS", "QRS 时限 90 毫秒：正常。"),
+        ("QRS عريض ولا ضيق؟", "مدة QRS 90 مللي ثانية: طبيعي."),
+        ("Is the ST elevated or depressed in V2?", "The ST level in V2 is +0.0 mm."),
+    ],
+)  # fmt: skip
+def test_which_of_two_is_answered_neither_by_yes_nor_by_no(language, question, said):
+    assert language.answer(NORMAL, question) == said
+
+
+@pytest.mark.parametrize("order", ["Remove RBBB from the report.", "Delete the RBBB from your report"])
+def test_no_order_takes_a_finding_out_of_the_report(language, order):
+    assert answers.unchanged(RBBB) in language.answer(RBBB, order)
+
+
+STORIES = [
+    "My dad had this done at the clinic, is it fine?",
+    "They took it when I gave blood, came back ok?",
+    "Mia mamma l'ha fatto stamattina dal medico e non le hanno detto niente, è a posto?",
+    "我妈今天在医院做的，医生什么都没说，没事吧？",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("question", STORIES)
+def test_a_story_is_answered_by_what_it_asks(language, question):
+    spoken = words(language.converse(NORMAL, question, Conversation())[1].language)
+    assert language.answer(NORMAL, question) == spoken.text([answers.overall(NORMAL, spoken)])
+
+
+def test_an_interval_is_known_by_where_it_begins_and_ends(language):
+    question = "How long is it from the start of P to the start of QRS?"
+    assert language.answer(NORMAL, question) == "The PR interval is 160 ms."
+
+
+@pytest.mark.parametrize("question", ["كم نسبة التروبونين", "What is the percentage of troponin?"])
+def test_no_probability_is_that_of_what_lies_outside(language, question):
+    assert "%" not in language.answer(NORMAL, question)
+
+
+def test_to_be_asked_whether_one_would_say_normal_is_no_order(language):
+    assert language.answer(NORMAL, "Would you say normal?") == language.answer(NORMAL, "Is it normal?")
+
+
+@pytest.mark.parametrize(
+    ("question", "spoken"),
+    [("wat is de QTc", "nl"), ("Szansa na LBBB?", "pl"), ("rate and is it af", "en"), ("QTc?", "en")],
+)
+def test_the_words_that_one_language_alone_has_tell_it(language, question, spoken):
+    assert language.converse(NORMAL, question, Conversation())[1].language == spoken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -205,11 +206,20 @@ def chat(
         before = None
         if earlier is not None:
             before = _ecg(reader.look(decoder.open(earlier), str(earlier)), earlier)
-    said = Conversation(earlier=before)
+    said = Conversation(language=_language_here(), earlier=before)
     for line in _asked():
         if question := line.strip():
             answer, said = reader.words.converse(evidence, question, said)
             print(plain(" ".join(answer.split())), flush=True)
+
+
+def _language_here() -> str:
+    """The language that the terminal is in, where it is one of ours: that of a question that several write
+    alike ("FC?")."""
+    from ecgvlm.words.phrases import LANGUAGES
+
+    told = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return told[:2] if told[:2] in LANGUAGES else "en"
 
 
 def _ecg(seen: Seen, file: Path, number: int = 1) -> Evidence:

@@ -33,7 +33,7 @@ _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
 # Probability of what lies beyond the ECG from which on a word left over may alter the question; from which on
-# one does that names somebody or a place, or stands in a clause that names nothing (", my doctor asks").
+# one does that stands in a clause that names nothing (", my doctor asks").
 _ALTERED, _ALTERED_ASIDE = 0.1, 0.7
 _CLAUSE = re.compile(r"[,;:،，、；：()\u2013]|\s-\s")
 _ACCOUNTED = 0.6  # of an intent about what is named, from which on only unknown words are left over
@@ -56,15 +56,13 @@ def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
     words = known.words(part.text)
     unsure = part.sure < _ACCOUNTED or part.outside > _OUTSIDE
     objects = _named(words, known)
-    heard = words
-    if part.outside < _ALTERED_ASIDE:
-        introduced = known.introduced(words)
-        heard = [x for x in _clauses_that_name(part.text, words, objects) if x not in introduced]
+    introduced = known.introduced(words)
+    heard = words if part.outside >= _ALTERED_ASIDE else _clauses_that_name(part.text, words, objects)
     left = [
         word
         for word in _left_over(part.intent, _beside(words, objects), known)
         if (unsure or not known.knows([word]) or not known.usual(word)) and not _slipped(word, known)
-        if word in heard
+        if word in heard and word not in introduced
     ]
     return tuple(text for text in dict.fromkeys(_runs(left, part.text)) if len(text) > 1)
 
@@ -144,7 +142,9 @@ def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
         name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms" or "rr" in part.of("unit")
     ]
     shaped = set(part.of("wave")) - {"p"}  # of which the answer is that it cannot be judged
-    return bool((_OF_WAVES & set(properties) and shaped) or (times and properties))
+    compared = bool(part.of("side") and part.of("number"))  # "más largo que 220" is not the longest
+    of_times = set(properties) - {"extremes"} if compared else properties
+    return bool((_OF_WAVES & set(properties) and shaped) or (times and of_times))
 
 
 def _is_region(words: list[Word], objects: list[Object], known: Lexicon) -> bool:

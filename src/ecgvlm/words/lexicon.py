@@ -151,7 +151,7 @@ class Lexicon:
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
         self.is_word = meanings.is_word if language == meanings.LANGUAGE else None
         joined = [fold(word) for word in self.data.get("joined", [])]
-        self._spelling = Spelling(self._known, self._common, self.is_word, joined)
+        self._spelling = Spelling(self._known, self._common, self.is_word, joined, self._ors)
 
     def words(self, text: str) -> list[Word]:
         """The words of a text as they were meant."""

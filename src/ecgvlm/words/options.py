@@ -18,10 +18,12 @@ _LIST = re.compile(
     re.I,
 )
 # Orders to answer this or that: to leave the page aside, or to say that it is (ab)normal, to the end of the
-# sentence; no choice ("say normal or abnormal") and no condition ("answer ABNORMAL if none fits").
+# sentence; no choice ("say normal or abnormal"), no condition ("answer ABNORMAL if none fits") and no
+# question ("would you say normal?").
 ORDER = re.compile(
     r"\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
-    r"|\b(?:(?:please|just|simply|only|always|exactly)\W+)*(?:say|reply|answer|write|respond|output|print|state|repeat)"
+    r"|(?<!would you )(?<!would u )(?<!do you )"
+    r"\b(?:(?:please|just|simply|only|always|exactly)\W+)*(?:say|reply|answer|write|respond|output|print|state|repeat)"
     r"(?:\W+(?:that|with|only|just|exactly|simply|back|it|this|the|ECG|is|as))*\W+(?:AB)?NORMAL\b"
     r"(?!\W*(?:/|\b(?:or|and|if|for|when|where|range|values?|limits?|findings?)\b))[^.!?\n]*[.!?]?",
     re.I,

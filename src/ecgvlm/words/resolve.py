@@ -21,6 +21,7 @@ OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak o
 _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _OF_TOPIC = 0.95  # of one, where what lies beyond the ECG is named
+_REASONS = 0.85  # of a why, where a word that asks for causes is named
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
@@ -142,7 +143,7 @@ def _agree(heard: Asked, meant: Asked) -> bool:
 def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before: of the
     intents from the likeliest on the first that a rule settles."""
-    part = _with_variant(_with_measure(_with_unit(_with_sign(part)), before), before)
+    part = _with_variant(_with_measure(_with_unit(_with_either(_with_sign(part))), before), before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
     part = _told(part)
     if part.strange and part.sure < enough:  # does not go on with what was said before
@@ -156,9 +157,10 @@ def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
 
 
 def _told(part: Asked) -> Asked:
-    """An order for a report asks for one; a reason for what is found is no cause beyond the ECG; a doubt
-    about a finding, a unit beside one, or how many there are, asks for that."""
-    if part.intent == "order" and "report" in part.of("subject"):
+    """An order for a report asks for one, but not to change what it says of a finding; a reason for what is
+    found is no cause beyond the ECG; a doubt about a finding, a unit beside one, or how many there are, asks
+    for that."""
+    if part.intent == "order" and "report" in part.of("subject") and not part.of("finding"):
         return replace(part, intent="report")
     if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
         return replace(part, intent="problems", sure=1.0)
@@ -181,8 +183,12 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="why", sure=1.0)
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
         return replace(part, intent="why")
-    if "cause" in part.of("topic") and part.of("finding") and part.sure < _OF_TOPIC:
+    reasons = part.intent == "why" and part.sure > _REASONS  # "откуда вы знаете, что ..."
+    if "cause" in part.of("topic") and part.of("finding") and part.sure < _OF_TOPIC and not reasons:
         return replace(part, intent="cause", sure=1.0)
+    of_signs = part.intent in ("likelihood", "where") and not _names_object(part)
+    if of_signs and part.of("topic"):  # "what percentage of troponin?"
+        return replace(part, intent=part.of("topic")[0], sure=1.0)
     beats = {"EXTRA", *GROUPS["ectopy"]}.intersection(part.of("finding"))
     if part.intent == "likelihood" and "count" in part.variants and beats:
         return replace(part, intent="finding")
@@ -244,7 +250,7 @@ def _refused(choice: _Choice) -> Asked | None:
     told = part.of("topic") and part.beyond > 0 and not _names_object(part)
     if not choice.row.get("refuses") or choice.sure < (LIKELY if told else choice.enough):
         return None
-    topics = part.of("topic") if choice.intent == "offtopic" else ()
+    topics = part.of("topic") if choice.intent in ("offtopic", "self") else ()
     return replace(part, intent=topics[0] if topics else choice.intent)
 
 
@@ -334,11 +340,27 @@ def _with_finding(part: Asked) -> list[Asked]:
 
 def _with_sign(part: Asked) -> Asked:
     """ "In which leads is the ST segment elevated?" asks for that sign."""
-    if part.intent not in ("where", "finding") or part.of("wave") != ("st",) or part.of("finding"):
+    if part.intent not in ("where", "finding", "wave") or part.of("wave") != ("st",) or part.of("finding"):
         return part
     signs = tuple(_ST_SIGNS[variant] for variant in part.variants if variant in _ST_SIGNS)
     objects = {kind: codes for kind, codes in part.objects.items() if kind not in ("wave", "side")}
     return replace(part, objects={**objects, "finding": signs}) if signs else part
+
+
+def _with_either(part: Asked) -> Asked:
+    """ "QRS, wide or narrow?" and "tachy or brady?" ask where the measurement lies: neither yes nor no would
+    answer; "elevated or depressed in V2?" asks for the level."""
+    named = part.of("finding")
+    if set(named) == set(_ST_SIGNS.values()) and part.of("lead"):
+        return replace(part, intent="amount", objects={"wave": ("st",), "lead": part.of("lead")}, sure=1.0)
+    limits = [concepts()[code]["limit"] for code in named if "limit" in concepts().get(code, {})]
+    measures = {measure for measure, _ in limits} | set(part.of("measure"))
+    sides = {side for _, side in limits} | set(part.of("side"))
+    if not limits or len(limits) < len(named) or len(measures) > 1 or len(sides) < _RANGE:
+        return part
+    if part.of("number") or kin(part.intent) not in ("finding", "measure"):
+        return part
+    return replace(part, intent="within", objects={"measure": tuple(measures)}, named=(), sure=1.0)
 
 
 def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:

@@ -26,7 +26,8 @@ class Spelling:
 
     known: all of them; those that stand for all that begin so end in "*". common: those that a slip of the
     pen may have meant, each with how usual it is. is_word: whether something else is a word as it stands,
-    where that is known of the language. joined: words that are written together with the one after them.
+    where that is known of the language. joined: words that are written together with the one after them,
+    but in none of whole.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Spelling:
         common: Mapping[str, int],
         is_word: Callable[..., bool] | None,
         joined: Sequence[str] = (),
+        whole: frozenset[str] = frozenset(),
     ):
         self._known, self._common, self._is_word, self._joined = known, common, is_word, tuple(joined)
+        self._whole = whole
         self._starts = tuple(word[:-1] for word in known if word.endswith("*"))
         self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
         self._by_length: dict[int, list[str]] = {}
@@ -51,7 +54,7 @@ class Spelling:
     def _unjoined(self, word: Word) -> list[Word]:
         """A word that is written together with a known one after it, and that one; empty where there are
         none. The first of the former is an "and", which is heard in known words as well."""
-        for first in self._joined:
+        for first in self._joined if word.plain not in self._whole else ():
             text = word.text[len(first) :]
             rest = fold(text)
             if word.text.startswith(first) and self._is_known(rest):

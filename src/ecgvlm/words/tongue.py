@@ -35,8 +35,9 @@ _ACCENTS = {
     }.items()
 }  # fmt: skip
 _ACCENTED = frozenset().union(*_ACCENTS.values())
+_SEVERAL, _POSSIBLE = 2, 0.02  # words that are more than one; probability of a language that may be meant
 _MISSED = 2.0  # of the score of a language, for each letter that it lacks; French gains it where spaced so
-_WORD, _NEVER = 1.5, 1e-9  # log probability that each word is worth that a language has; least probability
+_WORD, _NEVER = 2, 1e-9  # log probability that each word is worth that a language has; least probability
 # Times, than the language spoken so far: another one that has as many of the words; where those are few.
 _LIKELIER, _LIKELIER_FEW = 20, 5
 _CODE = 2  # letters of an abbreviation that in small letters may be a word
@@ -53,10 +54,14 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
         return by_letters
     text = _without_codes(text)
     said = split(text)
-    plain = lexicon(default).knows(_spelt_in(said, default))
-    if not re.search(r"[^\W\d_]{2}", text) or (len(said) <= _FEW and plain == len(said)):
+    if not re.search(r"[^\W\d_]{2}", text):
         return default
+    plain = lexicon(default).knows(_spelt_in(said, default))
     chances = _chances(text, languages, scores_of(text))
+    if len(said) <= _FEW and plain == len(said) and not _other_usual(said, default, languages, chances):
+        return default
+    if 2 * plain <= len(said) and (alone := _alone_has(said, languages, chances)):
+        return alone
     known, sure = languages[int(chances.argmax())], chances.max()
     short = len(re.findall(r"[^\W\d_]{2,}", text)) < 2
     if known == OTHER and sure > _FOREIGN_SURE and not short and plain < len(said):
@@ -78,6 +83,9 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
     few = 2 * plain < len(said)
     told = sure > (_SURE if few else _TELLING)
     likelier = sure > (_LIKELIER_FEW if few else _LIKELIER) * chances[languages.index(default)]
+    own = [word for word in said if lexicon(default).knows([word])]
+    if here == there and len(own) == len(said) - 1 >= _SEVERAL and lexicon(known).knows(own) < len(own):
+        return default  # for but a foreign name: "is there vorhofflimmern"
     return known if here > there or told or (here == there and likelier) else default
 
 
@@ -131,6 +139,26 @@ def _known(words: list[Word], known: Lexicon) -> tuple[int, int]:
     ask about an ECG, as the names of drugs do not."""
     here = [word for word in _spelt_in(words, known.language) if known.knows([word])]
     return len(here), sum(len(word.plain) > _BRIEF and known.usual(word) for word in here)
+
+
+def _other_usual(said: list[Word], default: str, languages: Sequence[str], chances: np.ndarray) -> bool:
+    """Whether all words usually ask about an ECG in another language that is likelier, but not in the one
+    spoken so far: "wat is de QTc?"."""
+    _, here = _familiar(said, lexicon(default))
+    likelier = (x for x, chance in zip(languages, chances) if chance > chances[languages.index(default)])
+    return here < len(said) and any(
+        _familiar(said, lexicon(language))[1] == len(said) for language in likelier if language != OTHER
+    )
+
+
+def _alone_has(said: list[Word], languages: Sequence[str], chances: np.ndarray) -> str | None:
+    """The only language that has all of several words, and is possible by the net; None where there is no
+    such language."""
+    if len(said) < _SEVERAL:
+        return None
+    possible = [x for x, chance in zip(languages, chances) if chance > _POSSIBLE and x != OTHER]
+    have = [language for language in possible if _known(said, lexicon(language))[0] == len(said)]
+    return have[0] if len(have) == 1 else None
 
 
 def _familiar(words: list[Word], known: Lexicon) -> tuple[int, int]:

@@ -46,6 +46,9 @@ _LEAD_RANGE = re.compile(
 )
 _ORDINAL = re.compile(r"(?<=[IV\d])[.](?=\s+Grad)")  # "AV-Block II. Grades"
 _WAVE_OF_LEAD = re.compile(r"\b([RSTQ])\s?-?(aV[RLF]|V[1-6])\b", re.I)  # RV5
+_STEMI = re.compile(
+    r"\b(?:SCA|IMA|IAM)\s?(?:à\s)?ST\s?\+", re.I
+)  # as French, Spanish and Portuguese write it
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
 UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
@@ -54,7 +57,8 @@ _NOUNS_IN_CAPITALS = "de"  # a language that writes all nouns so
 _MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
 _SURE = 0.9  # of an intent
-_ASKED_FOR = 0.95  # of what lies beyond the ECG, where a clause of its own asks for it
+_ASKED_FOR = 0.97  # of what lies beyond the ECG, where a clause of its own asks for it
+_STORY = 4  # words of a clause that tells something rather than what is asked about
 _PIECES = 6  # of one sentence
 _SPELT_OUT = ("side", "subject", "unit")  # kinds whose names the net sees as they are
 _LONG = 8  # words of a sentence that may tell a story before it asks
@@ -221,7 +225,7 @@ class Understanding:
         question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
         language = self.language(question, default)
         parts: list[Asked] = []
-        for sentence in _SENTENCE.findall(question):
+        for sentence in _SENTENCE.findall(_STEMI.sub("STEMI", question)):
             if re.search(r"\w", sentence):
                 parts += self._sentence(sentence, language if language != OTHER else "en")
         return Understood(language, tuple(parts))
@@ -235,15 +239,17 @@ class Understanding:
             _without(part, left_out) for part in self._whole_sentence(text, language) or [Asked("unsure")]
         ]
 
-    def _whole_sentence(self, text: str, language: str) -> list[Asked]:
+    def _whole_sentence(self, text: str, language: str, after_aside: bool = False) -> list[Asked]:
+        """What a sentence asks. after_aside: whether it is what asides were taken from."""
         lexicon_ = lexicon(language)
         words = lexicon_.pertinent(text, lexicon_.words(text))
         if not words:
             return []
         objects = lexicon_.objects(words) or foreign_names(words, lexicon_)
         cuts = self._cuts(text, words, objects, language)
-        if cuts and (asking := self._after_aside(text, words, objects, cuts[0], lexicon_)):
-            return asking
+        for cut in () if after_aside else reversed(cuts):
+            if asking := self._after_aside(text, words, objects, cut, lexicon_):
+                return asking
         whole = self._asked(text, words, objects, 0, len(words), lexicon_, bool(cuts))
         refused = bool(objects) and intents()[whole.intent].get("refuses", False)
         mixed = _more_kinds(objects) or _more_limits(whole)
@@ -272,15 +278,17 @@ class Understanding:
     def _after_aside(
         self, text: str, words: list[Word], objects: list[Object], cut: int, known: Lexicon
     ) -> list[Asked]:
-        """What a sentence asks after a clause of its own that names only what lies beyond the ECG and does
-        not clearly ask for it ("the cardiologist is away, what do you see?"); nothing where it has none."""
+        """What a sentence asks after clauses of their own that name at most what lies beyond the ECG and do
+        not clearly ask for it ("the cardiologist is away, what do you see?", "they took it at the gym, is it
+        fine?"); nothing where it has none."""
         kinds = {named.kind for named in objects if named.first < cut}
-        if kinds != {"topic"} or known.joins(words[cut]):
+        told = cut >= _STORY and kinds <= {"topic", "number"}
+        if not (told or kinds == {"topic"}) or known.joins(words[cut]):
             return []
         aside = self._asked(text, words, objects, 0, cut, known)
-        if aside.sure >= _ASKED_FOR:
+        if aside.intent not in _IDLE and (aside.sure >= _ASKED_FOR or _answerable(aside)):
             return []
-        asking = self._whole_sentence(text[words[cut].start :], known.language)
+        asking = self._whole_sentence(text[words[cut].start :], known.language, after_aside=True)
         return asking if any(map(_answerable, asking)) else []
 
     def _end(self, text: str, words: list[Word], objects: list[Object], known: Lexicon) -> Asked | None:
