@@ -22,6 +22,7 @@ from typing import Any
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leaf import Leaf, Loaded
+from ecgvlm.memory import keep_freed_memory
 from ecgvlm.processes import computed_too_long, cpu_bound, receive, send, worker_context
 
 MEMORY = 1_500_000_000  # bytes that a decoder may take beside its code
@@ -144,6 +145,7 @@ def _work(pipe: Connection, parents: Connection | None, memory: int, computing: 
     cv2.setNumThreads(1)
     warnings.simplefilter("ignore")  # what decoders mutter about a file is no answer
     bound_memory(memory)
+    keep_freed_memory()
     leaves: list[Leaf] = []
     for request in _requests(pipe):
         try:

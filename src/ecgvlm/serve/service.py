@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.machine import workers
+from ecgvlm.memory import keep_freed_memory
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.store import Store
@@ -85,6 +86,7 @@ class Service:
 
     async def start(self) -> None:
         """Starts the processes, which read their models; the service is ready when this returns."""
+        keep_freed_memory()  # pictures pass through here
         await self.decoders.start()
         await self.readers.start()
         self.model = await self.readers.run("name", seconds=self.settings.seconds)

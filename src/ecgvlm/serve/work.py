@@ -18,6 +18,7 @@ from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.image import Leaf, open_pages
 from ecgvlm.files.leaf import Sheet, Spread
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.memory import keep_freed_memory
 from ecgvlm.printed import picture_of
 from ecgvlm.processes import cpu_bound
 from ecgvlm.reader import Answer, Reader
@@ -99,6 +100,9 @@ class Sight:
 
 class UploadDecoder:
     """Turns the bytes of uploaded files into pictures, away from everything that matters."""
+
+    def __init__(self) -> None:
+        keep_freed_memory()
 
     def decode(self, data: bytes, page: int = 0) -> Picture:
         """One page of a file. Raises EcgError."""
