@@ -58,7 +58,7 @@ _BARE_PRINT, _BARE_LEVELS, _AROUND_INK = 0.03, 5.0, 11
 _PRINT_SIZES = (1.25, 0.8)  # times its own, at which the page is looked at once more where names are not seen
 _SEEN_AS_WELL = 0.7  # of a grid's fit that another one must reach to be preferred for its scale
 _HARDLY_SEEN = 0.5  # part of the page that shows a grid, below which rows of 10 s know the scale better
-_FARTHER = 2  # times that a grid without a layout is followed farther
+_SMALL_PART, _FARTHER = 0.4, 2  # of a picture: a grid seen on less is followed farther, so many times
 _AT_END = int(6.0 * PX_PER_MM)  # about a map's end, that traces reach
 _GOES_ON = 10.0  # mm of the picture beyond it
 _ABOUT = 6.0 * PX_PER_MM  # above and below a row's line, that show the paper it stands on
@@ -233,7 +233,7 @@ class Digitizer:
         unseen = view is not None and view.found is None
         if view is not None and unseen and view.paper.fit > _PLAINLY_SEEN:
             view = self._in_other_print(view)
-        if view is not None and view.found is None and view.paper.fit > 0:
+        if view is not None and view.found is None and _seen_part(view.paper, image.shape) < _SMALL_PART:
             view = self._farther(image, grid, view)
         # Large print may be that of a coarser grid.
         if paper is not None and (unseen or _score(view) < _DOUBTFUL):
@@ -335,6 +335,13 @@ class Digitizer:
                 break
             best = again
         return best
+
+
+def _seen_part(paper: PaperMap, shape: Sequence[int]) -> float:
+    """The part of a picture on which its grid is seen, 1 where there is none. shape: of the picture."""
+    x0, y0, x1, y1 = paper.box
+    part = (x1 - x0) * (y1 - y0) * paper.scale() ** 2 / (shape[0] * shape[1])
+    return part if paper.fit > 0 else 1.0
 
 
 def _ends_too_soon(view: View, found: Found, shape: Sequence[int]) -> bool:
