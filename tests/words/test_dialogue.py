@@ -1171,3 +1171,8 @@ def test_to_be_asked_whether_one_would_say_normal_is_no_order(language):
 )
 def test_the_words_that_one_language_alone_has_tell_it(language, question, spoken):
     assert language.converse(NORMAL, question, Conversation())[1].language == spoken
+
+
+def test_who_asks_for_the_rhythm_beside_the_verdict_is_told_both(language):
+    said = language.answer(NORMAL, "Is it normal? What rhythm is it?")
+    assert said == ENGLISH.text([f"{answers.overall(NORMAL)}.", answers.rhythm(NORMAL)])

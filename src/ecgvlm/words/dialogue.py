@@ -160,7 +160,14 @@ class Dialogue:
         steady = [part for part in parts if part.intent in _STEADY]
         kept = sure or steady[-1:] or questions[:1] or parts[-1:]
         if sure:
-            kept = [part for part in kept if part.intent not in covered(kept)]
+            # A verdict only names the rhythm: who asks for that as well is told its rate, too.
+            whole = covered(part for part in kept if part.intent != "verdict")
+            kept = [
+                part
+                for part in kept
+                if part.intent not in covered(kept)
+                or (part.intent == "rhythm" and "rhythm" not in whole and _asks(part, question))
+            ]
         return kept + [part for part in unanswered(questions, kept) if _sure(part, language)]
 
     def _aside(self, part: Asked, question: str, letter: bool) -> bool:
