@@ -2,7 +2,7 @@
 
 A page is written on and worn first (stamps, handwriting, creases), then warped once, then lit, blurred, made
 noisy and compressed. The warp is known analytically from paper to picture, so the truth moves exactly; only
-the picture's inverse map is solved on a coarse grid (error below 0.05 px but across a fold).
+the picture's inverse map is solved on a coarse grid (error below 0.05 px but across folds).
 """
 
 from __future__ import annotations
