@@ -379,6 +379,12 @@ def photos() -> str:
         ("QT within 30 ms", "qt_ms", ""),
     ):
         rows.append([name, f"{100 * found[key]['right']:.0f}%", goal])
+    drawn = found["simulated"]
+    rows.append([
+        f"{drawn['pages']} simulated photographs, median SNR (dB)",
+        f"{drawn['snr_median_db']:.1f}",
+        "within 1.5 of real ones",
+    ])  # fmt: skip
     return table([f"{found['pages']} real phone photographs", "measured", "goal"], rows)
 
 
