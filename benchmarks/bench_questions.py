@@ -93,8 +93,9 @@ def in_form(question: str, form: str, rng: Random) -> str:
 def expected(kind: str, evidence: Evidence, label: str) -> Callable[[str], bool]:
     """What an answer to a question of this kind must be."""
     whole = [answer(evidence) for answer in _WHOLE]
-    if kind == "verdict":
-        return one_of(*whole, answers.findings(evidence), answers.finding(evidence, "NORM"))
+    if kind == "verdict":  # two wordings ask for the rhythm as well
+        both = f"{answers.verdict(evidence)}. {answers.rhythm(evidence)}"
+        return one_of(*whole, both, answers.findings(evidence), answers.finding(evidence, "NORM"))
     if kind == "findings":
         return one_of(*whole, answers.findings(evidence))
     if kind == "report":

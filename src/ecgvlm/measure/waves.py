@@ -35,7 +35,7 @@ PEAK_ROOM, QUIET_ROOM = (-0.08, 0.10), (-0.2, 0.3)  # where the highest velocity
 QUIETEST = 5  # one part of so many is noise
 EDGE, EDGE_LEAST = 0.06, 0.5  # of the peak over the noise, and mV/s: a QRS begins and ends there
 LONGEST_BEFORE, LONGEST_AFTER = 0.13, 0.18  # a QRS reaches so far from R
-QRS_SHARE = 0.5  # of RR that its steep part may last: behind a fast wide one ST and T climb without rest
+QRS_SHARE = 0.6  # of RR that its steep part may last: behind a fast wide one ST and T climb without rest
 # A pacing spike, behind which a QRS begins. s: a median over so much takes it off; where it stands, from R;
 # to either side of its top, that it lasts; before it, that are quiet; behind its top, where QRS may begin.
 SPIKE, SPIKE_ROOM, SPIKE_HALF, SPIKE_QUIET, SPIKE_AFTER = 0.028, (-0.17, -0.02), 0.014, 0.045, 0.008
