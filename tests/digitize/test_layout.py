@@ -45,6 +45,14 @@ def test_four_rows_of_three(digitizer, record):
     assert min(agreement(page, record, lead) for lead in ("aVL", "V2", "V6")) > 0.9
 
 
+@pytest.mark.parametrize("leads", [LEADS[:6], LEADS[6:]])
+def test_limb_or_chest_leads_alone(digitizer, record, leads):
+    page = digitizer(page_of(record, grid_of_places([[lead] for lead in leads], mm=250, pitch=27)))
+    assert page.layout == "6x1"
+    assert [strip.lead for strip in page.strips] == list(leads)
+    assert min(agreement(page, record, lead) for lead in leads) > 0.9
+
+
 def test_chest_leads_first(digitizer, record):
     rows = (("V1", "V4", "I", "aVR"), ("V2", "V5", "II", "aVL"), ("V3", "V6", "III", "aVF"))
     page = digitizer(page_of(record, grid_of_places(rows)))

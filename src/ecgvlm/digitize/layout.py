@@ -244,8 +244,20 @@ def _with_strips(fit: Arrangement, names: Sequence[Name], maps: NetMaps, to_scal
     cut = max(0.0, left - start)
     for i, ((lead, y, named), end) in enumerate(zip(rhythm, ends)):
         strips.append(Placed(lead, True, fit.rows + i, 0, left, end, cut, y, named))
-    layout = f"{fit.rows}x{fit.columns}" + (f"+{len(rhythm)}R" if rhythm else "")
+    shown = {s.row for s in strips if not s.rhythm}
+    layout = f"{_rows_of_half(shown, fit)}x{fit.columns}" + (f"+{len(rhythm)}R" if rhythm else "")
     return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), apart=wide > 0)
+
+
+def _rows_of_half(shown: set[int], fit: Arrangement) -> int:
+    """How many rows the layout has: of limb or chest leads alone, half of those of the usual order."""
+    half = fit.rows // 2
+    alone = (
+        fit.columns == 1
+        and fit.rows == len(LEADS)
+        and shown in (set(range(half)), set(range(half, fit.rows)))
+    )
+    return half if alone else fit.rows
 
 
 def _without_neighbour(ink: np.ndarray, fit: Arrangement, lines: list[float]) -> np.ndarray:
