@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,7 @@ from ecgvlm.record import LEADS, Record
 
 HERE = Path(__file__).parent
 FS = 500.0
+Photograph = tuple[str, np.ndarray, np.ndarray]  # its name, the picture, and what it shows, [12, n] mV at FS
 _REACH = 100  # samples of 0.2 s
 _PIECE = 250
 # Measurement: name, and within how much of the signal's own it is right.
@@ -157,17 +159,25 @@ def printed(record: Record, truth: PageTruth) -> np.ndarray:
     return seen
 
 
-def simulated(digitizer: Digitizer, records: list[Record]) -> dict:
-    """The figures of one simulated photograph of each record."""
-    rows, signals = [], []
+def taken(photos: Path) -> Iterator[Photograph]:
+    for path in sorted((photos / "images").glob("*.jpg")):
+        yield path.stem, load_image(path), read_wfdb(photos / "signals" / path.stem.rpartition("-")[0]).signal
+
+
+def simulated(records: list[Record]) -> Iterator[Photograph]:
     for record in records:
-        rng = page_rng(0, "photo", Path(record.source).name)
-        page = print_page(record, "photo", rng)
-        signal = printed(record, page.truth)
+        page = print_page(record, "photo", page_rng(0, "photo", Path(record.source).name))
+        yield record.source, page.image, printed(record, page.truth)
+
+
+def figures(digitizer: Digitizer, photographs: Iterable[Photograph]) -> tuple[dict, list[dict]]:
+    """Of all, and of each."""
+    rows, signals = [], []
+    for name, image, signal in photographs:
         signals.append(measure(signal, FS))
-        rows.append(one(digitizer, page.image, signal, signals[-1]))
-        print("simulated", round(float(np.median(rows[-1]["snr"])), 2), {**rows[-1], "of": record.source})
-    return summary(rows, signals)
+        rows.append({"page": name, **one(digitizer, image, signal.astype(float), signals[-1])})
+        print(name, round(float(np.median(rows[-1]["snr"])), 2), rows[-1])
+    return summary(rows, signals), rows
 
 
 def main() -> None:
@@ -180,21 +190,8 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     digitizer = Digitizer(threads=1)
-    rows, signals = [], []
-    for path in sorted((args.photos / "images").glob("*.jpg")):
-        record = read_wfdb(args.photos / "signals" / path.stem.rpartition("-")[0])
-        signals.append(measure(record.signal, record.fs))
-        rows.append(
-            {"page": path.stem, **one(digitizer, load_image(path), record.signal.astype(float), signals[-1])}
-        )
-        row = rows[-1]
-        print(
-            path.stem, round(float(np.median(row["snr"])), 2), {k: v for k, v in row.items() if k != "page"}
-        )
-    result = {
-        **summary(rows, signals),
-        "simulated": simulated(digitizer, load_ptbxl(args.records, {7}, int(FS))),
-    }
+    result, rows = figures(digitizer, taken(args.photos))
+    result["simulated"], _ = figures(digitizer, simulated(load_ptbxl(args.records, {7}, int(FS))))
     print(json.dumps(result, indent=1))
     write_text(args.out, json.dumps({**result, "rows": rows}, indent=1) + "\n")
 

@@ -1,9 +1,11 @@
 """Notes of speed and gain count by their own letters, whatever stands beside them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from ecgvlm.digitize.lettering import NAME_WIDTH, Lettering, Reading
+from ecgvlm.digitize.lettering import NAME_WIDTH, Lettering, Notes, Reading
 from ecgvlm.digitize.pagenet import CLASSES, FURTHER, NOTES, PULSE, NetMaps
 from ecgvlm.record import LEADS
 
@@ -53,18 +55,23 @@ def test_further_names_need_the_page_net_where_a_colon_looks_like_them(monkeypat
     assert [name.lead for name in names] == ([named] if named else [])
 
 
-def test_two_zeros_that_one_size_reads_as_one_are_two(monkeypatch):
-    texts = iter(["10mm/s", "100mm/s", "mm/s"])
+def _notes(monkeypatch, texts: Sequence[str], note: str, p: float) -> Notes:
+    """Of a line where the page net sees a note, and that is read so in each size of print."""
+    left = iter(texts)
 
     def spell(_, crops):
-        text = next(texts)
+        text = next(left)
         return [Reading(text, (0.95,) * len(text))]
 
     monkeypatch.setattr(Lettering, "_spell", spell)
     maps = np.zeros((CLASSES, 20, 100), np.float32)
-    maps[len(LEADS) + 1, 10, 30] = 0.5
+    maps[PULSE + 1 + NOTES.index(note), 10, 30] = p
     page = np.full((80, 400, 3), 255, np.uint8)
-    notes = Lettering().notes(page, NetMaps(np.zeros(page.shape[:2], np.float32), maps))
+    return Lettering().notes(page, NetMaps(np.zeros(page.shape[:2], np.float32), maps))
+
+
+def test_two_zeros_that_one_size_reads_as_one_are_two(monkeypatch):
+    notes = _notes(monkeypatch, ("10mm/s", "100mm/s", "mm/s"), "25 mm/s", 0.5)
     assert notes.speeds == {100.0}
 
 
@@ -77,15 +84,4 @@ def test_two_zeros_that_one_size_reads_as_one_are_two(monkeypatch):
     ],
 )
 def test_letters_of_one_size_alone_do_not_gainsay_the_page_net(monkeypatch, texts, seen, gains):
-    left = iter(texts)
-
-    def spell(_, crops):
-        text = next(left)
-        return [Reading(text, (0.95,) * len(text))]
-
-    monkeypatch.setattr(Lettering, "_spell", spell)
-    maps = np.zeros((CLASSES, 20, 100), np.float32)
-    maps[PULSE + 1 + NOTES.index("10 mm/mV"), 10, 30] = seen
-    page = np.full((80, 400, 3), 255, np.uint8)
-    notes = Lettering().notes(page, NetMaps(np.zeros(page.shape[:2], np.float32), maps))
-    assert notes.gains == gains
+    assert _notes(monkeypatch, texts, "10 mm/mV", seen).gains == gains

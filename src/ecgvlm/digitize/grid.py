@@ -153,7 +153,8 @@ class GridFinder:
             # What thick lines have twice in 5 mm holds on to crumpled paper, unless it slips by one.
             if all(found.tiles < _FEW_TILES * len(self._tiles.at) for found in leads):
                 twice = self._followed(self._tiles, *seed, 2)
-                leads += [] if twice is None or twice.uneven > _SLIP else [twice]
+                if twice is not None and twice.uneven <= _SLIP:
+                    leads.append(twice)
             most = max((found.tiles for found in leads), default=0)
             far = [found for found in leads if found.tiles > _AS_FAR * most]
             square = [found for found in far if found.square]

@@ -27,6 +27,7 @@ ALPHABET = "0123456789./-:aflrviecms" + OTHER
 MORE_LEADS = ("V3R", "V4R", "V5R", "V6R", "V7", "V8", "V9")
 NAMES = {lead.lower(): lead for lead in (*LEADS, *MORE_LEADS)}
 SPEEDS, GAINS = (5.0, 10.0, 12.5, 25.0, 50.0, 100.0), (2.5, 5.0, 10.0, 20.0, 40.0)  # mm/s and mm/mV in print
+OF_GAIN = {f"{gain:g} mm/mV": gain for gain in GAINS}  # notes of it
 _ONE_PLACE = 2.5 * PX_PER_MM  # marks closer together than this are of one name
 _SIZES = (1.0, 1.35)  # of print, against that which the net learned on
 _SURE_NOTE = 0.8  # the same of a note: a wrong digit would be a wrong scale
@@ -172,9 +173,9 @@ class Lettering:
 
 def _gainsaid(gains: frozenset[float], line: Sequence[Mark]) -> bool:
     """Whether the page net plainly sees another gain in a line than these, which it would know."""
-    known = {f"{gain:g} mm/mV": gain for gain in GAINS if f"{gain:g} mm/mV" in NOTES}
-    seen = {known[mark.note] for mark in line if mark.note in known and mark.p > _SURE}
-    return bool(seen) and gains <= set(known.values()) - seen
+    known = {gain for note, gain in OF_GAIN.items() if note in NOTES}
+    seen = {OF_GAIN[mark.note] for mark in line if mark.note in OF_GAIN and mark.p > _SURE}
+    return bool(seen) and gains <= known - seen
 
 
 def _most_told(told: Sequence[frozenset[float]]) -> frozenset[float]:

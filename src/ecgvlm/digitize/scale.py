@@ -10,7 +10,7 @@ from itertools import product
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.lettering import GAINS, Notes
+from ecgvlm.digitize.lettering import GAINS, OF_GAIN, Notes
 from ecgvlm.digitize.pagenet import NOTES, PULSE, PX_PER_MM, Mark, NetMaps
 from ecgvlm.measure import Measurements
 from ecgvlm.quantile import median
@@ -37,7 +37,6 @@ _OF_NO_PULSE = 0.3  # what such an outline weighs beside a plain one: no more th
 _EDGE, _BELOW = 3, 8  # px of an outline above and beside a pulse, and below it
 _ABOUT_PULSE = 100, 160  # px to either side, and up and down, in which the highest and widest lie, blurred
 _RUNS_ON = 0.3  # what ink below a calibration pulse's sides weighs, beside that of its outline
-_OF_GAIN = {f"{gain:g} mm/mV": gain for gain in GAINS}  # notes of it
 _PLAIN, _FAINT_NOTE = 0.6, 0.3  # probabilities from which on a printed gain is plain, and is one at all
 _NOT_SO_HIGH = 0.8  # of the clearest height's clearness: pulses are plainly not of that height
 _PULSE_SAYS = 8  # how sharply the clearest height of the calibration pulses counts before the others
@@ -291,16 +290,16 @@ def _printed_gains(
     said: dict[str, float], marks: list[Mark], notes: Notes
 ) -> tuple[dict[float, float], float | None]:
     """What the print says for each gain, and the gain of the chest leads where it has one of its own."""
-    printed = dict.fromkeys(GAINS, 0.0) | {gain: said.get(note, 0.0) for note, gain in _OF_GAIN.items()}
+    printed = dict.fromkeys(GAINS, 0.0) | {gain: said.get(note, 0.0) for note, gain in OF_GAIN.items()}
     printed[2.5] = printed[5.0]  # the page net takes one for the other; the pulses decide
     chest = next(iter(notes.chest)) if len(notes.chest) == 1 else None
     if len(notes.gains) == 1:
         return {g: _GAIN_NOTE_SAYS * (g in notes.gains) for g in GAINS}, chest
     # "Limb: 10 mm/mV Chest: 5 mm/mV": of two plain notes in one line the second is the chest leads'.
-    plain = sorted((m for m in marks if m.p > _PLAIN and m.note in _OF_GAIN), key=lambda m: m.x)
+    plain = sorted((m for m in marks if m.p > _PLAIN and m.note in OF_GAIN), key=lambda m: m.x)
     plain = [m for k, m in enumerate(plain) if k == 0 or m.x - plain[k - 1].x > _ONE_LINE]  # seen twice
     if len(plain) == 2 and abs(plain[0].y - plain[1].y) < _ONE_LINE and chest is None:
-        limb, chest = (_OF_GAIN[str(m.note)] for m in plain)
+        limb, chest = (OF_GAIN[str(m.note)] for m in plain)
         printed = {g: plain[0].p * (g == limb) for g in GAINS}
     return printed, chest
 

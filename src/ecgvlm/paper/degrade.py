@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.interpolate import LinearNDInterpolator
 
 from ecgvlm.errors import UsageError
-from ecgvlm.paper.text import text_mask
+from ecgvlm.paper.text import covered, text_mask
 from ecgvlm.paper.truth import PageTruth, Rendering
 
 PAGE_KINDS = ("clean", "scan", "photo")
@@ -306,12 +306,8 @@ _WORDS = ("seen", "ok", "repeat", "old ECG", "bed 4", "Dr. K", "12:40", "copy", 
 
 def _ink(image: np.ndarray, mask: np.ndarray, x: int, y: int, colour: Colour, cover: float) -> None:
     """Multiply the ink of a mask into the page at (x, y), cut at the page's edges."""
-    h, w = image.shape[:2]
-    x0, y0, x1, y1 = max(0, x), max(0, y), min(w, x + mask.shape[1]), min(h, y + mask.shape[0])
-    if x0 >= x1 or y0 >= y1:
-        return
-    part = image[y0:y1, x0:x1]
-    share = mask[y0 - y : y1 - y, x0 - x : x1 - x, None].astype(np.float32) * (cover / 255)
+    part, ink = covered(image, mask, x, y)
+    share = ink[..., None].astype(np.float32) * (cover / 255)
     part[...] = part * (1 - share * (1 - np.array(colour, np.float32) / 255))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ecgvlm.errors import EcgError
 from ecgvlm.paper.layouts import FURTHER, Slot
 from ecgvlm.paper.style import NAME_ROOM, Colour, PageStyle
-from ecgvlm.paper.text import HEADERS, SPELLINGS, Rule, facts, text_mask
+from ecgvlm.paper.text import HEADERS, SPELLINGS, Rule, covered, facts, text_mask
 from ecgvlm.paper.truth import PageTruth, Rendering, TraceTruth
 from ecgvlm.record import LEADS, Record
 
@@ -283,11 +283,8 @@ def _span(cover: np.ndarray) -> tuple[int, int]:
 
 def _stamp(page: np.ndarray, mask: np.ndarray, x: int, y: int) -> None:
     """Darken `page` by `mask` with its top left pixel at (x, y); what lies outside is cut."""
-    x0, y0 = max(0, x), max(0, y)
-    x1, y1 = min(page.shape[1], x + mask.shape[1]), min(page.shape[0], y + mask.shape[0])
-    if x0 < x1 and y0 < y1:
-        part = page[y0:y1, x0:x1]
-        np.maximum(part, mask[y0 - y : y1 - y, x0 - x : x1 - x], out=part)
+    part, ink = covered(page, mask, x, y)
+    np.maximum(part, ink, out=part)
 
 
 def _rounded(h: int, w: int, round_: float, inset: float = 0.0) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from ecgvlm.paper.degrade import PAGE_KINDS, degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import Colour, PageStyle, Plate, random_style
-from ecgvlm.paper.text import all_faces, text_mask
+from ecgvlm.paper.text import all_faces, covered, text_mask
 from ecgvlm.paper.truth import Rendering
 from ecgvlm.record import Record
 
@@ -140,17 +140,9 @@ def write(
     if not text.strip():
         return
     mask, dx, dy = text_mask(text, font, round(2 * max(6.0, size)) / 2)
-    x, y = x + dx, y + dy
-    x0, y0, x1, y1 = (
-        max(0, x),
-        max(0, y),
-        min(image.shape[1], x + mask.shape[1]),
-        min(image.shape[0], y + mask.shape[0]),
-    )
-    if x0 < x1 and y0 < y1:
-        part = image[y0:y1, x0:x1]
-        cover = mask[y0 - y : y1 - y, x0 - x : x1 - x, None].astype(np.float32) / 255
-        part[:] = np.round(part * (1 - cover) + np.array(colour, np.float32) * cover)
+    part, ink = covered(image, mask, x + dx, y + dy)
+    cover = ink[..., None].astype(np.float32) / 255
+    part[:] = np.round(part * (1 - cover) + np.array(colour, np.float32) * cover)
 
 
 # --- colours ---

@@ -76,6 +76,15 @@ def _pillow_font(name: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.I
     return ImageFont.load_default(size)
 
 
+def covered(image: np.ndarray, mask: np.ndarray, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a mask [h, w] with its top left pixel at (x, y) covers of an image [H, W, ...], and the mask
+    there; what lies outside is cut."""
+    x0, y0 = max(0, x), max(0, y)
+    x1 = max(x0, min(image.shape[1], x + mask.shape[1]))
+    y1 = max(y0, min(image.shape[0], y + mask.shape[0]))
+    return image[y0:y1, x0:x1], mask[y0 - y : y1 - y, x0 - x : x1 - x]
+
+
 @lru_cache(maxsize=4096)
 def text_mask(string: str, font: str, size: float) -> tuple[np.ndarray, int, int]:
     """Ink of one line of text. size: px of one em.

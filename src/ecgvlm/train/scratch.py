@@ -260,6 +260,7 @@ def answer(model: SmolVLM, pupil: Pupil, asked: Sequence[Asked], sheets: Path, o
     """Asks about every page and writes gold and answers of each task into out, batch by batch."""
     model.eval()
     tasks = {name: load_task(name) for name in TASKS}
+    wanted = {name: with_gold(asked, name) for name in TASKS}
     said: dict[str, list[dict]] = {name: [] for name in TASKS}
     with torch.autocast(plan.device, torch.bfloat16), torch.compiler.set_stance("force_eager"):
         for first in range(0, len(asked), 2 * plan.micro):
@@ -276,7 +277,7 @@ def answer(model: SmolVLM, pupil: Pupil, asked: Sequence[Asked], sheets: Path, o
                     own = {label: scores[label] for label in task.labels if label in scores}
                     said[name].append({"id": one.id, "text": next(told), "scores": own})
             for name, rows_ in said.items():
-                text = "".join(json.dumps(row) + "\n" for row in rows_ if row["id"] in with_gold(asked, name))
+                text = "".join(json.dumps(row) + "\n" for row in rows_ if row["id"] in wanted[name])
                 write_file(out / f"{name}.jsonl", text.encode())
 
 
