@@ -124,3 +124,11 @@ def test_answers_are_kept_as_json_lines(ecgs, plan, tmp_path):
     assert rows
     assert all(set(row) == {"id", "text", "scores"} for row in rows)
     assert all(0 <= p <= 1 for row in rows for p in row["scores"].values())
+
+
+def test_printing_ahead_needs_a_folder(ecgs, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["scratch", "print", "--ecgs", str(ecgs)])
+    with pytest.raises(SystemExit) as ended:
+        scratch.main()
+    assert ended.value.code == 2
+    assert "--sheets" in capsys.readouterr().err

@@ -309,7 +309,8 @@ def main() -> None:
     started = commands.add_parser("run")
     for each in (drawn, started):
         each.add_argument("--ecgs", type=Path, required=True, help="written by prepare")
-        each.add_argument("--sheets", type=Path, help="folder of the pages that are asked about")
+        where = "folder of the pages that are asked about"
+        each.add_argument("--sheets", type=Path, required=each is drawn, help=where)
         each.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     started.add_argument("--out", type=Path, required=True)
     started.add_argument("--seconds", type=float, required=True)

@@ -19,6 +19,7 @@ from ecgvlm.train.pages import GRIDS
 
 IMAGE = "<image>"
 _WORDS = ("<fake_token_around_image>", IMAGE, "<end_of_utterance>", "<global-img>", "<|im_start|>")
+_SHUFFLED = 4  # so many patches in each direction are one token
 # SmolVLM-256M's halves.
 FULL: Mapping[str, Mapping[str, Any]] = {
     "vision": {
@@ -87,6 +88,42 @@ class SmolVLM(Answering):
         return self.net.model.vision_model.encoder.layers
 
 
+def new_processor(tokenizer: Any, vision: Mapping[str, Any], columns: int) -> Any:
+    """The family's processor around a tokenizer, which learns the family's own words. vision: the eyes'
+    configuration. columns: tiles that the long side of a picture is cut into."""
+    import transformers
+    from tokenizers import AddedToken
+
+    grid = [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
+    words = [AddedToken(word, special=True, normalized=False) for word in (*_WORDS, *grid)]
+    tokenizer.add_special_tokens({"additional_special_tokens": words})
+    side = vision["image_size"]
+    images = transformers.Idefics3ImageProcessor(
+        size={"longest_edge": columns * side}, max_image_size={"longest_edge": side}
+    )
+    tokens = (side // vision["patch_size"] // _SHUFFLED) ** 2
+    return transformers.Idefics3Processor(
+        images, tokenizer, image_seq_len=tokens, chat_template=SMOLVLM_TEMPLATE
+    )
+
+
+def new_net(vision: Mapping[str, Any], text: Any, tokenizer: Any) -> Any:
+    """Random weights in float32. text: the LlamaConfig of the language half."""
+    import transformers
+
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(text, name, getattr(tokenizer, name))
+    config = transformers.Idefics3Config(
+        vision_config=dict(vision),
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
+        pad_token_id=tokenizer.pad_token_id,
+        scale_factor=_SHUFFLED,
+        tie_word_embeddings=True,
+    )
+    return transformers.Idefics3ForConditionalGeneration(config)
+
+
 def new_smolvlm(shape: Mapping[str, Mapping[str, Any]] = FULL) -> tuple[Any, Any]:
     """A model of the family with random weights, in float32, and its processor; the words are those of our
     own decoder.
@@ -94,32 +131,16 @@ def new_smolvlm(shape: Mapping[str, Mapping[str, Any]] = FULL) -> tuple[Any, Any
     shape: of the "vision" and "text" halves, as their configurations name it; by default SmolVLM-256M's.
     """
     import transformers
-    from tokenizers import AddedToken, Tokenizer, normalizers
+    from tokenizers import Tokenizer, normalizers
 
     bpe = Tokenizer.from_str((files("ecgvlm") / "data" / "tokenizer.json").read_text("utf-8"))
     bpe.normalizer = normalizers.Sequence([])  # without the space before a text, which may be a row's end
-    grid = [f"<row_{r}_col_{c}>" for r in (1, 2) for c in (1, 2, 3, 4)]
-    bpe.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in (*_WORDS, *grid)])
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=bpe, eos_token="<end_of_utterance>", pad_token="<pad>", bos_token="<|im_start|>"
     )
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    side, patch, shuffled = shape["vision"]["image_size"], shape["vision"]["patch_size"], 4
-    config = transformers.Idefics3Config(
-        vision_config=dict(shape["vision"]),
-        text_config=transformers.LlamaConfig(tie_word_embeddings=True, **shape["text"], **ids),
-        image_token_id=tokenizer.get_vocab()[IMAGE],
-        scale_factor=shuffled,
-        tie_word_embeddings=True,
-    )
-    config.pad_token_id = tokenizer.pad_token_id
-    images = transformers.Idefics3ImageProcessor(
-        size={"longest_edge": 2 * side}, max_image_size={"longest_edge": side}
-    )
-    processor = transformers.Idefics3Processor(
-        images, tokenizer, image_seq_len=(side // patch // shuffled) ** 2, chat_template=SMOLVLM_TEMPLATE
-    )
-    return transformers.Idefics3ForConditionalGeneration(config), processor
+    processor = new_processor(tokenizer, shape["vision"], columns=2)
+    text = transformers.LlamaConfig(tie_word_embeddings=True, **shape["text"])
+    return new_net(shape["vision"], text, tokenizer), processor
 
 
 def load_smolvlm(base: str, tiles: int, method: str = "full", revision: str | None = None) -> SmolVLM:

