@@ -117,10 +117,10 @@ def new_net(vision: Mapping[str, Any], text: Any, tokenizer: Any) -> Any:
         vision_config=dict(vision),
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
-        pad_token_id=tokenizer.pad_token_id,
         scale_factor=_SHUFFLED,
         tie_word_embeddings=True,
     )
+    config.pad_token_id = tokenizer.pad_token_id
     return transformers.Idefics3ForConditionalGeneration(config)
 
 
