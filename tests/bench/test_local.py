@@ -3,7 +3,9 @@ backend.
 """
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,8 +13,10 @@ import pytest
 
 from ecgvlm.bench.backends import Ask, make_backend
 from ecgvlm.bench.backends.llava import convert_llava, new_key
+from ecgvlm.bench.runner import run_task
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.instruct.row import Row
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -324,6 +328,88 @@ def test_a_model_that_does_not_load_whole_is_not_asked(tmp_path, damage):
     tiny.damage_model(folder, damage)
     with pytest.raises(EcgError, match=damage):
         make_backend("transformers", TASK, [], str(folder))
+
+
+def _pointer(folder):
+    """What a clone without Git LFS has in a file's place."""
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+
+
+def _cut(folder):
+    os.truncate(folder / "model.safetensors", 9000)
+
+
+def _odd_shape(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["hidden_size"] = 25  # not to be shared by two heads
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _without_chat(folder):
+    (folder / "chat_template.jinja").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def _torn_note(folder):
+    (folder / "ecgvlm.json").write_text('{"page"')
+
+
+def _odd_note(folder):
+    (folder / "ecgvlm.json").write_text('{"page": 3}')
+
+
+DAMAGES = [_pointer, _cut, _odd_shape, _without_chat, _torn_note, _odd_note]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_folder_is_one_line(tmp_path, damage):
+    """Some were tracebacks; of a torn ecgvlm.json nothing was said, and the pages were stretched."""
+    from train import tiny
+
+    folder = tiny.write_model(tmp_path / "model")
+    damage(folder)
+    with pytest.raises(EcgError, match="model") as told:
+        make_backend("transformers", TASK, [], str(folder))
+    assert "\n" not in told.value.message
+
+
+def test_a_file_is_no_model(tmp_path):
+    """The hub was asked for it, again and again."""
+    (tmp_path / "gold.json").write_text("[]")
+    with pytest.raises(EcgError, match="it is a file"):
+        make_backend("transformers", TASK, [], str(tmp_path / "gold.json"))
+
+
+def test_other_weights_in_the_same_folder_are_another_run(tmp_path):
+    """The answers of a model that had stood there before were taken for those of the new one."""
+    from train import tiny
+
+    (tmp_path / "page.png").write_bytes(picture_file(0, 64, 128))
+    rows = [Row("1", tmp_path / "page.png", (("Rhythm?", "AF"),))]
+    folder, task = tmp_path / "model", replace(TASK, max_tokens=3)
+    first = make_backend("transformers", task, rows, str(tiny.write_model(folder)))
+    run_task(task, rows, first, tmp_path / "run")
+    again = make_backend("transformers", task, rows, str(folder))
+    assert run_task(task, rows, again, tmp_path / "run").cached == 1
+    other = make_backend("transformers", task, rows, str(tiny.write_model(folder, seed=1)))
+    with pytest.raises(UsageError, match="not of the same weights"):
+        run_task(task, rows, other, tmp_path / "run")
+
+
+def test_other_weights_are_rewritten_again(checkpoint, tmp_path, monkeypatch):
+    """The copy of the weights that had stood in the folder before was asked."""
+    from safetensors.torch import load_file, save_file
+
+    source, _ = checkpoint
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    make_backend("pulse", TASK, [], str(source))
+    for path in source.glob("*.safetensors"):
+        save_file({name: 0 * tensor for name, tensor in load_file(path).items()}, path)
+    net = make_backend("pulse", TASK, [], str(source))._net
+    assert not net.get_input_embeddings().weight.any()
+    assert len(list((tmp_path / "cache").glob("**/config.json"))) == 1
 
 
 def test_minicpm_is_sent_to_its_own_environment(tmp_path):

@@ -298,13 +298,20 @@ def _write_run(
     path = out / "run.json"
     if path.is_file():
         old = read_object(path)
-        if any(old.get(name, value) != value for name, value in run.items()):
+        if other := _unlike(old, run):
             said = " ".join(str(old.get(name, "?")) for name in ("backend", "model", "task"))
-            raise UsageError(f"{out} holds another run ({said})")
+            raise UsageError(f"{out} holds another run ({said}), not of the same {' and '.join(other)}")
     rows = [row.to_dict(_named(row, out)) for row in items]
     asked = run | {"rows": len(items), "of": whole or len(items)}
     write_text(path, json.dumps(asked, indent=1) + "\n")
     write_text(out / "gold.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
+
+
+def _unlike(old: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    """In what a run differs from an older one, its parameters by their names."""
+    before, now = old.get("parameters") or {}, run["parameters"]
+    names = [name for name, value in run.items() if name != "parameters" and old.get(name, value) != value]
+    return names + sorted(name for name in before | now if before.get(name) != now.get(name))
 
 
 def _named(row: Row, folder: Path) -> str | list[str] | None:

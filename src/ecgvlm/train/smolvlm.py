@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgvlm.bench.backends.loading import load_checked
+from ecgvlm.bench.backends.loading import load_checked, load_processor, reading
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.train.answering import Answering, Chat
 from ecgvlm.train.pages import GRIDS
@@ -153,15 +153,11 @@ def load_smolvlm(base: str, tiles: int, method: str = "full", revision: str | No
     options: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "sdpa", "revision": revision}
     if method == "qlora":
         options |= quantized()
-    try:
+    with reading(base):
         config = transformers.AutoConfig.from_pretrained(base, revision=revision)
-        if config.model_type not in ("smolvlm", "idefics3"):
-            raise UsageError(f"{base} is a {config.model_type} model, not one of the SmolVLM family")
-        processor = transformers.AutoProcessor.from_pretrained(base, revision=revision)
-    except (OSError, ValueError) as error:
-        raise EcgError("unreadable_file", f"model {base}: {str(error).splitlines()[0]}") from None
-    except ImportError as error:
-        raise UsageError(f"model {base} needs a package: {str(error).strip().splitlines()[0]}") from None
+    if config.model_type not in ("smolvlm", "idefics3"):
+        raise UsageError(f"{base} is a {config.model_type} model, not one of the SmolVLM family")
+    processor = load_processor(base, revision=revision)
     net = load_checked(transformers.AutoModelForImageTextToText, base, **options)
     if method == "qlora":
         import peft

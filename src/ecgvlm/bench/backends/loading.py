@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +14,75 @@ from safetensors import SafetensorError
 from ecgvlm.errors import EcgError, UsageError, unreadable
 
 
+@contextmanager
+def reading(source: str | Path) -> Iterator[None]:
+    """Around what transformers reads of a model. Raises EcgError where it cannot be read, whatever damage
+    leads the reader to, UsageError where a package is missing.
+    """
+    try:
+        yield
+    except (EcgError, UsageError):
+        raise
+    except ImportError as error:
+        raise UsageError(f"model {source} needs a package: {str(error).strip().splitlines()[0]}") from None
+    except Exception as error:
+        said = str(error).strip() or type(error).__name__
+        raise unreadable(f"model {source}", said.splitlines()[0]) from None
+
+
 def load_checked(auto_class: Any, source: str | Path, more: bool = False, **options: Any) -> Any:
     """`auto_class.from_pretrained(source, **options)`, whole. more: the source may hold more than that.
 
     Raises EcgError where it cannot be read, or a tensor is missing, unexpected or of another shape (which
     transformers fills with random numbers), UsageError where a package is missing.
     """
-    try:
+    with reading(source):
         # A tensor of another shape is reported instead of raised, so that it can be named.
         net, info = auto_class.from_pretrained(
             source, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
-    except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
-        said = str(error).strip() or type(error).__name__
-        raise unreadable(f"model {source}", said.splitlines()[0]) from None
-    except ImportError as error:
-        raise UsageError(f"model {source} needs a package: {str(error).strip().splitlines()[0]}") from None
     check_tensors(source, {**info, "unexpected_keys": ()} if more else info)
     return net
+
+
+def load_processor(source: str, **options: Any) -> Any:
+    """The processor of a model, with the form of its chats. Raises EcgError or UsageError, as a model's."""
+    import transformers
+
+    with reading(source):
+        processor: Any = transformers.AutoProcessor.from_pretrained(source, **options)
+    if not getattr(processor, "chat_template", None):  # older folders keep it with the words
+        tokenizer = getattr(processor, "tokenizer", None)
+        processor.chat_template = getattr(tokenizer, "chat_template", None)
+    if not processor.chat_template:
+        raise unreadable(f"model {source}", "it has no chat template, so it cannot be asked")
+    return processor
+
+
+def fingerprint(*sources: str) -> str:
+    """Tells the weights of models, folders or names on the hub, from others that stand there later."""
+    digest = hashlib.blake2b(digest_size=4)
+    for source in sources:
+        folder = _folder(source)
+        if folder.parent.name == "snapshots":  # of the hub's cache: called by its commit
+            digest.update(folder.name.encode())
+            continue
+        for path in sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin"))):
+            with path.open("rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _folder(source: str) -> Path:
+    """Where a model lies on this machine."""
+    if Path(source).is_dir():
+        return Path(source)
+    from transformers.utils import cached_file
+
+    with reading(source):
+        config = cached_file(source, "config.json")
+    assert config is not None
+    return Path(config).parent
 
 
 def adapted_model(source: str) -> str | None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ecgvlm.bench.backends.base import Ask, Reply, Setup
-from ecgvlm.bench.backends.loading import adapted_model, load_checked, with_adapter
+from ecgvlm.bench.backends.loading import (
+    adapted_model,
+    fingerprint,
+    load_checked,
+    load_processor,
+    reading,
+    with_adapter,
+)
 from ecgvlm.bench.backends.together import Together
 from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.instruct.row import messages_of
@@ -46,16 +54,16 @@ class Transformers:
         source = self._source(base or setup.model)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if self._device == "cuda" else torch.float32
-        self.parameters: dict[str, Any] = {"do_sample": False, "dtype": str(dtype).removeprefix("torch.")}
+        self.parameters: dict[str, Any] = {
+            "do_sample": False, "dtype": str(dtype).removeprefix("torch."),
+            "weights": fingerprint(*filter(None, (base, setup.model))),
+        }  # fmt: skip
         trust = {"trust_remote_code": setup.trust_remote_code}
         net = load_checked(transformers.AutoModelForImageTextToText, source, dtype=dtype, **trust)
         if base is not None:
             net, source = with_adapter(net, setup.model), setup.model  # its processor lies beside it
         self._net = net.to(self._device).eval()
-        try:
-            self._processor = transformers.AutoProcessor.from_pretrained(source, **trust)
-        except (OSError, ValueError) as error:
-            raise unreadable(f"model {setup.model}", str(error).splitlines()[0]) from None
+        self._processor = load_processor(source, **trust)
         tokenizer = self._processor.tokenizer
         tokenizer.padding_side = "left"
         ends = self._net.generation_config.eos_token_id
@@ -155,13 +163,18 @@ class Pulse(Transformers):
 
 def page_width(source: str) -> int | None:
     """The width in px of the 2:1 pages that a folder of `ecgvlm export` was trained on; None of any other
-    model.
+    model. Raises EcgError where the folder's note is damaged.
     """
-    try:
-        said = json.loads((Path(source) / "ecgvlm.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    note = Path(source) / "ecgvlm.json"
+    if not note.is_file():
         return None
-    return said.get("page", {}).get("width")
+    try:
+        width = json.loads(note.read_text("utf-8")).get("page", {}).get("width")
+    except (OSError, ValueError, AttributeError) as error:
+        raise unreadable(note, f"it should say how wide pages are ({error})") from None
+    if not isinstance(width, int | None):
+        raise unreadable(note, f"no width of pages: {width!r}")
+    return width
 
 
 def _check_name(model: str) -> None:
@@ -169,6 +182,8 @@ def _check_name(model: str) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
+    if Path(model).is_file():
+        raise unreadable(f"model {model}", "it is a file; name the folder of a model")
     try:
         if not Path(model).is_dir():
             validate_repo_id(model)
@@ -195,15 +210,19 @@ def _config(model: str) -> dict[str, Any]:
 
 
 def _converted(model: str) -> Path:
-    """The rewritten copy of a model in LLaVA's naming. Raises EcgError where it cannot be had or made."""
+    """The rewritten copy of a model in LLaVA's naming; of other weights in the same folder none is kept.
+    Raises EcgError where it cannot be had or made.
+    """
     from huggingface_hub import snapshot_download
 
     from ecgvlm.bench.backends.llava import convert_llava
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecgvlm"
-    try:
+    with reading(model):
         source = Path(model) if Path(model).is_dir() else Path(snapshot_download(model))
-        return convert_llava(source, cache / str(source.resolve()).strip("/").replace("/", "--"))
-    except (OSError, ValueError, KeyError) as error:
-        said = str(error).strip() or type(error).__name__
-        raise unreadable(f"model {model}", said.splitlines()[0]) from None
+        copies = cache / "llava" / str(source.resolve()).strip("/").replace("/", "--")
+        copy = copies / fingerprint(str(source))
+        for old in copies.glob("*"):
+            if old != copy:
+                shutil.rmtree(old)
+        return convert_llava(source, copy)
