@@ -28,6 +28,7 @@ _ROW_SEEN = 1.5  # names, by their probabilities, that tell where a row stands t
 PLAIN = 0.5  # probability from which on a name is there beyond doubt
 _BEYOND_DOUBT = 0.9
 _UNEXPLAINED = 2  # plain names that an order may leave unexplained before others are tried
+_EXPLAINED = 11.5 / 12  # score of an order that explains all twelve names
 _PLAINLY_BETTER = 1.5 / 12  # score that places alone must have more than an order: a name and a half
 _MOST_TRIED = 30  # names, the clearest, that propose rows and columns
 _BESIDE = (
@@ -162,9 +163,12 @@ def _best(found: Iterable[Arrangement | None]) -> Arrangement | None:
 
 
 def _laid(names: Sequence[Name], orders: Sequence[_Order]) -> Iterator[Arrangement | None]:
-    """Each order laid over the names."""
+    """Each order laid over the names, up to one that explains them all: no other can."""
     for order in orders:
-        yield _lay(order, [name for name in names if name.lead in order.cell_of])
+        laid = _lay(order, [name for name in names if name.lead in order.cell_of])
+        yield laid
+        if laid is not None and laid.score > _EXPLAINED:
+            return
 
 
 def _lay(order: _Order, names: list[Name]) -> Arrangement | None:

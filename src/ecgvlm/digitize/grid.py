@@ -187,7 +187,8 @@ def _extremes(image: np.ndarray) -> list[np.ndarray]:
 
 
 def _coloured(image: np.ndarray) -> bool:
-    few = cv2.resize(np.ascontiguousarray(image[::4, ::4]), (200, 150), interpolation=cv2.INTER_AREA)
+    few = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_NEAREST)
+    few = cv2.resize(few, (200, 150), interpolation=cv2.INTER_AREA)
     red, green, blue = cv2.split(few)
     most, least = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
     return float((most - least).mean()) > 6

@@ -196,8 +196,9 @@ def joined_leads(strips: Sequence[Strip], fs: float, flat: Sequence[str] = ()) -
             continue
         inside = (time >= strip.t0) & (time < strip.t1)
         values = np.interp(time[inside], strip.t[known], strip.mv[known])
-        nearest = np.searchsorted(strip.t, time[inside]).clip(0, len(known) - 1)
-        values[~known[nearest]] = np.nan
+        if not known.all():
+            nearest = np.searchsorted(strip.t, time[inside]).clip(0, len(known) - 1)
+            values[~known[nearest]] = np.nan
         row = out[LEADS.index(strip.lead)]
         if strip.rhythm or not np.isfinite(row).any():
             row[inside] = values

@@ -40,7 +40,7 @@ def without_plates(page: np.ndarray) -> np.ndarray:
     if not solid.any():
         return page
     read = page
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(solid)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(solid, ltype=cv2.CV_16U)
     for k, (x, y, w, h, area) in enumerate(boxes[1:].tolist(), 1):
         if not (_LEAST_WIDE * h <= w <= _WIDEST and _LEAST_HIGH <= h <= _HIGHEST) or area < _FILLED * w * h:
             continue

@@ -52,14 +52,21 @@ def quality(strips: Sequence[Strip], named: int, ruled: bool = True, aslant: boo
 
 def expected_db(strips: Sequence[Strip]) -> float:
     """SNR of the traces in dB, as their agreement and their roughness tell it; 0 of flat lines."""
-    seen = [strip for strip in strips if np.isfinite(strip.mv).any() and np.nanvar(strip.mv) > _FLAT]
+    powers = [_power(strip) for strip in strips]
+    seen = [strip for strip, power in zip(strips, powers) if power > _FLAT]
     if not seen:
         return 0.0
-    power = median([np.nanvar(strip.mv) for strip in seen])
+    power = median([power for power in powers if power > _FLAT])
     rough = median([_roughness(strip) for strip in seen])
     errors = [noise for _, noise in _relations(strips)] + list(_repeated(strips))
     agreement = 10 * np.log10(power / (np.mean(errors) + _NOISE)) if errors else _USUAL
     return float(_AGREEMENT * agreement + _ROUGHNESS * rough + _CONSTANT)
+
+
+def _power(strip: Strip) -> float:
+    """mV^2 of a strip, 0 where it shows nothing."""
+    known = strip.mv[np.isfinite(strip.mv)]
+    return float(np.var(known)) if len(known) else 0.0
 
 
 def relations_db(strips: Sequence[Strip]) -> float:

@@ -77,7 +77,9 @@ _COLOURS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 
 def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The colour ([h, w, 3] RGB -> [h, w]) in which the trace stands out most from its grid and paper."""
-    trace, px = trace[::4, ::2], page[::4, ::2].reshape(-1, 3)
+    few = (trace.shape[1] // 2, trace.shape[0] // 4)
+    trace, page = (cv2.resize(part, few, interpolation=cv2.INTER_NEAREST) for part in (trace, page))
+    px = page.reshape(-1, 3)
     plain = trace > 0.7
     near = cv2.dilate(plain.view(np.uint8), np.ones((3, 5), np.uint8)).view(bool)
     ink, paper = px[np.flatnonzero(plain)], px[np.flatnonzero(near & (trace < 0.05))]
@@ -93,7 +95,8 @@ def _clearest(trace: np.ndarray, page: np.ndarray) -> Callable[[np.ndarray], np.
 
 def _line_width(trace: np.ndarray) -> float:
     """Height in px of a level line: the lower quintile of the ink runs' heights."""
-    ink = np.pad(trace[:, ::4].T > 0.5, ((0, 0), (1, 1))).ravel()
+    ink = cv2.transpose((trace[:, ::4] > 0.5).view(np.uint8))
+    ink = cv2.copyMakeBorder(ink, 0, 0, 1, 1, cv2.BORDER_CONSTANT).ravel()
     ends = np.flatnonzero(ink[1:] != ink[:-1])
     return min(quantile(ends[1::2] - ends[::2], 0.2), _WIDEST) if len(ends) else 2.0
 

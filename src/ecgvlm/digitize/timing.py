@@ -8,7 +8,7 @@ off the beats of all strips together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -140,14 +140,10 @@ def same_time(strips: Sequence[Strip], columns: Sequence[int | None]) -> bool:
         return _beats_tell_one_time(strips, np.sort(list(begin.values())))
     first = min(begin.values())
     n = int(FS * (max(s.t1 for s in strips) + _REACH))
-    as_said = [_steepness(s.t, s.mv, n) for s in strips]
-    together = [
-        a if c is None or begin[c] == first else _steepness(s.t - begin[c] + first, s.mv, n)
-        for a, s, c in zip(as_said, strips, columns)
-    ]
-    later = [k for k, c in enumerate(columns) if c is not None and begin[c] > first]
-    rhythm = [k for k, c in enumerate(columns) if c is None]
-    return any(_gain(together, as_said, rhythm, later, off) > tells for off, tells in _TELLS.items())
+    rhythm = [_steepness(s.t, s.mv, n) for s, c in zip(strips, columns) if c is None]
+    later = [(s, begin[c] - first) for s, c in zip(strips, columns) if c is not None and begin[c] > first]
+    as_said, together = ([_steepness(s.t - by * off, s.mv, n) for s, by in later] for off in (0, 1))
+    return any(_gain(rhythm, together, as_said, off) > tells for off, tells in _TELLS.items())
 
 
 def _beats_tell_one_time(strips: Sequence[Strip], begin: np.ndarray) -> bool:
@@ -180,16 +176,15 @@ def _beats_tell_one_time(strips: Sequence[Strip], begin: np.ndarray) -> bool:
 
 
 def _gain(
-    together: Sequence[np.ndarray | None], as_said: Sequence[np.ndarray | None], rhythm: Sequence[int],
-    later: Sequence[int], off: float,
+    rhythm: Sequence[np.ndarray | None], together: Sequence[np.ndarray | None],
+    as_said: Sequence[np.ndarray | None], off: float,
 ) -> float:  # fmt: skip
     """How much more alike rhythm strips and later columns are as one time than as they are said to be."""
     gains = []
-    for i in rhythm:
-        for j in later:
-            a, b = _alike(together[i], together[j], off), _alike(as_said[i], as_said[j], off)
-            if a is not None and b is not None:
-                gains.append(a - b)
+    for strip, (one, other) in product(rhythm, zip(together, as_said)):
+        a, b = _alike(strip, one, off), _alike(strip, other, off)
+        if a is not None and b is not None:
+            gains.append(a - b)
     return median(gains) if gains else 0.0
 
 
@@ -225,7 +220,7 @@ def _likeness(a: np.ndarray, b: np.ndarray, least: float = 1.0, most: float = _R
         return None
     first, last = both[0], both[-1] + 1
     x = a[first:last]
-    around = np.pad(b, reach)[first : last + 2 * reach]
+    around = np.concatenate([np.zeros(reach), b, np.zeros(reach)])[first : last + 2 * reach]
     products = np.correlate(around, x, "valid")
     squares = np.cumsum(np.concatenate([[0.0], around**2]))
     power = squares[len(x) :] - squares[: -len(x)]

@@ -66,9 +66,11 @@ class _Ink:
         step = cost * (2 * _LEAP_COST / _PAPER)
         step += 2 * _STEP_COST
         step += np.float32(2 * _BLANK_COST) * blank
-        worth = cv2.transpose(np.maximum(upper, 0.5) + np.maximum(lower, 0.5))
+        worth = np.maximum(upper, 0.5)
+        worth += np.maximum(lower, 0.5)
         worth -= 1
         worth *= 2
+        worth = cv2.transpose(worth)
         return cls(cost, step, worth)
 
     def coarse(self) -> _Ink:
@@ -357,7 +359,8 @@ def _yields(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> lis
         if last - first < _ALONG or upper.y == lower.y:
             continue
         both = [paths[i][first - rows[i].x0 : last - rows[i].x0] for i in (k, m)]
-        for a, b in _runs(np.abs(both[0] - both[1]) <= 1):
+        near = np.abs(both[0] - both[1]) <= 1
+        for a, b in _runs(near) if near.any() else ():
             if unexplained is None:
                 unexplained = _unexplained(ink, rows, paths)
             part, path = unexplained[first + a : first + b], both[0][a:b]

@@ -222,10 +222,9 @@ def _align(beats: np.ndarray, slope: np.ndarray, printed: np.ndarray) -> np.ndar
         template = np.nan_to_num(nanmedian(parts, axis=1))  # [k, 2h+1]
         wide = np.clip(beats[:, None] + np.arange(-half - reach, half + reach + 1), 0, n - 1)
         area = np.where(printed[binding][:, wide], slope[binding][:, wide], 0.0)  # [k, b, w]
-        for i in range(len(beats)):
-            views = np.lib.stride_tricks.sliding_window_view(area[:, i], len(offsets), axis=1)
-            match = np.einsum("lkt,lt->k", views, template)  # [lags]
-            shifts[i] = lags[np.argmax(match)] if match.max() > 0 else 0
+        views = np.lib.stride_tricks.sliding_window_view(area, len(offsets), axis=2)
+        match = np.einsum("lbkt,lt->bk", views, template)  # [b, lags]
+        shifts = np.where(match.max(axis=1) > 0, lags[match.argmax(axis=1)], 0)
     return _bound(np.clip(beats + shifts, 0, n - 1), slope, printed)
 
 
