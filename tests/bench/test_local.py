@@ -244,6 +244,32 @@ def test_a_damaged_picture_is_its_own_failure_only(smolvlm):
     assert whole.result().output_tokens == 3
 
 
+def write_words(folder):
+    """The tokenizer as PULSE and LLaVA-Med are published with it: SentencePiece's file alone."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    sentences = [f"User: lead w{i} shows rhythm{i}" for i in range(40)]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences), model_prefix=str(folder / "tokenizer"), vocab_size=WORDS,
+        model_type="bpe", unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2,
+    )  # fmt: skip
+    (folder / "tokenizer.json").unlink()
+    said = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>"}
+    said |= {"unk_token": "<unk>", "pad_token": "<unk>", "legacy": True, "model_max_length": 2048}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said))
+
+
+def test_words_are_read_as_published(checkpoint, tmp_path, monkeypatch):
+    """Nothing of ours brought the package that reads them."""
+    source, _ = checkpoint
+    write_words(source)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    backend = make_backend("transformers", TASK, [], str(source))
+    words = backend._processor.tokenizer
+    assert words("lead w5").input_ids[0] == 1
+    assert words.decode(words("lead w5").input_ids, skip_special_tokens=True) == "lead w5"
+    assert backend.ask(Ask("lead w5", (picture_file(0, 40, 80),), max_tokens=3)).input_tokens > 10
+
+
 def test_a_missing_tensor_is_named(checkpoint, tmp_path):
     source, _ = checkpoint
     (source / "model-00002-of-00002.safetensors").unlink()

@@ -187,7 +187,8 @@ def _config(raw: dict[str, Any]) -> tuple[Any, Any]:
 def _processor(source: Path, raw: dict[str, Any], config: Any) -> Any:
     import transformers as tr
 
-    tokenizer = tr.AutoTokenizer.from_pretrained(source)
+    # Llama's and Mistral's words begin so, whether the folder says it or not.
+    tokenizer = tr.AutoTokenizer.from_pretrained(source, add_bos_token=True)
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     if (token := tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)) != config.image_token_index:
         raise EcgError(
