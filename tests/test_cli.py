@@ -59,14 +59,14 @@ def run(monkeypatch, answer, decoders):
     """Runs a command as `main` does, with a reader that knows one answer only; (status, stdout, stderr)."""
 
     class Knowing:
-        judge, words = None, SimpleNamespace(expect=lambda asked: None)
+        judge, words = None, SimpleNamespace(expect=lambda *asked: None)
 
         def __init__(self, threads: int = 2, model: Path | None = None):
             if model is not None:
                 raise EcgError("unreadable_file", f"{model}: holds no model")
 
         def read(
-            self, content, question=None, name=None, sensitivity=None, criteria="", language=None
+            self, content, question=None, name=None, sensitivity=None, criteria="", language=None, spoken="en"
         ) -> Answer:
             if content.std() < 1:
                 error = EcgError("not_an_ecg", "no twelve named leads found")
@@ -75,7 +75,8 @@ def run(monkeypatch, answer, decoders):
             if sensitivity is not None:
                 lines = dict.fromkeys(LABELS, 1 - sensitivity)
                 moved = replace(answer, evidence=replace(answer.evidence, thresholds=lines))
-            return replace(moved, image=name, question=question or QUESTION)
+            said = {"answer": spoken} if question == "FC?" else {}
+            return replace(moved, image=name, question=question or QUESTION, **said)
 
         def grounds(self, answer: Answer) -> tuple:
             return ()
@@ -541,6 +542,12 @@ def test_chat_knows_an_earlier_ecg(run, monkeypatch, answer, picture, tmp_path):
     for options, known in (([], "False"), (["--earlier", str(picture)], "True")):
         result = CliRunner().invoke(cli.app, ["chat", str(picture), *options], input="changed?\n")
         assert result.stdout.strip() == known
+
+
+def test_a_question_of_several_languages_is_one_in_that_of_the_terminal(run, picture, monkeypatch):
+    for terminal, spoken in (("pt_BR.UTF-8", "pt"), ("C.UTF-8", "en")):
+        monkeypatch.setenv("LC_ALL", terminal)
+        assert json.loads(run("read", picture, "-q", "FC?", "--json")[1])["answer"] == spoken
 
 
 @pytest.mark.parametrize(

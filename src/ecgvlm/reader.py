@@ -171,15 +171,17 @@ class Reader:
         sensitivity: float | None = None,
         criteria: str = "definitions",
         language: str | None = None,
+        spoken: str = "en",
     ) -> Answer:
         """Read one ECG (path, bytes, page, picture or record) and answer a question about it.
 
         question: None for NORMAL/ABNORMAL with the rhythm. name: what the answer calls the picture.
         sensitivity: share of the pages with a finding on which it is to be called, 0.5 to 0.99; None for the
         best F1. criteria: the working point, one of `ecgvlm.judge.criteria.POINTS`. language: of answer and
-        report, one of `ecgvlm.words.phrases.LANGUAGES`; None for English, and that of the question. A picture
-        that cannot be read gives an Answer with its error; nothing is raised for it. Of several ECGs on a
-        picture the first is answered for, and each of the others by an Answer of its own in `others`.
+        report, one of `ecgvlm.words.phrases.LANGUAGES`; None for English, and that of the question. spoken:
+        the language of a question that does not show its own ("FC?"). A picture that cannot be read gives an
+        Answer with its error; nothing is raised for it. Of several ECGs on a picture the first is answered
+        for, and each of the others by an Answer of its own in `others`.
         """
         start = time.perf_counter()
         asked = question or QUESTION
@@ -193,7 +195,7 @@ class Reader:
 
         def said(seen: Seen, label: str) -> Answer:
             if question:
-                answer = self.words.answer(seen.evidence, question, language)
+                answer = self.words.answer(seen.evidence, question, language, spoken)
             else:
                 answer = self.words.verdict(seen.evidence, language or "en")
             return Answer(

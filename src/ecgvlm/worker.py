@@ -31,14 +31,15 @@ _decoder: BoundedDecoder
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of every page. sensitivity, criteria, language: as of `Reader.read`. overlay: whether
-    what was found is to be drawn on it."""
+    """What is asked of every page. sensitivity, criteria, language, spoken: as of `Reader.read`. overlay:
+    whether what was found is to be drawn on it."""
 
     question: str | None = None
     sensitivity: float | None = None
     criteria: str = "definitions"
     overlay: bool = False
     language: str | None = None
+    spoken: str = "en"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def read_files(files: Sequence[Path], wanted: Wanted, model: Path | None = None)
                     content = aside.submit(pages[0].load)
                     reader = Reader(model=model)
                     if wanted.question:  # it is understood while the page is digitised
-                        aside.submit(reader.words.expect, wanted.question)
+                        aside.submit(reader.words.expect, wanted.question, wanted.spoken)
                     yield read_page(reader, pages[0].name, content.result, wanted)
                     return
         yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted, model)
@@ -117,7 +118,9 @@ def read_page(reader: Reader, page: str, load: Callable[[], Content], wanted: Wa
         content = load()
     except EcgError as error:
         return PageRead(page, Answer.failed(page, wanted.question, error))
-    answer = reader.read(content, wanted.question, page, wanted.sensitivity, wanted.criteria, wanted.language)
+    answer = reader.read(
+        content, wanted.question, page, wanted.sensitivity, wanted.criteria, wanted.language, wanted.spoken
+    )
     overlay = None
     if wanted.overlay and answer.page is not None:
         from ecgvlm.show.overlay import draw_overlay  # with fonts and paper, for those who want it

@@ -52,11 +52,12 @@ class FakeLanguage:
     """Says `WORDS` one by one, or does what the question orders.
 
     "die" ends the process, "until PATH" has it wait for a file after the first word, "endless" never stops
-    speaking; "history" says what was asked before, and the rate of the earlier ECG.
+    speaking; "history" says what was asked before, and the rate of the earlier ECG; "FC?" in which language
+    it was asked.
     """
 
-    def answer(self, evidence, question, language=None):
-        return "".join(self.stream(evidence, question))
+    def answer(self, evidence, question, language=None, spoken="en"):
+        return "".join(self.stream(evidence, question, language=spoken))
 
     def verdict(self, evidence, language="en"):
         return WORDS
@@ -67,6 +68,9 @@ class FakeLanguage:
         if question == "history":
             rate = earlier and f"; earlier {earlier.measurements['heart_rate_bpm']:.0f} bpm"
             yield f"{' | '.join(before)}{rate or ''}"
+            return
+        if question == "FC?":
+            yield language
             return
         if question == "die":
             import os

@@ -242,6 +242,24 @@ def test_ask_streams_words(client):
         )
 
 
+@pytest.mark.parametrize(
+    ("accepted", "spoken"),
+    [
+        ("pt-BR,pt;q=0.9,en;q=0.8", "pt"), ("en;q=0.5, it", "it"), ("sv, fr;q=0.3", "fr"), ("fr;q=0", "en"),
+        ("*", "en"), ("de;q=many", "en"), ("", "en"),
+    ],
+)  # fmt: skip
+def test_a_question_of_several_languages_is_one_in_that_of_the_caller(client, accepted, spoken):
+    accepts = {"Accept-Language": accepted}
+    key = post(client).json()["id"]
+    for fields, told in (({}, spoken), ({"language": "es"}, "es")):
+        response = client.post("/v1/ask", data={"id": key, "question": "FC?"} | fields, headers=accepts)
+        assert events(response)[-1][1]["answer"] == told
+    file = {"image": ("a.png", ECG)}
+    read = client.post("/v1/read", data={"question": "FC?"}, files=file, headers=accepts)
+    assert read.json()["answer"] == spoken
+
+
 def test_words_come_as_they_are_spoken(client, tmp_path):
     """The first comes before the others are spoken: they wait until it has been heard."""
     key, heard = post(client).json()["id"], tmp_path / "heard"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ecgvlm.words.dialogue import Conversation, Dialogue
-from ecgvlm.words.grounding import grounded
+from ecgvlm.words.grounding import grounded, may_ask_otherwise
 from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.resolve import resolve
 from ecgvlm.words.understand import Asked, Understanding, kin
@@ -136,3 +136,40 @@ def test_an_artery_is_no_axis(dialogue: Dialogue) -> None:
 
 def test_an_accented_is_joins_no_questions(dialogue: Dialogue) -> None:
     assert heard(dialogue, "O eixo é normal?") == [("measure", ("axis_deg",))]
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "meant"),
+    [
+        ("en", "any vetricular fibrilation?", "VF"),  # was answered as atrial fibrillation
+        ("en", "preature atrila complexes?", "PAC"),  # as the QRS duration
+        ("en", "wolf parkinson white", "WPW"),
+        ("en", "complete hart block", "AVB3"),
+        ("ru", "блокада лево ножки", "LBBB"),
+    ],
+)
+def test_a_slip_in_a_name_of_several_words_leaves_no_shorter_name(language, question, meant) -> None:
+    known = lexicon(language)
+    assert [named.code for named in known.objects(known.words(question))] == [meant]
+
+
+def test_words_that_tell_names_apart_are_no_slips() -> None:
+    known = lexicon("en")
+    for question in ("inferior infarct", "left axis", "right bundle branch block", "QT rate"):
+        assert " ".join(word.plain for word in known.words(question)) == question.lower()
+
+
+def test_a_refusal_that_may_be_wrong_offers_the_nearest_questions(dialogue: Dialogue) -> None:
+    def intents(question: str) -> list[str]:
+        return [part.intent for part in dialogue.hear(question, Conversation()).parts]
+
+    assert intents("two thumbs up or call my lawyer?") == ["offtopic", "unsure"]
+    assert intents("Should I give him aspirin?") == ["advice"]
+
+
+def test_what_may_not_ask_whether_a_finding_is_there_is_told_more() -> None:
+    asked = Asked("finding", {"finding": ("AF",)}, "which things plead for the AF", 0.5, whether=0.1)
+    assert may_ask_otherwise(asked, "en")
+    assert not may_ask_otherwise(replace(asked, whether=0.6), "en")
+    assert not may_ask_otherwise(replace(asked, text="AF?"), "en")
+    assert not may_ask_otherwise(replace(asked, intent="why"), "en")

@@ -70,7 +70,8 @@ def read(
     _check(language)
     place = None if overlay is None else _overlay_places(overlay, images)
     failed = False
-    wanted = Wanted(question, sensitivity, criteria.value, place is not None, language)
+    spoken = language or _language_here()
+    wanted = Wanted(question, sensitivity, criteria.value, place is not None, language, spoken)
     pages = read_files(images, wanted, model)
     for read in pages if as_json else _tracked(pages, len(images)):
         failed |= read.answer.error is not None

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ecgvlm.errors import EcgError
 from ecgvlm.serve.gate import error_body
 from ecgvlm.serve.schemas import ChatMessage, ChatRequest, Refused
+from ecgvlm.serve.sent import Caller
 from ecgvlm.serve.service import Service, storable
 from ecgvlm.serve.work import Reading
 from ecgvlm.words.wishes import wish
@@ -43,7 +44,7 @@ def router(service: Service) -> APIRouter:
     @api.post(
         "/chat/completions", responses={400: {"model": Refused, "description": "No image, or no question."}}
     )
-    async def completions(request: Request, body: ChatRequest) -> Response:
+    async def completions(request: Request, caller: Caller, body: ChatRequest) -> Response:
         """Answer the last user message about the last image of the conversation, in the light of the user
         messages before it; an image before the last one is an earlier ECG, to compare with. Where the last
         image shows several ECGs, each is answered for, "ECG 1: ..." first.
@@ -71,7 +72,7 @@ def router(service: Service) -> APIRouter:
             wanted = {name: found.get(name) for name in body.fields or found}
             pieces = _once(json.dumps(wanted, ensure_ascii=False))
         else:
-            pieces = _of_each(service, reading, asked, earlier)
+            pieces = _of_each(service, reading, asked, earlier, caller)
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             return StreamingResponse(
@@ -92,14 +93,15 @@ def router(service: Service) -> APIRouter:
 
 
 async def _of_each(
-    service: Service, reading: Reading, asked: _Conversation, earlier: Reading | None
+    service: Service, reading: Reading, asked: _Conversation, earlier: Reading | None, language: str
 ) -> AsyncGenerator[str]:
-    """The answer; where the picture shows several ECGs, one about each, named and on a line of its own."""
+    """The answer; where the picture shows several ECGs, one about each, named and on a line of its own.
+    language: of a question that does not show its own."""
     found = (reading, *reading.others)
     for n, one in enumerate(found, 1):
         if len(found) > 1:
             yield f"{'' if n == 1 else chr(10)}ECG {n}: "
-        async with aclosing(service.ask(one, asked.question, asked.before, earlier)) as pieces:
+        async with aclosing(service.ask(one, asked.question, asked.before, earlier, language)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -14,7 +14,7 @@ from ecgvlm.errors import EcgError
 from ecgvlm.judge.findings import SENSITIVITY
 from ecgvlm.serve.gate import Metrics
 from ecgvlm.serve.schemas import Aim, ReadAnswer
-from ecgvlm.serve.sent import PageNumber, Spoken, each_once
+from ecgvlm.serve.sent import Caller, PageNumber, Spoken, each_once
 from ecgvlm.serve.service import LONGEST, Service, refused
 from ecgvlm.serve.work import Asked, Picture, Reading, jpeg
 
@@ -26,6 +26,7 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
     @api.post("/read", response_model=ReadAnswer)
     async def read(
         request: Request,
+        caller: Caller,
         image: Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF, HEIC, PDF, DICOM or ZIP.")],
         question: Annotated[str | None, Form(max_length=LONGEST, description="What to ask.")] = None,
         page: PageNumber = None,
@@ -43,7 +44,7 @@ def router(service: Service, metrics: Metrics) -> APIRouter:
     ) -> Response:
         """Read one page."""
         name = image.filename or "upload"
-        asked = Asked(question, sensitivity, language, overlay)
+        asked = Asked(question, sensitivity, language, overlay, spoken=language or caller)
         try:
             picture, reading, key = await service.read(
                 await image.read(), page, asked, name, request.state.owner

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Form
 from fastapi.responses import Response, StreamingResponse
 
 from ecgvlm.errors import EcgError
-from ecgvlm.serve.sent import Sent, Spoken, each_once
+from ecgvlm.serve.sent import Caller, Sent, Spoken, each_once
 from ecgvlm.serve.service import LONGEST, Service
 
 
@@ -26,15 +26,19 @@ def router(service: Service) -> APIRouter:
     )  # fmt: skip
     async def ask(
         sent: Sent,
+        caller: Caller,
         question: Annotated[str, Form(min_length=1, max_length=LONGEST, examples=["Is there ST elevation?"])],
         before: Annotated[
             list[str] | None, Form(max_length=100, description="What was asked about the page so far.")
         ] = None,
-        language: Annotated[Spoken, Form(description="Of a question that does not show its own.")] = "en",
+        language: Annotated[
+            Spoken | None,
+            Form(description="Of a question that does not show its own; else as of Accept-Language."),
+        ] = None,
     ) -> Response:
         """Answer a question about a page, word by word: server-sent events token, done and error."""
         reading = await sent.reading(service)
-        pieces = service.ask(reading, question, before or (), language=language)
+        pieces = service.ask(reading, question, before or (), language=language or caller)
         return StreamingResponse(_events(pieces, reading.answer["image"]), media_type="text/event-stream")
 
     return api

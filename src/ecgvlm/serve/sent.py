@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -11,6 +12,21 @@ from ecgvlm.serve.work import Reading
 from ecgvlm.words.phrases import LANGUAGES
 
 Spoken = Literal[LANGUAGES]  # type: ignore[valid-type]
+
+
+def _caller(request: Request) -> str:
+    """The language that the caller would rather read, English where it is none of ours: that of a question
+    which does not show its own."""
+    accepted = []
+    for entry in request.headers.get("accept-language", "").split(","):
+        code, _, weight = entry.strip().partition(";q=")
+        with contextlib.suppress(ValueError):
+            accepted.append((float(weight or 1), code[:2].lower()))
+    accepted.sort(key=lambda choice: -choice[0])
+    return next((code for weight, code in accepted if weight and code in LANGUAGES), "en")
+
+
+Caller = Annotated[str, Depends(_caller)]
 PageNumber = Annotated[
     int | None,
     Form(ge=0, le=999, description="Page of a file with several, from 0; else the first that shows an ECG."),

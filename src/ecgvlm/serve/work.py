@@ -55,14 +55,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request wants of a page. question, sensitivity, language: as of `Reader.read`. overlay: where
-    everything lies, too. redacted: the picture with nothing around its leads, too."""
+    """What a request wants of a page. question, sensitivity, language, spoken: as of `Reader.read`. overlay:
+    where everything lies, too. redacted: the picture with nothing around its leads, too."""
 
     question: str | None = None
     sensitivity: float | None = None
     language: str | None = None
     overlay: bool = False
     redacted: bool = False
+    spoken: str = "en"
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ class WarmReader:
     def read(self, picture: Picture, asked: Asked) -> Reading:
         """What a picture says; of one that cannot be read, an answer with its error."""
         source = picture.image if picture.content is None else picture.content
-        answer = self.reader.read(source, asked.question, NAME, asked.sensitivity, language=asked.language)
+        answer = self.reader.read(
+            source, asked.question, NAME, asked.sensitivity, language=asked.language, spoken=asked.spoken
+        )
         if answer.error is not None:
             return Reading(answer.to_dict())
         assert answer.page is not None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.words.grounding import grounded, unaccounted
+from ecgvlm.words.grounding import grounded, may_ask_otherwise, unaccounted
 from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
@@ -26,6 +26,9 @@ _FORMAT = re.compile(  # that an answer is wished in
 _STEADY = ("doubt", "order")  # answered where they stand beside a greeting
 _OUTSIDE = ("offtopic", "hello", "thanks")  # what is not asked of an ECG, but may be for a translation
 _LETTER = 4  # parts of a text that tells of a patient before it asks
+# Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
+# sets as they were first asked, 29 of 36 wrong refusals lie below it, and 123 of 491 right ones.
+_BEYOND = 0.9
 _SPOKEN_OF = (*OBJECTS, "lead")  # what the next question may leave out
 
 
@@ -121,7 +124,16 @@ class Dialogue:
         if any(part.intent != "unsure" for part in kept):
             kept += unclear
         if heard.language != OTHER:
-            kept = [replace(part, left=unaccounted(part, heard.language)) for part in kept]
+            kept = [
+                replace(
+                    part,
+                    left=unaccounted(part, heard.language),
+                    unclear=may_ask_otherwise(part, heard.language),
+                )
+                for part in kept
+            ]
+        if kept and all(map(_hardly_refused, kept)):
+            kept.append(Asked("unsure", text=question, near=kept[0].near))
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
 
     def _points_back(self, meant: list[Asked], last: Asked, language: str) -> bool:
@@ -206,6 +218,11 @@ def _shortened(said: list[str], w: Words) -> list[str]:
     """The one word of an answer that begins with yes or no; the answer itself where it does not."""
     clear = next((word for word in (w.yes, w.no) if len(said) == 1 and said[0].startswith(word)), "")
     return [f"{clear}{w.stop}"] if clear else said
+
+
+def _hardly_refused(part: Asked) -> bool:
+    """Whether a part is refused, but may well ask about the ECG."""
+    return bool(intents()[part.intent].get("refuses")) and part.outside < _BEYOND
 
 
 def _is_beside(part: Asked) -> bool:

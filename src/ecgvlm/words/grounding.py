@@ -36,6 +36,10 @@ _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusu
 # one does that stands in a clause that names nothing (", my doctor asks").
 _ALTERED, _ALTERED_ASIDE = 0.1, 0.7
 _CLAUSE = re.compile(r"[,;:،，、；：()\u2013]|\s-\s")
+# Probability of asking whether a finding is there below which something else may be asked of it; times that,
+# of another thing to ask of it, from which on it may be that. On five sets as they were first asked this
+# tells 27 of 45 such questions, and 90 of 869 others, which are told more than they ask.
+_WHETHER, _OTHERWISE = 0.4, 0.33
 _ACCOUNTED = 0.6  # of an intent about what is named, from which on only unknown words are left over
 
 
@@ -65,6 +69,20 @@ def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
         if word in heard and word not in introduced
     ]
     return tuple(text for text in dict.fromkeys(_runs(left, part.text)) if len(text) > 1)
+
+
+def may_ask_otherwise(part: Asked, language: str) -> bool:
+    """Whether something is asked of a finding that is named, but likely not whether it is there: "which signs
+    speak for AF?" where no wording says so."""
+    if part.intent != "finding" or not part.of("finding") or part.denied or part.of("lead"):
+        return False
+    if part.whether >= _WHETHER or part.sure == 1 or part.of("finding") == ("OUTSIDE",):
+        return False
+    known = lexicon(language)
+    words = known.words(part.text)
+    beside = _beside(words, _named(words, known))
+    left = any(_left_over(part.intent, beside, known))
+    return len(beside) > 1 and (left or part.otherwise > part.whether * _OTHERWISE)
 
 
 def _clauses_that_name(text: str, words: list[Word], objects: list[Object]) -> list[Word]:

@@ -106,11 +106,12 @@ class Language:
     def _free(self) -> np.ndarray:
         return numbers(self._tokenizer)
 
-    def expect(self, question: str) -> None:
-        """Understands a question before it is to be answered, which then takes less time."""
+    def expect(self, question: str, spoken: str = "en") -> None:
+        """Understands a question before it is to be answered, which then takes less time. spoken: as of
+        `answer`."""
         from ecgvlm.words.dialogue import Conversation
 
-        self.dialogue.follow(question, Conversation())
+        self.dialogue.follow(question, Conversation(language=spoken))
 
     def verdict(self, evidence: Evidence, language: str = "en") -> str:
         """NORMAL or ABNORMAL with the rhythm. language: one of `phrases.LANGUAGES`."""
@@ -122,15 +123,18 @@ class Language:
         w = words(language)
         return w.text([answers.report(evidence, w)])
 
-    def answer(self, evidence: Evidence, question: str, language: str | None = None) -> str:
+    def answer(
+        self, evidence: Evidence, question: str, language: str | None = None, spoken: str = "en"
+    ) -> str:
         """The answer to a question that stands alone; the same evidence and question always give the same
         words.
 
-        language: one of `phrases.LANGUAGES`, by default that of the question.
+        language: one of `phrases.LANGUAGES`, by default that of the question; spoken: that of a question
+        which does not show its own ("FC?").
         """
         from ecgvlm.words.dialogue import Conversation
 
-        return self.converse(evidence, question, Conversation(), language)[0]
+        return self.converse(evidence, question, Conversation(language=spoken), language)[0]
 
     def converse(
         self, evidence: Evidence, question: str, before: Conversation, language: str | None = None

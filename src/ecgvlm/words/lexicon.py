@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 
@@ -14,7 +14,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.words import meanings
 from ecgvlm.words.phrases import words
 from ecgvlm.words.spelling import Spelling
-from ecgvlm.words.text import Sequences, Word, fold, words_of
+from ecgvlm.words.text import Sequences, Word, fold, is_as, words_of
 
 _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a number and what it is compared by before it; in some languages a side may follow.
@@ -31,6 +31,10 @@ _ENDINGS_APART = ("tr",)
 _ENDING = re.compile(r"(?<=\w)['’ʼ`]\w{1,6}")
 _COMMA = re.compile(r"[,،，、\u2013-]")
 _TOLD = 9  # words that tell who has the ECG
+_NEAR, _LONG = 5, 9  # letters of a word that may be a slip for one of a name, and of one that may have two
+_LONGEST = 6  # words of a name, nearly all of which have fewer
+_HEARD = 512  # texts whose words are kept
+_MANY_WORDS = 3  # words of a name that tells by itself what it means
 _CODE = 3  # letters of what is no word but a code
 _OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "wordings")
 # Words around a question, and those that tell findings apart.
@@ -100,6 +104,7 @@ class Lexicon:
         self.language = language
         self.data = asked(language)
         self._root = _Node()
+        self._long_names: dict[str, list[tuple[tuple[str, ...], int]]] = {}  # by each of their words
         for kind in _KINDS:
             for code, names in self.data.get(kind, {}).items():
                 for name in names:
@@ -151,11 +156,69 @@ class Lexicon:
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
         self.is_word = meanings.is_word if language == meanings.LANGUAGE else None
         joined = [fold(word) for word in self.data.get("joined", [])]
-        self._spelling = Spelling(self._known, self._common, self.is_word, joined, self._ors)
+        self._heard = lru_cache(_HEARD)(self._meant_words)
+        self._spelling = Spelling(self._known, self._common, self.is_word, self._is_name, joined, self._ors)
 
     def words(self, text: str) -> list[Word]:
         """The words of a text as they were meant."""
-        return self._spelling.words(self._without_endings(text))
+        return list(self._heard(text))
+
+    def _meant_words(self, text: str) -> tuple[Word, ...]:
+        return tuple(self._as_named(self._spelling.words(self._without_endings(text))))
+
+    def _as_named(self, words: list[Word]) -> list[Word]:
+        """Words with slips of the pen in names of several words as these have them: "ventricular
+        fibrilation"."""
+        for place, word in enumerate(words):
+            if len(word.plain) < _NEAR:
+                continue
+            for name, inside in self._long_names.get(word.plain, ()):
+                first = place - inside
+                if first < 0 or first + len(name) > len(words):
+                    continue
+                beside = inside + 1 if inside + 1 < len(name) else inside - 1
+                if not _begin_alike(words[first + beside].plain, name[beside]):
+                    continue
+                meant = self._slips(words[first : first + len(name)], name)
+                if meant and not self._named_there(words, first, first + len(name)):
+                    return self._as_named([*words[:first], *meant, *words[first + len(name) :]])
+        return words
+
+    def _slips(self, words: list[Word], name: tuple[str, ...]) -> list[Word]:
+        """Words as a name has them, where most are written so and the others nearly; else empty."""
+        other = [place for place, known in enumerate(name) if not is_as(words[place], known)]
+        if not 0 < len(other) <= len(name) / 2:
+            return []
+        if not all(self._is_near(words[place], name[place], len(name)) for place in other):
+            return []
+        return [
+            replace(word, plain=known.rstrip("*")) if place in other else word
+            for place, (word, known) in enumerate(zip(words, name))
+        ]
+
+    def _is_near(self, word: Word, known: str, words: int) -> bool:
+        """Whether a word seems a slip for a known one in a name of so many words."""
+        plain, few = known.rstrip("*"), words < _MANY_WORDS
+        long = len(plain) >= _LONG
+        if abs(len(word.text) - len(plain)) > 2 and known == plain:
+            return False
+        written = fold(word.text)
+        if min(len(written), len(plain)) < _NEAR - (not few) or any(c.isdigit() for c in written):
+            return False
+        a_word = written in self._known or meanings.has(written, self.language)
+        if a_word and few and not long:
+            return False
+        from rapidfuzz.distance import OSA
+
+        most = 2 if long and not (few or a_word) else 1
+        if known.endswith("*"):
+            written = written[: len(plain)]
+        return OSA.distance(written, plain, score_cutoff=most) <= most
+
+    def _named_there(self, words: list[Word], first: int, last: int) -> bool:
+        """Whether a name of several words, with some of these, stands there as it is."""
+        ends = ((place, self._longest(words, place)[0]) for place in range(max(0, first - _LONGEST), last))
+        return any(end - place > 1 and end > first for place, end in ends)
 
     def _without_endings(self, text: str) -> str:
         """Spaces for the endings of names and numbers that an apostrophe parts from them ("V3'te")."""
@@ -165,10 +228,13 @@ class Lexicon:
 
     def _add(self, name: str, kind: str, code: str) -> None:
         node = self._root
-        for piece in self._without_endings(name).split():
-            for word in words_of(piece):
-                following = node.starts if word.endswith("*") else node.words
-                node = following.setdefault(word.rstrip("*"), _Node())
+        spelt = tuple(word for piece in self._without_endings(name).split() for word in words_of(piece))
+        for word in spelt:
+            following = node.starts if word.endswith("*") else node.words
+            node = following.setdefault(word.rstrip("*"), _Node())
+        if len(spelt) > 1 and kind in _OF_ECG:
+            for inside, word in enumerate(spelt):
+                self._long_names.setdefault(word, []).append((spelt, inside))
         node.names.append((kind, code, _only_in_capitals(name)))
 
     def objects(self, words: list[Word]) -> list[Object]:
@@ -209,7 +275,10 @@ class Lexicon:
 
     def _code(self, word: Word) -> bool:
         """Whether a word is a name by itself, which capitals do not make louder: "RBBB"."""
-        node = self._root.words.get(word.plain)
+        return self._is_name(word.plain)
+
+    def _is_name(self, plain: str) -> bool:
+        node = self._root.words.get(plain)
         return node is not None and bool(node.names)
 
     def _wave(self, words: list[Word], place: int) -> str | None:
@@ -464,6 +533,11 @@ class Lexicon:
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
         )
+
+
+def _begin_alike(word: str, other: str) -> bool:
+    """Whether two words have one of their first two letters in common, as a word and a slip for it do."""
+    return word[:1] == other[:1] or word[1:2] == other[1:2]
 
 
 def _parted(text: str, words: list[Word], place: int, within: bool) -> bool:

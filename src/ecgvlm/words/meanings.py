@@ -47,6 +47,11 @@ def is_word(word: str, often: bool = True) -> bool:
     return row is not None and bool(row["used"] or not often)
 
 
+def has(word: str, language: str) -> bool:
+    """Whether this is a word that a language, or English, often uses."""
+    return is_word(word) or (language != LANGUAGE and _known_sense(word, language) is not None)
+
+
 def meanings(words: Sequence[str], unusual: Sequence[bool], language: str) -> np.ndarray:
     """[n, DIMENSIONS + 1] float32: the vectors of the words that have one, with whether each is unusual."""
     rows = []

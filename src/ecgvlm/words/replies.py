@@ -79,6 +79,8 @@ def pressing(request: Request) -> str:
 
 def finding(request: Request) -> str:
     """Whether the findings named are there, with what stands beside them or instead."""
+    if request.asked.unclear:
+        return _told_of(request)
     said = [*each_finding(request), *_instead(request), *_beside(request)]
     counted = "count" in request.asked.variants and not _IN_BEATS.isdisjoint(request.asked.of("finding"))
     return request.w.distinct([*said, request.w.say("uncounted") if counted else ""])
@@ -357,6 +359,15 @@ def why(request: Request) -> str:
     return w.text(dict.fromkeys([*said, *_beside(request)])) or answers.overall(evidence, w)
 
 
+def _told_of(request: Request) -> str:
+    """What there is to say of the findings named: whether they are there, why, and what they are."""
+    w, said = request.w, [why(request), *_instead(request)]
+    for code, name in _called(request):
+        called = w.finding(code) if code in FINDINGS else _written(name)
+        said.append(_meaning(code, called, w) if w.meaning(code) else "")
+    return w.distinct(filter(None, said))
+
+
 def _found(evidence: Evidence) -> list[tuple[str, str]]:
     """What the verdict says was found."""
     normal = ("NORM",) if "NORM" in evidence.findings else ()
@@ -577,11 +588,12 @@ def unsure(request: Request) -> str:
     if request.asked.of("part"):
         return request.w.say("part_unclear", number=request.asked.of("part")[0])
     examples = request.w.names["examples"]
-    near = [intent for intent in (request.asked.intent, *request.asked.others) if intent in examples]
+    asked = request.asked
+    near = [intent for intent in (asked.intent, *asked.others, *asked.near) if intent in examples]
     apart = {kin(intent): intent for intent in reversed([*near, *EXAMPLES])}  # the nearest of each family
     offered = list(reversed(apart.values()))[:3]
     said = request.w.say("unsure", examples=request.w.text(examples[intent] for intent in offered))
-    if request.asked.beyond <= 0:
+    if asked.beyond <= 0:
         return said
     return request.w.text([request.w.say("only_this_ecg"), pressing(request), said])
 

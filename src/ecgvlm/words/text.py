@@ -90,7 +90,9 @@ class Sequences:
 
 
 def _same(words: list[Word], name: tuple[str, ...]) -> bool:
-    return len(words) == len(name) and all(
-        word.plain.startswith(known[:-1]) if known.endswith("*") else word.plain == known
-        for word, known in zip(words, name)
-    )
+    return len(words) == len(name) and all(map(is_as, words, name))
+
+
+def is_as(word: Word, known: str) -> bool:
+    """Whether a word is a known one, or begins so where that ends in "*"."""
+    return word.plain.startswith(known[:-1]) if known.endswith("*") else word.plain == known

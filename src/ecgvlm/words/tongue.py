@@ -80,6 +80,8 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
     # The language spoken so far is left only for one that has more of the words, or telling letters; the less
     # so the fewer words it has itself.
     here, there = _known(said, lexicon(known)), _known(said, lexicon(default))
+    if text.isupper() and not here[0] and not there[0]:  # "SAECG?"
+        return default
     few = 2 * plain < len(said)
     told = sure > (_SURE if few else _TELLING)
     likelier = sure > (_LIKELIER_FEW if few else _LIKELIER) * chances[languages.index(default)]

@@ -64,6 +64,7 @@ _SPELT_OUT = ("side", "subject", "unit")  # kinds whose names the net sees as th
 _LONG = 8  # words of a sentence that may tell a story before it asks
 _OF_ALL = {"verdict", "findings", "report", "diagnosis"}  # what words that tell of the whole ECG stand for
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
+_OFFERED = 6  # intents that come near
 _HEARD = 256  # questions whose meaning is kept
 # A measurement that is another one said otherwise: the RR interval is the heart rate as a time.
 PLAIN = "plain"  # beside "rr" where the heart rate is named as well
@@ -81,6 +82,9 @@ class Asked:
     no AF, is there?"). variants: what tells one of several like findings ("left") and is no part of a name.
     beyond: how much likelier it asks for what lies beyond the ECG than that it says nothing; 0 where it names
     the ECG or has no word of the language. left: the words, as written, that its answer does not account for.
+    outside: the probability that it asks for what lies beyond the ECG. whether: that it asks whether a
+    finding is there; otherwise: of the likeliest other thing to ask about one. near: the likeliest intents
+    that a page answers. unclear: whether it is not clear what it asks of the finding that it names.
     """
 
     intent: str
@@ -95,6 +99,10 @@ class Asked:
     beyond: float = 0.0
     left: tuple[str, ...] = ()
     outside: float = 0.0
+    whether: float = 1.0
+    otherwise: float = 0.0
+    near: tuple[str, ...] = ()
+    unclear: bool = False
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -158,14 +166,18 @@ def letters(text: str) -> np.ndarray:
 def ranked(scores: np.ndarray, names: list[str]) -> tuple[list[str], dict[str, float]]:
     """Intents from the likeliest on, those of the likeliest family first, and the probability of each
     family."""
-    chances = np.exp(scores - scores.max())
-    chances /= chances.sum()
+    chances = _softmax(scores)
     families: dict[str, float] = {}
     for name, chance in zip(names, chances):
         families[kin(name)] = families.get(kin(name), 0.0) + float(chance)
     best = max(families, key=families.__getitem__)
     order = sorted(range(len(names)), key=lambda i: (kin(names[i]) != best, -chances[i]))
     return [names[i] for i in order], families
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    chances = np.exp(scores - scores.max())
+    return chances / chances.sum()
 
 
 def kin(intent: str) -> str:
@@ -346,6 +358,8 @@ class Understanding:
         if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
             scores[self.intents.index("unsure")] = -np.inf
         order, chances = ranked(scores, self.intents)
+        alone = dict(zip(self.intents, _softmax(scores).tolist()))
+        of_findings = [x for x in self.intents if kin(x) == "finding" and x != "finding"]
         start = words[first].start
         if sign := _RELATION_BEFORE.search(text[:start]):
             start = sign.start()
@@ -360,8 +374,14 @@ class Understanding:
         variants = known.variants(words[first:last], inside)
         return Asked(
             order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, variants, beyond,
-            outside=chances["refused"],
+            outside=chances["refused"], whether=alone["finding"],
+            otherwise=max(alone[x] for x in of_findings), near=self._near(alone),
         )  # fmt: skip
+
+    def _near(self, chances: Mapping[str, float]) -> tuple[str, ...]:
+        """The likeliest intents that a page answers."""
+        asking = (x for x in self.intents if x not in _IDLE and not intents()[x].get("refuses"))
+        return tuple(sorted(asking, key=lambda x: -chances[x])[:_OFFERED])
 
     def _run(self, buckets: np.ndarray, meanings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the intents and of the languages."""
