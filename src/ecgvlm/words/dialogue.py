@@ -128,7 +128,7 @@ class Dialogue:
                 replace(
                     part,
                     left=unaccounted(part, heard.language),
-                    unclear=may_ask_otherwise(part, heard.language),
+                    unclear=_asks(part, question) and may_ask_otherwise(part, heard.language),
                 )
                 for part in kept
             ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from os.path import commonprefix
 
 from ecgvlm.record import LEADS
 from ecgvlm.words.text import Word, fold, split
@@ -140,9 +141,9 @@ class Spelling:
         stems = [word for word in best if not any(x != word and word.startswith(x) for x in best)]
         lengths = [abs(len(word) - len(plain)) for word in stems]
         nearest = [word for word, length in zip(stems, lengths) if length == min(lengths)]
-        named = [word for word in nearest if self._is_name(word)]
-        meant = named if len(nearest) > 1 else nearest
-        return meant[0] if len(meant) == 1 else plain
+        if len(nearest) > 1 and len(commonprefix(nearest)) >= len(plain) - 1:  # "ischemi"
+            nearest = [word for word in nearest if self._is_name(word)]
+        return nearest[0] if len(nearest) == 1 else plain
 
     def _swapped(self, plain: str) -> str:
         """A word that with two letters swapped is one that is asked for most often: "herat"."""
