@@ -20,6 +20,8 @@ from ecgvlm.words.lexicon import lexicon
         ("infarcton", ["infarction"]),  # begins as a name does
         ("herat", ["heart"]),  # a town, but a swap away from what is asked for
         ("ratl", ["rate"]),  # four letters that are no word
+        ("arrhythmi", ["arrhythmia"]),  # or arrhythmic, which begins alike
+        ("sinns", ["sinns"]),  # signs, or sinus
         ("trail", ["trail"]),
         ("rvot", ["rvot"]),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from os.path import commonprefix
 
 from ecgvlm.record import LEADS
 from ecgvlm.words.text import Word, fold, split
@@ -141,7 +140,7 @@ class Spelling:
         stems = [word for word in best if not any(x != word and word.startswith(x) for x in best)]
         lengths = [abs(len(word) - len(plain)) for word in stems]
         nearest = [word for word, length in zip(stems, lengths) if length == min(lengths)]
-        if len(nearest) > 1 and len(commonprefix(nearest)) >= len(plain) - 1:  # "ischemi"
+        if len(nearest) > 1 and all(word.startswith(plain[:-1]) for word in nearest):  # "ischemi"
             nearest = [word for word in nearest if self._is_name(word)]
         return nearest[0] if len(nearest) == 1 else plain
 
