@@ -157,7 +157,7 @@ class Lexicon:
         self.is_word = meanings.is_word if language == meanings.LANGUAGE else None
         joined = [fold(word) for word in self.data.get("joined", [])]
         self._heard = lru_cache(_HEARD)(self._meant_words)
-        self._spelling = Spelling(self._known, self._common, self.is_word, self._is_name, joined, self._ors)
+        self._spelling = Spelling(self._known, self._common, self.is_word, self._named, joined, self._ors)
 
     def words(self, text: str) -> list[Word]:
         """The words of a text as they were meant."""
@@ -275,11 +275,12 @@ class Lexicon:
 
     def _code(self, word: Word) -> bool:
         """Whether a word is a name by itself, which capitals do not make louder: "RBBB"."""
-        return self._is_name(word.plain)
+        return bool(self._named(word.plain))
 
-    def _is_name(self, plain: str) -> bool:
+    def _named(self, plain: str) -> tuple[tuple[str, str, bool], ...]:
+        """What a word names by itself."""
         node = self._root.words.get(plain)
-        return node is not None and bool(node.names)
+        return tuple(node.names) if node else ()
 
     def _wave(self, words: list[Word], place: int) -> str | None:
         """The wave that a capital letter names beside leads: "S V1", "deepest S in which lead"."""

@@ -26,8 +26,8 @@ class Spelling:
 
     known: all of them; those that stand for all that begin so end in "*". common: those that a slip of the
     pen may have meant, each with how usual it is. is_word: whether something else is a word as it stands,
-    where that is known of the language. is_name: whether a word names something by itself. joined: words that
-    are written together with the one after them, but in none of whole.
+    where that is known of the language. named: what a word names by itself, empty where nothing. joined:
+    words that are written together with the one after them, but in none of whole.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Spelling:
         known: frozenset[str],
         common: Mapping[str, int],
         is_word: Callable[..., bool] | None,
-        is_name: Callable[[str], bool] = lambda word: False,
+        named: Callable[[str], tuple] = lambda word: (),
         joined: Sequence[str] = (),
         whole: frozenset[str] = frozenset(),
     ):
         self._known, self._common, self._is_word, self._joined = known, common, is_word, tuple(joined)
-        self._whole, self._is_name = whole, is_name
+        self._whole, self._named = whole, named
         self._starts = tuple(word[:-1] for word in known if word.endswith("*"))
         self._meant = lru_cache(1 << 16)(self._meant)  # type: ignore[method-assign]
         self._by_length: dict[int, list[str]] = {}
@@ -140,8 +140,8 @@ class Spelling:
         stems = [word for word in best if not any(x != word and word.startswith(x) for x in best)]
         lengths = [abs(len(word) - len(plain)) for word in stems]
         nearest = [word for word, length in zip(stems, lengths) if length == min(lengths)]
-        if len(nearest) > 1 and all(word.startswith(plain[:-1]) for word in nearest):  # "ischemi"
-            nearest = [word for word in nearest if self._is_name(word)]
+        if len({self._named(word) for word in nearest}) == 1 and self._named(nearest[0]):
+            return nearest[0]  # "ischemi": ischemia or ischemic
         return nearest[0] if len(nearest) == 1 else plain
 
     def _swapped(self, plain: str) -> str:
