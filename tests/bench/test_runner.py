@@ -27,7 +27,7 @@ from ecgvlm.bench.runner import Price, RunProgress, price_of, run_task
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.instruct.row import Row
+from ecgvlm.instruct.row import Row, conversations
 
 TASK = load_task("code15-test")
 QUICK = RequestLimits(workers=4, attempts=3, longest_wait=0.01)
@@ -338,3 +338,14 @@ def test_the_commands_exit_status(tmp_path, monkeypatch, faults, status, said):
     assert done.exit_code == status, done.output
     assert said in f"{done.output} {done.exception}"
     assert server.bodies[0]["max_completion_tokens"] == 77
+
+
+@pytest.mark.parametrize("value", ["warm", "-1", "nan", "inf"])
+def test_a_temperature_that_is_none(value, tmp_path):
+    command = ["run", "--task", "code15", "--backend", "trivial", "--temperature", value]
+    (tmp_path / "gold.json").write_text(json.dumps([
+        {"id": "1", "image": None, "conversations": conversations([("Rhythm?", "AF")])}
+    ]))  # fmt: skip
+    done = CliRunner().invoke(app, [*command, "--gold", str(tmp_path / "gold.json"), "--out", str(tmp_path)])
+    assert isinstance(done.exception, UsageError)
+    assert not (tmp_path / "run.json").exists()

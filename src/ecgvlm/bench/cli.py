@@ -219,9 +219,12 @@ def _temperature(text: str) -> float | None:
     if text.lower() == "none":
         return None
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise UsageError(f"--temperature must be a number or none, not {text!r}") from None
+        value = -1
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"--temperature must be a number from 0 or none, not {text!r}")
+    return value
 
 
 @app.command()

@@ -69,18 +69,26 @@ def strict_labels(text: str, labels: Sequence[str]) -> Parsed:
 
 
 # What models think aloud: <think>...</think> and its relatives, and the analysis channel of harmony's format.
-_THOUGHT = r"(?:\w+:)?(?:think|thinking|thoughts?|reasoning|reflection|rationale|scratchpad|analysis|cot)"
+_THOUGHT = (
+    r"(?:\w+:)?(?:think|thinking|thoughts?|reason|reasoning|reflection|rationale|scratchpad|analysis|cot)"
+)
 _OPENED = re.compile(
-    rf"<\|?{_THOUGHT}\|?>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|channel>thought\b", re.IGNORECASE
+    rf"<\|?{_THOUGHT}\|?>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|start_thinking\|>|<\|channel>thought\b"
+    r"|<unused94>",  # MedGemma's
+    re.IGNORECASE,
 )
 _CLOSED = re.compile(
-    rf"<\|?/{_THOUGHT}\|?>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<channel\|>", re.IGNORECASE
+    rf"<\|?/{_THOUGHT}\|?>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|end_thinking\|>|<channel\|>|<unused95>",
+    re.IGNORECASE,
 )
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<]*<\|message\|>|assistantfinal")
 _CHANNEL = re.compile(
     r"\s*(?:<\|start\|>assistant)?(?:<\|channel\|>\s*(?:analysis|commentary)\b|analysis(?=[A-Z]))"
 )
-_ENDS = re.compile(r"<\|(?:return|end|eot_id|im_end|endoftext|end_of_solution|begin_of_solution)\|>")
+_ENDS = re.compile(
+    r"<\|(?:return|end|eot_id|im_end|endoftext|end_of_solution|begin_of_solution"
+    r"|START_RESPONSE|END_RESPONSE)\|>"
+)
 _WRAPPED = re.compile(
     r"<answer>(.*?)(?:</answer>|$)|<\|begin_of_box\|>(.*?)(?:<\|end_of_box\|>|$)", re.DOTALL
 )
