@@ -27,7 +27,7 @@ class CompiledHook(BuildHookInterface):
             old.unlink()
         compiler = shlex.split(os.environ.get("CC", "cc"))
         try:
-            subprocess.run([*compiler, "-O3", "-shared", "-fPIC", "-o", new, source], check=True)
+            subprocess.run([*compiler, "-O3", "-shared", "-fPIC", "-o", new, source, "-lm"], check=True)
             new.replace(library)  # as a whole: it may be in use
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"{_SOURCE} is left to NumPy ({error})", file=sys.stderr)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecgvlm.digitize import compiled, stroke, surface, trace
+from ecgvlm.digitize import compiled, grid, stroke, surface, trace
 from ecgvlm.digitize.compiled import Compiled, library_of
 
 SOURCE = Path(compiled.__file__).with_name("compiled.c")
@@ -21,7 +21,7 @@ def built(tmp_path_factory) -> Path:
         pytest.skip("there is no C compiler")
     path = tmp_path_factory.mktemp("compiled") / "_compiled.so"
     strict = ["-Wall", "-Wextra", "-Werror"]
-    subprocess.run([compiler, "-O3", *strict, "-shared", "-fPIC", "-o", path, SOURCE], check=True)
+    subprocess.run([compiler, "-O3", *strict, "-shared", "-fPIC", "-o", path, SOURCE, "-lm"], check=True)
     return path
 
 
@@ -122,6 +122,23 @@ def test_a_banded_system_is_solved_as_scipy_does(library, cols, rows):
     for solved in (library.solved, surface._solved):
         with pytest.raises(np.linalg.LinAlgError):
             solved(diagonals, right)
+
+
+@pytest.mark.parametrize("harmonic", [5, 1])
+def test_a_grid_is_followed_from_tile_to_tile_as_numpy_does(library, harmonic):
+    y, x = np.mgrid[0:700, 0:900]
+    bent = 0.99 * x + 0.12 * y + 9 * np.sin(y / 160), y - 0.12 * x + 6 * np.sin(x / 190)
+    lines = sum(np.cos(2 * np.pi * at / period) ** 9 for at in bent for period in (6.0, 30.0))
+    noise = np.random.default_rng(0).normal(size=lines.shape)
+    noise[300:450, 300:500] *= 30  # some tiles show nothing
+    tiles = grid._tiles(grid._cut((lines + noise).astype(np.float32), 32), 32)
+    members, fine = grid._seed(tiles, (20.0, 40.0, 60))
+    seen = tiles.spectra, tiles.whitened, tiles.at, tiles.shape, members
+    how = [f * harmonic / 5 for f in fine], 5 / harmonic, 0.1, 2.0
+    (found, mm), (wanted, wanted_mm) = library.follow(*seen, *how), grid._follow(*seen, *how)
+    assert len(tiles.at) / 2 < len(wanted) < len(tiles.at)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(mm, wanted_mm, rtol=0, atol=1e-9)
 
 
 def test_between_nodes_lies_what_numpy_finds(library):

@@ -1,5 +1,5 @@
-/* What following a trace does column by column, and the solution of a bent surface, compiled where a C compiler was at
-   hand when the package was built; see `ecgvlm.digitize.compiled`. NumPy's way of it, which is what is meant, stands
+/* What following a trace does column by column, following a grid from tile to tile, and the solution of a bent surface,
+   compiled where a C compiler was at hand when the package was built; see `ecgvlm.digitize.compiled`. NumPy's way of it, which is what is meant, stands
    beside each call. */
 
 #include <math.h>
@@ -212,6 +212,124 @@ WIDE void edges(int64_t n, int64_t rows, const float *contrast, const float *see
         }
         found[2 * several * n + k] = first[k] + sum / weight / DOWN;
     }
+}
+
+#define NEAR 2 /* bins about one in which a peak is looked for */
+
+/* What a tile's spectrum shows near a frequency: how strong, the frequency found, and its phase at the tile's centre. */
+typedef struct {
+    double strength, x, y, phase;
+} peak;
+
+/* Where between -1/2 and 1/2 a parabola through the logarithms of three values has its top. */
+INSIDE double top_of(const float *before, const float *middle, const float *after)
+{
+    double a = log(hypot(before[0], before[1]) + 1e-9), b = log(hypot(middle[0], middle[1]) + 1e-9);
+    double c = log(hypot(after[0], after[1]) + 1e-9), bottom = a - 2 * b + c;
+    if (bottom >= -1e-9)
+        return 0;
+    double top = 0.5 * (a - c) / bottom;
+    return top < -0.5 ? -0.5 : top > 0.5 ? 0.5 : top;
+}
+
+/* `grid._peak_about` in a tile's spectrum, [tall, wide] of two floats each, and its magnitudes `whitened`. */
+INSIDE peak peak_about(int64_t tall, int64_t wide, const float *spectrum, const float *whitened, double fx, double fy)
+{
+    double sign = fx < 0 ? -1 : 1;
+    int64_t west = wide - tall / 2, row = rint(tall / 2 + sign * fy * tall), column = rint(west + sign * fx * tall);
+    if (column >= wide - NEAR - 1 || row <= NEAR || row >= tall - NEAR - 1)
+        return (peak){0, 0, 0, 0};
+    int64_t most = (row - NEAR) * wide + column - NEAR;
+    for (int64_t y = row - NEAR; y <= row + NEAR; y++)
+        for (int64_t x = column - NEAR; x <= column + NEAR; x++)
+            if (whitened[y * wide + x] > whitened[most])
+                most = y * wide + x;
+    int64_t y = most / wide, x = most % wide;
+    const float *at = spectrum + 2 * most;
+    double across = x + top_of(at - 2, at, at + 2) - west;
+    double down = y + top_of(at - 2 * wide, at, at + 2 * wide) - tall / 2;
+    /* (-1)^(x + y) moves the phase from the tile's corner to its centre. */
+    double phase = atan2(at[1], at[0]) / (2 * 3.14159265358979323846) + ((x - west + y) & 1) / 2.0;
+    return (peak){whitened[most], sign * across / tall, sign * down / tall, sign * phase};
+}
+
+/* A tile that is to be looked at, from which other one (-1: none), and how strong that was. */
+typedef struct {
+    double strength;
+    int64_t tile, source;
+} next;
+
+INSIDE int before(next a, next b)
+{
+    if (a.strength != b.strength)
+        return a.strength > b.strength;
+    return a.tile != b.tile ? a.tile < b.tile : a.source < b.source;
+}
+
+/* `grid._follow`: how many tiles were followed. spectra, whitened: of all, as of `peak_about`. at: [tiles, 2] px. start:
+   two frequencies. found: [tiles] their numbers. mm: [tiles, 2], frequency: [tiles, 4] of each tile. queue: to work in. */
+int64_t follow(int64_t rows, int64_t columns, int64_t tall, int64_t wide, const float *spectra, const float *whitened,
+               const double *at, int64_t several, const int64_t *members, const double *start, double cell, double most,
+               double least_strong, int64_t *found, double *mm, double *frequency, uint8_t *known, next *queue)
+{
+    int64_t size = tall * wide, count = 0, waiting = 1;
+    double clearest = -1;
+    for (int64_t m = 0; m < several; m++) {
+        int64_t k = members[m];
+        peak one = peak_about(tall, wide, spectra + 2 * k * size, whitened + k * size, start[0], start[1]);
+        peak other = peak_about(tall, wide, spectra + 2 * k * size, whitened + k * size, start[2], start[3]);
+        double strength = one.strength < other.strength ? one.strength : other.strength;
+        if (strength > clearest) {
+            clearest = strength;
+            queue[0] = (next){0, k, -1};
+        }
+    }
+    while (waiting) {
+        int64_t first = 0;
+        for (int64_t q = 1; q < waiting; q++)
+            first = before(queue[q], queue[first]) ? q : first;
+        next here = queue[first];
+        queue[first] = queue[--waiting];
+        int64_t k = here.tile, from = here.source;
+        if (known[k])
+            continue;
+        const double *near = from < 0 ? start : frequency + 4 * from;
+        double strength = INFINITY, change = 0, off = 0, now[2], seen[4];
+        for (int way = 0; way < 2; way++) {
+            double fx = near[2 * way], fy = near[2 * way + 1];
+            peak is = peak_about(tall, wide, spectra + 2 * k * size, whitened + k * size, fx, fy);
+            double cycles = is.phase, rest = 0;
+            strength = is.strength < strength ? is.strength : strength;
+            if (from >= 0) {
+                double length = hypot(fx, fy), part = hypot(is.x - fx, is.y - fy) / (length > 1e-9 ? length : 1e-9);
+                change = part > change ? part : change;
+                double step_x = at[2 * k] - at[2 * from], step_y = at[2 * k + 1] - at[2 * from + 1];
+                cycles = mm[2 * from + way] / cell + ((is.x + fx) * step_x + (is.y + fy) * step_y) / 2;
+                rest = fmod(is.phase - cycles + 0.5, 1);
+                rest += (rest < 0) - 0.5;
+            }
+            off = fabs(rest) > off ? fabs(rest) : off;
+            now[way] = (cycles + rest) * cell;
+            seen[2 * way] = is.x;
+            seen[2 * way + 1] = is.y;
+        }
+        if (strength < least_strong || change > most || off > 0.3)
+            continue;
+        known[k] = 1;
+        found[count++] = k;
+        memcpy(mm + 2 * k, now, sizeof now);
+        memcpy(frequency + 4 * k, seen, sizeof seen);
+        int64_t y = k / columns, x = k % columns;
+        if (x + 1 < columns)
+            queue[waiting++] = (next){strength, k + 1, k};
+        if (x > 0)
+            queue[waiting++] = (next){strength, k - 1, k};
+        if (y + 1 < rows)
+            queue[waiting++] = (next){strength, k + columns, k};
+        if (y > 0)
+            queue[waiting++] = (next){strength, k - columns, k};
+    }
+    return count;
 }
 
 #ifdef __x86_64__ /* Where there is nothing of this, or no AVX2, OpenCV does it. */

@@ -1,5 +1,5 @@
-"""What is compiled of following traces and of bent paper, where the package was built with a C compiler at
-hand: `compiled.c`.
+"""What is compiled of following traces and grids and of bent paper, where the package was built with a C
+compiler at hand: `compiled.c`.
 
 Elsewhere NumPy does the same in five to ten times the time; how stands where these are called.
 """
@@ -25,6 +25,8 @@ class Compiled:
         functions = ctypes.CDLL(str(library))
         self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
         self._edges, self._between, self._solved = functions.edges, functions.between_nodes, functions.solved
+        self._follow = functions.follow
+        self._follow.restype = _SIZE
         for function in (self._cheapest, self._ink_run, self._edges, self._between):
             function.restype = None
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
@@ -86,6 +88,23 @@ class Compiled:
             _address(work), _address(found),
         )  # fmt: skip
         return found
+
+    def follow(
+        self, spectra: np.ndarray, whitened: np.ndarray, at: np.ndarray, shape: tuple[int, int],
+        members: Sequence[int], start: Sequence[complex], cell: float, most: float, clear: float,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """`grid._follow`: numbers of the tiles, and what they show, [n, 2] mm."""
+        tiles, tall, wide = whitened.shape
+        known, found, mm = np.zeros(tiles, np.uint8), np.empty(tiles, np.int64), np.empty((tiles, 2))
+        frequency, queue = np.empty((tiles, 4)), np.empty((4 * tiles + 1, 3))
+        picture = _plain(spectra, np.complex64), _plain(whitened, np.float32), _plain(at, np.float64)
+        first, begin = np.array(members, np.int64), np.array([(f.real, f.imag) for f in start])
+        count = self._follow(
+            *map(_SIZE, (*shape, tall, wide)), *map(_address, picture), _SIZE(len(first)),
+            _address(first), _address(begin), *map(ctypes.c_double, (cell, most, clear)),
+            *map(_address, (found, mm, frequency, known, queue)),
+        )  # fmt: skip
+        return found[:count], mm[found[:count]]
 
     def between(self, nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
         """`surface._between` in nodes [rows, cols, 2]."""

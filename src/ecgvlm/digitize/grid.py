@@ -18,6 +18,7 @@ from functools import cache, cached_property, lru_cache, partial
 import cv2
 import numpy as np
 
+from ecgvlm.digitize.compiled import COMPILED
 from ecgvlm.digitize.lines import flattened, levelled, refined
 from ecgvlm.digitize.surface import PaperMap, bent, projected, squareness
 from ecgvlm.files.picture import shrunk
@@ -39,6 +40,12 @@ _FINE = 5  # the harmonic that 1-mm lines or dots are
 _FINEST = 0.47  # cycles a px
 _ANGLES = np.deg2rad(np.arange(-45.0, 45.0, 1.0))  # of a grid
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
+_FOLLOWED = 0.7  # of that, which is enough where neighbours tell what to look for
+_CHANGE, _FINE_CHANGE = (
+    0.2,
+    0.08,
+)  # part by which a frequency may change from tile to tile; that of 1-mm lines
+_OUT_OF_STEP = 0.3  # cycles by which a tile's lines may be off what its neighbour's tell
 _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
 _FEW_TILES = 0.3  # share of the tiles below which lines are followed hardly anywhere
 _SLIP = 2.5  # mm
@@ -165,7 +172,13 @@ class GridFinder:
         self, tiles: _Tiles, members: list[int], fine: list[complex], harmonic: int
     ) -> _Lead | None:
         """Where a harmonic leads from that of the tiles `members` in which it is clearest."""
-        px, mm = _follow(tiles, members, fine, harmonic)
+        cell = 5.0 / harmonic  # mm
+        start = [f / cell for f in fine]
+        most = _FINE_CHANGE if harmonic == _FINE else _CHANGE
+        follow = COMPILED.follow if COMPILED else _follow
+        picture = tiles.spectra, tiles.whitened, tiles.at, tiles.shape
+        found, mm = follow(*picture, members, start, cell, most, _FOLLOWED * _CLEAR)
+        px = tiles.at[found] - 0.5
         return _fitted(px / self._shrink, mm, self._shape) if len(px) >= _MIN_TILES else None
 
 
@@ -312,18 +325,16 @@ def _likeness(plane: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.nd
 _Peak = tuple[float, complex, float]
 
 
-def _peak(tiles: _Tiles, k: int, column: int, row: int) -> _Peak:
+def _peak(spectra: np.ndarray, whitened: np.ndarray, k: int, column: int, row: int) -> _Peak:
     """A half spectrum's peak near a bin."""
     reach = 2
-    _, height, width = tiles.spectra.shape
+    _, height, width = spectra.shape
     if not (column < width - reach - 1 and reach < row < height - reach - 1):
         return 0.0, 0j, 0.0
-    patch = tiles.whitened[k, row - reach : row + reach + 1, column - reach : column + reach + 1]
+    patch = whitened[k, row - reach : row + reach + 1, column - reach : column + reach + 1]
     j, i = divmod(int(patch.argmax()), 2 * reach + 1)
     y, x = row - reach + j, column - reach + i
-    (_, above, _), (left, middle, right), (_, below, _) = tiles.spectra[
-        k, y - 1 : y + 2, x - 1 : x + 2
-    ].tolist()
+    (_, above, _), (left, middle, right), (_, below, _) = spectra[k, y - 1 : y + 2, x - 1 : x + 2].tolist()
     # One by one: this is done for some thousand bins of a picture.
     high = math.log(abs(middle) + 1e-9)
     dx = _top(math.log(abs(left) + 1e-9), high, math.log(abs(right) + 1e-9))
@@ -352,19 +363,19 @@ def _top(a: float, b: float, c: float) -> float:
 
 
 def _follow(
-    tiles: _Tiles, members: list[int], fine: list[complex], harmonic: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """From the clearest of the tiles `members` on, the clearest first: centres [n, 2] px, and what they show,
+    spectra: np.ndarray, whitened: np.ndarray, at: np.ndarray, shape: tuple[int, int],
+    members: Sequence[int], start: Sequence[complex], cell: float, most: float, clear: float,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """From the clearest of the tiles `members` on, the clearest first: numbers of tiles, and what they show,
     [n, 2] mm on the paper.
 
-    fine: the two 1-mm frequencies there. harmonic: of the 5-mm period, that is followed.
+    spectra, whitened, at, shape: of `_Tiles`. start: the two frequencies there that are followed. cell: mm
+    between two of their lines. most: part by which a frequency may change from tile to tile. clear: how
+    strong a peak is at least. Where nothing is compiled.
     """
-    ny, nx = tiles.shape
-    cell = 5.0 / harmonic  # mm
-    most = 0.08 if harmonic == _FINE else 0.2  # part by which a frequency may change from tile to tile
+    ny, nx = shape
     # A tile is looked at from each of its neighbours, mostly at the very same place of its spectrum.
-    peak = partial(_peak_about, cache(partial(_peak, tiles)))
-    start = [f / cell for f in fine]
+    peak = partial(_peak_about, cache(partial(_peak, spectra, whitened)))
     seed = max(members, key=lambda k: min(peak(k, f)[0] for f in start))
     known: dict[int, tuple[list[complex], list[float]]] = {}  # tile -> its two frequencies, mm
     queue: list[tuple[float, int, int]] = [(0.0, seed, -1)]
@@ -372,30 +383,30 @@ def _follow(
         _, k, source = heapq.heappop(queue)
         if k in known:
             continue
-        near, at = known[source] if source >= 0 else (start, [0.0, 0.0])
+        near, there = known[source] if source >= 0 else (start, [0.0, 0.0])
         peaks = [peak(k, f) for f in near]
         strength = min(peak[0] for peak in peaks)
         found = [peak[1] for peak in peaks]
-        if strength < 0.7 * _CLEAR:
+        if strength < clear:
             continue
         if source >= 0:
             change = max(abs(f - before) / max(abs(before), 1e-9) for f, before in zip(found, near))
-            step = complex(*(tiles.at[k] - tiles.at[source]))
+            step = complex(*(at[k] - at[source]))
             cycles = [
                 mm / cell + ((f + before).conjugate() * step).real / 2
-                for mm, f, before in zip(at, found, near)
+                for mm, f, before in zip(there, found, near)
             ]
         else:
             change, cycles = 0.0, [phase for _, _, phase in peaks]
         off = [(phase - so_far + 0.5) % 1.0 - 0.5 for (_, _, phase), so_far in zip(peaks, cycles)]
-        if change > most or max(map(abs, off)) > 0.3:
+        if change > most or max(map(abs, off)) > _OUT_OF_STEP:
             continue
         known[k] = found, [(so_far + rest) * cell for so_far, rest in zip(cycles, off)]
         y, x = divmod(k, nx)
         for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             if 0 <= y + dy < ny and 0 <= x + dx < nx:
                 heapq.heappush(queue, (-strength, (y + dy) * nx + x + dx, k))
-    return tiles.at[list(known)] - 0.5, np.array([mm for _, mm in known.values()]).reshape(-1, 2)
+    return np.array([*known], int), np.array([mm for _, mm in known.values()]).reshape(-1, 2)
 
 
 @dataclass(frozen=True)
