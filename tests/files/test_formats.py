@@ -502,3 +502,17 @@ def test_wfdb_in_an_archive(record, tmp_path):
         np.testing.assert_allclose(found.signal, record.signal, atol=0.01)
     with pytest.raises(EcgError, match=r"rec\.dat: no such file"):
         pages[2].load()
+
+
+def test_gains_that_make_every_lead_one_mv_high_are_none(record, tmp_path):
+    """LUDB's headers: the counts are microvolts, and only in them is II the sum of I and III."""
+    import wfdb
+
+    counts = np.round(record.signal * 1000).astype(np.int64).T
+    heights = [int(height) for height in np.ptp(counts, axis=0)]
+    told = dict(units=["mV"] * 12, sig_name=list(LEADS), fs=500, write_dir=str(tmp_path), fmt=["16"] * 12)
+    for name, gains in (("one", heights), ("real", [1000] * 12), ("other", [2 * heights[0], *heights[1:]])):
+        wfdb.wrsamp(name, d_signal=counts, adc_gain=gains, baseline=[0] * 12, **told)
+    for name in ("one", "real"):
+        assert np.abs(read_wfdb(tmp_path / name).signal - record.signal).max() < 2e-3
+    assert np.ptp(read_wfdb(tmp_path / "other").signal[0]) == pytest.approx(0.5, abs=1e-2)

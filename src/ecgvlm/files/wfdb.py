@@ -12,9 +12,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ecgvlm.errors import EcgError, unreadable
-from ecgvlm.files.leads import Part, age_of, damaged, in_mv, record_of, sex_of
+from ecgvlm.files.leads import Part, age_of, damaged, in_mv, lead_row, record_of, sex_of
 from ecgvlm.record import Record
 
+_ONE_MV = 0.01  # mV by which a height of 1 mV may be missed
+_NO_SUM = 0.05  # part of lead II that I and III leave where they are not its parts
 _MICRO = re.compile(r"/[\u00b5\u03bc\ufffd]V\b", re.IGNORECASE)  # in UTF-8, or in Latin-1 read as that
 # "Age: 56", "Age: 056Y" or "56 years" in most collections, "<age>: 56 <sex>: F <diagnoses> ..." or "69 M" in
 # older ones
@@ -89,8 +91,26 @@ def _signals(path: str | Path) -> tuple[list[Part], str]:
     except FileNotFoundError as error:
         raise EcgError("unreadable_file", f"{error.filename or path}: no such file") from error
     names = [name or "" for name in record.sig_name]
-    scale = [in_mv(unit, header, name) for name, unit in zip(names, record.units)]
-    return [Part(names, record.p_signal.T * np.array(scale)[:, None], record.fs)], _comments(text)
+    scale = np.array([in_mv(unit, header, name) for name, unit in zip(names, record.units)])[:, None]
+    signal = record.p_signal.T * scale
+    counts = signal / scale * np.array(record.adc_gain)[:, None]
+    if _each_one_mv(names, signal, counts):
+        signal = counts * 1e-3
+    return [Part(names, signal, record.fs)], _comments(text)
+
+
+def _each_one_mv(names: Sequence[str], signal: np.ndarray, counts: np.ndarray) -> bool:
+    """Whether a header's gains are no gains of an amplifier: they make every lead 1 mV high, and lead II is the
+    sum of I and III as stored, but not in mV.
+
+    So does LUDB 1.0.1 (Kalyakulina et al. 2020), which stores microvolts.
+    """
+    row = {lead_row(name): i for i, name in enumerate(names)}
+    limb = [row.get(lead) for lead in range(3)]
+    if None in limb or not (np.abs(np.nanmax(signal, axis=1) - np.nanmin(signal, axis=1) - 1) < _ONE_MV).all():
+        return False
+    left = [np.nanstd(x[limb[1]] - x[limb[0]] - x[limb[2]]) / np.nanstd(x[limb[1]]) for x in (signal, counts)]
+    return bool(left[1] < _NO_SUM < left[0])
 
 
 def files_named(header: str) -> list[str]:
