@@ -9,8 +9,9 @@ themselves and, with --pages, what is read back of clean 3x4+1R pages of random 
 right within 20 ms (PR), 15 ms (QRS) and 30 ms (QT), the rate within 3 bpm; one that is not given where there
 is one counts as wrong.
 
-"words": what the records' own cardiologists called them beside what is said of the signals, by the definitions
-that people are given; of other patients, another country and other devices than all that was learned from.
+"words": what the records' own cardiologists called them beside what is said of the signals, by the
+definitions that people are given; other patients, another country and other devices than all that was
+learned from.
 Writes benchmarks/results/ludb.json.
 
 Data: LUDB 1.0.1 (Kalyakulina et al. 2020, IEEE Access 8:186181; ODC-BY).
@@ -148,7 +149,12 @@ def words(data: Path, known: list[tuple[Path, Record]]) -> dict[str, dict[str, i
         said = model.judge(record.signal, round(record.fs), measured, person=person).findings
         for code, start in WORDS.items():
             called = re.search(rf"^({start})", lines[path.stem], re.MULTILINE) is not None
-            counts = {"records": True, "called": called, "said": code in said, "both": called and code in said}
+            counts = {
+                "records": True,
+                "called": called,
+                "said": code in said,
+                "both": called and code in said,
+            }
             for name, count in counts.items():
                 figures[code][name] += count
     return figures

@@ -100,17 +100,20 @@ def _signals(path: str | Path) -> tuple[list[Part], str]:
 
 
 def _each_one_mv(names: Sequence[str], signal: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether a header's gains are no gains of an amplifier: they make every lead 1 mV high, and lead II is the
-    sum of I and III as stored, but not in mV.
+    """Whether a header's gains are no gains of an amplifier: they make every lead 1 mV high, and lead II is
+    the sum of I and III as stored, but not in mV.
 
     So does LUDB 1.0.1 (Kalyakulina et al. 2020), which stores microvolts.
     """
     row = {lead_row(name): i for i, name in enumerate(names)}
-    limb = [row.get(lead) for lead in range(3)]
-    if None in limb or not (np.abs(np.nanmax(signal, axis=1) - np.nanmin(signal, axis=1) - 1) < _ONE_MV).all():
+    limb = [row[lead] for lead in range(3) if lead in row]
+    heights = np.fmax.reduce(signal, axis=1) - np.fmin.reduce(signal, axis=1)
+    if len(limb) < 3 or not (np.abs(heights - 1) < _ONE_MV).all():
         return False
-    left = [np.nanstd(x[limb[1]] - x[limb[0]] - x[limb[2]]) / np.nanstd(x[limb[1]]) for x in (signal, counts)]
-    return bool(left[1] < _NO_SUM < left[0])
+    left, stored = (
+        np.nanstd(two - one - three) / np.nanstd(two) for one, two, three in (signal[limb], counts[limb])
+    )
+    return bool(stored < _NO_SUM < left)
 
 
 def files_named(header: str) -> list[str]:
