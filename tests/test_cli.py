@@ -560,3 +560,8 @@ def test_chat_begins_in_the_language_of_the_terminal(monkeypatch, answer, pictur
     monkeypatch.setenv("LC_ALL", terminal)
     result = CliRunner().invoke(cli.app, ["chat", str(picture)], input="FC?\n")
     assert result.stdout.strip() == spoken
+
+
+def test_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "ecgvlm", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("ecgvlm ")

@@ -11,7 +11,7 @@ ORDER = (
     "errors", "atomic", "machine", "memory", "processes", "together", "quantile", "filters", "sessions",
     "record", "labels", "vocabulary", "measure", "simulate", "files", "paper", "digitize", "judge", "words",
     "printed", "sheets", "reader", "__init__", "show", "worker", "instruct", "bench", "train", "serve",
-    "batch", "watch", "mcp", "cli",
+    "batch", "watch", "mcp", "cli", "__main__",
 )  # fmt: skip
 
 

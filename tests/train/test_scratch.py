@@ -12,6 +12,7 @@ import torch
 from ecgvlm.bench.gold import load_gold, load_predictions
 from ecgvlm.bench.score import score
 from ecgvlm.bench.task import load_task
+from ecgvlm.errors import EcgError
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import scratch, studied
 from ecgvlm.train.scratch import Pages, Plan, build, halves, learn
@@ -113,6 +114,22 @@ def test_pages_that_are_asked_about_are_the_pools(monkeypatch, tmp_path):
     assert [(one.id, one.seed) for one in found.asked] == [("2-photo", (71, 0, 2))]
     found.save(tmp_path / "ecgs.pkl")
     assert pickle.loads((tmp_path / "ecgs.pkl").read_bytes()).asked[0].kind == "photo"
+
+
+def test_a_pool_without_pages_to_ask_about_is_told(monkeypatch, tmp_path):
+    """It was taken for one of no pages, and a run asked nothing."""
+    monkeypatch.setattr(studied, "_finest", lambda records: [])
+    with pytest.raises(EcgError, match="no pages there"):
+        prepare(tmp_path, tmp_path / "none", seed=71)
+    monkeypatch.setattr(studied, "observations", lambda folders: iter([("1", "scan", None)]))
+    with pytest.raises(EcgError, match="no page of fold 10"):
+        prepare(tmp_path, tmp_path, seed=71)
+
+
+def test_what_prepare_did_not_write_is_told(tmp_path):
+    (tmp_path / "ecgs.pkl").write_bytes(b"no pickle")
+    with pytest.raises(EcgError, match="not what `prepare` writes"):
+        Ecgs.load(tmp_path / "ecgs.pkl")
 
 
 def test_answers_are_kept_as_json_lines(ecgs, plan, tmp_path):

@@ -45,6 +45,7 @@ from ecgvlm.paper.degrade import PAGE_KINDS
 from ecgvlm.paper.print import print_page
 from ecgvlm.paper.style import random_style
 from ecgvlm.processes import end_with_parent, worker_context
+from ecgvlm.show.plain import run_plainly
 from ecgvlm.train.answering import Chat, Microbatch, collate
 from ecgvlm.train.finetune import schedule
 from ecgvlm.train.pages import Sample
@@ -327,4 +328,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_plainly(main)

@@ -16,6 +16,7 @@ import numpy as np
 from ecgvlm.atomic import beside, write_file
 from ecgvlm.bench.build import gold_of
 from ecgvlm.bench.task import load_task
+from ecgvlm.errors import unreadable
 from ecgvlm.files.datasets import Entry, load_records
 from ecgvlm.files.page_form import fit
 from ecgvlm.instruct.records import Known, known_of
@@ -74,14 +75,22 @@ class Ecgs:
 
     @classmethod
     def load(cls, path: Path) -> Ecgs:
-        """path: a file that `save` wrote; pickles of others are not to be trusted."""
-        return pickle.loads(path.read_bytes())
+        """path: a file that `save` wrote; pickles of others are not to be trusted. Raises EcgError where it
+        is none."""
+        try:
+            return pickle.loads(path.read_bytes())
+        except (pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+            raise unreadable(path, f"not what `prepare` writes ({error})") from None
 
 
 def prepare(records: Path, pool: Path, seed: int) -> Ecgs:
     """Measures PTB-XL's records that are learned from (fold 8 is not touched), and finds those behind a
-    pool's pages of the fold that is asked about. seed: of the pool, of one round.
+    pool's pages of the fold that is asked about. seed: of the pool, of one round. Raises EcgError where there
+    are none.
     """
+    pages = [(name, kind) for name, kind, _ in observations([pool])]
+    if not pages:
+        raise unreadable(pool, "no pages there (python -m ecgvlm.train.small.pool makes them)")
     studied, printed = [], {}
     for _, record in load_records(_finest(records)):
         if record.meta["strat_fold"] == ASKED_FOLD:
@@ -90,9 +99,11 @@ def prepare(records: Path, pool: Path, seed: int) -> Ecgs:
             studied.append(study(record))
     asked = [
         Asked(name, printed[name], kind, (seed, 0, int(name)), golds(printed[name]))
-        for name, kind, _ in observations([pool])
+        for name, kind in pages
         if name in printed
     ]
+    if not asked:
+        raise unreadable(pool, f"no page of fold {ASKED_FOLD} of {records}")
     return Ecgs(studied, asked)
 
 
