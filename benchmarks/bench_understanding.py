@@ -46,6 +46,7 @@ from ecgvlm.words.understand import Asked, clause, intents, kin
 
 DATA = Path(__file__).parent / "data"
 SETS = (
+    "keepers",
     "passersby",
     "walkins",
     "outsiders",
