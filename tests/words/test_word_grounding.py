@@ -8,7 +8,7 @@ from ecgvlm.words.dialogue import Conversation, Dialogue
 from ecgvlm.words.grounding import grounded, may_ask_otherwise
 from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.resolve import resolve
-from ecgvlm.words.understand import Asked, Understanding, kin
+from ecgvlm.words.understand import Asked, Understanding, Understood, kin
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +159,29 @@ def test_words_that_tell_names_apart_are_no_slips() -> None:
         assert " ".join(word.plain for word in known.words(question)) == question.lower()
 
 
-def test_a_refusal_that_may_be_wrong_offers_the_nearest_questions(dialogue: Dialogue) -> None:
-    def intents(question: str) -> list[str]:
-        return [part.intent for part in dialogue.hear(question, Conversation()).parts]
+@pytest.mark.parametrize(("outside", "said"), [(0.95, ["offtopic"]), (0.85, ["offtopic", "unsure"])])
+def test_a_refusal_that_may_be_wrong_offers_the_nearest_questions(outside, said) -> None:
+    class Hearing:
+        enough = 0.8
 
-    assert intents("two thumbs up or call my lawyer?") == ["offtopic", "unsure"]
-    assert intents("Should I give him aspirin?") == ["advice"]
+        def understand(self, question: str, default: str) -> Understood:
+            return Understood("en", (Asked("offtopic", {}, question, outside, outside=outside),))
+
+    parts = Dialogue(Hearing()).hear("What would you tell your boss?", Conversation()).parts
+    assert [part.intent for part in parts] == said
+
+
+def test_who_asks_why_of_what_lies_beyond_the_ecg_does_not_ask_why_of_it(dialogue: Dialogue) -> None:
+    """Both were answered by all that speaks for the verdict."""
+    for question in ("My knee hurts when I climb stairs, why?", "Qual a chance de ser blorpage?"):
+        parts = dialogue.hear(question, Conversation()).parts
+        assert all(part.intent not in ("why", "likelihood") for part in parts)
+    assert heard(dialogue, "Why?") == heard(dialogue, "How do you know?") == [("finding", ())]
+
+
+def test_a_word_for_what_lies_beyond_does_not_refuse_what_is_asked_of_the_ecg(dialogue: Dialogue) -> None:
+    assert heard(dialogue, "two thumbs up or call my lawyer?") == [("whole", ())]
+    assert heard(dialogue, "potassium ok?") == [("refused", ())]
 
 
 def test_what_may_not_ask_whether_a_finding_is_there_is_told_more() -> None:

@@ -15,7 +15,15 @@ from ecgvlm.words.replies import Request, pressing, reply
 from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, not_understood, resolve, unanswered
 from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
-from ecgvlm.words.understand import Asked, Understanding, Understood, intents, names_any, numbered
+from ecgvlm.words.understand import (
+    Asked,
+    Understanding,
+    Understood,
+    intents,
+    names_any,
+    numbered,
+    points_back,
+)
 from ecgvlm.words.wishes import Wish, wish
 
 _FORMAT = re.compile(  # that an answer is wished in
@@ -113,7 +121,7 @@ class Dialogue:
                 x if _sure(x, heard.language) else not_understood(x)
                 for x in resolve(part, spoken_of, self._understanding.enough)
             ]
-            if parts and self._points_back(meant, parts[-1], heard.language):
+            if parts and self._asks_back(meant, parts[-1], heard.language):
                 continue
             parts += meant
             if all(x.intent == "unsure" for x in meant) and _asks(part, question):
@@ -136,9 +144,11 @@ class Dialogue:
             kept.append(Asked("unsure", text=question, near=kept[0].near))
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
 
-    def _points_back(self, meant: list[Asked], last: Asked, language: str) -> bool:
+    def _asks_back(self, meant: list[Asked], last: Asked, language: str) -> bool:
         """Whether a part asks of what the last one names whether it is normal, which its answer says:
-        "T inversion in aVR, is that normal?"."""
+        "T inversion in aVR, is that normal?"; or why, of what is refused."""
+        if intents()[last.intent].get("refuses") and all(map(points_back, meant)):
+            return True
         vague = all(intents()[part.intent].get("vague") for part in meant)
         return vague and names_any(last) and any(lexicon(language).points_back(x.text) for x in meant)
 
@@ -180,7 +190,10 @@ class Dialogue:
                 if part.intent not in covered(kept)
                 or (part.intent == "rhythm" and "rhythm" not in whole and _asks(part, question))
             ]
-        return kept + [part for part in unanswered(questions, kept) if _sure(part, language)]
+        more = [part for part in unanswered(questions, kept) if _sure(part, language)]
+        judged = {part.text for part in more if part.of("finding") not in ((), ("OUTSIDE",))}
+        # Who is told of a finding is not told beside it that it cannot be judged.
+        return [part for part in kept if part.intent != "unknown" or part.text not in judged] + more
 
     def _aside(self, part: Asked, question: str, letter: bool) -> bool:
         """Whether a part is a word about the patient rather than a question: what would be refused and is

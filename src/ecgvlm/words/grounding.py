@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
-from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, foreign_names, lexicon
-from ecgvlm.words.text import Word
+from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, asked, foreign_names, lexicon
+from ecgvlm.words.text import Word, words_of
 from ecgvlm.words.understand import Asked, intents, kin
 
 _SLIP = 3  # letters of a word that may hold a slip of the pen
@@ -35,6 +35,7 @@ _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusu
 # Probability of what lies beyond the ECG from which on a word left over may alter the question; from which on
 # one does that stands in a clause that names nothing (", my doctor asks").
 _ALTERED, _ALTERED_ASIDE = 0.1, 0.7
+_LETTERS = re.compile(r"[^\s\[\]|]+")  # of a wording
 _CLAUSE = re.compile(r"[,;:،，、；：()\u2013]|\s-\s")
 # Probability of asking whether a finding is there below which something else may be asked of it; times that,
 # of another thing to ask of it, from which on it may be that. On five sets as they were first asked this
@@ -136,6 +137,10 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
         return _WAVE
     if part.intent in _SAFE or any(part.of(kind) for kind in _TELLING):
         return _UNTOLD if family == "finding" and part.of("measure") and not part.of("finding") else 0.0
+    if any(kind.endswith("~") for kind in intents()[part.intent].get("takes", ())):
+        bare = _bare(known.language, part.intent)  # "my knee hurts, why?"
+        if any(word.plain not in bare for word in _left_over("", words, known)):
+            return _NEVER
     told = bool(part.of("style")) or any(_is_about(part.intent, named) for named in objects)
     left = len({word.plain for word in _left_over(part.intent, words, known)})
     if not left:
@@ -190,8 +195,8 @@ def _qualified(words: list[Word], objects: list[Object], known: Lexicon) -> bool
 
 
 def _left_over(intent: str, words: list[Word], known: Lexicon) -> Iterator[Word]:
-    """The words that neither this intent nor any question has."""
-    own = _wording(known.language, kin(intent))
+    """The words that neither this intent, if one is given, nor any question has."""
+    own = _wording(known.language, kin(intent)) if intent else frozenset()
     spoken = (known, lexicon("en"))  # who mixes languages
     for word in words:
         plain = word.plain
@@ -231,6 +236,14 @@ def _wording(language: str, family: str) -> frozenset[str]:
     """The words of the wordings of a family of intents."""
     asking = lexicon(language).asking.items()
     return frozenset(word for word, intents_ in asking if family in map(kin, intents_))
+
+
+@lru_cache
+def _bare(language: str, intent: str) -> frozenset[str]:
+    """The words of those wordings of an intent that name nothing: "how do you know?"."""
+    lines = asked(language)["wordings"].get(intent, ())
+    pieces = (piece for line in lines if "{" not in line for piece in _LETTERS.findall(line))
+    return frozenset(word for piece in pieces for word in words_of(piece))
 
 
 @lru_cache(1 << 14)

@@ -173,7 +173,7 @@ def _told(part: Asked) -> Asked:
     if (unlikely or part.intent == "where") and part.of("measure") and not part.of("finding"):
         return replace(part, intent="limit" if part.of("side") else "value")  # "where is the axis?"
     vague = intents()[part.intent].get("vague") and part.sure < _OF_TOPIC and not _names_object(part)
-    if vague and part.of("topic") and part.beyond > 0:  # "potassium ok?"
+    if vague and part.of("topic") and part.beyond > _BEYOND:  # "potassium ok?"
         return replace(part, intent=part.of("topic")[0], sure=1.0)
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
         return replace(part, intent="within")
@@ -187,11 +187,13 @@ def _told(part: Asked) -> Asked:
     if "cause" in part.of("topic") and part.of("finding") and part.sure < _OF_TOPIC and not reasons:
         return replace(part, intent="cause", sure=1.0)
     of_signs = part.intent in ("likelihood", "where") and not _names_object(part)
-    if of_signs and part.of("topic"):  # "what percentage of troponin?"
+    if of_signs and part.of("topic") and part.beyond > _BEYOND:  # "what percentage of troponin?"
         return replace(part, intent=part.of("topic")[0], sure=1.0)
     beats = {"EXTRA", *GROUPS["ectopy"]}.intersection(part.of("finding"))
     if part.intent == "likelihood" and "count" in part.variants and beats:
         return replace(part, intent="finding")
+    if part.intent == "scale" and part.of("finding") and part.of("number"):  # "on a scale of 0 to 100, AF?"
+        return replace(part, intent="likelihood")
     doubted = part.intent == "doubt" or (part.intent == "scale" and part.of("unit"))
     if doubted and part.of("finding"):
         return replace(part, intent="finding", others=(part.intent, *part.others))

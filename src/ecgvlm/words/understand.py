@@ -301,7 +301,7 @@ class Understanding:
         if aside.intent not in _IDLE and (aside.sure >= _ASKED_FOR or _answerable(aside)):
             return []
         asking = self._whole_sentence(text[words[cut].start :], known.language, after_aside=True)
-        return asking if any(map(_answerable, asking)) else []
+        return asking if any(_answerable(x) and not points_back(x) for x in asking) else []
 
     def _end(self, text: str, words: list[Word], objects: list[Object], known: Lexicon) -> Asked | None:
         """What the end of a long sentence asks, where that is clear: the question that a dictated story
@@ -421,6 +421,12 @@ def _any_kind(asked: Asked) -> bool:
 def _answerable(asked: Asked) -> bool:
     """Whether it likely asks something that a page can answer."""
     return asked.sure >= LIKELY and asked.intent not in _IDLE and not intents()[asked.intent].get("refuses")
+
+
+def points_back(asked: Asked) -> bool:
+    """Whether it asks of something that it does not name: "my knee hurts, why?"."""
+    of_named = any(kind.endswith("~") for kind in intents()[asked.intent].get("takes", ()))
+    return of_named and not names_any(asked)
 
 
 def names_any(asked: Asked) -> bool:
