@@ -347,7 +347,7 @@ def write_dicom(path: Path, leads: np.ndarray, names, unit="uV", sensitivity=2.5
     group.ChannelDefinitionSequence = []
     for name in names:
         channel, source, units = Dataset(), Dataset(), Dataset()
-        source.CodeValue, source.CodingSchemeDesignator, source.CodeMeaning = "5.6.3-9-1", "SCPECG", name
+        source.CodeValue, source.CodingSchemeDesignator, source.CodeMeaning = "5.6.3-9-0", "SCPECG", name
         units.CodeValue, units.CodingSchemeDesignator, units.CodeMeaning = unit, "UCUM", unit
         channel.ChannelSourceSequence, channel.ChannelSensitivityUnitsSequence = [source], [units]
         channel.ChannelSensitivity, channel.ChannelSensitivityCorrectionFactor = str(sensitivity), "1"

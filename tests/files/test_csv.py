@@ -48,6 +48,10 @@ FORMS = {
     + header(name="Lead {}")
     + table(**MICRO),
     "numbered lines": header("no").replace("no", "") + table(times=lambda t: str(round(t * RECORD.fs))),
+    "dated": header("timestamp").replace("timestamp", "Time")
+    + table(
+        times=lambda t: f"2024-02-28T23:59:{59 + t:06.3f}Z" if t < 1 else f"2024-02-29 00:00:{t - 1:06.3f}"
+    ),
     "delimiters at ends": header() + table().replace("\n", ",\n"),
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicoms import dataset, picture, written
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit
 
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import load_image, open_pages
@@ -106,6 +106,58 @@ def test_a_unit_in_words_and_an_age_in_months():
     record = read_waveform(file, "x")
     assert record.age == 0.5
     np.testing.assert_allclose(record.signal, RECORD.signal, atol=2e-3)
+
+
+def test_an_age_by_two_dates():
+    file = pydicom.dcmread(io.BytesIO(write_dicom(RECORD)))
+    file.PatientBirthDate, file.AcquisitionDateTime = "19500315", "20100316093000.00"
+    assert read_waveform(file, "x").age == 60
+
+
+def test_leads_in_another_language():
+    """Where a meaning was not understood the code counted for nothing."""
+    file = pydicom.dcmread(io.BytesIO(write_dicom(RECORD)))
+    for channel in file.WaveformSequence[0].ChannelDefinitionSequence:
+        channel.ChannelSourceSequence[0].CodeMeaning = "Ableitung"
+    np.testing.assert_allclose(read_waveform(file, "x").signal, RECORD.signal, atol=2e-3)
+
+
+def test_what_stands_beside_leads():
+    """Breath in ohm took the leads with it."""
+    file = pydicom.dcmread(io.BytesIO(write_dicom(RECORD)))
+    group = file.WaveformSequence[0]
+    breath = copy.deepcopy(group.ChannelDefinitionSequence[0])
+    breath.ChannelSourceSequence[0].CodeValue = "2:20480"
+    breath.ChannelSourceSequence[0].CodeMeaning = "Respiration"
+    breath.ChannelSensitivityUnitsSequence[0].CodeValue = "Ohm"
+    breath.ChannelSensitivityUnitsSequence[0].CodeMeaning = "ohm"
+    group.ChannelDefinitionSequence.append(breath)
+    group.NumberOfWaveformChannels = 13
+    samples = np.frombuffer(group.WaveformData, "<i2").reshape(-1, 12)
+    group.WaveformData = np.c_[samples, samples[:, 0]].tobytes()
+    np.testing.assert_allclose(read_waveform(file, "x").signal, RECORD.signal, atol=2e-3)
+
+
+def test_big_endian_samples():
+    """They were taken for little-endian ones: noise, refused only where it was high enough."""
+    file = pydicom.dcmread(io.BytesIO(write_dicom(RECORD)))
+    group = file.WaveformSequence[0]
+    for name in ("WaveformData", "WaveformPaddingValue"):
+        group[name].value = np.frombuffer(group[name].value, "<i2").byteswap().tobytes()
+    for channel in group.ChannelDefinitionSequence:
+        channel.ChannelSensitivity = "0.5"
+    file.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    found = io.BytesIO()
+    pydicom.dcmwrite(found, file, implicit_vr=False, little_endian=False)
+    signal = open_pages(found.getvalue(), "x")[0].load().signal
+    np.testing.assert_allclose(signal, RECORD.signal / 5, atol=1e-3)
+
+
+def test_a_file_that_begins_with_its_mark():
+    data = write_dicom(RECORD)
+    np.testing.assert_array_equal(
+        open_pages(data[128:], "x")[0].load().signal, open_pages(data, "x")[0].load().signal
+    )
 
 
 @pytest.mark.parametrize("parts", [1, 4], ids=["whole", "columns"])

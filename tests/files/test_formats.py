@@ -298,6 +298,71 @@ def test_xml_in_windows_letters_that_it_does_not_declare(record, declared):
     np.testing.assert_array_equal(read(odd).signal, read(data).signal)
 
 
+@pytest.mark.parametrize("said", ["UTF-16", "utf-16", "US-ASCII"])
+def test_xml_in_another_encoding_than_it_says(record, said):
+    """Programs that keep a file as text write it anew in theirs; it was damaged XML."""
+    text = muse(record).decode("latin-1").replace("ISO-8859-1", said).replace("SINUS", "SÍNUS")
+    found = read(text.encode())
+    np.testing.assert_array_equal(found.signal, read(muse(record)).signal)
+    assert found.machine is not None
+    assert found.machine.statements[0] == "SÍNUS RHYTHM"
+
+
+@pytest.mark.parametrize(("write", "encoding"), [(sierra, "utf-16"), (muse, "latin-1"), (aecg, "utf-8")])
+def test_xml_with_a_tag_a_line(record, write, encoding):
+    """In UTF-16 the line with Philips's list of leads was taken for the header of a table."""
+    text = re.sub(r">\s*<", ">\n<", write(record).decode(encoding))
+    np.testing.assert_array_equal(read(text.encode(encoding)).signal, read(write(record)).signal)
+
+
+def test_a_lead_of_muse_that_is_empty_is_missing(record):
+    """It took the other leads with it."""
+    data = re.sub(rb"(LeadID>V3</LeadID>.*?<WaveFormData>)[^<]*", rb"\1", muse(record))
+    found = read(data)
+    assert np.isnan(found.signal[LEADS.index("V3")]).all()
+    assert np.isfinite(found.signal).all(1).sum() == 11
+    with pytest.raises(EcgError, match="empty"):
+        read(re.sub(rb"<WaveFormData>[^<]*", b"<WaveFormData>", data))
+
+
+def test_an_age_by_two_dates(record):
+    birth = b"<DateofBirth>03-15-1950</DateofBirth>"
+    taken = b"<TestDemographics><AcquisitionDate>03-14-2010</AcquisitionDate></TestDemographics>"
+    data = muse(record).replace(b"<PatientAge>61</PatientAge>", birth)
+    assert read(data).age is None
+    assert read(data.replace(b"<Diagnosis>", taken + b"<Diagnosis>")).age == 59
+    told = b"<birthTime value='19500315'/><effectiveTime><low value='20100316093000'/></effectiveTime>"
+    data = aecg(record).replace(b"<component>", told + b"<component>", 1)
+    assert read(data).age == 60
+    assert read(data.replace(b"19500315", b"20500315")).age is None
+    assert read(data.replace(b"19500315", b"19501315")).age is None
+
+
+@pytest.mark.parametrize("write", [npy, lambda array: mat({"ecg": array})])
+def test_no_rate_is_made_of_a_length(record, write):
+    """Half a minute at 500 Hz was taken for ten seconds at 1500, its rate for three times the heart's."""
+    with pytest.raises(EcgError, match="not ten seconds"):
+        read(write(np.tile(record.signal, 3)))
+
+
+@pytest.mark.parametrize("shape", [(1, 12, -1), (12, -1, 1)])
+def test_an_array_with_axes_of_one(record, shape):
+    np.testing.assert_array_equal(read(npy(record.signal.reshape(shape))).signal, record.signal)
+
+
+def test_what_stands_beside_leads_in_wfdb(record, tmp_path):
+    """Breath in ohm, or a mark without a gain, took the leads with it."""
+    import wfdb
+
+    signal = np.concatenate([record.signal, record.signal[:2]]).T.astype(float)
+    names, units = [*LEADS, "RESP", "MARK"], [*["mV"] * 12, "Ohm", "mV"]
+    wfdb.wrsamp("rec", 500, units, names, signal, fmt=["16"] * 14, write_dir=str(tmp_path))
+    header = (tmp_path / "rec.hea").read_text()
+    (tmp_path / "rec.hea").write_text(re.sub(r" \S+( 16 0 \S+ \S+ 0 MARK)", r" 0(0)/mV\1", header))
+    assert " 0(0)/mV 16" in (tmp_path / "rec.hea").read_text()
+    np.testing.assert_allclose(read_wfdb(tmp_path / "rec").signal, record.signal, atol=0.01)
+
+
 def test_blank_lines_before_xml(record):
     assert read(b"\r\n\n" + muse(record)).fs == record.fs
 

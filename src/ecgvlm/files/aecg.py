@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ecgvlm.errors import unreadable
-from ecgvlm.files.leads import Part, in_mv, machine_reading, number, record_of, sex_of
+from ecgvlm.files.leads import Part, age_at, in_mv, machine_reading, number, record_of, sex_of
 from ecgvlm.files.xml import find, text_of
 from ecgvlm.record import MachineReading, Record
 
@@ -34,11 +34,29 @@ def read_aecg(root: Element, name: str) -> Record:
         if parts:
             first = min(part.start for part in parts)
             parts = [Part(p.names, p.signal, p.fs, p.start - first) for p in parts]
-            sex = find(root, "administrativegendercode")
             return record_of(
-                parts, name, sex=sex_of("" if sex is None else sex.get("code", "")), machine=_machine(root)
+                parts,
+                name,
+                age=age_at(_said(root, "birthtime"), _day_of(root, series)),
+                sex=sex_of(_said(root, "administrativegendercode", "code")),
+                machine=_machine(root),
             )
     raise unreadable(name, "the annotated ECG holds no leads")
+
+
+def _said(element: Element, tag: str, attribute: str = "value") -> str:
+    found = find(element, tag)
+    return "" if found is None else found.get(attribute, "")
+
+
+def _day_of(root: Element, series: Element) -> str:
+    """When it was recorded: the start, centre or value of the effective time."""
+    for element in (series, root):
+        time = element.find("effectivetime")
+        for stated in () if time is None else (time, *time):
+            if stated.get("value"):
+                return stated.get("value", "")
+    return ""
 
 
 def _part(sequences: Element, name: str) -> Part | None:

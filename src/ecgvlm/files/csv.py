@@ -12,6 +12,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from ecgvlm.atomic import write_file
 from ecgvlm.errors import unreadable
 from ecgvlm.files.leads import MV, Part, assumed_mv, assumed_rate, cause, lead_row, number, record_of
+from ecgvlm.files.xml import is_xml
 from ecgvlm.record import LEADS, Record
 
 HEAD = 8192  # bytes within which a header stands
@@ -34,6 +36,9 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
+_DATED = re.compile(
+    r"(\d{4})[-/.](\d\d)[-/.](\d\d)[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?(?:Z|[+-]\d\d:?\d\d)?"
+)
 _SAID_RATE = re.compile(
     r"(?:sampl|abtast|muestr|échant|campion|amostr|дискрет|\bfs\b)\D{0,24}(\d+(?:[.,]\d+)?)", re.IGNORECASE
 )
@@ -53,7 +58,7 @@ class _Header:
 
 def is_csv(data: bytes) -> bool:
     """Whether a file, of which `HEAD` bytes are enough, holds leads in columns."""
-    if data.lstrip()[:1] in (b"<", b"{"):
+    if is_xml(data) or data.lstrip()[:1] in (b"<", b"{"):
         return False
     try:
         return _header(_decoded(data[:HEAD]).splitlines()) is not None
@@ -174,8 +179,8 @@ def _samples(lines: Sequence[str], header: _Header, path: str) -> np.ndarray:
 
 
 def _value(cell: str, name: str) -> float:
-    """A cell's number: of times also as 0:01.25, of columns that are no leads NaN where they are in words.
-    Raises ValueError."""
+    """A cell's number: of times also as 0:01.25 or with their date, of columns that are no leads NaN where
+    they are in words. Raises ValueError."""
     try:
         return float(cell)
     except ValueError:
@@ -184,6 +189,9 @@ def _value(cell: str, name: str) -> float:
     text = cell.replace(",", ".")
     if lead_row(name) is not None:
         return float(text)
+    if dated := _DATED.fullmatch(text):
+        day = date(int(dated[1]), int(dated[2]), int(dated[3]))
+        return 86400.0 * day.toordinal() + 3600 * int(dated[4]) + 60 * int(dated[5]) + float(dated[6] or 0)
     try:
         minutes, _, seconds = text.rpartition(":")
         return 60 * sum(60.0**k * float(x) for k, x in enumerate(reversed(minutes.split(":"))) if x) + float(

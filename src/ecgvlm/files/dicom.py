@@ -18,7 +18,7 @@ from ecgvlm.files.waveform import read_waveform
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_PREAMBLE = 128
+_PREAMBLE, _MARK = 128, b"DICM"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 # A file without preamble begins with its meta group, or with an element of group 8 (UI, CS, DA or a length
 # below 100).
@@ -28,7 +28,7 @@ _GROUP_8 = (b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x12\0", b"\x08\0\x16\0", 
 
 def is_dicom(data: bytes) -> bool:
     """Whether a file starts as DICOM does, with or without its preamble of 128 bytes."""
-    if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or data[:8] == _META:
+    if data[_PREAMBLE : _PREAMBLE + 4] == _MARK or data[:8] == _META or data[:4] == _MARK:
         return True
     return data[:4] in _GROUP_8 and (data[4:6] in (b"UI", b"CS", b"DA", b"UL") or data[5:8] == b"\0\0\0")
 
@@ -38,10 +38,11 @@ def read_dataset(data: bytes, name: str, budget: Budget) -> Dataset:
     import pydicom
     from pydicom.uid import ExplicitVRLittleEndian
 
+    data = data.removeprefix(_MARK)
     try:
         if _DEFLATED not in data[:1000]:
             return pydicom.dcmread(io.BytesIO(data), force=True)
-        start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
+        start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _MARK else 0
         start += 12 + int.from_bytes(data[start + 8 : start + 12], "little")  # behind the meta group
         body = zlib.decompressobj(-zlib.MAX_WBITS).decompress(
             data[start:], min(budget.left, MAX_UNPACKED // 4) + 1

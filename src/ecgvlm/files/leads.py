@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,38 @@ _LEAD_NAME = re.compile(
     r"(?:[ _:-]*(?:REF|WCT|CT|AVG|RAW))?(?:\s+[([]?[MUNµμ]V[)\]]?)?",
     re.IGNORECASE,
 )
+_DATE = re.compile(r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)|(\d\d)[-/.](\d\d)[-/.](\d{4})")
 _SLOWEST, _FASTEST = 50, 5000  # Hz at which an ECG is sampled
 _MOST_MV = 100.0  # that a lead may swing, without its highest and lowest 0.5%
 _SECONDS = 10.0  # a resting ECG
+_USUAL = (
+    100,
+    120,
+    125,
+    128,
+    180,
+    200,
+    240,
+    250,
+    256,
+    257,
+    300,
+    333,
+    360,
+    400,
+    480,
+    500,
+    512,
+    600,
+    800,
+    960,
+    977,
+    1000,
+    1024,
+    1200,
+    2000,
+    2048,
+)  # Hz
 _KNOWN = {4096: 400.0, 2048: 250.0, 4000: 400.0}  # samples -> Hz where that is not ten seconds: CODE-15%
 _MICROVOLTS = 50.0  # swing from which on values can be no millivolts
 _TENTHS = 8.0  # swing from which on they are 1e-4 V, as CODE-test's
@@ -132,7 +162,7 @@ def assumed_mv(leads: np.ndarray) -> np.ndarray:
 def assumed_rate(samples: int, source: str | Path) -> float:
     """Hz of leads of which no rate is known: they last ten seconds. Raises EcgError where they cannot."""
     fs = _KNOWN.get(samples, samples / _SECONDS)
-    if not 50 <= fs <= 2000:
+    if min(abs(fs / usual - 1) for usual in _USUAL) > 0.02:
         raise EcgError(
             "unsupported_format",
             f"{source}: {samples:,} samples are not ten seconds at any usual rate; save CSV with time_s",
@@ -190,6 +220,24 @@ def age_in(text: str) -> float | None:
     years = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}.get(text[-1:].upper())
     age = number(text[:-1])
     return None if years is None or age is None else age_of(str(age * years))
+
+
+def age_at(birth: str, day: str) -> float | None:
+    """Whole years between two days, each as YYYYMMDD..., YYYY-MM-DD or MM-DD-YYYY; None where one is none."""
+    born, then = _day(birth), _day(day)
+    if born is None or then is None or then < born:
+        return None
+    return age_of(str((then - born).days // 365.25))
+
+
+def _day(text: str) -> date | None:
+    if (found := _DATE.match(text.strip())) is None:
+        return None
+    year, month, day = found.group(1, 2, 3) if found[1] else found.group(6, 4, 5)
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
 
 
 def sex_of(text: str) -> str | None:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ecgvlm.errors import unreadable
-from ecgvlm.files.leads import Part, age_of, in_mv, machine_reading, number, record_of, sex_of
+from ecgvlm.files.leads import Part, age_at, age_of, in_mv, machine_reading, number, record_of, sex_of
 from ecgvlm.files.xml import find, first_text, text_of
 from ecgvlm.record import MachineReading, Record
 
@@ -35,14 +35,20 @@ def read_muse(root: Element, name: str) -> Record:
         raise unreadable(name, "the MUSE file tells no sampling rate")
     fs *= 10.0 ** (number(text_of(waveform, "sampleexponent")) or 0)
     leads = [_lead(lead, name) for lead in waveform.iter("leaddata")]
+    leads = [(lead, row) for lead, row in leads if row.size]  # of one that was off nothing is kept
+    if not leads:
+        raise unreadable(name, "all leads of the MUSE file are empty")
     length = min(len(row) for _, row in leads)
     part = Part([lead for lead, _ in leads], np.stack([row[:length] for _, row in leads]), fs)
     age = age_of(text_of(root, "patientage"))
-    years = _YEARS.get(text_of(root, "ageunits").lower(), 1.0)
+    if age is None:
+        age = age_at(text_of(root, "dateofbirth"), text_of(root, "acquisitiondate"))
+    else:
+        age *= _YEARS.get(text_of(root, "ageunits").lower(), 1.0)
     return record_of(
         [part],
         name,
-        age=None if age is None else age * years,
+        age=age,
         sex=sex_of(text_of(root, "gender")),
         machine=_machine(root),
     )
@@ -57,8 +63,6 @@ def _lead(lead: Element, name: str) -> tuple[str, np.ndarray]:
         raise unreadable(name, f"lead {label} has steps of {said!r}, which is no voltage")
     raw = base64.b64decode(text_of(lead, "waveformdata"))
     values = np.frombuffer(raw[: len(raw) // 2 * 2], "<i2")
-    if not values.size:
-        raise unreadable(name, f"lead {label} is empty")
     return label, values * (scale * in_mv(_UNITS.get(units, units), name, label))
 
 

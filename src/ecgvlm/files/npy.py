@@ -29,7 +29,7 @@ def read_npy(data: bytes, name: str, index: int = 0) -> Record:
 def _array(data: bytes, name: str) -> np.ndarray:
     """[N, 12, n] or [N, n, 12]."""
     try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
+        array = np.squeeze(np.load(io.BytesIO(data), allow_pickle=False))
         if array.ndim not in (2, 3) or 12 not in array.shape[-2:] or array.dtype.kind not in "iuf":
             raise ValueError(f"{array.dtype} of shape {array.shape}; twelve leads of numbers are needed")
     except Exception as error:  # NumPy's parser of the header raises whatever damage leads to

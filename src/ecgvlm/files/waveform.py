@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgvlm.files.leads import MV, Part, age_in, damaged, lead_row, machine_reading, record_of, sex_of
+from ecgvlm.files.leads import (
+    MV,
+    Part,
+    age_at,
+    age_in,
+    damaged,
+    lead_row,
+    machine_reading,
+    number,
+    record_of,
+    sex_of,
+)
 from ecgvlm.record import LEADS, MachineReading, Record
 
 if TYPE_CHECKING:
@@ -40,6 +51,7 @@ def read_waveform(dataset: Dataset, name: str) -> Record:
     """The leads of a waveform object, its groups on one time axis; padding values become NaN. Median beats
     count only where there is nothing else. Raises EcgError."""
     try:
+        _turn_bytes(dataset)
         groups = [(i, group) for i, group in enumerate(dataset.WaveformSequence) if any(_names(group))]
         if not groups:
             raise ValueError("it holds no ECG waveform")
@@ -50,7 +62,10 @@ def read_waveform(dataset: Dataset, name: str) -> Record:
             Part(_names(group), _millivolts(dataset, i, group), float(group.SamplingFrequency), start)
             for (i, group), start in zip(chosen, starts)
         ]
-        age = str(dataset.get("PatientAge") or "")
+        age = age_in(str(dataset.get("PatientAge") or ""))
+        if age is None:
+            taken = dataset.get("AcquisitionDateTime") or dataset.get("StudyDate") or ""
+            age = age_at(str(dataset.get("PatientBirthDate") or ""), str(taken))
         sex = str(dataset.get("PatientSex") or "")
         machine = _machine(dataset)
     except Exception as error:  # pydicom raises whatever a damaged element leads to
@@ -58,11 +73,24 @@ def read_waveform(dataset: Dataset, name: str) -> Record:
     return record_of(
         parts,
         name,
-        age=age_in(age),
+        age=age,
         sex=sex_of(sex),
         patient=str(dataset.get("PatientID") or ""),
         machine=machine,
     )
+
+
+def _turn_bytes(dataset: Dataset) -> None:
+    """Samples of a big-endian file as pydicom takes all: little-endian."""
+    from pydicom.uid import ExplicitVRBigEndian
+
+    if getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") != ExplicitVRBigEndian:
+        return
+    for group in dataset.WaveformSequence:
+        width = int(group.WaveformBitsAllocated) // 8
+        for name in ("WaveformData", "WaveformPaddingValue"):
+            if isinstance(value := group.get(name), bytes):
+                group[name].value = np.frombuffer(value, f"u{width}").byteswap().tobytes()
 
 
 def _names(group: Dataset) -> list[str]:
@@ -70,12 +98,12 @@ def _names(group: Dataset) -> list[str]:
 
 
 def _lead(channel: Dataset) -> str:
-    """Lead of a channel, by the meaning of its source's code (`Lead aVR`), by a code without meaning, or by
-    its label, else ""."""
+    """Lead of a channel, by the meaning of its source's code (`Lead aVR`), by the code where that is in
+    another language or missing, or by its label, else ""."""
     sources = channel.get("ChannelSourceSequence")
     code = str(sources[0].get("CodeValue", "")) if sources else ""
     meaning = str(sources[0].get("CodeMeaning", "")) if sources else ""
-    said = (meaning or _CODES.get(code, code), str(channel.get("ChannelLabel", "")))
+    said = (meaning, _CODES.get(code, code), str(channel.get("ChannelLabel", "")))
     rows = (lead_row(text.split(" (")[0]) for text in said)
     return next((LEADS[row] for row in rows if row is not None), "")
 
@@ -117,12 +145,14 @@ def _millivolts(dataset: Dataset, i: int, group: Dataset) -> np.ndarray:
         code = np.frombuffer(padding, raw.dtype)[0] if isinstance(padding, bytes) else padding
         signal[raw == code] = np.nan
     for row, channel in zip(signal, group.ChannelDefinitionSequence):
+        if not _lead(channel):  # pulse, breath ... in units of their own
+            continue
         units = channel.get("ChannelSensitivityUnitsSequence")
         said = [str(units[0].get(name, "")) for name in ("CodeValue", "CodeMeaning")] if units else ["raw"]
         unit = next((u for u in (_UNITS.get(s.lower(), s.lower()) for s in said) if u in MV), None)
         if unit is None:
             raise ValueError(f"a channel is in {said[0]!r}, not in a unit of voltage")
-        if not float(channel.get("ChannelSensitivity") or 0):
+        if not number(str(channel.get("ChannelSensitivity"))):
             raise ValueError("a channel has no sensitivity, so its millivolts are unknown")
         row *= MV[unit]
     return signal
@@ -162,9 +192,9 @@ def write_dicom(record: Record) -> bytes:
     group.SamplingFrequency = f"{record.fs:g}"
     group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
     group.ChannelDefinitionSequence = []
-    for lead, number in zip(LEADS, _NUMBERS):
+    for lead, n in zip(LEADS, _NUMBERS):
         channel = Dataset()
-        channel.ChannelSourceSequence = code(f"2:{number}", "MDC", f"Lead {lead}")
+        channel.ChannelSourceSequence = code(f"2:{n}", "MDC", f"Lead {lead}")
         channel.ChannelSensitivity, channel.ChannelSensitivityCorrectionFactor = f"{_UV_PER_UNIT:g}", "1"
         channel.ChannelSensitivityUnitsSequence = code("uV", "UCUM", "microvolt")
         channel.ChannelBaseline, channel.ChannelSampleSkew, channel.WaveformBitsStored = "0", "0", 16

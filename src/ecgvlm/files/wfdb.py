@@ -91,9 +91,12 @@ def _signals(path: str | Path) -> tuple[list[Part], str]:
     except FileNotFoundError as error:
         raise EcgError("unreadable_file", f"{error.filename or path}: no such file") from error
     names = [name or "" for name in record.sig_name]
-    scale = np.array([in_mv(unit, header, name) for name, unit in zip(names, record.units)])[:, None]
-    signal = record.p_signal.T * scale
-    counts = signal / scale * np.array(record.adc_gain)[:, None]
+    # Beside leads there may be breath, pulse, pressure ... in units of their own.
+    kept = [i for i, name in enumerate(names) if lead_row(name) is not None] or range(len(names))
+    names, units = [names[i] for i in kept], [record.units[i] for i in kept]
+    scale = np.array([in_mv(unit, header, name) for name, unit in zip(names, units)])[:, None]
+    signal = record.p_signal.T[kept] * scale
+    counts = signal / scale * np.array(record.adc_gain)[kept, None]
     if _each_one_mv(names, signal, counts):
         signal = counts * 1e-3
     return [Part(names, signal, record.fs)], _comments(text)
@@ -157,8 +160,11 @@ def parse_wfdb(header: bytes, files: Sequence[tuple[str, bytes]], name: str) -> 
 
 
 def _check_gains(header: str) -> None:
-    """ValueError where a signal of a WFDB header is uncalibrated: wfdb would take 200 units for 1 mV then."""
+    """ValueError where a lead of a WFDB header is uncalibrated: wfdb would take 200 units for 1 mV then."""
     for line in _lines(header)[1:]:
+        called = line.split(maxsplit=8)[8:]
+        if called and lead_row(called[0]) is None:
+            continue
         match = re.match(r"\S+\s+\S+\s+([^\s(/]+)", line)
         if match is None or not float(match[1]) > 0:
             raise ValueError("a signal has no gain above zero, so its millivolts are unknown")

@@ -50,19 +50,19 @@ _DECLARED = re.compile(rb"encoding\s*=\s*[\"']([\w-]+)", re.IGNORECASE)
 
 
 def _text(data: bytes) -> str | None:
-    """The text of a file that says it is UTF-8, or says nothing, and was written in Windows' letters; None of
-    any other."""
+    """The text of a file that is written otherwise than it says: in UTF-8 or in Windows' letters instead of
+    UTF-16, ASCII or, in Windows' letters, UTF-8; None of any other."""
     declaration = _DECLARATION.match(data)
     declared = _DECLARED.search(declaration[0]) if declaration else None
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (
-        declared and declared[1].lower() not in (b"utf-8", b"utf8")
-    ):
+    said = declared[1].lower().decode() if declared else "utf-8"
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or not said.startswith(("utf", "us-ascii", "ascii")):
         return None
+    body = data[declaration.end() if declaration else 0 :]
     try:
-        data.decode()
-        return None
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data[declaration.end() if declaration else 0 :].decode("cp1252", "replace")
+        return body.decode("cp1252", "replace")
+    return None if said in ("utf-8", "utf8") else text
 
 
 def find(element: Element | None, path: str) -> Element | None:
