@@ -337,7 +337,7 @@ def _mode(points: list[tuple[float, float]]) -> float:
     if not points:
         return 0.0
     x, w = np.array([p[0] for p in points]), np.array([p[1] for p in points])
-    votes = [(w * (np.abs(x - c) < NEAR)).sum() for c in x]
+    votes = (w * (np.abs(x[:, None] - x) < NEAR)).sum(1)
     centre = x[int(np.argmax(votes))]
     near = np.abs(x - centre) < NEAR
     return float(np.average(x[near], weights=w[near]))

@@ -97,12 +97,13 @@ class Compiled:
         tiles, tall, wide = whitened.shape
         known, found, mm = np.zeros(tiles, np.uint8), np.empty(tiles, np.int64), np.empty((tiles, 2))
         frequency, queue = np.empty((tiles, 4)), np.empty((4 * tiles + 1, 3))
-        picture = _plain(spectra, np.complex64), _plain(whitened, np.float32), _plain(at, np.float64)
+        arrays = [_plain(spectra, np.complex64), _plain(whitened, np.float32), _plain(at, np.float64)]
+        work: list[np.ndarray] = [found, mm, frequency, known, queue]
         first, begin = np.array(members, np.int64), np.array([(f.real, f.imag) for f in start])
         count = self._follow(
-            *map(_SIZE, (*shape, tall, wide)), *map(_address, picture), _SIZE(len(first)),
+            *map(_SIZE, (*shape, tall, wide)), *map(_address, arrays), _SIZE(len(first)),
             _address(first), _address(begin), *map(ctypes.c_double, (cell, most, clear)),
-            *map(_address, (found, mm, frequency, known, queue)),
+            *map(_address, work),
         )  # fmt: skip
         return found[:count], mm[found[:count]]
 

@@ -170,8 +170,14 @@ def _usual(logs: np.ndarray) -> float:
 def _density(logs: np.ndarray, known: np.ndarray) -> float:
     """Log-odds of those that are known."""
     off = (logs - _USUAL)[known]
-    squared = float(off @ np.linalg.solve(_SPREAD[np.ix_(known, known)], off)) if len(off) else 0.0
+    squared = float(off @ _precision(tuple(known.tolist())) @ off)
     return -(_FREEDOM + len(off)) / 2 * float(np.log1p(squared / _FREEDOM))
+
+
+@cache
+def _precision(known: tuple[int, ...]) -> np.ndarray:
+    """The inverse of the covariance of those that are known."""
+    return np.linalg.inv(_SPREAD[np.ix_(known, known)])
 
 
 def _unlikely(mv: float) -> float:
