@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 
+from ecgvlm.quantile import quantile
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session
 
@@ -20,6 +22,14 @@ NOTES = ("25 mm/s", "50 mm/s", "5 mm/mV", "10 mm/mV", "20 mm/mV", "other mm/s", 
 FURTHER = PULSE + 1 + len(NOTES)  # the name of a lead beyond the twelve
 CLASSES = FURTHER + 1
 LEAST = 0.12  # probability from which on a peak of the heat map is a mark
+# px of the squares whose brightness tells blank paper: a grid's period, so that its lines count alike in all.
+_SQUARE = round(5 * PX_PER_MM)
+# Part of what plain print differs by from the paper about it that blank paper may: at least so many grey
+# levels, or print is too faint to tell, and at most so many.
+_BLANK, _TELLING, _MOST_BLANK = 0.25, 2.0, 4.0
+_SIDE = 2  # squares at either side of a page that are not looked at: shadows and edges
+_ABOUT = 2 * _SQUARE  # px about print that are no blank paper
+_WORTHWHILE = 64  # px of blank paper that are worth leaving out
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,40 @@ class PageNet:
     def __call__(self, page: np.ndarray) -> NetMaps:
         """page: [H, W, 3] uint8 RGB at `PX_PER_MM`, H and W multiples of 16."""
         h, w, _ = page.shape
-        x = np.ascontiguousarray(page).reshape(h, w // 4, 12)
-        trace, names = self._session.run(None, {"page": x})
-        return NetMaps(trace[0, 0], names[0])
+        parts = _printed(cv2.cvtColor(page, cv2.COLOR_RGB2GRAY))
+        printed = np.concatenate([page[part] for part in parts]) if len(parts) > 1 else page[parts[0]]
+        seen = np.ascontiguousarray(printed).reshape(-1, w // 4, 12)
+        trace, names = self._session.run(None, {"page": seen})
+        if len(seen) == h:
+            return NetMaps(trace[0, 0], names[0])
+        whole = NetMaps(np.zeros((h, w), np.float32), np.zeros((CLASSES, h // 4, w // 4), np.float32))
+        begin = 0
+        for part in parts:
+            end = begin + part.stop - part.start
+            whole.trace[part] = trace[0, 0, begin:end]
+            whole.names[:, part.start // 4 : part.stop // 4] = names[0, :, begin // 4 : end // 4]
+            begin = end
+        return whole
+
+
+def _printed(grey: np.ndarray) -> list[slice]:
+    """The rows of a page [H, W] uint8 but for wide stretches that are blank from side to side, all in
+    multiples of 16; all of it where it has none."""
+    height, width = grey.shape
+    rows, columns = height // _SQUARE, width // _SQUARE
+    whole = grey[: rows * _SQUARE, : columns * _SQUARE]
+    squares = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    off = np.abs(squares - cv2.medianBlur(squares, 5))[:, _SIDE:-_SIDE]
+    most = _BLANK * quantile(off.ravel(), 0.95) if off.size else 0.0
+    if most < _TELLING:
+        return [slice(0, height)]
+    blank = (off < min(most, _MOST_BLANK)).all(1)
+    edges = np.flatnonzero(np.diff(blank.astype(np.int8), prepend=0, append=0)).tolist()
+    parts, begin = [], 0
+    for first, beyond in zip(edges[::2], edges[1::2]):
+        top = -(-(first * _SQUARE + _ABOUT) // 16) * 16 if first else 0
+        bottom = (beyond * _SQUARE - _ABOUT) // 16 * 16 if beyond < rows else height
+        if bottom - top >= _WORTHWHILE:
+            parts.append(slice(begin, top))
+            begin = bottom
+    return [part for part in (*parts, slice(begin, height)) if part.stop > part.start]
