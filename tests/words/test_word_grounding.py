@@ -190,3 +190,26 @@ def test_what_may_not_ask_whether_a_finding_is_there_is_told_more() -> None:
     assert not may_ask_otherwise(replace(asked, whether=0.6), "en")
     assert not may_ask_otherwise(replace(asked, text="AF?"), "en")
     assert not may_ask_otherwise(replace(asked, intent="why"), "en")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (Asked("unknown", {"finding": ("PRWP",)}, "PRWP across frobs", strange=True), ["unsure"]),
+        (Asked("unknown", {"finding": ("PRWP",)}, "PRWP last night"), ["finding"]),
+        (
+            Asked("unknown", {"finding": ("AF",), "topic": ("advice",)}, "AF ablation"),
+            ["unknown", "finding"],
+        ),
+        (Asked("unknown", {"finding": ("OUTSIDE",)}, "amyloid across frobs", strange=True), ["unknown"]),
+    ],
+)
+def test_of_a_finding_that_is_judged_nobody_says_that_it_is_not(part: Asked, said: list[str]) -> None:
+    class Hearing:
+        enough = 0.8
+
+        def understand(self, question: str, default: str) -> Understood:
+            return Understood("en", (replace(part, sure=0.95, outside=0.95),))
+
+    parts = Dialogue(Hearing()).hear(part.text, Conversation()).parts
+    assert [part.intent for part in parts] == said

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.labels import FINDINGS
 from ecgvlm.words.grounding import grounded, may_ask_otherwise, unaccounted
 from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
@@ -191,9 +192,8 @@ class Dialogue:
                 or (part.intent == "rhythm" and "rhythm" not in whole and _asks(part, question))
             ]
         more = [part for part in unanswered(questions, kept) if _sure(part, language)]
-        judged = {part.text for part in more if part.of("finding") not in ((), ("OUTSIDE",))}
-        # Who is told of a finding is not told beside it that it cannot be judged.
-        return [part for part in kept if part.intent != "unknown" or part.text not in judged] + more
+        told = {part.text for part in more}
+        return [part for each in kept for part in _not_unknown(each, each.text in told)] + more
 
     def _aside(self, part: Asked, question: str, letter: bool) -> bool:
         """Whether a part is a word about the patient rather than a question: what would be refused and is
@@ -231,6 +231,16 @@ def _shortened(said: list[str], w: Words) -> list[str]:
     """The one word of an answer that begins with yes or no; the answer itself where it does not."""
     clear = next((word for word in (w.yes, w.no) if len(said) == 1 and said[0].startswith(word)), "")
     return [f"{clear}{w.stop}"] if clear else said
+
+
+def _not_unknown(part: Asked, told: bool) -> list[Asked]:
+    """The part; where it would be answered by that it cannot be judged, but names what is, one that is not
+    understood, or none where that is told. told: whether what it names is."""
+    if part.intent != "unknown" or FINDINGS.keys().isdisjoint(part.of("finding")):
+        return [part]
+    if told:
+        return [part] if part.of("topic") else []
+    return [replace(part, intent="unsure", others=("finding", *part.others))]
 
 
 def _hardly_refused(part: Asked) -> bool:
