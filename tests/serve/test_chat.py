@@ -96,6 +96,9 @@ def test_an_answer_as_json_is_that_of_a_read(client):
     answer = json.loads(said.choices[0].message.content)
     assert answer["findings"] == ["AF"]
     assert answer["question"] == "What is the rhythm?"
+    # What the question asks, as without JSON; it was what a read without a question says.
+    plain = client.chat.completions.create(model="any", messages=messages(ECG))
+    assert answer["answer"] == plain.choices[0].message.content
 
 
 def schema_of(**properties):
@@ -134,6 +137,7 @@ def test_what_is_not_honoured_is_refused_by_name(client):
         ({"max_tokens": 0}, "max_tokens"),
         ({"response_format": {"type": "grammar"}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ):
         with pytest.raises(openai.UnprocessableEntityError, match=f"422 - {cause}"):

@@ -67,12 +67,12 @@ def router(service: Service) -> APIRouter:
         }
         reading, earlier = pages[-1], pages[0] if len(pages) > 1 else None
         question, said = asked.question, _Said(body.most, body.stop or [])
+        pieces = _of_each(service, reading, asked, earlier, caller)
         if body.as_json:
-            found = {**reading.answer, "question": question}
+            answer = "".join([piece async for piece in pieces])
+            found = {**reading.answer, "question": question, "answer": answer}
             wanted = {name: found.get(name) for name in body.fields or found}
             pieces = _once(json.dumps(wanted, ensure_ascii=False))
-        else:
-            pieces = _of_each(service, reading, asked, earlier, caller)
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             return StreamingResponse(

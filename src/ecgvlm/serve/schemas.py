@@ -238,6 +238,8 @@ class ChatRequest(BaseModel):
             for name in ("tools", "functions", "audio", "logprobs", "top_logprobs"):
                 if values.get(name):
                     raise ValueError(f"{name} is not supported")
+            if (values.get("modalities") or ["text"]) != ["text"]:
+                raise ValueError("modalities: answers are text")
         return values
 
     @property
