@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgvlm.judge.evidence import REASONS
-from ecgvlm.measure import BEAT_FS, measure
+from ecgvlm.measure import BEAT_FS, SINUS_P, measure
 from ecgvlm.measure.beats import _energy, _without_echoes
 from ecgvlm.measure.signal import FS
 from ecgvlm.paper.layouts import LAYOUTS, layout
@@ -503,3 +503,15 @@ def test_qrs_of_a_fast_ventricular_tachycardia_ends_before_its_t_wave(seed):
     assert measured.heart_rate_bpm is not None
     assert measured.heart_rate_bpm > 160
     assert measured.qrs_ms == pytest.approx(true, abs=60)
+
+
+def test_a_bump_far_before_the_qrs_is_no_p_wave_where_one_stands_nearer():
+    """U waves and what is left of T bend as P does; where nothing stands nearer, PR is as long as that."""
+    record, _ = simulate(Simulation(rate_bpm=56), 3)
+    plain = measure(record.signal, record.fs)
+    at = np.arange(record.signal.shape[1]) / record.fs - plain.qrs_onset + 0.36
+    bumps = sum(np.exp(-(((at - beat) / 0.03) ** 2) / 2) for beat in plain.beats)
+    raised = record.signal + 0.22 * SINUS_P[:, None] * bumps
+    assert measure(raised, record.fs).pr_ms == pytest.approx(plain.pr_ms, abs=2)
+    late, _ = simulate(Simulation(rate_bpm=56, pr_ms=330), 3)
+    assert measure(late.signal, late.fs).pr_ms == pytest.approx(330, abs=20)

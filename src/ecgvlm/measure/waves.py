@@ -66,6 +66,10 @@ FAST_RR, P_IN_T = 0.46, 0.06  # s: at such a pace no P wave begins so long befor
 P_APART, P_LEAST = 0.05, 0.004  # s between two bumps; mV of the lowest
 P_EVEN = 8.0  # signal to noise at which there may be a P wave or not
 P_ENDS, P_REACH = 0.012, 0.12  # before the QRS; before P's middle: the stretch in which P begins
+P_USUAL, P_EARLY = (
+    0.2,
+    0.12,
+)  # s before the QRS; by which an earlier bump is e times rarer P than U or T's end
 P_SMOOTH, P_TOP, P_RISE, P_BASE = 0.008, 0.02, 0.08, 0.06  # sigma; top, rise and level before it
 HELD = 0.02  # s at the ends of what is known that tell the level beyond
 ST_AT = 0.06  # s after J, where ST is measured (AHA exercise standards, Fletcher et al. 2013: 60 to 80 ms)
@@ -341,7 +345,8 @@ def find_p(
     tops = tops[size[tops] > P_LEAST]
     if not len(tops):
         return None, None, 0.0
-    top = int(tops[np.argmax(ratio[tops])])
+    early = np.maximum(0.0, onset - grid[tops] - P_USUAL)
+    top = int(tops[np.argmax(ratio[tops] * np.exp(-early / P_EARLY))])
     score = float(ratio[top] / (ratio[top] + P_EVEN))
     if score < P_SCORE:
         return None, None, score
