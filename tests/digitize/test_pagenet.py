@@ -43,6 +43,8 @@ def test_print_anywhere_is_seen_and_faint_print_has_all_seen():
     assert not len(_missing(_page(500, 700, ink=225)))
     assert not len(_missing(np.full((960, 1200, 3), 250, np.uint8)))
     assert not len(_missing(_page(*range(60, 960, 120))))
+    assert not len(_missing(_page()[:16]))
+    assert not len(_missing(_page(500, 700)[:, :96]))
 
 
 def test_nothing_is_seen_where_nothing_was_looked_at(monkeypatch):

@@ -98,10 +98,12 @@ def _printed(grey: np.ndarray) -> list[slice]:
     multiples of 16; all of it where it has none."""
     height, width = grey.shape
     rows, columns = height // _SQUARE, width // _SQUARE
+    if not rows or columns <= 2 * _SIDE:
+        return [slice(0, height)]
     whole = grey[: rows * _SQUARE, : columns * _SQUARE]
     squares = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
     off = np.abs(squares - cv2.medianBlur(squares, 5))[:, _SIDE:-_SIDE]
-    most = _BLANK * quantile(off.ravel(), 0.95) if off.size else 0.0
+    most = _BLANK * quantile(off.ravel(), 0.95)
     if most < _TELLING:
         return [slice(0, height)]
     blank = (off < min(most, _MOST_BLANK)).all(1)
