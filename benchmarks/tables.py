@@ -235,6 +235,13 @@ def labels() -> str:
     )
 
 
+def ludb_words() -> str:
+    counted = load("ludb.json")["words"]
+    head = ["finding", "called so by LUDB's cardiologists", "said", "both"]
+    rows = [[code, str(n["called"]), str(n["said"]), str(n["both"])] for code, n in counted.items()]
+    return table(head, rows)
+
+
 def pages() -> str:
     found, scans = load("digitize.json"), load("scans.json")
     head = ["what", "clean", "scan", "photo", "goal"]
@@ -456,6 +463,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "code15_out_of_fold": partial(out_of_fold, "code15-test"),
     "scratch": scratch,
     "labels": labels,
+    "ludb_words": ludb_words,
     "sensitivity": sensitivity,
     "subgroups": subgroups,
     "trust": trust,
