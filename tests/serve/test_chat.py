@@ -96,8 +96,14 @@ def test_an_answer_as_json_is_that_of_a_read(client):
     answer = json.loads(said.choices[0].message.content)
     assert answer["findings"] == ["AF"]
     assert answer["question"] == "What is the rhythm?"
-    # What the question asks, as without JSON; it was what a read without a question says.
-    plain = client.chat.completions.create(model="any", messages=messages(ECG))
+
+
+def test_an_answer_as_json_answers_the_question(client):
+    """It was what a read without a question says."""
+    asked, wanted = messages(ECG, "history"), {"type": "json_object"}
+    plain = client.chat.completions.create(model="any", messages=asked)
+    said = client.chat.completions.create(model="any", messages=asked, response_format=wanted)
+    answer = json.loads(said.choices[0].message.content)
     assert answer["answer"] == plain.choices[0].message.content
 
 
