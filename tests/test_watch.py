@@ -82,6 +82,36 @@ def test_a_file_that_changed_is_read_again(folder):
     assert answer.stat().st_mtime > 0
 
 
+def test_another_file_of_the_same_name_is_read_again(folder, tmp_path):
+    """Of one that is moved here the time is older than the answer about the one before: another patient's."""
+    old = tmp_path / "old.png"
+    old.write_text("old")
+    os.utime(old, (1e9, 1e9))
+    (folder / "in" / "a.png").write_text("new")
+
+    def replaced():
+        os.utime(folder / "out" / "a.png.json", (1.1e9, 1.1e9))  # clocks of file systems are coarse
+        old.rename(folder / "in" / "a.png")
+
+    read = watched(folder, {3: replaced, 6: lambda: None})
+    assert read == ["a.png", "a.png"]
+
+
+def test_signals_that_come_after_their_header(folder):
+    """The answer stayed that they are missing; and an array beside a header was read for itself."""
+    (folder / "in" / "a.hea").touch()
+    (folder / "in" / "alone.mat").touch()
+
+    def completed():
+        os.utime(folder / "out" / "a.hea.json", (1.1e9, 1.1e9))
+        (folder / "in" / "a.mat").touch()
+
+    read = watched(folder, {3: completed, 6: lambda: None})
+    assert read == ["a.hea", "alone.mat", "a.hea"]
+    (folder / "in" / "b.dat").touch()
+    assert watched(folder, {3: (folder / "in" / "b.hea").touch, 6: lambda: None}) == ["b.hea"]
+
+
 def test_folders_that_cannot_be(folder):
     for source, out in ((folder / "no", folder / "out"), (folder / "in", folder / "in")):
         with pytest.raises(UsageError):

@@ -17,7 +17,8 @@ from ecgvlm.reader import Answer, Reader
 
 SECONDS = 1.0  # between two looks into the folder
 _LONGEST = 240  # bytes of a file's name; file systems allow 255, ".json" and ".part" included
-_SKIPPED = (".part", ".tmp", ".crdownload", ".dat")  # not whole yet; the signals of a WFDB record
+_SKIPPED = (".part", ".tmp", ".crdownload")  # not whole yet
+_SIGNALS = (".dat", ".mat")  # of a WFDB record, beside its header
 
 
 def watch(
@@ -31,8 +32,8 @@ def watch(
     """Each file that was read, and whether all its pages could be; goes on for ever.
 
     OUT/NAME.json holds the contract's objects of the file's pages, a list. A file is read once it has not
-    changed between two looks, and again where it is newer than its answer. Raises UsageError where a folder
-    is missing.
+    changed between two looks, and again where it came, or was written, after its answer. A WFDB record's
+    signals count as its header. Raises UsageError where a folder is missing.
     """
     if not source.is_dir():
         raise UsageError(f"{source}: no such folder")
@@ -80,7 +81,9 @@ def _answer_name(name: str) -> str:
 
 
 def _sizes(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Bytes and time of change of every regular file; those that vanish meanwhile are left out."""
+    """Bytes and time of the last change of every regular file, in this place: a file that is moved here keeps
+    its own time. Those that vanish meanwhile are left out.
+    """
     found = {}
     for path in folder.iterdir():
         if path.name.startswith(".") or path.suffix.lower() in _SKIPPED:
@@ -88,9 +91,16 @@ def _sizes(folder: Path) -> dict[Path, tuple[int, int]]:
         try:
             if path.is_file():
                 status = path.stat()
-                found[path] = (status.st_size, status.st_mtime_ns)
+                found[path] = (status.st_size, max(status.st_mtime_ns, status.st_ctime_ns))
         except OSError:
             continue
+    for path in [path for path in found if path.suffix.lower() in _SIGNALS]:
+        header = path.with_suffix(".hea")
+        if header in found:
+            size, changed = found.pop(path)
+            found[header] = (found[header][0] + size, max(found[header][1], changed))
+        elif path.suffix.lower() == ".dat":  # its header comes later
+            del found[path]
     return found
 
 
