@@ -11,6 +11,7 @@ import tokenize
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 
 import edfio
 import numpy as np
@@ -336,6 +337,20 @@ def test_an_age_by_two_dates(record):
     assert read(data).age == 60
     assert read(data.replace(b"19500315", b"20500315")).age is None
     assert read(data.replace(b"19500315", b"19501315")).age is None
+
+
+@pytest.mark.parametrize("plus", [b"EDF+C", b"     "])
+def test_what_edf_says_of_the_patient(record, plus):
+    file = io.BytesIO()
+    edfio.Edf(
+        [edfio.EdfSignal(record.signal[0].astype(float), 500, label="I", physical_dimension="mV")],
+        patient=edfio.Patient(sex="F", birthdate=date(1950, 3, 15)),
+        recording=edfio.Recording(startdate=date(2010, 3, 16)),
+    ).write(file)
+    data = bytearray(file.getvalue())
+    data[192:197] = plus
+    found = read(bytes(data))
+    assert (found.age, found.sex) == ((60, "F") if plus.strip() else (None, None))
 
 
 @pytest.mark.parametrize("write", [npy, lambda array: mat({"ecg": array})])

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 
 from ecgvlm.errors import unreadable
-from ecgvlm.files.leads import Part, in_mv, lead_row, record_of
+from ecgvlm.files.leads import Part, age_at, in_mv, lead_row, record_of
 from ecgvlm.record import Record
 
 _EDF, _BDF = b"0       ", b"\xffBIOSEMI"
+_PLUS = (b"EDF+", b"BDF+")
 _DISCONTINUOUS = (b"EDF+D", b"BDF+D")
 _ANNOTATIONS = (b"EDF Annotations", b"BDF Annotations")
 
@@ -38,7 +40,17 @@ def read_edf(data: bytes, name: str) -> Record:
         parts += [Part([lead], row[None], s.sampling_frequency, start) for row, start in zip(rows, onsets)]
     if len({lead_row(lead) for _, lead in signals}) < len(signals):
         raise unreadable(name, "a lead is there twice")
-    return record_of(parts or [Part(["-"], np.zeros((1, 1)), 500.0)], name)
+    known = _patient(file) if data[192:196] in _PLUS else {}
+    return record_of(parts or [Part(["-"], np.zeros((1, 1)), 500.0)], name, **known)
+
+
+def _patient(file: Any) -> dict[str, Any]:
+    """Age and sex, where the header of an EDF+ or BDF+ file says them; of plain EDF it is anybody's text."""
+    try:
+        age = age_at(file.patient.birthdate.isoformat(), file.recording.startdate.isoformat())
+    except ValueError:  # unsaid, or no dates
+        age = None
+    return {"age": age, "sex": file.patient.sex if file.patient.sex in ("M", "F") else None}
 
 
 def _onsets(data: bytes) -> list[float]:
