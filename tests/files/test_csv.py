@@ -48,6 +48,11 @@ FORMS = {
     + header(name="Lead {}")
     + table(**MICRO),
     "numbered lines": header("no").replace("no", "") + table(times=lambda t: str(round(t * RECORD.fs))),
+    "timestamps": header("timestamp") + table(times=lambda t: f"{1.7e9 + t:.3f}"),
+    "timestamps in ns": header("Time_stamp") + table(times=lambda t: f"{1.7e18 + t * 1e9:.0f}"),
+    "microseconds": header("time [us]") + table(times=lambda t: f"{t * 1e6:.0f}"),
+    "minutes": header("time_min") + table(times=lambda t: f"{t / 60:.9f}"),
+    "another minus": header() + table().replace("-", "\N{MINUS SIGN}"),
     "dated": header("timestamp").replace("timestamp", "Time")
     + table(
         times=lambda t: f"2024-02-28T23:59:{59 + t:06.3f}Z" if t < 1 else f"2024-02-29 00:00:{t - 1:06.3f}"
@@ -63,6 +68,13 @@ def test_forms(name):
     record = parse_csv(data, "a.csv")
     assert record.fs == RECORD.fs
     assert np.nanmax(np.abs(record.signal - RECORD.signal)) < 0.001
+
+
+@pytest.mark.parametrize("name", ["timestamps", "timestamps in ns", "microseconds", "minutes", "dated"])
+def test_times_count_whatever_they_are_called(name):
+    """Four seconds were taken for ten, the rate for less than half the heart's."""
+    lines = FORMS[name].splitlines()[:2001]
+    assert parse_csv("\n".join(lines).encode(), "a.csv").fs == RECORD.fs
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])

@@ -31,11 +31,16 @@ _FEWEST = 3  # leads that a header names
 _LONGEST = 40  # characters of a column's name; longer ones name no lead
 _NAMED = re.compile(r"(?P<name>.+?)(?:\s*[(\[/,]\s*|[ _]+)(?P<unit>[munµμ\ufffd]?V)\s*[)\]]?", re.IGNORECASE)
 _TIME = re.compile(
-    r"(?:elapsed )?(?:time|t|zeit|temps|tiempo|tempo|czas|tijd|sec\w*|s|ms|milli\w*)"
-    r"[ _]*[(\[]?(?P<unit>m?s|sec\w*|milli\w*)?[)\]]?",
+    r"(?:elapsed[ _])?(?:time(?:[ _]?stamps?)?|datetime|epoch|ts|t|zeit|temps|tiempo|tempo|czas|tijd"
+    r"|sec\w*|[munµμ]?s|milli\w*|micro\w*)[ _]*"
+    r"[(\[]?(?P<unit>[munµμ]?s|sec\w*|milli\w*|micro\w*|min\w*)?[)\]]?",
     re.IGNORECASE,
 )
+# Units of time by their first letters, so many in a second; where none is said, by the step between samples.
+_A_SECOND = {"min": 1 / 60, "ms": 1e3, "mil": 1e3, "us": 1e6, "µs": 1e6, "μs": 1e6, "mic": 1e6, "ns": 1e9}
+_BY_STEP = ((0.1, 1.0), (100.0, 1e3), (1e5, 1e6), (np.inf, 1e9))
 _MISSING = {"", "-", "na", "n/a", "nan", "null", "none"}
+_NEAR = date(2000, 1, 1)  # so that seconds since keep their microseconds
 _DATED = re.compile(
     r"(\d{4})[-/.](\d\d)[-/.](\d\d)[T ](\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?(?:Z|[+-]\d\d:?\d\d)?"
 )
@@ -186,12 +191,12 @@ def _value(cell: str, name: str) -> float:
     except ValueError:
         if cell.lower() in _MISSING:
             return np.nan
-    text = cell.replace(",", ".")
+    text = cell.replace(",", ".").replace("\N{MINUS SIGN}", "-")
     if lead_row(name) is not None:
         return float(text)
     if dated := _DATED.fullmatch(text):
         day = date(int(dated[1]), int(dated[2]), int(dated[3]))
-        return 86400.0 * day.toordinal() + 3600 * int(dated[4]) + 60 * int(dated[5]) + float(dated[6] or 0)
+        return 86400.0 * (day - _NEAR).days + 3600 * int(dated[4]) + 60 * int(dated[5]) + float(dated[6] or 0)
     try:
         minutes, _, seconds = text.rpartition(":")
         return 60 * sum(60.0**k * float(x) for k, x in enumerate(reversed(minutes.split(":"))) if x) + float(
@@ -219,8 +224,9 @@ def _rate(table: np.ndarray, header: _Header, path: str) -> float:
     if not (np.isfinite(steps).all() and step > 0 and np.abs(steps - step).max() <= rounding):
         raise unreadable(path, f"{name} must rise in equal steps")
     rate = (len(table) - 1) / (table[-1, column] - table[0, column])
-    in_ms = (match["unit"] or name)[:1].lower() == "m" or step >= 0.1  # no ECG has ten samples a second
-    return round(rate * (1000 if in_ms else 1), 3)
+    said = (match["unit"] or name)[:3].lower()
+    by_step = next(count for largest, count in _BY_STEP if step < largest)
+    return round(rate * _A_SECOND.get(said, by_step), 3)
 
 
 def _last_place(times: np.ndarray) -> float:
