@@ -382,6 +382,16 @@ def test_blank_lines_before_xml(record):
     assert read(b"\r\n\n" + muse(record)).fs == record.fs
 
 
+def test_a_matlab_structure(record):
+    """CPSC 2018's own files, of any length, and others'; they were refused."""
+    cpsc = mat({"ECG": {"sex": "Male", "age": 74, "data": record.signal[:, :3500]}})
+    found = read(cpsc)
+    assert (found.fs, found.age, found.sex) == (500, 74, "M")
+    np.testing.assert_array_equal(found.signal, record.signal[:, :3500])
+    other = read(mat({"val": {"leads": record.signal.T, "fs": 250.0}}))
+    assert (other.fs, other.age) == (250, None)
+
+
 def test_a_matlab_file_without_leads_is_refused():
     with pytest.raises(EcgError, match="no array of twelve leads"):
         read(mat({"x": 3.0}))

@@ -213,8 +213,8 @@ def _rate(table: np.ndarray, header: _Header, path: str) -> float:
     times = ((k, match) for k, name in enumerate(header.names) if (match := _TIME.fullmatch(name)))
     column, match = next(times, (None, None))
     if column is None or match is None:
-        said = _SAID_RATE.search(header.before)
-        return (number(said[1]) if said else None) or assumed_rate(len(table), path)
+        told = _SAID_RATE.search(header.before)
+        return (number(told[1]) if told else None) or assumed_rate(len(table), path)
     steps = np.diff(table[:, column])
     step = float(np.median(steps))
     # Times are rounded: with six decimals, at 1000 Hz a step is off by up to 1e-6 s.
