@@ -179,9 +179,11 @@ def test_who_asks_why_of_what_lies_beyond_the_ecg_does_not_ask_why_of_it(dialogu
     assert heard(dialogue, "Why?") == heard(dialogue, "How do you know?") == [("finding", ())]
 
 
-def test_a_word_for_what_lies_beyond_does_not_refuse_what_is_asked_of_the_ecg(dialogue: Dialogue) -> None:
-    assert heard(dialogue, "two thumbs up or call my lawyer?") == [("whole", ())]
-    assert heard(dialogue, "potassium ok?") == [("refused", ())]
+def test_where_a_word_is_of_what_lies_beyond_and_of_the_ecg_nothing_else_is_refused() -> None:
+    """Depression is one of the mind, too."""
+    asked = Asked("where", {"topic": ("tests",)}, "leads with depression", 0.9, beyond=0.1)
+    assert resolve(asked, (), 0.8)[0].intent == "where"
+    assert resolve(replace(asked, beyond=0.4), (), 0.8)[0].intent == "tests"
 
 
 def test_what_may_not_ask_whether_a_finding_is_there_is_told_more() -> None:

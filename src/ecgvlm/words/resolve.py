@@ -173,7 +173,7 @@ def _told(part: Asked) -> Asked:
     if (unlikely or part.intent == "where") and part.of("measure") and not part.of("finding"):
         return replace(part, intent="limit" if part.of("side") else "value")  # "where is the axis?"
     vague = intents()[part.intent].get("vague") and part.sure < _OF_TOPIC and not _names_object(part)
-    if vague and part.of("topic") and part.beyond > _BEYOND:  # "potassium ok?"
+    if vague and part.of("topic") and part.beyond > 0:  # "potassium ok?"
         return replace(part, intent=part.of("topic")[0], sure=1.0)
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
         return replace(part, intent="within")
