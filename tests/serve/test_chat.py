@@ -31,6 +31,9 @@ def messages(image: bytes, text: str = "What is the rhythm?") -> list:
 def test_models(client):
     (model,) = client.models.list().data
     assert model.id == "fake@0"
+    assert client.models.retrieve(model.id) == model
+    with pytest.raises(openai.NotFoundError, match="the model here is fake@0"):
+        client.models.retrieve("gpt-6")
 
 
 def test_completion(client):

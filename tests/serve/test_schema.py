@@ -19,7 +19,7 @@ OPERATIONS = (
     "GET /v1/batches/{id}", "GET /v1/batches/{id}/results", "DELETE /v1/batches/{id}", "GET /v1/reads",
     "GET /v1/reads/{id}", "GET /v1/reads/{id}/image", "POST /v1/reads/{id}/corrections",
     "DELETE /v1/reads/{id}",
-    "POST /v1/chat/completions", "GET /v1/models", "GET /v1/about", "GET /healthz",
+    "POST /v1/chat/completions", "GET /v1/models", "GET /v1/models/{name}", "GET /v1/about", "GET /healthz",
     "GET /readyz", "GET /metrics",
 )  # fmt: skip
 

@@ -35,11 +35,20 @@ def router(service: Service) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["OpenAI"])
     created = int(time.time())
 
+    def entry() -> dict[str, Any]:
+        return {"id": service.model, "object": "model", "created": created, "owned_by": "ecgvlm"}
+
     @api.get("/models")
     def models() -> dict[str, Any]:
         """The one model there is."""
-        entry = {"id": service.model, "object": "model", "created": created, "owned_by": "ecgvlm"}
-        return {"object": "list", "data": [entry]}
+        return {"object": "list", "data": [entry()]}
+
+    @api.get("/models/{name}", responses={404: {"model": Refused, "description": "No model of this name."}})
+    def model(name: str) -> Any:
+        """The model, by its name."""
+        if name == service.model:
+            return entry()
+        return JSONResponse(error_body("not_found", f"the model here is {service.model}"), 404)
 
     @api.post(
         "/chat/completions", responses={400: {"model": Refused, "description": "No image, or no question."}}
