@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.io
 from pages import digitized
 from PIL import Image
 
@@ -205,6 +206,22 @@ def test_records_in_zips_and_tables_of_leads_count(tmp_path):
     for data in found.values():
         (page,) = open_pages(data, "a")
         np.testing.assert_allclose(page.load().signal, record.signal, atol=0.01)
+
+
+def test_matlab_files_count_but_not_as_signals_of_a_header(tmp_path):
+    record, _ = simulate(random_simulation(np.random.default_rng(0), "normal"), 0)
+    array = io.BytesIO()
+    scipy.io.savemat(array, {"leads": record.signal, "fs": record.fs})
+    files = {"a.mat": array.getvalue(), "b.mat": array.getvalue(), "b.hea": b"", "c.mat": b"no array"}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    passed: list[str] = []
+    assert list(dict(pictures(tmp_path, passed_over=passed))) == [
+        str(tmp_path / n) for n in ("a.mat", "b.hea")
+    ]
+    assert passed == [str(tmp_path / name) for name in ("b.mat", "c.mat")]
+    path = write_zip(tmp_path / "all.zip", files)
+    assert [name for name, _ in pictures(path)] == [f"{path}/a.mat", f"{path}/b.hea"]
 
 
 def test_zips_stand_for_the_pictures_in_them(tmp_path):

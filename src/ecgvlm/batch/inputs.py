@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from ecgvlm.files.csv import HEAD, is_csv
 from ecgvlm.files.dicom import is_dicom
 from ecgvlm.files.leads import cause
 from ecgvlm.files.leaf import MAX_BYTES
+from ecgvlm.files.mat import is_mat
 from ecgvlm.files.wfdb import files_beside
 
 PICTURES = (
@@ -179,8 +180,9 @@ def list_inputs(
     """Every input under a path, glob or fsspec URL, sorted by file.
 
     Of a folder, at any depth, what ends like a picture (`PICTURES`) or record (`RECORDS`), `.zip` or
-    `.parquet` counts, and DICOM files without an ending and tables of leads; what a glob or path names counts
-    whatever its ending. ZIPs stand for what counts in them, Parquet files for their pictures.
+    `.parquet` counts, and DICOM files without an ending, tables of leads and MATLAB files; what a glob or
+    path names counts whatever its ending. ZIPs stand for what counts in them, Parquet files for their
+    pictures.
 
     leave_out: a folder not to look into. passed_over: takes the other files of a folder. Raises EcgError
     where there is nothing.
@@ -188,11 +190,9 @@ def list_inputs(
     try:
         fs, path = fsspec.url_to_fs(source)
         if fs.isdir(path):
-            found = []
-            for p in fs.find(path):
-                if _hidden(p.removeprefix(path)):
-                    continue
-                if p.lower().endswith((".zip", ".parquet")) or _counts(partial(_regular, fs), p):
+            found, beside = [], {p: None for p in fs.find(path) if not _hidden(p.removeprefix(path))}
+            for p in beside:
+                if p.lower().endswith((".zip", ".parquet")) or _counts(partial(_regular, fs), p, beside):
                     found.append(p)
                 elif passed_over is not None:
                     passed_over.append(_url(fs, p))
@@ -225,9 +225,9 @@ def _in_file(fs: fsspec.AbstractFileSystem, path: str, column: str) -> Iterator[
     try:
         if ending == "zip":
             with fs.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-                names = [name for name in archive.namelist() if not _hidden(name)]
-                members = [name for name in names if _counts(archive.open, name)]
-            yield from (Input(Archive(fs, path), name) for name in dict.fromkeys(members))
+                names = dict.fromkeys(name for name in archive.namelist() if not _hidden(name))
+                members = [name for name in names if _counts(archive.open, name, names)]
+            yield from (Input(Archive(fs, path), name) for name in members)
         elif ending == "parquet":
             with fs.open(path, "rb") as file:
                 table = pq.ParquetFile(file)
@@ -298,20 +298,24 @@ def _hidden(path: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
 
 
-def _counts(open_: Callable[[str], IO[bytes]], path: str) -> bool:
+def _counts(open_: Callable[[str], IO[bytes]], path: str, beside: Collection[str]) -> bool:
     """Whether a file of a folder or archive is an input: by its ending, or by how it begins.
 
-    Without an ending lie DICOM files on CDs and in archives; a CSV file may be any table.
+    Without an ending lie DICOM files on CDs and in archives; a CSV file may be any table, a MATLAB file the
+    signals of a WFDB header that is among the files beside it.
     """
     name = path.rpartition("/")[2]
     if name.lower().endswith((*PICTURES, *RECORDS)):
         return True
-    is_table = name.lower().endswith(".csv")
-    if "." in name.strip(".") and not is_table and not name.replace(".", "").isdigit():
+    ending = name.lower()[-4:]
+    if ending == ".mat" and f"{path[:-4]}.hea" in beside:
+        return False
+    is_one = {".csv": is_csv, ".mat": is_mat}.get(ending, is_dicom)
+    if is_one is is_dicom and "." in name.strip(".") and not name.replace(".", "").isdigit():
         return False
     try:
         with open_(path) as file:
-            return (is_csv if is_table else is_dicom)(file.read(HEAD))
+            return is_one(file.read(HEAD))
     except Exception:  # file systems and zipfile raise their own; what does not open tells nothing
         return False
 
