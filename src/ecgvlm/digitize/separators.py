@@ -41,12 +41,13 @@ def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Plac
     columns = {k: [strip for strip in strips if strip.column == k and not strip.rhythm] for k in order}
     begin = [columns[column][0].x0 for column in order]
     end = [columns[column][0].x1 for column in order]
+    places = [(x0 + x1) / 2 for x0, x1 in zip(begin[1:], end)]
     choices = []
-    for k in range(1, len(order)):
+    for k, place in enumerate(places, 1):
         rows = [strip.y for column in order[k - 1 : k + 1] for strip in columns[column]]
         closed = abs(begin[k] - end[k - 1]) < _NO_GAP
-        choices.append(_bars(trace, (end[k - 1] + begin[k]) / 2, rows) if closed else [])
-    bars = _even(choices, np.diff(begin)[1:])
+        choices.append(_bars(trace, place, rows) if closed else [])
+    bars = _even(choices, places, np.diff(begin)[1:])
     if not bars:
         return list(strips)  # what is not as even as the columns are is a beat or a name
     starts, stops = list(begin), list(end)
@@ -70,10 +71,11 @@ def between_separators(strips: Sequence[Placed], trace: np.ndarray) -> list[Plac
     return [moved(strip) for strip in strips]
 
 
-def _even(choices: Sequence[Sequence[_Bar]], pitches: np.ndarray) -> dict[int, _Bar]:
+def _even(choices: Sequence[Sequence[_Bar]], places: Sequence[float], pitches: np.ndarray) -> dict[int, _Bar]:
     """The plainest bars that are as even as the columns, pitches px apart, by the column that each precedes.
 
-    Where all columns have one, bars may be faint in some rows.
+    places: px at which the columns meet. Where all columns have a bar, bars may be faint in some rows; a bar
+    alone stands where its columns meet, or is a beat.
     """
     best: dict[int, _Bar] = {}
     for some in product(*([*bars, None] for bars in choices)):
@@ -82,7 +84,8 @@ def _even(choices: Sequence[Sequence[_Bar]], pitches: np.ndarray) -> dict[int, _
             chosen = {k: bar for k, bar in chosen.items() if bar.everywhere}
         x = [bar.x for bar in chosen.values()]
         apart = np.append(np.diff(x) / np.diff(list(chosen)), pitches)
-        if len(x) > 1 and np.ptp(apart) > _UNEVEN:
+        alone = len(choices) > 1 and len(x) == 1 and abs(x[0] - places[next(iter(chosen)) - 1]) > _UNEVEN
+        if alone or (len(x) > 1 and np.ptp(apart) > _UNEVEN):
             continue
         best = max(best, chosen, key=lambda them: sum(bar.plain for bar in them.values()))
     return best
