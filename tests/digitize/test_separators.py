@@ -72,7 +72,7 @@ def test_a_bar_that_is_faint_in_one_row_is_found_beside_a_beat_that_is_plain_in_
         assert strip.x0 == pytest.approx(88 + 312 * strip.column, abs=0.3)
 
 
-@pytest.mark.parametrize("off", (-10, 8))
+@pytest.mark.parametrize("off", [-10, 8])
 def test_a_lone_bar_off_its_place_is_a_beat(off):
     """The first QRS of three leads, 1 to 2 mm behind where their column begins, was taken for its bar."""
     trace = _page()
@@ -82,4 +82,5 @@ def test_a_lone_bar_off_its_place_is_a_beat(off):
     assert between_separators(_strips(0.0), trace) == _strips(0.0)
     trace[:] = np.roll(trace, 2 - off, axis=1)
     placed = between_separators(_strips(0.0), trace)
-    assert {strip.x0 for strip in placed if strip.column == 3} == {pytest.approx(_BARS[2] + 2, abs=0.3)}
+    starts = [strip.x0 for strip in placed if strip.column == 3]
+    assert starts == pytest.approx([_BARS[2] + 2] * 3, abs=0.3)
