@@ -149,14 +149,10 @@ def words(data: Path, known: list[tuple[Path, Record]]) -> dict[str, dict[str, i
         said = model.judge(record.signal, round(record.fs), measured, person=person).findings
         for code, start in WORDS.items():
             called = re.search(rf"^({start})", lines[path.stem], re.MULTILINE) is not None
-            counts = {
-                "records": True,
-                "called": called,
-                "said": code in said,
-                "both": called and code in said,
-            }
-            for name, count in counts.items():
-                figures[code][name] += count
+            figures[code]["records"] += 1
+            figures[code]["called"] += called
+            figures[code]["said"] += code in said
+            figures[code]["both"] += called and code in said
     return figures
 
 

@@ -190,8 +190,9 @@ def list_inputs(
     try:
         fs, path = fsspec.url_to_fs(source)
         if fs.isdir(path):
-            found, beside = [], {p: None for p in fs.find(path) if not _hidden(p.removeprefix(path))}
-            for p in beside:
+            found, files = [], [p for p in fs.find(path) if not _hidden(p.removeprefix(path))]
+            beside = frozenset(files)
+            for p in files:
                 if p.lower().endswith((".zip", ".parquet")) or _counts(partial(_regular, fs), p, beside):
                     found.append(p)
                 elif passed_over is not None:

@@ -41,10 +41,7 @@ _FINEST = 0.47  # cycles a px
 _ANGLES = np.deg2rad(np.arange(-45.0, 45.0, 1.0))  # of a grid
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _FOLLOWED = 0.7  # of that, which is enough where neighbours tell what to look for
-_CHANGE, _FINE_CHANGE = (
-    0.2,
-    0.08,
-)  # part by which a frequency may change from tile to tile; that of 1-mm lines
+_CHANGE, _FINE_CHANGE = 0.2, 0.08  # part by which a frequency may change from tile to tile; of 1-mm lines
 _OUT_OF_STEP = 0.3  # cycles by which a tile's lines may be off what its neighbour's tell
 _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
 _FEW_TILES = 0.3  # share of the tiles below which lines are followed hardly anywhere

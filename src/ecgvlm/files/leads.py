@@ -28,34 +28,10 @@ _DATE = re.compile(r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)|(\d\d)[-/.](\d\d)[-/.](\d{4
 _SLOWEST, _FASTEST = 50, 5000  # Hz at which an ECG is sampled
 _MOST_MV = 100.0  # that a lead may swing, without its highest and lowest 0.5%
 _SECONDS = 10.0  # a resting ECG
-_USUAL = (
-    100,
-    120,
-    125,
-    128,
-    180,
-    200,
-    240,
-    250,
-    256,
-    257,
-    300,
-    333,
-    360,
-    400,
-    480,
-    500,
-    512,
-    600,
-    800,
-    960,
-    977,
-    1000,
-    1024,
-    1200,
-    2000,
-    2048,
-)  # Hz
+_USUAL = (  # Hz
+    100, 120, 125, 128, 180, 200, 240, 250, 256, 257, 300, 333, 360,
+    400, 480, 500, 512, 600, 800, 960, 977, 1000, 1024, 1200, 2000, 2048,
+)  # fmt: skip
 _KNOWN = {4096: 400.0, 2048: 250.0, 4000: 400.0}  # samples -> Hz where that is not ten seconds: CODE-15%
 _MICROVOLTS = 50.0  # swing from which on values can be no millivolts
 _TENTHS = 8.0  # swing from which on they are 1e-4 V, as CODE-test's

@@ -94,9 +94,9 @@ def _signals(path: str | Path) -> tuple[list[Part], str]:
     # Beside leads there may be breath, pulse, pressure ... in units of their own.
     kept = [i for i, name in enumerate(names) if lead_row(name) is not None] or range(len(names))
     names, units = [names[i] for i in kept], [record.units[i] for i in kept]
-    scale = np.array([in_mv(unit, header, name) for name, unit in zip(names, units)])[:, None]
-    signal = record.p_signal.T[kept] * scale
-    counts = signal / scale * np.array(record.adc_gain)[kept, None]
+    stored = record.p_signal.T[kept]
+    signal = stored * np.array([in_mv(unit, header, name) for name, unit in zip(names, units)])[:, None]
+    counts = stored * np.array(record.adc_gain)[kept, None]
     if _each_one_mv(names, signal, counts):
         signal = counts * 1e-3
     return [Part(names, signal, record.fs)], _comments(text)

@@ -66,10 +66,8 @@ FAST_RR, P_IN_T = 0.46, 0.06  # s: at such a pace no P wave begins so long befor
 P_APART, P_LEAST = 0.05, 0.004  # s between two bumps; mV of the lowest
 P_EVEN = 8.0  # signal to noise at which there may be a P wave or not
 P_ENDS, P_REACH = 0.012, 0.12  # before the QRS; before P's middle: the stretch in which P begins
-P_USUAL, P_EARLY = (
-    0.2,
-    0.12,
-)  # s before the QRS; by which an earlier bump is e times rarer P than U or T's end
+# s before the QRS; by which an earlier bump is e times rarer P than U or T's end
+P_USUAL, P_EARLY = 0.2, 0.12
 P_SMOOTH, P_TOP, P_RISE, P_BASE = 0.008, 0.02, 0.08, 0.06  # sigma; top, rise and level before it
 HELD = 0.02  # s at the ends of what is known that tell the level beyond
 ST_AT = 0.06  # s after J, where ST is measured (AHA exercise standards, Fletcher et al. 2013: 60 to 80 ms)

@@ -37,7 +37,7 @@ _OUTSIDE = ("offtopic", "hello", "thanks")  # what is not asked of an ECG, but m
 _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
 # sets as they were first asked, 29 of 36 wrong refusals lie below it, and 123 of 491 right ones.
-_BEYOND = 0.9
+_SURELY_BEYOND = 0.9
 _SPOKEN_OF = (*OBJECTS, "lead")  # what the next question may leave out
 
 
@@ -245,7 +245,7 @@ def _not_unknown(part: Asked, told: bool) -> list[Asked]:
 
 def _hardly_refused(part: Asked) -> bool:
     """Whether a part is refused, but may well ask about the ECG."""
-    return bool(intents()[part.intent].get("refuses")) and part.outside < _BEYOND
+    return bool(intents()[part.intent].get("refuses")) and part.outside < _SURELY_BEYOND
 
 
 def _is_beside(part: Asked) -> bool:

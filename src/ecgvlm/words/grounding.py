@@ -15,7 +15,7 @@ from functools import lru_cache
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, asked, foreign_names, lexicon
 from ecgvlm.words.text import Word, words_of
-from ecgvlm.words.understand import Asked, intents, kin
+from ecgvlm.words.understand import Asked, asks_of_named, intents, kin
 
 _SLIP = 3  # letters of a word that may hold a slip of the pen
 _ANY = 4  # families of intents that all use a word: it goes with any question
@@ -137,7 +137,7 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
         return _WAVE
     if part.intent in _SAFE or any(part.of(kind) for kind in _TELLING):
         return _UNTOLD if family == "finding" and part.of("measure") and not part.of("finding") else 0.0
-    if any(kind.endswith("~") for kind in intents()[part.intent].get("takes", ())):
+    if asks_of_named(part.intent):
         bare = _bare(known.language, part.intent)  # "my knee hurts, why?"
         if any(word.plain not in bare for word in _left_over("", words, known)):
             return _NEVER

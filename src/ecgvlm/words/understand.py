@@ -423,10 +423,14 @@ def _answerable(asked: Asked) -> bool:
     return asked.sure >= LIKELY and asked.intent not in _IDLE and not intents()[asked.intent].get("refuses")
 
 
+def asks_of_named(intent: str) -> bool:
+    """Whether it is asked of something that is named, here or before."""
+    return any(kind.endswith("~") for kind in intents()[intent].get("takes", ()))
+
+
 def points_back(asked: Asked) -> bool:
     """Whether it asks of something that it does not name: "my knee hurts, why?"."""
-    of_named = any(kind.endswith("~") for kind in intents()[asked.intent].get("takes", ()))
-    return of_named and not names_any(asked)
+    return asks_of_named(asked.intent) and not names_any(asked)
 
 
 def names_any(asked: Asked) -> bool:
