@@ -89,12 +89,13 @@ def test_the_nets_of_page_and_pen_are_exported_and_what_the_folder_held_stays_se
     run, out = tmp_path / "run", tmp_path / "data"
     out.mkdir()
     (out / "lettering.onnx").write_bytes(b"letters")
-    for name in ("pagenet", "pen"):
-        (run / name).mkdir(parents=True)
-        (run / name / f"{name}.onnx").write_bytes(name.encode())
-    assert {path.name for path in export(run, out)} == {"pagenet.onnx", "pen.onnx", SUMS}
+    for name in ("pagenet.onnx", "pagenet.bin", "pen.onnx"):
+        folder = run / name.partition(".")[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    assert {path.name for path in export(run, out)} == {"pagenet.onnx", "pagenet.bin", "pen.onnx", SUMS}
     sealed = {line.split()[1] for line in (out / SUMS).read_text().splitlines()}
-    assert sealed == {"lettering.onnx", "pagenet.onnx", "pen.onnx"}
+    assert sealed == {"lettering.onnx", "pagenet.onnx", "pagenet.bin", "pen.onnx"}
 
 
 def probabilities(path, inputs):

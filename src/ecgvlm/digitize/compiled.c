@@ -456,6 +456,107 @@ LANED void bands(int64_t n, int64_t rows, const double *x, const double *first, 
     }
 }
 
+/* The page net's layers on bytes, where the processor multiplies these (AVX-512 VNNI); `page_layers` says which layers there
+   are. Each gives the very bytes that ONNX Runtime's `QLinearConv` and `QLinearAdd` do. */
+
+#define BYTES __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define BYTES_INSIDE static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vl,avx512vnni")))
+
+int multiplies_bytes(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+
+/* Of sixteen values about 0 the bytes next to them about `zero`. */
+BYTES_INSIDE __m128i as_bytes(__m512 value, float zero)
+{
+    value = _mm512_min_ps(_mm512_max_ps(value, _mm512_set1_ps(-zero)), _mm512_set1_ps(255 - zero));
+    return _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(zero)));
+}
+
+/* Of `convolved`, `at_once` places beside each other. As assembly, since the compiler keeps what places share in more
+   registers than there are. */
+BYTES_INSIDE void places(int at_once, int wide, int apart, const uint8_t *from, int64_t taps, const int64_t *tap,
+                         int64_t fours, const int8_t *kernel, const int32_t *bias, const float *scale, float zero,
+                         uint8_t *to)
+{
+    __m512i sum[24];
+#pragma GCC unroll 24
+    for (int k = 0; k < at_once * wide; k++)
+        sum[k] = _mm512_loadu_si512(bias + 16 * (k % wide));
+    for (int64_t t = 0; t < taps; t++) {
+        const uint8_t *here = from + tap[t];
+        for (int64_t d = 0; d < fours; d++, here += 4, kernel += 64 * wide) {
+            __m512i weights[6], seen;
+#pragma GCC unroll 6
+            for (int k = 0; k < wide; k++)
+                weights[k] = _mm512_loadu_si512(kernel + 64 * k);
+#pragma GCC unroll 24
+            for (int p = 0; p < at_once; p++) {
+                __asm__("vpbroadcastd %1, %0" : "=v"(seen) : "m"(*(const int32_t *)(here + p * apart)));
+#pragma GCC unroll 6
+                for (int k = 0; k < wide; k++)
+                    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[p * wide + k]) : "v"(seen), "v"(weights[k]));
+            }
+        }
+    }
+#pragma GCC unroll 24
+    for (int k = 0; k < at_once * wide; k++) {
+        __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k]), _mm512_loadu_ps(scale + 16 * (k % wide)));
+        _mm_storeu_si128((__m128i *)(to + 16 * k), as_bytes(value, zero));
+    }
+}
+
+#define PLACES(AT_ONCE, WIDE_, APART)                                                                             \
+    if (wide == WIDE_ && apart == APART) {                                                                        \
+        for (int64_t x = 0; x < columns; x += AT_ONCE) {                                                          \
+            int64_t first = x + AT_ONCE < columns ? x : columns - AT_ONCE;                                        \
+            places(AT_ONCE, WIDE_, APART, from + first * APART, taps, tap, fours, kernel, bias, scale, zero,      \
+                   to + first * 16 * WIDE_);                                                                      \
+        }                                                                                                         \
+    }
+
+/* Rows of a convolution, of 16 or more columns in 16 `wide` channels, which are rounded to bytes about `zero`.
+
+   from: bytes of the first place's first tap; the next place's lie `apart` further, the next row's `from_row`. tap: [taps]
+   from there to each tap's bytes, of which there are four times `fours`. kernel: [taps, fours, channels, 4]. bias, scale:
+   [channels]. to: the first place; the next row begins `to_row` further. */
+BYTES void convolved(int64_t rows, int64_t columns, int64_t wide, int64_t apart, const uint8_t *from, int64_t from_row,
+                     int64_t taps, const int64_t *tap, int64_t fours, const int8_t *kernel, const int32_t *bias,
+                     const float *scale, float zero, uint8_t *to, int64_t to_row)
+{
+    for (int64_t y = 0; y < rows; y++, from += from_row, to += to_row) {
+        PLACES(16, 1, 6)
+        PLACES(16, 1, 16)
+        PLACES(16, 1, 32)
+        PLACES(12, 2, 32)
+        PLACES(12, 2, 64)
+        PLACES(6, 4, 64)
+        PLACES(6, 4, 96)
+        PLACES(4, 6, 96)
+        PLACES(4, 6, 128)
+    }
+}
+
+/* Rows of the sum of two pictures' bytes by these shares and `rest`, of which each place of the other counts for `by` beside and
+   below each other. */
+BYTES void added(int64_t rows, int64_t columns, int64_t channels, const uint8_t *one, int64_t one_row, const uint8_t *other,
+                 int64_t other_row, int64_t by, float share, float other_share, float rest, uint8_t *to, int64_t to_row)
+{
+    for (int64_t y = 0; y < rows; y++)
+        for (int64_t x = 0; x < columns; x++)
+            for (int64_t c = 0; c < channels; c += 16) {
+                const uint8_t *a = one + y * one_row + x * channels + c;
+                const uint8_t *b = other + y / by * other_row + x / by * channels + c;
+                __m512 value = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)a)));
+                __m512 more = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)b)));
+                value = _mm512_fmadd_ps(value, _mm512_set1_ps(share), _mm512_set1_ps(rest));
+                value = _mm512_fmadd_ps(more, _mm512_set1_ps(other_share), value);
+                _mm_storeu_si128((__m128i *)(to + y * to_row + x * channels + c), as_bytes(value, 0));
+            }
+}
+
 #endif
 
 /* `surface.between` of nodes [rows, cols, 2] at [n, 2] (column, row). */

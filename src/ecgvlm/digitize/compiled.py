@@ -32,6 +32,9 @@ class Compiled:
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
         if self.laned:
             self._bands = functions.bands
+        self.bytewise = self.laned and bool(functions.multiplies_bytes())
+        if self.bytewise:
+            self._convolved, self._added = functions.convolved, functions.added
 
     def cheapest(self, cost: np.ndarray, step: np.ndarray) -> np.ndarray:
         """`trace._cheapest`."""
@@ -107,6 +110,38 @@ class Compiled:
         )  # fmt: skip
         return found[:count], mm[found[:count]]
 
+    def convolved(
+        self, picture: np.ndarray, taps: Sequence[int], stride: int, known: np.void, made: np.ndarray,
+        first: int, beyond: int,
+    ) -> None:  # fmt: skip
+        """Rows of what a layer makes of a picture, where it is `bytewise`; see `page_layers`.
+
+        picture: [rows, columns, channels] bytes from the first tap on. taps: bytes from there to each. known:
+        the layer, as of `Layer.dtype`. made: to write to, [rows, columns, channels].
+        """
+        kernel, bias, scale, zero = (known[name] for name in ("kernel", "bias", "scale", "zero"))
+        _, columns, channels = made.shape
+        down, apart = stride * picture.strides[0], stride * picture.strides[1]
+        self._convolved(
+            *map(_SIZE, (beyond - first, columns, channels // 16, apart)), _address(picture, first * down),
+            _SIZE(down), _SIZE(len(taps)), _address(np.array(taps, np.int64)),
+            _SIZE(len(kernel) // len(taps)), *map(_address, (kernel, bias, scale)), ctypes.c_float(zero),
+            _address(made, first * made.strides[0]), _SIZE(made.strides[0]),
+        )  # fmt: skip
+
+    def added(
+        self, one: np.ndarray, other: np.ndarray, known: np.void, made: np.ndarray, first: int, beyond: int
+    ) -> None:
+        """Rows of the sum of two pictures [rows, columns, channels], of which the other may be a whole part
+        as large; where it is `bytewise`. known: as of `page_layers`. made: to write to."""
+        by = len(one) // len(other)
+        self._added(
+            *map(_SIZE, (beyond - first, *made.shape[1:])), _address(one, first * one.strides[0]),
+            _SIZE(one.strides[0]), _address(other, first // by * other.strides[0]), _SIZE(other.strides[0]),
+            _SIZE(by), *(ctypes.c_float(known[name]) for name in ("share", "other", "rest")),
+            _address(made, first * made.strides[0]), _SIZE(made.strides[0]),
+        )  # fmt: skip
+
     def between(self, nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
         """`surface._between` in nodes [rows, cols, 2]."""
         nodes, at = _plain(nodes, np.float64), _plain(at, np.float64)
@@ -133,7 +168,9 @@ def _plain(values: np.ndarray, kind: type) -> np.ndarray:
     return np.ascontiguousarray(values, kind)
 
 
-def _address(array: np.ndarray) -> ctypes.c_void_p:
+def _address(array: np.ndarray, further: int = 0) -> ctypes.c_void_p:
+    if further:
+        return ctypes.c_void_p(array.ctypes.data + further)
     return array.ctypes.data_as(ctypes.c_void_p)  # keeps the array for as long as it is passed
 
 

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from ecgvlm.digitize.page_layers import LEAST_WIDTH, PageLayers
 from ecgvlm.quantile import quantile
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 PX_PER_MM = 5.0
 # Classes of the heat map: the leads' names, a calibration pulse, and what a page says of its scale.
@@ -69,28 +74,45 @@ class NetMaps:
 
 
 class PageNet:
-    """ONNX Runtime session of the shipped net."""
+    """The shipped net. threads: of ONNX Runtime, where it is what runs it."""
 
     def __init__(self, threads: int = 2):
-        self._session = open_session("pagenet.onnx", threads=threads)
+        self._threads = threads
+        self._layers = PageLayers() if PageLayers.can_run() else None
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        return open_session("pagenet.onnx", threads=self._threads)
 
     def __call__(self, page: np.ndarray) -> NetMaps:
         """page: [H, W, 3] uint8 RGB at `PX_PER_MM`, H and W multiples of 16."""
         h, w, _ = page.shape
         parts = _printed(cv2.cvtColor(page, cv2.COLOR_RGB2GRAY))
         printed = np.concatenate([page[part] for part in parts]) if len(parts) > 1 else page[parts[0]]
-        seen = np.ascontiguousarray(printed).reshape(-1, w // 4, 12)
-        trace, names = self._session.run(None, {"page": seen})
-        if len(seen) == h:
-            return NetMaps(trace[0, 0], names[0])
+        trace, names = self._seen(printed)
+        if len(trace) == h:
+            return NetMaps(trace, names)
         whole = NetMaps(np.zeros((h, w), np.float32), np.zeros((CLASSES, h // 4, w // 4), np.float32))
         begin = 0
         for part in parts:
             end = begin + part.stop - part.start
-            whole.trace[part] = trace[0, 0, begin:end]
-            whole.names[:, part.start // 4 : part.stop // 4] = names[0, :, begin // 4 : end // 4]
+            whole.trace[part] = trace[begin:end]
+            whole.names[:, part.start // 4 : part.stop // 4] = names[:, begin // 4 : end // 4]
             begin = end
         return whole
+
+    def _seen(self, page: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The maps of `NetMaps`."""
+        h, w, _ = page.shape
+        if self._layers is None or w < LEAST_WIDTH:
+            trace, names = self._session.run(
+                None, {"page": np.ascontiguousarray(page).reshape(h, w // 4, 12)}
+            )
+            return trace[0, 0], names[0]
+        ink, classes = self._layers(page)
+        of_ink, of_names = self._layers.levels
+        by_class = cv2.transpose(np.ascontiguousarray(classes).reshape(-1, classes.shape[2]))[:CLASSES]
+        return cv2.LUT(ink, of_ink), cv2.LUT(by_class, of_names).reshape(CLASSES, h // 4, w // 4)
 
 
 def _printed(grey: np.ndarray) -> list[slice]:

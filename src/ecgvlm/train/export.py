@@ -33,7 +33,8 @@ def export(
     language = [
         p for p in (source, source / "language") if (p / "checkpoint.pt").is_file() and _is_language(p)
     ]
-    nets = [net for name in ("pagenet", "pen") if (net := source / name / f"{name}.onnx").is_file()]
+    of_pages = "pagenet/pagenet.onnx", "pagenet/pagenet.bin", "pen/pen.onnx"
+    nets = [net for name in of_pages if (net := source / name).is_file()]
     if encoder or language or nets:
         return _written(out, lambda folder: _export_ours(encoder, language, nets, folder), whole=False)
     run = source.parent.parent if source.parent.name == "checkpoints" else source

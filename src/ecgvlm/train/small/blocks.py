@@ -81,6 +81,30 @@ def in_blocks(net: onnx.ModelProto) -> str:
     return last.output[0]
 
 
+def unblocked(module: str, kernel: np.ndarray) -> np.ndarray:
+    """The kernel [out, in, rows, columns] of a module of the page net without `in_blocks`, as
+    `ecgvlm.digitize.page_layers` has it: the first one's px of a row, each with its colours, are one after
+    the other, and two zeros; the last one gives blocks of px, and reads the places that these need."""
+    if module == "stem.0":  # v w o, e q c, k d p, l
+        first = kernel.reshape(2, 2, -1, 12, 8, 2)[0, 0].transpose(0, 2, 3, 1)[:, :6]  # o, kdp, eqc, l
+        rows = first.reshape(len(first), 6, 24)[..., :18]
+        return np.pad(rows, ((0, 0), (0, 0), (0, 2))).transpose(0, 2, 1)[..., None]
+    if module in ("stem.1", "up1"):
+        return _places(kernel[: len(kernel) // 4])[:, :, :3, :3]
+    if module == "down1.0":
+        return _places(kernel)[:, :, 1:, 1:]
+    if module == "side1":
+        return kernel[: len(kernel) // 4]
+    return _places(kernel) if module == "trace" else kernel
+
+
+def _places(kernel: np.ndarray) -> np.ndarray:
+    """[out, in, 4, 4]: what a kernel over 2 x 2 blocks does to their places."""
+    out, channels = kernel.shape[:2]
+    blocks = kernel.reshape(out, 2, 2, channels // 4, 2, 2)  # o, d, e, i, k, l
+    return blocks.transpose(0, 3, 4, 1, 5, 2).reshape(out, channels // 4, 4, 4)
+
+
 def prune(graph: onnx.GraphProto) -> None:
     """Keep only what an output needs."""
     wanted = {output.name for output in graph.output}

@@ -492,6 +492,7 @@ def train(
 
 def main() -> None:
     from ecgvlm.files.datasets import load_ptbxl
+    from ecgvlm.train.small.layers import write_layers
     from ecgvlm.train.small.quantize import CALIBRATION_PAGES, calibration_pages, quantize
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -512,6 +513,7 @@ def main() -> None:
     )  # fmt: skip
     sheets = calibration_pages(args.records, CALIBRATION_PAGES)
     quantize(args.out / "pagenet.float.onnx", sheets, args.out / "pagenet.onnx")
+    write_layers(args.out / "pagenet.onnx")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python -m ecgvlm.train.small.quantize runs/pagenet/pagenet.float.onnx --records ../shared/data/ptbxl \
         --out src/ecgvlm/data/pagenet.onnx
 
+Beside it, as `pagenet.bin`, it writes the layers for `ecgvlm.digitize.page_layers`.
 `ecgvlm.train.small.pagenet` calls it at its end. Ranges of the activations come from pages of folds 1 to 6.
 Weights keep 7 bits: on processors without VNNI a sum of two products of 8 bits overflows, and answers must
 not depend on the machine. The floats of the net that ships: training/pagenet.float.onnx.
@@ -25,6 +26,7 @@ from ecgvlm.atomic import beside
 from ecgvlm.digitize.grid import find_grid
 from ecgvlm.digitize.rectify import rectify
 from ecgvlm.train.small.blocks import in_blocks, prune
+from ecgvlm.train.small.layers import write_layers
 
 CALIBRATION_PAGES = 24
 _CLIP = 8.0  # of the trace's logits: finer steps where it is decided what is ink
@@ -159,6 +161,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     quantize(args.net, calibration_pages(args.records, args.pages), args.out)
+    write_layers(args.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""The page net's layers in compiled code give what ONNX Runtime gives."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ecgvlm.digitize import pagenet
+from ecgvlm.digitize.page_layers import FILE, LEAST_WIDTH, PageLayers
+from ecgvlm.digitize.pagenet import PageNet
+from ecgvlm.sessions import SHIPPED
+
+needs_vnni = pytest.mark.skipif(not PageLayers.can_run(), reason="nothing compiled, or no AVX-512 VNNI")
+
+
+def page(height: int, width: int) -> np.ndarray:
+    """Paper of every brightness and colour."""
+    rng = np.random.default_rng(height)
+    coarse, fine = (rng.integers(0, 256, (n, n, 3), np.uint8) for n in (6, 60))
+    return cv2.resize(coarse, (width, height)) // 2 + cv2.resize(fine, (width, height)) // 2
+
+
+@needs_vnni
+@pytest.mark.parametrize("shape", [(16, LEAST_WIDTH), (208, 304), (320, 176)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_maps_are_the_very_same(shape, threads, monkeypatch):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(threads)
+    try:
+        found = PageNet()(page(*shape))
+    finally:
+        cv2.setNumThreads(before)
+    monkeypatch.setattr(pagenet.PageLayers, "can_run", lambda: False)
+    wanted = PageNet()(page(*shape))
+    assert wanted.trace.std() > 0
+    assert np.array_equal(found.trace, wanted.trace)
+    assert np.array_equal(found.names, wanted.names)
+
+
+@needs_vnni
+def test_a_narrow_page_is_left_to_onnx_runtime():
+    assert PageNet()(page(64, LEAST_WIDTH - 16)).trace.shape == (64, LEAST_WIDTH - 16)
+
+
+def test_the_layers_are_those_of_the_net():
+    onnx = pytest.importorskip("onnx")
+    from ecgvlm.train.small.layers import as_layers
+
+    assert as_layers(onnx.load(SHIPPED / "pagenet.onnx")) == (SHIPPED / FILE).read_bytes()
