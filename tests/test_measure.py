@@ -288,7 +288,7 @@ def test_labels_of_real_records_are_told_by_the_numbers(shared_data):
     assert all(found.heart_rate_bpm > 95 for found in values["ST"])
     assert np.mean([found.pr_ms is not None for found in values["NORM"]]) > 0.85
     assert np.mean([found.pr_ms is not None for found in values["AF"]]) < 0.35
-    assert 75 < np.median([found.qrs_ms for found in values["NORM"]]) < 105
+    assert 75 < np.median([found.qrs_ms for found in values["NORM"]]) < 110
 
 
 @pytest.mark.parametrize("hz", [5.5, 7.5])
@@ -474,6 +474,32 @@ def test_a_qrs_begins_behind_the_spike_that_paces_it():
         if 0 <= at < spiked.shape[1] - 2:
             spiked[:, at : at + 2] += np.where(np.arange(12) % 2, 0.9, -0.9)[:, None]
     assert measure(spiked, record.fs).qrs_ms == pytest.approx(bare.qrs_ms, abs=10)
+
+
+def test_a_spike_is_one_though_some_leads_are_off_at_once_behind_it():
+    """V1 to V3 have left their level before the spike is over: it was 30 ms of QRS."""
+    record, _ = simulate(Simulation(rate_bpm=70, qrs_ms=160, conduction="lbbb"), seed=3)
+    measured = measure(record.signal, record.fs)
+    times = np.arange(record.signal.shape[1]) / record.fs
+    spikes = measured.beats + measured.qrs_onset - 0.012
+    for spike in spikes:
+        record.signal[6:9] -= np.interp(times, spike + np.array([0.004, 0.03, 0.08]), [0, 1, 0])
+    bare = measure(record.signal, record.fs)
+    for at in (spikes[spikes > 0] * record.fs).round().astype(int):
+        record.signal[:, at : at + 2] += np.where(np.arange(12) % 2, 0.9, -0.9)[:, None]
+    assert measure(record.signal, record.fs).qrs_ms < bare.qrs_ms
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_small_leads_show_last_is_qrs_beside_large_ones(seed):
+    record, truth = simulate(Simulation(rate_bpm=70), seed)
+    heights = np.array([1, 1, 0.3, 1, 0.3, 1, 0.4, 2, 3, 3, 3, 2])
+    leads = record.signal * heights[:, None]
+    before = measure(leads, record.fs).qrs_ms
+    times = np.arange(leads.shape[1]) / record.fs
+    for end in truth.qrs_offset:
+        leads[[2, 4, 6]] += 0.2 * np.exp(-(((times - end - 0.012) / 0.008) ** 2) / 2)
+    assert measure(leads, record.fs).qrs_ms == pytest.approx(before + 22, abs=8)
 
 
 def test_a_qrs_ends_where_an_st_segment_begins_to_climb_to_the_top_of_t():

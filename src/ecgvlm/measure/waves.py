@@ -18,8 +18,8 @@ BEAT_FS = 125.0  # Hz, of `Measurements.median_beat`
 BEAT_START, BEAT_END = -0.3, 0.5  # s around R that `Measurements.median_beat` covers
 # Feet before and after the steep part of a QRS, s: the first, less that share of the steep part, at most the
 # third and never shorter than the last.
-QRS_FEET = ((0.0264, 0.18, 0.0132, 0.006), (0.0291, 0.198, 0.0138, 0.006))
-T_FOOT = 0.024  # from where the tangent meets its level to T's end
+QRS_FEET = ((0.0264, 0.18, 0.0132, 0.006), (0.0296, 0.198, 0.0138, 0.006))
+T_FOOT = 0.022  # from where the tangent meets its level to T's end
 # A sinus P wave's usual size and sign in each lead.
 SINUS_P = np.array([0.5, 1.0, 0.5, -0.75, 0.0, 0.75, 0.2, 0.4, 0.4, 0.5, 0.5, 0.5])
 # Angle of each limb lead in the frontal plane (degrees), and the length of its lead vector.
@@ -33,13 +33,15 @@ QRS_SEEN = (-0.1, 0.12)  # must be printed in a lead that helps
 VELOCITY = 0.006  # s, sigma
 PEAK_ROOM, QUIET_ROOM = (-0.08, 0.10), (-0.2, 0.3)  # where the highest velocity is, and noise, too
 QUIETEST = 5  # one part of so many is noise
-EDGE, EDGE_LEAST = 0.06, 0.5  # of the peak over the noise, and mV/s: a QRS begins and ends there
+# Of the peak over the noise, where a QRS begins and ends, and mV/s of both.
+ONSET_EDGE, END_EDGE, EDGE_LEAST = 0.07, 0.1, 0.5
+EVEN_FROM = 0.2  # of the steepest lead: from there on all leads say as much of where a QRS ends
 LONGEST_BEFORE, LONGEST_AFTER = 0.13, 0.18  # a QRS reaches so far from R
 QRS_SHARE = 0.6  # of RR that its steep part may last: behind a fast wide one ST and T climb without rest
 # A pacing spike, behind which a QRS begins. s: a median over so much takes it off; where it stands, from R;
 # to either side of its top, that it lasts; before it, that are quiet; behind its top, where QRS may begin.
 SPIKE, SPIKE_ROOM, SPIKE_HALF, SPIKE_QUIET, SPIKE_AFTER = 0.028, (-0.17, -0.02), 0.014, 0.045, 0.008
-SPIKE_LEAST, SPIKE_RETURNS = 0.08, 0.4  # mV, RMS of the leads; part of its height that is quiet
+SPIKE_LEAST, SPIKE_RETURNS = 0.08, 0.8  # mV, RMS of the leads; part of its height that is quiet
 CALM = 0.020  # s without velocity end a QRS; a notch is shorter
 AGAIN = 0.35  # part of its peak that makes a second flank
 ST_SEEN = 0.12  # s behind the last flank, in which ST is calmest
@@ -189,24 +191,23 @@ def delineate(median: np.ndarray, rr: float) -> Marks | None:
 
 
 def _qrs(median: np.ndarray) -> tuple[float, float] | None:
-    """Where the spatial velocity rises from its noise and falls back to it, in s from R."""
+    """Where the spatial velocity rises from its noise and falls back to it, in s from R.
+
+    It begins by all leads as they are, and ends by all as if of one height: what comes last is often seen in
+    small leads alone. To begin likewise made LUDB's pages no better and normal hearts wider.
+    """
     rows = np.flatnonzero(np.isfinite(median[:, column(QRS_SEEN[0]) : column(QRS_SEEN[1])]).all(axis=1))
     if not rows.size:
         return None
     y = median[rows]
     filled = np.where(np.isfinite(y), y, 0.0)
     speed = filters.gaussian(filled, VELOCITY * FS, 1) * FS
-    velocity = np.sqrt((speed**2).mean(axis=0))  # [w] mV/s
-    peak = float(velocity[column(PEAK_ROOM[0]) : column(PEAK_ROOM[1])].max())
-    if peak <= 0:
+    steepest = np.abs(speed[:, column(-LONGEST_BEFORE) : column(LONGEST_AFTER)]).max(axis=1)
+    if steepest.max() <= 0:
         return None
-    quiet = np.sort(velocity[column(QUIET_ROOM[0]) : column(QUIET_ROOM[1])])
-    noise = float(quiet[: len(quiet) // QUIETEST].mean())
-    limit = _limit(noise, peak)
-    again = limit + AGAIN * (peak - limit)
-    onset = _edge(velocity, column(-LONGEST_BEFORE), column(0.0), limit, again, -1)
-    limit = _limit(max(noise, _rest(velocity, again)), peak)
-    end = _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, again, 1)
+    onset = _onset(np.sqrt((speed**2).mean(axis=0)))
+    even = speed / np.maximum(steepest, EVEN_FROM * steepest.max())[:, None]
+    end = _end(np.sqrt((even**2).mean(axis=0) * (steepest**2).mean()))
     if onset is None or end is None:
         return None
     spike_end = _spike_end(filled)
@@ -214,9 +215,32 @@ def _qrs(median: np.ndarray) -> tuple[float, float] | None:
     return first if spike_end is None else max(first, spike_end), end / FS - BEFORE
 
 
-def _limit(rest: float, peak: float) -> float:
+def _onset(velocity: np.ndarray) -> float | None:
+    """The sample at which a QRS begins. velocity: [w] mV/s."""
+    peak, noise = _peak_and_noise(velocity)
+    limit = _limit(noise, peak, ONSET_EDGE)
+    return _edge(velocity, column(-LONGEST_BEFORE), column(0.0), limit, limit + AGAIN * (peak - limit), -1)
+
+
+def _end(velocity: np.ndarray) -> float | None:
+    """The sample at which a QRS ends. velocity: [w] mV/s."""
+    peak, noise = _peak_and_noise(velocity)
+    limit = _limit(noise, peak, END_EDGE)
+    again = limit + AGAIN * (peak - limit)
+    limit = _limit(max(noise, _rest(velocity, again)), peak, END_EDGE)
+    return _edge(velocity, column(0.0), column(LONGEST_AFTER), limit, again, 1)
+
+
+def _peak_and_noise(velocity: np.ndarray) -> tuple[float, float]:
+    """mV/s of a QRS and of the quietest part around it. velocity: [w] mV/s."""
+    quiet = np.sort(velocity[column(QUIET_ROOM[0]) : column(QUIET_ROOM[1])])
+    peak = velocity[column(PEAK_ROOM[0]) : column(PEAK_ROOM[1])].max()
+    return float(peak), float(quiet[: len(quiet) // QUIETEST].mean())
+
+
+def _limit(rest: float, peak: float, edge: float) -> float:
     """mV/s at which a QRS of this peak begins or ends, above the rest beside it."""
-    return rest + max(EDGE * (peak - rest), EDGE_LEAST)
+    return rest + max(edge * (peak - rest), EDGE_LEAST)
 
 
 def _rest(velocity: np.ndarray, again: float) -> float:
@@ -247,8 +271,8 @@ def _spike_end(y: np.ndarray) -> float | None:
     return (at + SPIKE_AFTER * FS) / FS - BEFORE if height > SPIKE_LEAST and quiet else None
 
 
-def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: float, step: int) -> int | None:
-    """Outwards from R: the last sample over the limit before `CALM` of quiet that no second flank ends.
+def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: float, step: int) -> float | None:
+    """Outwards from R: where the limit is left for `CALM` of quiet that no second flank ends, in samples.
 
     again: the velocity of such a flank, behind a level top.
     """
@@ -265,7 +289,9 @@ def _edge(velocity: np.ndarray, first: int, last: int, limit: float, again: floa
             ahead = velocity[max(first, i - beyond) : i] if step < 0 else velocity[i : min(last, i + beyond)]
             if (ahead < again).all():
                 break
-    return edge
+    if edge is None or velocity[edge + step] >= limit:  # at the end of the room
+        return edge
+    return edge + step * float((velocity[edge] - limit) / (velocity[edge] - velocity[edge + step]))
 
 
 def _t_end(median: np.ndarray, onset: float, j: float, rr: float) -> float | None:
