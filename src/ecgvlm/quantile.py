@@ -29,7 +29,13 @@ def _ordered(values: np.ndarray, at: list[int]) -> np.ndarray:
 
 
 def quantile(values: np.ndarray, share: float) -> float:
-    return float(quantiles(values, share)[0])
+    plain = values.ravel()
+    at = share * (len(plain) - 1)
+    low = int(at)
+    high = min(low + 1, len(plain) - 1)
+    ordered = _ordered(plain, [low, high])
+    below, above = float(ordered[low]), float(ordered[high])
+    return below + (at - low) * (above - below)
 
 
 def median(values: ArrayLike) -> float:

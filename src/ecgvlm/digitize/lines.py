@@ -50,7 +50,7 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> tuple[PaperMap,
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     if min(inside.any(0).sum(), inside.any(1).sum()) < _BANDS * _BAND:
         return replace(plane, fit=0.0), 0.0
-    fine, shrink = fitting(extremes, scale)
+    fine, shrink = _fine(extremes, scale)
     mesh = plane.to_px(nodes)
     upright, (at, off, clear) = together(
         partial(_in_bands, fine, shrink, mesh, inside),
@@ -61,17 +61,23 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> tuple[PaperMap,
     return replace(plane, homography=plane.homography @ moved, fit=fit), _most_off(left)
 
 
-def _in_bands(fine: Sequence[np.ndarray], shrink: float, mesh: np.ndarray, inside: np.ndarray) -> _Match:
+def _fine(extremes: Sequence[np.ndarray], scale: float) -> tuple[np.ndarray, float]:
+    """The extremes as `fitting` has them, in one picture: [H, W], or both twice in [H, W, 4]."""
+    fine, shrink = fitting(extremes, scale)
+    return fine[0] if len(fine) == 1 else cv2.merge([*fine, *fine]), shrink
+
+
+def _in_bands(fine: np.ndarray, shrink: float, mesh: np.ndarray, inside: np.ndarray) -> _Match:
     """`_matches` of the upright lines in bands that lie one below the other.
 
-    fine, shrink: as of `fitting`, of the extremes. mesh: [rows, cols, 2] px. inside: [rows, cols].
+    fine, shrink: as of `_fine`. mesh: [rows, cols, 2] px. inside: [rows, cols].
     """
     shown = np.flatnonzero(inside.any(1))
     spare = len(shown) / _BANDS - _BAND
     firsts = shown[0] + ((np.arange(_BANDS) + 0.5) * spare + np.arange(_BANDS) * _BAND).astype(int)
     parts = [slice(first, first + _BAND + 1) for first in firsts]
     where = np.concatenate([dense(mesh[band], shrink) for band in parts])
-    lines = _lines(*(resampled(extreme, where) for extreme in fine))
+    lines = _lines(resampled(fine, where))
     known = np.concatenate([*(inside[band][:-1] for band in parts), inside[parts[-1]][-1:]])
     profile = cv2.resize(lines, (lines.shape[1], len(known) - 1), interpolation=cv2.INTER_AREA)
     at, off, clear = _matches(profile, _NEAR, known)
@@ -105,9 +111,8 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
     inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
     seen = inside
     mesh, scale = paper.to_px(nodes), paper.scale()
-    fine, shrink = fitting(extremes, scale)
-    where = dense(mesh, shrink)
-    first = _lines(*(resampled(extreme, where) for extreme in fine))
+    fine, shrink = _fine(extremes, scale)
+    first = _lines(resampled(fine, dense(mesh, shrink)))
     places = (nodes - paper.at) / CELL
     where = places  # of the nodes on the first page, in cells
     lines = first
@@ -203,15 +208,15 @@ def flattened(detail: np.ndarray, width: int) -> np.ndarray:
     return np.clip(np.divide(detail, spread, out=power), -1.2, 1.2, out=power)
 
 
-def _lines(darkest: np.ndarray, lightest: np.ndarray | None = None) -> np.ndarray:
+def _lines(page: np.ndarray) -> np.ndarray:
     """[h, w] float32 about 0: the grid's lines, light flattened, without what is far darker than they are.
 
-    darkest, lightest: [h, w] uint8, rectified. A grid is clear in the darkest colour of a px, ink that is
-    black in the lightest.
+    page: of `_fine`, rectified. A grid is clear in the darkest colour of a px, ink that is black in the
+    lightest.
     """
-    detail = _detail(darkest)
+    detail = _detail(page if page.ndim == 2 else cv2.extractChannel(page, 0))
     lines = flattened(detail, 3 * CELL_PX)
-    lightest = detail if lightest is None else _detail(lightest)
+    lightest = detail if page.ndim == 2 else _detail(cv2.extractChannel(page, 1))
     profiles = (cv2.reduce(lightest, axis, cv2.REDUCE_AVG).reshape(-1, CELL_PX).mean(0) for axis in (0, 1))
     depth = max(0.0, *(float(profile.max()) for profile in profiles))
     paper = (lightest <= _INK * depth + _INK_LEAST).view(np.uint8)

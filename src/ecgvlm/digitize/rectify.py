@@ -63,10 +63,14 @@ def dense(mesh: np.ndarray, shrink: float = 1.0) -> np.ndarray:
 
 
 def resampled(image: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """A picture [H, W] or [H, W, 3] at the px [h, w, 2] of it."""
-    return cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
+    """A picture [H, W], [H, W, 3] or [H, W, 4] at the px [h, w, 2] of it."""
+    three = image.ndim == 3 and image.shape[2] == 3
+    if three:  # which takes OpenCV twice as long as four
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+    seen = cv2.remap(  # type: ignore[call-overload]  # its stub wants two maps
         image, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    return cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB) if three else seen
 
 
 _TURNED, _INK = 30.0, 40.0  # degrees, and grey levels
