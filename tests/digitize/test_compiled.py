@@ -107,21 +107,18 @@ def test_edges_of_print_lie_where_numpy_has_them(library, band, monkeypatch):
 
 
 @pytest.mark.parametrize(("cols", "rows"), [(12, 9), (40, 31), (5, 3)])
-def test_a_banded_system_is_solved_as_scipy_does(library, cols, rows):
+def test_a_surface_is_laid_as_scipy_does(library, cols, rows):
     rng = np.random.default_rng(0)
-    n, diagonals = cols * rows, {}
-    for offset in (0, 1, 2, rows - 1, rows, 2 * rows):
-        values = rng.normal(size=n)
-        values[n - offset :] = 0  # nothing lies beyond the matrix
-        diagonals[offset] = values.reshape(cols, rows)
-    diagonals[0] = 15 + np.abs(diagonals[0])
-    right = rng.normal(size=n)
-    found, wanted = library.solved(diagonals, right), surface._solved(diagonals, right)
+    n = 2 * cols * rows
+    i, j = rng.integers(0, cols - 1, n), rng.integers(0, rows - 1, n)
+    shares, weight, value = rng.random((4, n)), rng.uniform(10, 100, n), rng.normal(size=n)
+    stiff = [rng.uniform(1, 70, (cols - down, rows - across)) for down, across in ((0, 2), (2, 0), (1, 1))]
+    known = [(cols, rows), i * rows + j, shares, weight, value, stiff]
+    found, wanted = library.laid(*known), surface._laid(*known)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
-    diagonals[0][1, 1] = -1
-    for solved in (library.solved, surface._solved):
+    for laid in (library.laid, surface._laid):
         with pytest.raises(np.linalg.LinAlgError):
-            solved(diagonals, right)
+            laid(*known[:3], -weight, *known[4:])
 
 
 @pytest.mark.parametrize("harmonic", [5, 1])

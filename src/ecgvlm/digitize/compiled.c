@@ -469,10 +469,10 @@ int multiplies_bytes(void)
 }
 
 /* Of sixteen values about 0 the bytes next to them about `zero`. */
-BYTES_INSIDE __m128i as_bytes(__m512 value, float zero)
+BYTES_INSIDE __m128i as_bytes(__m512 value, __m512i zero)
 {
-    value = _mm512_min_ps(_mm512_max_ps(value, _mm512_set1_ps(-zero)), _mm512_set1_ps(255 - zero));
-    return _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(zero)));
+    __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(value), zero);
+    return _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512()));
 }
 
 /* Of `convolved`, `at_once` places beside each other. As assembly, since the compiler keeps what places share in more
@@ -504,7 +504,7 @@ BYTES_INSIDE void places(int at_once, int wide, int apart, const uint8_t *from, 
 #pragma GCC unroll 24
     for (int k = 0; k < at_once * wide; k++) {
         __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k]), _mm512_loadu_ps(scale + 16 * (k % wide)));
-        _mm_storeu_si128((__m128i *)(to + 16 * k), as_bytes(value, zero));
+        _mm_storeu_si128((__m128i *)(to + 16 * k), as_bytes(value, _mm512_set1_epi32(zero)));
     }
 }
 
@@ -553,7 +553,7 @@ BYTES void added(int64_t rows, int64_t columns, int64_t channels, const uint8_t 
                 __m512 more = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)b)));
                 value = _mm512_fmadd_ps(value, _mm512_set1_ps(share), _mm512_set1_ps(rest));
                 value = _mm512_fmadd_ps(more, _mm512_set1_ps(other_share), value);
-                _mm_storeu_si128((__m128i *)(to + y * to_row + x * channels + c), as_bytes(value, 0));
+                _mm_storeu_si128((__m128i *)(to + y * to_row + x * channels + c), as_bytes(value, _mm512_setzero_si512()));
             }
 }
 
@@ -576,6 +576,47 @@ WIDE void between_nodes(int64_t rows, int64_t cols, const double *nodes, int64_t
 #define LANES 4
 
 typedef double lanes __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
+
+/* One of a term's nodes, how many it lies on from the term's first one, and what it counts there. */
+typedef struct {
+    int64_t node;
+    double share;
+} part;
+
+/* A term's products in the rows of its nodes, from the diagonal on. */
+INSIDE void counted(int64_t width, double *matrix, const part *parts, int several, double weight)
+{
+    for (int k = 0; k < several; k++)
+        for (int m = k; m < several; m++)
+            matrix[parts[k].node * width + parts[m].node - parts[k].node] += parts[k].share * parts[m].share * weight;
+}
+
+/* The matrix, whose rows are `width` long, and the right side of `surface._laid`: added to what they hold. */
+void normal(int64_t cols, int64_t rows, int64_t count, int64_t width, const int64_t *first, const double *shares,
+            const double *weight, const double *value, const double *down, const double *across, const double *both,
+            double *matrix, double *right)
+{
+    for (int64_t k = 0; k < cols * rows; k++)
+        matrix[k * width] += 1e-6;
+    for (int64_t k = 0; k < count; k++) {
+        part corners[4] = {{0, shares[k]}, {1, shares[count + k]}, {rows, shares[2 * count + k]}, {rows + 1, shares[3 * count + k]}};
+        counted(width, matrix + first[k] * width, corners, 4, weight[k]);
+        for (int c = 0; c < 4; c++)
+            right[first[k] + corners[c].node] += corners[c].share * weight[k] * value[k];
+    }
+    const part in_column[] = {{0, 1}, {1, -2}, {2, 1}}, in_row[] = {{0, 1}, {rows, -2}, {2 * rows, 1}};
+    const part in_both[] = {{0, 1}, {1, -1}, {rows, -1}, {rows + 1, 1}};
+    for (int64_t i = 0; i < cols; i++)
+        for (int64_t j = 0; j < rows; j++) {
+            double *here = matrix + (i * rows + j) * width;
+            if (j + 2 < rows)
+                counted(width, here, in_column, 3, down[i * (rows - 2) + j]);
+            if (i + 2 < cols)
+                counted(width, here, in_row, 3, across[i * rows + j]);
+            if (i + 1 < cols && j + 1 < rows)
+                counted(width, here, in_both, 4, both[i * (rows - 1) + j]);
+        }
+}
 
 /* `surface._solved`, in place of `right`, [n + band]: by Cholesky's factors, in place of the matrix [n, band + 2 BLOCK],
    whose row k holds what is on the diagonal there, `band - 1` values below it in the same column, and zeros behind. n,

@@ -24,10 +24,11 @@ class Compiled:
     def __init__(self, library: Path):
         functions = ctypes.CDLL(str(library))
         self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
-        self._edges, self._between, self._solved = functions.edges, functions.between_nodes, functions.solved
+        self._edges, self._between = functions.edges, functions.between_nodes
+        self._normal, self._solved = functions.normal, functions.solved
         self._follow = functions.follow
         self._follow.restype = _SIZE
-        for function in (self._cheapest, self._ink_run, self._edges, self._between):
+        for function in (self._cheapest, self._ink_run, self._edges, self._between, self._normal):
             function.restype = None
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
         if self.laned:
@@ -150,18 +151,22 @@ class Compiled:
         self._between(rows, cols, _address(nodes), _SIZE(at.size // 2), _address(at), _address(found))
         return found
 
-    def solved(self, diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
-        """`surface._solved`. Raises LinAlgError where the matrix is not positive."""
-        known = len(right)
-        n, band = (-(-size // _BLOCK) * _BLOCK for size in (known, max(diagonals) + 1))
+    def laid(
+        self, shape: tuple[int, int], first: np.ndarray, shares: np.ndarray, weight: np.ndarray,
+        value: np.ndarray, stiff: Sequence[np.ndarray],
+    ) -> np.ndarray:  # fmt: skip
+        """`surface._laid`. Raises LinAlgError where the matrix is not positive."""
+        cols, rows = shape
+        n, band = (-(-size // _BLOCK) * _BLOCK for size in (cols * rows, 2 * rows + 1))
         matrix, solution = np.zeros((n, band + 2 * _BLOCK)), np.zeros(n + band)
-        for offset, values in diagonals.items():
-            matrix[:known, offset] = values.ravel()
-        matrix[known:, 0] = 1
-        solution[:known] = right
+        matrix[cols * rows :, 0] = 1
+        arrays = [_plain(first, np.int64), *(_plain(part, np.float64) for part in (shares, weight, value))]
+        arrays += [_plain(part, np.float64) for part in stiff]
+        sizes = map(_SIZE, (cols, rows, len(first), matrix.shape[1]))
+        self._normal(*sizes, *map(_address, (*arrays, matrix, solution)))
         if self._solved(_SIZE(n), _SIZE(band), *map(_address, (matrix, solution))):
             raise np.linalg.LinAlgError("the matrix is not positive")
-        return solution[:known]
+        return solution[: cols * rows].reshape(cols, rows)
 
 
 def _plain(values: np.ndarray, kind: type) -> np.ndarray:

@@ -22,6 +22,7 @@ _LONGEST = 860.0  # mm of a page's side
 _BEND, _FOLD = 0.12, 0.15
 _FOCAL = 1.0  # of a picture's diagonal, a camera's focal length
 _SETTLED = 0.02  # mm by which another reweighting would hardly move the surface
+_LEAST = 1e-6  # weight that every node has on 0: none is left without any
 # Second differences down, across and of both kinds: columns and rows of their nodes, with factors.
 _Bend = tuple[tuple[int, int, float], ...]
 _BENDS: tuple[_Bend, ...] = (
@@ -174,33 +175,56 @@ def surface(
     i, j = np.clip(at.astype(int), 0, (cols - 2, rows - 2)).T
     a, b = at[:, 0] - i, at[:, 1] - j
     first = i * rows + j  # nodes are numbered down the columns
-    # A value's four nodes, counted from its first, and their shares in it.
-    corners = ((0, (1 - a) * (1 - b)), (1, (1 - a) * b), (rows, a * (1 - b)), (rows + 1, a * b))
-    size = rows * cols
+    # A value's shares in its four nodes: the first, the one below, and those in the next column.
+    shares = np.stack([(1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b])
+    nodes = first + np.array(_corners(rows))[:, None]
     certain = weight / noise**2
     now, found = certain, np.full((cols, rows), np.inf)
-    bends = [np.zeros(1)] * len(_BENDS)
+    bends = [np.zeros((cols - bend[-1][0], rows - max(r for _, r, _ in bend))) for bend in _BENDS]
+    laid = COMPILED.laid if COMPILED else _laid
     for _ in range(3):
-        # Of the normal matrix few diagonals are not zero: those that pairs of a term's nodes lie on.
-        diagonals: dict[int, np.ndarray] = defaultdict(lambda: np.zeros((cols, rows)))
-        diagonals[0] += 1e-6
-        for (one, share), (other, other_share) in combinations_with_replacement(corners, 2):
-            product = np.bincount(first + one, share * other_share * now, size)
-            diagonals[other - one] += product.reshape(cols, rows)
-        for bend, much in zip(_BENDS, bends):
-            stiff = _BEND**-2 / (1 + (much / _FOLD) ** 2)
-            for (c, r, factor), (c2, r2, other_factor) in combinations_with_replacement(bend, 2):
-                part = _part(diagonals[(c2 - c) * rows + r2 - r], bend, c, r)
-                part += factor * other_factor * stiff
-        right = np.sum([np.bincount(first + node, share * now * value, size) for node, share in corners], 0)
-        solved = COMPILED.solved if COMPILED else _solved
-        before, found = found, solved(diagonals, right).reshape(cols, rows)
+        stiff = [_BEND**-2 / (1 + (much / _FOLD) ** 2) for much in bends]
+        before, found = found, laid((cols, rows), first, shares, now, value, stiff)
         if np.abs(found - before).max() < _SETTLED:
             break
-        off = np.sum([share * found.ravel()[first + node] for node, share in corners], 0) - value
+        off = (shares * found.ravel()[nodes]).sum(0) - value
         now = certain / (1 + (off / (4 * noise)) ** 2) ** 2
         bends = [np.sum([f * _part(found, bend, c, r) for c, r, f in bend], 0) for bend in _BENDS]
     return found.T
+
+
+def _corners(rows: int) -> tuple[int, int, int, int]:
+    """A value's nodes, counted from the first of them."""
+    return 0, 1, rows, rows + 1
+
+
+def _laid(
+    shape: tuple[int, int],
+    first: np.ndarray,
+    shares: np.ndarray,
+    weight: np.ndarray,
+    value: np.ndarray,
+    stiff: Sequence[np.ndarray],
+) -> np.ndarray:
+    """[cols, rows] the surface of least squares, where nothing is compiled.
+
+    shape: cols, rows. first: [n] each value's first node, down the columns. shares: [4, n] in `_corners`.
+    weight, value: [n]. stiff: what each of `_BENDS` counts where it begins.
+    """
+    cols, rows = shape
+    size, corners = rows * cols, list(zip(_corners(rows), shares))
+    # Of the normal matrix few diagonals are not zero: those that pairs of a term's nodes lie on.
+    diagonals: dict[int, np.ndarray] = defaultdict(lambda: np.zeros((cols, rows)))
+    diagonals[0] += _LEAST
+    for (one, share), (other, other_share) in combinations_with_replacement(corners, 2):
+        product = np.bincount(first + one, share * other_share * weight, size)
+        diagonals[other - one] += product.reshape(cols, rows)
+    for bend, much in zip(_BENDS, stiff):
+        for (c, r, factor), (c2, r2, other_factor) in combinations_with_replacement(bend, 2):
+            part = _part(diagonals[(c2 - c) * rows + r2 - r], bend, c, r)
+            part += factor * other_factor * much
+    right = np.sum([np.bincount(first + node, share * weight * value, size) for node, share in corners], 0)
+    return _solved(diagonals, right).reshape(cols, rows)
 
 
 def _part(nodes: np.ndarray, bend: _Bend, column: int, row: int) -> np.ndarray:
@@ -211,10 +235,7 @@ def _part(nodes: np.ndarray, bend: _Bend, column: int, row: int) -> np.ndarray:
 
 
 def _solved(diagonals: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
-    """The solution of a symmetric system with few diagonals, from the middle one down.
-
-    Where nothing is compiled.
-    """
+    """The solution of a symmetric system with few diagonals, from the middle one down."""
     from scipy.linalg import solveh_banded  # takes longer to import than a flat page to read
 
     matrix = np.zeros((len(right), max(diagonals) + 1))  # as LAPACK takes it, column by column
