@@ -140,10 +140,12 @@ class Lettering:
             width = 2 * round((max(m.x for m in line) + _AROUND_NOTE - first) / 2)
             y = float(np.average([m.y for m in line], weights=[m.p for m in line]))
             middle = first + width / 2
-            readings = [
-                self._spell([about(grey, middle, y, 2 * round(width / size / 2), size)])[0]
-                for size in _NOTE_SIZES
-            ]
+            readings: list[Reading] = []
+            for size in _NOTE_SIZES:
+                (read,) = self._spell([about(grey, middle, y, 2 * round(width / size / 2), size)])
+                readings.append(read)
+                if len(readings) == 2 and _say_the_same(*readings):
+                    break  # a third does not outvote them
             for kind, values in said.items():
                 told = [frozenset(mm for of, mm in read.notes() if of == kind) for read in readings]
                 if kind == "speeds" and any(100.0 in of_it for of_it in told):  # two zeros are read as one
@@ -169,6 +171,11 @@ class Lettering:
                 sure.append(float(steps[at:end, best[at]].max()))
             read.append(Reading("".join(ALPHABET[best[at] - 1] for at in new), tuple(sure)))
         return read
+
+
+def _say_the_same(one: Reading, other: Reading) -> bool:
+    """Whether two readings are letter by letter the same, and so is what they say of speed and gain."""
+    return one.text == other.text and one.notes() == other.notes() != []
 
 
 def _gainsaid(gains: frozenset[float], line: Sequence[Mark]) -> bool:

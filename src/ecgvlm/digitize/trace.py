@@ -34,6 +34,7 @@ _MEETING, _BESIDE = 5, 4  # columns within which meetings are one, and beside on
 _LEVEL_COST = 0.1  # per px by which a path's level is another one behind a meeting
 _ROUNDS = 3  # in which strips that run along the same line are parted
 _ALONG = 20  # columns that two strips follow one line, when they do not only cross
+_PLAIN_FROM = 0.5  # probability from which on there is something of plain ink
 _PLAIN_INK, _LEFT = 0.5, 0.5  # worth of ink, and share of such columns that have some, for a line left over
 _FAR = 1e4  # px: farther than any row
 _SPIKE, _LEVEL = 5, 41  # px that a spike of solid ink may be wide, and about it that tell which way it goes
@@ -60,18 +61,15 @@ class _Ink:
     @classmethod
     def of(cls, trace: np.ndarray) -> _Ink:
         upper, lower = trace[: len(trace) // 2 * 2 : 2], trace[1::2]
-        cost = cv2.transpose(np.maximum(cv2.max(upper, lower), _FLOOR))
+        cost = cv2.transpose(cv2.max(cv2.max(upper, lower), np.array(_FLOOR)))
         blank = cv2.dilate(cost, np.ones((1, _BLANK // 2), np.uint8)) < _NO_INK
         np.negative(np.log(cost, out=cost), out=cost)
         step = cost * (2 * _LEAP_COST / _PAPER)
         step += 2 * _STEP_COST
         step += np.float32(2 * _BLANK_COST) * blank
-        worth = np.maximum(upper, 0.5)
-        worth += np.maximum(lower, 0.5)
-        worth -= 1
-        worth *= 2
-        worth = cv2.transpose(worth)
-        return cls(cost, step, worth)
+        plain = [cv2.max(part, np.array(_PLAIN_FROM)) for part in (upper, lower)]
+        worth = cv2.addWeighted(plain[0], 2, plain[1], 2, -4 * _PLAIN_FROM)
+        return cls(cost, step, cv2.transpose(worth))
 
     def coarse(self) -> _Ink:
         """Two columns in one."""
