@@ -3,7 +3,7 @@
 PYTHON ?= python3
 RECORDS ?= ../shared/data/ptbxl
 BIN := .venv/bin
-COMPILED := hatch_build.py src/ecgvlm/digitize/compiled.c
+COMPILED := hatch_build.py src/ecgvlm/compiled.c
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint bench reproduce clean

@@ -1,8 +1,8 @@
-"""Compiles `ecgvlm/digitize/compiled.c` into the wheel where there is a C compiler: `cc`, or what `CC` names.
+"""Compiles `ecgvlm/compiled.c` into the wheel where there is a C compiler: `cc`, or what `CC` names.
 
 Without one the wheel is the same but for that: NumPy does it then, in more time. The library is called by
 ctypes, so that one wheel serves every Python of a platform. Its name tells the source that it was built from,
-as `ecgvlm.digitize.compiled` looks for it: one of another source is never loaded.
+as `ecgvlm.compiled` looks for it: one of another source is never loaded.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_SOURCE = Path("src/ecgvlm/digitize/compiled.c")
+_SOURCE = Path("src/ecgvlm/compiled.c")
 
 
 class CompiledHook(BuildHookInterface):

@@ -8,10 +8,10 @@ import ecgvlm
 PACKAGE = Path(ecgvlm.__file__).parent
 # What reads a page comes first; nothing of it knows how models are trained, benchmarked or served.
 ORDER = (
-    "errors", "atomic", "machine", "memory", "processes", "together", "quantile", "filters", "sessions",
-    "record", "labels", "vocabulary", "measure", "simulate", "files", "paper", "digitize", "judge", "words",
-    "printed", "sheets", "reader", "__init__", "show", "worker", "instruct", "bench", "train", "serve",
-    "batch", "watch", "mcp", "cli", "__main__",
+    "errors", "atomic", "machine", "memory", "processes", "together", "quantile", "compiled", "filters",
+    "sessions", "record", "labels", "vocabulary", "measure", "simulate", "files", "paper", "digitize",
+    "judge", "words", "printed", "sheets", "reader", "__init__", "show", "worker", "instruct", "bench",
+    "train", "serve", "batch", "watch", "mcp", "cli", "__main__",
 )  # fmt: skip
 
 

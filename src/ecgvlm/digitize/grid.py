@@ -18,7 +18,7 @@ from functools import cache, cached_property, lru_cache, partial
 import cv2
 import numpy as np
 
-from ecgvlm.digitize.compiled import COMPILED
+from ecgvlm.compiled import COMPILED
 from ecgvlm.digitize.lines import flattened, levelled, refined
 from ecgvlm.digitize.surface import PaperMap, bent, projected, squareness
 from ecgvlm.files.picture import shrunk

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from ecgvlm.digitize.compiled import COMPILED
+from ecgvlm.compiled import COMPILED
 from ecgvlm.sessions import read_model_file
 from ecgvlm.together import together
 

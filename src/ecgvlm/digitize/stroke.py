@@ -9,8 +9,8 @@ from functools import partial
 import cv2
 import numpy as np
 
+from ecgvlm.compiled import COMPILED
 from ecgvlm.digitize import pen
-from ecgvlm.digitize.compiled import COMPILED
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.pen import ALONG, LEVELS, PLAIN, Ink
 from ecgvlm.digitize.surface import between

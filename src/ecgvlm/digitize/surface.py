@@ -12,7 +12,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from ecgvlm.digitize.compiled import COMPILED
+from ecgvlm.compiled import COMPILED
 from ecgvlm.together import together
 
 CELL = 5.0  # mm between two nodes of the lattice, and between two thick lines of a grid

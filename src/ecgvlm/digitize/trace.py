@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ecgvlm import filters
-from ecgvlm.digitize.compiled import COMPILED
+from ecgvlm.compiled import COMPILED
 from ecgvlm.digitize.layout import Placed, row_pitch
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.stroke import ROOM, curves_of, ink_run, nearest_run, print_of

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ecgvlm.digitize import compiled, grid, stroke, surface, trace
-from ecgvlm.digitize.compiled import Compiled, library_of
+from ecgvlm import compiled, filters
+from ecgvlm.compiled import Compiled, library_of
+from ecgvlm.digitize import grid, stroke, surface, trace
 
 SOURCE = Path(compiled.__file__).with_name("compiled.c")
 
@@ -59,6 +60,16 @@ def test_runs_of_ink_end_where_numpy_has_them_end(library):
         for level in (0.0, 0.3, 0.7):
             found, wanted = (run(ink, y, near, level) for run in (library.ink_run, stroke._ink_run))
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "width"), [((12, 300), 7), ((50,), 41), ((3, 8), 8), ((2, 5), 1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
+def test_medians_are_numpys(library, shape, width, dtype):
+    values = (30 * np.random.default_rng(0).normal(size=shape)).astype(dtype)
+    values[..., : shape[-1] // 2] = np.round(values[..., : shape[-1] // 2] / 10)  # some are alike
+    found, wanted = library.medians(values, width), filters._medians(values, width)
+    assert found.dtype == wanted.dtype
+    assert np.array_equal(found, wanted)
 
 
 @pytest.fixture

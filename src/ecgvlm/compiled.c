@@ -1,6 +1,6 @@
-/* What following a trace does column by column, following a grid from tile to tile, and the solution of a bent surface,
-   compiled where a C compiler was at hand when the package was built; see `ecgvlm.digitize.compiled`. NumPy's way of it, which is what is meant, stands
-   beside each call. */
+/* The page net's layers, what following a trace does column by column, following a grid from tile to tile, the solution of
+   a bent surface, and filters, compiled where a C compiler was at hand when the package was built; see `ecgvlm.compiled`.
+   NumPy's or ONNX Runtime's way of it, which is what is meant, stands beside each call. */
 
 #include <math.h>
 #include <stdint.h>
@@ -124,6 +124,30 @@ WIDE void cheapest(int64_t pieces, int64_t columns, int64_t rows, const float *c
         cost += columns * rows;
         step += columns * rows;
         way += columns;
+    }
+}
+
+/* `filters._medians` of [rows, n + width - 1]. work: [width]. */
+void medians(int64_t rows, int64_t n, int64_t width, const double *values, double *work, double *found)
+{
+    for (int64_t row = 0; row < rows; row++, values += n + width - 1, found += n) {
+        int64_t known = 0; /* of the window, in order */
+        for (int64_t x = 0; x < n + width - 1; x++) {
+            double next = values[x];
+            int64_t place = known;
+            if (known < width)
+                known++;
+            else
+                for (place = 0; place < width - 1 && work[place] != values[x - width]; place++)
+                    ;
+            for (; place > 0 && work[place - 1] > next; place--)
+                work[place] = work[place - 1];
+            for (; place < known - 1 && work[place + 1] < next; place++)
+                work[place] = work[place + 1];
+            work[place] = next;
+            if (x >= width - 1)
+                found[x - width + 1] = work[width / 2];
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-"""What is compiled of following traces and grids and of bent paper, where the package was built with a C
-compiler at hand: `compiled.c`.
+"""What is compiled of the page net, of following traces and grids, of bent paper and of filters, where the
+package was built with a C compiler at hand: `compiled.c`.
 
 Elsewhere NumPy does the same in five to ten times the time; how stands where these are called.
 """
@@ -26,9 +26,11 @@ class Compiled:
         self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
         self._edges, self._between = functions.edges, functions.between_nodes
         self._normal, self._solved = functions.normal, functions.solved
+        self._medians = functions.medians
         self._follow = functions.follow
         self._follow.restype = _SIZE
-        for function in (self._cheapest, self._ink_run, self._edges, self._between, self._normal):
+        nothing = self._cheapest, self._ink_run, self._edges, self._between, self._normal, self._medians
+        for function in nothing:
             function.restype = None
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
         if self.laned:
@@ -110,6 +112,15 @@ class Compiled:
             *map(_address, work),
         )  # fmt: skip
         return found[:count], mm[found[:count]]
+
+    def medians(self, values: np.ndarray, width: int) -> np.ndarray:
+        """`filters._medians`."""
+        found = np.empty((*values.shape[:-1], values.shape[-1] - width + 1))
+        known, work = _plain(values, np.float64), np.empty(width)
+        rows = found.size // found.shape[-1]
+        sizes = map(_SIZE, (rows, found.shape[-1], width))
+        self._medians(*sizes, *map(_address, (known, work, found)))
+        return found.astype(values.dtype, copy=False)
 
     def convolved(
         self, picture: np.ndarray, taps: Sequence[int], stride: int, known: np.void, made: np.ndarray,
