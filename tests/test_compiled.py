@@ -11,6 +11,7 @@ import pytest
 from ecgvlm import compiled, filters
 from ecgvlm.compiled import Compiled, library_of
 from ecgvlm.digitize import grid, stroke, surface, trace
+from ecgvlm.measure import signal
 
 SOURCE = Path(compiled.__file__).with_name("compiled.c")
 
@@ -70,6 +71,17 @@ def test_medians_are_numpys(library, shape, width, dtype):
     found, wanted = library.medians(values, width), filters._medians(values, width)
     assert found.dtype == wanted.dtype
     assert np.array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_medians_of_what_is_known_are_numpys(library, axis):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(9, 12, 40))
+    values[rng.random(values.shape) < 0.3] = np.nan
+    values[2:8, 3, 5:9] = values[:, 0, 0] = values[4, 1] = values[4, :, 7] = np.nan
+    for part in (values, np.nan_to_num(values), values[:, :, ::2]):
+        found, wanted = library.nanmedian(part, axis), signal._nanmedian(part, axis)
+        assert np.array_equal(found, wanted, equal_nan=True)
 
 
 @pytest.fixture

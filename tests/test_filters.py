@@ -18,7 +18,7 @@ def test_gaussians(shape, dtype, sigma, derivative):
     np.testing.assert_allclose(found, wanted, atol=1e-10 if dtype == np.float64 else 2e-6)
 
 
-@pytest.mark.parametrize("width", [1, 5, 30, 41])
+@pytest.mark.parametrize("width", [1, 5, 30, 41, 64, 150, 151])
 def test_medians_and_extremes(width):
     rng = np.random.default_rng(width)
     rows, whole = rng.normal(size=(3, 200)), rng.integers(0, 500, 200)

@@ -151,6 +151,26 @@ void medians(int64_t rows, int64_t n, int64_t width, const double *values, doubl
     }
 }
 
+/* `measure.signal._nanmedian` of [before, several, after]. work: [several]. */
+void nanmedians(int64_t before, int64_t several, int64_t after, const double *values, double *work, double *found)
+{
+    for (int64_t row = 0; row < before; row++, values += several * after)
+        for (int64_t x = 0; x < after; x++) {
+            int64_t known = 0;
+            for (int64_t k = 0; k < several; k++) {
+                double next = values[k * after + x];
+                int64_t place = known;
+                if (next != next)
+                    continue;
+                for (; place > 0 && work[place - 1] > next; place--)
+                    work[place] = work[place - 1];
+                work[place] = next;
+                known++;
+            }
+            *found++ = known ? (work[(known - 1) / 2] + work[known / 2]) / 2 : NAN;
+        }
+}
+
 /* The ink at a row of a column whose rows are `apart` in memory, 0 beyond it. */
 INSIDE float at(const float *ink, int64_t rows, int64_t apart, int64_t row)
 {

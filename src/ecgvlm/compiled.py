@@ -7,6 +7,7 @@ Elsewhere NumPy does the same in five to ten times the time; how stands where th
 from __future__ import annotations
 
 import ctypes
+import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,11 +27,11 @@ class Compiled:
         self._cheapest, self._ink_run = functions.cheapest, functions.ink_run
         self._edges, self._between = functions.edges, functions.between_nodes
         self._normal, self._solved = functions.normal, functions.solved
-        self._medians = functions.medians
+        self._medians, self._nanmedians = functions.medians, functions.nanmedians
         self._follow = functions.follow
         self._follow.restype = _SIZE
-        nothing = self._cheapest, self._ink_run, self._edges, self._between, self._normal, self._medians
-        for function in nothing:
+        nothing = [self._cheapest, self._ink_run, self._edges, self._between, self._normal]
+        for function in (*nothing, self._medians, self._nanmedians):
             function.restype = None
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
         if self.laned:
@@ -121,6 +122,15 @@ class Compiled:
         sizes = map(_SIZE, (rows, found.shape[-1], width))
         self._medians(*sizes, *map(_address, (known, work, found)))
         return found.astype(values.dtype, copy=False)
+
+    def nanmedian(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """`measure.signal._nanmedian`."""
+        shape, axis = values.shape, axis % values.ndim
+        found, work = np.empty(shape[:axis] + shape[axis + 1 :]), np.empty(shape[axis])
+        after = math.prod(shape[axis + 1 :])
+        sizes = map(_SIZE, (math.prod(shape[:axis]), shape[axis], after))
+        self._nanmedians(*sizes, *map(_address, (_plain(values, np.float64), work, found)))
+        return found
 
     def convolved(
         self, picture: np.ndarray, taps: Sequence[int], stride: int, known: np.void, made: np.ndarray,

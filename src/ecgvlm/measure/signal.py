@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecgvlm import filters
+from ecgvlm.compiled import COMPILED
 
 FS = 250.0  # Hz, of all work in here
 BEFORE, AFTER = 0.48, 0.72  # s around R that delineation looks at
@@ -17,6 +18,7 @@ ANTI_ALIAS = 0.4  # sigma of the filter before thinning, in samples of what is l
 BEYOND, END = 0.06, 0.03
 # Each limb lead as a sum of I and II (Einthoven's and Goldberger's relations).
 FROM_TWO = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
+_FEW = 64  # numbers that are put in order one by one sooner than otherwise
 LEVEL_TOP = 0.048  # s for which a QRS may be level between two flanks
 
 
@@ -96,6 +98,12 @@ def highest(y: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
 
 def nanmedian(values: np.ndarray, axis: int) -> np.ndarray:
     """numpy.nanmedian without its warning for slices that are all NaN, and faster."""
+    few = values.shape[axis] <= _FEW
+    return COMPILED.nanmedian(values, axis) if COMPILED and few else _nanmedian(values, axis)
+
+
+def _nanmedian(values: np.ndarray, axis: int) -> np.ndarray:
+    """`nanmedian` of many, or where nothing is compiled."""
     ordered, half = np.sort(values, axis=axis), values.shape[axis] // 2  # NaN last
     if half and np.isfinite(values).all():
         return (ordered.take(values.shape[axis] - 1 - half, axis) + ordered.take(half, axis)) / 2
