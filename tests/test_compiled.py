@@ -11,6 +11,7 @@ import pytest
 from ecgvlm import compiled, filters
 from ecgvlm.compiled import Compiled, library_of
 from ecgvlm.digitize import grid, stroke, surface, trace
+from ecgvlm.judge import atria
 from ecgvlm.measure import signal
 
 SOURCE = Path(compiled.__file__).with_name("compiled.c")
@@ -82,6 +83,17 @@ def test_medians_of_what_is_known_are_numpys(library, axis):
     for part in (values, np.nan_to_num(values), values[:, :, ::2]):
         found, wanted = library.nanmedian(part, axis), signal._nanmedian(part, axis)
         assert np.array_equal(found, wanted, equal_nan=True)
+
+
+def test_trains_are_chained_as_numpy_does(library):
+    rng = np.random.default_rng(0)
+    signal = rng.normal(0.1, 0.4, 600)
+    steps = np.round(np.array([[30.0], [47.5], [101.0]]) * np.linspace(0.8, 1.2, 15)).astype(int)
+    cost = 1.5 * np.linspace(-1, 1, 15) ** 2
+    found, wanted = (chained(signal, steps, cost) for chained in (library.chained, atria._chained))
+    assert (wanted[1] >= 0).any()
+    for some, others in zip(found, wanted):
+        assert np.array_equal(some, others)
 
 
 @pytest.fixture

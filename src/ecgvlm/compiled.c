@@ -171,6 +171,25 @@ void nanmedians(int64_t before, int64_t several, int64_t after, const double *va
         }
 }
 
+/* `judge.atria._chained`. steps: [rows, several]. total: [rows, n], which holds the signal. back: [rows, n]. */
+void chained(int64_t rows, int64_t several, int64_t n, const int64_t *steps, const double *cost, double *total, int64_t *back)
+{
+    for (int64_t row = 0; row < rows; row++, steps += several, total += n, back += n)
+        for (int64_t x = 0; x < n; x++) {
+            double most = -INFINITY;
+            back[x] = -1;
+            for (int64_t k = 0; k < several && steps[k] <= x; k++)
+                if (total[x - steps[k]] - cost[k] > most) {
+                    most = total[x - steps[k]] - cost[k];
+                    back[x] = x - steps[k];
+                }
+            if (x >= steps[several - 1] || most > 0)
+                total[x] += most;
+            else
+                back[x] = -1;
+        }
+}
+
 /* The ink at a row of a column whose rows are `apart` in memory, 0 beyond it. */
 INSIDE float at(const float *ink, int64_t rows, int64_t apart, int64_t row)
 {

@@ -28,10 +28,11 @@ class Compiled:
         self._edges, self._between = functions.edges, functions.between_nodes
         self._normal, self._solved = functions.normal, functions.solved
         self._medians, self._nanmedians = functions.medians, functions.nanmedians
+        self._chained = functions.chained
         self._follow = functions.follow
         self._follow.restype = _SIZE
         nothing = [self._cheapest, self._ink_run, self._edges, self._between, self._normal]
-        for function in (*nothing, self._medians, self._nanmedians):
+        for function in (*nothing, self._medians, self._nanmedians, self._chained):
             function.restype = None
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
         if self.laned:
@@ -122,6 +123,18 @@ class Compiled:
         sizes = map(_SIZE, (rows, found.shape[-1], width))
         self._medians(*sizes, *map(_address, (known, work, found)))
         return found.astype(values.dtype, copy=False)
+
+    def chained(
+        self, signal: np.ndarray, steps: np.ndarray, cost: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`judge.atria._chained`."""
+        total, back = (
+            np.tile(signal.astype(np.float64), (len(steps), 1)),
+            np.empty((len(steps), len(signal)), np.int64),
+        )
+        known = _plain(steps, np.int64), _plain(cost, np.float64)
+        self._chained(*map(_SIZE, (*steps.shape, len(signal))), *map(_address, (*known, total, back)))
+        return total, back
 
     def nanmedian(self, values: np.ndarray, axis: int) -> np.ndarray:
         """`measure.signal._nanmedian`."""

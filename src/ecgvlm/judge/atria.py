@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgvlm import filters
+from ecgvlm.compiled import COMPILED
 from ecgvlm.measure import SINUS_P, Measurements
 from ecgvlm.measure.signal import nanmedian
 from ecgvlm.quantile import median, quantile
@@ -134,8 +135,27 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
     """
     drift = np.linspace(-_DRIFT, _DRIFT, 15)
     steps = np.round(periods[:, None] * ATRIA_FS * (1 + drift)).astype(int)  # [r, k]
-    cost, n, rows = 1.5 * (drift / _DRIFT) ** 2, len(signal), np.arange(len(periods))
-    total, back = np.tile(signal, (len(periods), 1)), np.full((len(periods), n), -1)
+    cost, n = 1.5 * (drift / _DRIFT) ** 2, len(signal)
+    total, back = (COMPILED.chained if COMPILED else _chained)(signal, steps, cost)
+    trains = []
+    for row, last in enumerate(steps[:, -1]):
+        end = max(0, n - int(last))
+        end += int(np.argmax(total[row, end:]))
+        path = []
+        while end >= 0:
+            path.append(end)
+            end = int(back[row, end])
+        trains.append(np.array(path[::-1]))
+    return trains
+
+
+def _chained(signal: np.ndarray, steps: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most that a train gathers up to every column, and the column before it there, -1 where it begins:
+    [r, n] each. signal: [n]. steps: [r, k] columns that it may be to the next one, rising; cost: [k] of each.
+    Where nothing is compiled.
+    """
+    n, rows = len(signal), np.arange(len(steps))
+    total, back = np.tile(signal, (len(steps), 1)), np.full((len(steps), n), -1)
     block = int(steps.min())  # columns that do not depend on each other
     for first in range(block, n, block):
         now = np.arange(first, min(n, first + block))
@@ -146,16 +166,7 @@ def _trains(signal: np.ndarray, periods: np.ndarray) -> list[np.ndarray]:
         goes_on = np.isfinite(most) & ((now[:, None] >= steps[:, -1]) | (most > 0))
         total[:, now] += np.where(goes_on, most, 0.0).T
         back[:, now] = np.where(goes_on, np.take_along_axis(before, k, 2)[..., 0], -1).T
-    trains = []
-    for row, last in zip(rows, steps[:, -1]):
-        end = max(0, n - int(last))
-        end += int(np.argmax(total[row, end:]))
-        path = []
-        while end >= 0:
-            path.append(end)
-            end = int(back[row, end])
-        trains.append(np.array(path[::-1]))
-    return trains
+    return total, back
 
 
 def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, m: Measurements) -> Atria:
