@@ -10,7 +10,7 @@ import pytest
 
 from ecgvlm import compiled, filters
 from ecgvlm.compiled import Compiled, library_of
-from ecgvlm.digitize import grid, stroke, surface, trace
+from ecgvlm.digitize import grid, pen, stroke, surface, trace
 from ecgvlm.judge import atria
 from ecgvlm.measure import signal
 
@@ -94,6 +94,18 @@ def test_trains_are_chained_as_numpy_does(library):
     assert (wanted[1] >= 0).any()
     for some, others in zip(found, wanted):
         assert np.array_equal(some, others)
+
+
+def test_a_pen_is_swept_as_numpy_does(library):
+    rng = np.random.default_rng(0)
+    top = rng.normal(50, 9, (3, 90)).astype(np.float32)
+    radii, strip = rng.uniform(0.4, 2.5, (3, 4)), np.repeat(np.arange(4), [30, 2, 40, 18])
+    wanted = pen._under_pen(top, top + 3, radii, strip)
+    off = np.arange(8)[:, None, None] / pen.ALONG
+    rises = np.where(radii >= off, np.sqrt(np.maximum(radii**2 - off**2, 0)), -np.inf).astype(np.float32)
+    for swept in (library.swept, pen._swept):
+        for found, expected in zip(swept(top, top + 3, rises, strip), wanted):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 @pytest.fixture

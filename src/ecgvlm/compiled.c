@@ -23,9 +23,10 @@
 #define INSIDE static inline __attribute__((always_inline))
 
 INSIDE float least(float a, float b) { return a < b ? a : b; }
+INSIDE float most(float a, float b) { return a > b ? a : b; }
 
 /* The least of every value and those `apart`, twice and three times as far on. */
-INSIDE void swept(int64_t n, int64_t apart, const float *restrict from, float *restrict to)
+INSIDE void least_of_four(int64_t n, int64_t apart, const float *restrict from, float *restrict to)
 {
     for (int64_t y = 0; y < n; y++)
         to[y] = least(least(from[y], from[y + apart]), least(from[y + 2 * apart], from[y + 3 * apart]));
@@ -34,9 +35,9 @@ INSIDE void swept(int64_t n, int64_t apart, const float *restrict from, float *r
 /* The least of the REACH values that begin at each of the first n. work: to work in, as long as `from`. */
 INSIDE void least_on(int64_t n, const float *restrict from, float *restrict to, float *restrict work)
 {
-    swept(n + 60, 1, from, to);
-    swept(n + 48, 4, to, work);
-    swept(n, 16, work, to);
+    least_of_four(n + 60, 1, from, to);
+    least_of_four(n + 48, 4, to, work);
+    least_of_four(n, 16, work, to);
 }
 
 /* The least cost of getting to each row of a column, from `total`, [rows] cost of being in each before. climb: [rows]
@@ -187,6 +188,29 @@ void chained(int64_t rows, int64_t several, int64_t n, const int64_t *steps, con
                 total[x] += most;
             else
                 back[x] = -1;
+        }
+}
+
+/* `pen._swept` of [levels, n]. rises: [reach, levels, strips]. */
+void swept(int64_t reach, int64_t levels, int64_t strips, int64_t n, const float *top, const float *bottom, const float *rises,
+           const int64_t *strip, float *upper, float *lower)
+{
+    for (int64_t level = 0; level < levels; level++, top += n, bottom += n, upper += n, lower += n)
+        for (int64_t x = 0; x < n; x++) {
+            const float *rise = rises + level * strips + strip[x];
+            float high = top[x] + *rise, low = bottom[x] - *rise;
+            for (int64_t off = 1; off < reach && *(rise += levels * strips) >= 0; off++) {
+                if (x >= off) {
+                    high = most(high, top[x - off] + *rise);
+                    low = least(low, bottom[x - off] - *rise);
+                }
+                if (x + off < n) {
+                    high = most(high, top[x + off] + *rise);
+                    low = least(low, bottom[x + off] - *rise);
+                }
+            }
+            upper[x] = high;
+            lower[x] = low;
         }
 }
 

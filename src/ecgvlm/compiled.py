@@ -28,11 +28,11 @@ class Compiled:
         self._edges, self._between = functions.edges, functions.between_nodes
         self._normal, self._solved = functions.normal, functions.solved
         self._medians, self._nanmedians = functions.medians, functions.nanmedians
-        self._chained = functions.chained
+        self._chained, self._swept = functions.chained, functions.swept
         self._follow = functions.follow
         self._follow.restype = _SIZE
         nothing = [self._cheapest, self._ink_run, self._edges, self._between, self._normal]
-        for function in (*nothing, self._medians, self._nanmedians, self._chained):
+        for function in (*nothing, self._medians, self._nanmedians, self._chained, self._swept):
             function.restype = None
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
         if self.laned:
@@ -135,6 +135,16 @@ class Compiled:
         known = _plain(steps, np.int64), _plain(cost, np.float64)
         self._chained(*map(_SIZE, (*steps.shape, len(signal))), *map(_address, (*known, total, back)))
         return total, back
+
+    def swept(
+        self, top: np.ndarray, bottom: np.ndarray, rises: np.ndarray, strip: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`pen._swept`."""
+        upper, lower = np.empty((2, *top.shape), np.float32)
+        known = [_plain(part, np.float32) for part in (top, bottom, rises)]
+        sizes = (*rises.shape, top.shape[1])
+        self._swept(*map(_SIZE, sizes), *map(_address, (*known, _plain(strip, np.int64), upper, lower)))
+        return upper, lower
 
     def nanmedian(self, values: np.ndarray, axis: int) -> np.ndarray:
         """`measure.signal._nanmedian`."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from ecgvlm.compiled import COMPILED
 from ecgvlm.quantile import quantile, quantiles
 from ecgvlm.sessions import open_session
 
@@ -145,10 +146,20 @@ def _under_pen(
     """The curves [levels, n] along which a round pen leaves ink down from `top` [levels, n], and up from
     `bottom`. radii: [levels, strips] px of the pen. strip: [n] whose it is."""
     top, bottom = top.astype(np.float32), bottom.astype(np.float32)
-    upper, lower = (top + radii[:, strip]).astype(np.float32), (bottom - radii[:, strip]).astype(np.float32)
-    for off in range(1, int(radii.max() * ALONG) + 1):
-        under = radii**2 - (off / ALONG) ** 2
-        rise = np.where(under >= 0, np.sqrt(np.maximum(under, 0)), -np.inf).astype(np.float32)[:, strip]
+    off = np.arange(int(radii.max() * ALONG) + 1)[:, None, None] / ALONG
+    under = radii**2 - off**2
+    rises = np.where(under >= 0, np.sqrt(np.maximum(under, 0)), -np.inf).astype(np.float32)
+    return (COMPILED.swept if COMPILED else _swept)(top, bottom, rises, strip)
+
+
+def _swept(
+    top: np.ndarray, bottom: np.ndarray, rises: np.ndarray, strip: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_under_pen` where nothing is compiled. rises: [points, levels, strips] px by which the pen's middle
+    lies beyond its edge so many points beside it, infinitely little where it does not reach."""
+    upper, lower = top + rises[0][:, strip], bottom - rises[0][:, strip]
+    for off, all_rises in enumerate(rises[1:], 1):
+        rise = all_rises[:, strip]
         for here, there in ((np.s_[:, off:], np.s_[:, :-off]), (np.s_[:, :-off], np.s_[:, off:])):
             np.maximum(upper[here], top[there] + rise[here], out=upper[here])
             np.minimum(lower[here], bottom[there] - rise[here], out=lower[here])
