@@ -25,6 +25,7 @@ from ecgvlm.digitize.rectify import flat_paper, rectify, skew
 from ecgvlm.digitize.scale import find_scale
 from ecgvlm.digitize.separators import between_separators
 from ecgvlm.digitize.several import Part, as_one, beside, in_picture, parted, unnamed_beside
+from ecgvlm.digitize.sheet import bent_sheet, name_ends
 from ecgvlm.digitize.spikes import with_spikes
 from ecgvlm.digitize.straight import straightened
 from ecgvlm.digitize.surface import PaperMap, projected
@@ -334,6 +335,10 @@ class Digitizer:
             if again is None or _score(again) <= _GUESSED * best.found.score:
                 break
             best = again
+        paper = _as_it_lies(best, image.shape)
+        again = None if paper is None else self._view(image, paper)
+        if again is not None and _score(again) > _GUESSED * _score(best):
+            return replace(again, notes=best.notes.with_those_of(again.notes))
         return best
 
 
@@ -371,6 +376,15 @@ def _set_straight(view: View, zoom: float, shape: Sequence[int]) -> PaperMap | N
         return None
     flat = view.paper.homography if straight is None else straight
     return PaperMap.covering(flat @ np.diag([zoom, zoom, 1.0]), shape)
+
+
+def _as_it_lies(view: View, shape: Sequence[int]) -> PaperMap | None:
+    """Paper that bends as the rows, beats and names of a view tell, None where it may as well be flat."""
+    assert view.found is not None
+    strips = view.found.strips
+    begins, paths = paths_of(view.maps.trace, strips)
+    names = name_ends(view.image, view.maps.trace, view.names, strips, row_pitch(strips))
+    return bent_sheet(view.paper, view.origin, strips, list(zip(begins, paths)), names, shape)
 
 
 def _with_names_of(other: View, view: View) -> View:

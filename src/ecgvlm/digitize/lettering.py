@@ -53,6 +53,10 @@ class Notes:
     gains: frozenset[float] = frozenset()
     chest: frozenset[float] = frozenset()
 
+    def with_those_of(self, other: Notes) -> Notes:
+        """These, and of what they do not tell the other's, of another look at the same page."""
+        return Notes(self.speeds or other.speeds, self.gains or other.gains, self.chest or other.chest)
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -18,7 +18,7 @@ from ecgvlm.quantile import median, quantile
 # The first column of a strip and, for each column from there on, px of its height: of the rectified page.
 Path = tuple[int, np.ndarray]
 
-_LEAST_ROWS = 3
+LEAST_ROWS = 3
 _EVERY = round(1.0 * PX_PER_MM)  # px between the points of a trace that tell where its row runs
 _ALIKE = 30  # such points that tell about as much as one, as a trace wanders
 _UNEVEN = 0.25  # of the rows' distance, by which a row that stands evenly may seem off its place
@@ -26,7 +26,7 @@ _PIECE, _LEAST_PIECE = 60.0 * PX_PER_MM, 36.0 * PX_PER_MM  # of two traces whose
 _REACH = round(6.0 * PX_PER_MM)  # by which beats may stand beside those of another row
 _LIKE = 0.5  # likeness from which on beats are the same
 _STEEP, _BEAT = 1.5, 2.0  # px by which slopes, and what is steep, are smoothed
-_LEAST_PAIRS = 3
+LEAST_PAIRS = 3
 _USUAL = 0.1  # part by which the rows' length usually changes over the page, and they slant
 _ROW_OFF, _BEAT_OFF = 0.002, 0.001  # of the rows' length, by which points of rows and beats are off at least
 _ROUNDS = 12
@@ -46,13 +46,13 @@ def straightened(
     as it is.
     """
     ys = sorted({strip.y for strip in placed})
-    same = list(_same_beats(placed, paths))
-    if len(ys) < _LEAST_ROWS or len(same) < _LEAST_PAIRS:
+    same = list(same_beats(placed, paths))
+    if len(ys) < LEAST_ROWS or len(same) < LEAST_PAIRS:
         return None
     ends = np.array([[x, strip.y] for strip in placed for x in (strip.x0, strip.x1)])
     middle, length = (ends.min(0) + ends.max(0)) / 2, float(np.ptp(ends[:, 0]))
-    points, at = _points(paths)
-    rows = _places(ys)[[ys.index(strip.y) for strip in placed]][at]
+    points, at = points_of(paths)
+    rows = places(ys)[[ys.index(strip.y) for strip in placed]][at]
     flat = _flattened(
         (points - middle) / length, rows, (np.array(same) - middle) / length, length / median(np.diff(ys))
     )
@@ -69,21 +69,21 @@ def straightened(
     return homography @ np.diag([1 / size, 1 / size, 1.0])
 
 
-def _points(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+def points_of(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Points [n, 2] of the traces, and which trace's each is."""
     every = [np.arange(0, len(path), _EVERY) for _, path in paths]
     points = [np.stack([begin + at, path[at]], 1) for (begin, path), at in zip(paths, every)]
     return np.concatenate(points), np.repeat(np.arange(len(paths)), [len(at) for at in every])
 
 
-def _places(ys: Sequence[float]) -> np.ndarray:
+def places(ys: Sequence[float]) -> np.ndarray:
     """Heights of rows, in rows: whole numbers, but for rows that plainly stand elsewhere."""
     place = (np.array(ys) - ys[0]) / median(np.diff(ys))
     place = np.where(np.abs(place - place.round()) < _UNEVEN, place.round(), place)
     return place - place.mean()
 
 
-def _same_beats(placed: Sequence[Placed], paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def same_beats(placed: Sequence[Placed], paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Two points each that show the same time, in rows next to each other or next but one."""
     steep = [_steepness(path) for _, path in paths]
     wide = [np.pad(curve, _REACH) for curve in steep]

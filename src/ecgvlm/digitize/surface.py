@@ -20,7 +20,7 @@ MARGIN = 30.0  # mm around the seen grid that the lattice covers
 _LONGEST = 860.0  # mm of a page's side
 # mm: how much paper usually bends from cell to cell, and at a fold.
 _BEND, _FOLD = 0.12, 0.15
-_FOCAL = 1.0  # of a picture's diagonal, a camera's focal length
+FOCAL = 1.0  # of a picture's diagonal, a camera's focal length
 _SETTLED = 0.02  # mm by which another reweighting would hardly move the surface
 _LEAST = 1e-6  # weight that every node has on 0: none is left without any
 # Second differences down, across and of both kinds: columns and rows of their nodes, with factors.
@@ -115,7 +115,7 @@ def squareness(homography: np.ndarray, shape: Sequence[int]) -> float:
     homography: [3, 3], units of the paper -> px of a picture of this shape.
     """
     height, width = shape[:2]
-    focal = _FOCAL * float(np.hypot(width, height))
+    focal = FOCAL * float(np.hypot(width, height))
     seen = np.linalg.inv([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]) @ homography
     return float(np.linalg.norm(seen[:, 1]) / np.linalg.norm(seen[:, 0]))
 
