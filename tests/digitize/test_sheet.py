@@ -28,10 +28,10 @@ def seen_rows(radius: float) -> tuple[list[Placed], list[tuple[int, np.ndarray]]
     """Six rows of the same beats on such a cylinder, at 5 px per mm."""
     s = np.linspace(-600, 600, 6001)
     beats = -40 * np.exp(-(((s[:, None] - np.arange(-500, 600, 180)) / 4) ** 2)).sum(1)
-    middle = np.array([700, 500])
+    middle = np.array([700, 600])
     placed, paths = [], []
     for k, lead in enumerate(("I", "II", "III", "aVR", "aVL", "aVF")):
-        px = on_a_cylinder(np.stack([s, 140.0 * (k - 2.5) + beats], 1), radius) + middle
+        px = on_a_cylinder(np.stack([s, 170.0 * (k - 2.5) + beats], 1), radius) + middle
         x = np.arange(np.ceil(px[0, 0]), px[-1, 0])
         placed.append(Placed(lead, False, k, 0, x[0], x[-1], 0.0, float(np.median(px[:, 1])), True))
         paths.append((int(x[0]), np.interp(x, px[:, 0], px[:, 1])))
@@ -39,9 +39,9 @@ def seen_rows(radius: float) -> tuple[list[Placed], list[tuple[int, np.ndarray]]
 
 
 def test_rows_tell_a_bent_sheet():
-    paper = PaperMap.covering(np.diag([5.0, 5.0, 1.0]), (1000, 1400))
+    paper = PaperMap.covering(np.diag([5.0, 5.0, 1.0]), (1200, 1400))
     placed, paths = seen_rows(2000.0)
-    bent = bent_sheet(paper, (0.0, 0.0), placed, paths, NO_NAMES, (1000, 1400))
+    bent = bent_sheet(paper, (0.0, 0.0), placed, paths, NO_NAMES, (1200, 1400))
     assert bent is not None
     along = np.array([-0.5, -0.25, 0.0, 0.25, 0.5]) * 1200
     true = on_a_cylinder(np.stack([along, np.zeros(5)], 1), 2000.0)[:, 0] + 700
@@ -53,9 +53,9 @@ def test_rows_tell_a_bent_sheet():
 
 
 def test_flat_paper_is_left_alone():
-    paper = PaperMap.covering(np.diag([5.0, 5.0, 1.0]), (1000, 1400))
+    paper = PaperMap.covering(np.diag([5.0, 5.0, 1.0]), (1200, 1400))
     placed, paths = seen_rows(1e6)
-    assert bent_sheet(paper, (0.0, 0.0), placed, paths, NO_NAMES, (1000, 1400)) is None
+    assert bent_sheet(paper, (0.0, 0.0), placed, paths, NO_NAMES, (1200, 1400)) is None
 
 
 @pytest.mark.parametrize("radius", [2500.0, 4000.0])

@@ -36,7 +36,7 @@ _PITCH_OFF = 0.001  # by which the distance of the columns' names is off from th
 _ALONG_ROW = np.linspace(-0.6, 0.6, 49)  # places at which a row is laid through the picture
 _BEYOND = 0.55  # from where on a sheet goes on as it comes
 _ROUNDS, _SETTLED, _DAMPED = 15, 1e-4, 1e-3
-_PLAINLY = 25.0  # as in `straight`: the square of how many times a sheet's bends exceed their uncertainty
+_PLAINLY = 36.0  # as in `straight`: the square of how many times a sheet's bends exceed their uncertainty
 
 # The ends of a lead's name about its centre, in px: how far it reaches to either side, and up and down;
 # its letters' least and greatest height, their distance, and their middles off the name's.
