@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_understanding.py
 
-Questions: benchmarks/data/*.toml that `SETS` names; the head of each says who saw it.
-Figures called "new" are of those questions alone that, with names replaced by their kind, read like no
-wording that the net learns from. They are asked about generated pages (`ecgvlm.instruct.states`), so any
-answer can be told from any other.
+Questions: benchmarks/data/*.toml that `SETS` names, none of which the net learned; the head of each says who
+saw it. What needs the question before, and what is asked to be answered in another language, is taken from
+the files whose single questions it did learn ("turns"). They are asked about generated pages
+(`ecgvlm.instruct.states`), so any answer can be told from any other.
 
 An answer is right where it says all that the functions for the intended questions say; honest where it says
 that it is not sure what is asked or cannot judge that; else it is unrelated. Answers of the same family
@@ -22,12 +22,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from itertools import chain, groupby
 from pathlib import Path
 from random import Random
@@ -35,50 +32,24 @@ from random import Random
 from ecgvlm.atomic import write_file
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.train.small.intents import wordings
 from ecgvlm.words.dialogue import Conversation, answer_parts
 from ecgvlm.words.language import Language
-from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, each_finding, urgent_findings
-from ecgvlm.words.text import split
-from ecgvlm.words.understand import Asked, clause, intents, kin
+from ecgvlm.words.understand import Asked, intents, kin
 
 DATA = Path(__file__).parent / "data"
-SETS = (
-    "keepers",
-    "passersby",
-    "walkins",
-    "outsiders",
-    "newcomers",
-    "strangers",
-    "visitors",
-    "askers",
-    "homonyms",
-    "lookalikes",
-    "nightly",
-    "tellings",
-    "heard",
-    "grounds",
-    "later",
-    "ward",
-    "unread",
-    "unseen",
-    "beyond",
-    "bedside",
-    "second",
-    "fresh",
-    "understanding",
-)
+LEARNED = Path(__file__).parents[1] / "training" / "questions"
+SETS = ("locums", "keepers", "passersby", "walkins")
+TURNS = "turns"
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
     "advice", "prognosis", "cause", "other_tests", "identity", "off_topic", "earlier", "outside", "oneself",
     "only_this_ecg",
 )  # fmt: skip
-_PLACEHOLDER = re.compile(r"\{(\w+):?(\w*)\}")
 _CALLED = "\0"  # stands for what a question calls a finding
-Row = tuple[str, str, str, bool, bool]  # judgement, question, answer, whether its wording is new; noticed
+Row = tuple[str, str, str, bool]  # judgement, question, answer, noticed
 
 
 def intended(text: str) -> list[list[Asked]]:
@@ -178,7 +149,6 @@ def ask(language: Language, table: dict[str, list], spoken: str = "en") -> list[
         for asked_so_far in questions:
             turns = [asked_so_far] if isinstance(asked_so_far, str) else asked_so_far
             question = " / ".join(turns)
-            new = plain(turns[-1], spoken) not in learned(spoken)
             for _ in range(PAGES):
                 evidence, before, said = sample(rng), Conversation(), ""
                 for turn in turns:
@@ -186,55 +156,20 @@ def ask(language: Language, table: dict[str, list], spoken: str = "en") -> list[
                 judgement = (
                     refused(said, evidence, w) if what == "*" else judged(said, intended(what), evidence, w)
                 )
-                rows.append((judgement, question, said, new, _noticed(w) in said))
+                rows.append((judgement, question, said, _noticed(w) in said))
     return rows
-
-
-def plain(text: str, language: str) -> str:
-    """A question as the net sees its words: each name by its kind."""
-    known, said = lexicon(language), split(text)
-    return " ".join(clause(said, known.objects(said), known))
-
-
-@cache
-def learned(language: str) -> frozenset[str]:
-    """All that wordings of a language can read like."""
-    return frozenset(
-        plain(text, language)
-        for lines in wordings(language).values()
-        for line in lines
-        for text in _alternatives(_PLACEHOLDER.sub(lambda match: _named(match, language), line))
-    )
-
-
-def _named(match: re.Match[str], language: str) -> str:
-    """A name for a placeholder; where the net sees names themselves, all of them."""
-    kind, code = match.groups()
-    table = asked(language).get(kind)
-    if table is None:
-        return {"lead": "V2", "number": "120"}.get(kind, "xyzzy")
-    names = table[code] if code else [name for called in table.values() for name in called]
-    return f"[{'|'.join(names)}]" if kind == "side" else names[0].rstrip("*")
-
-
-def _alternatives(line: str) -> Iterator[str]:
-    if not (bracket := re.search(r"\[([^\[\]]*)\]", line)):
-        yield line
-        return
-    for choice in bracket[1].split("|"):
-        yield from _alternatives(line[: bracket.start()] + choice + line[bracket.end() :])
 
 
 def figures(rows: list[Row]) -> dict:
     found = Counter(row[0] for row in rows)
     shares = {key: round(found[key] / len(rows), 4) for key in ("right", "honest", "unrelated")}
     by_question = [list(answers) for _, answers in groupby(rows, key=lambda row: row[1])]
-    always = sum(all(row[0] == "right" and not row[4] for row in answers) for answers in by_question)
+    always = sum(all(row[0] == "right" and not row[3] for row in answers) for answers in by_question)
     ever = sum(any(row[0] == "unrelated" for row in answers) for answers in by_question)
     return {
         "n": len(rows),
         **shares,
-        "noticed": round(sum(row[4] for row in rows) / len(rows), 4),
+        "noticed": round(sum(row[3] for row in rows) / len(rows), 4),
         "always_right": round(always / len(by_question), 4),
         "ever_unrelated": round(ever / len(by_question), 4),
     }
@@ -253,9 +188,7 @@ def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
     several, outside = (ask(language, data.get(key, {})) for key in ("several", "outside"))
     asked_of = {
         "english": flat,
-        "english, new": [row for row in flat if row[3]],
         "spoken": foreign,
-        "spoken, new": [row for row in foreign if row[3]],
         "several": several,
         "outside": outside,
         "outside, spoken": abroad,
@@ -268,22 +201,40 @@ def measured(language: Language, data: dict) -> tuple[dict, list[Row]]:
     return found, [*flat, *foreign, *several, *outside, *abroad, *wished, *turns]
 
 
+def _turns() -> dict[str, dict]:
+    """The conversations, and what is to be answered in another language, of the files that were learned."""
+    found: dict[str, dict[str, dict[str, list]]] = {}
+    for path in sorted(LEARNED.glob("*.toml")):
+        data = _read(path)
+        for part in ("conversation", "answered"):
+            for language, table in data.get(part, {}).items():
+                asked = found.setdefault(part, {}).setdefault(language, {})
+                for what, questions in table.items():
+                    asked.setdefault(what, []).extend(questions)
+    return found
+
+
+def _read(path: Path) -> dict:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quiet", action="store_true", help="figures alone, so that failures stay unread")
-    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--sets", nargs="*", default=[*SETS, TURNS])
     args = parser.parse_args()
     language = Language(threads=1)
     out = json.loads(OUT.read_text("utf-8")) if OUT.exists() else {}
     for name in args.sets:
-        out[name], rows = measured(language, tomllib.loads((DATA / f"{name}.toml").read_text("utf-8")))
+        out[name], rows = measured(language, _turns() if name == TURNS else _read(DATA / f"{name}.toml"))
         if not args.quiet:
-            for judgement, question, said, _, noticed in dict.fromkeys(rows):
+            for judgement, question, said, noticed in dict.fromkeys(rows):
                 if judgement != "right" or noticed:
                     print(f"{judgement}{', noticed' * noticed}: {question} -> {said[:160]}")
-    write_file(OUT, (json.dumps({name: out[name] for name in SETS if name in out}, indent=1) + "\n").encode())
+    kept = {name: out[name] for name in (*SETS, TURNS) if name in out}
+    write_file(OUT, (json.dumps(kept, indent=1) + "\n").encode())
     for name in args.sets:
         shown = {key: value for key, value in out[name].items() if not key.startswith("by_")}
         print(name, json.dumps(shown, indent=1))

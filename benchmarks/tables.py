@@ -325,13 +325,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "strangers", "english"),
-        ("twelve other languages", "strangers", "spoken"),
-        ("several questions in one", "strangers", "several"),
-        ("answered in another language than asked", "unread", "answered in another language"),
-        ("the last of a conversation", "strangers", "conversations"),
-        ("what an ECG cannot tell, English", "strangers", "outside"),
-        ("the same, twelve other languages", "strangers", "outside, spoken"),
+        ("English", "locums", "english"),
+        ("twelve other languages", "locums", "spoken"),
+        ("several questions in one", "locums", "several"),
+        ("answered in another language than asked", "turns", "answered in another language"),
+        ("the last of a conversation", "turns", "conversations"),
+        ("what an ECG cannot tell, English", "locums", "outside"),
+        ("the same, twelve other languages", "locums", "outside, spoken"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))

@@ -83,7 +83,7 @@ def test_measurements_compared_with_each_other_are_not_compared_with_their_limit
 @pytest.mark.parametrize(
     "question",
     ["QT flurbosity?", "what is the bandwidth of the QRS", "QT in giraffes", "axis of the Earth",
-     "any dancing AF?", "report him to the police", "is the pacemaker's battery fine",
+     "rhythm of the giraffe", "report him to the police", "is the pacemaker's battery fine",
      "QT-Streuung der Zwillinge", "¿qué entropía tiene el RR?"],
 )  # fmt: skip
 def test_what_makes_something_else_of_a_name_is_refused_or_told(dialogue: Dialogue, question: str) -> None:

@@ -197,7 +197,7 @@ def _progress(total: int) -> Iterator[Callable[[RunProgress], None]]:
 
 def _tell(done: RunProgress, system: Backend) -> None:
     """Says what came of a run, and what of it is not as it should be."""
-    typer.echo(f"{done.done} rows: {done.cached} from earlier, {done.failures} failed, ${done.cost:.4f}")
+    typer.echo(f"{done.done} rows: {done.cached} not asked anew, {done.failures} failed, ${done.cost:.4f}")
     if done.failures:
         typer.echo(f"note: {done.failures} of {done.done} failed, the last with {done.reason}", err=True)
     for name in sorted(getattr(system, "left_out", ())):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # What understands questions is imported where one is answered: a page that nobody asks about is read sooner.
 _FILES = "language.onnx", "tokenizer.json"
-_OF_QUESTIONS = "intents.onnx", "intents.json"  # the package's own
+_OF_QUESTIONS = "intents.json", "languages.onnx"  # the package's own; the larger ones when one is asked
 SPECIAL = ("<pad>", "<ask>", "<answer>", "<end>")
 PAD, ASK, ANSWER, END = range(len(SPECIAL))
 QUESTION_TOKENS = 400  # of a longer question only the end is read, where the request usually stands

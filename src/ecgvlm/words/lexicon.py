@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from ecgvlm.record import LEADS
-from ecgvlm.words import meanings
+from ecgvlm.words import dictionary
 from ecgvlm.words.phrases import words
 from ecgvlm.words.spelling import Spelling
 from ecgvlm.words.text import Sequences, Word, fold, is_as, words_of
@@ -154,7 +154,7 @@ class Lexicon:
         self._common = self._usual_words()
         wordings = texts([lines for x, lines in self.data.get("wordings", {}).items() if x not in BEYOND])
         self._alone = {fold(line.partition("[")[0]) for line in wordings if _ONE_WORD.fullmatch(line)}
-        self.is_word = meanings.is_word if language == meanings.LANGUAGE else None
+        self.is_word = dictionary.is_word if language == dictionary.LANGUAGE else None
         joined = [fold(word) for word in self.data.get("joined", [])]
         self._heard = lru_cache(_HEARD)(self._meant_words)
         self._spelling = Spelling(self._known, self._common, self.is_word, self._named, joined, self._ors)
@@ -205,7 +205,7 @@ class Lexicon:
         written = fold(word.text)
         if min(len(written), len(plain)) < _NEAR - (not few) or any(c.isdigit() for c in written):
             return False
-        a_word = written in self._known or meanings.has(written, self.language)
+        a_word = written in self._known or dictionary.has(written, self.language)
         if a_word and few and not long:
             return False
         from rapidfuzz.distance import OSA

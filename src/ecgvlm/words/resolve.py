@@ -169,6 +169,9 @@ def _told(part: Asked) -> Asked:
     told = [name for name in part.of("subject") if not intents()[name].get("vague")]
     if part.intent == "unknown" and told and not part.of("topic"):
         return replace(part, intent=told[0], sure=LIKELY)
+    if part.intent in _OF_PAGE and part.of("measure") and part.intent not in part.of("subject"):
+        other = next((name for name in (*told, *part.others) if name not in _OF_PAGE), "unsure")
+        return replace(part, intent=other)  # "how fast do atria and ventricles go?" is no paper speed
     unlikely = part.sure < LIKELY and kin(part.intent) == "finding"
     if (unlikely or part.intent == "where") and part.of("measure") and not part.of("finding"):
         return replace(part, intent="limit" if part.of("side") else "value")  # "where is the axis?"
@@ -360,7 +363,7 @@ def _with_either(part: Asked) -> Asked:
     sides = {side for _, side in limits} | set(part.of("side"))
     if not limits or len(limits) < len(named) or len(measures) > 1 or len(sides) < _RANGE:
         return part
-    if part.of("number") or kin(part.intent) not in ("finding", "measure"):
+    if part.of("number") or kin(part.intent) not in ("finding", "measure", "rhythm"):
         return part
     return replace(part, intent="within", objects={"measure": tuple(measures)}, named=(), sure=1.0)
 

@@ -1,18 +1,17 @@
 """Understand first: a question -> what it asks, one intent with its objects after the other, and how sure.
 
-A small net (`data/intents.onnx`, made by `ecgvlm.train.small.intents`) sees a bag of the letter groups and
-words of a clause, in which names are replaced by their kind, and what English words mean, and says which
-intent of `data/intents.toml` it is; another pass over the letters as they stand says which language.
+A net that was taught a hundred languages before (`words.comprehension`) says which intent of
+`data/intents.toml` each piece of it is; a small one (`data/languages.onnx`, made by
+`ecgvlm.train.small.languages`) sees a bag of its letter groups and words and says which language.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import tomllib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -24,15 +23,17 @@ from ecgvlm.labels import SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session, read_model_file
+from ecgvlm.words.comprehension import Comprehension, Span
 from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, foreign_names, lexicon
-from ecgvlm.words.meanings import meanings
+from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-_NET = "intents.onnx"
+LANGUAGE_NET = "languages.onnx"  # says of each of these how likely it is
+SPOKEN = (*LANGUAGES, OTHER)
 BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 LIKELY = 0.4  # of an intent that speaks of what is named
@@ -51,21 +52,17 @@ _STEMI = re.compile(
 )  # as French, Spanish and Portuguese write it
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
-UNUSUAL = "\x04"  # begins a word that questions about an ECG do not have
-PROPER = "\x05"  # begins one that is written as a name of somebody or of a place
-_NOUNS_IN_CAPITALS = "de"  # a language that writes all nouns so
-_MANY = 4  # unusual words, of which no more are counted
 _COMMAS = ",،，、/&+"
 _SURE = 0.9  # of an intent
 _ASKED_FOR = 0.97  # of what lies beyond the ECG, where a clause of its own asks for it
 _STORY = 4  # words of a clause that tells something rather than what is asked about
 _PIECES = 6  # of one sentence
-_SPELT_OUT = ("side", "subject", "unit")  # kinds whose names the net sees as they are
 _LONG = 8  # words of a sentence that may tell a story before it asks
 _OF_ALL = {"verdict", "findings", "report", "diagnosis"}  # what words that tell of the whole ECG stand for
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
 _OFFERED = 6  # intents that come near
 _HEARD = 256  # questions whose meaning is kept
+_HEARD_WORDS = 60  # by which a language is told
 # A measurement that is another one said otherwise: the RR interval is the heart rate as a time.
 PLAIN = "plain"  # beside "rr" where the heart rate is named as well
 SAID_AS = {"rr": ("heart_rate_bpm", "rr"), "fridericia": ("qtc_ms", "fridericia")}
@@ -122,45 +119,19 @@ def intents() -> dict[str, dict]:
     return tomllib.loads((files("ecgvlm.words") / "data" / "intents.toml").read_text("utf-8"))
 
 
-def features(words: list[str]) -> np.ndarray:
-    """[n] int64 buckets of a clause: its letter groups of two to five, words, pairs and triples of words.
-
-    Where it has unusual words also pairs and triples with each of these as one and the same, and how many.
-    """
+def letters(text: str) -> np.ndarray:
+    """[n] int64 buckets of a text as it is written, to tell its language by: its letter groups of two to
+    five, words, pairs and triples of words."""
+    words = [word.text.lower() for word in split(text)][:_HEARD_WORDS]
     found: set[str] = set()
-    plain = [_unmarked(word) for word in words]
-    for word in plain:
-        if word.startswith("\x01"):  # a kind of object, no letters
-            continue
+    for word in words:
         spelt = f"<{word}>"
         for size in (2, 3, 4, 5):
             found.update(spelt[i : i + size] for i in range(len(spelt) - size + 1))
-    masked = [word[0] if _is_marked(word) else word for word in words]
-    for size, read in itertools.product((1, 2, 3), (plain, masked)):
-        padded = ["\x02", *read, "\x03"]
+    padded = ["\x02", *words, "\x03"]
+    for size in (1, 2, 3):
         found.update(" ".join(padded[i : i + size]) for i in range(len(padded) - size + 1))
-    found.add(f"{UNUSUAL}{min(sum(map(_is_marked, words)), _MANY)}")
     return np.array(sorted({zlib.crc32(x.encode()) % BUCKETS for x in found}), np.int64)
-
-
-def meant(words: list[str], language: str) -> np.ndarray:
-    """[n, meanings.DIMENSIONS + 1]: what the words of a clause mean that are no names."""
-    own = [word for word in words if not word.startswith("\x01")]
-    return meanings([_unmarked(word) for word in own], [_is_marked(word) for word in own], language)
-
-
-def _is_marked(word: str) -> bool:
-    """Whether a word of a clause is an unusual one."""
-    return word.startswith((UNUSUAL, PROPER))
-
-
-def _unmarked(word: str) -> str:
-    return word[1:] if _is_marked(word) else word
-
-
-def letters(text: str) -> np.ndarray:
-    """[n] int64 buckets of a text as it is written, to tell its language by."""
-    return features([word.text.lower() for word in split(text)][:60])
 
 
 def ranked(scores: np.ndarray, names: list[str]) -> tuple[list[str], dict[str, float]]:
@@ -185,49 +156,33 @@ def kin(intent: str) -> str:
     return intents()[intent].get("family", intent)
 
 
-def clause(words: list[Word], objects: list[Object], known: Lexicon) -> list[str]:
-    """The words of a clause with each name replaced by its kind; what a side, a unit or a subject is called
-    stays, what ECG, patient and page are called does not. An unusual word begins with `UNUSUAL`, one that is
-    written as a name with `PROPER`."""
-    at = {named.first: named for named in objects}
-    out, place = [], 0
-    while place < len(words):
-        named = at.get(place)
-        if named is None or named.kind in _SPELT_OUT:
-            plain = words[place].plain
-            mark = (
-                PROPER
-                if place and known.language != _NOUNS_IN_CAPITALS and words[place].text.istitle()
-                else UNUSUAL
-            )
-            seen = plain if named or known.usual(words[place]) else f"{mark}{plain}"
-            out.append(f"\x01{known.stock[plain]}" if plain in known.stock else seen)
-            place += 1
-        else:
-            out.append("\x01" + _seen_as(named))
-            place = named.last
-    return out
+def named_in(words: list[Word], objects: Iterable[Object]) -> tuple[Span, ...]:
+    """What a text of these words names, by the letters from its first word on."""
+    start = words[0].start
+    return tuple(Span(words[o.first].start - start, words[o.last - 1].end - start, o.kind) for o in objects)
 
 
 class Understanding:
-    """The net and the tables around it."""
+    """The nets and the tables around them. Raises EcgError where their files are missing or damaged."""
 
     def __init__(self) -> None:
-        read_model_file(_NET)
-        known = json.loads(read_model_file("intents.json"))
-        self.intents: list[str] = known["intents"]
-        self.languages: list[str] = known["languages"]
-        self.enough: float = known["enough"]
-        self._cold: float = known["temperature"]
+        read_model_file(LANGUAGE_NET)
+        self._comprehension = Comprehension()
+        self.intents, self.enough = self._comprehension.intents, self._comprehension.enough
         self.understand = lru_cache(_HEARD)(self._understand)  # a conversation is heard anew at each question
 
     @cached_property
-    def _net(self) -> InferenceSession:
-        return open_session(_NET)
+    def _language_net(self) -> InferenceSession:
+        return open_session(LANGUAGE_NET)
 
     def language(self, text: str, default: str = "en") -> str:
         """The language of a text, see `tongue.spoken`."""
-        return spoken(text, default, self.languages, lambda x: self._run(letters(x), meant([], ""))[1])
+        return spoken(text, default, SPOKEN, self._languages)
+
+    def _languages(self, text: str) -> np.ndarray:
+        """[SPOKEN] scores of the languages."""
+        scores: np.ndarray = self._language_net.run(None, {"buckets": letters(text)})[0]
+        return scores
 
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
@@ -269,11 +224,12 @@ class Understanding:
             cuts = []
         if cuts and (whole.intent == "several" or whole.sure < _SURE or refused or mixed):
             edges = [0, *cuts, len(words)]
-            pieces = [
-                self._asked(text, words, objects, first, last, lexicon_)
+            ranges = [
+                (first, last)
                 for first, last in itertools.pairwise(edges)
                 if not all(map(lexicon_.joins, words[first:last]))
             ]
+            pieces = self._each_asked(text, words, objects, ranges, lexicon_)
             clear = [piece for piece in pieces if self._clear(piece)]
             if len(pieces) > 1 and len(clear) == len(pieces):
                 return pieces
@@ -307,7 +263,7 @@ class Understanding:
         """What the end of a long sentence asks, where that is clear: the question that a dictated story
         comes to."""
         starts = range(max(1, len(words) - _LONG), len(words) - 1)
-        ends = [self._asked(text, words, objects, first, len(words), known) for first in starts]
+        ends = self._each_asked(text, words, objects, [(first, len(words)) for first in starts], known)
         best = max(ends, key=lambda asked: asked.sure)
         return best if best.sure >= _SURE and not best.strange and best.intent not in _IDLE else None
 
@@ -346,13 +302,37 @@ class Understanding:
         known: Lexicon, cut: bool = False,
     ) -> Asked:  # fmt: skip
         """What the words [first, last) ask. cut: whether they could be cut, and so be several questions."""
+        return self._each_asked(text, words, objects, [(first, last)], known, cut)[0]
+
+    def _each_asked(
+        self, text: str, words: list[Word], objects: list[Object], ranges: list[tuple[int, int]],
+        known: Lexicon, cut: bool = False,
+    ) -> list[Asked]:  # fmt: skip
+        """What the words of each range ask, as `_asked`."""
         inside = [
-            Object(o.kind, o.code, o.first - first, o.last - first)
-            for o in objects
-            if first <= o.first and o.last <= last
+            [
+                Object(o.kind, o.code, o.first - first, o.last - first)
+                for o in objects
+                if first <= o.first and o.last <= last
+            ]
+            for first, last in ranges
         ]
-        seen = clause(words[first:last], inside, known)
-        scores = self._run(features(seen), meant(seen, known.language))[0] / self._cold
+        shown = [
+            (text[words[first].start : words[last - 1].end], named_in(words[first:last], named))
+            for (first, last), named in zip(ranges, inside)
+        ]
+        scores = self._comprehension.scores(shown) if ranges else ()
+        return [
+            self._meant(text, words, objects, first, last, named, row, known, cut)
+            for (first, last), named, row in zip(ranges, inside, scores)
+        ]
+
+    def _meant(
+        self, text: str, words: list[Word], objects: list[Object], first: int, last: int,
+        inside: list[Object], scores: np.ndarray, known: Lexicon, cut: bool,
+    ) -> Asked:  # fmt: skip
+        """What the words [first, last), with the objects inside, ask by the net's scores of them."""
+        own = words[first:last]
         if not cut:
             scores[self.intents.index("several")] = -np.inf
         if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
@@ -364,14 +344,14 @@ class Understanding:
         if sign := _RELATION_BEFORE.search(text[:start]):
             start = sign.start()
         said = text[start : words[last - 1].end]
-        called = _called(inside, words[first:last], text)
-        strange = known.knows(words[first:last]) < last - first
+        called = _called(inside, own, text)
+        strange = known.knows(own) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
-        foreign = not known.knows(words[first:last])
-        about = any(known.stock.get(word.plain) == "ecg" for word in words[first:last])
-        beyond = 0.0 if foreign or about else chances["refused"] - chances["unsure"]
+        foreign = not known.knows(own)
+        of_ecg = any(known.stock.get(word.plain) == "ecg" for word in own)
+        beyond = 0.0 if foreign or of_ecg else chances["refused"] - chances["unsure"]
         denied = known.denied(words, objects, first, last)
-        variants = known.variants(words[first:last], inside)
+        variants = known.variants(own, inside)
         return Asked(
             order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, variants, beyond,
             outside=chances["refused"], whether=alone["finding"],
@@ -382,11 +362,6 @@ class Understanding:
         """The likeliest intents that a page answers."""
         asking = (x for x in self.intents if x not in _IDLE and not intents()[x].get("refuses"))
         return tuple(sorted(asking, key=lambda x: -chances[x])[:_OFFERED])
-
-    def _run(self, buckets: np.ndarray, meanings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of the intents and of the languages."""
-        by_intent, by_language = self._net.run(None, {"buckets": buckets, "meanings": meanings})
-        return by_intent, by_language
 
 
 def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, ...]:
@@ -479,11 +454,6 @@ def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
         found.setdefault("side", []).append("low" if relation in "<≤" else "high")
         found.setdefault("number", []).append(fold(number))
     return {kind: tuple(dict.fromkeys(codes)) for kind, codes in found.items()}
-
-
-def _seen_as(named: Object) -> str:
-    """What the net sees instead of a name: its kind, and of what lies beyond an ECG also the topic."""
-    return f"topic {named.code}" if named.kind == "topic" else _family(named.kind)
 
 
 def _family(kind: str) -> str:

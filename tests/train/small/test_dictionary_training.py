@@ -1,8 +1,8 @@
-"""Which words get a vector of what they mean."""
+"""Which words the table of a language has."""
 
 import pytest
 
-from ecgvlm.train.small.meanings import chosen
+from ecgvlm.train.small.dictionary import chosen
 
 
 @pytest.mark.parametrize(

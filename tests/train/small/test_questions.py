@@ -1,0 +1,46 @@
+"""Questions to learn from."""
+
+from random import Random
+
+from ecgvlm.train.small.questions import Writer, intents_of, people_asked, questions
+
+
+def test_harmless_words_are_written_beside_what_is_asked():
+    writer = Writer("en", Random(0))
+    asides = {writer._aside() for _ in range(200)}
+    assert not any("{" in aside for aside in asides)
+    written = [aside for aside in asides if aside != aside.lower()]
+    assert 0 < len(written) < len(asides)  # at times as names are
+
+
+def test_of_a_file_single_questions_are_taken():
+    data = {
+        "english": {"rate": {"value measure=qtc_ms | report": ["how fast?", ["AF?", "and the rate?"]]}},
+        "several": {"rhythm; value measure=qtc_ms": ["rhythm and QTc"]},
+        "spoken": {"de": {"rhythm": ["Rhythmus?"]}},
+        "outside": {"*": ["a joke, please"]},
+        "conversation": {"en": {"rhythm": [["hello", "which rhythm?"]]}},
+    }
+    assert list(questions(data)) == [
+        ("en", "how fast?", "value measure=qtc_ms | report"),
+        ("en", "rhythm and QTc", "rhythm; value measure=qtc_ms"),
+        ("en", "a joke, please", "*"),
+        ("de", "Rhythmus?", "rhythm"),
+    ]
+
+
+def test_all_that_a_question_may_mean_is_right():
+    assert intents_of("value measure=qtc_ms | report") == {"value", "report"}
+    assert intents_of("rhythm; value measure=qtc_ms") == {"several"}
+    assert intents_of("*") >= {"advice", "offtopic"}
+    assert "rhythm" not in intents_of("*")
+
+
+def test_what_people_asked_is_written_in_several_ways(tmp_path):
+    (tmp_path / "some.toml").write_text(
+        '[english.rate]\n"value measure=heart_rate_bpm" = ["what is the HR?"]\n'
+    )
+    found = list(people_asked(tmp_path, Random(1)))
+    assert found[0].text == found[1].text == "what is the HR"
+    assert [span.kind for span in found[0].named] == ["measure"]
+    assert len({example.text for example in found}) > 2

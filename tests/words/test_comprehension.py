@@ -1,0 +1,60 @@
+"""What the net is shown of a text."""
+
+import numpy as np
+import pytest
+
+from ecgvlm.words.comprehension import BEGINS, ENDS, KINDS, MOST, Comprehension, Span, pieces
+from ecgvlm.words.lexicon import lexicon
+from ecgvlm.words.understand import named_in
+
+
+@pytest.fixture(scope="module")
+def comprehension() -> Comprehension:
+    return Comprehension()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("is the QRS wide?", "QRS"), ("心率是多少", "心率"), ("ÉTAT du ﬁl: PR ?", "PR")]
+)
+def test_the_pieces_of_a_name_have_its_kind(comprehension, text, name):
+    start = text.index(name)
+    ids, kinds = pieces(comprehension._tokenizer, text, [Span(start, start + len(name), "measure")])
+    assert (ids[0], ids[-1]) == (BEGINS, ENDS)
+    own = [comprehension._tokenizer.id_to_token(i) for i, kind in zip(ids, kinds) if KINDS[kind] == "measure"]
+    assert "".join(own).strip("\u2581") == name
+
+
+def test_of_a_long_text_the_end_is_read(comprehension):
+    ids, kinds = pieces(comprehension._tokenizer, "one two three " * 60 + "QRS", [Span(0, 3, "wave")])
+    assert len(ids) == len(kinds) == MOST
+    assert not kinds.any()
+    assert comprehension._tokenizer.id_to_token(ids[-2]) != comprehension._tokenizer.id_to_token(ids[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "meant"),
+    [
+        ("how fast is it going", "en", {"value", "within", "limit"}),
+        ("wie schnell schlägt das Herz", "de", {"value", "within", "limit"}),
+        ("should I start her on bisoprolol", "en", {"advice"}),
+        ("у пациента есть фибрилляция предсердий", "ru", {"finding"}),
+    ],
+)
+def test_what_is_asked_is_told_in_any_language(comprehension, text, language, meant):
+    known = lexicon(language)
+    words = known.words(text)
+    (scores,) = comprehension.scores([(text, named_in(words, known.objects(words)))])
+    assert comprehension.intents[int(np.argmax(scores))] in meant
+
+
+def test_several_texts_at_once_are_read_as_each_alone(comprehension):
+    texts = [
+        "is there AF",
+        "I had this done last week at the clinic and wonder whether it is all right",
+        "QTc?",
+    ]
+    together = comprehension.scores([(text, ()) for text in texts])
+    for text, scores in zip(texts, together):
+        (alone,) = comprehension.scores([(text, ())])
+        assert alone.argmax() == scores.argmax()
+        assert np.abs(alone - scores).max() < 1.5  # 8 bits of the largest of all
