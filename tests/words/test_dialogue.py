@@ -1175,3 +1175,21 @@ def test_the_words_that_one_language_alone_has_tell_it(language, question, spoke
 def test_who_asks_for_the_rhythm_beside_the_verdict_is_told_both(language):
     said = language.answer(NORMAL, "Is it normal? What rhythm is it?")
     assert said == ENGLISH.text([f"{answers.overall(NORMAL)}.", answers.rhythm(NORMAL)])
+
+
+def test_how_sure_it_is_that_it_is_normal_is_the_probability_of_that(language):
+    assert language.answer(NORMAL, "How certain is it that it's normal?").startswith(
+        "The probability of normal ECG is 90%"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "about"),
+    [
+        ("sluggish heartbeat?", "heart rate"),
+        ("Is AV conduction delayed?", "AV block"),
+        ("hypertrophied?", "hypertrophy"),
+    ],
+)
+def test_what_is_called_otherwise_is_answered(language, question, about):
+    assert about in language.answer(NORMAL, question)

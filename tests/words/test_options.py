@@ -103,3 +103,9 @@ def test_codes_padded_with_underscores_are_read_as_they_are_and_told_as_printed(
     question = "Which of the following applies? Options: STD_, _AVB, RBBB"
     assert ("STD", "STD_") in mentions(question)
     assert ("RBBB", "RBBB") in mentions(question)
+
+
+def test_which_of_two_lists_no_options():
+    """It was answered by ABNORMAL where neither was found."""
+    assert listed_answers(page(), "LBBB or RBBB, which of the two?") == []
+    assert listed_answers(page(), "Which of the following applies: LBBB, RBBB or NORM?")

@@ -14,7 +14,8 @@ from ecgvlm.words.names import CLOSED_LISTS, prompts, without_article
 
 _LIST = re.compile(
     r"option|(?:this|provided|given|from the|of the) list|following|choose|select|pick|choices|labels"
-    r"|enumerat|separat|joined|among|which of|one of|divided|\bappl(?:y|ies)\b",
+    r"|enumerat|separat|joined|among|one of|divided|\bappl(?:y|ies)\b"
+    r"|which of(?! the (?:two|three)\b| them\b| both\b)",  # "LBBB or RBBB, which of the two?" lists none
     re.I,
 )
 # Orders to answer this or that: to leave the page aside, or to say that it is (ab)normal, to the end of the

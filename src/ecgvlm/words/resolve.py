@@ -178,6 +178,10 @@ def _told(part: Asked) -> Asked:
     vague = intents()[part.intent].get("vague") and part.sure < _OF_TOPIC and not _names_object(part)
     if vague and part.of("topic") and part.beyond > 0:  # "potassium ok?"
         return replace(part, intent=part.of("topic")[0], sure=1.0)
+    if part.intent == "likelihood" and "verdict" in part.of("subject") and not _names_object(part):
+        return replace(
+            part, objects={**part.objects, "finding": ("NORM",)}
+        )  # "how sure is it that it is normal?"
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
         return replace(part, intent="within")
     if "define" in part.of("subject") and _names_object(part):
