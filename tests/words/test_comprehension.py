@@ -58,3 +58,10 @@ def test_several_texts_at_once_are_read_as_each_alone(comprehension):
         (alone,) = comprehension.scores([(text, ())])
         assert alone.argmax() == scores.argmax()
         assert np.abs(alone - scores).max() < 1.5  # 8 bits of the largest of all
+
+
+def test_what_is_shouted_is_read_in_small_letters(comprehension):
+    shouted, said = ("WHICH DIAGNOSES APPLY", "which diagnoses apply")
+    assert (
+        pieces(comprehension._tokenizer, shouted, ())[0] == pieces(comprehension._tokenizer, said, ())[0]
+    ).all()

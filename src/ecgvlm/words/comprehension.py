@@ -1,9 +1,8 @@
 """What a piece of a question asks, as a pretrained net reads it.
 
 `data/intents.onnx` is multilingual-e5-small (Wang et al. 2024, MIT), cut down to the word pieces of our
-languages, its first or all layers taught by `ecgvlm.train.small.intents` to tell the intents of
-`words/data/intents.toml`. It reads the words as they are written; of those that name something of an ECG it
-is also told the kind.
+languages and taught by `ecgvlm.train.small.intents` to tell the intents of `words/data/intents.toml`. It
+reads the words as they are written; of those that name something of an ECG it is also told the kind.
 """
 
 from __future__ import annotations
@@ -39,7 +38,10 @@ class Span(NamedTuple):
 
 
 def pieces(tokenizer: Tokenizer, text: str, named: Iterable[Span]) -> tuple[np.ndarray, np.ndarray]:
-    """[n] int64 pieces of a text and [n] int64 the kinds of what they are part of."""
+    """[n] int64 pieces of a text and [n] int64 the kinds of what they are part of. What is all in capitals is
+    read in small letters, in which pieces are words."""
+    if text.isupper() and len(text.lower()) == len(text):
+        text = text.lower()
     encoded = tokenizer.encode(text, add_special_tokens=False)
     kinds = np.zeros(len(encoded.ids), np.int64)
     for span in named:
