@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import cv2
@@ -11,7 +12,7 @@ from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.paper.degrade import degrade
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
-from ecgvlm.paper.truth import Rendering
+from ecgvlm.paper.truth import Rendering, TraceTruth
 from ecgvlm.simulate import Simulation, simulate
 
 
@@ -33,6 +34,18 @@ def shared_digitizer() -> Digitizer:
 def digitized(kind: str = "clean") -> Page:
     """`page` as the digitiser reads it."""
     return shared_digitizer()(page(kind).image)
+
+
+def strips_of(page: Rendering, found: Page) -> Iterator[tuple[TraceTruth, np.ndarray, np.ndarray]]:
+    """Each trace of a page that shows a wave, with the times [n] and the px [n, 2] of the strip found of
+    it."""
+    strips = {(strip.lead, strip.rhythm): strip for strip in found.strips}
+    for trace in page.truth.traces:
+        if np.ptp(trace.mv) < 0.1:
+            continue
+        strip = strips[trace.lead, trace.rhythm]
+        known = np.isfinite(strip.mv)
+        yield trace, strip.t[known], found.to_source(strip.curve[known])
 
 
 def blank() -> np.ndarray:

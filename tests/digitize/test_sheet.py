@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from gaussians import gaussian_record
+from pages import strips_of
 
 from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.arrangement import Name
@@ -75,16 +76,10 @@ def test_times_are_right_on_bent_paper_without_grid(radius):
         page.image, where.astype(np.float32), None, cv2.INTER_LINEAR, borderValue=(90, 70, 60)
     )
     found = Digitizer(threads=1)(picture)
-    strips = {(strip.lead, strip.rhythm): strip for strip in found.strips}
-    for trace in page.truth.traces:
-        if np.ptp(trace.mv) < 0.1:
-            continue
-        strip = strips[trace.lead, trace.rhythm]
-        known = np.isfinite(strip.mv)
-        px = found.to_source(strip.curve[known])
+    for trace, t, px in strips_of(page, found):
         seen = on_a_cylinder(trace.xy - middle, radius)[:, 0] + middle[0]
         shown = (seen > px[0, 0]) & (seen < px[-1, 0])
-        off = (np.interp(seen, px[:, 0], strip.t[known]) - trace.t)[shown]
+        off = (np.interp(seen, px[:, 0], t) - trace.t)[shown]
         assert np.abs(off - np.median(off)).max() < 0.03  # s; 0.1 and more were it flat
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from gaussians import gaussian_record
+from pages import strips_of
 
 from ecgvlm.digitize import Digitizer
 from ecgvlm.digitize.layout import Placed
@@ -29,15 +30,8 @@ def test_times_are_right_on_paper_without_grid(layout):
     style = page_style("plain", layout=layout, px_per_mm=5.5)
     page = from_aside(render(gaussian_record(), style), 0.16)
     found = Digitizer(threads=1)(page.image)
-    strips = {(strip.lead, strip.rhythm): strip for strip in found.strips}
-    for trace in page.truth.traces:
-        if np.ptp(trace.mv) < 0.1:
-            continue
-        strip = strips[trace.lead, trace.rhythm]
-        known = np.isfinite(strip.mv)
-        px = found.to_source(strip.curve[known])
-        t = np.interp(trace.xy[:, 0], px[:, 0], strip.t[known] - strip.t[known][0])
-        off = t - (trace.t - trace.t[0])
+    for trace, t, px in strips_of(page, found):
+        off = np.interp(trace.xy[:, 0], px[:, 0], t - t[0]) - (trace.t - trace.t[0])
         assert np.abs(off - np.median(off)).max() < 0.03  # s; 0.15 and more without
 
 

@@ -13,24 +13,20 @@ import tomllib
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecgvlm.labels import SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
-from ecgvlm.sessions import open_session, read_model_file
+from ecgvlm.sessions import open_aside
 from ecgvlm.words.comprehension import Comprehension, Span
 from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, foreign_names, lexicon
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 LANGUAGE_NET = "languages.onnx"  # says of each of these how likely it is
 SPOKEN = (*LANGUAGES, OTHER)
@@ -166,14 +162,10 @@ class Understanding:
     """The nets and the tables around them. Raises EcgError where their files are missing or damaged."""
 
     def __init__(self) -> None:
-        read_model_file(LANGUAGE_NET)
+        self._language_net = open_aside(LANGUAGE_NET)
         self._comprehension = Comprehension()
         self.intents, self.enough = self._comprehension.intents, self._comprehension.enough
         self.understand = lru_cache(_HEARD)(self._understand)  # a conversation is heard anew at each question
-
-    @cached_property
-    def _language_net(self) -> InferenceSession:
-        return open_session(LANGUAGE_NET)
 
     def language(self, text: str, default: str = "en") -> str:
         """The language of a text, see `tongue.spoken`."""
@@ -181,7 +173,7 @@ class Understanding:
 
     def _languages(self, text: str) -> np.ndarray:
         """[SPOKEN] scores of the languages."""
-        scores: np.ndarray = self._language_net.run(None, {"buckets": letters(text)})[0]
+        scores: np.ndarray = self._language_net().run(None, {"buckets": letters(text)})[0]
         return scores
 
     def _understand(self, question: str, default: str = "en") -> Understood:

@@ -78,7 +78,7 @@ def test_the_exported_net_says_what_the_trained_one_says(bundled, tmp_path):
 
     torch.manual_seed(0)
     e5 = E5.load(bundled)
-    net = training.Net(e5, LAYERS).eval()
+    net = training.Net(e5).eval()
     torch.nn.init.normal_(net.kind.weight)
     kept = [i for i in range(4, len(TOKENS)) if TOKENS[i] != "z"]
     example = Example("is QRS wide z", (Span(3, 6, "measure"),), frozenset(["value"]))
@@ -104,7 +104,7 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(bundled, tmp_path, monkeypa
     def trained(run: str) -> np.ndarray:
         (tmp_path / run).mkdir(exist_ok=True)
         torch.manual_seed(0)
-        net = training.Net(e5, LAYERS)
+        net = training.Net(e5)
         for module in net.modules():  # whose own chance is not kept
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0

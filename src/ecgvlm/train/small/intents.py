@@ -27,14 +27,14 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from ecgvlm.atomic import beside, write_file
-from ecgvlm.train.small.dictionary import USED_BELOW, chosen
+from ecgvlm.train.small.dictionary import most_used
 from ecgvlm.train.small.pretrained import E5, bundled, unpacked
 from ecgvlm.train.small.questions import Example, people_asked, written
 from ecgvlm.words.comprehension import KINDS, KNOWN, NET, PADS, PIECES, UNKNOWN, padded, pieces
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.understand import intents, kin, ranked
 
-LAYERS, STEPS, BATCH, RATE, HEAD_RATE = 12, 2600, 64, 7e-5, 1e-3
+STEPS, BATCH, RATE, HEAD_RATE = 2600, 64, 7e-5, 1e-3
 ASKED = 0.4  # share of examples that people asked
 SMALL, BARE = 0.3, 0.15  # share of texts in small letters, and without accents
 HIDDEN, DROPPED = 0.3, 0.08  # share of examples whose names are hidden, and of pieces that are
@@ -54,10 +54,10 @@ Row = tuple[np.ndarray, np.ndarray, np.ndarray]  # pieces, kinds, which intents 
 class Net(nn.Module):
     """[n, m] pieces, kinds and where there are any -> [n, intents] scores."""
 
-    def __init__(self, e5: E5, layers: int):
+    def __init__(self, e5: E5):
         super().__init__()
         self.words = unpacked(*e5.words()).to(torch.bfloat16)  # no parameter: it stays as it is
-        self.bert = e5.net(layers)
+        self.bert = e5.net()
         del self.bert.embeddings.word_embeddings
         self.kind = nn.Embedding(len(KINDS), e5.width)
         nn.init.zeros_(self.kind.weight)
@@ -202,11 +202,9 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 
 def kept_pieces(e5: E5, texts: Sequence[str]) -> list[int]:
     """The pieces that ship: of these texts, of the words that our languages use most, and single letters."""
-    from wordfreq import top_n_list
-
     words: list[str] = []
     for language in LANGUAGES:
-        used = [*chosen(language, top_n_list(language, USED_BELOW, wordlist="best")).values()]
+        used = [*most_used(language).values()]
         words += used
         if language in _IN_CAPITALS:
             words += map(str.capitalize, used)
@@ -276,7 +274,7 @@ def main() -> None:
     tokenizer = e5.tokenizer()
     learned = [x for x in examples if not x.kept]
     kept = [x for x in examples if x.kept]
-    net = Net(e5, LAYERS)
+    net = Net(e5)
     args.run.mkdir(parents=True, exist_ok=True)
     train(
         net, rows_of(learned, tokenizer, rng), rows_of(asked, tokenizer, rng), args.steps, args.seed, args.run

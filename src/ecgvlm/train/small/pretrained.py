@@ -111,11 +111,11 @@ class E5:
         """What each piece is to the net, as `blocks`."""
         return self.blocks("emb.word", self.width)
 
-    def net(self, layers: int) -> BertModel:
-        """The net's first layers; its table of word pieces is left out."""
+    def net(self) -> BertModel:
+        """The net; its table of word pieces is left out."""
         net = BertModel(
             BertConfig(
-                vocab_size=1, hidden_size=self.width, num_hidden_layers=layers,
+                vocab_size=1, hidden_size=self.width, num_hidden_layers=self.layers,
                 num_attention_heads=self.heads, intermediate_size=self.inner,
                 max_position_embeddings=self.positions, layer_norm_eps=self.epsilon, hidden_act="gelu",
             ),
@@ -127,7 +127,7 @@ class E5:
         }
         state["embeddings.word_embeddings.weight"] = torch.zeros(1, self.width)
         norms = {"embeddings.LayerNorm": "emb.ln"}
-        for layer in range(layers):
+        for layer in range(self.layers):
             own = f"encoder.layer.{layer}."
             for name, called in _OF_LAYER.items():
                 inputs = self.inner if called == "fo" else self.width

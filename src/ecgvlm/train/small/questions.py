@@ -17,6 +17,7 @@ from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from ecgvlm.instruct.qa import expand, typos
 from ecgvlm.record import LEADS
@@ -33,8 +34,6 @@ EVERY, MOST = 5, 15  # examples of a wording: the more, the more ways it can be 
 ALTERED, ALTERED_OTHER = 5, 3  # times as many examples of names beside altering words as of an intent
 TOLD, ALONE = 0.2, 0.2  # share of altering words beside a telling word, and beside a name without a wording
 MANNER = 0.1  # share of names before which such a word stands
-HARMLESS = 0.5  # share of examples with harmless words around or beside what they ask
-HARMLESS_KEPT = 0.3  # of the kept ones, more like what people ask
 ASIDES = 0.6  # share of those that tell who asks, of whom, where and with what
 UNLISTED = 0.3  # share of topics that no list has
 WAYS, AS_IT_STANDS = 6, 2  # a question that somebody asked is written, and how many of them as it stands
@@ -51,6 +50,22 @@ OF_NAMES = ("value", "within", "wave", "amount", "finding", "where", "lead")  # 
 _NAMED = re.compile(r"(\{(?:measure|wave|finding|lead)\})")
 _PLACEHOLDERS = {"name": "finding", "other": "finding", "sign": "finding", "extreme": "side"}
 _CAPITALS = re.compile(r"[A-Z]{1,3}")
+
+
+class Habits(NamedTuple):
+    """Shares of questions in a hurry, with harmless words around or beside what they ask, with what is said
+    before and after, and with slips of the pen."""
+
+    hurried: float
+    harmless: float
+    before: float
+    after: float
+    slips: float
+
+
+OF_WORDINGS = Habits(0.3, 0.5, 0.4, 0.2, 0.3)
+OF_KEPT = OF_WORDINGS._replace(harmless=0.3)  # more like what people ask
+OF_PEOPLE = Habits(0.25, 0.25, 0.2, 0.1, 0.4)  # of what is noisy as they asked it
 
 
 @dataclass(frozen=True)
@@ -130,31 +145,18 @@ class Writer:
             for _ in range(self.rng.randint(2, 4))
         ) + self.rng.choice(("", "s", "n", "x", "itis", "ia"))
 
-    def noisy(self, text: str, harmless: float = HARMLESS) -> str:
-        """harmless: how often with words that change nothing."""
+    def noisy(self, text: str, habits: Habits) -> str:
+        """A question as somebody else might put it."""
         rng = self.rng
-        if rng.random() < 0.3:
+        if rng.random() < habits.hurried:
             text = self._hurried(text)
-        if rng.random() < harmless:
+        if rng.random() < habits.harmless:
             text = self._with_harmless(text)
-        if rng.random() < 0.4:
+        if rng.random() < habits.before:
             text = f"{rng.choice(self.data['before'])} {text}"
-        if rng.random() < 0.2:
+        if rng.random() < habits.after:
             text = f"{text} {rng.choice(self.data['after'])}"
-        return typos(text, rng, rng.choice((1, 1, 2))) if rng.random() < 0.3 else text
-
-    def otherwise(self, text: str) -> str:
-        """A question that somebody asked, as another might have put it."""
-        rng = self.rng
-        if rng.random() < 0.25:
-            text = self._hurried(text)
-        if rng.random() < 0.25:
-            text = self._with_harmless(text)
-        if rng.random() < 0.2:
-            text = f"{rng.choice(self.data['before'])} {text}"
-        if rng.random() < 0.1:
-            text = f"{text} {rng.choice(self.data['after'])}"
-        return typos(text, rng, rng.choice((1, 1, 2))) if rng.random() < 0.4 else text
+        return typos(text, rng, rng.choice((1, 1, 2))) if rng.random() < habits.slips else text
 
     def _with_harmless(self, text: str) -> str:
         """With words that change nothing."""
@@ -213,7 +215,7 @@ def written(rng: Random) -> list[Example]:
             places = [place for place, line in enumerate(asking) for _ in range(_examples(line))]
             for place in islice(cycle(places), max(count, len(places))):
                 kept = place % 7 == 3
-                text = writer.noisy(writer.fill(asking[place]), HARMLESS_KEPT if kept else HARMLESS)
+                text = writer.noisy(writer.fill(asking[place]), OF_KEPT if kept else OF_WORDINGS)
                 out.append(writer.example(text, frozenset([intent]), kept))
         out += _several(writer, lines, 2 * count)
         out += _altered(writer, lines, (ALTERED if language == "en" else ALTERED_OTHER) * count)
@@ -226,7 +228,7 @@ def spoken(rng: Random) -> Iterator[tuple[str, str]]:
         writer = Writer(language, rng)
         for asking in wordings(language).values():
             for line in islice(cycle(asking), max(EACH.get(language, EACH_OTHER) // 4, len(asking))):
-                yield writer.noisy(writer.fill(line)), language
+                yield writer.noisy(writer.fill(line), OF_WORDINGS), language
         topics = [name for names in writer.data["topic"].values() for name in names]
         said = [re.sub(r"\{\w+\}", " ", text) for text in words(language).sentences.values()]
         for text in (*writer.names["finding"], *writer.names["measure"], *topics, *said):
@@ -247,7 +249,7 @@ def people_asked(folder: Path, rng: Random) -> Iterator[Example]:
         for language, question, what in questions(tomllib.loads(path.read_text("utf-8"))):
             writer, meant = writers[language], intents_of(what)
             for way in range(WAYS):
-                text = question if way < AS_IT_STANDS else writer.otherwise(question)
+                text = question if way < AS_IT_STANDS else writer.noisy(question, OF_PEOPLE)
                 yield writer.example(text, meant)
 
 
@@ -288,7 +290,7 @@ def _several(writer: Writer, lines: dict[str, list[str]], count: int) -> list[Ex
         joined = texts[0]
         for text in texts[1:]:
             joined += rng.choice((" {} ", ", {} ", ", ")).format(rng.choice(writer.data["and"])) + text
-        out.append(writer.example(writer.noisy(joined), frozenset(["several"])))
+        out.append(writer.example(writer.noisy(joined, OF_WORDINGS), frozenset(["several"])))
     return out
 
 
@@ -311,5 +313,5 @@ def _altered(writer: Writer, lines: dict[str, list[str]], count: int) -> list[Ex
         else:
             head, name, tail = _NAMED.split(rng.choice(wordings))
             text = head + way.replace("{name}", name) + tail
-        out.append(writer.example(writer.noisy(writer.fill(text)), frozenset(["unknown"])))
+        out.append(writer.example(writer.noisy(writer.fill(text), OF_WORDINGS), frozenset(["unknown"])))
     return out
