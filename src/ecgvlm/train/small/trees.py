@@ -216,40 +216,46 @@ class _Table:
 def _walk(table: _Table, known: str, logits: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
     """The nodes that make `logits` [B, labels] of `known` [B, numbers], NaN where unknown, and constants."""
     make = helper.make_node
-    # Of each number two columns: an unknown one is low in the first, and in the second not even that.
+    # Of each number two columns: an unknown one is low in the first, and in the second not even that. Where
+    # the trees of all observations are is one row: ONNX Runtime's GatherElements looks that up in a seventh
+    # of the time that its Gather takes.
     nodes = [
         make("IsNaN", [known], ["unknown_"]),
         make("Where", ["unknown_", "lowest", known], ["low"]),
         make("Unsqueeze", ["low", "last"], ["low_"]),
         make("Unsqueeze", [known, "last"], ["known_"]),
         make("Concat", ["low_", "known_"], ["both"], axis=2),
-        make("Reshape", ["both", "in_a_row"], ["values"]),
+        make("Reshape", ["both", "by_observation"], ["values"]),
         make("Shape", [known], ["batch"], end=1),
         make("Concat", ["batch", "of_one"], ["size"], axis=0),
-        make("Expand", ["roots", "size"], ["at0"]),
+        make("Expand", ["roots", "size"], ["begin"]),
+        make("Reshape", ["begin", "in_a_row"], ["at0"]),
     ]
     for k in range(table.depth):
         nodes += [
-            make("Gather", ["column", f"at{k}"], [f"column{k}"]),
-            make("GatherElements", ["values", f"column{k}"], [f"value{k}"], axis=1),
-            make("Gather", ["threshold", f"at{k}"], [f"threshold{k}"]),
+            make("GatherElements", ["column", f"at{k}"], [f"column{k}"], axis=1),
+            make("Reshape", [f"column{k}", "size"], [f"columns{k}"]),
+            make("GatherElements", ["values", f"columns{k}"], [f"values{k}"], axis=1),
+            make("Reshape", [f"values{k}", "in_a_row"], [f"value{k}"]),
+            make("GatherElements", ["threshold", f"at{k}"], [f"threshold{k}"], axis=1),
             make("LessOrEqual", [f"value{k}", f"threshold{k}"], [f"within{k}"]),
             make("Cast", [f"within{k}"], [f"side{k}"], to=TensorProto.INT32),
-            make("Gather", ["child", f"at{k}"], [f"child{k}"]),
+            make("GatherElements", ["child", f"at{k}"], [f"child{k}"], axis=1),
             make("Add", [f"child{k}", f"side{k}"], [f"at{k + 1}"]),
         ]
     nodes += [
-        make("Gather", ["weight", f"at{table.depth}"], ["weights"]),
+        make("GatherElements", ["weight", f"at{table.depth}"], ["weights"], axis=1),
         make("Reshape", ["weights", "by_label"], ["of_label"]),
         make("ReduceSum", ["of_label", "last"], [logits], keepdims=0),
     ]
     constants = {
         "lowest": np.float32(-3e38), "last": np.array([2]),
-        "in_a_row": np.array([0, -1]), "of_one": np.array([1]), "by_label": np.array([0, table.labels, -1]),
+        "by_observation": np.array([0, -1]), "in_a_row": np.array([1, -1]), "of_one": np.array([table.roots]),
+        "by_label": np.array([-1, table.labels, table.roots // table.labels]),
         "roots": np.arange(table.roots, dtype=np.int32)[None],
-        "column": (2 * table.feature + table.unknown_beyond).astype(np.int32),
-        "threshold": table.threshold.astype(np.float32), "child": table.child.astype(np.int32),
-        "weight": table.weight.astype(np.float32),
+        "column": (2 * table.feature + table.unknown_beyond).astype(np.int32)[None],
+        "threshold": table.threshold.astype(np.float32)[None], "child": table.child.astype(np.int32)[None],
+        "weight": table.weight.astype(np.float32)[None],
     }  # fmt: skip
     for node in nodes:
         node.input[:] = [name if name == known else f"walk.{name}" for name in node.input]
