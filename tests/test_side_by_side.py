@@ -32,3 +32,19 @@ def test_steps_within_steps_do_not_wait_for_each_other(threads):
 def test_a_step_that_fails_says_so(threads):
     with pytest.raises(ZeroDivisionError):
         together(lambda: 1, lambda: 1 / 0)
+
+
+def test_what_waits_for_a_busy_thread_is_done_here(threads):
+    if threads < 2:
+        pytest.skip("all is done here")
+    begun, done = threading.Event(), threading.Event()
+
+    def steps():
+        begun.wait(5)
+        return together(lambda: 1, done.set)
+
+    def other():
+        begun.set()
+        return done.wait(1)
+
+    assert together(steps, other) == ((1, None), True)

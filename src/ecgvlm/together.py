@@ -21,14 +21,16 @@ _aside = threading.local()
 
 
 def together(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
-    """What two steps give, the second of them in a thread of its own where there is one to spare."""
+    """What two steps give, the second of them in a thread of its own where there is one to spare, and has not
+    something else to do all the while."""
     if cv2.getNumThreads() < 2 or getattr(_aside, "here", False):
         return first(), second()
     later = _thread().submit(second)
     try:
-        return first(), later.result()
+        one = first()
     finally:
-        later.cancel()
+        waiting = later.cancel()
+    return one, second() if waiting else later.result()
 
 
 @cache

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from ecgvlm.compiled import COMPILED
@@ -56,6 +55,8 @@ class Ink:
 
 def curves(strips: Sequence[Ink], width: float) -> list[np.ndarray]:
     """[n] px of every strip's curve, anything where no ink is known. width: px of a level line."""
+    if not strips:
+        return []
     views = views_of(strips, width)
     between = np.zeros((len(views[0][1]), APART), np.float32)
     seen = np.concatenate([part for _, view in views for part in (view, between)], 1)
@@ -66,7 +67,7 @@ def curves(strips: Sequence[Ink], width: float) -> list[np.ndarray]:
 
 @cache
 def _net() -> InferenceSession:
-    return open_session("pen.onnx", threads=cv2.getNumThreads())
+    return open_session("pen.onnx")
 
 
 def views_of(strips: Sequence[Ink], width: float) -> list[tuple[np.ndarray, np.ndarray]]:

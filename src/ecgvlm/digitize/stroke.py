@@ -154,10 +154,15 @@ def curves_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -
     """Sub-pixel curves [n, 2] px of the page from the ink around each path, `ALONG` points a px."""
     half = int(np.searchsorted(np.cumsum([len(path) for path in paths]), sum(map(len, paths)) / 2))
     parts = (slice(half), slice(half, None))
-    some, others = together(*(partial(inks_of, fine, begins[part], paths[part]) for part in parts))
-    inks = some + others
-    curves = [_without_gaps(curve, ink.known) for curve, ink in zip(pen.curves(inks, fine.width), inks)]
+    some, others = together(*(partial(_drawn, fine, begins[part], paths[part]) for part in parts))
+    curves = some + others
     return [np.stack([x0 + np.arange(len(curve)) / ALONG, curve], 1) for x0, curve in zip(begins, curves)]
+
+
+def _drawn(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """[n] px of the curve along each path, NaN in gaps."""
+    inks = inks_of(fine, begins, paths)
+    return [_without_gaps(curve, ink.known) for curve, ink in zip(pen.curves(inks, fine.width), inks)]
 
 
 def inks_of(fine: Print, begins: Sequence[int], paths: Sequence[np.ndarray]) -> list[Ink]:
