@@ -31,6 +31,21 @@ def worker_context(*modules: str) -> Any:
     return context
 
 
+def quick_context(*modules: str) -> Any:
+    """`worker_context`, or one that forks this very process, with all that it has imported, where it comes
+    out of that whole: it must have no other threads, also native ones."""
+    if threading.active_count() == 1 and _native_threads() == 1:
+        return multiprocessing.get_context("fork")
+    return worker_context(*modules)
+
+
+def _native_threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:  # not Linux
+        return 2
+
+
 def end_with_parent() -> None:
     """To be called in a worker: it ends when the process it works for does, also by a kill."""
     parent = multiprocessing.parent_process()

@@ -21,7 +21,7 @@ from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leaf import Content, Leaf, Spread
 from ecgvlm.machine import workers
 from ecgvlm.printed import picture_of
-from ecgvlm.processes import end_with_parent, worker_context
+from ecgvlm.processes import end_with_parent, quick_context
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
 
@@ -149,8 +149,7 @@ def check_model(model: Path | None) -> None:
 def _read_many(jobs: Iterable[_Job], wanted: Wanted, model: Path | None) -> Iterator[PageRead]:
     check_model(model)
     count = workers()
-    context = worker_context("ecgvlm.worker")
-    with ProcessPoolExecutor(count, context, start_worker, (model,)) as pool:
+    with ProcessPoolExecutor(count, quick_context("ecgvlm.worker"), start_worker, (model,)) as pool:
         try:
             reads = _ordered(pool, jobs, wanted, 4 * count)
             yield from _joined(reads, lambda *halves: pool.submit(_read_spread, halves, wanted).result())

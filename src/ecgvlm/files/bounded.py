@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import multiprocessing
-import os
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from functools import partial
@@ -23,7 +20,7 @@ from typing import Any
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leaf import Leaf, Loaded
 from ecgvlm.memory import keep_freed_memory
-from ecgvlm.processes import computed_too_long, cpu_bound, receive, send, worker_context
+from ecgvlm.processes import computed_too_long, cpu_bound, quick_context, receive, send
 
 MEMORY = 1_500_000_000  # bytes that a decoder may take beside its code
 SECONDS = 30.0  # that opening a file, or decoding a page of it, may take
@@ -64,12 +61,9 @@ class BoundedDecoder:
         self.close()
 
     def _start(self) -> None:
-        # Forking is quick, but only a process without other threads, also native ones, comes out of it whole.
-        quick = threading.active_count() == 1 and _native_threads() == 1
-        fork = quick and "fork" in multiprocessing.get_all_start_methods()
-        context: Any = multiprocessing.get_context("fork") if fork else worker_context("ecgvlm.files.image")
+        context = quick_context("ecgvlm.files.image")
         self._pipe, theirs = context.Pipe()
-        ours = self._pipe if fork else None
+        ours = self._pipe if context.get_start_method() == "fork" else None
         self._process = context.Process(
             target=_work, args=(theirs, ours, self._memory, self._computing), daemon=True
         )
@@ -101,13 +95,6 @@ class BoundedDecoder:
         self.close()
         self._held = None
         self._start()
-
-
-def _native_threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:  # not Linux
-        return 2
 
 
 class _Lost(Exception):
