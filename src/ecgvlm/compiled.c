@@ -577,11 +577,13 @@ int multiplies_bytes(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 
-/* Of sixteen values about 0 the bytes next to them about `zero`. */
-BYTES_INSIDE __m128i as_bytes(__m512 value, __m512i zero)
+/* Of four times sixteen whole numbers about 0 the bytes about `zero`, one after the other. */
+BYTES_INSIDE __m512i as_bytes(const __m512i *four, __m512i zero)
 {
-    __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(value), zero);
-    return _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512()));
+    __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(four[0], four[1]), zero);
+    __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(four[2], four[3]), zero);
+    __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); /* packed lane by lane */
+    return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
 }
 
 /* Of `convolved`, `at_once` places beside each other. As assembly, since the compiler keeps what places share in more
@@ -611,10 +613,11 @@ BYTES_INSIDE void places(int at_once, int wide, int apart, const uint8_t *from, 
         }
     }
 #pragma GCC unroll 24
-    for (int k = 0; k < at_once * wide; k++) {
-        __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k]), _mm512_loadu_ps(scale + 16 * (k % wide)));
-        _mm_storeu_si128((__m128i *)(to + 16 * k), as_bytes(value, _mm512_set1_epi32(zero)));
-    }
+    for (int k = 0; k < at_once * wide; k++)
+        sum[k] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[k]), _mm512_loadu_ps(scale + 16 * (k % wide))));
+#pragma GCC unroll 6
+    for (int k = 0; k < at_once * wide; k += 4)
+        _mm512_storeu_si512(to + 16 * k, as_bytes(sum + k, _mm512_set1_epi16(zero)));
 }
 
 #define PLACES(AT_ONCE, WIDE_, APART)                                                                             \
@@ -662,7 +665,8 @@ BYTES void added(int64_t rows, int64_t columns, int64_t channels, const uint8_t 
                 __m512 more = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)b)));
                 value = _mm512_fmadd_ps(value, _mm512_set1_ps(share), _mm512_set1_ps(rest));
                 value = _mm512_fmadd_ps(more, _mm512_set1_ps(other_share), value);
-                _mm_storeu_si128((__m128i *)(to + y * to_row + x * channels + c), as_bytes(value, _mm512_setzero_si512()));
+                __m512i whole = _mm512_max_epi32(_mm512_cvtps_epi32(value), _mm512_setzero_si512());
+                _mm_storeu_si128((__m128i *)(to + y * to_row + x * channels + c), _mm512_cvtusepi32_epi8(whole));
             }
 }
 
