@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -168,10 +169,10 @@ class Compiled:
         _, columns, channels = made.shape
         down, apart = stride * picture.strides[0], stride * picture.strides[1]
         self._convolved(
-            *map(_SIZE, (beyond - first, columns, channels // 16, apart)), _address(picture, first * down),
+            *map(_SIZE, (beyond - first, columns, channels // 16, apart)), _place(picture, first * down),
             _SIZE(down), _SIZE(len(taps)), _address(np.array(taps, np.int64)),
             _SIZE(len(kernel) // len(taps)), *map(_address, (kernel, bias, scale)), ctypes.c_float(zero),
-            _address(made, first * made.strides[0]), _SIZE(made.strides[0]),
+            _place(made, first * made.strides[0]), _SIZE(made.strides[0]),
         )  # fmt: skip
 
     def added(
@@ -181,10 +182,10 @@ class Compiled:
         as large; where it is `bytewise`. known: as of `page_layers`. made: to write to."""
         by = len(one) // len(other)
         self._added(
-            *map(_SIZE, (beyond - first, *made.shape[1:])), _address(one, first * one.strides[0]),
-            _SIZE(one.strides[0]), _address(other, first // by * other.strides[0]), _SIZE(other.strides[0]),
+            *map(_SIZE, (beyond - first, *made.shape[1:])), _place(one, first * one.strides[0]),
+            _SIZE(one.strides[0]), _place(other, first // by * other.strides[0]), _SIZE(other.strides[0]),
             _SIZE(by), *(ctypes.c_float(known[name]) for name in ("share", "other", "rest")),
-            _address(made, first * made.strides[0]), _SIZE(made.strides[0]),
+            _place(made, first * made.strides[0]), _SIZE(made.strides[0]),
         )  # fmt: skip
 
     def between(self, nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -217,10 +218,17 @@ def _plain(values: np.ndarray, kind: type) -> np.ndarray:
     return np.ascontiguousarray(values, kind)
 
 
-def _address(array: np.ndarray, further: int = 0) -> ctypes.c_void_p:
-    if further:
-        return ctypes.c_void_p(array.ctypes.data + further)
-    return array.ctypes.data_as(ctypes.c_void_p)  # keeps the array for as long as it is passed
+def _address(array: np.ndarray) -> Any:
+    """Where the bytes of an array begin, which is kept for as long as this is passed."""
+    try:
+        return ctypes.byref(ctypes.c_char.from_buffer(array.data))  # in a fifth of the time
+    except (TypeError, ValueError):  # read-only, a view, or empty
+        return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def _place(array: np.ndarray, further: int) -> ctypes.c_void_p:
+    """So many bytes from the first of an array on, which must be kept meanwhile."""
+    return ctypes.c_void_p(array.ctypes.data + further)
 
 
 def library_of(source: Path) -> Path:

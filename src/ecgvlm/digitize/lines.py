@@ -116,7 +116,13 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
     places = (nodes - paper.at) / CELL
     where = places  # of the nodes on the first page, in cells
     lines = first
+    found: tuple[_Match, _Match] | None = None
     for reach in _REACHES:
+        if found is not None:
+            lines = resampled(first, dense(where * CELL_PX))
+            # Where both directions were seen this round may go on from.
+            counts = [_counted(at[clear > 0], seen.shape) for at, _, clear in found]
+            seen = (counts[0] > 0) & (counts[1] > 0)
         known = cv2.dilate(seen.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         found = _both_ways(lines, reach, known)
         fit = float(np.mean([_explained(inside, *match) for match in found]))
@@ -131,10 +137,6 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
         where = places + moved + between(where - places, places + moved)
         if off_most < _GOOD:
             break
-        lines = resampled(first, dense(where * CELL_PX))
-        # Where both directions were seen the next round may go on from.
-        counts = [_counted(at[clear > 0], seen.shape) for at, _, clear in found]
-        seen = (counts[0] > 0) & (counts[1] > 0)
     paper = replace(paper, fit=fit)
     if where is places:
         return paper
