@@ -34,7 +34,8 @@ class Residual(nn.Module):
         self.drop = nn.Dropout(drop)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.pad(x, (0, x.shape[2] % 2))
+        if int(x.shape[2]) % 2:  # known when the graph is written, which need not work it out then
+            x = F.pad(x, (0, 1))
         y = self.norm2(self.conv2(self.drop(F.relu(self.norm1(self.conv1(x))))))
         return F.relu(self.short(x) + y)
 
