@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
+from numpy.polynomial.polynomial import polyder, polyval
 
 from ecgvlm.digitize.arrangement import Name
 from ecgvlm.digitize.layout import Placed
@@ -69,6 +71,12 @@ class _Seen:
     name_lines: np.ndarray
     name_columns: np.ndarray
     columns: tuple[float, float]
+
+    @cached_property
+    def of_lines(self) -> list[list[tuple[int, np.ndarray]]]:
+        """Each line of points, of either of a pair and of names, and which of these are its own."""
+        several = self.point_lines, *self.pair_lines.T, self.name_lines
+        return [[(line, np.flatnonzero(lines == line)) for line in set(lines.tolist())] for lines in several]
 
 
 def bent_sheet(
@@ -184,10 +192,10 @@ class _Bend:
     def of(cls, powers: np.ndarray) -> _Bend:
         """powers: factors of the second power on."""
         at = np.linspace(-_BEYOND, _BEYOND, 111)
-        polynomial = np.polynomial.Polynomial([0.0, 0.0, *powers])
-        lost = polynomial.deriv()(at) ** 2 / 2
+        factors = np.concatenate([[0.0, 0.0], powers])
+        lost = polyval(at, polyder(factors)) ** 2 / 2
         ground = at - np.concatenate([[0.0], np.cumsum((lost[1:] + lost[:-1]) / 2 * np.diff(at))])
-        return cls(at, polynomial(at), ground - ground[len(at) // 2])
+        return cls(at, polyval(at, factors), ground - ground[len(at) // 2])
 
     def height(self, at: np.ndarray) -> np.ndarray:
         return np.interp(at, self.places, self.heights)
@@ -244,25 +252,22 @@ def _off(p: np.ndarray, seen: _Seen, focal: float) -> np.ndarray:
     s, t = np.broadcast_arrays(_ALONG_ROW, t[:, None])
     x, y = np.moveaxis(_projected(sheet, s, t, focal), -1, 0)  # [l, places]
 
-    def time(at: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    def along(values: np.ndarray, at: np.ndarray, lines: list[tuple[int, np.ndarray]]) -> np.ndarray:
+        """What is `values` [l, places] of its line at each of [n, 2]."""
         out = np.zeros(len(at))
-        for line in np.unique(lines):
-            own = lines == line
-            out[own] = np.interp(at[own, 0], x[line], _ALONG_ROW)
+        for line, own in lines:
+            out[own] = np.interp(at[own, 0], x[line], values[line])
         return out
 
-    low = np.zeros(len(seen.points))
-    for line in np.unique(seen.point_lines):
-        own = seen.point_lines == line
-        low[own] = seen.points[own, 1] - np.interp(seen.points[own, 0], x[line], y[line])
-    rows = np.arange(len(seen.ends))
+    of_points, of_first, of_second, of_names = seen.of_lines
+    of_ends = [(row, np.array([row])) for row in range(len(seen.ends))]
     return np.concatenate(
         [
-            low - heights[seen.point_strips],
-            time(seen.pairs[:, 0], seen.pair_lines[:, 0]) - time(seen.pairs[:, 1], seen.pair_lines[:, 1]),
-            time(seen.ends[:, 0], rows) + 0.5,
-            time(seen.ends[:, 1], rows) - 0.5,
-            time(seen.names, seen.name_lines) - first - pitch * seen.name_columns,
+            seen.points[:, 1] - along(y, seen.points, of_points) - heights[seen.point_strips],
+            along(s, seen.pairs[:, 0], of_first) - along(s, seen.pairs[:, 1], of_second),
+            along(s, seen.ends[:, 0], of_ends) + 0.5,
+            along(s, seen.ends[:, 1], of_ends) - 0.5,
+            along(s, seen.names, of_names) - first - pitch * seen.name_columns,
         ]
     )
 
