@@ -30,17 +30,7 @@ _SEALED = ("*.onnx", "*.json", "*.bin")
 def read_model_file(name: str, folder: Path | None = None) -> bytes:
     """A file of a model's folder, by default the package's own. Raises EcgError where it is missing or is not
     the file that the folder was sealed with."""
-    path = (folder or SHIPPED) / name
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, f"a file of the model cannot be read ({error.strerror or error})") from error
-    sealed = _sums(path.parent).get(name)
-    if sealed is not None and sealed != _digest(data):
-        raise unreadable(
-            path, f"this file of the model is damaged or was changed: {SUMS} says another; install it again"
-        )
-    return data
+    return _model_file(name, folder).read_bytes()
 
 
 def open_session(
@@ -50,7 +40,7 @@ def open_session(
 
     as_is: whether its graph is run as it was written: to optimise a large one takes longer than it saves.
     """
-    return _opened(read_model_file(name, folder), (folder or SHIPPED) / name, threads, as_is)
+    return _opened(_model_file(name, folder), threads, as_is)
 
 
 def open_aside(
@@ -58,14 +48,29 @@ def open_aside(
 ) -> Callable[[], InferenceSession]:
     """`open_session` in a thread of its own: what is returned waits for it. Raises EcgError at once where the
     file is missing or damaged."""
-    data = read_model_file(name, folder)
+    path = _model_file(name, folder)
     aside = ThreadPoolExecutor(1)
-    opening = aside.submit(_opened, data, (folder or SHIPPED) / name, threads, as_is)
+    opening = aside.submit(_opened, path, threads, as_is)
     aside.shutdown(wait=False)
     return opening.result
 
 
-def _opened(data: bytes, path: Path, threads: int, as_is: bool) -> InferenceSession:
+def _model_file(name: str, folder: Path | None) -> Path:
+    """Where a file lies that is what the folder was sealed with."""
+    path = (folder or SHIPPED) / name
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, f"a file of the model cannot be read ({error.strerror or error})") from error
+    if _sums(path.parent).get(name, digest) != digest:
+        raise unreadable(
+            path, f"this file of the model is damaged or was changed: {SUMS} says another; install it again"
+        )
+    return path
+
+
+def _opened(path: Path, threads: int, as_is: bool) -> InferenceSession:
     import onnxruntime  # takes longer to import than most commands run
 
     options = onnxruntime.SessionOptions()
@@ -76,7 +81,8 @@ def _opened(data: bytes, path: Path, threads: int, as_is: bool) -> InferenceSess
     if as_is:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # By its path: of bytes it would keep a copy.
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises its own kinds, all of them plain Exceptions
         raise unreadable(path, f"not a model that ONNX Runtime can open ({error})") from error
 
