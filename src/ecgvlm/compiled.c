@@ -687,6 +687,9 @@ WIDE void between_nodes(int64_t rows, int64_t cols, const double *nodes, int64_t
 
 #define BLOCK 8 /* rows of a matrix that are eliminated together */
 #define LANES 4
+/* Rows that are changed at once, and eliminated ones whose part is taken from them: there are registers for so many. */
+#define AT_A_TIME 3
+#define TAKEN 4
 
 typedef double lanes __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
@@ -731,41 +734,59 @@ void normal(int64_t cols, int64_t rows, int64_t count, int64_t width, const int6
         }
 }
 
-/* `surface._solved`, in place of `right`, [n + band]: by Cholesky's factors, in place of the matrix [n, band + 2 BLOCK],
-   whose row k holds what is on the diagonal there, `band - 1` values below it in the same column, and zeros behind. n,
+/* Takes from AT_A_TIME rows of a matrix as of `solved` the part of TAKEN eliminated ones, the first of which lies `above` rows
+   above. row: the first one, of which `count` values are not 0. */
+INSIDE void reduced(int64_t width, double *row, int64_t above, int64_t count)
+{
+    double factor[AT_A_TIME][TAKEN];
+    const double *part[TAKEN];
+    for (int64_t c = 0; c < TAKEN; c++) {
+        part[c] = row - (above - c) * (width - 1);
+        for (int64_t r = 0; r < AT_A_TIME; r++)
+            factor[r][c] = part[c][r];
+    }
+    for (int64_t k = 0; k < count; k += LANES) {
+        lanes left[AT_A_TIME];
+        for (int64_t r = 0; r < AT_A_TIME; r++)
+            left[r] = *(lanes *)(row + r * (width - 1) + k);
+        for (int64_t c = 0; c < TAKEN; c++)
+            for (int64_t r = 0; r < AT_A_TIME; r++)
+                left[r] -= factor[r][c] * *(const lanes *)(part[c] + k);
+        for (int64_t r = 0; r < AT_A_TIME; r++)
+            *(lanes *)(row + r * (width - 1) + k) = left[r];
+    }
+    for (int64_t r = 1; r < AT_A_TIME; r++) /* before a row's own first value the zeros of the last one */
+        for (int64_t k = 0; k < r; k++)
+            row[r * (width - 1) + k] = 0;
+}
+
+/* `surface._solved`, in place of `right`, [n + band]: by Cholesky's factors, in place of the matrix [n + AT_A_TIME, band + 2
+   BLOCK], whose row k holds what is on the diagonal there, `band - 1` values below it in the same column, and zeros behind. n,
    band: multiples of BLOCK. Returns 0, or 1 where the matrix is not positive. */
 WIDE_AND_FUSED int solved(int64_t n, int64_t band, double *matrix, double *right)
 {
     int64_t width = band + 2 * BLOCK;
     for (int64_t first = 0; first < n; first += BLOCK) {
-        double *block = matrix + first * width;
         for (int64_t c = 0; c < BLOCK; c++) {
-            double *own = block + c * width, root = sqrt(own[0]);
+            double *own = matrix + (first + c) * width;
+            for (int64_t k = 0; k < band; k += LANES) {
+                lanes left = *(lanes *)(own + k);
+                for (int64_t above = c; above > 0; above--) {
+                    const double *part = own - above * (width - 1);
+                    left -= part[0] * *(const lanes *)(part + k);
+                }
+                *(lanes *)(own + k) = left;
+            }
+            double root = sqrt(own[0]);
             if (!(root > 0))
                 return 1;
             for (int64_t k = 0; k < band; k += LANES)
                 *(lanes *)(own + k) /= root;
-            for (int64_t d = 1; d < BLOCK - c; d++)
-                for (int64_t k = 0; k < band - d; k += LANES)
-                    *(lanes *)(own + d * width + k) -= own[d] * *(lanes *)(own + d + k);
         }
         int64_t beyond = first + BLOCK + band - 1 < n ? first + BLOCK + band - 1 : n;
-        for (int64_t row = first + BLOCK; row < beyond; row++) {
-            double *next = matrix + row * width;
-            const double *part[BLOCK];
-            double factor[BLOCK];
-            for (int64_t c = 0; c < BLOCK; c++) {
-                part[c] = block + c * width + row - first - c;
-                factor[c] = part[c][0];
-            }
-            for (int64_t k = 0; k < band + BLOCK - 1 + first - row; k += LANES) {
-                lanes left = *(lanes *)(next + k);
-#pragma GCC unroll 8
-                for (int64_t c = 0; c < BLOCK; c++)
-                    left -= factor[c] * *(const lanes *)(part[c] + k);
-                *(lanes *)(next + k) = left;
-            }
-        }
+        for (int64_t row = first + BLOCK; row < beyond; row += AT_A_TIME)
+            for (int64_t c = 0; c < BLOCK; c += TAKEN)
+                reduced(width, matrix + row * width, row - first - c, band + BLOCK - 1 + first - row);
     }
     for (int64_t k = 0; k < n; k++) {
         const double *own = matrix + k * width;

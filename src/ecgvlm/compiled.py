@@ -17,7 +17,7 @@ import numpy as np
 
 _SOURCE = Path(__file__).with_name("compiled.c")
 _SIZE = ctypes.c_int64
-_REACH, _BLOCK = 64, 8  # of `compiled.c`
+_REACH, _BLOCK, _AT_A_TIME = 64, 8, 3  # of `compiled.c`
 
 
 class Compiled:
@@ -203,8 +203,8 @@ class Compiled:
         """`surface._laid`. Raises LinAlgError where the matrix is not positive."""
         cols, rows = shape
         n, band = (-(-size // _BLOCK) * _BLOCK for size in (cols * rows, 2 * rows + 1))
-        matrix, solution = np.zeros((n, band + 2 * _BLOCK)), np.zeros(n + band)
-        matrix[cols * rows :, 0] = 1
+        matrix, solution = np.zeros((n + _AT_A_TIME, band + 2 * _BLOCK)), np.zeros(n + band)
+        matrix[cols * rows : n, 0] = 1
         arrays = [_plain(first, np.int64), *(_plain(part, np.float64) for part in (shares, weight, value))]
         arrays += [_plain(part, np.float64) for part in stiff]
         sizes = map(_SIZE, (cols, rows, len(first), matrix.shape[1]))
