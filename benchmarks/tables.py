@@ -171,17 +171,19 @@ def scratch() -> str:
     """What SmolVLM's architecture says after minutes of learning, and our reader out of fold, on the same
     pages."""
     found = load("training/scratch_h200.json")["tasks"]
-    head = ["x 100, `pulse` parser", "pages", "macro F1", "hard-label AUC", "Hamming loss", "answers"]
+    figures = {"f1": "macro F1", "auc": "hard-label AUC", "hl": "Hamming loss", "auroc": "AUROC"}
+    head = ["x 100, `pulse` parser", "pages", *figures.values(), "answers"]
     rows = []
     for task, said in found.items():
-        answers = max(said["answers"], key=said["answers"].get)
-        for name, row, words in (
+        answers = said["answers"]
+        most = max(answers, key=answers.get)
+        words = f"{len(answers)} in all; {answers[most] / sum(answers.values()):.0%}: {most}"
+        for name, row, words_ in (
             ("**ecgvlm**, out of fold", said["ecgvlm, out of fold"], ""),
-            ("SmolVLM-256M's architecture from random weights", said["pulse"],
-             f"{len(said['answers'])} in all: {answers}"),
-        ):  # fmt: skip
-            figures = (percent(row, x) for x in ("f1", "auc", "hl"))
-            rows.append([f"{task}: {name}", f"{row['n']:,}", *figures, words])
+            ("SmolVLM-256M's architecture from random weights", said["pulse"], words),
+        ):
+            measured = (percent(row, x) for x in figures)
+            rows.append([f"{task}: {name}", f"{row['n']:,}", *measured, words_])
     return table(head, rows)
 
 

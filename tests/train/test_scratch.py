@@ -15,7 +15,9 @@ from ecgvlm.bench.task import load_task
 from ecgvlm.errors import EcgError
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import scratch, studied
-from ecgvlm.train.scratch import Pages, Plan, build, halves, learn
+from ecgvlm.train.answering import collate
+from ecgvlm.train.pages import Sample
+from ecgvlm.train.scratch import Pages, Plan, Shelf, Texts, build, learn, optimizers
 from ecgvlm.train.studied import Asked, Ecgs, golds, prepare, study
 
 SHAPE = {
@@ -72,34 +74,78 @@ def test_a_run_writes_its_log_and_answers_that_score(ecgs, plan, tmp_path):
 def test_lessons_and_words_are_learned(ecgs, plan):
     """The same few pages again and again: every loss goes down, the answers are known by heart."""
     model, pupil = build(plan)
-    batch, taught = next(iter(Pages(ecgs, model.chat, plan.side, 4, 0)))
-    optimizer = torch.optim.AdamW([*model.parameters(), *pupil.parameters()], 3e-3)
+    texts = Texts(model.chat, Ecgs.load(ecgs).studied)
+    records, tiles, taught = Shelf(Pages(ecgs, plan.side, 4, 0), plan).draw(4)
+    both = optimizers(model, pupil)
+    both[1].param_groups[1]["lr"] = 3e-3
     first = {}
     for _ in range(60):
-        total, losses = learn(model, pupil, batch, taught, words=True)
+        total, losses = learn(model, pupil, texts.about(records, tiles.clone()), taught, words=True)
         first = first or {name: float(loss.detach()) for name, loss in losses.items()}
-        optimizer.zero_grad()
+        for optimizer in both:
+            optimizer.zero_grad()
         total.backward()
-        optimizer.step()
+        for optimizer in both:
+            optimizer.step()
     last = {name: float(loss.detach()) for name, loss in losses.items()}
+    assert set(last) == set(scratch.LOSSES)
     assert last["words"] < 0.2 * first["words"]
     assert last["findings"] < 0.5 * first["findings"]
     assert all(last[name] < first[name] for name in first)
 
 
+def test_texts_are_as_the_loop_of_fine_tuning_lays_them(ecgs, plan):
+    model, _ = build(plan)
+    studied = Ecgs.load(ecgs).studied
+    tiles = torch.zeros(2, 3, plan.side, plan.side, dtype=torch.uint8)
+    batch = Texts(model.chat, studied).about(torch.tensor([3, 1]), tiles)
+    rows = [
+        tuple(((load_task(name).prompts[0], gold),) for name, gold in studied[i].gold.items()) for i in (3, 1)
+    ]
+    plain = collate(model.chat, [Sample(tiles.numpy()[:1, None], row) for row in rows])
+    length = plain.ids.shape[1]
+    assert torch.equal(batch.ids[:, :length], plain.ids)
+    assert torch.equal(batch.ids.flatten()[batch.answers], plain.ids.flatten()[plain.answers])
+    assert torch.equal(batch.ids.flatten()[batch.shown], plain.ids.flatten()[plain.shown])
+    assert (batch.segments[:, length:] == -1).all()
+    assert (batch.rows, batch.packed) == (plain.rows, plain.packed)
+
+
 def test_pages_follow_from_the_seed(ecgs, plan):
-    chat = build(plan)[0].chat
-    (a, one), (b, two) = (next(iter(Pages(ecgs, chat, plan.side, 2, seed=9))) for _ in range(2))
-    assert torch.equal(a.pages, b.pages)
-    assert torch.equal(a.ids, b.ids)
-    assert torch.equal(one.trace, two.trace)
+    a, b = (next(iter(Pages(ecgs, plan.side, 2, seed=9))) for _ in range(2))
+    assert torch.equal(a.of, b.of)
+    assert torch.equal(a.tiles, b.tiles)
+    assert torch.equal(a.lessons.trace, b.lessons.trace)
 
 
-def test_halves_are_the_left_and_the_right():
-    sheet = np.random.default_rng(0).integers(0, 255, (8, 16, 3), np.uint8)
-    left, right = halves(sheet)
-    assert (left[0].transpose(1, 2, 0) == sheet[:, :8]).all()
-    assert (right[0].transpose(1, 2, 0) == sheet[:, 8:]).all()
+def test_a_shelf_shows_new_pages_first_and_keeps_the_latest(ecgs, plan):
+    """What is drawn is what was printed, also where new pages have taken the places of old ones."""
+    printed = iter(Pages(ecgs, plan.side, 2, seed=4))
+    chunks = [next(printed) for _ in range(8)]
+    known = [(int(of), tile) for chunk in chunks for of, tile in zip(chunk.of, chunk.tiles)]
+    shelf = Shelf(Pages(ecgs, plan.side, 2, seed=4), replace(plan, shelf=4))
+    for _ in range(4):
+        records, tiles, lessons = shelf.draw(4)
+        assert len(records) == len(tiles) == len(lessons.lead) == 4
+        for of, tile in zip(records, tiles):
+            assert any(int(of) == of_known and torch.equal(tile, one) for of_known, one in known)
+    assert torch.equal(
+        tiles[:2], torch.stack([tile for _, tile in known[shelf.printed - 4 : shelf.printed - 2]])
+    )
+
+
+def test_what_is_asked_of_a_step_is_what_its_pages_show(ecgs, plan):
+    """With processes that print, too."""
+    with_workers = replace(plan, workers=1)
+    shelf = Shelf(Pages(ecgs, plan.side, 2, seed=4), with_workers)
+    try:
+        printed = iter(Pages(ecgs, plan.side, 2, seed=4))
+        chunk = next(printed)
+        records, tiles, _ = shelf.draw(2)
+        assert int(records[0]) == int(chunk.of[0])
+        assert torch.equal(tiles[0], chunk.tiles[0])
+    finally:
+        shelf.close()
 
 
 def test_pages_that_are_asked_about_are_the_pools(monkeypatch, tmp_path):
@@ -141,11 +187,3 @@ def test_answers_are_kept_as_json_lines(ecgs, plan, tmp_path):
     assert rows
     assert all(set(row) == {"id", "text", "scores"} for row in rows)
     assert all(0 <= p <= 1 for row in rows for p in row["scores"].values())
-
-
-def test_printing_ahead_needs_a_folder(ecgs, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("sys.argv", ["scratch", "print", "--ecgs", str(ecgs)])
-    with pytest.raises(SystemExit) as ended:
-        scratch.main()
-    assert ended.value.code == 2
-    assert "--sheets" in capsys.readouterr().err

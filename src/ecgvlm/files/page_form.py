@@ -28,14 +28,6 @@ def fit(image: np.ndarray, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(canvas).resize((width, width // 2), how))
 
 
-def fit_points(xy: np.ndarray, height: int, width: int, wanted: int) -> np.ndarray:
-    """Where points [..., 2] px of a picture so high and wide lie after `fit` to the width wanted; the centre
-    of a first pixel is 0.
-    """
-    across, _, left, top = _canvas(height, width)
-    return (xy + np.array([left, top]) + 0.5) * (wanted / across) - 0.5
-
-
 def _canvas(h: int, w: int) -> tuple[int, int, int, int]:
     """Width and height of the 2:1 canvas around a picture, and its place there: left, top."""
     across, down = max(w, 2 * h), max((w + 1) // 2, h)

@@ -187,14 +187,14 @@ class Answering(nn.Module):
         flat = words.flatten(0, 1).index_copy(0, shown, tokens.flatten(0, 1).to(words.dtype))
         return flat.view_as(words)
 
-    def compile_layers(self) -> None:
+    def compile_layers(self, any_length: bool = True) -> None:
         """Each layer, for training: layers of a kind share their code, which takes seconds where a half takes
-        minutes. Pages have one shape; texts may have any length.
+        minutes. Pages have one shape; texts may have any length, or have one too.
         """
         for layer in self._eyes():
             layer.compile()
         for layer in self._text[0].layers:
-            layer.compile(dynamic=True)
+            layer.compile(dynamic=True if any_length else None)
 
     def _eyes(self) -> Iterable[nn.Module]:
         """The layers that see pages."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,15 +18,14 @@ from ecgvlm.bench.build import gold_of
 from ecgvlm.bench.task import load_task
 from ecgvlm.errors import unreadable
 from ecgvlm.files.datasets import Entry, load_records
-from ecgvlm.files.page_form import fit
-from ecgvlm.instruct.records import Known, known_of
 from ecgvlm.instruct.row import conversations
 from ecgvlm.judge.findings import numbers
 from ecgvlm.labels import LABELS
-from ecgvlm.measure import measure
+from ecgvlm.measure import Measurements, measure
 from ecgvlm.paper.print import print_page
 from ecgvlm.processes import worker_context
 from ecgvlm.record import Record
+from ecgvlm.train.sight import Beats, tile_of
 from ecgvlm.train.small.pool import observations, unlocked
 
 ASKED_FOLD = 10
@@ -39,10 +38,10 @@ class Studied:
     by task, where it has one."""
 
     record: Record
-    known: Known
     findings: np.ndarray
     numbers: np.ndarray
     gold: Mapping[str, str]
+    beats: Beats
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,18 @@ def _finest(records: Path) -> list[Entry]:
 
 def study(record: Record) -> Studied:
     m = measure(record.signal, record.fs)
-    known = known_of(record, m)
     assert record.labels is not None
     held, unknown = record.labels, record.meta.get("unknown", frozenset())
     findings = np.array([1 if x in held else -1 if x in unknown else 0 for x in LABELS], np.int8)
-    return Studied(record, known, findings, numbers(m), golds(record))
+    return Studied(record, findings, numbers(m), golds(record), beats_of(m, held))
+
+
+def beats_of(m: Measurements, held: Collection[str]) -> Beats:
+    """held: the record's labels; what is measured as P is none where they say so."""
+    spans = {name: span for name, span in m.spans.items() if name != "P"}
+    if m.p_onset is not None and m.p_end is not None and not {"AF", "AFLT"} & set(held):
+        spans["P"] = m.p_onset, m.p_end
+    return Beats(m.beats, spans)
 
 
 def golds(record: Record) -> dict[str, str]:
@@ -128,7 +134,7 @@ def golds(record: Record) -> dict[str, str]:
 
 
 def print_asked(asked: Sequence[Asked], sheets: Path, workers: int, side: int) -> None:
-    """Prints what the folder lacks of the pages that are asked about, as sheets [side, 2 side, 3]."""
+    """Prints what the folder lacks of the pages that are asked about, as tiles [side, side, 3]."""
     sheets.mkdir(parents=True, exist_ok=True)
     missing = [one for one in asked if not (sheets / f"{one.id}.npy").exists()]
     if workers and missing:
@@ -143,7 +149,7 @@ def _print_one(sheets: Path, side: int, one: Asked) -> None:
     cv2.setNumThreads(1)
     page = print_page(one.record, one.kind, np.random.default_rng(one.seed))
     with beside(sheets / f"{one.id}.npy") as part, part.open("wb") as file:
-        np.save(file, fit(page.image, 2 * side))
+        np.save(file, tile_of(page.image, side))
 
 
 def with_gold(asked: Sequence[Asked], task: str) -> dict[str, Asked]:
