@@ -134,13 +134,10 @@ def test_a_shelf_shows_new_pages_first_and_keeps_the_latest(ecgs, plan):
     )
 
 
-def test_what_is_asked_of_a_step_is_what_its_pages_show(ecgs, plan):
-    """With processes that print, too."""
-    with_workers = replace(plan, workers=1)
-    shelf = Shelf(Pages(ecgs, plan.side, 2, seed=4), with_workers)
+def test_a_process_that_prints_fills_the_shelf_alike(ecgs, plan):
+    shelf = Shelf(Pages(ecgs, plan.side, 2, seed=4), replace(plan, workers=1))
     try:
-        printed = iter(Pages(ecgs, plan.side, 2, seed=4))
-        chunk = next(printed)
+        chunk = next(iter(Pages(ecgs, plan.side, 2, seed=4)))
         records, tiles, _ = shelf.draw(2)
         assert int(records[0]) == int(chunk.of[0])
         assert torch.equal(tiles[0], chunk.tiles[0])
