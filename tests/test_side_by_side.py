@@ -17,7 +17,17 @@ def threads(request):
 
 
 def test_steps_run_at_once_where_there_are_threads(threads):
-    here, there = together(threading.get_ident, threading.get_ident)
+    begun = threading.Event()
+
+    def first():
+        assert begun.wait(5 if threads > 1 else 0) == (threads > 1)
+        return threading.get_ident()
+
+    def second():
+        begun.set()
+        return threading.get_ident()
+
+    here, there = together(first, second)
     assert here == threading.get_ident()
     assert (there != here) == (threads > 1)
 
