@@ -177,13 +177,13 @@ def scratch() -> str:
     for task, said in found.items():
         answers = said["answers"]
         most = max(answers, key=answers.get)
-        differ = f"{len(answers)} in all; {answers[most] / sum(answers.values()):.0%}: {most}"
-        for name, row, words in (
+        words = f"{len(answers)} in all; {answers[most] / sum(answers.values()):.0%}: {most}"
+        for name, row, words_ in (
             ("**ecgvlm**, out of fold", said["ecgvlm, out of fold"], ""),
-            ("SmolVLM-256M's architecture from random weights", said["pulse"], differ),
+            ("SmolVLM-256M's architecture from random weights", said["pulse"], words),
         ):
             measured = (percent(row, x) for x in figures)
-            rows.append([f"{task}: {name}", f"{row['n']:,}", *measured, words])
+            rows.append([f"{task}: {name}", f"{row['n']:,}", *measured, words_])
     return table(head, rows)
 
 

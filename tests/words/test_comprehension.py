@@ -43,8 +43,8 @@ def test_of_a_long_text_the_end_is_read(comprehension):
 def test_what_is_asked_is_told_in_any_language(comprehension, text, language, meant):
     known = lexicon(language)
     words = known.words(text)
-    (scores,) = comprehension.scores([(text, named_in(words, known.objects(words)))])
-    assert comprehension.intents[int(np.argmax(scores))] in meant
+    scores = comprehension.scores([(text, named_in(words, known.objects(words)))])
+    assert comprehension.intents[int(scores.intents[0].argmax())] in meant
 
 
 def test_several_texts_at_once_are_read_as_each_alone(comprehension):
@@ -53,9 +53,9 @@ def test_several_texts_at_once_are_read_as_each_alone(comprehension):
         "I had this done last week at the clinic and wonder whether it is all right",
         "QTc?",
     ]
-    together = comprehension.scores([(text, ()) for text in texts])
+    together = comprehension.scores([(text, ()) for text in texts]).intents
     for text, scores in zip(texts, together):
-        (alone,) = comprehension.scores([(text, ())])
+        (alone,) = comprehension.scores([(text, ())]).intents
         assert alone.argmax() == scores.argmax()
         assert np.abs(alone - scores).max() < 1.5  # 8 bits of the largest of all
 
@@ -65,3 +65,19 @@ def test_what_is_shouted_is_read_in_small_letters(comprehension):
     assert (
         pieces(comprehension._tokenizer, shouted, ())[0] == pieces(comprehension._tokenizer, said, ())[0]
     ).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "thing"),
+    [
+        ("did it stop for a bit in the middle", "en", "finding=PAUSE"),
+        ("how long is the gap before the big spike", "en", "measure=pr_ms"),
+        ("is the top half of the heart just quivering", "en", "finding=AF"),
+        ("zittern die Vorhöfe nur noch rum", "de", "finding=AF"),
+    ],
+)
+def test_what_it_is_asked_of_is_told_though_it_has_no_name(comprehension, text, language, thing):
+    known = lexicon(language)
+    words = known.words(text)
+    scores = comprehension.scores([(text, named_in(words, known.objects(words)))])
+    assert comprehension.things[int(scores.things[0].argmax())] == thing

@@ -67,9 +67,9 @@ def test_what_tells_like_findings_apart_makes_the_one_that_is_meant(
 def test_the_page_and_the_heart_are_not_taken_for_each_other() -> None:
     """ "How fast" names the rate; what is worded like a question about the page asks for another speed."""
     part = Asked("scale", {"measure": ("heart_rate_bpm",)}, "how fast", sure=0.6, others=("value",))
-    assert [meant.intent for meant in resolve(part, (), 0.7)] == ["unsure"]
+    assert [meant.intent for meant in resolve(part, ())] == ["unsure"]
     unlikely = replace(part, sure=0.3)
-    assert [meant.intent for meant in resolve(unlikely, (), 0.7)] == ["value"]
+    assert [meant.intent for meant in resolve(unlikely, ())] == ["value"]
 
 
 def test_measurements_compared_with_each_other_are_not_compared_with_their_limits(dialogue: Dialogue) -> None:
@@ -162,8 +162,6 @@ def test_words_that_tell_names_apart_are_no_slips() -> None:
 @pytest.mark.parametrize(("outside", "said"), [(0.95, ["offtopic"]), (0.85, ["offtopic", "unsure"])])
 def test_a_refusal_that_may_be_wrong_offers_the_nearest_questions(outside, said) -> None:
     class Hearing:
-        enough = 0.8
-
         def understand(self, question: str, default: str) -> Understood:
             return Understood("en", (Asked("offtopic", {}, question, outside, outside=outside),))
 
@@ -182,8 +180,8 @@ def test_who_asks_why_of_what_lies_beyond_the_ecg_does_not_ask_why_of_it(dialogu
 def test_where_a_word_is_of_what_lies_beyond_and_of_the_ecg_nothing_else_is_refused() -> None:
     """Depression is one of the mind, too."""
     asked = Asked("where", {"topic": ("tests",)}, "leads with depression", 0.9, beyond=0.1)
-    assert resolve(asked, (), 0.8)[0].intent == "where"
-    assert resolve(replace(asked, beyond=0.4), (), 0.8)[0].intent == "tests"
+    assert resolve(asked, ())[0].intent == "where"
+    assert resolve(replace(asked, beyond=0.4), ())[0].intent == "tests"
 
 
 def test_what_may_not_ask_whether_a_finding_is_there_is_told_more() -> None:
@@ -208,8 +206,6 @@ def test_what_may_not_ask_whether_a_finding_is_there_is_told_more() -> None:
 )
 def test_of_a_finding_that_is_judged_nobody_says_that_it_is_not(part: Asked, said: list[str]) -> None:
     class Hearing:
-        enough = 0.8
-
         def understand(self, question: str, default: str) -> Understood:
             return Understood("en", (replace(part, sure=0.95, outside=0.95),))
 

@@ -2,7 +2,8 @@
 
 `data/intents.onnx` is multilingual-e5-small (Wang et al. 2024, MIT), cut down to the word pieces of our
 languages and taught by `ecgvlm.train.small.intents` to tell the intents of `words/data/intents.toml`. It
-reads the words as they are written; of those that name something of an ECG it is also told the kind.
+reads the words as they are written; of those that name something of an ECG it is also told the kind. It
+also tells what they ask about, where that has a name that no table holds ("it stops for a bit").
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ KINDS = (
     "", "finding", "measure", "wave", "group", "lead", "region", "side", "style", "subject", "topic", "unit",
     "number",
 )  # fmt: skip
+THINGS = ("finding", "measure", "group", "wave")  # kinds of what is asked about
 BEGINS, PADS, ENDS, UNKNOWN = range(4)  # pieces that are no text
 MOST = 64  # pieces of a text that are read: of a longer one the end
 
@@ -52,18 +54,26 @@ def pieces(tokenizer: Tokenizer, text: str, named: Iterable[Span]) -> tuple[np.n
     return np.array([BEGINS, *encoded.ids[last], ENDS], np.int64), np.array([0, *kinds[last], 0], np.int64)
 
 
+class Scores(NamedTuple):
+    """[texts, intents] and [texts, things] logits of calibrated probabilities."""
+
+    intents: np.ndarray
+    things: np.ndarray
+
+
 class Comprehension:
     """The net, which opens beside what else is done first. Raises EcgError where its files are missing or
     damaged.
 
-    enough: the least probability of a family of intents from which on it is right often enough.
+    things: what may be asked about, as "finding=AF", the first being nothing of these.
     """
 
     def __init__(self) -> None:
         known = json.loads(read_model_file(KNOWN))
         self.intents: list[str] = known["intents"]
-        self.enough: float = known["enough"]
+        self.things: list[str] = known["things"]
         self._cold: float = known["temperature"]
+        self._cold_things: float = known["temperature_of_things"]
         self._net = open_aside(NET)
         self._pieces = read_model_file(PIECES).decode()
 
@@ -73,13 +83,12 @@ class Comprehension:
 
         return Tokenizer.from_str(self._pieces)
 
-    def scores(self, texts: Sequence[tuple[str, Sequence[Span]]]) -> np.ndarray:
-        """[texts, intents] the logits of what each text, with what it names, asks, from calibrated
-        probabilities."""
+    def scores(self, texts: Sequence[tuple[str, Sequence[Span]]]) -> Scores:
+        """What each text, with what it names, asks."""
         cut = [pieces(self._tokenizer, text, named) for text, named in texts]
         ids, kinds = (padded(column, filler) for column, filler in zip(zip(*cut), (PADS, 0)))
-        scores: np.ndarray = self._net().run(None, {"pieces": ids, "kinds": kinds})[0]
-        return scores / self._cold
+        meant, about = self._net().run(None, {"pieces": ids, "kinds": kinds})
+        return Scores(meant / self._cold, about / self._cold_things)
 
 
 def padded(rows: Sequence[np.ndarray], filler: int) -> np.ndarray:

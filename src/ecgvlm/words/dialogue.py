@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import FINDINGS
+from ecgvlm.words.comprehension import THINGS
 from ecgvlm.words.grounding import grounded, may_ask_otherwise, unaccounted
 from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
-from ecgvlm.words.resolve import ASIDE, OBJECTS, covered, not_understood, resolve, unanswered
+from ecgvlm.words.resolve import ASIDE, covered, not_understood, resolve, unanswered
 from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
+    ENOUGH,
     Asked,
     Understanding,
     Understood,
@@ -38,7 +40,7 @@ _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
 # sets as they were first asked, 29 of 36 wrong refusals lie below it, and 123 of 491 right ones.
 _SURELY_BEYOND = 0.9
-_SPOKEN_OF = (*OBJECTS, "lead")  # what the next question may leave out
+_SPOKEN_OF = (*THINGS, "lead")  # what the next question may leave out
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,7 @@ class Dialogue:
         unclear: list[Asked] = []
         for number, part in enumerate(_led_on(heard.parts), 1):
             spoken_of = (*reversed(parts), *claimed, *before.asked)
-            meant = [
-                x if _sure(x, heard.language) else not_understood(x)
-                for x in resolve(part, spoken_of, self._understanding.enough)
-            ]
+            meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
             if parts and self._asks_back(meant, parts[-1], heard.language):
                 continue
             parts += meant
@@ -201,7 +200,7 @@ class Dialogue:
         if _asks(part, question):
             return False
         if intents()[part.intent].get("refuses"):
-            return letter or part.sure < self._understanding.enough
+            return letter or part.sure < ENOUGH
         return letter and bool(part.of("measure") and part.of("number"))
 
 

@@ -10,14 +10,14 @@ from functools import cached_property
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.answers import GROUPS
+from ecgvlm.words.comprehension import THINGS
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, concepts, kinds_of
-from ecgvlm.words.understand import LIKELY, PLAIN, SAID_AS, Asked, intents, kin
+from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, Asked, intents, kin
 
 # Nobody asks anything with these where something else is asked beside them.
 ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
-OBJECTS = ("finding", "measure", "group", "wave")  # what an answer must speak of where it is asked about
 _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _OF_TOPIC = 0.95  # of one, where what lies beyond the ECG is named
@@ -69,7 +69,7 @@ def covered(parts: Iterable[Asked]) -> set[str]:
 def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) -> Asked | None:
     """The question about all of a kind that a part names and nobody has spoken of, if there is any."""
     row = intents()[part.intent]
-    matters = kind in OBJECTS or row.get("family") == "whole"
+    matters = kind in THINGS or row.get("family") == "whole"
     # What lies beyond may be called like something of an ECG; "QTc before haloperidol" asks for that as well.
     if row.get("refuses") or part.intent in _OF_PAGE:
         ahead = part.intent == "advice" and part.of("measure") != ("heart_rate_bpm",)
@@ -116,10 +116,10 @@ def _same(kind: str, code: str) -> set[tuple[str, str]]:
     return set()
 
 
-def resolve(part: Asked, before: tuple[Asked, ...], enough: float) -> list[Asked]:
-    """What a part asks in the light of what was spoken of before, the last first. enough: the probability
-    from which on an intent counts."""
-    meant = _meant(part, before, enough)
+def resolve(part: Asked, before: tuple[Asked, ...]) -> list[Asked]:
+    """What a part asks in the light of what was spoken of before, the last first."""
+    part = _with_told(part, before)
+    meant = _meant(part, before)
     return _with_finding(meant if _agree(part, meant) else not_understood(part))
 
 
@@ -140,16 +140,16 @@ def _agree(heard: Asked, meant: Asked) -> bool:
     return bool(safe or meant_so) or heard.sure < _TOPICAL or of_page[0] == of_page[1]
 
 
-def _meant(part: Asked, before: tuple[Asked, ...], enough: float) -> Asked:
+def _meant(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before: of the
     intents from the likeliest on the first that a rule settles."""
     part = _with_variant(_with_measure(_with_unit(_with_either(_with_sign(part))), before), before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
     part = _told(part)
-    if part.strange and part.sure < enough:  # does not go on with what was said before
+    if part.strange and (part.sure < ENOUGH or part.intent == "finding"):  # does not go on with what was said
         before = ()
     for place, intent in enumerate((part.intent, *part.others)):
-        choice = _Choice(part, before, enough, intent, first=place == 0)
+        choice = _Choice(part, before, intent, first=place == 0)
         for rule in _RULES:
             if (meant := rule(choice)) is not None:
                 return meant
@@ -161,6 +161,8 @@ def _told(part: Asked) -> Asked:
     found is no cause beyond the ECG; a doubt about a finding, a unit beside one, or how many there are, asks
     for that."""
     if part.intent == "order" and "report" in part.of("subject") and not part.of("finding"):
+        return replace(part, intent="report")
+    if part.intent == "context" and part.of("style"):  # "now for the patient"
         return replace(part, intent="report")
     if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
         return replace(part, intent="problems", sure=1.0)
@@ -213,7 +215,6 @@ class _Choice:
 
     part: Asked
     before: tuple[Asked, ...]
-    enough: float
     intent: str
     first: bool
 
@@ -257,7 +258,7 @@ def _refused(choice: _Choice) -> Asked | None:
     """What likely lies beyond the ECG; what is named says better than the wording what that is."""
     part = choice.part
     told = part.of("topic") and part.beyond > 0 and not _names_object(part)
-    if not choice.row.get("refuses") or choice.sure < (LIKELY if told else choice.enough):
+    if not choice.row.get("refuses") or choice.sure < (LIKELY if told else ENOUGH):
         return None
     topics = part.of("topic") if choice.intent in ("offtopic", "self") else ()
     return replace(part, intent=topics[0] if topics else choice.intent)
@@ -269,7 +270,7 @@ def _of_whole(choice: _Choice) -> Asked | None:
     report = "report" in part.of("subject") and intent in ("report", "diagnosis")
     if choice.row.get("family") != "whole" or (_names_object(part) and not report):
         return None
-    if choice.sure < (choice.enough if part.beyond > _BEYOND else _WHOLE):
+    if choice.sure < (ENOUGH if part.beyond > _BEYOND else _WHOLE):
         return None
     if part.of("lead") and not part.of("style"):  # "talk me through V1"
         return replace(part, intent="lead")
@@ -294,7 +295,7 @@ def _fitting(choice: _Choice) -> Asked | None:
     word as well."""
     said = choice.speaks and (choice.sure >= LIKELY or not choice.first)
     told = choice.intent in choice.part.of("subject") and choice.sure >= LIKELY
-    if choice.own is None or not (choice.sure >= choice.enough or choice.follows or said or told):
+    if choice.own is None or not (choice.sure >= ENOUGH or choice.follows or said or told):
         return None
     return replace(choice.own, intent=choice.intent)
 
@@ -323,7 +324,7 @@ def _by_words(part: Asked) -> Asked:
 
 
 def _names_object(part: Asked) -> bool:
-    return any(part.of(kind) for kind in OBJECTS)
+    return any(part.of(kind) for kind in THINGS)
 
 
 def _by_subject(part: Asked) -> str:
@@ -335,6 +336,14 @@ def _by_subject(part: Asked) -> str:
         if not (part.strange and intents()[intent].get("vague")):
             return intent
     return "unsure"
+
+
+def _with_told(part: Asked, before: tuple[Asked, ...]) -> Asked:
+    """ "Did it stop for a bit?" asks for a pause; what goes on with the question before it asks of that."""
+    if not part.told or (before and _goes_on(part, THINGS)):
+        return part
+    objects = {kind: codes for kind, codes in part.objects.items() if kind not in THINGS}
+    return replace(part, objects=objects | dict(part.told), named=(), strange=False)
 
 
 def _with_finding(part: Asked) -> list[Asked]:
@@ -389,7 +398,7 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     if part.of("wave") and {"most", "least"} & set(part.variants):
         return replace(part, intent="amount", sure=1.0)  # "which lead has the tallest R?"
     letter = re.search(r"\b[QRST]\b", part.text)
-    if letter and before and before[0].of("wave") and _goes_on(part, (*OBJECTS, "lead")):
+    if letter and before and before[0].of("wave") and _goes_on(part, (*THINGS, "lead")):
         return replace(before[0], objects={**before[0].objects, "wave": (letter[0].lower(),)})
     superlative = not {"most", "least"}.isdisjoint(part.variants)  # "where is the ST elevation largest?"
     if (part.intent != "amount" and not superlative) or part.of("wave"):
@@ -422,7 +431,7 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
         intent = part.intent if kin(part.intent) == "finding" else "finding"
         return part if both == own else _asking(part, intent, both)
     last = next((last for last in before if last.of("finding") or last.of("group")), None)
-    if last is None or not _goes_on(part, OBJECTS):
+    if last is None or not _goes_on(part, THINGS):
         return part
     if last.of("group") and "kind" in part.variants:
         return replace(last, text=part.text)
@@ -465,9 +474,9 @@ def _with_unit(part: Asked) -> Asked:
 def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Normal?", "what is normal?", "left or right?" and "in seconds?" ask it of the measurement that was
     asked about just before."""
-    if not before or not before[0].of("measure") or not _goes_on(part, OBJECTS):
+    if not before or not before[0].of("measure") or not _goes_on(part, THINGS):
         return part
-    few = len(part.text.split()) < _FEW and not part.strange
+    few = (len(part.text.split()) < _FEW and not part.strange) or part.sure < ENOUGH
     if "range" in part.of("subject"):
         intent = "range"
     elif part.of("unit"):
@@ -494,7 +503,7 @@ def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
     if part.intent == "lead" and _shown_by_leads(part):
         return replace(part, intent="finding", sure=1.0)
     last = next(iter(before), None)
-    if last is None or not part.of("lead") or not _goes_on(part, OBJECTS):
+    if last is None or not part.of("lead") or not _goes_on(part, THINGS):
         return part
     if last.intent not in ("finding", "where", "amount") or not (last.of("lead") or _shown_by_leads(last)):
         return part
@@ -517,7 +526,7 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     """Who names a measurement and a number asks on which side of it that is, or whether it is just that."""
     numbers = part.of("number")
     last = next((last for last in before if last.of("measure")), None)
-    if last is not None and _goes_on(part, OBJECTS):
+    if last is not None and _goes_on(part, THINGS):
         if len(numbers) == _RANGE or (numbers and part.of("side")):
             return replace(part, intent="limit", sure=1.0)  # "over 500?"
         other = tuple(_NUMBER.findall(part.text))

@@ -22,8 +22,8 @@ from ecgvlm.labels import SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_aside
-from ecgvlm.words.comprehension import Comprehension, Span
-from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, foreign_names, lexicon
+from ecgvlm.words.comprehension import THINGS, Comprehension, Span
+from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, asked, foreign_names, lexicon
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
@@ -32,6 +32,8 @@ LANGUAGE_NET = "languages.onnx"  # says of each of these how likely it is
 SPOKEN = (*LANGUAGES, OTHER)
 BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
+ENOUGH = 0.7  # of a family of intents that counts
+_NAMED, _RENAMED = 0.5, 0.9  # of a thing that has no name, and of one that is named as another
 LIKELY = 0.4  # of an intent that speaks of what is named
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 _LABELLED = re.compile(r"<image>|(?:^|(?<=\s))(?:Q|A|Question|Answer)\s*:(?=\s|$)")  # "Q: AF? A:"
@@ -96,6 +98,7 @@ class Asked:
     otherwise: float = 0.0
     near: tuple[str, ...] = ()
     unclear: bool = False
+    told: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -113,6 +116,12 @@ class Understood:
 def intents() -> dict[str, dict]:
     """The table of intents."""
     return tomllib.loads((files("ecgvlm.words") / "data" / "intents.toml").read_text("utf-8"))
+
+
+@lru_cache
+def things() -> list[str]:
+    """What may be asked about, as "finding=AF"; the first is nothing of these."""
+    return ["", *(f"{kind}={code}" for kind in THINGS for code in asked("en")[kind])]
 
 
 def letters(text: str) -> np.ndarray:
@@ -164,7 +173,7 @@ class Understanding:
     def __init__(self) -> None:
         self._language_net = open_aside(LANGUAGE_NET)
         self._comprehension = Comprehension()
-        self.intents, self.enough = self._comprehension.intents, self._comprehension.enough
+        self.intents = self._comprehension.intents
         self.understand = lru_cache(_HEARD)(self._understand)  # a conversation is heard anew at each question
 
     def language(self, text: str, default: str = "en") -> str:
@@ -222,14 +231,14 @@ class Understanding:
                 if not all(map(lexicon_.joins, words[first:last]))
             ]
             pieces = self._each_asked(text, words, objects, ranges, lexicon_)
-            clear = [piece for piece in pieces if self._clear(piece)]
+            clear = [piece for place, piece in enumerate(pieces) if self._clear(piece, pieces[:place])]
             if len(pieces) > 1 and len(clear) == len(pieces):
                 return pieces
-            sure = [piece for piece in clear if piece.sure >= self.enough and piece.intent not in _IDLE]
-            if sure and whole.sure < self.enough:
+            sure = [piece for piece in clear if piece.sure >= ENOUGH and piece.intent not in _IDLE]
+            if sure and whole.sure < ENOUGH:
                 told = ("subject", "number")
                 return [p for p in pieces if p in sure or names_any(p) or any(map(p.of, told))]
-        if len(words) > _LONG and whole.sure < self.enough and not names_any(whole):
+        if len(words) > _LONG and whole.sure < ENOUGH and not names_any(whole):
             whole = self._end(text, words, objects, lexicon_) or whole
         if whole.intent == "several":  # but cannot be taken apart
             whole = self._asked(text, words, objects, 0, len(words), lexicon_)
@@ -259,11 +268,15 @@ class Understanding:
         best = max(ends, key=lambda asked: asked.sure)
         return best if best.sure >= _SURE and not best.strange and best.intent not in _IDLE else None
 
-    def _clear(self, piece: Asked) -> bool:
-        """Whether a piece of a sentence asks something by itself."""
+    def _clear(self, piece: Asked, before: list[Asked]) -> bool:
+        """Whether a piece of a sentence asks something by itself, or of what comes before it in that: not of
+        what lies beyond the ECG ("my knee hurts, why?")."""
+        if points_back(piece) and any(x.intent in _IDLE and x.of("topic") for x in before):
+            return False
         named = any(piece.of(kind) for kind in ("finding", "measure", "topic", "subject"))
-        named = named or bool(piece.of("side") and kin(piece.intent) == "measure")  # "and is it long?"
-        return piece.sure >= (_SOMETHING if named else self.enough)
+        of_measure = kin(piece.intent) == "measure" or piece.sure < ENOUGH
+        named = named or bool(piece.of("side") and of_measure)  # "and is it long?"
+        return piece.sure >= (_SOMETHING if named else ENOUGH)
 
     def _cuts(self, text: str, words: list[Word], objects: list[Object], language: str) -> list[int]:
         """The words before which a sentence may be cut: after a joint, unless it only lists more of a
@@ -313,17 +326,18 @@ class Understanding:
             (text[words[first].start : words[last - 1].end], named_in(words[first:last], named))
             for (first, last), named in zip(ranges, inside)
         ]
-        scores = self._comprehension.scores(shown) if ranges else ()
+        scores = self._comprehension.scores(shown) if ranges else ((), ())
         return [
-            self._meant(text, words, objects, first, last, named, row, known, cut)
-            for (first, last), named, row in zip(ranges, inside, scores)
+            self._meant(text, words, objects, first, last, named, row, about, known, cut)
+            for (first, last), named, row, about in zip(ranges, inside, *scores)
         ]
 
     def _meant(
         self, text: str, words: list[Word], objects: list[Object], first: int, last: int,
-        inside: list[Object], scores: np.ndarray, known: Lexicon, cut: bool,
+        inside: list[Object], scores: np.ndarray, about: np.ndarray, known: Lexicon, cut: bool,
     ) -> Asked:  # fmt: skip
-        """What the words [first, last), with the objects inside, ask by the net's scores of them."""
+        """What the words [first, last), with the objects inside, ask by the net's scores of them: of intents,
+        and of what they are about."""
         own = words[first:last]
         if not cut:
             scores[self.intents.index("several")] = -np.inf
@@ -336,7 +350,7 @@ class Understanding:
         if sign := _RELATION_BEFORE.search(text[:start]):
             start = sign.start()
         said = text[start : words[last - 1].end]
-        called = _called(inside, own, text)
+        named, called = _by_kind(inside, said), _called(inside, own, text)
         strange = known.knows(own) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
         foreign = not known.knows(own)
@@ -345,10 +359,23 @@ class Understanding:
         denied = known.denied(words, objects, first, last)
         variants = known.variants(own, inside)
         return Asked(
-            order[0], _by_kind(inside, said), said, sure, others, called, strange, denied, variants, beyond,
-            outside=chances["refused"], whether=alone["finding"],
+            order[0], named, said, sure, others, called, strange, denied, variants, beyond,
+            told=self._told(order[0], about, named), outside=chances["refused"], whether=alone["finding"],
             otherwise=max(alone[x] for x in of_findings), near=self._near(alone),
         )  # fmt: skip
+
+    def _told(
+        self, intent: str, scores: np.ndarray, named: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, tuple[str, ...]]:
+        """What an intent takes and the net tells that it is asked of, where it has no name or seems to be
+        named as something else."""
+        kinds = {kind.rstrip("?~") for kind in intents()[intent].get("takes", ())}
+        best, chances = int(scores.argmax()), _softmax(scores)
+        kind, _, code = self._comprehension.things[best].partition("=")
+        if kind not in kinds or chances[best] < (_RENAMED if any(map(named.get, THINGS)) else _NAMED):
+            return {}
+        told = _by_kind([Object(kind, code, 0, 0)], "")
+        return {} if set(told[kind]) <= set(named.get(kind, ())) else told
 
     def _near(self, chances: Mapping[str, float]) -> tuple[str, ...]:
         """The likeliest intents that a page answers."""
@@ -374,7 +401,7 @@ def _without(asked: Asked, left_out: list[Object]) -> Asked:
         kept = {
             kind: tuple(code for code in codes if code not in out) for kind, codes in asked.objects.items()
         }
-        return replace(asked, objects={"lead": leads, **kept})
+        return replace(asked, objects={"lead": leads, **kept}, told={})
     found = any(named.kind == "finding" for named in left_out)
     return Asked("findings" if found else "report", {"without": out}, asked.text)
 

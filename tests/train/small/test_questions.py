@@ -2,7 +2,7 @@
 
 from random import Random
 
-from ecgvlm.train.small.questions import Writer, intents_of, people_asked, questions
+from ecgvlm.train.small.questions import KEPT, NOTHING, Writer, about_of, intents_of, people_asked, questions
 
 
 def test_harmless_words_are_written_beside_what_is_asked():
@@ -44,3 +44,26 @@ def test_what_people_asked_is_written_in_several_ways(tmp_path):
     assert found[0].text == found[1].text == "what is the HR"
     assert [span.kind for span in found[0].named] == ["measure"]
     assert len({example.text for example in found}) > 2
+
+
+def test_some_of_what_people_asked_is_kept_to_calibrate_with(tmp_path):
+    asked = ", ".join(f'"is it {number} or not?"' for number in range(2 * KEPT))
+    (tmp_path / "some.toml").write_text(f'[english.rate]\n"finding finding=AF" = [{asked}]\n')
+    found = list(people_asked(tmp_path, Random(1)))
+    kept = {example.text for example in found if example.kept}
+    assert len(kept) == 2
+    assert kept.isdisjoint(example.text for example in found if not example.kept)
+
+
+def test_what_a_question_is_about_is_known_of_some():
+    assert about_of("finding finding=STE lead=V2 | amount wave=st") == {"finding=STE", "wave=st"}
+    assert about_of("verdict | finding finding=NORM") == {"finding=NORM"}
+    assert about_of("why") == about_of("unknown") == NOTHING  # though they could be asked of something
+    assert about_of("advice") == about_of("*") == about_of("rhythm; value measure=qtc_ms") == frozenset()
+
+
+def test_what_a_wording_names_is_what_it_is_about():
+    writer = Writer("de", Random(0))
+    assert writer.about("wie breit ist der QRS", "value") == {"measure=qrs_ms"}
+    assert writer.about("warum", "why") == NOTHING
+    assert not writer.about("ist das EKG in Ordnung", "verdict")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,9 +19,10 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from ecgvlm.instruct.qa import expand, typos
+from ecgvlm.instruct.qa import Asker, expand, typos
+from ecgvlm.instruct.states import sample
 from ecgvlm.record import LEADS
-from ecgvlm.words.comprehension import Span
+from ecgvlm.words.comprehension import THINGS, Span
 from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES, words
@@ -32,11 +33,14 @@ EACH = {"en": 800}  # examples of an intent in a language, at least
 EACH_OTHER = 300
 EVERY, MOST = 5, 15  # examples of a wording: the more, the more ways it can be expanded
 ALTERED, ALTERED_OTHER = 5, 3  # times as many examples of names beside altering words as of an intent
+INSTRUCTED = 300  # questions of a kind of the instruction data
 TOLD, ALONE = 0.2, 0.2  # share of altering words beside a telling word, and beside a name without a wording
 MANNER = 0.1  # share of names before which such a word stands
 ASIDES = 0.6  # share of those that tell who asks, of whom, where and with what
 UNLISTED = 0.3  # share of topics that no list has
 WAYS, AS_IT_STANDS = 6, 2  # a question that somebody asked is written, and how many of them as it stands
+KEPT = 12  # of so many of them one is kept to calibrate with
+NOTHING = frozenset([""])  # of `things`
 # Kinds of the instruction data's questions -> intents.
 KINDS = {
     "verdict": "verdict", "report": "report", "diagnosis": "diagnosis", "finding": "finding",
@@ -48,6 +52,7 @@ KINDS = {
 }  # fmt: skip
 OF_NAMES = ("value", "within", "wave", "amount", "finding", "where", "lead")  # ask of what they name
 _NAMED = re.compile(r"(\{(?:measure|wave|finding|lead)\})")
+_FIRST = re.compile(r"(?<=[.?!])\s")  # sentence; what follows are options
 _PLACEHOLDERS = {"name": "finding", "other": "finding", "sign": "finding", "extreme": "side"}
 _CAPITALS = re.compile(r"[A-Z]{1,3}")
 
@@ -64,13 +69,13 @@ class Habits(NamedTuple):
 
 
 OF_WORDINGS = Habits(0.3, 0.5, 0.4, 0.2, 0.3)
-OF_KEPT = OF_WORDINGS._replace(harmless=0.3)  # more like what people ask
 OF_PEOPLE = Habits(0.25, 0.25, 0.2, 0.1, 0.4)  # of what is noisy as they asked it
 
 
 @dataclass(frozen=True)
 class Example:
-    """named: what the text names; meant: the intents any of which it may be.
+    """named: what the text names; meant: the intents any of which it may be; about: the `things` any of which
+    it may ask about, `NOTHING` where none is named though it may; empty where that is not known.
 
     kept: out of training, to calibrate with.
     """
@@ -78,6 +83,7 @@ class Example:
     text: str
     named: tuple[Span, ...]
     meant: frozenset[str]
+    about: frozenset[str] = frozenset()
     kept: bool = False
 
 
@@ -88,9 +94,13 @@ def wordings(language: str) -> dict[str, list[str]]:
         for kind, intent in KINDS.items():
             for line in prompts()["questions"]["ask"][kind]:
                 line = re.sub(r"\{(\w+)\}", lambda m: f"{{{_PLACEHOLDERS.get(m[1], m[1])}}}", line)
-                meant = "why" if line.startswith("Why") else "where" if "Where" in line else intent
-                found.setdefault(meant, []).append(line)
+                found.setdefault(_intent(line, intent), []).append(line)
     return found
+
+
+def _intent(text: str, intent: str) -> str:
+    """Of the instruction data's questions of a kind; some of them ask why or where."""
+    return "why" if text.startswith("Why") else "where" if "Where" in text else intent
 
 
 @cache
@@ -194,15 +204,19 @@ class Writer:
         words = [x for x in text.split() if x not in self.data["articles"] or self.rng.random() < 0.3]
         return " ".join(words) or text
 
-    def example(self, text: str, meant: frozenset[str], kept: bool = False) -> Example:
+    def about(self, text: str, intent: str) -> frozenset[str]:
+        """The things that a text of an intent names, as `Example`."""
+        objects = lexicon(self.language).objects(lexicon(self.language).words(text))
+        return _about((f"{o.kind}={o.code}" for o in objects if o.kind in THINGS), [intent])
+
+    def example(self, text: str, meant: frozenset[str], about: frozenset[str], kept: bool = False) -> Example:
         """A text as `Understanding` sees it: from its first to its last word."""
         known = lexicon(self.language)
         words = known.words(text)
         if not words:
-            return Example(text, (), meant, kept)
-        return Example(
-            text[words[0].start : words[-1].end], named_in(words, known.objects(words)), meant, kept
-        )
+            return Example(text, (), meant, about, kept)
+        named = named_in(words, known.objects(words))
+        return Example(text[words[0].start : words[-1].end], named, meant, about, kept)
 
 
 def written(rng: Random) -> list[Example]:
@@ -214,12 +228,23 @@ def written(rng: Random) -> list[Example]:
         for intent, asking in lines.items():
             places = [place for place, line in enumerate(asking) for _ in range(_examples(line))]
             for place in islice(cycle(places), max(count, len(places))):
-                kept = place % 7 == 3
-                text = writer.noisy(writer.fill(asking[place]), OF_KEPT if kept else OF_WORDINGS)
-                out.append(writer.example(text, frozenset([intent]), kept))
+                text = writer.fill(asking[place])
+                about = writer.about(text, intent)
+                out.append(writer.example(writer.noisy(text, OF_WORDINGS), frozenset([intent]), about))
         out += _several(writer, lines, 2 * count)
         out += _altered(writer, lines, (ALTERED if language == "en" else ALTERED_OTHER) * count)
     return out
+
+
+def instructed(rng: Random) -> Iterator[Example]:
+    """The instruction data's questions of each kind."""
+    writer, asker = Writer("en", rng), Asker(rng, False)
+    for kind, intent in KINDS.items():
+        for _ in range(INSTRUCTED):
+            question = asker.ask(sample(rng), kind, noisy=False).question.replace("<image>", " ").strip()
+            text = _FIRST.split(question)[0]
+            meant = _intent(text, intent)
+            yield writer.example(text, frozenset([meant]), writer.about(text, meant))
 
 
 def spoken(rng: Random) -> Iterator[tuple[str, str]]:
@@ -243,14 +268,17 @@ def spoken(rng: Random) -> Iterator[tuple[str, str]]:
 
 
 def people_asked(folder: Path, rng: Random) -> Iterator[Example]:
-    """The questions of the files in a folder, each in several ways."""
+    """The questions of the files in a folder, each in several ways; some are kept, as they stand."""
     writers = {language: Writer(language, rng) for language in LANGUAGES}
     for path in sorted(folder.glob("*.toml")):
-        for language, question, what in questions(tomllib.loads(path.read_text("utf-8"))):
-            writer, meant = writers[language], intents_of(what)
+        for place, (language, question, what) in enumerate(questions(tomllib.loads(path.read_text("utf-8")))):
+            writer, meant, about = writers[language], intents_of(what), about_of(what)
+            if place % KEPT == KEPT - 1:
+                yield writer.example(question, meant, about, kept=True)
+                continue
             for way in range(WAYS):
                 text = question if way < AS_IT_STANDS else writer.noisy(question, OF_PEOPLE)
-                yield writer.example(text, meant)
+                yield writer.example(text, meant, about)
 
 
 def questions(data: dict[str, dict]) -> Iterator[tuple[str, str, str]]:
@@ -274,6 +302,25 @@ def intents_of(what: str) -> frozenset[str]:
     return frozenset(choice.split()[0] for choice in what.split(" | "))
 
 
+def about_of(what: str) -> frozenset[str]:
+    """What the same asks about, as `Example`; nothing is known of several questions in one."""
+    if "; " in what:
+        return frozenset()
+    choices = [choice.split() for choice in what.split(" | ")]
+    named = {x for _, *objects in choices for x in objects if x.split("=")[0] in THINGS}
+    return _about(named, (intent for intent, *_ in choices))
+
+
+def _about(named: Iterable[str], meant: Iterable[str]) -> frozenset[str]:
+    """What is named; where nothing is, that this is so of what may ask about something."""
+    asks = any(intent == "unknown" or _takes(intent) & set(THINGS) for intent in meant if intent != "*")
+    return frozenset(named) or (NOTHING if asks else frozenset())
+
+
+def _takes(intent: str) -> set[str]:
+    return {kind.rstrip("?~") for kind in intents()[intent].get("takes", ())}
+
+
 def _examples(wording: str) -> int:
     """How many examples of a wording there are at least."""
     ways = math.prod(text.count("|") + 1 for text in re.findall(r"\[([^\[\]]*)\]", wording))
@@ -290,7 +337,7 @@ def _several(writer: Writer, lines: dict[str, list[str]], count: int) -> list[Ex
         joined = texts[0]
         for text in texts[1:]:
             joined += rng.choice((" {} ", ", {} ", ", ")).format(rng.choice(writer.data["and"])) + text
-        out.append(writer.example(writer.noisy(joined, OF_WORDINGS), frozenset(["several"])))
+        out.append(writer.example(writer.noisy(joined, OF_WORDINGS), frozenset(["several"]), frozenset()))
     return out
 
 
@@ -313,5 +360,6 @@ def _altered(writer: Writer, lines: dict[str, list[str]], count: int) -> list[Ex
         else:
             head, name, tail = _NAMED.split(rng.choice(wordings))
             text = head + way.replace("{name}", name) + tail
-        out.append(writer.example(writer.noisy(writer.fill(text), OF_WORDINGS), frozenset(["unknown"])))
+        text = writer.noisy(writer.fill(text), OF_WORDINGS)
+        out.append(writer.example(text, frozenset(["unknown"]), NOTHING))
     return out
