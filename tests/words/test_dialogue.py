@@ -1193,3 +1193,16 @@ def test_how_sure_it_is_that_it_is_normal_is_the_probability_of_that(language):
 )
 def test_what_is_called_otherwise_is_answered(language, question, about):
     assert about in language.answer(NORMAL, question)
+
+
+@pytest.mark.parametrize(
+    ("question", "lead"),
+    [
+        ("ST level in lead two?", "II"),
+        ("Wie tief ist Q in Ableitung drei?", "III"),
+        ("describe lead one", "I"),
+    ],
+)
+def test_a_lead_may_be_numbered_in_words(language, question, lead):
+    said = language.answer(RBBB, question)
+    assert f"in {lead} " in said or f"{lead}:" in said

@@ -121,6 +121,7 @@ class Lexicon:
         for code, name in said.items():  # what answers call it can be asked in the same words
             self._add(name, "finding", code)
         self._lead_words = tuple(fold(word) for word in self.data["lead_words"])
+        self._lead_numbers = {fold(word): lead for word, lead in zip(self.data["lead_numbers"], LEADS)}
         self.stock = {fold(word): code for code, names in self.data["stock"].items() for word in names}
         self._back = frozenset(fold(word) for word in self.data["back"])
         self._joints = frozenset(fold(word) for word in (*self.data["and"], "and"))  # who mixes languages
@@ -360,11 +361,11 @@ class Lexicon:
         word = words[place]
         if word.plain in LEAD_CODES and (word.plain != "di" or word.text.isupper()):  # a word in Italian
             return LEAD_CODES[word.plain]
-        if word.plain not in _DIGITS:
-            return None
         before = words[place - 1] if place else None
-        after_lead = bool(found) and found[-1].kind == "lead" and place - found[-1].last <= 1
         named = before is not None and before.plain.startswith(self._lead_words)
+        if word.plain not in _DIGITS:
+            return self._lead_numbers.get(word.plain) if named else None
+        after_lead = bool(found) and found[-1].kind == "lead" and place - found[-1].last <= 1
         if word.text == "I":
             english = self.language == "en" and before is not None and before.plain != "in"
             return "I" if named or after_lead or (place and not english) else None
