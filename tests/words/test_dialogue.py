@@ -1206,3 +1206,15 @@ def test_what_is_called_otherwise_is_answered(language, question, about):
 def test_a_lead_may_be_numbered_in_words(language, question, lead):
     said = language.answer(RBBB, question)
     assert f"in {lead} " in said or f"{lead}:" in said
+
+
+@pytest.mark.parametrize(
+    ("question", "limits"),
+    [
+        ("From what rate on does one speak of tachycardia?", "normal for heart rate"),
+        ("cutoff for a long QT?", "normal for QTc"),
+        ("Ab wann spricht man von Tachykardie?", "60/min bis 100/min"),
+    ],
+)
+def test_from_where_on_a_finding_is_one_is_its_limit(language, question, limits):
+    assert limits in language.answer(NORMAL, question)

@@ -186,6 +186,11 @@ def _told(part: Asked) -> Asked:
         )  # "how sure is it that it is normal?"
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
         return replace(part, intent="within")
+    limits = [concepts().get(code, {}).get("limit", ())[:1] for code in part.of("finding")]
+    if "range" in part.of("subject") and limits and all(limits):  # "from what rate on is it tachycardia?"
+        return replace(
+            part, intent="range", objects={"measure": tuple(x for (x,) in limits)}, named=(), sure=1.0
+        )
     if "define" in part.of("subject") and _names_object(part):
         return replace(part, intent="define", sure=1.0)
     if "LVH" in part.of("finding") and _VOLTAGE.search(part.text):
