@@ -327,13 +327,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "locums", "english"),
-        ("twelve other languages", "locums", "spoken"),
-        ("several questions in one", "locums", "several"),
+        ("English", "residents", "english"),
+        ("twelve other languages", "residents", "spoken"),
+        ("several questions in one", "residents", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
         ("the last of a conversation", "turns", "conversations"),
-        ("what an ECG cannot tell, English", "locums", "outside"),
-        ("the same, twelve other languages", "locums", "outside, spoken"),
+        ("what an ECG cannot tell, English", "residents", "outside"),
+        ("the same, twelve other languages", "residents", "outside, spoken"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))
