@@ -14,30 +14,38 @@ import pytest
 from ecgvlm import processes
 
 PROGRAM = """
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-import os
-from ecgvlm.processes import end_with_parent, worker_context
+from multiprocessing import active_children
+from ecgvlm import processes
 
 if __name__ == "__main__":
-    with ProcessPoolExecutor(1, worker_context("json"), initializer=end_with_parent) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
+    context = getattr(processes, sys.argv[1])("json")
+    with ProcessPoolExecutor(2, context, initializer=processes.end_with_parent) as pool:
+        list(pool.map(time.sleep, [0.2] * 2))
+        print(context.get_start_method(), *(worker.pid for worker in active_children()), flush=True)
         time.sleep(60)
 """
 
 
-def test_a_killed_process_takes_its_workers_with_it(tmp_path):
+@pytest.mark.parametrize(("context", "starts"), [("worker_context", "forkserver"), ("quick_context", "fork")])
+def test_a_killed_process_takes_its_workers_with_it(tmp_path, context, starts):
     (tmp_path / "program.py").write_text(PROGRAM)
-    program = [sys.executable, str(tmp_path / "program.py")]
-    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
-        worker = int(process.stdout.readline())
+    program = [sys.executable, str(tmp_path / "program.py"), context]
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # it would have threads
+    with subprocess.Popen(program, stdout=subprocess.PIPE, env=env) as process:
+        how, *workers = process.stdout.readline().decode().split()
+        assert how == starts or sys.platform != "linux"
+        assert len(workers) == 2
         process.kill()
         process.wait()
-        # The worker holds the other end, too: there is no more to come once it has ended.
+        # The workers hold the other end, too: there is no more to come once they have ended.
         ended, _, _ = select.select([process.stdout], [], [], 60)
         if not ended:
-            os.kill(worker, signal.SIGKILL)
-        assert ended, "the worker lives on"
+            for worker in workers:
+                os.kill(int(worker), signal.SIGKILL)
+        assert ended, "a worker lives on"
         assert process.stdout.read() == b""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from vectors import CHEST, LIMB, Sheet, drawn_pdf
 
+from ecgvlm import worker
 from ecgvlm.digitize import Page
 from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.files.image import open_pages
@@ -51,3 +53,21 @@ def test_halves_of_others_stay_apart(halves):
     other = replace(chest, picture=(1, 1), measurements=replace(chest.measurements, beats=np.array([0.5])))
     reads = [read("a", limb), read("b", other), read("b", None, 1)]
     assert [found.page for found in _joined(reads, whole)] == ["a 0", "b 0", "b 1"]
+
+
+@pytest.mark.parametrize(("pages", "processes"), [(0, 1), (2, 2), (20, 8)])
+def test_no_more_processes_start_than_there_are_pages(monkeypatch, pages, processes):
+    started = []
+
+    class Here(ThreadPoolExecutor):
+        def __init__(self, count: int, *_: object):
+            started.append(count)
+            super().__init__(1)
+
+    monkeypatch.setattr(worker, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(worker, "workers", lambda: 8)
+    monkeypatch.setattr(worker, "_read_job", lambda job, wanted: read("a", None, job.index)[1])
+    jobs = [_Job(Path("a"), i, f"a {i}") for i in range(pages)]
+    found = worker._read_many(jobs, worker.Wanted(), None)
+    assert [one.page for one in found] == [job.page for job in jobs]
+    assert started == [processes]

@@ -222,7 +222,7 @@ def _address(array: np.ndarray) -> Any:
     """Where the bytes of an array begin, which is kept for as long as this is passed."""
     try:
         return ctypes.byref(ctypes.c_char.from_buffer(array.data))  # in a fifth of the time
-    except (TypeError, ValueError):  # read-only, a view, or empty
+    except (TypeError, ValueError):  # read-only, with gaps, or empty
         return array.ctypes.data_as(ctypes.c_void_p)
 
 

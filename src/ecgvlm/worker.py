@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -148,10 +148,12 @@ def check_model(model: Path | None) -> None:
 
 def _read_many(jobs: Iterable[_Job], wanted: Wanted, model: Path | None) -> Iterator[PageRead]:
     check_model(model)
-    count = workers()
-    with ProcessPoolExecutor(count, quick_context("ecgvlm.worker"), start_worker, (model,)) as pool:
+    jobs, count = iter(jobs), workers()
+    begin = list(islice(jobs, count))  # forked processes start all at once, wanted or not
+    context = quick_context("ecgvlm.worker")
+    with ProcessPoolExecutor(max(1, len(begin)), context, start_worker, (model,)) as pool:
         try:
-            reads = _ordered(pool, jobs, wanted, 4 * count)
+            reads = _ordered(pool, chain(begin, jobs), wanted, 4 * count)
             yield from _joined(reads, lambda *halves: pool.submit(_read_spread, halves, wanted).result())
         except BrokenProcessPool as error:
             raise EcgError(
