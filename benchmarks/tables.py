@@ -177,13 +177,13 @@ def scratch() -> str:
     for task, said in found.items():
         answers = said["answers"]
         most = max(answers, key=answers.get)
-        words = f"{len(answers)} in all; {answers[most] / sum(answers.values()):.0%}: {most}"
-        for name, row, words_ in (
+        differ = f"{len(answers)} in all; {answers[most] / sum(answers.values()):.0%}: {most}"
+        for name, row, words in (
             ("**ecgvlm**, out of fold", said["ecgvlm, out of fold"], ""),
-            ("SmolVLM-256M's architecture from random weights", said["pulse"], words),
+            ("SmolVLM-256M's architecture from random weights", said["pulse"], differ),
         ):
             measured = (percent(row, x) for x in figures)
-            rows.append([f"{task}: {name}", f"{row['n']:,}", *measured, words_])
+            rows.append([f"{task}: {name}", f"{row['n']:,}", *measured, words])
     return table(head, rows)
 
 

@@ -1,5 +1,6 @@
 """A run from random weights at its smallest, on pages of simulated hearts."""
 
+import contextlib
 import csv
 import json
 import pickle
@@ -135,14 +136,18 @@ def test_a_shelf_shows_new_pages_first_and_keeps_the_latest(ecgs, plan):
 
 
 def test_a_process_that_prints_fills_the_shelf_alike(ecgs, plan):
-    shelf = Shelf(Pages(ecgs, plan.side, 2, seed=4), replace(plan, workers=1))
-    try:
+    with contextlib.closing(Shelf(Pages(ecgs, plan.side, 2, seed=4), replace(plan, workers=1))) as shelf:
         chunk = next(iter(Pages(ecgs, plan.side, 2, seed=4)))
         records, tiles, _ = shelf.draw(2)
         assert int(records[0]) == int(chunk.of[0])
         assert torch.equal(tiles[0], chunk.tiles[0])
-    finally:
-        shelf.close()
+
+
+def test_a_process_that_cannot_print_is_heard_of(plan, tmp_path):
+    """The run waited for its pages for ever."""
+    shelf = Shelf(Pages(tmp_path / "none.pkl", plan.side, 2, seed=4), replace(plan, workers=1))
+    with contextlib.closing(shelf), pytest.raises(FileNotFoundError):
+        shelf.draw(2)
 
 
 def test_pages_that_are_asked_about_are_the_pools(monkeypatch, tmp_path):

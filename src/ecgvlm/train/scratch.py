@@ -20,6 +20,7 @@ OUT: log.csv, and of each task the gold and the answers, as `ecgvlm bench score`
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -173,7 +174,7 @@ class Shelf:
         self.printed = 0
         self._shown = 0  # of those printed, in their order
         self._chunks: Iterator[Chunk] | None = iter(loader)
-        self._new: queue.Queue[Chunk] = queue.Queue(AHEAD)
+        self._new: queue.Queue[Chunk | Exception] = queue.Queue(AHEAD)
         self._open, self._ahead = True, plan.workers > 0
         self._fetcher = threading.Thread(target=self._fetch, daemon=True)
         if self._ahead:
@@ -181,16 +182,21 @@ class Shelf:
 
     def _fetch(self) -> None:
         assert self._chunks is not None
-        for chunk in self._chunks:
-            if self._device.type == "cuda":
-                chunk = Chunk(chunk.of, chunk.tiles.pin_memory(), chunk.lessons.each(torch.Tensor.pin_memory))
-            while self._open:
-                try:
-                    self._new.put(chunk, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
-            if not self._open:
+        pin = torch.Tensor.pin_memory
+        try:
+            for chunk in self._chunks:
+                if self._device.type == "cuda":
+                    chunk = Chunk(chunk.of, pin(chunk.tiles), chunk.lessons.each(pin))
+                self._hand_over(chunk)
+                if not self._open:
+                    return
+        except Exception as error:  # of a process that prints: who draws is to hear of it
+            self._hand_over(error)
+
+    def _hand_over(self, what: Chunk | Exception) -> None:
+        while self._open:
+            with contextlib.suppress(queue.Full):
+                self._new.put(what, timeout=0.5)
                 return
 
     def close(self) -> None:
@@ -201,7 +207,8 @@ class Shelf:
         self._chunks = None
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor, Lessons]:
-        """So many pages: the places of their records, tiles [n, 3, S, S] uint8, lessons."""
+        """So many pages: the places of their records, tiles [n, 3, S, S] uint8, lessons. Raises what ended a
+        process that prints."""
         self._fill(count)
         assert self._kept is not None
         there = min(self.printed, self._room)
@@ -224,9 +231,12 @@ class Shelf:
                 self._put(next(self._chunks))
                 continue
             try:
-                self._put(self._new.get(block=self.printed < wanted))
+                new = self._new.get(block=self.printed < wanted)
             except queue.Empty:
                 return
+            if isinstance(new, Exception):
+                raise new
+            self._put(new)
 
     def _put(self, chunk: Chunk) -> None:
         if self._kept is None:
@@ -250,6 +260,11 @@ def _start(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     end_with_parent()
+
+
+def _print_aside(asked: Sequence[Asked], sheets: Path, side: int) -> None:
+    _start(0)
+    print_asked(asked, sheets, 0, side)
 
 
 class Texts:
@@ -411,12 +426,14 @@ def run(ecgs: Path, out: Path, plan: Plan) -> None:
     known, sheets = Ecgs.load(ecgs), out / "sheets"
     model, pupil = build(plan)
     shelf = Shelf(Pages(ecgs, plan.side, min(CHUNK, plan.micro), plan.seed), plan)
-    aside = worker_context(__name__).Process(target=print_asked, args=(known.asked, sheets, 0, plan.side))
+    aside = worker_context(__name__).Process(
+        target=_print_aside, args=(known.asked, sheets, plan.side), daemon=True
+    )
     aside.start()
     write_gold(known.asked, out)
     texts = Texts(model.chat, known.studied)
-    train(model, pupil, shelf, texts, plan, out / "log.csv", begun)
-    shelf.close()
+    with contextlib.closing(shelf):
+        train(model, pupil, shelf, texts, plan, out / "log.csv", begun)
     aside.join()
     print_asked(known.asked, sheets, plan.workers, plan.side)  # where that one was not done
     answer(model, pupil, known.asked, sheets, out, plan)

@@ -110,11 +110,9 @@ def lessons_of(
     waves = np.zeros((h * h, len(WAVE_NAMES)), np.uint8)
     total, count = np.zeros(h * h), np.zeros(h * h)
     for trace in truth.traces:
-        name = LEADS.index(trace.lead) + 1 if trace.lead in LEADS else _FURTHER
         corners = np.round((tile_points(trace.box, *picture, side) + 0.5) / PATCH - 0.5).astype(np.int32)
-        cv2.fillConvexPoly(lead, corners, name)
+        cv2.fillConvexPoly(lead, corners, _whose(trace.lead))
     for trace in truth.traces:
-        name = LEADS.index(trace.lead) + 1 if trace.lead in LEADS else _FURTHER
         xy = tile_points(trace.xy, *picture, side)
         there = np.isfinite(xy).all(1) & (xy >= -0.5).all(1) & (xy < side - 0.5).all(1)
         for run in np.split(np.arange(len(xy)), np.flatnonzero(~there)):
@@ -123,7 +121,7 @@ def lessons_of(
                 cv2.polylines(drawn, [np.round(points * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 4)
         x, y = (xy[there] + 0.5).T
         at = (y // PATCH).astype(int) * h + (x // PATCH).astype(int)
-        lead.reshape(-1)[at] = name
+        lead.reshape(-1)[at] = _whose(trace.lead)
         count += np.bincount(at, minlength=len(count))
         total += np.bincount(at, trace.mv[there], len(count))
         bit = np.left_shift(1, (x % PATCH * FINE // PATCH).astype(np.uint8))
@@ -135,6 +133,11 @@ def lessons_of(
     fine = cv2.resize(drawn, (h * FINE, h * FINE), interpolation=cv2.INTER_AREA)
     parts = (fine, lead, level, waves.reshape(h, h, -1), findings, numbers)
     return Lessons(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+
+
+def _whose(lead: str) -> int:
+    """What `Lessons.lead` holds where a lead's strip is."""
+    return LEADS.index(lead) + 1 if lead in LEADS else _FURTHER
 
 
 @dataclass(frozen=True)
