@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.words.comprehension import THINGS
 from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, asked, foreign_names, lexicon
 from ecgvlm.words.text import Word, words_of
 from ecgvlm.words.understand import Asked, asks_of_named, intents, kin
@@ -27,8 +28,7 @@ _UNTOLD = 0.5
 _TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.3, 0.8, 0.7
 _MANY, _UNTOLD_MANY = 2, 0.9  # words left over of which more is asked
 _QUALIFIED, _WAVE, _QRS, _NEVER = 0.7, 0.45, 0.9, 1.1
-_TELLING = ("finding", "measure", "group", "wave")  # kinds of names that tell what is asked
-_OF_ECG = (*_TELLING, "lead", "subject")
+_OF_ECG = (*THINGS, "lead", "subject")
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
@@ -135,7 +135,7 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
         return _QUALIFIED if _qualified(words, objects, known) else 0.0
     if family == "wave" and not part.of("lead") and part.of("wave") != ("p",):
         return _WAVE
-    if part.intent in _SAFE or any(part.of(kind) for kind in _TELLING):
+    if part.intent in _SAFE or any(part.of(kind) for kind in THINGS):
         return _UNTOLD if family == "finding" and part.of("measure") and not part.of("finding") else 0.0
     if asks_of_named(part.intent):
         bare = _bare(known.language, part.intent)  # "my knee hurts, why?"

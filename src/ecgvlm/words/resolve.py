@@ -14,7 +14,7 @@ from ecgvlm.words.comprehension import THINGS
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN, concepts, kinds_of
-from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, Asked, intents, kin
+from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, Asked, intents, kin, takes
 
 # Nobody asks anything with these where something else is asked beside them.
 ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
@@ -99,8 +99,7 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
 
 def _spoken_of(part: Asked) -> set[tuple[str, str]]:
     """(kind, code) of all that the answer to a part speaks of."""
-    kinds = {kind.rstrip("?~") for kind in intents()[part.intent].get("takes", ())}
-    named = {(kind, code) for kind in kinds for code in part.of(kind)}
+    named = {(kind, code) for kind in takes(part.intent) for code in part.of(kind)}
     return named | {same for kind, code in named for same in _same(kind, code)}
 
 

@@ -161,6 +161,11 @@ def kin(intent: str) -> str:
     return intents()[intent].get("family", intent)
 
 
+def takes(intent: str) -> set[str]:
+    """The kinds of objects that an intent is asked of."""
+    return {kind.rstrip("?~") for kind in intents()[intent].get("takes", ())}
+
+
 def named_in(words: list[Word], objects: Iterable[Object]) -> tuple[Span, ...]:
     """What a text of these words names, by the letters from its first word on."""
     start = words[0].start
@@ -369,10 +374,9 @@ class Understanding:
     ) -> dict[str, tuple[str, ...]]:
         """What an intent takes and the net tells that it is asked of, where it has no name or seems to be
         named as something else."""
-        kinds = {kind.rstrip("?~") for kind in intents()[intent].get("takes", ())}
         best, chances = int(scores.argmax()), _softmax(scores)
         kind, _, code = self._comprehension.things[best].partition("=")
-        if kind not in kinds or chances[best] < (_RENAMED if any(map(named.get, THINGS)) else _NAMED):
+        if kind not in takes(intent) or chances[best] < (_RENAMED if any(map(named.get, THINGS)) else _NAMED):
             return {}
         told = _by_kind([Object(kind, code, 0, 0)], "")
         return {} if set(told[kind]) <= set(named.get(kind, ())) else told
@@ -429,7 +433,7 @@ def points_back(asked: Asked) -> bool:
 
 def names_any(asked: Asked) -> bool:
     """Whether it names something of an ECG."""
-    return any(asked.of(kind) for kind in ("finding", "measure", "group", "wave", "lead"))
+    return any(asked.of(kind) for kind in (*THINGS, "lead"))
 
 
 def _apart(question: str) -> str:

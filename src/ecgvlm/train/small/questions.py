@@ -27,7 +27,7 @@ from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES, words
 from ecgvlm.words.tongue import OTHER
-from ecgvlm.words.understand import intents, named_in
+from ecgvlm.words.understand import intents, named_in, takes
 
 EACH = {"en": 800}  # examples of an intent in a language, at least
 EACH_OTHER = 300
@@ -313,12 +313,8 @@ def about_of(what: str) -> frozenset[str]:
 
 def _about(named: Iterable[str], meant: Iterable[str]) -> frozenset[str]:
     """What is named; where nothing is, that this is so of what may ask about something."""
-    asks = any(intent == "unknown" or _takes(intent) & set(THINGS) for intent in meant if intent != "*")
+    asks = any(intent == "unknown" or takes(intent) & set(THINGS) for intent in meant if intent != "*")
     return frozenset(named) or (NOTHING if asks else frozenset())
-
-
-def _takes(intent: str) -> set[str]:
-    return {kind.rstrip("?~") for kind in intents()[intent].get("takes", ())}
 
 
 def _examples(wording: str) -> int:
