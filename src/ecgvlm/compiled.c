@@ -565,8 +565,9 @@ LANED void bands(int64_t n, int64_t rows, const double *x, const double *first, 
     }
 }
 
-/* The page net's layers on bytes, where the processor multiplies these (AVX-512 VNNI); `page_layers` says which layers there
-   are. Each gives the very bytes that ONNX Runtime's `QLinearConv` and `QLinearAdd` do. */
+/* The page net's layers on bytes; `page_layers` says which there are. Each gives the very bytes that ONNX Runtime's
+   `QLinearConv` and `QLinearAdd` do. First for processors that multiply four bytes at once and add them up in 32 bits
+   (AVX-512 VNNI), then for those with AVX2 alone. */
 
 #define BYTES __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 #define BYTES_INSIDE static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512vl,avx512vnni")))
@@ -651,9 +652,143 @@ BYTES void convolved(int64_t rows, int64_t columns, int64_t wide, int64_t apart,
     }
 }
 
+#define ABREAST 16 /* channels of a convolution that are added up side by side */
+#define BESIDE 4   /* and places of it: there are registers for so many */
+#define RUN 4      /* fours whose products are added up in 16 bits before these are in 32 */
+#define FITS 128   /* what weights of one sign may come to for that: 255 times as much fits 16 bits */
+
+/* What the weights of a four come to by pairs and signs, as `ABREAST` channels' products are added up in 16 bits. */
+typedef struct {
+    int16_t of[4 * ABREAST];
+} weight;
+
+INSIDE weight weight_of(const int8_t *four)
+{
+    weight found;
+    for (int k = 0; k < 2 * ABREAST; k++) {
+        int16_t one = four[2 * k], other = four[2 * k + 1];
+        found.of[k] = (one > 0 ? one : 0) + (other > 0 ? other : 0);
+        found.of[2 * ABREAST + k] = found.of[k] - one - other;
+    }
+    return found;
+}
+
+/* Weights as `convolved_in_runs` takes them: for `ABREAST` channels at a time, fours in runs whose products fit 16 bits
+   whatever the bytes are, the longest runs first. A run takes each four that fits it.
+
+   kernel: [count, channels, 4]. lengths: [channels / ABREAST, RUN] runs of RUN fours, of one less, and so on. order:
+   [channels / ABREAST, count] fours' numbers. weights: [channels / ABREAST, count, ABREAST, 4]. runs: [count], members:
+   [count, RUN], to work in. */
+WIDE void in_runs(int64_t count, int64_t channels, const int8_t *kernel, weight *runs, int64_t *members, int64_t *lengths,
+                  int64_t *order, int8_t *weights)
+{
+    for (int64_t from = 0; from < channels; from += ABREAST, lengths += RUN) {
+        int64_t several[count], begun = 0;
+        for (int64_t k = 0; k < count; k++) {
+            weight own = weight_of(kernel + (k * channels + from) * 4);
+            int64_t run = 0;
+            for (; run < begun; run++) {
+                int16_t most = several[run] < RUN ? 0 : FITS + 1;
+                for (int m = 0; m < 4 * ABREAST; m++) {
+                    int16_t sum = runs[run].of[m] + own.of[m];
+                    most = sum > most ? sum : most;
+                }
+                if (most <= FITS)
+                    break;
+            }
+            if (run == begun) {
+                several[begun++] = 0;
+                memset(runs + run, 0, sizeof *runs);
+            }
+            for (int m = 0; m < 4 * ABREAST; m++)
+                runs[run].of[m] += own.of[m];
+            members[run * RUN + several[run]++] = k;
+        }
+        for (int length = RUN; length > 0; length--) {
+            lengths[RUN - length] = 0;
+            for (int64_t run = 0; run < begun; run++)
+                for (int m = 0; several[run] == length && m < length; m++, order++, weights += 4 * ABREAST) {
+                    lengths[RUN - length] += m == 0;
+                    *order = members[run * RUN + m];
+                    memcpy(weights, kernel + (*order * channels + from) * 4, 4 * ABREAST);
+                }
+        }
+    }
+}
+
+/* Adds what a run of fours comes to, in `ABREAST` channels of `BESIDE` places. As assembly, since the compiler would add
+   up by twos what it then has no registers for. */
+LANED_INSIDE void run_added(int length, const uint8_t *from, const int64_t *at, int64_t apart, const int8_t *weights,
+                            __m256i *sum)
+{
+    __m256i part[2 * BESIDE], one, other, seen, more;
+#pragma GCC unroll 4
+    for (int k = 0; k < length; k++) {
+        one = _mm256_loadu_si256((const __m256i *)(weights + 64 * k));
+        other = _mm256_loadu_si256((const __m256i *)(weights + 64 * k + 32));
+#pragma GCC unroll 4
+        for (int p = 0; p < BESIDE; p++) {
+            __asm__("vpbroadcastd %1, %0" : "=x"(seen) : "m"(*(const int32_t *)(from + at[k] + p * apart)));
+            __asm__("vpmaddubsw %2, %1, %0" : "=x"(more) : "x"(seen), "x"(one));
+            __asm__("vpmaddubsw %1, %0, %0" : "+x"(seen) : "x"(other));
+            if (k) {
+                __asm__("vpaddw %1, %0, %0" : "+x"(part[2 * p]) : "x"(more));
+                __asm__("vpaddw %1, %0, %0" : "+x"(part[2 * p + 1]) : "x"(seen));
+            } else {
+                part[2 * p] = more;
+                part[2 * p + 1] = seen;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < 2 * BESIDE; p++)
+        sum[p] = _mm256_add_epi32(sum[p], _mm256_madd_epi16(part[p], _mm256_set1_epi16(1)));
+}
+
+/* Of `convolved_in_runs`, `BESIDE` places in `ABREAST` channels. */
+LANED_INSIDE void few_places(const uint8_t *from, const int64_t *at, int64_t apart, const int64_t *lengths,
+                             const int8_t *weights, const int32_t *bias, const float *scale, __m256i zero, uint8_t *to,
+                             int64_t to_apart)
+{
+    __m256i sum[2 * BESIDE];
+    for (int p = 0; p < 2 * BESIDE; p++)
+        sum[p] = _mm256_loadu_si256((const __m256i *)(bias + 8 * (p % 2)));
+#pragma GCC unroll 4
+    for (int length = RUN; length > 0; length--)
+        for (int64_t k = lengths[RUN - length]; k > 0; k--, at += length, weights += 64 * length)
+            run_added(length, from, at, apart, weights, sum);
+    for (int p = 0; p < 2 * BESIDE; p++)
+        sum[p] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sum[p]), _mm256_loadu_ps(scale + 8 * (p % 2))));
+    for (int p = 0; p < BESIDE; p += 2) {
+        __m256i here = _mm256_adds_epi16(_mm256_packs_epi32(sum[2 * p], sum[2 * p + 1]), zero);
+        __m256i next = _mm256_adds_epi16(_mm256_packs_epi32(sum[2 * p + 2], sum[2 * p + 3]), zero);
+        __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); /* packed lane by lane */
+        __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(here, next), order);
+        _mm_storeu_si128((__m128i *)(to + p * to_apart), _mm256_castsi256_si128(bytes));
+        _mm_storeu_si128((__m128i *)(to + (p + 1) * to_apart), _mm256_extracti128_si256(bytes, 1));
+    }
+}
+
+/* What `convolved` does, with AVX2 alone: it multiplies bytes by pairs and keeps their sums in 16 bits. at: [wide, count]
+   from the first place's first tap to the bytes of each four, lengths, weights: as of `in_runs`. */
+LANED void convolved_in_runs(int64_t rows, int64_t columns, int64_t wide, int64_t apart, const uint8_t *from,
+                             int64_t from_row, int64_t count, const int64_t *at, const int64_t *lengths,
+                             const int8_t *weights, const int32_t *bias, const float *scale, float zero, uint8_t *to,
+                             int64_t to_row)
+{
+    for (int64_t y = 0; y < rows; y++, from += from_row, to += to_row)
+        for (int64_t k = 0; k < wide; k++)
+            for (int64_t x = 0; x < columns; x += BESIDE) {
+                int64_t first = x + BESIDE < columns ? x : columns - BESIDE;
+                few_places(from + first * apart, at + k * count, apart, lengths + k * RUN, weights + k * count * 64,
+                           bias + k * ABREAST, scale + k * ABREAST, _mm256_set1_epi16(zero),
+                           to + (first * wide + k) * ABREAST, wide * ABREAST);
+            }
+}
+
 /* Rows of the sum of two pictures' bytes by these shares and `rest`, of which each place of the other counts for `by` beside and
    below each other. */
-BYTES void added(int64_t rows, int64_t columns, int64_t channels, const uint8_t *one, int64_t one_row, const uint8_t *other,
+LANED void added(int64_t rows, int64_t columns, int64_t channels, const uint8_t *one, int64_t one_row, const uint8_t *other,
                  int64_t other_row, int64_t by, float share, float other_share, float rest, uint8_t *to, int64_t to_row)
 {
     for (int64_t y = 0; y < rows; y++)
@@ -661,12 +796,16 @@ BYTES void added(int64_t rows, int64_t columns, int64_t channels, const uint8_t 
             for (int64_t c = 0; c < channels; c += 16) {
                 const uint8_t *a = one + y * one_row + x * channels + c;
                 const uint8_t *b = other + y / by * other_row + x / by * channels + c;
-                __m512 value = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)a)));
-                __m512 more = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)b)));
-                value = _mm512_fmadd_ps(value, _mm512_set1_ps(share), _mm512_set1_ps(rest));
-                value = _mm512_fmadd_ps(more, _mm512_set1_ps(other_share), value);
-                __m512i whole = _mm512_max_epi32(_mm512_cvtps_epi32(value), _mm512_setzero_si512());
-                _mm_storeu_si128((__m128i *)(to + y * to_row + x * channels + c), _mm512_cvtusepi32_epi8(whole));
+                __m256i sum[2];
+                for (int k = 0; k < 2; k++) {
+                    __m256 value = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(a + 8 * k))));
+                    __m256 more = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(b + 8 * k))));
+                    value = _mm256_fmadd_ps(value, _mm256_set1_ps(share), _mm256_set1_ps(rest));
+                    sum[k] = _mm256_cvtps_epi32(_mm256_fmadd_ps(more, _mm256_set1_ps(other_share), value));
+                }
+                __m256i whole = _mm256_permute4x64_epi64(_mm256_packs_epi32(sum[0], sum[1]), 0xd8);
+                whole = _mm256_permute4x64_epi64(_mm256_packus_epi16(whole, whole), 8);
+                _mm_storeu_si128((__m128i *)(to + y * to_row + x * channels + c), _mm256_castsi256_si128(whole));
             }
 }
 

@@ -11,13 +11,22 @@ import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 _SOURCE = Path(__file__).with_name("compiled.c")
 _SIZE = ctypes.c_int64
-_REACH, _BLOCK, _AT_A_TIME = 64, 8, 3  # of `compiled.c`
+_REACH, _BLOCK, _AT_A_TIME, _RUN, _ABREAST = 64, 8, 3, 4, 16  # of `compiled.c`
+
+
+class Runs(NamedTuple):
+    """A layer's weights, how many runs of each length they are in, and the order of fours: `in_runs` of
+    `compiled.c` says how."""
+
+    weights: np.ndarray
+    lengths: np.ndarray
+    order: np.ndarray
 
 
 class Compiled:
@@ -38,9 +47,9 @@ class Compiled:
         self.laned = hasattr(functions, "laned") and bool(functions.laned())
         if self.laned:
             self._bands = functions.bands
-        self.bytewise = self.laned and bool(functions.multiplies_bytes())
-        if self.bytewise:
             self._convolved, self._added = functions.convolved, functions.added
+            self._in_runs, self._convolved_in_runs = functions.in_runs, functions.convolved_in_runs
+            self.multiplies_bytes = bool(functions.multiplies_bytes())
 
     def cheapest(self, cost: np.ndarray, step: np.ndarray) -> np.ndarray:
         """`trace._cheapest`."""
@@ -156,30 +165,58 @@ class Compiled:
         self._nanmedians(*sizes, *map(_address, (_plain(values, np.float64), work, found)))
         return found
 
+    def in_runs(self, kernel: np.ndarray) -> Runs | None:
+        """What `convolved` takes beside a layer, of its kernel [count, channels, 4]: nothing where the
+        processor `multiplies_bytes`."""
+        if self.multiplies_bytes:
+            return None
+        count, channels, _ = kernel.shape
+        slices = channels // _ABREAST
+        found = Runs(
+            np.empty((slices, count, _ABREAST, 4), np.int8),
+            np.empty((slices, _RUN), np.int64),
+            np.empty((slices, count), np.int64),
+        )
+        work = np.empty((count, 4 * _ABREAST), np.int16), np.empty((count, _RUN), np.int64)
+        arrays = (kernel, *work, found.lengths, found.order, found.weights)
+        self._in_runs(_SIZE(count), _SIZE(channels), *map(_address, arrays))
+        return found
+
     def convolved(
-        self, picture: np.ndarray, taps: Sequence[int], stride: int, known: np.void, made: np.ndarray,
-        first: int, beyond: int,
+        self, picture: np.ndarray, taps: Sequence[int], stride: int, known: np.void, runs: Runs | None,
+        made: np.ndarray, first: int, beyond: int,
     ) -> None:  # fmt: skip
-        """Rows of what a layer makes of a picture, where it is `bytewise`; see `page_layers`.
+        """Rows of what a layer makes of a picture, where it is `laned`; see `page_layers`.
 
         picture: [rows, columns, channels] bytes from the first tap on. taps: bytes from there to each. known:
-        the layer, as of `Layer.dtype`. made: to write to, [rows, columns, channels].
+        the layer, as of `Layer.dtype`. runs: of its kernel. made: to write to, [rows, columns, channels].
         """
-        kernel, bias, scale, zero = (known[name] for name in ("kernel", "bias", "scale", "zero"))
+        kernel, *linear = (known[name] for name in ("kernel", "bias", "scale"))
         _, columns, channels = made.shape
         down, apart = stride * picture.strides[0], stride * picture.strides[1]
-        self._convolved(
+        fours = len(kernel) // len(taps)
+        seen = (
             *map(_SIZE, (beyond - first, columns, channels // 16, apart)), _place(picture, first * down),
-            _SIZE(down), _SIZE(len(taps)), _address(np.array(taps, np.int64)),
-            _SIZE(len(kernel) // len(taps)), *map(_address, (kernel, bias, scale)), ctypes.c_float(zero),
+            _SIZE(down),
+        )  # fmt: skip
+        rest = (
+            *map(_address, linear), ctypes.c_float(known["zero"]),
             _place(made, first * made.strides[0]), _SIZE(made.strides[0]),
         )  # fmt: skip
+        if runs is None:
+            at = np.array(taps, np.int64)
+            self._convolved(*seen, _SIZE(len(taps)), _address(at), _SIZE(fours), _address(kernel), *rest)
+        else:
+            at = np.add.outer(taps, 4 * np.arange(fours)).ravel()[runs.order]
+            self._convolved_in_runs(
+                *seen, _SIZE(len(kernel)), *map(_address, (at, runs.lengths, runs.weights)), *rest
+            )
 
     def added(
         self, one: np.ndarray, other: np.ndarray, known: np.void, made: np.ndarray, first: int, beyond: int
     ) -> None:
         """Rows of the sum of two pictures [rows, columns, channels], of which the other may be a whole part
-        as large; where it is `bytewise`. known: as of `page_layers`. made: to write to."""
+        as large; where it is `laned`. known: as of `page_layers`. made: to write to."""
         by = len(one) // len(other)
         self._added(
             *map(_SIZE, (beyond - first, *made.shape[1:])), _place(one, first * one.strides[0]),

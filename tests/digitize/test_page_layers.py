@@ -4,12 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgvlm.compiled import COMPILED
 from ecgvlm.digitize import pagenet
 from ecgvlm.digitize.page_layers import FILE, LEAST_WIDTH, PageLayers
 from ecgvlm.digitize.pagenet import PageNet
 from ecgvlm.sessions import SHIPPED
 
-needs_vnni = pytest.mark.skipif(not PageLayers.can_run(), reason="nothing compiled, or no AVX-512 VNNI")
+needs_avx2 = pytest.mark.skipif(not PageLayers.can_run(), reason="nothing compiled, or no AVX2")
 
 
 def page(height: int, width: int) -> np.ndarray:
@@ -19,10 +20,14 @@ def page(height: int, width: int) -> np.ndarray:
     return cv2.resize(coarse, (width, height)) // 2 + cv2.resize(fine, (width, height)) // 2
 
 
-@needs_vnni
+@needs_avx2
 @pytest.mark.parametrize("shape", [(16, LEAST_WIDTH), (208, 304), (320, 176)])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_maps_are_the_very_same(shape, threads, monkeypatch):
+@pytest.mark.parametrize("vnni", [True, False])
+def test_maps_are_the_very_same(shape, threads, vnni, monkeypatch):
+    if vnni and not COMPILED.multiplies_bytes:
+        pytest.skip("no AVX-512 VNNI")
+    monkeypatch.setattr(COMPILED, "multiplies_bytes", vnni)
     before = cv2.getNumThreads()
     cv2.setNumThreads(threads)
     try:
@@ -36,9 +41,27 @@ def test_maps_are_the_very_same(shape, threads, monkeypatch):
     assert np.array_equal(found.names, wanted.names)
 
 
-@needs_vnni
+@needs_avx2
 def test_a_narrow_page_is_left_to_onnx_runtime():
     assert PageNet()(page(64, LEAST_WIDTH - 16)).trace.shape == (64, LEAST_WIDTH - 16)
+
+
+@needs_avx2
+def test_weights_of_a_run_fit_sixteen_bits(monkeypatch):
+    monkeypatch.setattr(COMPILED, "multiplies_bytes", False)
+    kernel = np.random.default_rng(0).integers(-64, 65, (50, 32, 4)).astype(np.int8)
+    weights, lengths, order = COMPILED.in_runs(kernel)
+    assert np.array_equal(np.sort(order), [range(50)] * 2)
+    for part in range(2):
+        own = kernel[order[part], 16 * part : 16 * part + 16]
+        assert np.array_equal(weights[part], own)
+        begin = 0
+        for length in np.repeat([4, 3, 2, 1], lengths[part]).tolist():
+            pairs = own[begin : begin + length].astype(int).reshape(length, 16, 2, 2)
+            for sign in (1, -1):
+                assert np.maximum(sign * pairs, 0).sum((0, 3)).max() <= 128
+            begin += length
+        assert begin == 50
 
 
 def test_the_layers_are_those_of_the_net():
