@@ -662,35 +662,44 @@ typedef struct {
     int16_t of[4 * ABREAST];
 } weight;
 
-INSIDE weight weight_of(const int8_t *four)
+INSIDE int16_t weight_of(const int8_t *four, weight *found)
 {
-    weight found;
+    int16_t heaviest = 0;
     for (int k = 0; k < 2 * ABREAST; k++) {
         int16_t one = four[2 * k], other = four[2 * k + 1];
-        found.of[k] = (one > 0 ? one : 0) + (other > 0 ? other : 0);
-        found.of[2 * ABREAST + k] = found.of[k] - one - other;
+        int16_t up = (one > 0 ? one : 0) + (other > 0 ? other : 0), down = up - one - other;
+        found->of[k] = up;
+        found->of[2 * ABREAST + k] = down;
+        heaviest = up > heaviest ? up : heaviest;
+        heaviest = down > heaviest ? down : heaviest;
     }
-    return found;
+    return heaviest;
 }
 
 /* Weights as `convolved_in_runs` takes them: for `ABREAST` channels at a time, fours in runs whose products fit 16 bits
-   whatever the bytes are, the longest runs first. A run takes each four that fits it.
+   whatever the bytes are, the longest runs first. From the heaviest four on, each goes to the first run that it fits.
 
    kernel: [count, channels, 4]. lengths: [channels / ABREAST, RUN] runs of RUN fours, of one less, and so on. order:
-   [channels / ABREAST, count] fours' numbers. weights: [channels / ABREAST, count, ABREAST, 4]. runs: [count], members:
-   [count, RUN], to work in. */
-WIDE void in_runs(int64_t count, int64_t channels, const int8_t *kernel, weight *runs, int64_t *members, int64_t *lengths,
-                  int64_t *order, int8_t *weights)
+   [channels / ABREAST, count] fours' numbers. weights: [channels / ABREAST, count, ABREAST, 4]. fours, runs: [count],
+   members: [count, RUN], to work in. */
+WIDE void in_runs(int64_t count, int64_t channels, const int8_t *kernel, weight *fours, weight *runs, int64_t *members,
+                  int64_t *lengths, int64_t *order, int8_t *weights)
 {
     for (int64_t from = 0; from < channels; from += ABREAST, lengths += RUN) {
-        int64_t several[count], begun = 0;
+        int64_t heaviest[count], by_weight[count], several[count], begun = 0, known = 0;
+        for (int64_t k = 0; k < count; k++)
+            heaviest[k] = weight_of(kernel + (k * channels + from) * 4, fours + k);
+        for (int64_t most = 2 * FITS; most >= 0; most--)
+            for (int64_t k = 0; k < count; k++)
+                if (heaviest[k] == most)
+                    by_weight[known++] = k;
         for (int64_t k = 0; k < count; k++) {
-            weight own = weight_of(kernel + (k * channels + from) * 4);
+            const weight *own = fours + by_weight[k];
             int64_t run = 0;
             for (; run < begun; run++) {
                 int16_t most = several[run] < RUN ? 0 : FITS + 1;
                 for (int m = 0; m < 4 * ABREAST; m++) {
-                    int16_t sum = runs[run].of[m] + own.of[m];
+                    int16_t sum = runs[run].of[m] + own->of[m];
                     most = sum > most ? sum : most;
                 }
                 if (most <= FITS)
@@ -701,8 +710,8 @@ WIDE void in_runs(int64_t count, int64_t channels, const int8_t *kernel, weight 
                 memset(runs + run, 0, sizeof *runs);
             }
             for (int m = 0; m < 4 * ABREAST; m++)
-                runs[run].of[m] += own.of[m];
-            members[run * RUN + several[run]++] = k;
+                runs[run].of[m] += own->of[m];
+            members[run * RUN + several[run]++] = by_weight[k];
         }
         for (int length = RUN; length > 0; length--) {
             lengths[RUN - length] = 0;
@@ -769,13 +778,16 @@ LANED_INSIDE void few_places(const uint8_t *from, const int64_t *at, int64_t apa
     }
 }
 
-/* What `convolved` does, with AVX2 alone: it multiplies bytes by pairs and keeps their sums in 16 bits. at: [wide, count]
-   from the first place's first tap to the bytes of each four, lengths, weights: as of `in_runs`. */
+/* What `convolved` does, with AVX2 alone: it multiplies bytes by pairs and keeps their sums in 16 bits. lengths, order,
+   weights: as of `in_runs`. */
 LANED void convolved_in_runs(int64_t rows, int64_t columns, int64_t wide, int64_t apart, const uint8_t *from,
-                             int64_t from_row, int64_t count, const int64_t *at, const int64_t *lengths,
-                             const int8_t *weights, const int32_t *bias, const float *scale, float zero, uint8_t *to,
-                             int64_t to_row)
+                             int64_t from_row, int64_t taps, const int64_t *tap, int64_t fours, const int64_t *lengths,
+                             const int64_t *order, const int8_t *weights, const int32_t *bias, const float *scale,
+                             float zero, uint8_t *to, int64_t to_row)
 {
+    int64_t count = taps * fours, at[wide * count];
+    for (int64_t k = 0; k < wide * count; k++)
+        at[k] = tap[order[k] / fours] + order[k] % fours * 4;
     for (int64_t y = 0; y < rows; y++, from += from_row, to += to_row)
         for (int64_t k = 0; k < wide; k++)
             for (int64_t x = 0; x < columns; x += BESIDE) {

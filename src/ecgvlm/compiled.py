@@ -21,12 +21,12 @@ _REACH, _BLOCK, _AT_A_TIME, _RUN, _ABREAST = 64, 8, 3, 4, 16  # of `compiled.c`
 
 
 class Runs(NamedTuple):
-    """A layer's weights, how many runs of each length they are in, and the order of fours: `in_runs` of
-    `compiled.c` says how."""
+    """How many runs of each length a layer's weights are in, the order of fours, and the weights in it:
+    `in_runs` of `compiled.c` says how."""
 
-    weights: np.ndarray
     lengths: np.ndarray
     order: np.ndarray
+    weights: np.ndarray
 
 
 class Compiled:
@@ -173,13 +173,12 @@ class Compiled:
         count, channels, _ = kernel.shape
         slices = channels // _ABREAST
         found = Runs(
-            np.empty((slices, count, _ABREAST, 4), np.int8),
             np.empty((slices, _RUN), np.int64),
             np.empty((slices, count), np.int64),
+            np.empty((slices, count, _ABREAST, 4), np.int8),
         )
-        work = np.empty((count, 4 * _ABREAST), np.int16), np.empty((count, _RUN), np.int64)
-        arrays = (kernel, *work, found.lengths, found.order, found.weights)
-        self._in_runs(_SIZE(count), _SIZE(channels), *map(_address, arrays))
+        work = *np.empty((2, count, 4 * _ABREAST), np.int16), np.empty((count, _RUN), np.int64)
+        self._in_runs(_SIZE(count), _SIZE(channels), *map(_address, (kernel, *work, *found)))
         return found
 
     def convolved(
@@ -194,23 +193,13 @@ class Compiled:
         kernel, *linear = (known[name] for name in ("kernel", "bias", "scale"))
         _, columns, channels = made.shape
         down, apart = stride * picture.strides[0], stride * picture.strides[1]
-        fours = len(kernel) // len(taps)
-        seen = (
+        run, weights = (self._convolved, [kernel]) if runs is None else (self._convolved_in_runs, runs)
+        run(
             *map(_SIZE, (beyond - first, columns, channels // 16, apart)), _place(picture, first * down),
-            _SIZE(down),
+            _SIZE(down), _SIZE(len(taps)), _address(np.array(taps, np.int64)),
+            _SIZE(len(kernel) // len(taps)), *map(_address, (*weights, *linear)),
+            ctypes.c_float(known["zero"]), _place(made, first * made.strides[0]), _SIZE(made.strides[0]),
         )  # fmt: skip
-        rest = (
-            *map(_address, linear), ctypes.c_float(known["zero"]),
-            _place(made, first * made.strides[0]), _SIZE(made.strides[0]),
-        )  # fmt: skip
-        if runs is None:
-            at = np.array(taps, np.int64)
-            self._convolved(*seen, _SIZE(len(taps)), _address(at), _SIZE(fours), _address(kernel), *rest)
-        else:
-            at = np.add.outer(taps, 4 * np.arange(fours)).ravel()[runs.order]
-            self._convolved_in_runs(
-                *seen, _SIZE(len(kernel)), *map(_address, (at, runs.lengths, runs.weights)), *rest
-            )
 
     def added(
         self, one: np.ndarray, other: np.ndarray, known: np.void, made: np.ndarray, first: int, beyond: int

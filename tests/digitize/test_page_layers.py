@@ -50,7 +50,7 @@ def test_a_narrow_page_is_left_to_onnx_runtime():
 def test_weights_of_a_run_fit_sixteen_bits(monkeypatch):
     monkeypatch.setattr(COMPILED, "multiplies_bytes", False)
     kernel = np.random.default_rng(0).integers(-64, 65, (50, 32, 4)).astype(np.int8)
-    weights, lengths, order = COMPILED.in_runs(kernel)
+    lengths, order, weights = COMPILED.in_runs(kernel)
     assert np.array_equal(np.sort(order), [range(50)] * 2)
     for part in range(2):
         own = kernel[order[part], 16 * part : 16 * part + 16]
