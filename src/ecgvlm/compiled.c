@@ -812,8 +812,8 @@ LANED void added(int64_t rows, int64_t columns, int64_t channels, const uint8_t 
                 for (int k = 0; k < 2; k++) {
                     __m256 value = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(a + 8 * k))));
                     __m256 more = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(b + 8 * k))));
-                    value = _mm256_fmadd_ps(value, _mm256_set1_ps(share), _mm256_set1_ps(rest));
-                    sum[k] = _mm256_cvtps_epi32(_mm256_fmadd_ps(more, _mm256_set1_ps(other_share), value));
+                    more = _mm256_fmadd_ps(more, _mm256_set1_ps(other_share), _mm256_set1_ps(rest));
+                    sum[k] = _mm256_cvtps_epi32(_mm256_fmadd_ps(value, _mm256_set1_ps(share), more));
                 }
                 __m256i whole = _mm256_permute4x64_epi64(_mm256_packs_epi32(sum[0], sum[1]), 0xd8);
                 whole = _mm256_permute4x64_epi64(_mm256_packus_epi16(whole, whole), 8);

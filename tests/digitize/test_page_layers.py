@@ -6,7 +6,7 @@ import pytest
 
 from ecgvlm.compiled import COMPILED
 from ecgvlm.digitize import pagenet
-from ecgvlm.digitize.page_layers import FILE, LEAST_WIDTH, PageLayers
+from ecgvlm.digitize.page_layers import FILE, LEAST_WIDTH, SUMS, PageLayers, dtype_of_layers
 from ecgvlm.digitize.pagenet import PageNet
 from ecgvlm.sessions import SHIPPED
 
@@ -44,6 +44,18 @@ def test_maps_are_the_very_same(shape, threads, vnni, monkeypatch):
 @needs_avx2
 def test_a_narrow_page_is_left_to_onnx_runtime():
     assert PageNet()(page(64, LEAST_WIDTH - 16)).trace.shape == (64, LEAST_WIDTH - 16)
+
+
+@needs_avx2
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_are_rounded_after_each_product_as_by_onnx_runtime(name):
+    known = np.fromfile(SHIPPED / FILE, dtype_of_layers())[0][f"sum {name}"]
+    one, other = (np.repeat(bytes_[..., None], 16, 2) for bytes_ in np.indices((256, 256), np.uint8))
+    made = np.empty_like(one)
+    COMPILED.added(one, other, known, made, 0, len(made))
+    share, further, rest, _ = (np.float64(value) for value in known.tolist())
+    wanted = (one * share + (other * further + rest).astype(np.float32)).astype(np.float32)
+    assert np.array_equal(made, np.rint(wanted).clip(0, 255))
 
 
 @needs_avx2
