@@ -83,6 +83,7 @@ def checked(evidence: Evidence, measured: Measurements) -> list[str]:
         "labels": evidence.probabilities,
         "thresholds": evidence.thresholds,
         "findings": evidence.findings,
+        "criteria": [criterion.to_dict() for criterion in evidence.criteria],
         "measurements": numbers,
     }
     return contradictions(answer)

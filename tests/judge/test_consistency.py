@@ -27,6 +27,7 @@ def an_answer(model: FindingsModel, condition: str, seed: int) -> dict:
         "labels": dict(evidence.probabilities),
         "thresholds": dict(evidence.thresholds),
         "findings": list(evidence.findings),
+        "criteria": [criterion.to_dict() for criterion in evidence.criteria],
         "measurements": {**m.to_dict(), **gone},
     }
 
@@ -56,6 +57,7 @@ def test_contradictions_are_found(model):
         {"report": sound["report"].replace("NORMAL", "ABNORMAL")},
         {"measurements": {**measured, "heart_rate_bpm": 44.0}},
         {"report": f"Urgent: nothing. {sound['report']}"},
+        {"report": f"{sound['report']} QTc 470 ms (prolonged)."},
     ):
         assert contradictions({**sound, **change}), change
     assert contradictions({"ok": False}) == []

@@ -4,6 +4,7 @@ from random import Random
 import pytest
 
 from ecgvlm.instruct.states import sample
+from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.evidence import say_mm
 from ecgvlm.labels import LABELS
 from ecgvlm.record import LEADS
@@ -43,3 +44,27 @@ def test_signs_of_single_leads():
 def test_evidence_that_is_not_complete_is_refused(change):
     with pytest.raises(ValueError, match="must"):
         replace(sample(Random(0)), **change)
+
+
+def test_borderline_is_what_lies_near_its_limit():
+    evidence = sample(Random(0))
+
+    def judged(qtc: float, sure: float, found: bool = False):
+        condition = Criterion("LQT", "QTc", qtc, "ms", ">=", 460.0, True, sure, "")
+        p = {**evidence.probabilities, "LQT": 0.99 if found else 0.0}
+        return replace(
+            evidence, probabilities=p, thresholds={**evidence.thresholds, "LQT": 0.9},
+            measurements={**evidence.measurements, "qtc_ms": qtc}, criteria=(condition,), reasons={},
+        )  # fmt: skip
+
+    assert judged(467.0, 0.69).borderline("qtc_ms")
+    assert not judged(535.0, 1.0).borderline("qtc_ms")  # a wide QRS alone keeps the finding away
+    assert not judged(535.0, 1.0, found=True).borderline("qtc_ms")
+    assert not judged(430.0, 0.0).borderline("qtc_ms")
+
+
+def test_sinus_arrhythmia_is_not_called_regular():
+    evidence = replace(sample(Random(0)), rr_variation=0.05)
+    for p, regularity in ((0.0, "regular"), (1.0, "slightly irregular")):
+        labels = {**evidence.probabilities, "SARRH": p}
+        assert replace(evidence, probabilities=labels).regularity == regularity

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from ecgvlm.judge.evidence import BEHIND
+from ecgvlm.judge.evidence import BEHIND, surely
 from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS, UNREMARKABLE, WITHOUT_PR, in_group
 
 _DENIALS = {
@@ -60,8 +60,10 @@ def contradictions(answer: Mapping[str, Any]) -> list[str]:
         if code in answer["labels"]:
             check(bool(re.search(sentence, report)) != (code in found), f"{code} by report or findings alone")
     for beyond, pattern in _CALLED.items():
-        called_so = re.search(pattern, report)
-        check(bool(called_so) and not found & set(BEHIND[beyond]), f"{pattern} without a finding")
+        behind = set(BEHIND[beyond])
+        weighed = [c for c in answer["criteria"] if c["finding"] in behind]
+        grounds = found & behind or any(surely(beyond[0], c["name"], c["sure"]) for c in weighed)
+        check(bool(re.search(pattern, report)) and not grounds, f"{pattern} without a finding")
     check(
         "Q waves in" in report and not found & {"QWAVE", "MI", *CHILDREN["MI"]}, "Q waves without a finding"
     )

@@ -47,6 +47,7 @@ BEHIND: dict[tuple[str, str], tuple[str, ...]] = {
     ("pr_ms", "low"): ("SHORTPR", "WPW"), ("pr_ms", "high"): ("1dAVb", "HAVB"), ("qrs_ms", "high"): _WIDE,
     ("qtc_ms", "low"): ("SQT",), ("qtc_ms", "high"): ("LQT",),
 }  # fmt: skip
+_SURE = 0.9  # probability that a number meets a condition from which on it is not borderline
 HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
 POOR_QUALITY = 0.5
 _MAX_MV = 3.99
@@ -163,16 +164,21 @@ class Evidence:
         return MEASUREMENTS[measurement].place(value)
 
     def borderline(self, measurement: str) -> bool:
-        """Whether a measurement lies beyond its limit, but not so far that a finding follows from it."""
+        """Whether a measurement lies beyond its limit, but not so far that a finding follows from it.
+
+        Far beyond it none may follow either: a wide QRS speaks against a long QT. That is not borderline.
+        """
         behind = BEHIND.get((measurement, self.limit(measurement)))
-        return bool(self.criteria) and behind is not None and not set(behind) & set(self.findings)
+        if not self.criteria or behind is None or set(behind) & set(self.findings):
+            return False
+        return not any(surely(measurement, c.name, c.sure) for code in behind for c in self.why(code))
 
     @property
     def regularity(self) -> str:
         """ "regular", "slightly irregular", "irregular" or "unknown", from the RR intervals."""
         if self.rr_variation is None:
             return "unknown"
-        if self.rr_variation < 0.06:
+        if self.rr_variation < 0.06 and "SARRH" not in self.findings:
             return "regular"
         return "slightly irregular" if self.rr_variation < 0.12 else "irregular"
 
@@ -227,6 +233,11 @@ def tenths_mm(mv: float) -> int:
 
 def say_measurement(value: float) -> str:
     return str(round(value))
+
+
+def surely(measurement: str, condition: str, sure: float | None) -> bool:
+    """Whether a definition's condition, by its name, is about a measurement and met beyond doubt."""
+    return condition.startswith(MEASUREMENTS[measurement].name) and sure is not None and sure >= _SURE
 
 
 def say_mm(mv: float, signed: bool = False) -> str:
