@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0  # of a record that are printed and judged, from the first sample on
 FEWEST = 6  # leads, as on a page
+_COLUMN = 2.0  # s; no page prints less of a lead, so of less nothing is told
 
 
 def picture_of(content: Content) -> np.ndarray:
@@ -112,15 +113,20 @@ def _medians(signal: np.ndarray) -> np.ndarray:
 
 
 def _strip(lead: str, mv: np.ndarray, fs: float, box: np.ndarray, style: PageStyle) -> Strip:
-    """box: [4, 2] mm of the lead's place on the page."""
-    t = (np.arange(len(mv)) + 0.5) / fs
-    x0, zero = float(box[0, 0]), float((box[0, 1] + box[2, 1]) / 2 + style.offset)
+    """box: [4, 2] mm of the lead's place on the page. Of a lead that was recorded for a part of the time, as
+    those that `digitize` writes of a page in columns, the strip is that part."""
+    known = np.flatnonzero(np.isfinite(mv))
+    first, stop = int(known[0]), int(known[-1]) + 1
+    if stop - first < _COLUMN * fs:
+        first, stop = 0, len(mv)
+    mv, t0, t1 = mv[first:stop], first / fs, stop / fs
+    t = (np.arange(first, stop) + 0.5) / fs
+    left, zero = float(box[0, 0]), float((box[0, 1] + box[2, 1]) / 2 + style.offset)
     y = zero - (mv - _medians(mv[None])[0, 0]) * style.mm_per_mv
-    curve = np.stack([x0 + t * style.mm_per_s, np.where(np.isfinite(mv), y, np.nan)], 1)
-    seconds = len(mv) / fs
+    curve = np.stack([left + t * style.mm_per_s, np.where(np.isfinite(mv), y, np.nan)], 1)
     return Strip(
-        lead=lead, rhythm=False, x0=x0, x1=x0 + seconds * style.mm_per_s, y=zero, t0=0.0, t1=seconds,
-        t=t, curve=curve, mv=mv, sure=1.0,
+        lead=lead, rhythm=False, x0=left + t0 * style.mm_per_s, x1=left + t1 * style.mm_per_s, y=zero, t0=t0,
+        t1=t1, t=t, curve=curve, mv=mv, sure=1.0,
     )  # fmt: skip
 
 
