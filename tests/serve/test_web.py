@@ -517,6 +517,20 @@ def test_phone(visit, answers):
         assert picture.bounding_box()["width"] == pytest.approx(before, rel=0.01)
 
 
+@pytest.mark.parametrize("language", ["de", "nl", "pt", "ru"])
+def test_long_words_fit_a_small_phone(visit, answers, language):
+    read = answers[BLOCK]
+    answer = "ABNORMAL - Sinusbradykardie mit: Intraventrikulärer Erregungsausbreitungsstörung"
+    everything = {**read, "findings": list(read["labels"]), "answer": answer}
+    phone = {"width": 320, "height": 640}
+    with visit(viewport=phone, has_touch=True, is_mobile=True, locale=language) as page:
+        replay(page, everything)
+        choose(page, BLOCK)
+        page.locator("article.read").wait_for()
+        widths = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        assert page.evaluate(widths) == [320, 320]
+
+
 def test_keyboard_only(visit, answers):
     with visit() as page:
         replay(page, answers[SINUS])
