@@ -138,7 +138,15 @@ def test_read_for_a_person(run, picture):
     assert "ABNORMAL" in out
     assert "A report." in out
     assert "atrial fibrillation" in out
-    assert "Not a medical" in out  # the panel wraps
+    assert "Read by software" in out  # the panel wraps
+
+
+def test_read_for_a_person_in_a_language(run, picture):
+    """All that stands beside the answer is in it, too; a report says the cautions, so the panel does not."""
+    _, out, _ = run("read", picture, "--language", "de")
+    assert "Vorhofflimmern" in out
+    assert "Software gelesen" in out
+    assert "atrial fibrillation" not in out
 
 
 def test_read_json_keeps_the_order_and_tries_all(run, picture, tmp_path):

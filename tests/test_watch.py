@@ -65,7 +65,9 @@ def test_a_file_that_cannot_be_opened_has_an_answer_too(folder):
     (folder / "in" / "gone.png").touch()
     (folder / "in" / "half.part").touch()
     (folder / "in" / ".hidden").touch()
-    watched(folder, {3: lambda: None})
+    files = watch(folder / "in", folder / "out", Reader(), Decoder(), wait=lambda _: None)
+    gone = folder / "in" / "gone.png"
+    assert next(files) == (gone, f"{gone}: gone")
     assert [path.name for path in (folder / "out").iterdir()] == ["gone.png.json"]
     (answer,) = json.loads((folder / "out" / "gone.png.json").read_text())
     assert answer["error"]["code"] == "unreadable_file"

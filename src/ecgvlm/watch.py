@@ -28,8 +28,8 @@ def watch(
     decoder: BoundedDecoder,
     question: str | None = None,
     wait: Callable[[float], object] = time.sleep,
-) -> Iterator[tuple[Path, bool]]:
-    """Each file that was read, and whether all its pages could be; goes on for ever.
+) -> Iterator[tuple[Path, str]]:
+    """Each file that was read, and why a page of it could not be, "" where all could; goes on for ever.
 
     OUT/NAME.json holds the contract's objects of the file's pages, a list. A file is read once it has not
     changed between two looks, and again where it came, or was written, after its answer. A WFDB record's
@@ -51,7 +51,7 @@ def watch(
             if before.get(path) == state and not _is_newer(answer, state):
                 answers = read_all(path, reader, decoder, question)
                 write_file(answer, (json.dumps(answers, indent=1) + "\n").encode())
-                yield path, all(page["ok"] for page in answers)
+                yield path, next((page["error"]["message"] for page in answers if not page["ok"]), "")
         before = now
         wait(SECONDS)
 

@@ -79,9 +79,10 @@ def read(
             print(json.dumps(read.answer.to_dict()), flush=True)
         else:
             from ecgvlm.show.terminal import show  # with tables, which the JSON does not need
+            from ecgvlm.words.phrases import words
 
             for answer in (read.answer, *read.answer.others):
-                show(answer, asked=question is not None)
+                show(answer, question is not None, words(language or "en"))
         if place is not None and read.overlay is not None:
             try:
                 write_image(place(read.page), read.overlay)

@@ -124,8 +124,9 @@ def watch(
     from ecgvlm.watch import watch as watched
 
     with BoundedDecoder() as decoder:
-        for path, good in watched(source, output, Reader(), decoder, question):
-            print(f"{plain(str(path))}: {'read' if good else 'not readable, or not all of it'}", flush=True)
+        for path, problem in watched(source, output, Reader(), decoder, question):
+            why = problem.removeprefix(f"{path}: ") or "read"
+            print(plain(f"{path}: {why}"), flush=True)
 
 
 def mcp() -> None:

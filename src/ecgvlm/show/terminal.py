@@ -8,18 +8,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ecgvlm.judge.evidence import CAUTIONS
-from ecgvlm.labels import NAMES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Answer
 from ecgvlm.record import MachineReading
-from ecgvlm.show.conditions import met_conditions
 from ecgvlm.show.plain import plain
+from ecgvlm.words import answers
+from ecgvlm.words.phrases import ENGLISH, Words
 
 
-def show(answer: Answer, asked: bool) -> None:
+def show(answer: Answer, asked: bool, w: Words = ENGLISH) -> None:
     """Prints an answer, or to standard error why there is none. asked: whether it answers a question of the
-    user's, and not with the report.
+    user's, and not with the report. w: the language of what stands beside answer and report.
     """
     console = Console()
     if answer.error is not None:
@@ -27,34 +26,33 @@ def show(answer: Answer, asked: bool) -> None:
         line = f"[red]{escape(plain(answer.image))}[/red]: {escape(plain(why))}"
         Console(stderr=True, soft_wrap=True, highlight=False).print(line)
         return
-    facts = answer.to_dict()
+    evidence, page = answer.evidence, answer.page
+    assert evidence
+    assert page
     findings = Table(box=None, padding=(0, 1), show_header=False)
-    likely = sorted(facts["labels"].items(), key=lambda item: -item[1])
-    for label, p in likely:
-        if label in facts["findings"] or p >= 0.2:
-            mark = "●" if label in facts["findings"] else "○"
-            findings.add_row(mark, NAMES[label], f"{p:.0%}", "━" * max(1, round(20 * p)))
+    for label, p in sorted(evidence.probabilities.items(), key=lambda item: -item[1]):
+        if label in evidence.findings or p >= 0.2:
+            mark = "●" if label in evidence.findings else "○"
+            findings.add_row(mark, w.finding(label), w.percent(p), "━" * max(1, round(20 * p)))
     numbers = "   ".join(
-        f"{known.short} –" if value is None else f"{known.short} {value:.0f} {known.unit}"
-        for key, known in MEASUREMENTS.items()
-        for value in [facts["measurements"][key]]
+        f"{w.name('measures', name)} {'–' if value is None else w.quantity(name, value)}"
+        for name, value in ((name, evidence.measurements[name]) for name in MEASUREMENTS)
     )
-    page = facts["page"]
-    foot = (
-        f"{page['layout']} page at {page['mm_per_s']:g} mm/s and {page['mm_per_mv']:g} mm/mV, quality "
-        f"{page['quality']:.0%}, {facts['seconds']:.2f} s. Not a medical device."
-    )
+    scale = f"{page.layout}, {page.mm_per_s:g} mm/s, {page.mm_per_mv:g} mm/mV, {answer.seconds:.2f} s"
+    foot = f"{scale}\n{w.text((answers.quality(evidence, w), w.names['paper']['disclaimer']))}"
     lines: list[Text | Table] = [Text(answer.answer, style="bold"), Text(), findings, Text(), Text(numbers)]
-    met = met_conditions(facts["criteria"])
-    if reasons := [f"{NAMES[label]}: {met[label]}." for label in facts["findings"] if label in met]:
+    met = {label: [c for c in evidence.why(label) if c.met] for label in evidence.findings}
+    reasons = [
+        w.ended(f"{w.finding(x)}: {w.listed(answers.conditions(own, w))}") for x, own in met.items() if own
+    ]
+    if reasons:
         lines += [Text(), Text("\n".join(reasons), style="dim")]
     if answer.machine is not None:
         lines += [Text(), Text(_machine(answer.machine), style="dim")]
-    if facts["cautions"]:
-        said = [f"Caution: {CAUTIONS[code]}." for code in facts["cautions"]]
-        lines += [Text(), Text("\n".join(said), style="yellow")]
     if not asked:
         lines += [Text(), Text(answer.report)]
+    elif doubts := answers.caution(evidence, w):  # a report says them
+        lines += [Text(), Text(doubts, style="yellow")]
     console.print(
         Panel(
             Group(*lines, Text(), Text(foot, style="dim")),
