@@ -576,6 +576,17 @@ def test_thanks_alone_are_answered(language):
     assert language.answer(NORMAL, "Thanks a lot!").startswith("You are welcome")
 
 
+def test_what_is_only_told_is_no_question_and_what_is_urgent_is_named_all_the_same(language):
+    told = "I'm 58, smoker, chest tightness since this morning."
+    assert language.answer(NORMAL, told).startswith("That is not a question.")
+    assert language.answer(INFERIOR, told).startswith("Urgent: ")
+
+
+@pytest.mark.parametrize("question", ["axis kaise nikala?", "poora ECG padh ke batao", "dil thehra kahin?"])
+def test_hindi_in_latin_letters_is_told_by_the_net_as_well(language, question):
+    assert language.converse(NORMAL, question, Conversation())[1].language == "hi"
+
+
 def test_a_tag_at_the_end_asks_nothing_of_its_own(language):
     paced = page("PACE")
     assert language.answer(paced, "He doesn't have a pacemaker, does he?") == language.answer(

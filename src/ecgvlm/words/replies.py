@@ -591,11 +591,18 @@ def unsure(request: Request) -> str:
     asked = request.asked
     near = [intent for intent in (asked.intent, *asked.others, *asked.near) if intent in examples]
     apart = {kin(intent): intent for intent in reversed([*near, *EXAMPLES])}  # the nearest of each family
-    offered = list(reversed(apart.values()))[:3]
+    offered = list(reversed(apart.values()))[: len(EXAMPLES)]
     said = request.w.say("unsure", examples=request.w.text(examples[intent] for intent in offered))
     if asked.beyond <= 0:
         return said
     return request.w.text([request.w.say("only_this_ecg"), pressing(request), said])
+
+
+def nothing_asked(request: Request) -> str:
+    """What may be asked, after what was only told; what is urgent all the same."""
+    w = request.w
+    said = w.say("nothing_asked", examples=w.text(w.names["examples"][intent] for intent in EXAMPLES))
+    return w.text([pressing(request), said])
 
 
 _REPLIES: dict[str, Callable[[Request], str]] = {
@@ -626,4 +633,5 @@ _REPLIES: dict[str, Callable[[Request], str]] = {
     group,
     "value": value, "limit": limit, "within": within, "normal_range": normal_range, "amount": amount,
     "wave": wave, "lead": lead, "printed": printed, "urgency": urgency, "earlier": earlier, "unsure": unsure,
+    "nothing_asked": nothing_asked,
 }  # fmt: skip

@@ -24,13 +24,15 @@ _SPANISH = re.compile("[¿¡]")
 _SPACED = re.compile(r"\w [?!:]")  # as French is printed
 _SURE, _TELLING = 0.9, 0.97  # of a language
 _ROMANISED = 2  # words of Hindi in Latin letters that tell it
+_ROMAN_SURE = 0.75  # probability that it is Hindi from which on it is, in Latin letters
 _FOREIGN_SURE = 0.8  # that it is none of ours
 _NEAR = 0.1  # of the likeliest language's probability: one that may be meant too
-# Letters beside a to z by language; one that a language lacks speaks against it.
+# Letters beside a to z of the languages that are written in these, as Hindi often is; one that a language
+# lacks speaks against it.
 _ACCENTS = {
     language: frozenset(letters)
     for language, letters in {
-        "en": "", "de": "äöüß", "fr": "àâçéèêëîïôùûüœæ", "es": "áéíñóúü", "pt": "áâãàçéêíóôõú",
+        "en": "", "hi": "", "de": "äöüß", "fr": "àâçéèêëîïôùûüœæ", "es": "áéíñóúü", "pt": "áâãàçéêíóôõú",
         "it": "àéèìòù", "nl": "éèëïöü", "pl": "ąćęłńóśźż", "tr": "âçğıîöşü",
     }.items()
 }  # fmt: skip
@@ -58,6 +60,8 @@ def spoken(text: str, default: str, languages: Sequence[str], scores_of: Callabl
         return default
     plain = lexicon(default).knows(_spelt_in(said, default))
     chances = _chances(text, languages, scores_of(text))
+    if plain < len(said) and chances[languages.index("hi")] > _ROMAN_SURE:
+        return "hi"
     if len(said) <= _FEW and plain == len(said) and not _other_usual(said, default, languages, chances):
         return default
     if 2 * plain <= len(said) and (alone := _alone_has(said, languages, chances)):
@@ -115,7 +119,7 @@ def _chances(text: str, languages: Sequence[str], scores: np.ndarray) -> np.ndar
     """[len(languages)] probabilities of the languages, in the light of the text's letters."""
     scores, lower = scores.copy(), text.lower()
     for place, language in enumerate(languages):
-        if language in _SCRIPTS:  # written otherwise
+        if language in _SCRIPTS and language not in _ACCENTS:  # written otherwise
             scores[place] = -np.inf
         elif language != OTHER:
             scores[place] -= _MISSED * len(_ACCENTED.intersection(lower) - _ACCENTS[language])

@@ -2,7 +2,16 @@
 
 from random import Random
 
-from ecgvlm.train.small.questions import KEPT, NOTHING, Writer, about_of, intents_of, people_asked, questions
+from ecgvlm.train.small.questions import (
+    KEPT,
+    NOTHING,
+    Writer,
+    about_of,
+    intents_of,
+    people_asked,
+    people_said,
+    questions,
+)  # fmt: skip
 
 
 def test_harmless_words_are_written_beside_what_is_asked():
@@ -53,6 +62,14 @@ def test_some_of_what_people_asked_is_kept_to_calibrate_with(tmp_path):
     kept = {example.text for example in found if example.kept}
     assert len(kept) == 2
     assert kept.isdisjoint(example.text for example in found if not example.kept)
+
+
+def test_the_same_tell_their_language(tmp_path):
+    asked = ", ".join(f'"ist es Nummer {number}?"' for number in range(2 * KEPT))
+    (tmp_path / "some.toml").write_text(f'[spoken.de]\n"finding finding=AF" = [{asked}, "AF"]\n')
+    said = list(people_said(tmp_path, Random(1)))
+    assert {language for _, language in said} == {"de"}
+    assert len(said) == 2 * 2 * (KEPT - 1)  # as they stand and otherwise; without kept ones and "AF"
 
 
 def test_what_a_question_is_about_is_known_of_some():

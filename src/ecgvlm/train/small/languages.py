@@ -1,6 +1,6 @@
-"""The net that tells a question's language: made from the wordings in `words/data/asked`, in minutes.
+"""The net that tells a question's language: made from our wordings and people's questions, in minutes.
 
-    python -m ecgvlm.train.small.languages --out src/ecgvlm/data
+    python -m ecgvlm.train.small.languages --questions training/questions --out src/ecgvlm/data
 
 Several nets learn from the same texts and their scores are averaged: that is steadier than any one of them.
 """
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ecgvlm.atomic import beside
-from ecgvlm.train.small.questions import spoken
+from ecgvlm.train.small.questions import people_said, spoken
 from ecgvlm.words.understand import BUCKETS, LANGUAGE_NET, SPOKEN, letters
 
 WIDTH = 64
@@ -97,12 +97,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--questions", type=Path, required=True, help="folder of questions that people asked")
     parser.add_argument("--out", type=Path, required=True, help=f"folder to write {LANGUAGE_NET} to")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    texts = [(letters(text), SPOKEN.index(language)) for text, language in spoken(Random(args.seed))]
+    rng = Random(args.seed)
+    said = [*spoken(rng), *people_said(args.questions, rng)]
+    texts = [(letters(text), SPOKEN.index(language)) for text, language in said]
     export([train(texts, args.epochs, MEMBERS * args.seed + member) for member in range(MEMBERS)], args.out)
 
 

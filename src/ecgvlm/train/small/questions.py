@@ -270,15 +270,30 @@ def spoken(rng: Random) -> Iterator[tuple[str, str]]:
 def people_asked(folder: Path, rng: Random) -> Iterator[Example]:
     """The questions of the files in a folder, each in several ways; some are kept, as they stand."""
     writers = {language: Writer(language, rng) for language in LANGUAGES}
+    for language, question, what, kept in _of_people(folder):
+        writer, meant, about = writers[language], intents_of(what), about_of(what)
+        if kept:
+            yield writer.example(question, meant, about, kept=True)
+            continue
+        for way in range(WAYS):
+            text = question if way < AS_IT_STANDS else writer.noisy(question, OF_PEOPLE)
+            yield writer.example(text, meant, about)
+
+
+def people_said(folder: Path, rng: Random) -> Iterator[tuple[str, str]]:
+    """The same as `spoken` has them, those that are kept left out."""
+    writers = {language: Writer(language, rng) for language in LANGUAGES}
+    for language, question, _, kept in _of_people(folder):
+        if not kept and not _CAPITALS.fullmatch(question):
+            yield question, language
+            yield writers[language].noisy(question, OF_PEOPLE), language
+
+
+def _of_people(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
+    """Language, text, what is asked and whether it is kept, of the questions of the files in a folder."""
     for path in sorted(folder.glob("*.toml")):
-        for place, (language, question, what) in enumerate(questions(tomllib.loads(path.read_text("utf-8")))):
-            writer, meant, about = writers[language], intents_of(what), about_of(what)
-            if place % KEPT == KEPT - 1:
-                yield writer.example(question, meant, about, kept=True)
-                continue
-            for way in range(WAYS):
-                text = question if way < AS_IT_STANDS else writer.noisy(question, OF_PEOPLE)
-                yield writer.example(text, meant, about)
+        for place, question in enumerate(questions(tomllib.loads(path.read_text("utf-8")))):
+            yield *question, place % KEPT == KEPT - 1
 
 
 def questions(data: dict[str, dict]) -> Iterator[tuple[str, str, str]]:
