@@ -19,6 +19,7 @@ from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
     ENOUGH,
+    STEADY,
     Asked,
     Understanding,
     Understood,
@@ -34,7 +35,6 @@ _FORMAT = re.compile(  # that an answer is wished in
     r"(?: (?:list|object|array|format|table|form)\b)?",
     re.I,
 )
-_STEADY = ("doubt", "order")  # answered where they stand beside a greeting
 _OUTSIDE = ("offtopic", "hello", "thanks")  # what is not asked of an ECG, but may be for a translation
 _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
@@ -179,7 +179,7 @@ class Dialogue:
         letter = len(parts) >= _LETTER and not numbered(question)
         sure = [part for part in sure if not self._aside(part, question, letter)] or sure
         # What is not understood beside what is: mostly a word about the patient.
-        steady = [part for part in parts if part.intent in _STEADY]
+        steady = [part for part in parts if part.intent in STEADY]
         kept = sure or steady[-1:] or questions[:1] or parts[-1:]
         if sure:
             # A verdict only names the rhythm: who asks for that as well is told its rate, too.

@@ -25,8 +25,8 @@ _STEM, _ENDING = 5, 3  # letters that words share at least, and those in which t
 # where words are left over; of a measurement beside whose name an unknown word stands. On eight sets of
 # questions as they were first asked these hold back 12 of 3,250 right answers and 7 of 94 others.
 _UNTOLD = 0.5
-_TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.3, 0.8, 0.7
-_MANY, _UNTOLD_MANY = 2, 0.9  # words left over of which more is asked
+_TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.3, 0.6, 0.7
+_MANY, _UNTOLD_MANY = 2, 0.7  # words left over of which more is asked
 _QUALIFIED, _WAVE, _QRS, _NEVER = 0.7, 0.45, 0.9, 1.1
 _OF_ECG = (*THINGS, "lead", "subject")
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
@@ -34,7 +34,7 @@ _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
 # Probability of what lies beyond the ECG from which on a word left over may alter the question; from which on
 # one does that stands in a clause that names nothing (", my doctor asks").
-_ALTERED, _ALTERED_ASIDE = 0.05, 0.7
+_ALTERED, _ALTERED_ASIDE = 0.1, 0.7
 _LETTERS = re.compile(r"[^\s\[\]|]+")  # of a wording
 _CLAUSE = re.compile(r"[,;:،，、；：()\u2013]|\s-\s")
 # Probability of asking whether a finding is there below which something else may be asked of it; times that,

@@ -32,7 +32,7 @@ LANGUAGE_NET = "languages.onnx"  # says of each of these how likely it is
 SPOKEN = (*LANGUAGES, OTHER)
 BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
-ENOUGH = 0.7  # of a family of intents that counts
+ENOUGH = 0.6  # of a family of intents that counts
 _NAMED, _RENAMED = 0.5, 0.9  # of a thing that has no name, and of one that is named as another
 LIKELY = 0.4  # of an intent that speaks of what is named
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
@@ -50,14 +50,17 @@ _STEMI = re.compile(
 )  # as French, Spanish and Portuguese write it
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
+_NEVER = 1e-12  # least probability
 _COMMAS = ",،，、/&+"
-_SURE = 0.9  # of an intent
+_SURE = 0.75  # of an intent
+_TOGETHER = 0.85  # of what several sentences ask together
 _ASKED_FOR = 0.97  # of what lies beyond the ECG, where a clause of its own asks for it
 _STORY = 4  # words of a clause that tells something rather than what is asked about
 _PIECES = 6  # of one sentence
 _LONG = 8  # words of a sentence that may tell a story before it asks
 _OF_ALL = {"verdict", "findings", "report", "diagnosis"}  # what words that tell of the whole ECG stand for
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
+STEADY = ("doubt", "order")  # answered where they stand beside a greeting
 _OFFERED = 6  # intents that come near
 _HEARD = 256  # questions whose meaning is kept
 _HEARD_WORDS = 60  # by which a language is told
@@ -79,7 +82,8 @@ class Asked:
     the ECG or has no word of the language. left: the words, as written, that its answer does not account for.
     outside: the probability that it asks for what lies beyond the ECG. whether: that it asks whether a
     finding is there; otherwise: of the likeliest other thing to ask about one. near: the likeliest intents
-    that a page answers. unclear: whether it is not clear what it asks of the finding that it names.
+    that a page answers. unclear: whether it is not clear what it asks of the finding that it names. about: by
+    kind, what the net tells that it is asked of; told: the same where that has no name of ours, or another's.
     """
 
     intent: str
@@ -99,6 +103,7 @@ class Asked:
     near: tuple[str, ...] = ()
     unclear: bool = False
     told: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -198,10 +203,35 @@ class Understanding:
         question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
         language = self.language(question, default)
         parts: list[Asked] = []
-        for sentence in _SENTENCE.findall(_STEMI.sub("STEMI", question)):
-            if re.search(r"\w", sentence):
-                parts += self._sentence(sentence, language if language != OTHER else "en")
+        read_in = language if language != OTHER else "en"
+        question = _STEMI.sub("STEMI", question)
+        sentences = [sentence for sentence in _SENTENCE.findall(question) if re.search(r"\w", sentence)]
+        for sentence in sentences:
+            parts += self._sentence(sentence, read_in)
+        if len(sentences) > 1 and (whole := self._as_one(question, sentences[-1], parts, read_in)):
+            parts = [whole]
         return Understood(language, tuple(parts))
+
+    def _as_one(self, text: str, last: str, parts: list[Asked], language: str) -> Asked | None:
+        """What several sentences ask together, where that is clear and none of them by itself asks it: "I
+        never heard of LAFB. Explain?"."""
+        known = lexicon(language)
+        words = known.pertinent(text, known.words(text))
+        objects = known.objects(words) or foreign_names(words, known)
+        whole = (
+            self._asked(text, words, objects, 0, len(words), known, cut=True) if words else Asked("unsure")
+        )
+        silent = whole.intent in (*_IDLE, *STEADY) or intents()[whole.intent].get("refuses")
+        if silent or whole.sure < _TOGETHER or any(_asks_the_same(part, whole) for part in parts):
+            return None
+        asking = text.rindex(last)  # where numbers are no ages
+        beside = [
+            o for o in objects
+            if _family(o.kind) == "lead" or (o.kind not in THINGS and words[o.first].start >= asking)
+        ]  # fmt: skip
+        return replace(
+            whole, objects={**_by_kind(beside, ""), **whole.about}, told={}, named=(), strange=False
+        )
 
     def _sentence(self, text: str, language: str) -> list[Asked]:
         """What a sentence asks, of what it does not leave out."""
@@ -348,14 +378,20 @@ class Understanding:
             scores[self.intents.index("several")] = -np.inf
         if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
             scores[self.intents.index("unsure")] = -np.inf
+        unnamed = not any(o.kind in THINGS for o in inside)
+        if unnamed:
+            scores = self._of_normal(scores, about)
         order, chances = ranked(scores, self.intents)
         alone = dict(zip(self.intents, _softmax(scores).tolist()))
+        if unnamed:
+            order = self._of_thing(order, alone, about)
         of_findings = [x for x in self.intents if kin(x) == "finding" and x != "finding"]
         start = words[first].start
         if sign := _RELATION_BEFORE.search(text[:start]):
             start = sign.start()
         said = text[start : words[last - 1].end]
         named, called = _by_kind(inside, said), _called(inside, own, text)
+        of, told = self._told(order[0], about, named)
         strange = known.knows(own) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
         foreign = not known.knows(own)
@@ -365,21 +401,48 @@ class Understanding:
         variants = known.variants(own, inside)
         return Asked(
             order[0], named, said, sure, others, called, strange, denied, variants, beyond,
-            told=self._told(order[0], about, named), outside=chances["refused"], whether=alone["finding"],
+            told=told, about=of, outside=chances["refused"], whether=alone["finding"],
             otherwise=max(alone[x] for x in of_findings), near=self._near(alone),
         )  # fmt: skip
 
+    def _of_normal(self, scores: np.ndarray, about: np.ndarray) -> np.ndarray:
+        """The scores of intents where nothing is named: who asks whether a normal ECG is there
+        ("unremarkable?") asks for the verdict."""
+        chances, normal = _softmax(scores), self._comprehension.things.index("finding=NORM")
+        finding, verdict = map(self.intents.index, ("finding", "verdict"))
+        moved = chances[finding] * _softmax(about)[normal]
+        chances[finding], chances[verdict] = chances[finding] - moved, chances[verdict] + moved
+        return np.log(chances + _NEVER)
+
+    def _of_thing(self, order: list[str], chances: Mapping[str, float], about: np.ndarray) -> list[str]:
+        """The intents from the likeliest on, where nothing is named; one that may be asked of what it is
+        about comes before one that may not: "has the heart slowed down too much?" asks for a bradycardia, of
+        which there is no limit."""
+        thing, sure = self._thing(about)
+        if not thing.kind or sure < _NAMED or not takes(order[0]) & set(THINGS) - {thing.kind}:
+            return order
+        fitting = [x for x in order if thing.kind in takes(x) and chances[x] > _SOMETHING][:1]
+        return [*fitting, *(x for x in order if x not in fitting)]
+
+    def _thing(self, about: np.ndarray) -> tuple[Object, float]:
+        """What is likeliest asked about, by the net's scores, and its probability."""
+        best = int(about.argmax())
+        kind, _, code = self._comprehension.things[best].partition("=")
+        return Object(kind, code, 0, 0), float(_softmax(about)[best])
+
     def _told(
         self, intent: str, scores: np.ndarray, named: Mapping[str, tuple[str, ...]]
-    ) -> dict[str, tuple[str, ...]]:
-        """What an intent takes and the net tells that it is asked of, where it has no name or seems to be
-        named as something else."""
-        best, chances = int(scores.argmax()), _softmax(scores)
-        kind, _, code = self._comprehension.things[best].partition("=")
-        if kind not in takes(intent) or chances[best] < (_RENAMED if any(map(named.get, THINGS)) else _NAMED):
-            return {}
-        told = _by_kind([Object(kind, code, 0, 0)], "")
-        return {} if set(told[kind]) <= set(named.get(kind, ())) else told
+    ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        """What an intent takes and the net tells that it is asked of; the same where it has no name or seems
+        to be named as something else."""
+        thing, sure = self._thing(scores)
+        if thing.kind not in takes(intent) or sure < _NAMED:
+            return {}, {}
+        about = _by_kind([thing], "")
+        known = any(map(named.get, THINGS)) and (
+            sure < _RENAMED or set(about[thing.kind]) <= set(named.get(thing.kind, ()))
+        )
+        return about, {} if known else about
 
     def _near(self, chances: Mapping[str, float]) -> tuple[str, ...]:
         """The likeliest intents that a page answers."""
@@ -419,6 +482,12 @@ def _any_kind(asked: Asked) -> bool:
 def _answerable(asked: Asked) -> bool:
     """Whether it likely asks something that a page can answer."""
     return asked.sure >= LIKELY and asked.intent not in _IDLE and not intents()[asked.intent].get("refuses")
+
+
+def _asks_the_same(part: Asked, whole: Asked) -> bool:
+    """Whether a part by itself asks what it is part of."""
+    of = any(set(codes) & {*part.of(kind), *part.told.get(kind, ())} for kind, codes in whole.about.items())
+    return part.intent == whole.intent and part.sure >= ENOUGH and (of or not whole.about)
 
 
 def asks_of_named(intent: str) -> bool:
