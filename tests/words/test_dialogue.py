@@ -414,7 +414,7 @@ def test_a_choice_denies_nothing(language, question):
 
 
 def test_a_denied_limit_is_answered_by_where_the_value_lies(language):
-    assert language.answer(NORMAL, "Is the QT not prolonged?").startswith("The QTc of 416 ms is normal.")
+    assert language.answer(NORMAL, "Is the QT not prolonged?") == "The QTc is 416 ms."
     assert language.answer(NORMAL, "QRS not over 120?") == "The QRS duration is 90 ms."
 
 
@@ -917,10 +917,22 @@ def test_what_somebody_says_is_doubted_with_a_tag(language):
     assert language.answer(NORMAL, "The computer says AF. What is the rhythm?").startswith("The rhythm is")
 
 
+def test_several_sentences_are_read_as_one_where_none_asks_by_itself(language):
+    asked = "I'm a physio and have never heard of left anterior fascicular block. Explain?"
+    assert language.answer(NORMAL, asked) == language.answer(NORMAL, "What does LAFB mean?")
+    asked = "Guideline cut-off for resynchronisation is 130 ms. Does the QRS exceed it?"
+    assert "No, the QRS duration is 90 ms" in language.answer(NORMAL, asked)
+
+
+def test_what_is_asked_about_tells_what_is_asked(language):
+    assert language.answer(NORMAL, "Unremarkable?") == language.answer(NORMAL, "Is this ECG normal?")
+    assert "72 bpm" in language.answer(NORMAL, "He's 84. Has the heart slowed down too much?")
+
+
 @pytest.mark.parametrize(
     ("question", "left"),
     [
-        ("is PR isoelectric or depressed", "isoelectric"),
+        ("does the telemetry box show AF on the moon?", "telemetry, box"),
     ],
 )
 def test_what_an_answer_does_not_account_for_is_told(language, question, left):

@@ -55,7 +55,7 @@ def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
     """The words, as they are written, that may alter a question and that the answer to a part does not speak
     of; where its intent is sure enough only those that no name has and no wording or few."""
     unjudged = part.of("finding") == ("OUTSIDE",) or part.of("wave") == ("p",)  # which the answer says
-    if unjudged or _safe(part) or part.outside < _ALTERED:
+    if unjudged or _safe(part) or part.intent == "urgent" or part.outside < _ALTERED:
         return ()
     known = lexicon(language)
     words = known.words(part.text)

@@ -161,6 +161,10 @@ def _told(part: Asked) -> Asked:
     for that."""
     if part.intent == "order" and "report" in part.of("subject") and not part.of("finding"):
         return replace(part, intent="report")
+    if (
+        part.intent == "urgent" and part.of("subject") == ("verdict",) and part.sure < _OF_TOPIC
+    ):  # "è a posto?"
+        return replace(part, intent="verdict")
     if part.intent == "context" and part.of("style"):  # "now for the patient"
         return replace(part, intent="report")
     if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
@@ -183,6 +187,10 @@ def _told(part: Asked) -> Asked:
         return replace(
             part, objects={**part.objects, "finding": ("NORM",)}
         )  # "how sure is it that it is normal?"
+    if (
+        part.intent == "define" and part.of("unit") and "define" not in part.of("subject")
+    ):  # "what is the RR?"
+        return replace(part, intent="value")
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
         return replace(part, intent="within")
     limits = [concepts().get(code, {}).get("limit", ())[:1] for code in part.of("finding")]
@@ -346,6 +354,8 @@ def _with_told(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Did it stop for a bit?" asks for a pause; what goes on with the question before it asks of that."""
     if not part.told or (before and _goes_on(part, THINGS)):
         return part
+    if part.of("finding") and set(part.told.get("wave", ())) == {SHOWN_IN.get(x) for x in part.of("finding")}:
+        return part  # "more than 3 mm of ST elevation"
     objects = {kind: codes for kind, codes in part.objects.items() if kind not in THINGS}
     return replace(part, objects=objects | dict(part.told), named=(), strange=False)
 
@@ -481,13 +491,16 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
     if not before or not before[0].of("measure") or not _goes_on(part, THINGS):
         return part
     few = (len(part.text.split()) < _FEW and not part.strange) or part.sure < ENOUGH
+    side_alone = set(part.objects) == {"side"} and not part.strange  # "and is it prolonged?" is no prognosis
     if "range" in part.of("subject"):
         intent = "range"
     elif part.of("unit"):
         intent = "value"
     elif _asks_for_place(part):
         intent = "within"
-    elif part.of("side") and (kin(part.intent) == "measure" or few) and not part.of("number"):  # "wide?"
+    elif (
+        part.of("side") and (kin(part.intent) == "measure" or few or side_alone) and not part.of("number")
+    ):  # "wide?"
         intent = "limit"
     else:
         return part
