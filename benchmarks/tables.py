@@ -327,13 +327,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "residents", "english"),
-        ("twelve other languages", "residents", "spoken"),
-        ("several questions in one", "residents", "several"),
+        ("English", "temps", "english"),
+        ("twelve other languages", "temps", "spoken"),
+        ("several questions in one", "temps", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
         ("the last of a conversation", "turns", "conversations"),
-        ("what an ECG cannot tell, English", "residents", "outside"),
-        ("the same, twelve other languages", "residents", "outside, spoken"),
+        ("what an ECG cannot tell, English", "temps", "outside"),
+        ("the same, twelve other languages", "temps", "outside, spoken"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))

