@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.comprehension import THINGS
-from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, asked, foreign_names, lexicon
+from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, asked, lexicon, named_objects
 from ecgvlm.words.text import Word, words_of
 from ecgvlm.words.understand import Asked, asks_of_named, intents, kin
 
@@ -48,7 +48,7 @@ def grounded(part: Asked, language: str) -> bool:
     """Whether the answer to a part, as it was understood, would speak of what it asks."""
     known = lexicon(language)
     words = known.words(part.text)
-    return part.sure >= _least(part, words, _named(words, known), known)
+    return part.sure >= _least(part, words, named_objects(words, known), known)
 
 
 def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def unaccounted(part: Asked, language: str) -> tuple[str, ...]:
     known = lexicon(language)
     words = known.words(part.text)
     unsure = part.sure < _ACCOUNTED or part.outside > _OUTSIDE
-    objects = _named(words, known)
+    objects = named_objects(words, known)
     introduced = known.introduced(words)
     heard = words if part.outside >= _ALTERED_ASIDE else _clauses_that_name(part.text, words, objects)
     left = [
@@ -81,7 +81,7 @@ def may_ask_otherwise(part: Asked, language: str) -> bool:
         return False
     known = lexicon(language)
     words = known.words(part.text)
-    beside = _beside(words, _named(words, known))
+    beside = _beside(words, named_objects(words, known))
     left = any(_left_over(part.intent, beside, known))
     return len(beside) > 1 and (left or part.otherwise > part.whether * _OTHERWISE)
 
@@ -92,11 +92,6 @@ def _clauses_that_name(text: str, words: list[Word], objects: list[Object]) -> l
     clause = [bisect(marks, word.start) for word in words]
     naming = {clause[named.first] for named in objects if named.kind in _OF_ECG}
     return [word for word, place in zip(words, clause) if place in naming or not naming]
-
-
-def _named(words: list[Word], known: Lexicon) -> list[Object]:
-    """What the words name, as `Understanding` finds it."""
-    return known.objects(words) or foreign_names(words, known)
 
 
 def _beside(words: list[Word], objects: list[Object]) -> list[Word]:

@@ -558,7 +558,12 @@ def _is_a_title(named: Object, found: list[Object], words: list[Word]) -> bool:
     )
 
 
-def foreign_names(words: list[Word], known: Lexicon) -> list[Object]:
+def named_objects(words: list[Word], known: Lexicon) -> list[Object]:
+    """What words name in their language, or where nothing in another one."""
+    return known.objects(words) or _foreign_names(words, known)
+
+
+def _foreign_names(words: list[Word], known: Lexicon) -> list[Object]:
     """Findings and measurements that a question names by a word of another language than its own."""
     strange = [(place, word) for place, word in enumerate(words) if not known.knows([word])]
     return [

@@ -490,17 +490,15 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
     asked about just before."""
     if not before or not before[0].of("measure") or not _goes_on(part, THINGS):
         return part
-    few = (len(part.text.split()) < _FEW and not part.strange) or part.sure < ENOUGH
-    side_alone = set(part.objects) == {"side"} and not part.strange  # "and is it prolonged?" is no prognosis
+    brief = len(part.text.split()) < _FEW or set(part.objects) == {"side"}  # "and is it prolonged?"
+    few = (brief and not part.strange) or part.sure < ENOUGH
     if "range" in part.of("subject"):
         intent = "range"
     elif part.of("unit"):
         intent = "value"
     elif _asks_for_place(part):
         intent = "within"
-    elif (
-        part.of("side") and (kin(part.intent) == "measure" or few or side_alone) and not part.of("number")
-    ):  # "wide?"
+    elif part.of("side") and (kin(part.intent) == "measure" or few) and not part.of("number"):  # "wide?"
         intent = "limit"
     else:
         return part

@@ -23,7 +23,7 @@ from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_aside
 from ecgvlm.words.comprehension import THINGS, Comprehension, Span
-from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, asked, foreign_names, lexicon
+from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, asked, lexicon, named_objects
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
@@ -217,7 +217,7 @@ class Understanding:
         never heard of LAFB. Explain?"."""
         known = lexicon(language)
         words = known.pertinent(text, known.words(text))
-        objects = known.objects(words) or foreign_names(words, known)
+        objects = named_objects(words, known)
         whole = (
             self._asked(text, words, objects, 0, len(words), known, cut=True) if words else Asked("unsure")
         )
@@ -248,7 +248,7 @@ class Understanding:
         words = lexicon_.pertinent(text, lexicon_.words(text))
         if not words:
             return []
-        objects = lexicon_.objects(words) or foreign_names(words, lexicon_)
+        objects = named_objects(words, lexicon_)
         cuts = self._cuts(text, words, objects, language)
         for cut in () if after_aside else reversed(cuts):
             if asking := self._after_aside(text, words, objects, cut, lexicon_):
@@ -378,20 +378,21 @@ class Understanding:
             scores[self.intents.index("several")] = -np.inf
         if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
             scores[self.intents.index("unsure")] = -np.inf
+        thing, certain = self._thing(about)
         unnamed = not any(o.kind in THINGS for o in inside)
         if unnamed:
             scores = self._of_normal(scores, about)
         order, chances = ranked(scores, self.intents)
         alone = dict(zip(self.intents, _softmax(scores).tolist()))
         if unnamed:
-            order = self._of_thing(order, alone, about)
+            order = self._of_thing(order, alone, thing, certain)
         of_findings = [x for x in self.intents if kin(x) == "finding" and x != "finding"]
         start = words[first].start
         if sign := _RELATION_BEFORE.search(text[:start]):
             start = sign.start()
         said = text[start : words[last - 1].end]
         named, called = _by_kind(inside, said), _called(inside, own, text)
-        of, told = self._told(order[0], about, named)
+        of, told = self._told(order[0], thing, certain, named)
         strange = known.knows(own) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
         foreign = not known.knows(own)
@@ -414,11 +415,12 @@ class Understanding:
         chances[finding], chances[verdict] = chances[finding] - moved, chances[verdict] + moved
         return np.log(chances + _NEVER)
 
-    def _of_thing(self, order: list[str], chances: Mapping[str, float], about: np.ndarray) -> list[str]:
+    def _of_thing(
+        self, order: list[str], chances: Mapping[str, float], thing: Object, sure: float
+    ) -> list[str]:
         """The intents from the likeliest on, where nothing is named; one that may be asked of what it is
         about comes before one that may not: "has the heart slowed down too much?" asks for a bradycardia, of
         which there is no limit."""
-        thing, sure = self._thing(about)
         if not thing.kind or sure < _NAMED or not takes(order[0]) & set(THINGS) - {thing.kind}:
             return order
         fitting = [x for x in order if thing.kind in takes(x) and chances[x] > _SOMETHING][:1]
@@ -431,11 +433,10 @@ class Understanding:
         return Object(kind, code, 0, 0), float(_softmax(about)[best])
 
     def _told(
-        self, intent: str, scores: np.ndarray, named: Mapping[str, tuple[str, ...]]
+        self, intent: str, thing: Object, sure: float, named: Mapping[str, tuple[str, ...]]
     ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         """What an intent takes and the net tells that it is asked of; the same where it has no name or seems
         to be named as something else."""
-        thing, sure = self._thing(scores)
         if thing.kind not in takes(intent) or sure < _NAMED:
             return {}, {}
         about = _by_kind([thing], "")
