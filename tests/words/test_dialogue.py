@@ -238,6 +238,9 @@ NUMBERS = [
     (RBBB, "is the QRS wider than 120 ms?", "Yes, the QRS duration is 150 ms."),
     (NORMAL, "Is the rate above 50?", "Yes, the heart rate is 72 bpm."),
     (NORMAL, "QTc < 400?", "No, the QTc is 416 ms."),
+    (page(axis_deg=-60.0), "Is the axis below -30?", "Yes, the axis is -60 degrees."),
+    (page(axis_deg=-60.0), "axis beyond minus 30?", "The axis is -60 degrees."),
+    (page(axis_deg=-60.0), "Liegt die Achse unter minus 45 Grad?", "Ja – Herzachse: -60 Grad."),
     (NORMAL, "is the heart rate between 60 and 100?", "Yes, the heart rate is 72 bpm."),
     (RBBB, "Ist die PQ-Zeit länger als 0,2 s?", "Nein – PQ-Zeit: 160 ms."),
     (NORMAL, "Частота выше 100?", "Нет – частота сердечных сокращений: 72 уд/мин."),
@@ -484,6 +487,15 @@ def test_each_number_belongs_to_its_measurement(language):
         ("Liegt ein AV-Block II. Grades vor?", "Nein, kein Hinweis auf: AV-Block II. oder III. Grades"),
         ("where is the infarct", "No, there is no evidence of myocardial infarction"),
         ("Is this ECG normal or abnormal? Answer with one word.", "NORMAL"),
+        ("happy with the QTc?", "The QTc of 416 ms is normal."),
+        ("Do the RR intervals vary?", "The rhythm is regular."),
+        ("Are you a certified medical device?", "I am ecgvlm,"),
+        ("muscle tremor artefact on it?", "I see no problem with this page."),
+        ("S in V1 plus R in V5 over 35?", "No, there is no evidence of left ventricular hypertrophy"),
+        (
+            "Correct the QT by the cube root formula please",
+            "The QT interval is 380 ms. The QTc is 416 ms (Frid",
+        ),
     ],
 )
 def test_in_a_hurry_mixed_or_short_it_is_understood(language, question, begin):
@@ -580,6 +592,8 @@ def test_what_is_only_told_is_no_question_and_what_is_urgent_is_named_all_the_sa
     told = "I'm 58, smoker, chest tightness since this morning."
     assert language.answer(NORMAL, told).startswith("That is not a question.")
     assert language.answer(INFERIOR, told).startswith("Urgent: ")
+    assert language.answer(NORMAL, "known AF, on apixaban").startswith("That is not a question.")
+    assert "atrial fibrillation" in language.answer(NORMAL, "She's not in AF, is she?")
 
 
 @pytest.mark.parametrize("question", ["axis kaise nikala?", "poora ECG padh ke batao", "dil thehra kahin?"])

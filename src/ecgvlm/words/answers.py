@@ -231,6 +231,8 @@ def compared(
     if sought.unit == "ms":
         numbers = [_in_ms(evidence, number, units) for number in numbers]
     shown = round(sought.value)
+    if numbers[0] < 0 and "high" in sides:  # an axis beyond -30 lies further left to one, at -20 to another
+        return measurement(evidence, name, w, units)
     if len(numbers) > 1:
         yes = min(numbers) <= shown <= max(numbers)
     elif "high" in sides:

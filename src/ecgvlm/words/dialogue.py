@@ -36,6 +36,7 @@ _FORMAT = re.compile(  # that an answer is wished in
     re.I,
 )
 _OUTSIDE = ("offtopic", "hello", "thanks")  # what is not asked of an ECG, but may be for a translation
+_ONLY_TOLD = 0.9  # of a statement that asks nothing of what it names
 _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
 # sets as they were first asked, 29 of 36 wrong refusals lie below it, and 123 of 491 right ones.
@@ -172,8 +173,9 @@ class Dialogue:
     def _answerable(self, parts: list[Asked], question: str, language: str) -> list[Asked]:
         """The parts to answer: those that ask something, else a doubt or an order, else what comes last."""
         questions = [part for part in parts if part.intent not in ASIDE]
-        if not questions:  # a story in which something is named
-            told = [part for part in parts if part.intent == "context"]
+        if not questions:  # a story in which something is named, unless it surely only tells
+            asks = re.search("[?？؟]", question)
+            told = [part for part in parts if part.intent == "context" and (asks or part.sure < _ONLY_TOLD)]
             questions = unanswered([replace(part, intent="several") for part in told], ())
         sure = [part for part in questions if part.intent != "unsure"]
         letter = len(parts) >= _LETTER and not numbered(question)

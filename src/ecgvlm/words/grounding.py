@@ -156,6 +156,8 @@ def _safe(part: Asked) -> bool:
 def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
     """Whether a wave's shape is asked for, or something of a duration that is no duration ("QRS
     amplitude")."""
+    if part.intent == "regular":  # "do the RR intervals vary?"
+        return False
     times = [
         name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms" or "rr" in part.of("unit")
     ]

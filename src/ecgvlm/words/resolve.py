@@ -30,6 +30,8 @@ _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with th
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
 _OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
 _VOLTAGE = re.compile(r"sokolow|cornell|peguero|соколов|корнел", re.I)  # of which a definition has the sum
+# Its terms, as they are added in whatever language.
+_SUM = re.compile(r"\bS\W?\D{0,4}V[12]\b.{0,12}(?:\bplus\b|\+).{0,8}\bR\W?\D{0,4}V[56]\b", re.I)
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
 _ST_SIGNS = {"elevation": "STE", "depression": "STD"}  # by what tells them
 _BESIDE_RATE = ("rhythm", "regular")  # told by a word, asked for beside a measurement
@@ -132,10 +134,10 @@ def not_understood(part: Asked) -> Asked:
 def _agree(heard: Asked, meant: Asked) -> bool:
     """Whether the wording and the words that tell or name something both speak of the page or both of the
     heart: "how fast does the paper run" does not ask for the heart's rate. A finding that is named is asked
-    about, whatever the wording."""
+    about, whatever the wording, and so is what a word tells."""
     safe = intents()[meant.intent].get("refuses") or any(meant.of(kind) for kind in ("finding", "group"))
     of_page = [part.intent in _OF_PAGE for part in (heard, meant)]
-    meant_so = meant.of("unit") or heard.intent in ASIDE
+    meant_so = meant.of("unit") or heard.intent in ASIDE or meant.intent in heard.of("subject")
     return bool(safe or meant_so) or heard.sure < _TOPICAL or of_page[0] == of_page[1]
 
 
@@ -171,7 +173,12 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="problems", sure=1.0)
     if part.intent == "unknown" and part.of("wave") == ("p",):  # whose answer tells what is not judged
         return replace(part, intent="wave", sure=1.0)
+    if part.intent in ("hello", "thanks") and _names_object(part):  # "happy with the QTc?"
+        return replace(part, intent=next((name for name in part.others if name not in ASIDE), "unsure"))
     told = [name for name in part.of("subject") if not intents()[name].get("vague")]
+    flaws = [name for name in part.of("subject") if name in ("quality", "problems")]
+    if flaws and (part.intent == "findings" or part.of("finding") == ("OUTSIDE",)):  # "baseline wander?"
+        return replace(part, intent=flaws[0], objects={"subject": tuple(flaws)}, named=(), sure=1.0)
     if part.intent == "unknown" and told and not part.of("topic"):
         return replace(part, intent=told[0], sure=LIKELY)
     if part.intent in _OF_PAGE and part.of("measure") and part.intent not in part.of("subject"):
@@ -200,6 +207,8 @@ def _told(part: Asked) -> Asked:
         )
     if "define" in part.of("subject") and _names_object(part):
         return replace(part, intent="define", sure=1.0)
+    if _SUM.search(part.text):  # "S in V1 plus R in V5 over 35?"
+        return replace(part, intent="why", objects={"finding": ("LVH",)}, named=(), sure=1.0)
     if "LVH" in part.of("finding") and _VOLTAGE.search(part.text):
         return replace(part, intent="why", sure=1.0)
     if part.intent == "cause" and "why" in part.of("subject") and part.of("finding"):
@@ -272,7 +281,8 @@ def _refused(choice: _Choice) -> Asked | None:
     told = part.of("topic") and part.beyond > 0 and not _names_object(part)
     if not choice.row.get("refuses") or choice.sure < (LIKELY if told else ENOUGH):
         return None
-    topics = part.of("topic") if choice.intent in ("offtopic", "self") else ()
+    own = choice.intent == "offtopic" or (choice.intent == "self" and choice.sure < _OF_TOPIC)
+    topics = part.of("topic") if own else ()
     return replace(part, intent=topics[0] if topics else choice.intent)
 
 

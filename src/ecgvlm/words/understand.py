@@ -48,6 +48,10 @@ _WAVE_OF_LEAD = re.compile(r"\b([RSTQ])\s?-?(aV[RLF]|V[1-6])\b", re.I)  # RV5
 _STEMI = re.compile(
     r"\b(?:SCA|IMA|IAM)\s?(?:à\s)?ST\s?\+", re.I
 )  # as French, Spanish and Portuguese write it
+# "Axis beyond minus 30?", as it is said in our languages.
+_MINUS = re.compile(
+    r"\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)", re.I
+)
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
 _NEVER = 1e-12  # least probability
@@ -198,7 +202,7 @@ class Understanding:
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
         question = _LABELLED.sub(" ", question)
-        question = _LEAD_RANGE.sub(_each_lead, _DECIMAL.sub(POINT, question))
+        question = _LEAD_RANGE.sub(_each_lead, _MINUS.sub("-", _DECIMAL.sub(POINT, question)))
         question = _ORDINAL.sub("", _apart(question))
         question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
         language = self.language(question, default)
