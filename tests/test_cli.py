@@ -25,7 +25,7 @@ from ecgvlm.digitize import FS
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files import bounded
 from ecgvlm.files.csv import read_csv
-from ecgvlm.files.image import load_image, write_image
+from ecgvlm.files.image import load_image, open_pages, write_image
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS, measure
@@ -294,6 +294,24 @@ def test_digitize(run, picture, tmp_path):
     assert target.read_text().splitlines()[0] == ",".join(("time_s", *LEADS))
     assert read_csv(target).seconds == pytest.approx(10, abs=0.3)
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("ending", [".dcm", ".zip", ".CSV"])
+def test_digitize_into_the_format_that_a_name_tells(run, picture, tmp_path, ending):
+    target = tmp_path / f"leads{ending}"
+    assert run("digitize", picture, "-o", target)[0] == 0
+    found = open_pages(target)[0].load()
+    assert found.seconds == pytest.approx(10, abs=0.3)
+
+
+@pytest.mark.parametrize("command", ["digitize", "simulate"])
+def test_leads_in_a_format_that_nobody_knows(run, picture, tmp_path, command):
+    """CSV went under whatever name there was."""
+    source = picture if command == "digitize" else "af"
+    status, _, err = run(command, source, "-o", tmp_path / "leads.xyz")
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert ".csv, .dcm" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_digitize_two_ecgs(run, tmp_path):

@@ -72,4 +72,4 @@ def test_wfdb(leads, tmp_path):
     found = read_wfdb(tmp_path / "ecg")
     assert found.fs == 500
     assert found.signal.shape == (len(LEADS), leads.shape[1])
-    np.testing.assert_allclose(found.signal, leads, atol=1e-3)
+    np.testing.assert_allclose(found.signal, leads, atol=1e-4)

@@ -64,18 +64,22 @@ def simulate(
     condition: Annotated[
         str, typer.Argument(help="normal, af, flutter, rbbb, lbbb, pvc ... (an unknown name lists all)")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="CSV to write, as `digitize` writes it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="CSV (.dcm: DICOM, .zip: WFDB), as `digitize` writes it.")
+    ],
     seed: Seed = 0,
 ) -> None:
     """Simulate a 10-s 12-lead ECG with a condition."""
     import numpy as np
 
+    from ecgvlm.atomic import write_file
     from ecgvlm.errors import UsageError
-    from ecgvlm.files.csv import write_csv
+    from ecgvlm.show.reports import lead_writer
     from ecgvlm.simulate import CONDITIONS, random_simulation
     from ecgvlm.simulate import simulate as simulated
 
     if condition not in CONDITIONS:
         raise UsageError(f"condition {condition!r} is unknown; choose from {', '.join(CONDITIONS)}")
+    write = lead_writer(output)
     record, _ = simulated(random_simulation(np.random.default_rng(seed), condition), seed)
-    write_csv(record, output)
+    write_file(output, write(record))

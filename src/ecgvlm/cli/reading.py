@@ -127,31 +127,38 @@ def _overlay_places(overlay: Path, images: list[Path]) -> Callable[[str], Path]:
 
 def digitize(
     image: Annotated[Path, typer.Argument(help="Picture of a 12-lead ECG.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="CSV: time_s, then the twelve leads in mV.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="CSV: time_s, then the twelve leads in mV; .dcm: DICOM; .zip: WFDB."
+        ),
+    ],
 ) -> None:
     """Turn the traces on a page (of several, the first with an ECG) into leads in mV; a record is copied.
 
     Where a picture shows several ECGs, those after the first go to OUT-2.csv and so on.
     """
+    from ecgvlm.atomic import write_file
     from ecgvlm.digitize import FS, Digitizer
     from ecgvlm.errors import UsageError
     from ecgvlm.files.bounded import BoundedDecoder
-    from ecgvlm.files.csv import write_csv
     from ecgvlm.record import Record
     from ecgvlm.sheets import first_ecg
+    from ecgvlm.show.reports import lead_writer
 
     if output.resolve() == image.resolve():
         raise UsageError(f"{output}: is the picture itself; name another file for the leads")
+    write = lead_writer(output)
     with BoundedDecoder() as decoder:
         content, page = first_ecg(decoder.open(image), Digitizer())
     if isinstance(content, Record):
-        write_csv(content, output)
+        write_file(output, write(content))
         print(f"{output}: {content.seconds:g} s at {content.fs:g} Hz, copied from a record")
         return
     assert page is not None
     for n, one in enumerate((page, *page.others), 1):
         place = output if n == 1 else output.with_stem(f"{output.stem}-{n}")
-        write_csv(Record(one.leads(FS), FS, source=str(image)), place)
+        write_file(place, write(Record(one.leads(FS), FS, source=str(image))))
         scale = f"{one.mm_per_s:g} mm/s, {one.mm_per_mv:g} mm/mV"
         print(f"{place}: {one.layout} page, {scale}, quality {one.quality:.0%}")
 

@@ -125,6 +125,15 @@ def _derived(leads: np.ndarray, given: Collection[int | None]) -> np.ndarray:
     return leads
 
 
+def step_of(signal: np.ndarray) -> float:
+    """uV of the finest whole tenth in which 16 bits hold leads in mV, the lowest number left for NaN.
+
+    Steps of a few uV, as devices have them, are seen where a finding is near its limit.
+    """
+    highest = 1000 * float(np.nanmax(np.abs(signal), initial=0.0))
+    return max(1.0, np.ceil(highest / (0.1 * 32767))) / 10
+
+
 def assumed_mv(leads: np.ndarray) -> np.ndarray:
     """Leads [k, n] of which no unit is known, in mV: in mV, 0.1 mV or uV they come, as their swing tells."""
     leads = leads.astype(np.float32)

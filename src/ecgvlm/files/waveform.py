@@ -20,6 +20,7 @@ from ecgvlm.files.leads import (
     number,
     record_of,
     sex_of,
+    step_of,
 )
 from ecgvlm.record import LEADS, MachineReading, Record
 
@@ -43,7 +44,6 @@ _UNITS = {
 }  # in words, as meanings have them
 _RHYTHM_SECONDS = 2.0  # a shorter group is a median beat, where there is a longer one
 _COLUMN_SECONDS = 5.0  # shorter groups alone are columns of a page
-_UV_PER_UNIT = 2.5
 _PADDING = -32768  # stands for NaN
 
 
@@ -176,7 +176,8 @@ def _machine(dataset: Dataset) -> MachineReading | None:
 
 
 def write_dicom(record: Record) -> bytes:
-    """A 12-lead ECG waveform object (PS3.3 A.34.3) without any patient's data, 2.5 uV a unit."""
+    """A 12-lead ECG waveform object (PS3.3 A.34.3) without any patient's data, in the finest steps that it
+    takes."""
     import pydicom
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
@@ -186,6 +187,7 @@ def write_dicom(record: Record) -> bytes:
         item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
         return [item]
 
+    uv = step_of(record.signal)
     group = Dataset()
     group.WaveformOriginality = "DERIVED"
     group.NumberOfWaveformChannels, group.NumberOfWaveformSamples = record.signal.shape
@@ -195,11 +197,11 @@ def write_dicom(record: Record) -> bytes:
     for lead, n in zip(LEADS, _NUMBERS):
         channel = Dataset()
         channel.ChannelSourceSequence = code(f"2:{n}", "MDC", f"Lead {lead}")
-        channel.ChannelSensitivity, channel.ChannelSensitivityCorrectionFactor = f"{_UV_PER_UNIT:g}", "1"
+        channel.ChannelSensitivity, channel.ChannelSensitivityCorrectionFactor = f"{uv:.1f}", "1"
         channel.ChannelSensitivityUnitsSequence = code("uV", "UCUM", "microvolt")
         channel.ChannelBaseline, channel.ChannelSampleSkew, channel.WaveformBitsStored = "0", "0", 16
         group.ChannelDefinitionSequence.append(channel)
-    units = np.clip(np.round(record.signal * (1000 / _UV_PER_UNIT)), -32767, 32767)
+    units = np.round(record.signal * (1000 / uv))
     group.WaveformData = np.where(np.isnan(units), _PADDING, units).T.astype("<i2").tobytes()
     group.WaveformPaddingValue = np.int16(_PADDING).tobytes()
 

@@ -10,13 +10,11 @@ from fastapi import APIRouter, Depends, Form
 from fastapi.responses import Response
 
 from ecgvlm.digitize import FS
-from ecgvlm.files.csv import csv_text
-from ecgvlm.files.waveform import write_dicom
 from ecgvlm.record import Record
 from ecgvlm.serve.sent import Sent, Spoken, each_once
 from ecgvlm.serve.service import Service
 from ecgvlm.show.pdf import pdf_report
-from ecgvlm.show.reports import fhir_bundle, write_wfdb
+from ecgvlm.show.reports import LEAD_FORMATS, fhir_bundle
 from ecgvlm.words.phrases import words
 
 
@@ -32,12 +30,8 @@ def router(service: Service) -> APIRouter:
         reading = await sent.reading(service)
         assert reading.leads is not None
         record = Record(reading.leads, FS)
-        make, kind, ending = {
-            "csv": (lambda: csv_text(record).encode(), "text/csv", "csv"),
-            "wfdb": (lambda: write_wfdb(record), "application/zip", "zip"),
-            "dicom": (lambda: write_dicom(record), "application/dicom", "dcm"),
-        }[format]
-        return _file(await asyncio.to_thread(make), kind, sent.called(ending))
+        file = LEAD_FORMATS[format]
+        return _file(await asyncio.to_thread(file.write, record), file.media, sent.called(file.ending))
 
     @api.post("/report", response_class=Response)
     async def report(

@@ -1,19 +1,22 @@
-"""What was read as files for other programs: FHIR R4, and the leads as WFDB."""
+"""What was read as files for other programs: FHIR R4, and the leads as CSV, WFDB or DICOM."""
 
 from __future__ import annotations
 
 import io
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 import ecgvlm
+from ecgvlm.errors import EcgError
+from ecgvlm.files.csv import csv_text
+from ecgvlm.files.leads import step_of
+from ecgvlm.files.waveform import write_dicom
 from ecgvlm.labels import FINDINGS, NAMES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS, Record
@@ -24,19 +27,46 @@ _NO_VALUE = {"not_printed": "not-performed"}  # reason -> code of FHIR's data-ab
 
 
 def write_wfdb(record: Record) -> bytes:
-    """A ZIP archive of a WFDB record called ecg: ecg.hea and ecg.dat, 16 bit at 1,000 units a mV."""
+    """A ZIP archive of a WFDB record called ecg: ecg.hea and ecg.dat, 16 bit in the finest steps."""
     import wfdb
 
     file = io.BytesIO()
+    per_mv = 1000 / step_of(record.signal)
     with TemporaryDirectory() as folder, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         wfdb.wrsamp(
             "ecg", fs=record.fs, units=["mV"] * 12, sig_name=list(LEADS), fmt=["16"] * 12, write_dir=folder,
-            adc_gain=[1000.0] * 12, baseline=[0] * 12,
-            p_signal=np.clip(record.signal.T.astype(float), -32, 32),
+            adc_gain=[per_mv] * 12, baseline=[0] * 12, p_signal=record.signal.T.astype(float),
         )  # fmt: skip
         for name in ("ecg.hea", "ecg.dat"):
             archive.write(Path(folder) / name, name)
     return file.getvalue()
+
+
+@dataclass(frozen=True)
+class LeadFormat:
+    """A file of leads: how its name ends, its media type, and its bytes."""
+
+    ending: str
+    media: str
+    write: Callable[[Record], bytes]
+
+
+LEAD_FORMATS = {
+    "csv": LeadFormat("csv", "text/csv", lambda record: csv_text(record).encode()),
+    "wfdb": LeadFormat("zip", "application/zip", write_wfdb),
+    "dicom": LeadFormat("dcm", "application/dicom", write_dicom),
+}
+
+
+def lead_writer(path: Path) -> Callable[[Record], bytes]:
+    """What makes a file of leads of the kind that a path's ending names; a pipe, which has none, gets CSV.
+    Raises EcgError where it names no such kind."""
+    ending = path.suffix.lower().removeprefix(".") or "csv"
+    found = next((known.write for known in LEAD_FORMATS.values() if known.ending == ending), None)
+    if found is None:
+        wanted = "a name of leads must end in .csv, .dcm (DICOM) or .zip (WFDB)"
+        raise EcgError("unsupported_format", f"{path}: {wanted}")
+    return found
 
 
 def fhir_bundle(answer: Mapping[str, Any], when: datetime | None = None) -> dict:
