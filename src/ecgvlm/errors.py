@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_LONGEST = 500  # characters of a cause
+
 
 class EcgError(Exception):
     """A problem the user can act on: one line that names the file and the cause, never a traceback.
@@ -29,5 +31,8 @@ class UsageError(Exception):
 
 
 def unreadable(where: str | Path, cause: str) -> EcgError:
-    """The error for a file that cannot be used, in one line whatever the cause's text looks like."""
+    """The error for a file that cannot be used, in one line whatever the cause's text looks like: a parser's
+    may quote all of the file."""
+    if len(cause) > _LONGEST:
+        cause = f"{cause[:_LONGEST]} ..."
     return EcgError("unreadable_file", " ".join(f"{where}: {cause}".split()))

@@ -326,6 +326,45 @@ def test_a_lead_of_muse_that_is_empty_is_missing(record):
         read(re.sub(rb"<WaveFormData>[^<]*", b"<WaveFormData>", data))
 
 
+@pytest.mark.parametrize(
+    ("write", "lead"), [(muse, rb"(<LeadID>V3.*?<WaveFormData>)"), (aecg, rb"(LEAD_V3'.*?<digits>)")]
+)
+def test_one_lead_that_is_empty_leaves_the_others(record, write, lead):
+    """An annotated ECG was refused for it."""
+    found = open_pages(re.sub(lead + rb"[^<]*", rb"\1", write(record), flags=re.DOTALL), "x")[0].load()
+    assert np.isnan(found.signal[8]).all()
+    np.testing.assert_allclose(found.signal[7], record.signal[7], atol=0.01)
+
+
+@pytest.mark.parametrize("write", [muse, sierra])
+def test_a_lead_that_was_off_for_a_while_is_unknown_there(record, write):
+    """It was taken for -164 mV."""
+    rows = replace(record, signal=record.signal.copy())
+    rows.signal[8, 100:200] = -163.84
+    found = open_pages(write(rows), "x")[0].load()
+    assert np.isnan(found.signal[8, 100:200]).all()
+    assert np.isfinite(found.signal[8, 200:]).all()
+
+
+def test_leads_of_sierra_between_commas(record):
+    text = sierra(record).decode("utf-16").replace(" ".join(LEADS), ",".join(LEADS))
+    found = open_pages(text.encode("utf-16"), "x")[0].load()
+    np.testing.assert_allclose(found.signal, record.signal, atol=0.01)
+
+
+def test_an_age_in_hours(record):
+    """A child of 30 hours was taken for one of 30 years."""
+    data = muse(record).replace(b">61<", b">30<").replace(b"YEARS", b"HOURS")
+    assert open_pages(data, "x")[0].load().age == pytest.approx(30 / 8766)
+
+
+def test_a_message_does_not_quote_the_whole_file(record):
+    data = re.sub(rb"(?<=\d) (?=-?\d)", b"|", aecg(record))
+    with pytest.raises(EcgError, match="could not convert") as caught:
+        open_pages(data, "x")[0].load()
+    assert len(caught.value.message) < 700
+
+
 def test_an_age_by_two_dates(record):
     birth = b"<DateofBirth>03-15-1950</DateofBirth>"
     taken = b"<TestDemographics><AcquisitionDate>03-14-2010</AcquisitionDate></TestDemographics>"

@@ -75,7 +75,7 @@ def _part(sequences: Element, name: str) -> Part | None:
                 raise unreadable(name, "its time axis has no step")
             head = value.find("head")
             start = 0.0 if head is None else _seconds(head.get("value", ""), head.get("unit"))
-        elif (digits := value.find("digits")) is not None:
+        elif text_of(digits := value.find("digits")):  # of a lead that was off there are none
             scale, unit = _quantity(value.find("scale"))
             if scale <= 0:
                 raise unreadable(name, f"{label} has no scale above zero")

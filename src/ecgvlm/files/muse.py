@@ -3,20 +3,26 @@ integers."""
 
 from __future__ import annotations
 
-import base64
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from ecgvlm.errors import unreadable
 from ecgvlm.files.leads import Part, age_at, age_of, in_mv, machine_reading, number, record_of, sex_of
-from ecgvlm.files.xml import find, first_text, text_of
+from ecgvlm.files.xml import find, first_text, samples_of, text_of
 from ecgvlm.record import MachineReading, Record
 
 ROOT = "restingecg"
 _UNITS = {"microvolts": "uV", "millivolts": "mV", "nanovolts": "nV", "volts": "V"}
 _USUAL_STEP = 4.88  # uV, where a file does not say
-_YEARS = {"years": 1.0, "year": 1.0, "months": 1 / 12, "weeks": 7 / 365.25, "days": 1 / 365.25}
+_YEARS = {
+    "years": 1.0,
+    "year": 1.0,
+    "months": 1 / 12,
+    "weeks": 7 / 365.25,
+    "days": 1 / 365.25,
+    "hours": 1 / 8766,
+}
 _MEASURED = {
     "heart_rate_bpm": "ventricularrate", "pr_ms": "printerval", "qrs_ms": "qrsduration",
     "qt_ms": "qtinterval", "qtc_ms": "qtcorrected", "axis_deg": "raxis",
@@ -61,9 +67,9 @@ def _lead(lead: Element, name: str) -> tuple[str, np.ndarray]:
     scale = number(said) if said else _USUAL_STEP
     if not scale or scale < 0:
         raise unreadable(name, f"lead {label} has steps of {said!r}, which is no voltage")
-    raw = base64.b64decode(text_of(lead, "waveformdata"))
-    values = np.frombuffer(raw[: len(raw) // 2 * 2], "<i2")
-    return label, values * (scale * in_mv(_UNITS.get(units, units), name, label))
+    return label, samples_of(find(lead, "waveformdata")) * (
+        scale * in_mv(_UNITS.get(units, units), name, label)
+    )
 
 
 def _machine(root: Element) -> MachineReading | None:

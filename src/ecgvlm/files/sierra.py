@@ -13,7 +13,7 @@ import numpy as np
 
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.leads import Part, age_of, machine_reading, number, record_of, sex_of
-from ecgvlm.files.xml import find, first_text, text_of
+from ecgvlm.files.xml import find, first_text, samples_of, text_of
 from ecgvlm.record import LEADS, MachineReading, Record
 
 ROOT = "restingecgdata"
@@ -40,14 +40,13 @@ def read_sierra(root: Element, name: str) -> Record:
         raise EcgError(
             "unsupported_format", f"{name}: waveforms in {waveforms.get('dataencoding')} are not read"
         )
-    data = base64.b64decode(text_of(waveforms))
-    labels = waveforms.get("leadlabels", "").split() or list(LEADS)
+    labels = waveforms.get("leadlabels", "").replace(",", " ").split() or list(LEADS)
     packed = waveforms.get("compressflag", "true").lower() != "false"
     method = (waveforms.get("compressmethod") or waveforms.get("compression") or "uncompressed").lower()
     if packed and method == "xli":
-        units = _from_differences(_unpacked(data, labels), labels)
+        units = _from_differences(_unpacked(base64.b64decode(text_of(waveforms)), labels), labels)
     elif not packed or method in ("uncompressed", "none"):
-        rows = np.frombuffer(data[: len(data) // 2 * 2], "<i2")
+        rows = samples_of(waveforms)
         units = rows[: len(rows) // len(labels) * len(labels)].reshape(len(labels), -1)
     else:
         raise EcgError("unsupported_format", f"{name}: waveforms compressed by {method} are not read")
