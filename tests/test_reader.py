@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from ecgvlm.judge.criteria import rules
+from ecgvlm.judge.criteria import Criterion, rules
 from ecgvlm.labels import CODE15
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
@@ -48,6 +49,14 @@ def test_text_on_the_page_changes_no_finding(reader, image, plain, text):
         # Where a number decides, what 10 um of ink move may be more, near its limit.
         tolerance = 0.25 if label in rules() and rules()[label].by == "numbers" else 0.05
         assert p == pytest.approx(plain.evidence.probabilities[label], abs=tolerance), label
+
+
+def test_what_the_report_calls_borderline_is_told(plain):
+    condition = Criterion("LQT", "QTc", 467.0, "ms", ">=", 460.0, True, 0.69, "")
+    for qtc, told in ((467.0, ["qtc_ms"]), (430.0, [])):
+        numbers = {**plain.evidence.measurements, "qtc_ms": qtc, "pr_ms": None}
+        judged = replace(plain.evidence, measurements=numbers, criteria=(condition,))
+        assert replace(plain, evidence=judged).to_dict()["borderline"] == told
 
 
 def test_answer_report_and_findings_follow_the_sensitivity(reader, image, plain):

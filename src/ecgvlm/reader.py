@@ -88,6 +88,11 @@ class Answer:
             "abstain": self.evidence.abstain,
             "criteria": [criterion.to_dict() for criterion in self.evidence.criteria],
             "measurements": self._measurements(),
+            "borderline": [
+                name
+                for name, value in self.evidence.measurements.items()
+                if value is not None and self.evidence.borderline(name)
+            ],
             "page": {
                 "layout": self.page.layout,
                 "px_per_mm": round(self.page.px_per_mm, 2),

@@ -319,6 +319,16 @@ def test_findings_and_measurements(opened):
     expect(page.locator(".cannot")).to_contain_text("Anything that is not among those findings")
 
 
+def test_a_borderline_number_is_called_so_on_a_phone_too(visit, answers):
+    """The table said "high" where the report said "borderline"."""
+    numbers = {**answers[SINUS]["measurements"], "qtc_ms": 467.0}
+    with visit(locale="de-DE", viewport={"width": 360, "height": 740}) as page:
+        replay(page, {**answers[SINUS], "measurements": numbers, "borderline": ["qtc_ms"]})
+        choose(page, SINUS)
+        expect(page.locator(".measurements .flag")).to_have_text(["grenzwertig"])
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_layers_lie_on_the_picture(opened):
     page, overlay = opened, opened.read["overlay"]
     mesh = overlay["mesh"]

@@ -108,6 +108,10 @@ class ReadAnswer(BaseModel):
         description="Null where it cannot be told; `reasons` says why, by the same names.",
         examples=[{"heart_rate_bpm": 92.0, "pr_ms": None, "qrs_ms": 88.0, "reasons": {"pr_ms": "af"}}],
     )
+    borderline: list[str] = Field(
+        description="Measurements beyond their limit, but not so far that a finding follows.",
+        examples=[["pr_ms"]],
+    )
     page: PageFacts
     machine: Machine | None = None
     others: list[dict[str, Any]] | None = Field(

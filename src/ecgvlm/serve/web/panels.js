@@ -93,7 +93,8 @@ function measurement([key, { name, unit, low, high }], read) {
   const value = read.measurements[key];
   const [least, most] = [low ?? -Infinity, high ?? Infinity];
   const known = value !== null && value !== undefined;
-  const flag = !known ? "" : Math.round(value) < least ? "low" : Math.round(value) > most ? "high" : "normal";
+  const flag = !known ? "" : read.borderline.includes(key) ? "borderline"
+    : Math.round(value) < least ? "low" : Math.round(value) > most ? "high" : "normal";
   const cell = make("td", { className: `value ${flag}` });
   if (known) {
     cell.append(make("b", {}, signed(Math.round(value))), space(unit));
