@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import secrets
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -225,6 +226,23 @@ def _slices(items: Iterable, size: int) -> Iterator[list]:
 
 
 @contextmanager
+def _unsaid() -> Iterator[None]:
+    """Leaves out what compiled code writes on standard error: Ray names the variables that it has read."""
+    if sys.stderr is None:  # closed by who called
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
 def _ray(address: str | None, workers: int | None) -> Iterator[int]:
     """Ray, connected or started or the one that this process has already; how many workers to use."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
@@ -242,14 +260,15 @@ def _ray(address: str | None, workers: int | None) -> Iterator[int]:
             # Ray would write one into the home folder, which a service need not have.
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         try:
-            ray.init(
-                address=address or "local",
-                num_cpus=(workers or fitting()) if here else None,
-                include_dashboard=False if here else None,
-                object_store_memory=256_000_000 if here else None,  # rows are small
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            with _unsaid():
+                ray.init(
+                    address=address or "local",
+                    num_cpus=(workers or fitting()) if here else None,
+                    include_dashboard=False if here else None,
+                    object_store_memory=256_000_000 if here else None,  # rows are small
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
         except Exception as error:  # among others, Ray raises bare Exception where a start takes too long
             raise unreadable(address or "Ray", f"does not answer ({cause(error).splitlines()[0]})") from error
     context = ray.data.DataContext.get_current()
