@@ -54,6 +54,20 @@ def test_tools_are_called(ask):
     assert refused == {"content": [{"type": "text", "text": "no twelve leads"}], "isError": True}
 
 
+def test_null_stands_for_what_is_not_given(ask):
+    found = ask("tools/call", name="digitise_ecg", arguments={"path": "a.xml", "ecg": None})["result"]
+    assert found["content"][0]["text"].startswith("time_s,I,II")
+
+
+def test_several_messages_in_a_list():
+    """So may clients of revision 2025-03-26 send them."""
+    ping, note = {"id": 1, "method": "ping"}, {"method": "notifications/initialized"}
+    lines = [json.dumps(x) for x in ([ping, note, 3], [note], [])]
+    several, none = map(json.loads, Server(Reader(), Decoder()).serve(lines))
+    assert [answer.get("result") for answer in several] == [{}, None]
+    assert several[1]["error"]["code"] == none["error"]["code"] == -32600
+
+
 @pytest.mark.parametrize(
     ("method", "parameters", "code"),
     [

@@ -79,16 +79,22 @@ class Server:
     def serve(self, lines: Iterable[str]) -> Iterator[str]:
         """An answer for each message that wants one."""
         for line in lines:
-            if line.strip() and (answer := self._message(line)) is not None:
+            if line.strip() and (answer := self._line(line)) is not None:
                 yield json.dumps(answer)
 
-    def _message(self, line: str) -> dict[str, Any] | None:
+    def _line(self, line: str) -> dict[str, Any] | list[dict[str, Any]] | None:
+        """What one message wants, or, in revision 2025-03-26, several in a list."""
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            return _error(None, _Refused(_NO_JSON, f"not JSON ({error})"))
+        if isinstance(found, list) and found:
+            return [answer for one in found if (answer := self._message(one)) is not None] or None
+        return self._message(found)
+
+    def _message(self, message: Any) -> dict[str, Any] | None:
         key = None
         try:
-            try:
-                message = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise _Refused(_NO_JSON, f"not JSON ({error})") from error
             key = message.get("id") if isinstance(message, dict) else None
             if not isinstance(message, dict) or not isinstance(message.get("method"), str):
                 raise _Refused(_NO_REQUEST, "a message needs a method")
@@ -98,7 +104,7 @@ class Server:
             result = self._result(message["method"], parameters if isinstance(parameters, dict) else {})
             return {"jsonrpc": "2.0", "id": key, "result": result}
         except _Refused as refusal:
-            return {"jsonrpc": "2.0", "id": key, "error": {"code": refusal.code, "message": str(refusal)}}
+            return _error(key, refusal)
 
     def _result(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         if method == "initialize":
@@ -120,6 +126,8 @@ class Server:
     def _call(self, parameters: dict[str, Any]) -> dict[str, Any]:
         tool = self.tools.get(str(parameters.get("name")))
         given = parameters.get("arguments") or {}
+        if isinstance(given, dict):  # null stands for what is not given
+            given = {name: value for name, value in given.items() if value is not None}
         if tool is None:
             raise _Refused(_INVALID, f"there is no such tool; there are {', '.join(self.tools)}")
         if not isinstance(given, dict) or not set(tool.required) <= given.keys() <= tool.properties.keys():
@@ -159,6 +167,10 @@ class Server:
         if answer.error is not None:
             raise answer.error
         return answer
+
+
+def _error(key: Any, refusal: _Refused) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": key, "error": {"code": refusal.code, "message": str(refusal)}}
 
 
 def _failed(message: str) -> dict[str, Any]:
