@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.csv import write_csv
-from ecgvlm.files.datasets import find_records
+from ecgvlm.files.datasets import find_records, patient_of
 from ecgvlm.instruct.build import Plan, build
 from ecgvlm.instruct.cli import app
 from ecgvlm.instruct.rows import load_rows
@@ -102,7 +102,9 @@ def people(folder):
     return [{row.metadata["patient"] for row in load_rows(folder / f"{part}.json")} for part in HALVES.shares]
 
 
-@pytest.mark.parametrize("column", ["patient", "patient_id", "subject_id"])
+@pytest.mark.parametrize(
+    "column", ["patient", "patient_id", "subject_id", "Patient_ID", "PatientID", "Subject no."]
+)
 def test_pictures_of_ones_own_are_split_by_patient(tmp_path, column):
     """Their table was refused, and a column of another name was passed over: a page a patient."""
     lines = [[f"{k}.png", "Rhythm?", "Sinus rhythm", f" P{k // 3}"] for k in range(90)]
@@ -176,6 +178,35 @@ def test_records_of_one_name_in_several_folders_are_several(tmp_path):
     assert len({entry.patient for entry in entries}) == 6
     summary = build(tmp_path / "ptb", tmp_path / "out", Plan(count=1, pages=("clean",), width=640))
     assert summary.pictures == len(list((tmp_path / "out/images").iterdir())) == 12
+
+
+def test_what_is_built_of_patients_folders_is_split_by_patient(tmp_path):
+    """Only `instruct split` looked at the folders; what was built shared its patients, and so did tables."""
+    record = simulate(random_simulation(np.random.default_rng(0), "normal"), 0)[0]
+    lines = ["file,labels"]
+    for k in range(24):
+        folder = tmp_path / f"records/sub-{k // 3:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        wfdb.wrsamp(
+            f"r{k}", record.fs, ["mV"] * 12, list(LEADS), record.signal.T.astype(float), fmt=["16"] * 12,
+            comments=["Dx: 426783006"], write_dir=str(folder),
+        )  # fmt: skip
+        lines.append(f"records/sub-{k // 3:02d}/r{k},NORM")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    for source in ("records", "table.csv"):
+        out = tmp_path / f"{source}-built"
+        build(tmp_path / source, out, Plan(count=1, pages=("clean",), width=640), parts=HALVES)
+        named = people(out)
+        assert sum(map(len, named)) == len(set().union(*named)) == 8
+
+
+def test_missing_and_decimal_numbers_of_patients():
+    """pandas writes a column of whole numbers with gaps as 17.0 and nan: all the gaps were one patient."""
+    told = [
+        patient_of({"Patient_ID": cell}) for cell in (17, 17.0, "17.0", float("nan"), "nan", None, " P1.0 ")
+    ]
+    assert told == ["17", "17", "17", "", "", "", "P1.0"]
+    assert patient_of({"subject": "Medicine", "id": "3"}) == ""  # of MMMU's rows a branch of medicine
 
 
 def test_commands(tmp_path):

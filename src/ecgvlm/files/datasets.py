@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,9 +38,12 @@ _CINC = {
 }  # fmt: skip
 _FIRST_NINGBO = 10647
 _SINUS_RHYTHM = "426783006"
-# Columns that tell the patient, and folders that do: MIMIC's p10000032, the PTB database's patient001.
-_PATIENT_COLUMNS = ("patient", "patient_id", "subject_id")
-_PATIENT_FOLDER = re.compile(r"(?:^|/)((?:p|patient|subject)[-_]?\d+)(?=/)", re.IGNORECASE)
+# Columns that tell the patient, however they are spelt (patient_id, PatientID, "Subject no."), and
+# folders that do: MIMIC's p10000032, the PTB database's patient001, ECG-ID's Person_01, BIDS' sub-01.
+_PATIENT_COLUMN = re.compile(r"patient|(?:patient|subject|participant|person)(?:id|no|nr|number)")
+_PATIENT_FOLDER = re.compile(
+    r"(?:^|/)((?:p|pt|pat|patient|sub|subject|participant|person)[-_ ]?\d+)(?=/)", re.IGNORECASE
+)
 _PTBXL_RECORD = re.compile(r"(\d{5})_[lh]r\b")  # one record, however often and wherever it was printed
 
 
@@ -61,8 +64,19 @@ class Entry:
 
 def patient_of(cells: Mapping[str, Any]) -> str:
     """Who a line of a table (or a row of data) is about, by the columns that tell it; "" where none does."""
-    named = (str(cells[name]).strip() for name in _PATIENT_COLUMNS if cells.get(name) is not None)
-    return next(filter(None, named), "")
+    return next(filter(None, (_name_of(cells[column]) for column in cells if _tells_patient(column))), "")
+
+
+@lru_cache(maxsize=4096)
+def _tells_patient(column: object) -> bool:
+    return _PATIENT_COLUMN.fullmatch(re.sub(r"[\W_]", "", str(column).lower())) is not None
+
+
+def _name_of(cell: Any) -> str:
+    """A patient's name as a cell has it. Where some are missing, pandas writes numbers as 17.0 and the others
+    as nan."""
+    text = str("" if cell is None else cell).strip()
+    return "" if text.lower() in ("nan", "none", "null") else re.sub(r"^(\d+)\.0$", r"\1", text)
 
 
 def patient_in(path: Path) -> str:
@@ -72,6 +86,11 @@ def patient_in(path: Path) -> str:
         return folders[-1]
     record = _PTBXL_RECORD.match(path.name)
     return record[1] if record else ""
+
+
+def patient_of_line(cells: Mapping[str, Any]) -> str:
+    """Who a line is about, by its columns, else by where its `file` lies; "" where neither tells."""
+    return patient_of(cells) or patient_in(Path(cells["file"]))
 
 
 def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int = 100) -> list[Entry]:
@@ -100,9 +119,10 @@ def find_records(root: str | Path, folds: Collection[int] | None = None, fs: int
     if (root / "record_list.csv").is_file():
         return _mimic(root)
     if headers := sorted(root.rglob("*.hea")):
+        people = (patient_in(header.relative_to(root)) for header in headers)
         return [
-            Entry(key, partial(_read_cinc, header), patient_in(header.relative_to(root)))
-            for key, header in zip(_names(headers, root), headers)
+            Entry(key, partial(_read_cinc, header, patient), patient)
+            for key, header, patient in zip(_names(headers, root), headers, people)
         ]
     raise EcgError(
         "unsupported_format",
@@ -310,13 +330,13 @@ def _code15(root: Path) -> list[Entry]:
     return entries
 
 
-def _read_cinc(header: Path) -> Record:
+def _read_cinc(header: Path, patient: str) -> Record:
     """A WFDB record of CinC 2020/2021.
 
     Record.meta: database, codes (SNOMED CT, as the header has them), signs (STE, STD, TINV, QWAVE where
     stated) and unknown.
     """
-    record = read_wfdb(header.with_suffix(""))
+    record = replace(read_wfdb(header.with_suffix("")), patient=patient)
     codes = _dx(header)
     if codes is None:
         return record
@@ -407,8 +427,8 @@ def statement_labels(statements: Iterable[str]) -> tuple[frozenset[str], frozens
 
 
 def read_own(table: Path) -> list[Entry]:
-    """Records of one's own: a CSV file with the columns file and labels, and unknown, age, sex, patient (or
-    patient_id, subject_id) and report where they are known.
+    """Records of one's own: a CSV file with the columns file and labels, and unknown, age, sex, patient (see
+    `patient_of_line`) and report where they are known.
 
     file is relative to the table, in any form that `read_record` reads. labels and unknown hold codes or
     names, ";" between them (see `read_labels`); a label in neither is absent, and a record whose labels are
@@ -420,7 +440,7 @@ def read_own(table: Path) -> list[Entry]:
         raise unreadable(table, "a table of records needs the columns file and labels")
     for line, row in enumerate(rows, start=2):
         found, unknown = read_labels(row, f"{table}: line {line}")
-        patient = patient_of(row)
+        patient = patient_of_line(row)
         known = {
             "labels": found if row["labels"].strip() else None,
             "age": age_of(row.get("age", "")),

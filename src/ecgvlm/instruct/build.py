@@ -20,7 +20,7 @@ from random import Random
 import numpy as np
 
 from ecgvlm.errors import EcgError, UsageError, unreadable
-from ecgvlm.files.datasets import Entry, find_records, patient_of, read_labels, read_table
+from ecgvlm.files.datasets import Entry, find_records, patient_of_line, read_labels, read_table
 from ecgvlm.files.leads import age_of
 from ecgvlm.files.page_form import fit
 from ecgvlm.instruct.records import ROW_KINDS, Known, ask, contradiction, known_of, known_of_labels, printed
@@ -235,7 +235,7 @@ def _from_picture(table: Path, cells: dict[str, str], where: str, plan: Plan) ->
         data = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error.strerror or str(error)) from None
-    extra = {"page": "own", "layout": "", "patient": patient_of(cells) or cells["file"]}
+    extra = {"page": "own", "layout": "", "patient": patient_of_line(cells) or cells["file"]}
     known = known_of_labels(labels, unknown, age_of(cells.get("age", "")))
     return [_Picture(_file_name(cells["file"]), data, _rows(known, cells["file"], extra, plan))]
 
