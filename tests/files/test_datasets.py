@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import (
     find_records,
     load_ptbxl,
@@ -96,6 +96,8 @@ def test_load_part(part):
     assert two.meta["unknown"] == {"HAVB"}
     assert (two.meta["ecg_id"], two.meta["strat_fold"], two.meta["form"]) == (22, 7, "STD;PVC")
     assert [record.meta["ecg_id"] for record in load_ptbxl(part, folds=[7, 8])] == [22]
+    with pytest.raises(UsageError, match="no record is of fold 11, 12"):
+        load_ptbxl(part, folds=[12, 11])
 
 
 def test_load_published_folder(tmp_path):

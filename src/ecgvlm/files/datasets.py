@@ -245,6 +245,8 @@ def _ptbxl(root: Path, folds: Collection[int] | None, fs: int) -> list[Entry]:
             "age": age, "sex": sex, "labels": found, "report": report, "patient": patient, "meta": meta,
         }  # fmt: skip
         entries.append(Entry(str(ecg_id), partial(_read_known, path, known), patient))
+    if folds is not None and not entries:
+        raise UsageError(f"{root}: no record is of fold {', '.join(map(str, sorted(folds)))}")
     return entries
 
 
