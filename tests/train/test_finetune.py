@@ -495,6 +495,7 @@ def test_a_signal_to_the_whole_group_ends_with_a_checkpoint(tmp_path, model_fold
     said = (tmp_path / "log").read_text()
     assert "ends after this step" in said
     assert "is whole, go on with --resume" in said
+    assert "Traceback" not in said  # of the resource tracker, which two of the signals ended
     [last] = checkpoint.steps_in(out)
     assert checkpoint.place_of(last)["step"] == _logged(out) >= 3
 

@@ -63,10 +63,12 @@ def _shielded(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
     """Starts the loader. Its workers end by this process's word: a signal to the whole group must not take
     them first.
     """
-    # A mask is inherited from the moment they are started; the resource tracker's own start would lift it.
-    multiprocessing.resource_tracker.ensure_running()
+    # A mask is inherited from the moment they are started. So it is by the resource tracker, whose own start
+    # lifts it here from the two signals that the tracker passes over itself.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
+        multiprocessing.resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         return iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
