@@ -253,6 +253,25 @@ def test_half_a_character_is_no_text(tmp_path):
         list(load_rows(tmp_path / "rows.json"))
 
 
+ASKED, TOLD = {"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"conversations": [TOLD, ASKED]}, "do not take turns, human first"),  # was turned round
+        ({"conversations": [ASKED, ASKED, TOLD, TOLD]}, "do not take turns"),
+        ({"conversations": json.dumps([ASKED, TOLD])}, "must be a list of objects with from and value"),
+        ({"conversations": {"from": ["human", "gpt"], "value": ["Q?", "A"]}}, "must be a list of objects"),
+        ({"conversations": [ASKED, TOLD], "image": 5}, "a picture is a path, its bytes or an object"),
+    ],
+)
+def test_rows_of_another_shape_are_named(tmp_path, row, message):
+    (tmp_path / "rows.json").write_text(json.dumps([{"id": "1"} | row]))
+    with pytest.raises(EcgError, match=f"row 0: .*{message}"):
+        list(load_rows(tmp_path / "rows.json"))
+
+
 def test_json_nested_without_end_is_named(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"a": ' * 100_000)
     with pytest.raises(EcgError, match="not JSON"):

@@ -382,6 +382,10 @@ def test_special_tokens_in_rows_are_found_before_the_start(make, tmp_path):
     lenient = make("lenient", data={"train": str(path), "skip_unreadable": True}, loop={"steps": 1})
     finetune(lenient)
     assert checkpoint.place_of(checkpoint.steps_in(lenient.out)[-1])["pages"] == 4
+    table[3]["conversations"][1]["value"] = "AF <row_1_col_2>"  # a tile's, which transformers does not list
+    path.write_text(json.dumps(table))
+    with pytest.raises(EcgError, match=r"row '1-1'.*<row_1_col_2>.*special token"):
+        finetune(make("tiles", data={"train": str(path)}))
 
 
 @pytest.mark.parametrize(

@@ -124,17 +124,24 @@ def row_from(raw: Mapping[str, Any]) -> Row:
     key = next((k for k in ("id", "question_id", "No") if raw.get(k) is not None), None)
     if key is None:
         raise KeyError("id")
+    turns = raw["conversations"]
+    if not (isinstance(turns, list) and all(isinstance(turn, Mapping) for turn in turns)):
+        raise ValueError("conversations must be a list of objects with from and value")
     asked, answered = [], []
-    for turn in raw["conversations"]:
+    for turn in turns:
         if "question" in turn:
             asked.append(_text(turn["question"]))
             answered.append(_text(turn["answer"]))
-        elif turn["from"] == "human":
+            continue
+        who = turn["from"]
+        if who not in ("human", "gpt"):
+            raise ValueError(f"conversations: from {who!r} is neither human nor gpt")
+        if (who == "human") != (len(asked) == len(answered)):
+            raise ValueError("conversations: human and gpt do not take turns, human first")
+        if who == "human":
             asked.append(_text(turn["value"]).replace("<image>", "").strip())
-        elif turn["from"] == "gpt":
-            answered.append(_text(turn["value"]))
         else:
-            raise ValueError(f"conversations: from {turn['from']!r} is neither human nor gpt")
+            answered.append(_text(turn["value"]))
     if not answered or len(asked) != len(answered):
         raise ValueError(f"conversations: {len(asked)} questions and {len(answered)} answers")
     return Row(str(raw[key]), None, tuple(zip(asked, answered)), _metadata(raw), raw.get("source") or "")

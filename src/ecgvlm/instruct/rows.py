@@ -135,6 +135,8 @@ def _image(given: Any, root: Path) -> Path | bytes:
     """A picture as rows name it: a path, its bytes, or an object with either."""
     if isinstance(given, Mapping):
         given = given["bytes"] if given.get("bytes") is not None else given["path"]
+    if not isinstance(given, str | bytes):
+        raise TypeError(f"a picture is a path, its bytes or an object with either, not {given!r}")
     return root / given if isinstance(given, str) else given
 
 

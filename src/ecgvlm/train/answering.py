@@ -71,6 +71,12 @@ class Chat:
         self.tokenizer, self.template, self.image = tokenizer, template, image
         self.page, self.image_id = page, image_id
 
+    @property
+    def special(self) -> set[str]:
+        """Texts that are tokens of their own and no words: `all_special_tokens` leaves out those of tiles."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        return {*self.tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
+
     def opening(self, pages: int) -> list[int]:
         """The ids up to the end of the last page, which rows about the same pages share."""
         before = self._text(messages_of([""], pages), False).split(self.image)[:-1]

@@ -114,7 +114,7 @@ def _rows(recipe: Recipe, model: Any) -> tuple[Samples, Samples | None]:
     assert data.train is not None
     looks = {
         "images": data.images, "side": model.side, "tiles": data.tiles, "questions": data.questions,
-        "seed": recipe.seed, "special": model.chat.tokenizer.all_special_tokens,
+        "seed": recipe.seed, "special": model.chat.special,
     }  # fmt: skip
     skipped: list[str] | None = [] if data.skip_unreadable else None
     stores = recipe.out / "rows"
