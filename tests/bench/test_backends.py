@@ -173,9 +173,9 @@ def test_gemini_thinks_for_money():
     "reply",
     [
         said("", "length"), said(None, "length"), said("", reasoning_content="It is AF, I think"),
-        said(None, reasoning="It is AF"),
+        said(None, reasoning="It is AF"), said("<think>It is AF, or not, as", "length"),
     ],
-    ids=["cut", "cut, null", "only thinking", "only thinking, null"],
+    ids=["cut", "cut, null", "only thinking", "only thinking, null", "cut while thinking aloud"],
 )  # fmt: skip
 def test_an_empty_answer_is_a_failure_that_costs(reply):
     with serving("openai", faults=[reply]) as server, pytest.raises(Failure) as caught:
@@ -200,6 +200,16 @@ def test_an_answer_may_be_a_list_of_parts():
             with pytest.raises(Failure) as caught:
                 backend.ask(ASK)
             assert caught.value.kind == kind
+
+
+def test_an_answer_that_a_gateways_provider_broke_off_is_none():
+    """OpenRouter says so; the half of it was scored."""
+    with (
+        serving("openai", faults=[said("AF(atrial fi", "error")]) as server,
+        pytest.raises(Failure) as caught,
+    ):
+        backend_for("openai-compatible", server).ask(ASK)
+    assert (caught.value.kind, caught.value.usage.output_tokens) == ("server", 10)
 
 
 def test_a_gateways_error_with_status_200():

@@ -345,7 +345,7 @@ def test_all_of_a_wide_page_is_seen(checkpoint, tmp_path):
     assert middle[-1] < middle.max() - 1, "the right bar is in the picture"
 
 
-@pytest.mark.parametrize("damage", ["missing", "unexpected", "of another shape"])
+@pytest.mark.parametrize("damage", ["missing", "unexpected", "of another shape", "not finite"])
 def test_a_model_that_does_not_load_whole_is_not_asked(tmp_path, damage):
     from train import tiny
 
@@ -386,7 +386,11 @@ def _odd_note(folder):
     (folder / "ecgvlm.json").write_text('{"page": 3}')
 
 
-DAMAGES = [_pointer, _cut, _odd_shape, _without_chat, _torn_note, _odd_note]
+def _no_width(folder):
+    (folder / "ecgvlm.json").write_text('{"page": {"width": 0}}')
+
+
+DAMAGES = [_pointer, _cut, _odd_shape, _without_chat, _torn_note, _odd_note, _no_width]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -492,3 +496,34 @@ def test_a_folder_that_is_not_there_is_told(tmp_path, backend):
     """It was told how names on the hub are spelled."""
     with pytest.raises(EcgError, match=r"model .*/none: there is no such folder"):
         make_backend(backend, load_task("code15-test"), [], model=str(tmp_path / "none"))
+
+
+TEMPLATES = {
+    "{% for x %}": "expected token 'in'",
+    "{{ raise_exception('no pictures, please') }}": "no pictures, please",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_model_that_cannot_be_asked_says_why(tmp_path, template):
+    """What its template, processor or code raised was a traceback, and ended the run for all rows."""
+    from train import tiny
+
+    folder = tiny.write_model(tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+    backend = make_backend("transformers", TASK, [], str(folder))
+    picture = cv2.imencode(".png", np.zeros((40, 60), np.uint8))[1].tobytes()
+    with pytest.raises(EcgError, match=f"model cannot be asked a row: .*{TEMPLATES[template]}"):
+        backend.ask(Ask("Rhythm?", (picture,)))
+
+
+def test_a_row_that_cannot_be_asked_spoils_no_other_of_its_batch(tmp_path):
+    from train import tiny
+
+    backend = make_backend("transformers", TASK, [], str(tiny.write_model(tmp_path / "model")), workers=3)
+    picture = cv2.imencode(".png", np.zeros((40, 60), np.uint8))[1].tobytes()
+    asks = [Ask(prompt, (picture,), max_tokens=3) for prompt in ("Rhythm?", "Rhythm <image>?", "Rate?")]
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(backend.ask, ask) for ask in asks]
+    assert [answer.exception() is None for answer in answers] == [True, False, True]
+    assert "number of images" in str(answers[1].exception())

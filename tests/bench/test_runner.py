@@ -188,6 +188,16 @@ def test_budget(tmp_path):
         run_task(TASK, rows(1), Fake(), tmp_path / "x", limits)
 
 
+def test_the_budget_holds_while_models_think(tmp_path):
+    """A budget of tokens for thinking stands beside those of the answer, and was not reckoned with."""
+    backend = Fake()
+    backend.parameters = {"thinking": "10000"}
+    limits = RequestLimits(workers=4, max_cost=0.05)  # 10 cents at most for thinking
+    done = run_task(TASK, rows(4), backend, tmp_path, limits, price=Price(1.0, 10.0))
+    assert (done.failures, done.cost) == (4, 0)
+    assert "budget" in done.reason
+
+
 def test_prices():
     assert price_of("gpt-4o-mini-2024-07-18").input < price_of("gpt-4o-2024-08-06").input
     assert price_of("unheard-of") is None

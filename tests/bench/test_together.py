@@ -29,6 +29,9 @@ def test_an_error_reaches_those_whose_call_it_was_and_nobody_else():
     with pytest.raises(ValueError, match="three"):
         together(3)
     assert together(4) == 4
+    with ThreadPoolExecutor(2) as pool:  # also of one batch
+        answers = [pool.submit(together, item) for item in (3, 4)]
+    assert [answer.exception() is None for answer in answers] == [False, True]
 
 
 def test_one_thread_works():

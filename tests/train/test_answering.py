@@ -194,7 +194,7 @@ def test_answers_are_those_that_transformers_generates(model):
     assert wanted
 
 
-@pytest.mark.parametrize("damage", ["missing", "unexpected", "of another shape"])
+@pytest.mark.parametrize("damage", ["missing", "unexpected", "of another shape", "not finite"])
 def test_a_load_that_does_not_fit_is_an_error(model_folder, tmp_path, damage):
     for path in model_folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

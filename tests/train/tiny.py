@@ -43,13 +43,17 @@ def marked(batch):
 
 
 def damage_model(folder, damage):
-    """Makes a tensor of the model in `folder` "missing", "unexpected" or, by any other word, misshapen."""
+    """Makes a tensor of the model in `folder` "missing", "unexpected", "not finite" or, by any other word,
+    misshapen.
+    """
     tensors = load_file(folder / "model.safetensors")
     name = "model.connector.modality_projection.proj.weight"
     if damage == "missing":
         del tensors[name]
     elif damage == "unexpected":
         tensors["model.resampler.weight"] = torch.zeros(3)
+    elif damage == "not finite":
+        tensors[name][0, 0] = torch.nan
     else:
         tensors[name] = torch.zeros(5, 5)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

@@ -20,6 +20,7 @@ from typing import Any
 from ecgvlm.atomic import alone, write_file
 from ecgvlm.bench.answer_log import AnswerLog, answer_key, json_line
 from ecgvlm.bench.backends.base import Ask, Backend, Reply
+from ecgvlm.bench.backends.hosted import token_budget
 from ecgvlm.bench.retries import DEFAULT, Pace, RequestLimits, with_retries
 from ecgvlm.bench.task import Task
 from ecgvlm.errors import EcgError, UsageError, unreadable
@@ -94,7 +95,8 @@ def run_task(
         raise UsageError(f"no price of {backend.model!r} is known: --price-input and --price-output")
     with alone(out):
         _write_run(task, items, backend, out, control, whole)
-        asking = _Asking(task, backend, AnswerLog(out), limits, images, _Budget(price, limits.max_cost))
+        budget = _Budget(price, limits.max_cost, token_budget(backend.parameters.get("thinking")) or 0)
+        asking = _Asking(task, backend, AnswerLog(out), limits, images, budget)
         asking.progress, asking.report = RunProgress(len(items)), report
         try:
             asking.go(items)
@@ -116,17 +118,20 @@ class _Flight:
 
 
 class _Budget:
-    """Keeps the cost of what is asked, and of what is under way at most, below a limit in US dollars."""
+    """Keeps the cost of what is asked, and of what is under way at most, below a limit in US dollars.
 
-    def __init__(self, price: Price | None, most: float | None):
-        self.price, self.most = price, most
+    thinking: tokens that a model may think beside those of the answer.
+    """
+
+    def __init__(self, price: Price | None, most: float | None, thinking: int = 0):
+        self.price, self.most, self.thinking = price, most, thinking
         self.spent = self.reserved = self.dearest = 0.0
 
     def reserve(self, ask: Ask) -> float | None:
         """What the question may cost, now set aside; None where that is too much."""
         if self.price is None:
             return 0.0
-        estimate = max(self.dearest, self.price.of(_tokens(ask), ask.max_tokens))
+        estimate = max(self.dearest, self.price.of(_tokens(ask), ask.max_tokens + self.thinking))
         if self.most is not None and self.spent + self.reserved + estimate > self.most:
             return None
         self.reserved += estimate

@@ -64,7 +64,7 @@ class Anthropic(Hosted):
             raise Failure("content_filter", "the model's filter stopped the answer", usage=used)
         cut = out.stop_reason in ("max_tokens", "model_context_window_exceeded")
         finish = "length" if cut else "stop"
-        thought = any(block.type == "thinking" for block in out.content)
+        thought = any(block.type in ("thinking", "redacted_thinking") for block in out.content)
         return checked(Reply(text, None, used.input_tokens, used.output_tokens, finish), thought)
 
 

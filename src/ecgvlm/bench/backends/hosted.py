@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecgvlm.bench.backends.base import Ask, Failure, Reply, Setup, Usage
+from ecgvlm.bench.parsers import final_answer
 from ecgvlm.errors import UsageError
 
 _ADAPTATIONS = 3  # of one question: a parameter left out, another renamed
@@ -57,8 +58,11 @@ class Hosted:
 
 
 def checked(reply: Reply, thought: bool = False) -> Reply:
-    """The reply. Raises Failure where it is no answer: cut while the model was thinking, or thinking only."""
-    if reply.text.strip() or not (thought or reply.finish == "length"):
+    """The reply. Raises Failure where it is no answer: cut while the model was thinking, also within its text
+    (<think>), or thinking only.
+    """
+    answer = final_answer(reply.text) if reply.finish == "length" else reply.text.strip()
+    if answer or not (thought or reply.finish == "length"):
         return reply
     used = Usage(reply.input_tokens, reply.output_tokens)
     why = (

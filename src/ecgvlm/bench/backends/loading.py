@@ -33,8 +33,9 @@ def reading(source: str | Path) -> Iterator[None]:
 def load_checked(auto_class: Any, source: str | Path, more: bool = False, **options: Any) -> Any:
     """`auto_class.from_pretrained(source, **options)`, whole. more: the source may hold more than that.
 
-    Raises EcgError where it cannot be read, or a tensor is missing, unexpected or of another shape (which
-    transformers fills with random numbers), UsageError where a package is missing.
+    Raises EcgError where it cannot be read, a tensor is missing, unexpected or of another shape (which
+    transformers fills with random numbers), or holds numbers that are not finite, UsageError where a package
+    is missing.
     """
     with reading(source):
         # A tensor of another shape is reported instead of raised, so that it can be named.
@@ -42,6 +43,9 @@ def load_checked(auto_class: Any, source: str | Path, more: bool = False, **opti
             source, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
     check_tensors(source, {**info, "unexpected_keys": ()} if more else info)
+    if broken := [name for name, tensor in net.named_parameters() if not tensor.isfinite().all()]:
+        said = f"{len(broken)} tensors hold numbers that are not finite, {broken[0]} first"
+        raise EcgError("unsupported_format", f"{source}: {said}")
     return net
 
 

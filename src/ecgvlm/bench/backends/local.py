@@ -94,7 +94,7 @@ class Transformers:
         if self._page_width is None:
             try:
                 return Image.open(io.BytesIO(image)).convert("RGB")
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise unreadable("picture", str(error)) from None
         from ecgvlm.files.image import load_image
         from ecgvlm.files.page_form import fit
@@ -109,11 +109,13 @@ class Transformers:
         except self._torch.OutOfMemoryError:
             said = f"{len(asked)} pages at once do not fit the GPU's memory: fewer --workers"
             raise EcgError("too_large", said) from None
-        except ValueError as error:  # so processors refuse several pictures where their model sees one
-            if not any(len(ask.images) > 1 for ask, _ in asked):
+        except Exception as error:  # of the model's template, its processor or the model itself
+            if len(asked) > 1:  # they are asked one by one
                 raise
-            said = f"{self.model} takes no rows of several pictures ({str(error).splitlines()[0]})"
-            raise EcgError("unsupported_format", said) from None
+            shown = len(asked[0][1])
+            what = f"a row of {shown} pictures" if shown > 1 else "a row"
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise EcgError("unsupported_format", f"{self.model} cannot be asked {what}: {said}") from None
 
     def _generate(self, asks: Sequence[Ask], pictures: Sequence[Sequence[Any]]) -> list[Reply]:
         texts = []
@@ -172,7 +174,7 @@ def page_width(source: str) -> int | None:
         width = json.loads(note.read_text("utf-8")).get("page", {}).get("width")
     except (OSError, ValueError, AttributeError) as error:
         raise unreadable(note, f"it should say how wide pages are ({error})") from None
-    if not isinstance(width, int | None):
+    if width is not None and (not isinstance(width, int) or width < 2):
         raise unreadable(note, f"no width of pages: {width!r}")
     return width
 

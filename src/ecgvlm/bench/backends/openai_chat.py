@@ -81,6 +81,8 @@ class OpenAICompatible(Hosted):
         used = Usage(*spent)
         if finish == "content_filter":
             raise Failure("content_filter", "the server's filter stopped the answer", usage=used)
+        if finish == "error":  # of gateways whose provider broke off
+            raise Failure("server", "the server broke the answer off", usage=used)
         if refusal := getattr(message, "refusal", None):
             raise Failure("content_filter", scrub(str(refusal), self._key), usage=used)
         thought |= any(getattr(message, field, None) for field in ("reasoning_content", "reasoning"))
