@@ -76,7 +76,9 @@ class Row:
         }
 
     def to_messages(self, images: list[str]) -> dict[str, Any]:
-        """The row as chat data of TRL, LLaMA-Factory and others; images are what stands for the pictures."""
+        """The row as chat data of TRL and others; images are what stands for the pictures. (LLaMA-Factory wants
+        `<image>` in a text and so reads `to_dict`'s form.)
+        """
         messages = messages_of([turn for pair in self.turns for turn in pair], len(images))
         return {"messages": messages, "images": images}
 
