@@ -76,8 +76,8 @@ class Row:
         }
 
     def to_messages(self, images: list[str]) -> dict[str, Any]:
-        """The row as chat data of TRL and others; images are what stands for the pictures. (LLaMA-Factory wants
-        `<image>` in a text and so reads `to_dict`'s form.)
+        """The row as chat data of TRL; images are what stands for the pictures. LLaMA-Factory wants `<image>`
+        in a text and reads the form of `to_dict`.
         """
         messages = messages_of([turn for pair in self.turns for turn in pair], len(images))
         return {"messages": messages, "images": images}
