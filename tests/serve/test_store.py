@@ -1,6 +1,8 @@
 """Reads are kept whole, corrected, exported, and gone once deleted; on SQLite and PostgreSQL."""
 
 import json
+import os
+import resource
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -209,3 +211,19 @@ def test_lists_do_not_load_pictures(tmp_path):
     assert store.list("")[0]["id"] == "a"
     assert store.get("a", "")["id"] == "a"
     assert not any("reads.image," in statement or "reads.image " in statement for statement in asked)
+
+
+def test_a_deletion_without_room_to_rewrite_the_file_is_one(tmp_path, caplog):
+    """It was answered with 503, and then with 404."""
+    store = Store(f"sqlite:///{tmp_path / 'reads.db'}")
+    for k in range(10):
+        store.add(f"r{k}", "", os.urandom(50_000), {"model": "m"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        assert store.delete("r0", "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "VACUUM failed" in caplog.text
+    assert len(store.list("")) == 9
+    assert store.delete("r1", "")
