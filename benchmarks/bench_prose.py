@@ -210,10 +210,14 @@ class Back:
             if not value:
                 said = [w.say("interval_missing", measure=short)]
             else:
-                said = [f"{short} {value}"] if name == "qt_ms" or e.limit(name) == "normal" else []
-                said += [
-                    w.say("interval_place", measure=short, value=value, place=place)
-                    for place in (() if name == "qt_ms" else self._places(name, e))
+                counted = [x for x in [self._fridericia(name, e)] if x]
+                normal = name == "qt_ms" or side_of(e, name) == "normal"
+                places = [counted] if normal else [[place, *counted] for place in self._places(name, e)]
+                said = [
+                    w.say("interval_place", measure=short, value=value, place=w.listed(place))
+                    if place
+                    else f"{short} {value}"
+                    for place in places
                 ]
             begun = [x for x in said if rest.lower().startswith(x.lower())]
             if not begun:
@@ -226,7 +230,7 @@ class Back:
         return {
             self.w.say("within", measure=self.w.name("measures", name), value=value, place=place).lower()
             for name in MEASUREMENTS
-            if (value := self._value(name, e))
+            if (value := self._placed(name, e))
             for place in self._places(name, e)
         }
 
@@ -254,6 +258,19 @@ class Back:
     def _value(self, name: str, e: Evidence) -> str | None:
         value = e.measurements[name]
         return None if value is None else self.w.quantity(name, value)
+
+    def _placed(self, name: str, e: Evidence) -> str | None:
+        """A measurement with the number that decides on its place."""
+        value, counted = self._value(name, e), self._fridericia(name, e)
+        return self.w.say("converted", value=value, others=counted) if value and counted else value
+
+    def _fridericia(self, name: str, e: Evidence) -> str:
+        """The QTc that definitions count, where it is another one than is measured and either is abnormal."""
+        if name != "qtc_ms" or e.measurements[name] is None:
+            return ""
+        counted = self.w.quantity(name, e.counted(name))
+        normal = e.limit(name) == side_of(e, name) == "normal"
+        return "" if normal or counted == self._value(name, e) else f"Fridericia: {counted}"
 
     def _places(self, name: str, e: Evidence) -> list[str]:
         """What the place of a measurement may be called."""

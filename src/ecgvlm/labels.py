@@ -115,6 +115,8 @@ LABELS = (
 NAMES: dict[str, str] = {code: finding.name for code, finding in FINDINGS.items()}
 # Rhythms in which no PR interval is to be given: atria and ventricles do not go together.
 WITHOUT_PR = frozenset({"NOQRS", "VF", "VT", "AF", "AFLT", "SVT", "IVR", "JUNC", "AVB3"})
+# What is told by PR intervals: there is none of it where there are none.
+OF_CONDUCTION = frozenset({"1dAVb", "SHORTPR", "WPW", "WENCK", "MOBITZ2", "AVB21"})
 # What is no rhythm of beats: nothing of it can be measured.
 WITHOUT_BEATS = frozenset({"VF"})
 # Rhythms whose beats spread from the ventricles: their shapes tell nothing of what these groups hold.

@@ -99,7 +99,7 @@ def test_the_verdict_names_the_axis_where_nothing_else_makes_an_ecg_abnormal():
         return replace(known, **own)
 
     assert answers.verdict(with_right_axis("SR")) == "ABNORMAL - Sinus Rhythm with Right Axis Deviation"
-    assert answers.verdict(with_right_axis("SR", "CD")) == answers.verdict(holding("SR", "CD"))
+    assert answers.verdict(with_right_axis("SR", "RBBB")) == answers.verdict(holding("SR", "RBBB"))
     wide = {**holding().measurements, "qrs_ms": 170.0}
     paced = replace(with_right_axis("PACE"), measurements=wide)  # beats whose axis tells nothing
     assert answers.verdict(paced) == "ABNORMAL - Paced Rhythm"

@@ -17,6 +17,7 @@ from ecgvlm.judge.cautions import (
     outlook,
     risk,
 )
+from ecgvlm.judge.facts import Person
 from ecgvlm.judge.findings import scaled
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import measure
@@ -154,6 +155,20 @@ def test_child():
     assert childlike(child)
     for adult in ({"rate_bpm": 72}, {"rate_bpm": 130, "pr_ms": 150, "qrs_ms": 95}):
         assert not childlike(measured(**adult)[1])
+
+
+def test_a_known_age_tells_a_child(ordinary):
+    """A grown person with a quick heart is none, a child of ten with the numbers of an adult is one."""
+    _, quick = measured(rate_bpm=135, pr_ms=105, qrs_ms=68)
+    for age, m, child in (
+        (None, quick, True),
+        (41.0, quick, False),
+        (16.0, quick, False),
+        (10.0, ordinary.measurements, True),
+    ):
+        page = replace(ordinary, measurements=m)
+        said = find_cautions(page, scaled(m), SURE, THRESHOLDS, Person(age=age))
+        assert ("child" in said) is child, age
 
 
 def test_unlike():

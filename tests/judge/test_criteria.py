@@ -366,3 +366,50 @@ def test_an_extreme_axis_is_no_left_axis_deviation_and_not_normal():
     facts = facts_of()
     for axis, expected in ((-60, {"LAD"}), (-120, set()), (30, {"NORM"})):
         assert found({**facts, "axis_deg": Fact(axis, 4.0)}) & {"LAD", "RAD", "NORM"} == expected
+
+
+def test_an_irregular_rhythm_that_nothing_found_explains_is_not_normal():
+    """Early beats explain fibrillation away, but a finding must say that there are some."""
+    varying = {"rr_variation": Fact(0.29, 0.012), "rr_range_ms": Fact(72.0, 12.0)}
+    facts = facts_of() | varying | {"early_same": Fact(5.0)}
+    assert {"NORM", "PAC"} & found(facts) == {"PAC"}
+    assert not {"NORM", "PAC"} & found(facts | {"p_waves": Fact(0.5, 0.06)})
+    assert "NORM" in found(facts | {"rr_variation": Fact(0.05, 0.012), "early_same": Fact(0.0)})
+
+
+@pytest.mark.parametrize(("rate", "pr", "short"), [(70, 104, True), (150, 111, False), (110, 95, True)])
+def test_a_quick_pulse_shortens_pr_by_itself(rate, pr, short):
+    record, _ = simulate(Simulation(rate_bpm=rate, pr_ms=130, qt_ms=320), 1)
+    measured = replace(measure(record.signal, record.fs), pr_ms=float(pr), heart_rate_bpm=float(rate))
+    facts = find_facts(record.signal, record.fs, measured, NETWORK, NOBODY)
+    assert ("SHORTPR" in found(facts)) == short
+
+
+@pytest.mark.parametrize(("qrs", "long"), [(100.0, True), (130.0, True), (150.0, False)])
+def test_a_qt_interval_is_long_up_to_the_qrs_of_which_its_definition_speaks(qrs, long):
+    facts = facts_of() | {"qtc_ms": Fact(535.0, 14.0), "qrs_ms": Fact(qrs, 9.0)}
+    assert ("LQT" in found(facts)) == long
+    judged = decide(NETWORK, THRESHOLDS, facts, NOBODY)
+    assert beyond_scope(tuple(c for c in judged.criteria if c.finding == "LQT")) != long
+
+
+def test_fibrillation_leaves_no_second_degree_block_nor_what_was_found_with_it():
+    wenckebach = {
+        "rr_variation": Fact(0.2, 0.012), "dropped_p": Fact(3.0), "pr_growth_ms": Fact(90.0, 12.0),
+    }  # fmt: skip
+    facts = facts_of() | wenckebach
+    assert {"WENCK", "HAVB", "CD"} <= found(facts)
+    fibrillating = NETWORK | {"AF": 0.95, "SR": 0.05, "NORM": 0.1}
+    assert not {"WENCK", "HAVB", "CD"} & found(facts, fibrillating)
+    assert "CD" in found(facts, fibrillating | {"CD": 0.6})  # which the network sees by itself
+
+
+def test_what_the_network_sees_is_told_beside_its_limit():
+    """Else a condition of what must not be there reads as if it were there."""
+    judged = decide(NETWORK, THRESHOLDS, facts_of(), NOBODY)
+    pacemaker = next(c for c in judged.criteria if (c.finding, c.name) == ("IVCD", "pacemaker"))
+    assert pacemaker.way == "<"
+    assert pacemaker.limit == 0.5
+    assert pacemaker.met
+    assert pacemaker.value is not None
+    assert pacemaker.value < 0.5

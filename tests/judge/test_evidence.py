@@ -8,6 +8,7 @@ from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.evidence import say_mm
 from ecgvlm.labels import LABELS
 from ecgvlm.record import LEADS
+from ecgvlm.words import answers
 
 
 def test_findings_follow_the_thresholds():
@@ -68,3 +69,18 @@ def test_sinus_arrhythmia_is_not_called_regular():
     for p, regularity in ((0.0, "regular"), (1.0, "slightly irregular")):
         labels = {**evidence.probabilities, "SARRH": p}
         assert replace(evidence, probabilities=labels).regularity == regularity
+
+
+def test_of_a_quick_pulse_the_qtc_counts_that_does_not_overdo_it():
+    """QTc 500 ms by Bazett's correction at 140 bpm is 430 by Fridericia's: neither long nor borderline."""
+    evidence = sample(Random(0))
+    condition = Criterion("LQT", "QTc", 430.0, "ms", ">=", 460.0, False, 0.02, "")
+    measured = {**evidence.measurements, "qtc_ms": 500.0}
+    quick = replace(evidence, measurements=measured, criteria=(condition,), reasons={})
+    assert quick.counted("qtc_ms") == 430.0
+    assert not quick.borderline("qtc_ms")
+    assert "QTc 500 ms (Fridericia: 430 ms)" in answers.intervals(quick)
+    assert answers.limit(quick, "qtc_ms", "high") == "No, the QTc is 500 ms (Fridericia: 430 ms)."
+    assert answers.within(quick, "qtc_ms") == "The QTc of 500 ms (Fridericia: 430 ms) is normal."
+    long = replace(quick, criteria=(replace(condition, value=470.0, met=True, sure=0.76),))
+    assert "QTc 500 ms (borderline, Fridericia: 470 ms)" in answers.intervals(long)

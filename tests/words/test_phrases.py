@@ -113,3 +113,9 @@ def test_what_is_there_or_not_reads_without_a_number():
     rate = Criterion("SB", "heart rate", 47.0, "bpm", "<", 60.0, True, 1.0, "a source")
     assert answers.condition(rate) == "heart rate 47 bpm (< 60, met)"
     assert answers.condition(replace(rate, met=None, value=None)) == "heart rate (not assessable)"
+
+
+def test_what_must_not_be_there_reads_with_its_limit():
+    """ "Pacemaker (met)" would say that there is one."""
+    none = Criterion("IVR", "pacemaker", 0.02, "", "<", 0.5, True, 0.97, "a source")
+    assert answers.condition(none) == "pacemaker 0.02 (< 0.5, met)"

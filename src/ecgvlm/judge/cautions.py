@@ -17,6 +17,7 @@ import numpy as np
 
 from ecgvlm.digitize import Page
 from ecgvlm.judge.evidence import CAUTIONS, POOR_QUALITY
+from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.labels import CODE15
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
 from ecgvlm.measure.signal import FROM_TWO, fit_two, limb_leads
@@ -42,6 +43,7 @@ _FLAT = 0.12  # part of the largest lead below which one of I, II and III counts
 # rate of small children (Rijnbeek et al. 2001, Eur Heart J 22:702: medians of rate 100 to 150, PR 100 to 130,
 # QRS 65 to 80). All three must hold.
 _CHILD_PR, _CHILD_QRS, _CHILD_RATE = 135.0, 105.0, 105.0
+_ADULT = 16  # years up to which these limits for children go
 _RATES = 20.0, 320.0  # beats a minute; beyond, the paper speed is wrong
 
 
@@ -76,6 +78,7 @@ def find_cautions(
     numbers: np.ndarray,
     probabilities: Mapping[str, float],
     thresholds: Mapping[str, float],
+    person: Person = NOBODY,
 ) -> tuple[str, ...]:
     """Those of `CAUTIONS` that hold, in their order. numbers: as `findings.scaled` gives them."""
     fit = fitted()
@@ -88,7 +91,7 @@ def find_cautions(
         "gain": page.gain_assumed,
         "no_grid": page.paper.fit == 0,
         "cut_off": cut_off(page),
-        "child": childlike(measurements),
+        "child": _a_child(measurements, person),
         "unlike": distance(outlook(beat, numbers, fit.limb_from_chest), fit) > fit.unlike_limit,
         "unsure": page.quality < POOR_QUALITY or risk(probabilities, thresholds) > fit.risk_limit,
         "no_signal": bool(page.flat),
@@ -117,6 +120,11 @@ def cut_off(page: Page) -> bool:
         if outside.mean() >= 0.5:
             return True
     return False
+
+
+def _a_child(m: Measurements, person: Person) -> bool:
+    """By the age that is known, else by the measurements."""
+    return childlike(m) if person.age is None else person.age < _ADULT
 
 
 def childlike(m: Measurements) -> bool:

@@ -11,7 +11,15 @@ from itertools import combinations
 from typing import Any
 
 from ecgvlm.judge.evidence import BEHIND, surely
-from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS, UNREMARKABLE, WITHOUT_PR, in_group
+from ecgvlm.labels import (
+    CHILDREN,
+    EXCLUSIVE,
+    FINDINGS,
+    OF_CONDUCTION,
+    UNREMARKABLE,
+    WITHOUT_PR,
+    in_group,
+)
 
 _DENIALS = {
     "No conduction disturbance": in_group("conduction"),
@@ -26,9 +34,9 @@ _STATED = {  # sentence -> the finding that must stand behind it
 }  # fmt: skip
 # How reports call a measurement beyond its limit.
 _CALLED = {
-    ("pr_ms", "high"): r"PR \d+ ms \(prolonged\)", ("pr_ms", "low"): r"PR \d+ ms \(short\)",
-    ("qrs_ms", "high"): r"QRS \d+ ms \(wide\)", ("qtc_ms", "high"): r"QTc \d+ ms \(prolonged\)",
-    ("qtc_ms", "low"): r"QTc \d+ ms \(short\)",
+    ("pr_ms", "high"): r"PR \d+ ms \(prolonged\b", ("pr_ms", "low"): r"PR \d+ ms \(short\b",
+    ("qrs_ms", "high"): r"QRS \d+ ms \(wide\b", ("qtc_ms", "high"): r"QTc \d+ ms \(prolonged\b",
+    ("qtc_ms", "low"): r"QTc \d+ ms \(short\b",
 }  # fmt: skip
 _NARROW = 110  # ms; a complete bundle branch block is wider
 
@@ -64,11 +72,16 @@ def contradictions(answer: Mapping[str, Any]) -> list[str]:
         weighed = [c for c in answer["criteria"] if c["finding"] in behind]
         grounds = found & behind or any(surely(beyond[0], c["name"], c["sure"]) for c in weighed)
         check(bool(re.search(pattern, report)) and not grounds, f"{pattern} without a finding")
+    check("(wide)" in report and "No conduction disturbance" in report, "a wide QRS, and no delay")
+    check("STE" in found and "No evidence of infarction" in report, "ST elevation, and no infarction")
+    irregular = ", irregular" in report and not found & {"SARRH", *in_group("ectopy")}
+    check("NORM" in found and irregular, "normal, and irregular without a reason")
     check(
         "Q waves in" in report and not found & {"QWAVE", "MI", *CHILDREN["MI"]}, "Q waves without a finding"
     )
     free = found & WITHOUT_PR
     check(bool(free) and measured["pr_ms"] is not None, f"PR {measured['pr_ms']} in {sorted(free)}")
+    check(bool(free and found & OF_CONDUCTION), f"{sorted(found & OF_CONDUCTION)} in {sorted(free)}")
     for group in EXCLUSIVE:
         for one, other in combinations([code for code in group if code in found], 2):
             related = other in FINDINGS[one].parents or one in FINDINGS[other].parents

@@ -70,7 +70,7 @@ class Rule:
 
 
 SEX_UNKNOWN = ", sex unknown: the stricter limit"  # ends a name
-EVEN_ODDS = 0.5  # limit of what is rather there than not: it reads without its number
+EVEN_ODDS = 0.5  # least of what is rather there than not: it reads without its number
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _assess(code: str, when: When, fact: Fact, point: str, person: Person) -> Cr
         sure = max(sure, 0.5) if met else min(sure, 0.499)  # at the limit itself, too
     value, shown = fact.value, limit
     if when.fact.startswith("network."):  # a margin means nothing to a reader
-        value, shown = (None, None) if fact.value is None else (1 / (1 + math.exp(-fact.value)), None)
+        value, shown = _even(fact.value), _even(limit)
     unsure = when.by_sex and person.sex is None and point != "code15"
     return Criterion(
         code,
@@ -183,6 +183,11 @@ def _assess(code: str, when: When, fact: Fact, point: str, person: Person) -> Cr
         fact.leads,
         when.scope,
     )
+
+
+def _even(margin: float | None) -> float | None:
+    """A margin as a probability that is even at the network's threshold."""
+    return None if margin is None else 1 / (1 + math.exp(-margin))
 
 
 def _probability(distance: float, error: float) -> float:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from ecgvlm.judge.agreement import MARGIN_CLIP, margin
 from ecgvlm.judge.criteria import Criterion, beyond_scope
-from ecgvlm.judge.facts import NOBODY, Person
+from ecgvlm.judge.facts import IRREGULAR, NOBODY, Person
 from ecgvlm.labels import (
     FINDINGS,
     LABELS,
@@ -42,7 +42,7 @@ CAUTIONS = {
 _SHOWS_LITTLE = {"no_signal", "no_qrs", "averaged"}
 _NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
 # A measurement beyond its limit of normal -> the findings of which one then stands behind it.
-_WIDE = ("RBBB", "LBBB", "IVCD", "WPW", "PACE", "VT", "IVR", "AVB3", "CD")
+_WIDE = ("RBBB", "LBBB", "IVCD", "WPW", "PACE", "VT", "IVR", "AVB3")
 BEHIND: dict[tuple[str, str], tuple[str, ...]] = {
     ("pr_ms", "low"): ("SHORTPR", "WPW"), ("pr_ms", "high"): ("1dAVb", "HAVB"), ("qrs_ms", "high"): _WIDE,
     ("qtc_ms", "low"): ("SQT",), ("qtc_ms", "high"): ("LQT",),
@@ -168,10 +168,20 @@ class Evidence:
 
         Far beyond it none may follow either: a wide QRS speaks against a long QT. That is not borderline.
         """
-        behind = BEHIND.get((measurement, self.limit(measurement)))
+        counted = self.counted(measurement)
+        behind = BEHIND.get((measurement, MEASUREMENTS[measurement].place(counted)))
         if not self.criteria or behind is None or set(behind) & set(self.findings):
             return False
-        return not any(surely(measurement, c.name, c.sure) for code in behind for c in self.why(code))
+        return not any(surely(measurement, c.name, c.sure) for c in self.why(behind[0]))
+
+    def counted(self, measurement: str) -> float:
+        """A measurement that is not None as definitions count it: QTc by Fridericia's correction where
+        Bazett's overdoes it."""
+        value = self.measurements[measurement]
+        assert value is not None
+        weighed = (c for c in self.why("LQT") if c.name.startswith(MEASUREMENTS["qtc_ms"].name))
+        qtc = next((c.value for c in weighed), None) if measurement == "qtc_ms" else None
+        return value if qtc is None else qtc
 
     @property
     def regularity(self) -> str:
@@ -180,7 +190,7 @@ class Evidence:
             return "unknown"
         if self.rr_variation < 0.06 and "SARRH" not in self.findings:
             return "regular"
-        return "slightly irregular" if self.rr_variation < 0.12 else "irregular"
+        return "slightly irregular" if self.rr_variation < IRREGULAR else "irregular"
 
     def sign(self, sign: str, lead: str) -> bool:
         """Whether a printed lead shows one of `SIGNS`.

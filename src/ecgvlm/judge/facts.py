@@ -31,6 +31,7 @@ NEIGHBOURS = {
 }
 _FAST_BEYOND, _SLOW_BELOW = 100, 60  # Bazett's correction overdoes beyond these; Fridericia's then counts
 _GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; score of a P train beyond doubt
+_PR_PER_BPM = 0.26  # ms by which a PR interval is shorter with each beat a minute
 _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 # Flutter that conducts 2:1: variation of RR intervals, degrees off the usual P axis, ms before a fast QRS.
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
@@ -42,6 +43,7 @@ _SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
 _EVERY_SECOND = 0.4  # share of early beats
 _FOUR = 3.6  # flutter waves for each QRS
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
+IRREGULAR = 0.12  # variation of RR intervals from which on a rhythm is called irregular
 _WIDE_QRS, _OWN_ST = 0.13, 0.25  # s; ST of a QRS so wide goes against it: so much of its depth at most
 
 
@@ -86,6 +88,7 @@ def seen_facts(leads: np.ndarray, fs: float, m: Measurements, person: Person) ->
     facts |= _recording(leads, fs, m)
     facts |= shape_facts(m, person)
     facts["flutter_two_to_one"] = _two_to_one(facts, m)
+    facts["pr_at_70_ms"] = _at_70(m)
     return facts
 
 
@@ -94,6 +97,14 @@ def sinus(network: Mapping[str, float]) -> Fact:
     other = max(network.get(code, 0.0) for code in ("AF", "AFLT", "PACE"))
     own = max(network.get(code, 0.0) for code in ("SR", "SB", "ST", "SARRH"))
     return Fact(own / max(own + other, 1e-6) if network else None, 0.15)
+
+
+def _at_70(m: Measurements) -> Fact:
+    """PR as it would be at 70 bpm where the pulse is quicker (Soliman & Rautaharju 2012, J Electrocardiol
+    45:66; of the slopes for those under and over 60 the lesser)."""
+    if m.pr_ms is None or m.heart_rate_bpm is None:
+        return UNKNOWN
+    return Fact(_whole(m.pr_ms + _PR_PER_BPM * max(m.heart_rate_bpm - 70, 0)), ERRORS["pr_ms"])
 
 
 def _whole(value: float | None) -> float | None:

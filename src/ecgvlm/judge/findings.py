@@ -190,7 +190,7 @@ class FindingsModel:
         usual = settle(probabilities, self.thresholds)
         facts |= {"sinus": sinus(usual), "flat_leads": Fact(float(len(page.flat)), leads=page.flat)}
         evidence = self._evidence(probabilities, measurements, facts, sensitivity, criteria, person)
-        cautions = find_cautions(page, scaled(measurements), usual, self.thresholds)
+        cautions = find_cautions(page, scaled(measurements), usual, self.thresholds, person)
         # Neither beats from the ventricles nor ischaemia leave axes that tell of the electrodes.
         if evidence.ventricular or _ISCHAEMIC & set(evidence.findings):
             cautions = tuple(caution for caution in cautions if caution != "limb_leads")

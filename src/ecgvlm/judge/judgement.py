@@ -7,23 +7,26 @@ from dataclasses import dataclass
 
 from ecgvlm.judge.agreement import margin, one_of_each, settle
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
-from ecgvlm.judge.facts import UNKNOWN, Fact, Person
+from ecgvlm.judge.facts import IRREGULAR, UNKNOWN, Fact, Person
 from ecgvlm.labels import (
     CHILDREN,
     CODE15,
     FINDINGS,
     LABELS,
+    OF_CONDUCTION,
     RHYTHMS,
     SHAPES,
     SUPERCLASSES,
     UNREMARKABLE,
     VENTRICULAR,
     WITHOUT_BEATS,
+    WITHOUT_PR,
     in_group,
 )
 
 _WALLS = {"AMI": "anterior", "IMI": "inferior", "LMI": "lateral"}
 _NEARLY_NORMAL = 0.5  # of NORM's threshold: from here on an ECG without a finding is normal
+_WHY_IRREGULAR = {"SARRH", *in_group("ectopy")}  # what explains it beside the other rhythms and AV blocks
 _WIDE_MS = 120  # QRS of paced beats that spread from the ventricles
 
 
@@ -78,11 +81,14 @@ def decide(
         return Judgement(_without({"NORM"} if named else set(), probabilities, limits), limits, criteria)
     probabilities = _without(_no_room(_found(probabilities, limits), facts), probabilities, limits)
     found = _found(probabilities, limits)
+    if orphans := _orphans(found, _found(network, thresholds)):
+        probabilities, found = _without(orphans, probabilities, limits), found - orphans
     for code in _located(found, facts):
         probabilities[code] = max(probabilities[code], limits[code])
         found.add(code)
     abnormal = {code for code in found - UNREMARKABLE if not _harmless(code, facts)}
     doubtful = any(criterion.met is False for criterion in weighed["NORM"]) or not found & set(RHYTHMS)
+    doubtful |= _irregular(facts) and not found & _WHY_IRREGULAR
     if abnormal or doubtful:
         probabilities = _without({"NORM"}, probabilities, limits)
     elif usual is None and probabilities["NORM"] >= _NEARLY_NORMAL * limits["NORM"]:
@@ -138,8 +144,20 @@ def _no_room(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
     qrs = facts["qrs_ms"].value
     if WITHOUT_BEATS & found:
         out |= {code for code, finding in FINDINGS.items() if finding.group not in ("rhythm", "recording")}
+    if WITHOUT_PR & found:
+        out |= OF_CONDUCTION
     if VENTRICULAR & found or ("PACE" in found and qrs is not None and qrs >= _WIDE_MS):
         out |= set(SHAPES)
+    return out
+
+
+def _orphans(found: Set[str], seen: Set[str]) -> set[str]:
+    """The superclasses that were found with a kind of theirs alone, which the rhythm then left no room for.
+    seen: what the network sees by itself."""
+    out = set[str]()
+    for parent, kinds in CHILDREN.items():  # those of a superclass before it
+        if parent in found - seen and not (found - out) & set(kinds):
+            out.add(parent)
     return out
 
 
@@ -190,6 +208,12 @@ def _threshold(rule: Rule, thresholds: Mapping[str, float], usual: Mapping[str, 
     if usual is None or rule.code not in usual:
         return rule.threshold
     return min(rule.threshold, rule.threshold * thresholds[rule.code] / usual[rule.code])
+
+
+def _irregular(facts: Mapping[str, Fact]) -> bool:
+    """Whether the beats are said to be irregular."""
+    variation = facts["rr_variation"].value
+    return variation is not None and variation >= IRREGULAR
 
 
 def _harmless(code: str, facts: Mapping[str, Fact]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from ecgvlm.judge.criteria import EVEN_ODDS, SEX_UNKNOWN, Criterion
-from ecgvlm.judge.evidence import HEDGE, POOR_QUALITY, Evidence, say_scale
+from ecgvlm.judge.evidence import BEHIND, HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.judge.facts import ERRORS
 from ecgvlm.judge.grounding import DROP, Ground
 from ecgvlm.labels import CHILDREN, FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
@@ -29,6 +29,7 @@ _SEEN_IN: dict[str, tuple[str, ...]] = {
     "AMI": _CHEST, "IMI": ("II", "III", "aVF"), "LMI": _SIDES, "MI": _CHEST, "LVH": ("V1", "V2", "V5", "V6"),
     "RBBB": ("V1",), "IRBBB": ("V1",), "LBBB": ("V1",), "CD": ("V1",), "PRWP": _CHEST, "STTC": LEADS,
 }  # fmt: skip
+_INFARCTIONS = {"MI", *CHILDREN["MI"]}
 _IN_TIME = ("rhythm", "ectopy")  # groups that are told from beat to beat
 _TIMED = ("SB", "ST", "SARRH")  # judged by the times of the beats alone
 _OF_FINDINGS = {"unsure"}  # cautions that say nothing of the page or the recording
@@ -59,11 +60,13 @@ def rhythms(evidence: Evidence) -> list[str]:
 
 
 def specific(evidence: Evidence, labels: Iterable[str]) -> list[str]:
-    """The labels among these that were found, a superclass only where nothing says it better."""
+    """The labels among these that were found, a superclass only where nothing says it better: no ST-T change
+    is one of the QT interval."""
     found = [label for label in labels if label in evidence.findings]
     implied = {parent for label in found for parent in FINDINGS[label].parents}
     rest = [label for label in found if label not in implied]
-    return [label for label in rest if label not in SUPERCLASSES] or rest
+    better = [label for label in rest if label not in SUPERCLASSES]
+    return better if any(FINDINGS[label].one_of != "QT" for label in better) else rest
 
 
 def beside_rhythm(evidence: Evidence) -> list[str]:
@@ -81,13 +84,21 @@ def word(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def verdict(evidence: Evidence, w: Words = ENGLISH) -> str:
     """The one-line answer: "ABNORMAL - Atrial Fibrillation with Left Ventricular Hypertrophy". The axis is
-    left to the report where something else is found."""
+    left to the report where something else is found, but for a conduction disturbance that nothing else tells
+    of."""
     rhythm = w.listed(map(w.title, rhythms(evidence))) or w.say("undetermined_rhythm")
     axis = [] if evidence.ventricular else specific(evidence, in_group("axis"))
-    others = w.listed(map(w.title, beside_rhythm(evidence) or axis))
+    found = beside_rhythm(evidence)
+    if axis and "CD" in found and not _wide(evidence):  # all that is known of it
+        found[found.index("CD")] = axis[0]
+    others = w.listed(map(w.title, found or axis))
     if others:
         return w.say("verdict_with", word=word(evidence, w), rhythm=rhythm, findings=others)
     return w.say("verdict", word=word(evidence, w), rhythm=rhythm)
+
+
+def _wide(evidence: Evidence) -> bool:
+    return evidence.measurements["qrs_ms"] is not None and evidence.limit("qrs_ms") == "high"
 
 
 def overall(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -103,6 +114,8 @@ def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     m, percent = evidence.margin(label), w.percent(evidence.probability(label))
     if label == "NORM" and evidence.incomplete:
         return w.say("incomplete")
+    if m < 0 and label in _INFARCTIONS and "STE" in evidence.findings:
+        return w.say("stemi_yes", leads=w.listed(evidence.where("STE")))
     if m < 0 and unseen(evidence, label):
         return w.say("unassessable", finding=w.finding(label))
     if label == "NORM":
@@ -127,8 +140,16 @@ def unseen(evidence: Evidence, label: str) -> bool:
         return False  # labels alone, of no page
     if row.group == "conduction" and row.one_of != "AV block" and evidence.measurements["qrs_ms"] is None:
         return True
+    if label == "IVCD" and _wide_by_itself(evidence):
+        return True
     missing = [lead for lead in _SEEN_IN.get(label, ()) if evidence.leads[lead] is None]
     return bool(missing) and 2 * len(missing) >= len(_SEEN_IN[label])
+
+
+def _wide_by_itself(evidence: Evidence) -> bool:
+    """Whether a QRS is wide beyond doubt, but what makes it so is not found."""
+    found = set(BEHIND["qrs_ms", "high"]) & set(evidence.findings)
+    return not found and _wide(evidence) and not evidence.borderline("qrs_ms")
 
 
 def likelihood(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
@@ -139,6 +160,23 @@ def likelihood(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
 def _value(evidence: Evidence, measurement: str, w: Words) -> str | None:
     value = evidence.measurements[measurement]
     return None if value is None else w.quantity(measurement, value)
+
+
+def _placed(evidence: Evidence, measurement: str, w: Words) -> str | None:
+    """A measurement with what decides where it lies, where that is another number."""
+    value, other = _value(evidence, measurement, w), _fridericia(evidence, measurement, w)
+    return w.say("converted", value=value, others=other) if value and other else value
+
+
+def _fridericia(evidence: Evidence, measurement: str, w: Words) -> str:
+    """The QTc by the formula that counts where Bazett's overdoes it, where either is beyond its limits; ""
+    elsewhere."""
+    if measurement != "qtc_ms" or evidence.measurements[measurement] is None:
+        return ""
+    if {evidence.limit(measurement), side_of(evidence, measurement)} == {"normal"}:
+        return ""
+    counted = w.quantity(measurement, evidence.counted(measurement))
+    return "" if counted == _value(evidence, measurement, w) else f"Fridericia: {counted}"
 
 
 def _missing(evidence: Evidence, measurement: str, w: Words) -> str:
@@ -208,12 +246,13 @@ def _in_ms(evidence: Evidence, number: float, units: Collection[str]) -> float:
 def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
     """Whether a measurement lies beyond its lower ("low") or upper ("high") limit of normal; neither yes nor
     no where that is borderline."""
-    value = _value(evidence, name, w)
+    value = _placed(evidence, name, w)
     if not value:
         return _missing(evidence, name, w)
-    if evidence.limit(name) == side and evidence.borderline(name):
+    beyond = MEASUREMENTS[name].place(evidence.counted(name)) == side
+    if beyond and evidence.borderline(name):
         return within(evidence, name, w)
-    key = "limit_yes" if evidence.limit(name) == side else "limit_no"
+    key = "limit_yes" if beyond else "limit_no"
     return w.say(key, measure=w.name("measures", name), value=value)
 
 
@@ -255,7 +294,7 @@ def _place(evidence: Evidence, name: str, w: Words) -> str:
 
 
 def within(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
-    value = _value(evidence, name, w)
+    value = _placed(evidence, name, w)
     if not value:
         return _missing(evidence, name, w)
     place = _place(evidence, name, w)
@@ -338,6 +377,8 @@ def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
     if name in OF_SHAPES and evidence.ventricular:
         return w.say("ventricular_shapes", group=w.name("headings", name))
     found = specific(evidence, GROUPS[name])
+    if not found and name == "infarction" and "STE" in evidence.findings:
+        return w.stated(w.say("stemi_yes", leads=w.listed(evidence.where("STE"))))
     if not found and any(evidence.beyond_scope(label) for label in GROUPS[name]):
         return w.say("wide_qrs", group=w.name("headings", name))
     if not found and any(unseen(evidence, label) for label in GROUPS[name]):
@@ -477,7 +518,7 @@ def side_of(evidence: Evidence, name: str) -> str:
     value = evidence.measurements[name]
     if name == "axis_deg" and value is not None and round(value) < _NORTHWEST:
         return "extreme"
-    return evidence.limit(name)
+    return MEASUREMENTS[name].place(evidence.counted(name))
 
 
 def intervals(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -487,16 +528,19 @@ def intervals(evidence: Evidence, w: Words = ENGLISH) -> str:
         value = _value(evidence, name, w)
         if not value:
             parts.append(w.say("interval_missing", measure=short))
-        elif name == "qt_ms" or evidence.limit(name) == "normal":
-            parts.append(f"{short} {value}")
-        else:
-            place = _place(evidence, name, w)
-            parts.append(w.say("interval_place", measure=short, value=value, place=place))
+            continue
+        place = _place(evidence, name, w) if side_of(evidence, name) != "normal" else ""
+        told = w.listed(filter(None, [place, _fridericia(evidence, name, w)]))
+        said = w.say("interval_place", measure=short, value=value, place=told)
+        parts.append(said if told else f"{short} {value}")
     return w.sentence(w.listed(parts))
 
 
 def infarction(evidence: Evidence, w: Words = ENGLISH) -> str:
-    """Infarctions and the leads with Q waves, as reports state them."""
+    """Infarctions and the leads with Q waves, as reports state them; ST elevation, which reports begin with,
+    leaves nothing to deny."""
+    if "STE" in evidence.findings and not specific(evidence, GROUPS["infarction"]):
+        return ""
     return _with_leads(evidence, "infarction", ("QWAVE",), w)
 
 
@@ -576,7 +620,7 @@ def conditions(criteria: Iterable[Criterion], w: Words = ENGLISH) -> list[str]:
 
 
 def condition(criterion: Criterion, w: Words = ENGLISH) -> str:
-    """ "QRS duration 168 ms (>= 120, met)"; what is rather there than not without its number."""
+    """ "QRS duration 168 ms (>= 120, met)"; what is to be rather there than not without its number."""
     name = criterion.name.removesuffix(SEX_UNKNOWN)
     named = w.criterion(name)
     if name != criterion.name:
@@ -586,7 +630,7 @@ def condition(criterion: Criterion, w: Words = ENGLISH) -> str:
     if criterion.met is None or criterion.value is None:
         return w.say("condition", named=named, met=w.name("weighed", "unknown"))
     met = w.name("weighed", "met" if criterion.met else "not_met")
-    if not criterion.unit and criterion.limit == EVEN_ODDS:
+    if not criterion.unit and (criterion.way, criterion.limit) == (">=", EVEN_ODDS):
         return w.say("condition", named=named, met=met)
     named = f"{named} {w.in_fractions(criterion.unit, criterion.value)}"
     if criterion.limit is None:

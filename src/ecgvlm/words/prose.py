@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import SIGNS
+from ecgvlm.labels import SIGNS, in_group
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words import answers
 from ecgvlm.words.phrases import ENGLISH, Words
@@ -44,8 +44,9 @@ def _patient(evidence: Evidence, short: bool, w: Words) -> list[str]:
         said.append(w.say("patient_rate", number=str(round(rate))))
         said.append(w.say(f"patient_rate_{evidence.limit('heart_rate_bpm')}"))
     if not short:
-        if evidence.regularity != "unknown":
-            steady = evidence.regularity == "regular"
+        steady = evidence.regularity == "regular"
+        extra = set(in_group("ectopy")) & set(evidence.findings)
+        if evidence.regularity != "unknown" and not (steady and extra):
             said.append(w.say("patient_regular" if steady else "patient_irregular"))
         if found := answers.named(evidence):
             said.append(w.say("patient_findings", findings=w.listed(map(w.plain, found))))
@@ -59,7 +60,7 @@ def _nurse(evidence: Evidence, short: bool, w: Words) -> list[str]:
         beyond = [
             name
             for name in MEASUREMENTS
-            if evidence.measurements[name] is not None and evidence.limit(name) != "normal"
+            if evidence.measurements[name] is not None and answers.side_of(evidence, name) != "normal"
         ]
         said += [answers.within(evidence, name, w) for name in beyond]
         said += answers.signs(evidence, SIGNS, w)

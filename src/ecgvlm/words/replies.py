@@ -149,7 +149,7 @@ def _matters(evidence: Evidence, code: str) -> bool:
         return code not in evidence.findings
     if "limit" in concept:
         name, side = concept["limit"]
-        return evidence.measurements[name] is not None and evidence.limit(name) == side
+        return evidence.measurements[name] is not None and answers.side_of(evidence, name) == side
     return evidence.regularity in ("irregular", "slightly irregular")
 
 
