@@ -52,10 +52,14 @@ def test_text_on_the_page_changes_no_finding(reader, image, plain, text):
 
 
 def test_what_the_report_calls_borderline_is_told(plain):
+    """So is what is beyond its limit by a correction that does not count (QTc at 500 by Bazett's)."""
     condition = Criterion("LQT", "QTc", 467.0, "ms", ">=", 460.0, True, 0.69, "")
-    for qtc, told in ((467.0, ["qtc_ms"]), (430.0, [])):
+    normal = replace(condition, value=430.0, met=False, sure=0.02)
+    for qtc, counted, told in (
+        (467.0, condition, ["qtc_ms"]), (430.0, normal, []), (500.0, normal, ["qtc_ms"]),
+    ):  # fmt: skip
         numbers = {**plain.evidence.measurements, "qtc_ms": qtc, "pr_ms": None}
-        judged = replace(plain.evidence, measurements=numbers, criteria=(condition,))
+        judged = replace(plain.evidence, measurements=numbers, criteria=(counted,))
         assert replace(plain, evidence=judged).to_dict()["borderline"] == told
 
 

@@ -91,7 +91,7 @@ class Answer:
             "borderline": [
                 name
                 for name, value in self.evidence.measurements.items()
-                if value is not None and self.evidence.borderline(name)
+                if value is not None and self.evidence.inconsequential(name)
             ],
             "page": {
                 "layout": self.page.layout,

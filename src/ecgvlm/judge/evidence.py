@@ -174,6 +174,13 @@ class Evidence:
             return False
         return not any(surely(measurement, c.name, c.sure) for c in self.why(behind[0]))
 
+    def inconsequential(self, measurement: str) -> bool:
+        """Whether a measurement as it was measured lies beyond its limit, but no finding follows: where it is
+        borderline, or within its limits as definitions count it."""
+        beyond = self.limit(measurement) != "normal"
+        normal = MEASUREMENTS[measurement].place(self.counted(measurement)) == "normal"
+        return self.borderline(measurement) or (beyond and normal)
+
     def counted(self, measurement: str) -> float:
         """A measurement that is not None as definitions count it: QTc by Fridericia's correction where
         Bazett's overdoes it."""
