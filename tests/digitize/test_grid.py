@@ -53,3 +53,14 @@ def test_crumpled_paper_is_followed_by_what_thick_lines_have_twice_in_5_mm():
     assert paper is not None
     along = np.diff(page.truth.mesh, axis=1)
     assert paper.scale() == pytest.approx(np.median(np.linalg.norm(along, axis=-1)) / 5, rel=0.03)
+
+
+def test_page_that_is_a_small_part_of_its_picture_is_looked_at_by_itself():
+    # Its 1-mm lines are too fine where the whole picture is seen, and its 5-mm lines pass for them.
+    page = print_page(gaussian_record(), "photo", np.random.default_rng(1))
+    along = np.diff(page.truth.mesh, axis=1)
+    height, width = page.image.shape[:2]
+    sides = ((7 * height // 10,) * 2, (7 * width // 10,) * 2, (0, 0))
+    paper = find_grid(np.pad(page.image, sides, constant_values=80))
+    assert paper is not None
+    assert paper.scale() == pytest.approx(np.median(np.linalg.norm(along, axis=-1)) / 5, rel=0.03)

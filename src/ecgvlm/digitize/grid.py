@@ -41,7 +41,9 @@ _FINEST = 0.47  # cycles a px
 _ANGLES = np.deg2rad(np.arange(-45.0, 45.0, 1.0))  # of a grid
 _CLEAR = 3.0  # a peak of the whitened spectrum that counts as the grid's
 _FOLLOWED = 0.7  # of that, which is enough where neighbours tell what to look for
-_CHANGE, _FINE_CHANGE = 0.2, 0.08  # part by which a frequency may change from tile to tile; of 1-mm lines
+# Part by which a frequency may change from tile to tile; that of 1-mm lines, and theirs on paper that is
+# looked at by itself.
+_CHANGE, _FINE_CHANGE, _NEAR_CHANGE = 0.2, 0.08, 0.12
 _OUT_OF_STEP = 0.3  # cycles by which a tile's lines may be off what its neighbour's tell
 _MOST_TILES = 0.6  # share of the tiles from which on fine lines on flat paper need no others
 _FEW_TILES = 0.3  # share of the tiles below which lines are followed hardly anywhere
@@ -63,6 +65,9 @@ _PLAINLY_LEVEL, _WHOLE_PX, _PLAIN = 0.07, 0.6, 0.65
 # and the harmonics of that look like finer paper. Share of the lines that must then be seen.
 _MISTAKEN, _CERTAIN = (1, 5 / 4, 5 / 3, 5 / 2), 0.9
 _AROUND_FLAT = 80.0  # mm
+# Times as large as in the whole picture that paper is seen at least where it is looked at by itself, and
+# share of what was seen of it before that must be seen then.
+_NEARER, _AS_MUCH = 1.5, 0.6
 # mm by which a map is followed at once over paper that hardly shows its grid, and how often.
 _STEP_ON, _STEPS_ON = 30.0, 3
 _ABOUT = 0.06  # part by which a scale may differ from where it is looked for
@@ -88,20 +93,22 @@ class GridFinder:
 
     @cached_property
     def _tiles(self) -> _Tiles:
-        return _tiles(_cut(_carrier(self._work), STEP), STEP)
+        return _tiles(_cut(_carrier(self._work), STEP), STEP, self._shrink)
 
     @cached_property
     def _few_tiles(self) -> _Tiles:
         pieces = _cut(self._work, 2 * STEP)
-        return _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP)
+        return _tiles(_carrier(pieces.reshape(-1, TILE)).reshape(pieces.shape), 2 * STEP, self._shrink)
 
     def find(self) -> PaperMap | None:
         """The paper's map, or None where no grid is to be seen."""
-        least, most = (5 * max(self._work.shape) / mm for mm in reversed(_SPAN))
-        periods = least, most, 114
+        periods = _all_periods(max(self._work.shape))
         paper = self._plain(periods, _MISTAKEN)
         self._lies_flat = paper is not None
-        return paper or self._find(periods)
+        if paper is None:
+            lead = self._lead(self._tiles, periods)
+            paper = None if lead is None else self._laid(self._nearer(lead))
+        return paper
 
     def find_about(self, scale: float) -> PaperMap | None:
         """The same, of a grid that has about so many px per mm; of paper that was found to lie flat before,
@@ -111,7 +118,10 @@ class GridFinder:
             return None
         period = 5 * scale * self._shrink
         periods = period * (1 - _ABOUT), period * (1 + _ABOUT), 15
-        return self._plain(periods) if self._lies_flat else self._find(periods)
+        if self._lies_flat:
+            return self._plain(periods)
+        lead = self._lead(self._tiles, periods)
+        return None if lead is None else self._laid(lead)
 
     def farther(self, paper: PaperMap) -> PaperMap:
         """The map followed over more of the paper, where lines of the grid are hardly seen."""
@@ -146,42 +156,80 @@ class GridFinder:
                 break
         return None
 
-    def _find(self, periods: _Periods) -> PaperMap | None:
-        seed = _seed(self._tiles, periods)
+    def _laid(self, lead: _Lead) -> PaperMap:
+        return _far(refined(self._extremes, lead.paper()))
+
+    def _nearer(self, lead: _Lead) -> _Lead:
+        """Where the grid leads in the part of the picture that shows it, seen as large as a whole picture is:
+        tiles of a picture that is small, or shows far more than the page, are coarse for the paper's bends.
+        """
+        reach = TILE / self._shrink
+        (x0, y0), (x1, y1) = lead.px.min(0) - reach, lead.px.max(0) + reach
+        x0, y0 = max(0, int(x0)), max(0, int(y0))
+        part = self._extremes[0][y0 : int(y1), x0 : int(x1)]
+        larger = WORK_WIDTH / max(part.shape)
+        if larger < _NEARER * self._shrink:
+            return lead
+        if larger < 1:
+            part = shrunk(part, larger)
+        else:
+            part = cv2.resize(part, None, fx=larger, fy=larger, interpolation=cv2.INTER_LINEAR)
+        tiles = _tiles(_cut(_carrier(part), STEP), STEP, larger, (x0, y0))
+        nearer = self._lead(tiles, _all_periods(WORK_WIDTH), _NEAR_CHANGE)
+        least = _AS_MUCH * lead.tiles * (larger / self._shrink) ** 2
+        return lead if nearer is None or nearer.tiles < least else nearer
+
+    def _lead(self, tiles: _Tiles, periods: _Periods, change: float = _FINE_CHANGE) -> _Lead | None:
+        """Where the kind of lines leads that is followed best. change: of `_followed`."""
+        seed = _seed(tiles, periods)
         if seed is None:
             return None
-        lead = self._followed(self._tiles, *seed, _FINE)
-        if lead is None or not (lead.flat and lead.square) or lead.tiles < _MOST_TILES * len(self._tiles.at):
-            # Fine lines may slip by one at a fold, and thick ones, where they are faint, by five.
-            leads = [found for found in (lead, self._followed(self._tiles, *seed, 1)) if found is not None]
-            # What thick lines have twice in 5 mm holds on to crumpled paper, unless it slips by one.
-            if all(found.tiles < _FEW_TILES * len(self._tiles.at) for found in leads):
-                twice = self._followed(self._tiles, *seed, 2)
-                if twice is not None and twice.uneven <= _SLIP:
-                    leads.append(twice)
-            most = max((found.tiles for found in leads), default=0)
-            far = [found for found in leads if found.tiles > _AS_FAR * most]
-            square = [found for found in far if found.square]
-            lead = min(square or far, key=lambda found: found.uneven, default=None)
-        return None if lead is None else _far(refined(self._extremes, lead.paper()))
+        lead = self._followed(tiles, *seed, _FINE, change)
+        if lead is not None and lead.flat and lead.square and lead.tiles >= _MOST_TILES * len(tiles.at):
+            return lead
+        # Fine lines may slip by one at a fold, and thick ones, where they are faint, by five.
+        leads = [found for found in (lead, self._followed(tiles, *seed, 1)) if found is not None]
+        # What thick lines have twice in 5 mm holds on to crumpled paper, unless it slips by one.
+        if all(found.tiles < _FEW_TILES * len(tiles.at) for found in leads):
+            twice = self._followed(tiles, *seed, 2)
+            if twice is not None and twice.uneven <= _SLIP:
+                leads.append(twice)
+        most = max((found.tiles for found in leads), default=0)
+        far = [found for found in leads if found.tiles > _AS_FAR * most]
+        square = [found for found in far if found.square]
+        return min(square or far, key=lambda found: found.uneven, default=None)
 
     def _followed(
-        self, tiles: _Tiles, members: list[int], fine: list[complex], harmonic: int
+        self,
+        tiles: _Tiles,
+        members: list[int],
+        fine: list[complex],
+        harmonic: int,
+        change: float = _FINE_CHANGE,
     ) -> _Lead | None:
-        """Where a harmonic leads from that of the tiles `members` in which it is clearest."""
+        """Where a harmonic leads from that of the tiles `members` in which it is clearest.
+
+        change: part by which the frequency of 1-mm lines may change from tile to tile.
+        """
         cell = 5.0 / harmonic  # mm
         start = [f / cell for f in fine]
-        most = _FINE_CHANGE if harmonic == _FINE else _CHANGE
+        most = change if harmonic == _FINE else _CHANGE
         follow = COMPILED.follow if COMPILED else _follow
         picture = tiles.spectra, tiles.whitened, tiles.at, tiles.shape
         found, mm = follow(*picture, members, start, cell, most, _FOLLOWED * _CLEAR)
-        px = tiles.at[found] - 0.5
-        return _fitted(px / self._shrink, mm, self._shape) if len(px) >= _MIN_TILES else None
+        px = (tiles.at[found] - 0.5) / tiles.shrink + tiles.corner
+        return _fitted(px, mm, self._shape) if len(px) >= _MIN_TILES else None
 
 
-def _far(paper: PaperMap | None) -> PaperMap | None:
+def _all_periods(side: int) -> _Periods:
+    """Those of paper that a picture's longer side of so many px may show."""
+    least, most = (5 * side / mm for mm in reversed(_SPAN))
+    return least, most, 114
+
+
+def _far(paper: PaperMap) -> PaperMap:
     """Flat paper is known far beyond its grid, where more of the page may stand."""
-    if paper is None or paper.shift.any():
+    if paper.shift.any():
         return paper
     return PaperMap.plane(paper.homography, paper.box, paper.fit, _AROUND_FLAT)
 
@@ -217,12 +265,15 @@ class _Tiles:
     spectra: [n, TILE, `_WEST` + TILE / 2] complex64 of Hann-windowed tiles: the frequencies that run to
     the right, and a margin of those to the left; rows from -1/2 cycle a px on; phases at a tile's corner.
     whitened: their magnitudes over the local mean. at: [n, 2] centres in px. shape: tiles in y and in x.
+    shrink: px of what was cut up for one of the picture, of which corner is the px where it begins.
     """
 
     spectra: np.ndarray
     whitened: np.ndarray
     at: np.ndarray
     shape: tuple[int, int]
+    shrink: float
+    corner: tuple[int, int]
 
 
 def _cut(picture: np.ndarray, step: int) -> np.ndarray:
@@ -232,8 +283,8 @@ def _cut(picture: np.ndarray, step: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(picture, (TILE, TILE))[::step, ::step]
 
 
-def _tiles(carrier: np.ndarray, step: int) -> _Tiles:
-    """carrier: cut up by `_cut`."""
+def _tiles(carrier: np.ndarray, step: int, shrink: float, corner: tuple[int, int] = (0, 0)) -> _Tiles:
+    """carrier: cut up by `_cut`. shrink, corner: of `_Tiles`."""
     ny, nx = carrier.shape[:2]
     spectra = np.empty((ny, nx, TILE, _WEST + TILE // 2), np.complex64)
     whitened = np.empty(spectra.shape, np.float32)
@@ -249,7 +300,12 @@ def _tiles(carrier: np.ndarray, step: int) -> _Tiles:
     ys, xs = np.divmod(np.arange(ny * nx), nx)
     at = np.stack([xs, ys], 1) * step + TILE / 2.0
     return _Tiles(
-        spectra.reshape(-1, *spectra.shape[2:]), whitened.reshape(-1, *spectra.shape[2:]), at, (ny, nx)
+        spectra.reshape(-1, *spectra.shape[2:]),
+        whitened.reshape(-1, *spectra.shape[2:]),
+        at,
+        (ny, nx),
+        shrink,
+        corner,
     )
 
 
