@@ -9,6 +9,7 @@ from ecgvlm.files.picture import shrunk
 from ecgvlm.quantile import median
 
 _DARK = 110  # median brightness below which a page may be a negative
+_PLACE, _DETAIL = 31, 2.0  # px of a place that is looked at, and grey levels that it then differs by at least
 
 
 def dark_on_bright(image: np.ndarray) -> np.ndarray:
@@ -23,9 +24,13 @@ def dark_on_bright(image: np.ndarray) -> np.ndarray:
 
 
 def _is_negative(image: np.ndarray) -> bool:
-    """Whether print is brighter than its paper, as on a dark screen: fine detail tells, light does not."""
+    """Whether print is brighter than its paper, as on a dark screen: fine detail tells, light does not.
+
+    Most places that show any have it: what is written on the dark around a page, and its edges, are few.
+    """
     if median(cv2.cvtColor(np.ascontiguousarray(image[::8, ::8]), cv2.COLOR_RGB2GRAY)) >= _DARK:
         return False
     grey = cv2.cvtColor(shrunk(image, min(1.0, 800 / max(image.shape[:2]))), cv2.COLOR_RGB2GRAY)
     detail = grey - cv2.blur(grey.astype(np.float32), (31, 31))
-    return bool((detail**3).mean() > 0)
+    places = cv2.blur(detail**3, (_PLACE, _PLACE))[::_PLACE, ::_PLACE]
+    return bool((places > _DETAIL**3).sum() > (places < -(_DETAIL**3)).sum())
