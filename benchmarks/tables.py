@@ -327,13 +327,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "temps", "english"),
-        ("twelve other languages", "temps", "spoken"),
-        ("several questions in one", "temps", "several"),
+        ("English", "callers", "english"),
+        ("twelve other languages", "callers", "spoken"),
+        ("several questions in one", "callers", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
         ("the last of a conversation", "turns", "conversations"),
-        ("what an ECG cannot tell, English", "temps", "outside"),
-        ("the same, twelve other languages", "temps", "outside, spoken"),
+        ("what an ECG cannot tell, English", "callers", "outside"),
+        ("the same, twelve other languages", "callers", "outside, spoken"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))
