@@ -54,7 +54,7 @@ def unanswered(questions: Iterable[Asked], answered: Iterable[Asked]) -> list[As
     for part in questions:
         for intent in _BESIDE_RATE if kin(part.intent) == "measure" else ():
             if intent in part.of("subject"):
-                more.append(Asked(intent, text=part.text, sure=part.sure))
+                more.append(Asked(intent, text=part.text, sure=max(part.sure, LIKELY)))
         for kinds, intent in _NAMES_ASK:
             if len(kinds) == 1 and (asked := _asked(part, kinds[0], intent, spoken)):
                 more.append(asked)
@@ -181,10 +181,12 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent=flaws[0], objects={"subject": tuple(flaws)}, named=(), sure=1.0)
     if part.intent == "unknown" and told and not part.of("topic"):
         return replace(part, intent=told[0], sure=LIKELY)
-    if part.intent in _OF_PAGE and part.of("measure") and part.intent not in part.of("subject"):
+    of_heart = part.of("measure") or (told and part.sure < _OF_TOPIC and not set(told) & set(_OF_PAGE))
+    if part.intent in _OF_PAGE and of_heart and part.intent not in part.of("subject"):
         other = next((name for name in (*told, *part.others) if name not in _OF_PAGE), "unsure")
         return replace(part, intent=other)  # "how fast do atria and ventricles go?" is no paper speed
-    unlikely = part.sure < LIKELY and kin(part.intent) == "finding"
+    least = ENOUGH if part.intent in ("finding", "define") else LIKELY  # "frontal plane axis"
+    unlikely = part.sure < least and kin(part.intent) == "finding"
     if (unlikely or part.intent == "where") and part.of("measure") and not part.of("finding"):
         return replace(part, intent="limit" if part.of("side") else "value")  # "where is the axis?"
     vague = intents()[part.intent].get("vague") and part.sure < _OF_TOPIC and not _names_object(part)
