@@ -175,7 +175,7 @@ def test_a_grid_is_followed_from_tile_to_tile_as_numpy_does(library, harmonic):
     lines = sum(np.cos(2 * np.pi * at / period) ** 9 for at in bent for period in (6.0, 30.0))
     noise = np.random.default_rng(0).normal(size=lines.shape)
     noise[300:450, 300:500] *= 30  # some tiles show nothing
-    tiles = grid._tiles(grid._cut((lines + noise).astype(np.float32), 32), 32)
+    tiles = grid._tiles(grid._cut((lines + noise).astype(np.float32), 32), 32, 1.0)
     members, fine = grid._seed(tiles, (20.0, 40.0, 60))
     seen = tiles.spectra, tiles.whitened, tiles.at, tiles.shape, members
     how = [f * harmonic / 5 for f in fine], 5 / harmonic, 0.1, 2.0

@@ -211,12 +211,13 @@ def _ptbxl(root: Path, folds: Collection[int] | None, fs: int) -> list[Entry]:
     part = (root / "labels.csv").is_file()
     table = root / ("labels.csv" if part else "ptbxl_database.csv")
     statements = {} if part else _read_statements(root / "scp_statements.csv")
-    entries = []
+    entries, of_folds = [], folds is None
     for line, row in enumerate(read_table(table), start=2):
         try:
             ecg_id, fold = int(row["ecg_id"]), int(row["strat_fold"])
             if folds is not None and fold not in folds:
                 continue
+            of_folds = True
             scp = {_plain(code): float(p) for code, p in ast.literal_eval(row["scp_codes"] or "{}").items()}
             if part:
                 levels = {level: row[level].split(";") if row[level] else [] for level in _LEVELS}
@@ -245,7 +246,7 @@ def _ptbxl(root: Path, folds: Collection[int] | None, fs: int) -> list[Entry]:
             "age": age, "sex": sex, "labels": found, "report": report, "patient": patient, "meta": meta,
         }  # fmt: skip
         entries.append(Entry(str(ecg_id), partial(_read_known, path, known), patient))
-    if folds is not None and not entries:
+    if folds is not None and not of_folds:  # there may be none at 500 Hz
         raise UsageError(f"{root}: no record is of fold {', '.join(map(str, sorted(folds)))}")
     return entries
 
