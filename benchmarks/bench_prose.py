@@ -151,7 +151,9 @@ class Back:
             called = {w.name("headings", name).lower(): name for name in w.names["none"]}
             unseen = [called.get(heading) for heading in part["group"].lower().split(w.comma)]
             hidden = None in e.leads.values() or bool({"averaged", "no_qrs"} & set(e.cautions))
-            hidden |= e.measurements["qrs_ms"] is None and set(unseen) == {"conduction"}
+            qrs = e.measurements["qrs_ms"]  # unknown, or wide without a block that makes it so
+            wide = qrs is not None and e.limit("qrs_ms") == "high" and not e.borderline("qrs_ms")
+            hidden |= (qrs is None or wide) and set(unseen) == {"conduction"}
             return hidden and all(x and not set(in_group(x)) & set(e.findings) for x in unseen)
         if key.startswith("axis_"):
             return part["value"] == self._value("axis_deg", e) and side_of(e, "axis_deg") == key[5:]
