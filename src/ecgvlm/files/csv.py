@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgvlm.atomic import write_file
 from ecgvlm.errors import unreadable
 from ecgvlm.files.leads import MV, Part, assumed_mv, assumed_rate, cause, lead_row, number, record_of
 from ecgvlm.files.xml import is_xml
@@ -240,8 +239,3 @@ def csv_text(record: Record) -> str:
     for i, sample in enumerate(record.signal.T):
         lines.append(",".join((f"{i / record.fs:.6f}", *("" if np.isnan(v) else f"{v:.4f}" for v in sample))))
     return "\n".join(lines) + "\n"
-
-
-def write_csv(record: Record, path: str | Path) -> None:
-    """Writes a record as `csv_text` gives it."""
-    write_file(path, csv_text(record).encode())

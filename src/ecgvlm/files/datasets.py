@@ -211,7 +211,7 @@ def _ptbxl(root: Path, folds: Collection[int] | None, fs: int) -> list[Entry]:
     part = (root / "labels.csv").is_file()
     table = root / ("labels.csv" if part else "ptbxl_database.csv")
     statements = {} if part else _read_statements(root / "scp_statements.csv")
-    entries, of_folds = [], folds is None
+    entries, of_folds = [], False
     for line, row in enumerate(read_table(table), start=2):
         try:
             ecg_id, fold = int(row["ecg_id"]), int(row["strat_fold"])

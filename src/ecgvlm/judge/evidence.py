@@ -150,9 +150,13 @@ class Evidence:
     @property
     def ventricular(self) -> bool:
         """Whether the beats spread from the ventricles, so that their shapes tell nothing else."""
-        wide = self.measurements["qrs_ms"] is not None and self.limit("qrs_ms") == "high"
-        paced = "PACE" in self.findings and wide and not set(self.findings) & set(SHAPES)
+        paced = "PACE" in self.findings and self.wide and not set(self.findings) & set(SHAPES)
         return paced or bool(VENTRICULAR & set(self.findings))
+
+    @property
+    def wide(self) -> bool:
+        """Whether the QRS is known to be wide."""
+        return self.measurements["qrs_ms"] is not None and self.limit("qrs_ms") == "high"
 
     def reason(self, measurement: str) -> str:
         return self.reasons.get(measurement, "unclear")
@@ -168,8 +172,7 @@ class Evidence:
 
         Far beyond it none may follow either: a wide QRS speaks against a long QT. That is not borderline.
         """
-        counted = self.counted(measurement)
-        behind = BEHIND.get((measurement, MEASUREMENTS[measurement].place(counted)))
+        behind = BEHIND.get((measurement, self.counted_limit(measurement)))
         if not self.criteria or behind is None or set(behind) & set(self.findings):
             return False
         return not any(surely(measurement, c.name, c.sure) for c in self.why(behind[0]))
@@ -178,8 +181,11 @@ class Evidence:
         """Whether a measurement as it was measured lies beyond its limit, but no finding follows: where it is
         borderline, or within its limits as definitions count it."""
         beyond = self.limit(measurement) != "normal"
-        normal = MEASUREMENTS[measurement].place(self.counted(measurement)) == "normal"
-        return self.borderline(measurement) or (beyond and normal)
+        return self.borderline(measurement) or (beyond and self.counted_limit(measurement) == "normal")
+
+    def counted_limit(self, measurement: str) -> str:
+        """Where a measurement that is not None lies as definitions count it."""
+        return MEASUREMENTS[measurement].place(self.counted(measurement))
 
     def counted(self, measurement: str) -> float:
         """A measurement that is not None as definitions count it: QTc by Fridericia's correction where

@@ -89,16 +89,12 @@ def verdict(evidence: Evidence, w: Words = ENGLISH) -> str:
     rhythm = w.listed(map(w.title, rhythms(evidence))) or w.say("undetermined_rhythm")
     axis = [] if evidence.ventricular else specific(evidence, in_group("axis"))
     found = beside_rhythm(evidence)
-    if axis and "CD" in found and not _wide(evidence):  # all that is known of it
+    if axis and "CD" in found and not evidence.wide:  # all that is known of it
         found[found.index("CD")] = axis[0]
     others = w.listed(map(w.title, found or axis))
     if others:
         return w.say("verdict_with", word=word(evidence, w), rhythm=rhythm, findings=others)
     return w.say("verdict", word=word(evidence, w), rhythm=rhythm)
-
-
-def _wide(evidence: Evidence) -> bool:
-    return evidence.measurements["qrs_ms"] is not None and evidence.limit("qrs_ms") == "high"
 
 
 def overall(evidence: Evidence, w: Words = ENGLISH) -> str:
@@ -115,7 +111,7 @@ def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     if label == "NORM" and evidence.incomplete:
         return w.say("incomplete")
     if m < 0 and label in _INFARCTIONS and "STE" in evidence.findings:
-        return w.say("stemi_yes", leads=w.listed(evidence.where("STE")))
+        return _fits_stemi(evidence, w)
     if m < 0 and unseen(evidence, label):
         return w.say("unassessable", finding=w.finding(label))
     if label == "NORM":
@@ -146,10 +142,15 @@ def unseen(evidence: Evidence, label: str) -> bool:
     return bool(missing) and 2 * len(missing) >= len(_SEEN_IN[label])
 
 
+def _fits_stemi(evidence: Evidence, w: Words) -> str:
+    """What is said instead of denying an infarction beside ST elevation."""
+    return w.say("stemi_yes", leads=w.listed(evidence.where("STE")))
+
+
 def _wide_by_itself(evidence: Evidence) -> bool:
     """Whether a QRS is wide beyond doubt, but what makes it so is not found."""
     found = set(BEHIND["qrs_ms", "high"]) & set(evidence.findings)
-    return not found and _wide(evidence) and not evidence.borderline("qrs_ms")
+    return not found and evidence.wide and not evidence.borderline("qrs_ms")
 
 
 def likelihood(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
@@ -249,7 +250,7 @@ def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
     value = _placed(evidence, name, w)
     if not value:
         return _missing(evidence, name, w)
-    beyond = MEASUREMENTS[name].place(evidence.counted(name)) == side
+    beyond = evidence.counted_limit(name) == side
     if beyond and evidence.borderline(name):
         return within(evidence, name, w)
     key = "limit_yes" if beyond else "limit_no"
@@ -378,7 +379,7 @@ def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
         return w.say("ventricular_shapes", group=w.name("headings", name))
     found = specific(evidence, GROUPS[name])
     if not found and name == "infarction" and "STE" in evidence.findings:
-        return w.stated(w.say("stemi_yes", leads=w.listed(evidence.where("STE"))))
+        return w.stated(_fits_stemi(evidence, w))
     if not found and any(evidence.beyond_scope(label) for label in GROUPS[name]):
         return w.say("wide_qrs", group=w.name("headings", name))
     if not found and any(unseen(evidence, label) for label in GROUPS[name]):
@@ -518,7 +519,7 @@ def side_of(evidence: Evidence, name: str) -> str:
     value = evidence.measurements[name]
     if name == "axis_deg" and value is not None and round(value) < _NORTHWEST:
         return "extreme"
-    return MEASUREMENTS[name].place(evidence.counted(name))
+    return evidence.counted_limit(name)
 
 
 def intervals(evidence: Evidence, w: Words = ENGLISH) -> str:
