@@ -40,7 +40,7 @@ from ecgvlm.words.understand import Asked, intents, kin
 
 DATA = Path(__file__).parent / "data"
 LEARNED = Path(__file__).parents[1] / "training" / "questions"
-SETS = ("callers", "temps", "residents", "locums", "keepers", "passersby", "walkins")
+SETS = ("chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby", "walkins")
 TURNS = "turns"
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3

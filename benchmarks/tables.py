@@ -331,7 +331,7 @@ def questions() -> str:
         ("twelve other languages", "callers", "spoken"),
         ("several questions in one", "callers", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
-        ("the last of a conversation", "turns", "conversations"),
+        ("the last of a conversation", "chats", "conversations"),
         ("what an ECG cannot tell, English", "callers", "outside"),
         ("the same, twelve other languages", "callers", "outside, spoken"),
     ):

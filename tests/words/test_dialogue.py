@@ -219,6 +219,27 @@ def test_no_claim_of_others_changes_a_finding(language):
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "question", "begin"),
+    [
+        ("What is the QTc?", "Is that ok for a runner?", "The QTc of 416 ms is normal"),
+        ("le QTc s'il te plaît", "c'est normal pour une femme ?", "QTc 416 ms : normal"),
+        ("What's the QTc?", "Is that too long for a woman?", "No, the QTc is 416 ms"),
+        ("How long is the PR interval?", "How many little squares is that?", "The PR interval is 160 ms"),
+        ("Is it too slow?", "Too fast then?", "No, the heart rate is 72 bpm"),
+        (
+            "Left anterior hemiblock?",
+            "Never heard of it, what is it?",
+            "Left anterior fascicular block means",
+        ),
+        ("is the rate normal?", "ok thanks", "You are welcome"),
+    ],
+)
+def test_a_question_is_read_together_with_the_one_before_it(language, before, question, begin):
+    _, conversation = language.converse(NORMAL, before, Conversation())
+    assert language.converse(NORMAL, question, conversation)[0].replace("\u00a0", " ").startswith(begin)
+
+
 def test_a_question_leaves_out_what_was_said_before(language):
     said, before = language.converse(INFERIOR, "Is there a STEMI?", Conversation())
     assert said.startswith("Yes, this fits a STEMI")

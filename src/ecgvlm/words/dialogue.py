@@ -14,19 +14,22 @@ from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
-from ecgvlm.words.resolve import ASIDE, covered, not_understood, resolve, unanswered
+from ecgvlm.words.resolve import ASIDE, covered, measured_by, not_understood, resolve, unanswered
 from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
     ENOUGH,
+    LIKELY,
     STEADY,
     Asked,
     Understanding,
     Understood,
     intents,
+    kin,
     names_any,
     numbered,
     points_back,
+    takes,
 )
 from ecgvlm.words.wishes import Wish, wish
 
@@ -41,6 +44,9 @@ _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
 # sets as they were first asked, 29 of 36 wrong refusals lie below it, and 123 of 491 right ones.
 _SURELY_BEYOND = 0.9
+_VAGUE = ("unsure", "doubt", "earlier", "layout", "scale")  # beside those of the whole ECG
+_ALONE = 0.9  # of an intent that a question has without the one before it
+_BRIEF = 7  # words of a question that points back to a measurement
 _SPOKEN_OF = (*THINGS, "lead")  # what the next question may leave out
 
 
@@ -121,6 +127,7 @@ class Dialogue:
         unclear: list[Asked] = []
         for number, part in enumerate(_led_on(heard.parts), 1):
             spoken_of = (*reversed(parts), *claimed, *before.asked)
+            part = self._taken_up(part, spoken_of, heard.language)
             meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
             if parts and self._asks_back(meant, parts[-1], heard.language):
                 continue
@@ -144,6 +151,36 @@ class Dialogue:
         if kept and all(map(_hardly_refused, kept)):
             kept.append(Asked("unsure", text=question, near=kept[0].near))
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
+
+    def _taken_up(self, part: Asked, before: tuple[Asked, ...], language: str) -> Asked:
+        """A part that names nothing and by itself asks of the whole ECG or of its page, or is not clear, as
+        it is meant after the question before it: "what is it?" after a finding, "fine for a runner?" or "how
+        many squares is that?" after a measurement."""
+        last = next(iter(before), None)
+        if last is None or not last.text or names_any(part) or language == OTHER:
+            return part
+        if re.search(r"\d", part.text):  # "and 400?" is compared with
+            return part
+        back = lexicon(language).points_back(part.text) and len(part.text.split()) <= _BRIEF
+        measures = last.of("measure") or measured_by(last)
+        objects = {**part.objects, "measure": measures}
+        if back and measures and part.of("side"):  # "is that too long for a woman?"
+            return replace(part, intent="limit", objects=objects, told={}, sure=1.0)
+        if intents()[part.intent].get("family") != "whole" and part.intent not in _VAGUE:
+            return part
+        intent, sure = self._understanding.going_on(last.text, part.text)
+        if intent == "define" and sure >= ENOUGH and any(map(last.of, takes("define"))):
+            return replace(part, intent=intent, sure=sure)
+        of_measure = kin(intent) == "measure" and sure >= LIKELY
+        if not measures:
+            return part
+        if part.of("unit") and (of_measure or back):
+            intent = "value"
+        elif (part.intent == "verdict" and of_measure) or ("verdict" in part.of("subject") and back):
+            intent = "within"
+        elif not (of_measure and intent != "value" and sure >= ENOUGH and part.sure < _ALONE):
+            return part
+        return replace(part, intent=intent, objects=objects, told={}, sure=1.0)
 
     def _asks_back(self, meant: list[Asked], last: Asked, language: str) -> bool:
         """Whether a part asks of what the last one names whether it is normal, which its answer says:

@@ -500,7 +500,8 @@ def _with_unit(part: Asked) -> Asked:
 def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Normal?", "what is normal?", "left or right?" and "in seconds?" ask it of the measurement that was
     asked about just before."""
-    if not before or not before[0].of("measure") or not _goes_on(part, THINGS):
+    measures = before[0].of("measure") or measured_by(before[0]) if before else ()
+    if not measures or not _goes_on(part, THINGS):
         return part
     brief = len(part.text.split()) < _FEW or set(part.objects) == {"side"}  # "and is it prolonged?"
     few = (brief and not part.strange) or part.sure < ENOUGH
@@ -514,8 +515,15 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
         intent = "limit"
     else:
         return part
-    objects = {"measure": before[0].of("measure"), "unit": part.of("unit"), "side": part.of("side")}
+    objects = {"measure": measures, "unit": part.of("unit"), "side": part.of("side")}
     return replace(part, intent=intent, objects=objects, sure=1.0)
+
+
+def measured_by(part: Asked) -> tuple[str, ...]:
+    """The measurements by whose limits the findings of a part are defined: "too slow? too fast then?" """
+    return tuple(
+        dict.fromkeys(m for code in part.of("finding") for m in concepts().get(code, {}).get("limit", ())[:1])
+    )
 
 
 def _asks_for_place(part: Asked) -> bool:

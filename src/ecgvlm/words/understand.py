@@ -62,6 +62,7 @@ _ASKED_FOR = 0.97  # of what lies beyond the ECG, where a clause of its own asks
 _STORY = 4  # words of a clause that tells something rather than what is asked about
 _PIECES = 6  # of one sentence
 _LONG = 8  # words of a sentence that may tell a story before it asks
+_BESIDE_THANKS = 5  # words that may be left of thanks without asking anything
 _OF_ALL = {"verdict", "findings", "report", "diagnosis"}  # what words that tell of the whole ECG stand for
 _IDLE = ("context", "unsure", "several", "hello", "thanks")  # ask nothing
 STEADY = ("doubt", "order")  # answered where they stand beside a greeting
@@ -249,10 +250,13 @@ class Understanding:
     def _whole_sentence(self, text: str, language: str, after_aside: bool = False) -> list[Asked]:
         """What a sentence asks. after_aside: whether it is what asides were taken from."""
         lexicon_ = lexicon(language)
-        words = lexicon_.pertinent(text, lexicon_.words(text))
+        written = lexicon_.words(text)
+        words = lexicon_.pertinent(text, written)
         if not words:
             return []
         objects = named_objects(words, lexicon_)
+        if len(words) < len(written) and len(words) <= _BESIDE_THANKS and self._thanks(text, objects):
+            return [Asked("thanks", text=text)]
         cuts = self._cuts(text, words, objects, language)
         for cut in () if after_aside else reversed(cuts):
             if asking := self._after_aside(text, words, objects, cut, lexicon_):
@@ -282,6 +286,20 @@ class Understanding:
         if whole.intent == "several":  # but cannot be taken apart
             whole = self._asked(text, words, objects, 0, len(words), lexicon_)
         return [whole]
+
+    def _thanks(self, text: str, objects: list[Object]) -> bool:
+        """Whether a sentence as a whole is thanks, although without them it could ask: "ok, thanks"."""
+        if any(named.kind in THINGS for named in objects):
+            return False
+        order, chances = ranked(self._comprehension.scores([(text, ())]).intents[0], self.intents)
+        return order[0] == "thanks" and chances["thanks"] >= _ASKED_FOR
+
+    def going_on(self, before: str, text: str) -> tuple[str, float]:
+        """What a question asks together with the one before it, and the probability of such intents."""
+        scores = self._comprehension.scores([(f"{before}? {text}?", ())]).intents[0]
+        scores[self.intents.index("several")] = -np.inf
+        order, chances = ranked(scores, self.intents)
+        return order[0], chances[kin(order[0])]
 
     def _after_aside(
         self, text: str, words: list[Word], objects: list[Object], cut: int, known: Lexicon
