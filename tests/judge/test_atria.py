@@ -53,3 +53,11 @@ def test_conducted_p_waves_are_not_dropped(page):
     beats = 0.2 + np.cumsum(0.85 + 0.22 * np.sin(1.35 * np.arange(11)))
     leads = heart((beats - 0.16, P), (beats, NARROW))
     assert not atria_of(PAGES[page](leads)).dropped
+
+
+def test_p_waves_that_early_beats_take_the_place_of_are_not_blocked():
+    """PTB-XL 16783: a salvo of early atrial beats in a sinus rhythm."""
+    sinus, salvo = np.arange(3.3, 10, 0.71), np.array([0.3, 0.9, 1.34, 1.73, 2.12])
+    salvo_and_pause = np.concatenate([salvo, [2.94], sinus[1:]])
+    leads = heart((np.concatenate([salvo[:1], sinus]) - 0.16, P), (salvo_and_pause, NARROW))
+    assert not atria_of(leads).dropped

@@ -16,6 +16,7 @@ from ecgvlm.simulate import Simulation, simulate
 
 NETWORK = {**dict.fromkeys(LABELS, 0.02), "NORM": 0.9, "SR": 0.95}
 THRESHOLDS = dict.fromkeys(LABELS, 0.4)
+NARROW_BEATS = {f"network.{code}": Fact(-3.0, 1.0) for code in ("PACE", "LBBB", "RBBB")}
 
 
 def facts_of(seed: int = 1, network=NETWORK, person: Person = NOBODY, **simulation):
@@ -246,7 +247,7 @@ def test_paced_beats_tell_no_block_and_no_infarction():
 )
 def test_what_st_depression_means_with_a_wide_qrs_its_definition_does_not_say(qrs, st, beyond):
     known = facts_of() | {"qrs_ms": Fact(qrs, 5.0), "st_down_lateral_mv": Fact(st, 0.02, 0.05)}
-    criteria = assess(rules()["STD"], known | {"network.PACE": Fact(-3.0, 1.0)}, "definitions", NOBODY)
+    criteria = assess(rules()["STD"], known | NARROW_BEATS, "definitions", NOBODY)
     assert beyond_scope(criteria) == beyond
 
 
@@ -254,7 +255,7 @@ def test_what_st_depression_means_with_a_wide_qrs_its_definition_does_not_say(qr
 def test_a_page_within_the_scope_of_a_definition_is_judged_by_it_however_near_the_limit(qrs):
     """ST depression beside a QRS of 130 ms, known to 9 ms, was denied."""
     known = facts_of() | {"qrs_ms": Fact(qrs, 9.0), "st_down_lateral_mv": Fact(0.4, 0.02, 0.05)}
-    criteria = assess(rules()["STD"], known | {"network.PACE": Fact(-3.0, 1.0)}, "definitions", NOBODY)
+    criteria = assess(rules()["STD"], known | NARROW_BEATS, "definitions", NOBODY)
     assert holds(criteria) > 0.95
 
 
@@ -413,3 +414,29 @@ def test_what_the_network_sees_is_told_beside_its_limit():
     assert pacemaker.met
     assert pacemaker.value is not None
     assert pacemaker.value < 0.5
+
+
+@pytest.mark.parametrize("block", ["RBBB", "LBBB"])
+def test_st_t_changes_of_a_bundle_branch_block_are_its_own(block):
+    """PTB-XL 8712, 9929, 15526, 16046, 18671: complete blocks with a QRS of 125 to 131 ms."""
+    changed = {
+        "st_down_anterior_mv": Fact(0.2, 0.03, 0.05, ("V1", "V2")),
+        "t_down_anterior_mv": Fact(0.4, 0.03, 0.1, ("V1", "V2")),
+        "qrs_ms": Fact(126.0, 9.0),
+    }
+    facts = {**facts_of(), **changed}
+    assert {"STD", "TINV"} <= found(facts, {**NETWORK, "NORM": 0.1})
+    network = {**NETWORK, "NORM": 0.1, block: 0.9}
+    assert not found(facts, network) & {"STD", "TINV"}
+    judged = decide(network, THRESHOLDS, facts, NOBODY)
+    for sign in ("STD", "TINV"):
+        assert beyond_scope(tuple(c for c in judged.criteria if c.finding == sign))
+
+
+def test_groups_of_beats_are_a_block_where_the_atria_are_seen():
+    """PTB-XL 21048: flutter that conducts in groups."""
+    grouped = {"grouped_rr": Fact(4.0), "rr_variation": Fact(0.28, 0.012), "dropped_p": Fact(0.0)}
+    facts = {**facts_of(), **grouped}
+    assert "WENCK" in found(facts)
+    assert "WENCK" not in found({**facts, "sinus": Fact(0.22, 0.15)})
+    assert "WENCK" in found({**facts, "sinus": Fact(0.22, 0.15), "dropped_p": Fact(2.0)})

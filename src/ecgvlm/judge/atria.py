@@ -28,6 +28,7 @@ _STEADY = 0.08  # part by which most RR intervals of an escape rhythm differ at 
 _FREE = (
     0.05  # spread of the beats' places between P waves, as part of a PP interval, from which they are free
 )
+_SOON = 0.85  # PP intervals; closer together no beats are that the P waves lead to
 _FLUTTER_HZ, _FLUTTER_STEP = (3.4, 6.2), 0.04  # 205 to 370 a minute
 _SHAKING = 0.4  # part of the largest of I, II and III
 _FLUTTER_LEADS = (1, 2, 5, 6)  # II, III, aVF, V1
@@ -196,18 +197,21 @@ def _followed(peaks: np.ndarray, sizes: np.ndarray, score: float, m: Measurement
     # What stands where no QRS follows must look like the P waves that conduct.
     seen = sizes[~conducts][sizes[~conducts] != 0]  # not those hidden by a QRS
     alike = not conducts.any() or not len(seen) or seen.mean() > _ALIKE * sizes[conducts].mean()
+    pp = median(np.diff(peaks))
+    # Beats that outrun the P waves are others' than theirs, and what they take the place of is not blocked.
+    usual_ones = rr[np.isfinite(rr) & m.alike[1:] & m.alike[:-1]]
+    outrun = len(usual_ones) > 0 and usual_ones.min() < _SOON * pp
     rr = rr[np.isfinite(rr)]
     usual = median(rr)
     # An escape rhythm makes no pauses; what is short may be a beat too many.
     steady = np.mean(np.abs(rr - usual) < _STEADY * usual) >= 0.75 and rr.max() < 1.2 * usual
     regular = len(rr) > 1 and steady
-    pp = median(np.diff(peaks))
     own_pace = _phase_spread(peaks, beats) > _FREE
     return Atria(
         peaks,
         score,
         60 / pp,
-        int((~conducts).sum()) if alike else 0,
+        int((~conducts).sum()) if alike and not outrun else 0,
         pr,
         float(np.mean(before) - np.mean(after)) if before and after else None,
         bool(alike and regular and own_pace and pp < 0.9 * usual),
