@@ -26,6 +26,7 @@ from random import Random
 
 from ecgvlm.atomic import write_file
 from ecgvlm.instruct.states import sample
+from ecgvlm.judge.agreement import EVEN_ODDS
 from ecgvlm.judge.evidence import POOR_QUALITY, Evidence, say_measurement
 from ecgvlm.labels import FINDINGS, LABELS, OF_SHAPES, RHYTHMS, SIGNS, VENTRICULAR, in_group
 from ecgvlm.measure import MEASUREMENTS
@@ -35,10 +36,9 @@ from ecgvlm.words.prose import READERS, SHORT, prose
 
 OUT = Path(__file__).parent / "results" / "prose.json"
 STYLES = [tuple(filter(None, pair)) for pair in product((None, *READERS), (None, SHORT))]
-SLOWEST, FASTEST = 40, 150  # bpm; what reports call urgent
 # Sentences without anything to fill in -> when they may be said.
 FIXED: Mapping[str, Callable[[Evidence], bool]] = {
-    "patient_urgent": lambda e: _urgent(e),
+    "patient_urgent": lambda e: bool(e.urgent),
     "patient_normal": lambda e: "NORM" in e.findings,
     "patient_abnormal": lambda e: "NORM" not in e.findings and not e.incomplete,
     "incomplete": lambda e: e.incomplete,
@@ -64,12 +64,6 @@ def page(rng: Random) -> Evidence:
         probabilities={**evidence.probabilities, **more},
         thresholds={**evidence.thresholds, **dict.fromkeys(more, 0.8)},
     )
-
-
-def _urgent(e: Evidence) -> bool:
-    rate = e.measurements["heart_rate_bpm"]
-    extreme = rate is not None and not SLOWEST <= round(rate) <= FASTEST
-    return extreme or any(FINDINGS[code].urgency for code in e.findings)
 
 
 def _place(e: Evidence, name: str) -> str | None:
@@ -116,7 +110,8 @@ class Back:
                 return allowed(e)
         for group, denial in w.names["none"].items():
             if text == denial:
-                return not set(in_group(group)) & set(e.findings)
+                open_ones = {code for code in e.possible if FINDINGS[code].one_of != "QT"}
+                return not set(in_group(group)) & {*e.findings, *open_ones}
         bare = text.removesuffix(w.stop)
         if self._names(bare, e) or self._rhythm(bare, e) or self._intervals(bare, e):
             return True
@@ -133,6 +128,8 @@ class Back:
         w = self.w
         if key in ("urgent", "urgent_advice"):
             return self._is_urgent(part["finding"], e)
+        if key == "possible":
+            return self._possible(part["findings"], e)
         if key == "caution":
             return part["caution"] in [w.name("cautions", caution) for caution in e.cautions]
         if key == "poor_page":
@@ -178,6 +175,23 @@ class Back:
                 return False
             pieces = pieces[whole[0] :]
         return True
+
+    def _possible(self, text: str, e: Evidence) -> bool:
+        """Whether a list names findings that are neither called nor denied, each with its leads and
+        probability."""
+        w = self.w
+        items = [
+            w.say(
+                "converted",
+                value=w.finding(code),
+                others=w.listed([*e.defined_in(code), w.percent(e.probability(code))]),
+            )
+            for code in FINDINGS
+            if code != "NORM" and e.probability(code) >= EVEN_ODDS and e.margin(code) < 0
+        ]
+        for item in items:
+            text = text.replace(item, "", 1)
+        return not text.replace(w.comma, "")
 
     def _found(self, item: str, e: Evidence) -> bool:
         bare = _pattern(self.w.sentences["probable"]).fullmatch(item)
@@ -250,12 +264,9 @@ class Back:
         return False
 
     def _is_urgent(self, text: str, e: Evidence) -> bool:
-        rate = e.measurements["heart_rate_bpm"]
-        said = self.w.say("urgent_rate", rate=self._value("heart_rate_bpm", e) or "")
-        if rate is not None and not SLOWEST <= round(rate) <= FASTEST and text == said:
-            return True
-        codes = self._codes.get(text.lower(), set())
-        return any(code in e.findings and FINDINGS[code].urgency for code in codes)
+        if text == self.w.say("urgent_rate", rate=self._value("heart_rate_bpm", e) or ""):
+            return "heart_rate_bpm" in e.urgent
+        return not self._codes.get(text.lower(), set()).isdisjoint(e.urgent)
 
     def _value(self, name: str, e: Evidence) -> str | None:
         value = e.measurements[name]

@@ -32,10 +32,11 @@ from random import Random
 from ecgvlm.atomic import write_file
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
+from ecgvlm.words import answers
 from ecgvlm.words.dialogue import Conversation, answer_parts
 from ecgvlm.words.language import Language
 from ecgvlm.words.phrases import Words, words
-from ecgvlm.words.replies import Request, each_finding, urgent_findings
+from ecgvlm.words.replies import Request, each_finding
 from ecgvlm.words.understand import Asked, intents, kin
 
 DATA = Path(__file__).parent / "data"
@@ -103,7 +104,7 @@ def _noticed(w: Words) -> str:
 def refused(said: str, evidence: Evidence, w: Words) -> str:
     """Of what lies outside an ECG: "right" where a refusal opens the answer and what is urgent on the page is
     named, "honest" where the question is not understood."""
-    urgent = all(finding in said for finding in urgent_findings(evidence, w))
+    urgent = answers.urgent(evidence, w) in said
     if urgent and said.startswith((*_refusals(w), _unjudged(w))):
         return "right"
     if said.startswith(w.say("p_wave")):  # a wave whose shape is not judged; nobody waits for that

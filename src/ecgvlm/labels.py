@@ -13,7 +13,8 @@ class Finding:
     findings with the same such name one at most is said, that of the highest rank, of equals the clearest.
     snomed: its SNOMED CT code, as the
     PhysioNet/CinC Challenge 2021 maps its diagnoses, "" where that has none.
-    urgency: 1 where somebody must act at once.
+    urgency: 1 where somebody must act at once; a block below Wenckebach's by the ACC/AHA/HRS guideline on
+    bradycardia 2018, and one whose kind is not known, as it may be such a one.
     """
 
     code: str
@@ -55,11 +56,13 @@ FINDINGS: dict[str, Finding] = {
         Finding("AVB3", "third-degree AV block", "conduction", ("HAVB", "CD"), ("1dAVb", "SB", "ST"),
                 "AV block", "27885002", 1, rank=2),
         Finding("MOBITZ2", "second-degree AV block, Mobitz type II", "conduction", ("HAVB", "CD"),
-                ("1dAVb", "PAC"), "AV block", "426183003", rank=1),
-        Finding("AVB21", "2:1 AV block", "conduction", ("HAVB", "CD"), ("1dAVb", "PAC"), "AV block", rank=1),
+                ("1dAVb", "PAC"), "AV block", "426183003", 1, rank=1),
+        Finding("AVB21", "2:1 AV block", "conduction", ("HAVB", "CD"), ("1dAVb", "PAC"), "AV block", "",
+                1, rank=1),
         Finding("WENCK", "second-degree AV block, Mobitz type I (Wenckebach)", "conduction", ("HAVB", "CD"),
                 ("1dAVb", "PAC"), "AV block", "54016002", rank=1),
-        Finding("HAVB", "second- or third-degree AV block", "conduction", ("CD",), ("1dAVb",), "AV block"),
+        Finding("HAVB", "second- or third-degree AV block", "conduction", ("CD",), ("1dAVb",), "AV block",
+                urgency=1),
         Finding("1dAVb", "first-degree AV block", "conduction", one_of="AV block", snomed="270492004"),
         Finding("SHORTPR", "short PR interval", "conduction", one_of="AV block", snomed="49578007", rank=-1),
         Finding("WPW", "ventricular pre-excitation (WPW pattern)", "conduction", ("CD",), ("1dAVb",),

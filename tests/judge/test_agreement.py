@@ -46,3 +46,10 @@ def test_at_moved_thresholds_the_usual_ones_tell_which_finding_is_the_clearest()
     settled = settle(probabilities, moved, usual)
     found = {label for label in LABELS if settled[label] >= moved[label]}
     assert found == {"RBBB", "SB", "CD"}
+
+
+def test_what_another_finding_rules_out_is_rather_absent_than_there():
+    thresholds = dict.fromkeys(LABELS, 0.4) | {"AVB21": 0.9, "WENCK": 0.8}
+    settled = settle(dict.fromkeys(LABELS, 0.01) | {"AVB21": 0.95, "WENCK": 0.9}, thresholds)
+    assert settled["AVB21"] == 0.95
+    assert settled["WENCK"] < 0.5

@@ -58,6 +58,9 @@ def test_contradictions_are_found(model):
         {"measurements": {**measured, "heart_rate_bpm": 44.0}},
         {"report": f"Urgent: nothing. {sound['report']}"},
         {"report": f"{sound['report']} QTc 470 ms (prolonged)."},
+        {"report": f"{sound['report']} Urgent: ST elevation."},
+        {"labels": {**sound["labels"], "LVH": 0.7}, "thresholds": {**sound["thresholds"], "LVH": 0.75}},
+        {"report": f"{sound['report']} Possible, but not called: left ventricular hypertrophy (70%)."},
     ):
         assert contradictions({**sound, **change}), change
     assert contradictions({"ok": False}) == []

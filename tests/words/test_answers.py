@@ -10,7 +10,11 @@ from ecgvlm.judge.criteria import Criterion
 from ecgvlm.labels import LABELS, RHYTHMS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
+from ecgvlm.words.compare import compare, described
+from ecgvlm.words.phrases import LANGUAGES, words
 from ecgvlm.words.prose import prose
+from ecgvlm.words.replies import Request, reply
+from ecgvlm.words.understand import Asked
 
 
 def showing(*found: str, **measured: float):
@@ -40,6 +44,14 @@ def test_st_elevation_is_not_told_with_no_infarction():
     assert answers.group(raised, "infarction") == "This fits a STEMI: ST elevation in II, III, aVF."
     assert answers.finding(raised, "MI") == "Yes, this fits a STEMI: ST elevation in II, III, aVF."
     assert answers.group(showing("SR"), "infarction") == "No evidence of infarction."
+
+
+def test_what_the_atria_do_under_a_ventricular_pacemaker_is_not_denied():
+    """LUDB's cardiologists know of fibrillation (95) and third-degree block (34, 74, 104) there."""
+    paced = showing("PACE", qrs_ms=165.0)
+    for label in ("AF", "AFLT", "HAVB"):
+        assert answers.finding(paced, label).startswith("I cannot tell whether")
+    assert answers.finding(showing("PACE"), "AF").startswith("No, ")
 
 
 def test_a_conduction_disturbance_that_only_the_axis_tells_of_is_called_by_it():
@@ -78,3 +90,104 @@ def test_a_patient_with_extra_beats_is_not_told_that_the_heart_beats_regularly(f
     evidence = showing("SR", *found)
     assert set(evidence.findings) & set(RHYTHMS) == {"SR"}
     assert ("Your heart beats regularly." in prose(evidence, ("patient",))) == regularly
+
+
+def with_possible(evidence, **probabilities: float):
+    """The evidence with findings that are likely, but below a threshold of 0.9."""
+    return replace(
+        evidence,
+        probabilities={**evidence.probabilities, **probabilities},
+        thresholds={**evidence.thresholds, **dict.fromkeys(probabilities, 0.9)},
+    )
+
+
+def test_what_is_rather_there_than_not_is_neither_called_nor_denied():
+    evidence = with_possible(showing("SR", "NORM"), LVH=0.72, LAE=0.45)
+    said = "Possible, but not called: left ventricular hypertrophy (72%)."
+    assert evidence.possible == ("LVH",)
+    assert answers.finding(evidence, "LVH") == answers.group(evidence, "hypertrophy") == said
+    assert answers.finding(evidence, "LAE").startswith("No, ")
+    report = answers.report(evidence)
+    assert said in report
+    assert "No evidence of hypertrophy" not in report
+    assert answers.findings(evidence) == f"There is no abnormal finding: the ECG is normal. {said}"
+    assert answers.others(evidence, "", set()) == f"I find nothing else. {said}"
+    assert answers.others(evidence, "", {"LVH"}) == "I find nothing else."
+    assert answers.verdict(evidence) == "NORMAL - Sinus Rhythm"
+
+
+def test_a_possible_sign_is_told_with_its_leads_wherever_it_is_asked_for():
+    met = Criterion("STE", "ST elevation in inferior leads", 0.12, "mV", ">=", 0.1, True, 0.75, "", "wall",
+                    ("II", "aVF"))  # fmt: skip
+    evidence = replace(with_possible(showing("SR", "NORM"), STE=0.75), criteria=(met,))
+    said = "Possible, but not called: ST elevation (II, aVF, 75%)."
+    assert answers.leads_list(evidence, "STE") == answers.finding(evidence, "STE") == said
+    assert answers.repolarization(evidence) == said
+
+    def asked(name: str, intent: str, **objects: tuple[str, ...]) -> str:
+        return reply(name, Request(evidence, Asked(intent, objects), words("en")))
+
+    assert asked("urgency", "urgent").endswith(said)
+    assert asked("where", "where", finding=("STE",)) == said
+    assert asked("finding", "finding", finding=("STE",)) == said
+    assert asked("why", "why", finding=("STE",)).startswith(said)
+
+
+def test_a_possible_qt_interval_leaves_st_t_changes_denied():
+    evidence = with_possible(showing("SR", "NORM"), LQT=0.6)
+    assert answers.repolarization(evidence) == (
+        "No ST-T changes. Possible, but not called: prolonged QT interval (60%)."
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_says_what_is_possible(language):
+    w = words(language)
+    said = answers.finding(with_possible(showing("SR"), LVH=0.72), "LVH", w)
+    assert w.finding("LVH") in said
+    assert w.percent(0.72) in said
+    assert not said.startswith((w.yes, w.no))
+
+
+def test_what_was_found_and_is_still_possible_has_not_gone():
+    found, likely = showing("SR", "LVH"), with_possible(showing("SR"), LVH=0.8)
+    nothing = "Nothing has changed by more than the error of measurement."
+    assert described(compare(found, likely)) == described(compare(likely, found)) == nothing
+    assert described(compare(found, showing("SR"))).startswith("No longer found: left ventricular")
+
+
+@pytest.mark.parametrize(
+    ("found", "urgent"),
+    [
+        (("SR", "HAVB", "CD", "WENCK"), ()),
+        (("SR", "HAVB", "CD", "MOBITZ2"), ("MOBITZ2",)),
+        (("SR", "HAVB", "CD"), ("HAVB",)),
+        (("SR", "MI", "IMI"), ()),
+        (("SR", "MI", "IMI", "STE", "STTC"), ("STE",)),
+    ],
+)
+def test_reports_begin_with_what_is_urgent_when_asked(found, urgent):
+    evidence, w = showing(*found), words("en")
+    assert evidence.urgent == urgent
+    said = reply("urgency", Request(evidence, Asked("urgent"), w))
+    if urgent:
+        assert answers.report(evidence).startswith(answers.urgent(evidence))
+        assert said.startswith(answers.urgent(evidence))
+    else:
+        assert "Urgent" not in f"{said} {answers.report(evidence)}"
+    undated = "Findings: inferior myocardial infarction. I cannot tell what caused this, or when"
+    assert (undated in said) == ("IMI" in found and not urgent)
+
+
+def test_a_rate_beyond_its_limits_is_urgent_as_it_is_written():
+    assert showing("SR", heart_rate_bpm=150.4).urgent == ()
+    assert showing("SR", heart_rate_bpm=39.4).urgent == ("heart_rate_bpm",)
+
+
+def test_st_elevation_is_urgent_by_its_leads_where_its_definition_was_not_weighed():
+    flat = showing("SR")
+    raised = {**flat.leads, **{lead: replace(flat.leads[lead], st=0.3) for lead in ("II", "III", "aVF")}}
+    assert replace(flat, leads=raised).urgent == ("STE",)
+    denied = {**flat.probabilities, "STE": 0.1}
+    weighed = replace(flat, leads=raised, probabilities=denied, thresholds={**flat.thresholds, "STE": 0.85})
+    assert weighed.urgent == ()

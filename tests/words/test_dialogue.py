@@ -112,7 +112,7 @@ def test_a_question_is_answered_in_its_language(language, spoken):
 def test_what_cannot_be_told_is_refused_and_what_is_urgent_named(language, question):
     said = language.answer(INFERIOR, question)
     assert said.startswith("I cannot")
-    assert "Urgent: ST elevation (II, III, aVF), inferior myocardial infarction." in said
+    assert f"{answers.urgent(INFERIOR)} ST elevation in II, III, aVF." in said
     assert "Urgent" not in language.answer(NORMAL, question)
 
 
@@ -330,7 +330,7 @@ def test_what_is_no_question_about_an_ecg_is_refused_and_what_is_urgent_named(la
     said = language.answer(INFERIOR, BEYOND[spoken])
     refusals = "off_topic", "outside", "cause", "identity", "only_this_ecg"
     assert said.startswith(tuple(map(w.say, refusals))), said
-    assert w.finding("IMI") in said
+    assert answers.urgent(INFERIOR, w) in said
 
 
 def test_doubt_does_not_make_forget_what_was_spoken_of(language):

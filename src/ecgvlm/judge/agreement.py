@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from ecgvlm.labels import CHILDREN, EXCLUSIVE, FINDINGS
 
 MARGIN_CLIP = 6.0
+EVEN_ODDS = 0.5  # least of what is rather there than not
+_LESS = 0.99  # times a limit: just below it
 
 
 def margin(probability: float, threshold: float) -> float:
@@ -31,17 +33,17 @@ def settle(
     usual: the thresholds by which the clearest is chosen where `thresholds` were moved for a sensitivity, as
     a threshold of nearly nothing makes anything look clear; sinus rhythm then gives way to any other.
 
-    The others move to just below their thresholds, and a superclass (MI, CD, HYP) to its threshold where one
+    The others move to `ruled_out`, and a superclass (MI, CD, HYP) to its threshold where one
     of its kinds is found, so that `labels`, `findings` and words agree.
     """
     settled = one_of_each(probabilities, thresholds, usual)
     abnormal = _margins(settled, thresholds, FINDINGS["NORM"].excludes)
     if abnormal and settled["NORM"] >= thresholds["NORM"]:
         if abnormal[-1][0] >= margin(settled["NORM"], thresholds["NORM"]):
-            settled["NORM"] = _not_found(thresholds["NORM"])
+            settled["NORM"] = ruled_out(thresholds["NORM"])
         else:
             for _, label in abnormal:
-                settled[label] = _not_found(thresholds[label])
+                settled[label] = ruled_out(thresholds[label])
     return settled
 
 
@@ -61,7 +63,7 @@ def one_of_each(
             found.sort(key=lambda x: (x != "SR", margin(probabilities[x], usual[x])))
         found.sort(key=lambda x: FINDINGS[x].rank)
         for label in found[:-1]:
-            settled[label] = _not_found(thresholds[label])
+            settled[label] = ruled_out(thresholds[label])
     for parent, kinds in CHILDREN.items():
         if parent in settled and _margins(settled, thresholds, kinds):
             settled[parent] = max(settled[parent], thresholds[parent])
@@ -77,5 +79,7 @@ def _margins(
     return sorted((margin(probabilities[x], thresholds[x]), x) for x in found)
 
 
-def _not_found(threshold: float) -> float:
-    return 0.99 * threshold
+def ruled_out(threshold: float) -> float:
+    """The most that what cannot be beside what was found is left with: below its threshold, and rather absent
+    than there."""
+    return _LESS * min(threshold, EVEN_ODDS)

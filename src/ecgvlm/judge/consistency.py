@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from ecgvlm.judge.evidence import BEHIND, surely
+from ecgvlm.judge.agreement import EVEN_ODDS
+from ecgvlm.judge.evidence import BEHIND, surely, urgent
 from ecgvlm.labels import (
     CHILDREN,
     EXCLUSIVE,
@@ -28,6 +29,7 @@ _DENIALS = {
     "No ST-T changes": in_group("repolarization"),
     "No premature complexes": ("PVC", "PAC", "BIGEM", "TRIGEM"),
 }
+_OF_QT = {code for code, finding in FINDINGS.items() if finding.one_of == "QT"}  # no ST-T changes
 _STATED = {  # sentence -> the finding that must stand behind it
     r"\bST elevation in ": "STE", r"\bST depression in ": "STD", r"\bT wave inversion in ": "TINV",
     r"Left axis deviation": "LAD", r"Right axis deviation": "RAD",
@@ -53,6 +55,11 @@ def contradictions(answer: Mapping[str, Any]) -> list[str]:
         if wrong:
             odd.append(text)
 
+    possible = {
+        code
+        for code, p in answer["labels"].items()
+        if EVEN_ODDS <= p < answer["thresholds"][code] and code != "NORM"
+    }
     called = {code for code, p in answer["labels"].items() if p >= answer["thresholds"][code]}
     check(called != found, f"findings {sorted(found ^ called)} do not follow labels and thresholds")
     slow = rate is not None and rate < 50
@@ -63,7 +70,12 @@ def contradictions(answer: Mapping[str, Any]) -> list[str]:
     check("NORM" not in found and "NORMAL" in verdicts, "not normal by its findings, NORMAL in words")
     check("NORM" in found and slow, f"normal at {rate:.0f} bpm" if slow else "")
     for denial, codes in _DENIALS.items():
-        check(denial in report and bool(found & set(codes)), f"{denial!r} and {sorted(found & set(codes))}")
+        beside = sorted((found | (possible - _OF_QT)) & set(codes))
+        check(denial in report and bool(beside), f"{denial!r} and {beside}")
+    told = "".join(f", {some}" for some in re.findall(r"Possible, but not called: (.*?%\))\.", report))
+    for code, finding in FINDINGS.items():
+        named = f", {finding.name} (" in told
+        check(named != (code in possible), f"{code} possible by report or labels alone")
     for sentence, code in _STATED.items():
         if code in answer["labels"]:
             check(bool(re.search(sentence, report)) != (code in found), f"{code} by report or findings alone")
@@ -96,6 +108,8 @@ def contradictions(answer: Mapping[str, Any]) -> list[str]:
     if qrs is not None:
         blocks = found & {"LBBB", "RBBB"}
         check(bool(blocks) and qrs < _NARROW, f"{sorted(blocks)} with a QRS of {qrs:.0f} ms")
-    urgent = any(FINDINGS[code].urgency for code in found) or (rate is not None and not 40 <= rate <= 150)
-    check(urgent != ("Urgent:" in report), "urgent by report or findings alone")
+    first = re.match(r"(?:Urgent: [^.]*\. )*", report)
+    warned = first.group().count("Urgent: ") if first else 0
+    check(warned != len(urgent(found, rate)), "urgent by what the report begins with or findings alone")
+    check(report.count("Urgent: ") != warned, "urgent, but not first")
     return odd

@@ -70,7 +70,6 @@ class Rule:
 
 
 SEX_UNKNOWN = ", sex unknown: the stricter limit"  # ends a name
-EVEN_ODDS = 0.5  # least of what is rather there than not: it reads without its number
 
 
 @dataclass(frozen=True)

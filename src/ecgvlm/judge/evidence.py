@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
-from ecgvlm.judge.agreement import MARGIN_CLIP, margin
+from ecgvlm.judge.agreement import EVEN_ODDS, MARGIN_CLIP, margin
 from ecgvlm.judge.criteria import Criterion, beyond_scope
 from ecgvlm.judge.facts import IRREGULAR, NOBODY, Person
 from ecgvlm.labels import (
@@ -47,6 +47,7 @@ BEHIND: dict[tuple[str, str], tuple[str, ...]] = {
     ("pr_ms", "low"): ("SHORTPR", "WPW"), ("pr_ms", "high"): ("1dAVb", "HAVB"), ("qrs_ms", "high"): _WIDE,
     ("qtc_ms", "low"): ("SQT",), ("qtc_ms", "high"): ("LQT",),
 }  # fmt: skip
+SLOWEST, FASTEST = 40, 150  # bpm; a rate beyond these is urgent
 _SURE = 0.9  # probability that a number meets a condition from which on it is not borderline
 HEDGE = 0.5  # a margin (in logits) closer to the threshold than this is worded with care
 POOR_QUALITY = 0.5
@@ -121,6 +122,21 @@ class Evidence:
         """Those whose probability reaches their threshold: `LABELS` in their order, then the others."""
         beyond = (code for code in FINDINGS if code not in LABELS)
         return tuple(label for label in (*LABELS, *beyond) if self.margin(label) >= 0)
+
+    @cached_property
+    def possible(self) -> tuple[str, ...]:
+        """Those that are rather there than not, but not surely enough to count as found, in the ontology's
+        order: what is neither called nor denied."""
+        likely = {code for code, p in self.probabilities.items() if p >= EVEN_ODDS} - {"NORM"}
+        return tuple(code for code in FINDINGS if code in likely - set(self.findings))
+
+    @cached_property
+    def urgent(self) -> tuple[str, ...]:
+        """As `urgent`; ST elevation by neighbouring leads where its definition was not weighed."""
+        by_leads = "NORM" not in self.findings and not self.ventricular and not self.beyond_scope("STE")
+        shown = by_leads and "STE" not in self.probabilities and self.where("STE")
+        found = (*self.findings, "STE") if shown else self.findings
+        return urgent(found, self.measurements["heart_rate_bpm"])
 
     @cached_property
     def unassessable(self) -> frozenset[str]:
@@ -241,12 +257,29 @@ class Evidence:
         """The leads in which a report states a sign: none where its definition was weighed and is not met."""
         if sign in self.probabilities and sign not in self.findings:
             return ()
-        met = {lead for criterion in self.why(sign) if criterion.met for lead in criterion.leads}
-        return tuple(lead for lead in LEADS if lead in met or lead in self.beside(sign))
+        return tuple(lead for lead in LEADS if lead in self.defined_in(sign) or lead in self.beside(sign))
+
+    def defined_in(self, label: str) -> tuple[str, ...]:
+        """The leads in which a condition of a definition is met."""
+        met = {lead for criterion in self.why(label) if criterion.met for lead in criterion.leads}
+        return tuple(lead for lead in LEADS if lead in met)
 
     def shows(self, sign: str) -> bool:
         """Whether at least two leads show a sign."""
         return len(self.leads_with(sign)) >= 2
+
+
+def urgent(findings: Collection[str], heart_rate_bpm: float | None) -> tuple[str, ...]:
+    """What somebody must act on at once: of these findings those of `labels` that are urgent, none of which
+    another one is a kind, and "heart_rate_bpm" where that is extreme.
+
+    A block that is known to be Wenckebach's is not, nor is an infarction without ST elevation: a page does
+    not tell it from an old one.
+    """
+    implied = {parent for code in findings for parent in FINDINGS[code].parents}
+    codes = [code for code in findings if FINDINGS[code].urgency and code not in implied]
+    extreme = heart_rate_bpm is not None and not SLOWEST <= round(heart_rate_bpm) <= FASTEST
+    return (*codes, "heart_rate_bpm") if extreme else tuple(codes)
 
 
 def tenths_mm(mv: float) -> int:

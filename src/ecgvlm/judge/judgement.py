@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from ecgvlm.judge.agreement import margin, one_of_each, settle
+from ecgvlm.judge.agreement import margin, one_of_each, ruled_out, settle
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.facts import IRREGULAR, UNKNOWN, Fact, Person
 from ecgvlm.labels import (
@@ -199,8 +199,8 @@ def _found(probabilities: Mapping[str, float], limits: Mapping[str, float]) -> s
 def _without(
     codes: Set[str], probabilities: Mapping[str, float], limits: Mapping[str, float]
 ) -> dict[str, float]:
-    """The probabilities, those of these findings just below their thresholds at most."""
-    return {c: min(p, 0.99 * limits[c]) if c in codes else p for c, p in probabilities.items()}
+    """The probabilities, those of these findings `ruled_out`."""
+    return {c: min(p, ruled_out(limits[c])) if c in codes else p for c, p in probabilities.items()}
 
 
 def _threshold(rule: Rule, thresholds: Mapping[str, float], usual: Mapping[str, float] | None) -> float:

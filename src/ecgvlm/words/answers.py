@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from ecgvlm.judge.criteria import EVEN_ODDS, SEX_UNKNOWN, Criterion
+from ecgvlm.judge.agreement import EVEN_ODDS
+from ecgvlm.judge.criteria import SEX_UNKNOWN, Criterion
 from ecgvlm.judge.evidence import BEHIND, HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.judge.facts import ERRORS
 from ecgvlm.judge.grounding import DROP, Ground
@@ -18,7 +19,6 @@ from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import ENGLISH, Words
 
-SLOWEST, FASTEST = 40, 150  # bpm; a rate beyond these is said first
 _NORTHWEST = -90  # degrees; an axis beyond it is an extreme one
 _SECONDS = 3  # an interval is said in seconds where its number is smaller
 _MM_PER_MV = 10
@@ -30,6 +30,7 @@ _SEEN_IN: dict[str, tuple[str, ...]] = {
     "RBBB": ("V1",), "IRBBB": ("V1",), "LBBB": ("V1",), "CD": ("V1",), "PRWP": _CHEST, "STTC": LEADS,
 }  # fmt: skip
 _INFARCTIONS = {"MI", *CHILDREN["MI"]}
+_UNDER_PACING = ("AF", "AFLT")  # what the atria do while a pacemaker sets the pace of the ventricles
 _IN_TIME = ("rhythm", "ectopy")  # groups that are told from beat to beat
 _TIMED = ("SB", "ST", "SARRH")  # judged by the times of the beats alone
 _OF_FINDINGS = {"unsure"}  # cautions that say nothing of the page or the recording
@@ -106,12 +107,14 @@ def overall(evidence: Evidence, w: Words = ENGLISH) -> str:
 
 def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     """Whether a label was found, with its probability; close to the threshold the wording is careful. What
-    is not found is only denied where it could be seen."""
+    is not found is only denied where it could be seen and is rather absent than there."""
     m, percent = evidence.margin(label), w.percent(evidence.probability(label))
     if label == "NORM" and evidence.incomplete:
         return w.say("incomplete")
     if m < 0 and label in _INFARCTIONS and "STE" in evidence.findings:
         return _fits_stemi(evidence, w)
+    if label in evidence.possible:
+        return possible(evidence, (label,), w)
     if m < 0 and unseen(evidence, label):
         return w.say("unassessable", finding=w.finding(label))
     if label == "NORM":
@@ -123,6 +126,21 @@ def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     return w.say(key, finding=w.finding(label), percent=percent)
 
 
+def possible(evidence: Evidence, labels: Collection[str], w: Words = ENGLISH) -> str:
+    """What is possible among these labels without being called, with the leads that speak for it and its
+    probability; "" where nothing is."""
+    said = [
+        w.say(
+            "converted",
+            value=w.finding(label),
+            others=w.listed([*evidence.defined_in(label), w.percent(evidence.probability(label))]),
+        )
+        for label in evidence.possible
+        if label in labels
+    ]
+    return w.say("possible", findings=w.listed(said)) if said else ""
+
+
 def unseen(evidence: Evidence, label: str) -> bool:
     """Whether too little can be seen on the page to say that a finding is not there."""
     row = FINDINGS[label]
@@ -131,6 +149,8 @@ def unseen(evidence: Evidence, label: str) -> bool:
     if any(evidence.beyond_scope(code) for code in (label, *CHILDREN.get(label, ()))):
         return True
     if _WITHOUT_BEATS & set(evidence.cautions) and (row.group in _IN_TIME or row.one_of == "AV block"):
+        return True
+    if label in _UNDER_PACING and "PACE" in evidence.findings and evidence.wide:
         return True
     if not evidence.criteria and not any(evidence.leads.values()):
         return False  # labels alone, of no page
@@ -357,15 +377,18 @@ def named(evidence: Evidence) -> list[str]:
 def others(evidence: Evidence, named_so: str, gone: Collection[str], w: Words = ENGLISH) -> str:
     """The findings but for those gone, which are called so."""
     found = w.listed(_hedged(evidence, label, w) for label in named(evidence) if label not in gone)
+    rest = possible(evidence, FINDINGS.keys() - gone, w)
     if named_so:
-        return w.say("others" if found else "others_none", left_out=named_so, findings=found)
-    return w.say("findings", findings=found) if found else w.say("nothing_else")
+        return w.text([w.say("others" if found else "others_none", left_out=named_so, findings=found), rest])
+    return w.text([w.say("findings", findings=found) if found else w.say("nothing_else"), rest])
 
 
 def findings(evidence: Evidence, w: Words = ENGLISH) -> str:
     if found := named(evidence):
-        return w.say("findings", findings=w.listed(_hedged(evidence, label, w) for label in found))
-    return _unnamed(evidence, w) or w.say("incomplete" if evidence.incomplete else "findings_none")
+        said = w.say("findings", findings=w.listed(_hedged(evidence, label, w) for label in found))
+    else:
+        said = _unnamed(evidence, w) or w.say("incomplete" if evidence.incomplete else "findings_none")
+    return w.text([said, possible(evidence, FINDINGS, w)])
 
 
 def _unnamed(evidence: Evidence, w: Words) -> str:
@@ -375,6 +398,12 @@ def _unnamed(evidence: Evidence, w: Words) -> str:
 
 
 def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
+    """What was found of a group and what is possible, or that there is nothing of it."""
+    return w.text([_group(evidence, name, w), possible(evidence, GROUPS[name], w)])
+
+
+def _group(evidence: Evidence, name: str, w: Words) -> str:
+    """`group` without what is possible; "" where that is all there is to say."""
     if name in OF_SHAPES and evidence.ventricular:
         return w.say("ventricular_shapes", group=w.name("headings", name))
     found = specific(evidence, GROUPS[name])
@@ -384,8 +413,9 @@ def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
         return w.say("wide_qrs", group=w.name("headings", name))
     if not found and any(unseen(evidence, label) for label in GROUPS[name]):
         return w.say("group_unseen", group=w.name("headings", name))
-    if not found:
-        return w.name("none", name)
+    if not found:  # no ST-T change is one of the QT interval
+        open_ones = [label for label in evidence.possible if label in GROUPS[name]]
+        return "" if any(FINDINGS[label].one_of != "QT" for label in open_ones) else w.name("none", name)
     return w.sentence(w.listed(_hedged(evidence, label, w) for label in found))
 
 
@@ -407,6 +437,8 @@ def lead_sign(
 
 
 def leads_list(evidence: Evidence, sign: str, w: Words = ENGLISH) -> str:
+    if sign in evidence.possible:
+        return possible(evidence, (sign,), w)
     found = evidence.where(sign) or evidence.leads_with(sign)
     if not found:
         return w.say("leads_none", sign=w.name("signs", sign))
@@ -415,9 +447,9 @@ def leads_list(evidence: Evidence, sign: str, w: Words = ENGLISH) -> str:
 
 def single(evidence: Evidence, sign: str, w: Words) -> str:
     """Says where leads show a sign whose definition is not met, as too few or not neighbours do; "" where it
-    is a finding, or none is known to be."""
-    leads = evidence.leads_with(sign)
-    if not leads or sign not in evidence.probabilities or evidence.where(sign):
+    is a finding or possible, or none is known to be."""
+    leads, told = evidence.leads_with(sign), sign in evidence.possible or evidence.where(sign)
+    if not leads or sign not in evidence.probabilities or told:
         return ""
     return w.say("sign_single", sign=w.name("signs", sign), leads=w.listed(leads))
 
@@ -561,8 +593,9 @@ def _with_leads(evidence: Evidence, name: str, wanted: Collection[str], w: Words
     found = specific(evidence, GROUPS[name])
     rest = [label for label in found if not shown.get(label)]
     others = w.sentence(w.listed(_hedged(evidence, label, w) for label in rest)) if rest else ""
-    whole = others if found else group(evidence, name, w)
-    return w.text([whole, *located, *signs(evidence, [sign for sign in wanted if sign not in shown], w)])
+    whole = others if found else _group(evidence, name, w)
+    beside = signs(evidence, [sign for sign in wanted if sign not in shown], w)
+    return w.text([whole, *located, *beside, possible(evidence, GROUPS[name], w)])
 
 
 def signs(evidence: Evidence, wanted: Iterable[str], w: Words = ENGLISH) -> list[str]:
@@ -577,15 +610,17 @@ def signs(evidence: Evidence, wanted: Iterable[str], w: Words = ENGLISH) -> list
 def _sections(evidence: Evidence, w: Words) -> list[tuple[str, str]]:
     """(heading, sentences) in the fixed order of both reports; headings by their key."""
     known = w.sentence(_rhythm(evidence, w)) if rhythms(evidence) else rhythm(evidence, w)
-    sections = [("rhythm", known)]
-    if specific(evidence, GROUPS["ectopy"]):
+    sections = [("rhythm", w.text([known, possible(evidence, RHYTHMS, w)]))]
+    if {*evidence.findings, *evidence.possible} & set(GROUPS["ectopy"]):
         sections.append(("ectopy", group(evidence, "ectopy", w)))
-    sections += [("axis", axis(evidence, w)), ("intervals", intervals(evidence, w))]
+    turned = w.text([axis(evidence, w), possible(evidence, in_group("axis"), w)])
+    sections += [("axis", turned), ("intervals", intervals(evidence, w))]
     if "no_qrs" in evidence.cautions:  # without one, nothing below is known to be absent
         return sections
     sections.append(("conduction", group(evidence, "conduction", w)))
     voltage = w.sentence(_hedged(evidence, "LVOLT", w)) if "LVOLT" in evidence.findings else ""
-    sections.append(("hypertrophy", w.text([group(evidence, "hypertrophy", w), voltage])))
+    low = possible(evidence, ("LVOLT",), w)
+    sections.append(("hypertrophy", w.text([group(evidence, "hypertrophy", w), voltage, low])))
     sections += [
         ("infarction", infarction(evidence, w)),
         ("repolarization", repolarization(evidence, w)),
@@ -595,15 +630,20 @@ def _sections(evidence: Evidence, w: Words) -> list[tuple[str, str]]:
 
 def urgent(evidence: Evidence, w: Words = ENGLISH) -> str:
     """What somebody must act on at once, first of all in a report; "" where there is nothing."""
+    return w.text(warnings(evidence.urgent, evidence.measurements["heart_rate_bpm"], w))
+
+
+def warnings(urgent: Iterable[str], rate: float | None, w: Words = ENGLISH) -> list[str]:
+    """A sentence for each of what `judge.evidence.urgent` names. rate: bpm."""
     said = []
-    for label in (label for label in evidence.findings if FINDINGS[label].urgency):
-        advice = w.names["advice"].get(label)
-        key = "urgent_advice" if advice else "urgent"
-        said.append(w.say(key, finding=w.finding(label), advice=advice or ""))
-    rate = evidence.measurements["heart_rate_bpm"]
-    if rate is not None and not SLOWEST <= round(rate) <= FASTEST:
-        said.append(w.say("urgent", finding=w.say("urgent_rate", rate=w.quantity("heart_rate_bpm", rate))))
-    return w.text(said)
+    for what in urgent:
+        if what == "heart_rate_bpm":
+            named = w.say("urgent_rate", rate=w.quantity(what, rate or 0.0))
+        else:
+            named = w.finding(what)
+        advice = w.names["advice"].get(what)
+        said.append(w.say("urgent_advice" if advice else "urgent", finding=named, advice=advice or ""))
+    return said
 
 
 def why(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:

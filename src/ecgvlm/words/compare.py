@@ -11,6 +11,7 @@ from ecgvlm.judge.facts import ERRORS
 from ecgvlm.labels import FINDINGS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
+from ecgvlm.words.answers import warnings
 from ecgvlm.words.phrases import ENGLISH, Words
 
 # What two readings of an unchanged heart differ by in 95 of 100, given the error of each; amplitudes by half
@@ -36,19 +37,23 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """old, new: the findings of each; changes: everything compared, in a fixed order."""
+    """old, new: the findings of each; changes: everything compared, in a fixed order. urgent: in the later
+    one, as of `judge.evidence.urgent`. possible: findings that one of the two neither calls nor denies, which
+    have neither appeared nor gone."""
 
     old: tuple[str, ...]
     new: tuple[str, ...]
     changes: tuple[Change, ...]
+    urgent: tuple[str, ...] = ()
+    possible: tuple[str, ...] = ()
 
     @property
     def appeared(self) -> tuple[str, ...]:
-        return tuple(label for label in self.new if label not in self.old)
+        return tuple(label for label in self.new if label not in (*self.old, *self.possible))
 
     @property
     def gone(self) -> tuple[str, ...]:
-        return tuple(label for label in self.old if label not in self.new)
+        return tuple(label for label in self.old if label not in (*self.new, *self.possible))
 
     def to_dict(self) -> dict:
         """For JSON: `changed`, `appeared`, `gone`, and `measurements`, `st` and `t` as {what: {old, new,
@@ -72,10 +77,12 @@ class Comparison:
 
 
 def compare(old: Evidence, new: Evidence) -> Comparison:
-    """A finding has changed where it is found in one ECG alone; what is missing in one of both has not."""
+    """A finding has changed where it is found in one ECG and denied in the other; what is missing in one of
+    both has not."""
+    possible = (*old.possible, *new.possible)
     changes = [
         Change("finding", label, old.probabilities[label], new.probabilities[label],
-               (label in old.findings) != (label in new.findings))
+               (label in old.findings) != (label in new.findings) and label not in possible)
         for label in FINDINGS
         if label in old.probabilities and label in new.probabilities
     ]  # fmt: skip
@@ -90,7 +97,7 @@ def compare(old: Evidence, new: Evidence) -> Comparison:
             before, after = (None if waves is None else getattr(waves, wave) for waves in (a, b))
             changed = before is not None and after is not None and abs(after - before) >= BEYOND_MV
             changes.append(Change(wave, lead, before, after, changed))
-    return Comparison(old.findings, new.findings, tuple(changes))
+    return Comparison(old.findings, new.findings, tuple(changes), new.urgent, possible)
 
 
 def _distance(measurement: str, a: float, b: float) -> float:
@@ -106,13 +113,13 @@ def described(found: Comparison, w: Words = ENGLISH) -> str:
 
 def sentences(found: Comparison, w: Words = ENGLISH) -> list[str]:
     """What is urgent in the later ECG, what changed of findings and measurements, of ST and T by lead."""
-    urgent = [label for label in found.new if FINDINGS[label].urgency]
-    said = [
-        w.say(key, **{part: w.listed(map(w.finding, labels))})
-        for key, part, labels in (
-            ("urgent", "finding", urgent),
-            ("new_findings", "findings", _telling(found.appeared)),
-            ("gone_findings", "findings", _telling(found.gone)),
+    rates = {change.what: change.new for change in found.changes if change.kind == "measurement"}
+    urgent = warnings(found.urgent, rates["heart_rate_bpm"], w)
+    said = [*urgent] + [
+        w.say(key, findings=w.listed(map(w.finding, labels)))
+        for key, labels in (
+            ("new_findings", _telling(found.appeared)),
+            ("gone_findings", _telling(found.gone)),
         )
         if labels
     ]
@@ -129,7 +136,7 @@ def sentences(found: Comparison, w: Words = ENGLISH) -> list[str]:
         )
         if leads:
             said.append(w.say("changed_wave", wave=wave.upper(), leads=leads))
-    return said if len(said) > bool(urgent) else [*said, w.say("unchanged_since")]
+    return said if len(said) > len(urgent) else [*said, w.say("unchanged_since")]
 
 
 def _telling(labels: Collection[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -72,9 +72,10 @@ def _saying(key: str, urgent: bool = False) -> Callable[[Request], str]:
 
 
 def pressing(request: Request) -> str:
-    """What is urgent, "" where nothing is."""
-    found = urgent_findings(request.evidence, request.w)
-    return request.w.say("urgent", finding=request.w.listed(found)) if found else ""
+    """What is urgent, as reports begin, with the leads of ST elevation; "" where nothing is."""
+    evidence, w = request.evidence, request.w
+    shown = answers.signs(evidence, ("STE",), w) if "STE" in evidence.urgent else []
+    return w.text([answers.urgent(evidence, w), *shown])
 
 
 def finding(request: Request) -> str:
@@ -210,7 +211,7 @@ def _numbers(request: Request) -> list[float]:
     return [float(number) for number in request.asked.of("number")]
 
 
-def _any(request: Request, codes: Iterable[str]) -> str:
+def _any(request: Request, codes: Collection[str]) -> str:
     evidence, w = request.evidence, request.w
     found = [code for code in codes if _holds(evidence, code)]
     kinds = answers.specific(evidence, [code for code in found if code in evidence.probabilities])
@@ -218,9 +219,11 @@ def _any(request: Request, codes: Iterable[str]) -> str:
     if found:
         return w.text(_finding(request, code, code) for code in found)
     asked = [code for code in codes if not set(FINDINGS[code].parents) & set(codes)]
+    asked = [code for code in asked if code not in evidence.possible]
     hidden = [code for code in asked if not _judged(evidence, code) or answers.unseen(evidence, code)]
     seen = [w.finding(code) for code in asked if code not in hidden]
     said = [w.say("none_of", findings=w.listed(seen))] if seen else []
+    said.append(answers.possible(evidence, list(codes), w))
     if hidden:
         said.append(w.say("unassessable", finding=w.listed(map(w.finding, hidden))))
     return w.text(said)
@@ -238,7 +241,7 @@ def _holds(evidence: Evidence, code: str) -> bool:
 
 def _sign(request: Request, sign: str) -> str:
     evidence, w = request.evidence, request.w
-    if said := answers.single(evidence, sign, w):
+    if said := answers.possible(evidence, (sign,), w) or answers.single(evidence, sign, w):
         return said
     if leads := evidence.where(sign) or evidence.leads_with(sign):
         return w.say("sign_yes", sign=w.name("signs", sign), leads=w.listed(leads))
@@ -262,6 +265,8 @@ def _infarct_pattern(request: Request, sign: str, named: tuple[str, ...] = ()) -
             return said
         elsewhere = (answers.lead_sign(evidence, sign, lead, w) for lead in named)
         return w.text([*elsewhere, w.stated(said)])
+    if said := answers.possible(evidence, (sign,), w):
+        return said
     if evidence.ventricular or evidence.beyond_scope(sign):
         return w.say("unassessable", finding=w.name("signs", sign))
     if denied := _sign_denied(evidence, sign, w):
@@ -556,23 +561,15 @@ def problems(request: Request) -> str:
 
 
 def urgency(request: Request) -> str:
-    return pressing(request) or request.w.say("urgent_none")
-
-
-def urgent_findings(evidence: Evidence, w: Words) -> list[str]:
-    """What must not wait, by name: what reports call urgent, ST elevation beside each other, infarction,
-    high-degree AV block, and a heart rate that is very slow or fast."""
-    found = []
-    if "NORM" not in evidence.findings and (leads := evidence.where("STE")):
-        found.append(f"{w.name('signs', 'STE')} ({w.listed(leads)})")
-    pressing = [code for code in evidence.findings if FINDINGS[code].urgency and code != "STE"]
-    pressing += answers.specific(evidence, answers.GROUPS["infarction"])
-    pressing += [code for code in ("HAVB",) if code in evidence.findings and "AVB3" not in pressing]
-    found += [w.finding(code) for code in pressing if code not in ("QWAVE", "PRWP")]
-    rate = evidence.measurements["heart_rate_bpm"]
-    if rate is not None and not answers.SLOWEST <= round(rate) <= answers.FASTEST:
-        found.append(w.say("urgent_rate", rate=w.quantity("heart_rate_bpm", rate)))
-    return found
+    """What is urgent; where nothing is, what may be, and an infarction, which may be an old one."""
+    evidence, w = request.evidence, request.w
+    if said := pressing(request):
+        return said
+    likely = answers.possible(evidence, [code for code in FINDINGS if FINDINGS[code].urgency], w)
+    infarcts = [code for code in ("MI", *CHILDREN["MI"]) if code in evidence.findings]
+    found = [w.finding(code) for code in answers.specific(evidence, infarcts)]
+    undated = [w.say("findings", findings=w.listed(found)), w.say("cause")] if found else []
+    return w.text([w.say("urgent_none"), likely, *undated])
 
 
 def earlier(request: Request) -> str:
