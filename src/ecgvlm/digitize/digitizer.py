@@ -12,6 +12,7 @@ import numpy as np
 
 from ecgvlm.digitize.arrangement import FEWEST, PLAIN, Name
 from ecgvlm.digitize.assembly import SLOW, assembled, later, sped_up
+from ecgvlm.digitize.contrast import FAINT, contrast_of, with_plain_ink
 from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
 from ecgvlm.digitize.layout import Found, Placed, find_layout, find_nameless, row_pitch
@@ -82,6 +83,7 @@ _RELATED_DB = (
 _USUAL_ORDER = dict(zip(CABRERA, LEADS))
 _ORDER_DB = 6.0  # by which the limb leads must agree better in the usual order
 _OTHER_NAMED = 8  # leads whose names make it another ECG
+_HARDLY_LIT = " where ink hardly stands out from paper; take the picture in more light"
 # Quarter turns clockwise, and whether to mirror first, that set a picture upright which is not.
 _WAYS_UP = ((1, False), (3, False), (2, False), (0, True))
 
@@ -136,6 +138,16 @@ class Digitizer:
             if (page := drawn_page(drawing, partial(self._seen_names, drawing.image))) is not None:
                 return page
         image = dark_on_bright(image)
+        contrast = contrast_of(image)
+        try:
+            return self._seen(with_plain_ink(image, contrast))
+        except EcgError as error:
+            if contrast >= FAINT:
+                raise
+            raise _not_an_ecg(_HARDLY_LIT) from error
+
+    def _seen(self, image: np.ndarray) -> Page:
+        """What a picture of dark ink shows, see `__call__`."""
         view = self.look(image)
         if view is not None and view.found is not None:
             plain = view.found.named >= _PLAINLY_NAMED and _row_mm(view.found) >= _BARE_ROW
@@ -439,9 +451,10 @@ def _turned(image: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, -turns))
 
 
-def _not_an_ecg() -> EcgError:
+def _not_an_ecg(advice: str = "") -> EcgError:
     return EcgError(
-        "not_an_ecg", "no twelve named leads found; show the whole ECG page, flat and sharp, and nothing else"
+        "not_an_ecg",
+        f"no twelve named leads found{advice}; show the whole ECG page, flat and sharp, and nothing else",
     )
 
 
