@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ecgvlm import sessions
 from ecgvlm.errors import EcgError
 from ecgvlm.judge.findings import FindingsModel
 from ecgvlm.sessions import SHIPPED, SUMS, fingerprint, open_aside, open_session, read_model_file, seal
@@ -95,3 +96,24 @@ def test_what_is_no_model_is_told_when_the_session_is_wanted(tmp_path):
     session = open_aside("encoder.onnx", tmp_path)
     with pytest.raises(EcgError, match="not a model that ONNX Runtime can open"):
         session()
+
+
+@pytest.mark.parametrize("left", [0, 400], ids=["missing", "cut"])
+def test_the_packages_own_files_are_not_used_unsealed(tmp_path, monkeypatch, left):
+    """Without `SHA256SUMS`, or with half of it, what it did not name was used whatever it was."""
+    copied(tmp_path, *(SHIPPED / SUMS).read_text().split()[1::2])
+    monkeypatch.setattr(sessions, "SHIPPED", tmp_path)
+    sessions.check_shipped()
+    sessions._checked.cache_clear()
+    sessions._sums.cache_clear()
+    sums = (tmp_path / SUMS).read_bytes()[:left]
+    (tmp_path / SUMS).write_bytes(sums) if sums else (tmp_path / SUMS).unlink()
+    with pytest.raises(EcgError, match=r"damaged or was changed|SHA256SUMS: a file of the model cannot"):
+        read_model_file("pen.onnx")
+
+
+def test_all_shipped_files_are_checked(tmp_path, monkeypatch):
+    copied(tmp_path, "encoder.json")
+    monkeypatch.setattr(sessions, "SHIPPED", tmp_path)
+    with pytest.raises(EcgError, match=r"a file of the model cannot be read \(No such file or directory\)"):
+        sessions.check_shipped()

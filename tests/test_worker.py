@@ -13,6 +13,7 @@ from vectors import CHEST, LIMB, Sheet, drawn_pdf
 from ecgvlm import worker
 from ecgvlm.digitize import Page
 from ecgvlm.digitize.drawn import drawn_page
+from ecgvlm.errors import EcgError
 from ecgvlm.files.image import open_pages
 from ecgvlm.reader import Answer
 from ecgvlm.simulate import Simulation, simulate
@@ -71,3 +72,15 @@ def test_no_more_processes_start_than_there_are_pages(monkeypatch, pages, proces
     found = worker._read_many(jobs, worker.Wanted(), None)
     assert [one.page for one in found] == [job.page for job in jobs]
     assert started == [processes]
+
+
+def test_a_damaged_model_is_one_error_before_any_process_starts(monkeypatch, tmp_path):
+    """Each process told its traceback, and the command that memory was short."""
+
+    def damaged() -> None:
+        raise EcgError("unreadable_file", "encoder.json: this file of the model is damaged")
+
+    monkeypatch.setattr(worker, "check_shipped", damaged)
+    monkeypatch.setattr(worker, "ProcessPoolExecutor", None)
+    with pytest.raises(EcgError, match=r"encoder\.json"):
+        list(worker.read_files([tmp_path / "a.png", tmp_path / "b.png"], worker.Wanted()))

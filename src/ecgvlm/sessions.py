@@ -2,7 +2,7 @@
 
 A folder of model files holds `SHA256SUMS` (as `sha256sum` writes it), which `seal` makes. What does not agree
 with it is not used, and `fingerprint` names the whole of it in every answer. `python -m ecgvlm.sessions`
-seals the package's folder, or one that is named.
+seals the package's folder, or one that is named. A folder of one's own may be unsealed, the package's not.
 """
 
 from __future__ import annotations
@@ -55,17 +55,30 @@ def open_aside(
     return opening.result
 
 
+def check_shipped() -> None:
+    """Raises EcgError where a file of the package's own model is missing or damaged: before what goes on for
+    long or in several processes, which would find it out page by page."""
+    for name in _sums(SHIPPED) or ():
+        _model_file(name, None)
+
+
 def _model_file(name: str, folder: Path | None) -> Path:
     """Where a file lies that is what the folder was sealed with."""
-    path = (folder or SHIPPED) / name
+    return _checked((folder or SHIPPED) / name)
+
+
+@cache
+def _checked(path: Path) -> Path:
+    """The path, of which the file was looked at once: to do so takes a millisecond a megabyte."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, f"a file of the model cannot be read ({error.strerror or error})") from error
-    if _sums(path.parent).get(name, digest) != digest:
+    sums = _sums(path.parent)
+    if sums is not None and sums.get(path.name) != digest:
         raise unreadable(
-            path, f"this file of the model is damaged or was changed: {SUMS} says another; install it again"
+            path, f"this file of the model is damaged or was changed: {SUMS} says otherwise; install it again"
         )
     return path
 
@@ -103,17 +116,20 @@ def seal(folder: Path) -> None:
 
 def _sums_of(folder: Path) -> dict[str, str]:
     """Model file -> SHA-256, as the folder was sealed or, where it was not, as its files are."""
-    return _sums(folder) or _measured(folder)
+    sums = _sums(folder)
+    return _measured(folder) if sums is None else sums
 
 
 @cache
-def _sums(folder: Path) -> dict[str, str]:
+def _sums(folder: Path) -> dict[str, str] | None:
+    """Model file -> SHA-256 that the folder was sealed with, None where it never was."""
     try:
         lines = (folder / SUMS).read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:  # a folder of one's own that was never sealed
-        return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(folder / SUMS, f"cannot be read ({error})") from error
+        if isinstance(error, FileNotFoundError) and folder != SHIPPED:
+            return None
+        cause = getattr(error, "strerror", None) or error
+        raise unreadable(folder / SUMS, f"a file of the model cannot be read ({cause})") from error
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 

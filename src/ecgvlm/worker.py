@@ -24,6 +24,7 @@ from ecgvlm.printed import picture_of
 from ecgvlm.processes import end_with_parent, quick_context
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
+from ecgvlm.sessions import check_shipped
 
 _reader: Reader
 _decoder: BoundedDecoder
@@ -142,6 +143,7 @@ def _without_image(answer: Answer) -> Answer:
 def check_model(model: Path | None) -> None:
     """Raises EcgError for what is wrong with the files of a model, here and once, before worker processes
     open it."""
+    check_shipped()
     if model is not None:
         Reader(model=model)
 

@@ -29,6 +29,7 @@ from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leads import cause
 from ecgvlm.machine import workers as fitting
 from ecgvlm.reader import QUESTION, Answer, Reader
+from ecgvlm.sessions import check_shipped
 
 UNIT = 16  # inputs that a worker reads at a time
 WAVE = 10_000  # inputs handed to Ray at a time, for each worker
@@ -77,8 +78,9 @@ def read_batch(
     each; None for one a core. address: of a Ray cluster ("auto", "host:6379"); None starts Ray on this
     machine and stops it again. make_reader: called once in each worker. report is called as rows come in.
 
-    Raises EcgError where there is no input, `out` cannot be written or answers another question, the cluster
-    does not answer, or no worker gets to work; UsageError where another batch writes there.
+    Raises EcgError where there is no input, `out` cannot be written or answers another question, a file of
+    the model is missing or damaged, the cluster does not answer, or no worker gets to work; UsageError where
+    another batch writes there.
     """
     asked = question or QUESTION
     passed_over: list[str] = []
@@ -98,6 +100,8 @@ def read_batch(
         report(progress)
         if not missing:
             return progress
+        if make_reader is None:
+            check_shipped()
 
         def keep(rows: pa.Table) -> None:
             new = [missing.pop(name, None) is not None for name in rows["input"].to_pylist()]

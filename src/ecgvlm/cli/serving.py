@@ -120,9 +120,11 @@ def watch(
     """Read every file that is put into a folder, until Ctrl-C."""
     from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.reader import Reader
+    from ecgvlm.sessions import check_shipped
     from ecgvlm.show.plain import plain
     from ecgvlm.watch import watch as watched
 
+    check_shipped()
     with BoundedDecoder() as decoder:
         for path, problem in watched(source, output, Reader(), decoder, question):
             why = problem.removeprefix(f"{path}: ") or "read"
@@ -134,7 +136,9 @@ def mcp() -> None:
     from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.mcp import Server
     from ecgvlm.reader import Reader
+    from ecgvlm.sessions import check_shipped
 
+    check_shipped()
     with BoundedDecoder() as decoder:
         for answer in Server(Reader(), decoder).serve(sys.stdin):
             print(answer, flush=True)

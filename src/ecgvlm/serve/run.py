@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -15,6 +17,7 @@ from ecgvlm.serve.app import create_app
 from ecgvlm.serve.connection import HEAD_SECONDS, Connection, Seldom, raise_limits
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
+from ecgvlm.sessions import check_shipped
 
 _GRACE = 30  # s that requests at work may take to end
 
@@ -31,8 +34,9 @@ def run(
     """Serves until SIGTERM or SIGINT, which let requests at work end first.
 
     Raises UsageError where other machines could reach the server without a key, the port cannot be used, or
-    what is kept is spoken of where nothing is.
+    what is kept is spoken of where nothing is; EcgError where a file of the model is missing or damaged.
     """
+    check_shipped()
     local = is_loopback(host)
     if not local and keys is None:
         raise UsageError(
@@ -55,6 +59,8 @@ def run(
     for noisy in ("asyncio", "uvicorn.error"):
         logging.getLogger(noisy).addFilter(Seldom())
     raise_limits()
+    # When all has ended uvicorn raises the signal again, which by itself would leave the workers' folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
         create_app(settings),
         access_log=False,  # ours tells no paths
