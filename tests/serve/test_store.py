@@ -125,6 +125,41 @@ def test_many_threads(store):
     assert len(store.list("", limit=10, offset=20)) == 4
 
 
+def test_corrections_meet_deletions(store, url):
+    """The database refused some of them, which was answered as if it were away."""
+    other = Store(url)
+    with ThreadPoolExecutor(4) as pool:
+        for i in range(30):
+            store.add(f"r{i}", "", JPEG, ANSWER)
+            said = [pool.submit(one.correct, f"r{i}", "", ["AF"], None) for one in (store, other) * 2]
+            gone = [pool.submit(one.delete, f"r{i}", "") for one in (store, other)]
+            assert {done.result() for done in said} <= {True, False}
+            assert sorted(done.result() for done in gone) == [False, True]
+    other.close()
+    with Session(store._engine) as session:
+        assert not session.query(Base.metadata.tables["corrections"]).all()
+
+
+def test_names_that_no_database_takes_are_of_no_read(store):
+    for key in ("a\0b", "a\ud800b"):
+        assert not store.has(key, "")
+        assert store.get(key, "") is None
+        assert store.image(key, "") is None
+        assert not store.correct(key, "", ["AF"], None)
+        assert not store.delete(key, "")
+
+
+def test_what_is_deleted_during_an_export_is_left_out(store):
+    for key in "ab":
+        store.add(key, "", JPEG, ANSWER)
+        store.correct(key, "", ["AF"], None)
+    rows = store.rows()
+    next(rows)
+    for key in "ab":
+        store.delete(key, "")
+    assert len(list(rows)) <= 1
+
+
 def test_migrations_give_the_tables_of_the_models(store):
     with store._engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []

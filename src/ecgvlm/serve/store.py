@@ -17,6 +17,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import (
     JSON,
+    ColumnElement,
     DateTime,
     Engine,
     ForeignKey,
@@ -147,7 +148,7 @@ class Store:
     def has(self, key: str, owner: str) -> bool:
         """Whether a read is kept, and not deleted meanwhile by another server."""
         with Session(self._engine) as session:
-            return session.scalar(select(Read.id).where(Read.id == key, Read.owner == owner)) is not None
+            return session.scalar(select(Read.id).where(*_named(key, owner))) is not None
 
     def get(self, key: str, owner: str) -> dict[str, Any] | None:
         with Session(self._engine) as session:
@@ -168,18 +169,18 @@ class Store:
             return [read.to_dict() for read in session.scalars(newest)]
 
     def correct(self, key: str, owner: str, labels: Sequence[str] | None, report: str | None) -> bool:
-        """Adds what a reader says; whether there is such a read."""
-        with Session(self._engine) as session, session.begin():
-            read = self._find(session, key, owner)
-            if read is None:
+        """Adds what a reader says; whether there is such a read. Who deletes it meanwhile waits."""
+        with Session(self._engine.execution_options(alone=True)) as session, session.begin():
+            one = select(Read.id).where(*_named(key, owner)).with_for_update(key_share=True, read=True)
+            if session.scalar(one) is None:
                 return False
             words = {"labels": None if labels is None else list(labels), "report": report}
-            read.corrections.append(CorrectionRow(created=datetime.now(UTC), owner=owner, **words))
+            session.add(CorrectionRow(read_id=key, created=datetime.now(UTC), owner=owner, **words))
             return True
 
     def delete(self, key: str, owner: str) -> bool:
         """Deletes a read with its picture and corrections; whether there was one."""
-        return self._delete(Read.id == key, Read.owner == owner) > 0
+        return self._delete(*_named(key, owner)) > 0
 
     def forget(self, days: float) -> int:
         """Deletes all reads older than so many days; how many."""
@@ -193,7 +194,7 @@ class Store:
         with Session(self._engine) as session:
             corrected = select(Read).where(Read.corrections.any()).order_by(Read.created)
             for read in session.scalars(corrected.execution_options(yield_per=20)):
-                if read.answer.get("others"):
+                if read.answer.get("others") or not read.corrections:  # deleted by another server meanwhile
                     continue
                 said = read.corrections[-1]
                 turns = []
@@ -220,7 +221,7 @@ class Store:
         return len(written)
 
     def _find(self, session: Session, key: str, owner: str, *options: Any) -> Read | None:
-        one = select(Read).where(Read.id == key, Read.owner == owner).options(*options)
+        one = select(Read).where(*_named(key, owner)).options(*options)
         return session.scalars(one).one_or_none()
 
     def _delete(self, *which: Any) -> int:
@@ -237,6 +238,11 @@ class Store:
                         cause = type(error).__name__
                         log.warning("what was deleted may leave traces: %s failed (%s)", statement, cause)
         return count
+
+
+def _named(key: str, owner: str) -> tuple[ColumnElement[bool], ...]:
+    """The condition for an owner's read; what a database takes for no text is the name of none."""
+    return Read.id == (key if key.isprintable() else ""), Read.owner == owner
 
 
 _FORM = "a store is sqlite:///FILE or postgresql://HOST/NAME"
@@ -277,8 +283,8 @@ def _own(path: Path, create: bool) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    """Python's driver begins no transaction before changes of tables; who migrates is alone from the
-    start."""
+    """Python's driver begins no transaction before changes of tables; who migrates, or writes by what it has
+    read, is alone from the start."""
     options = connection.get_execution_options()
     if options.get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("alone") else "BEGIN")
