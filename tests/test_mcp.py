@@ -47,16 +47,53 @@ def test_a_session_begins(ask):
     assert all(tool["inputSchema"]["type"] == "object" for tool in tools)
 
 
-def test_tools_are_called(ask):
-    found = ask("tools/call", name="digitise_ecg", arguments={"path": "a.xml"})["result"]
-    assert found["content"][0]["text"].startswith("time_s,I,II")
+def test_tools_are_called(ask, tmp_path):
+    output = tmp_path / "a.csv"
+    arguments = {"path": "a.xml", "output": str(output)}
+    found = ask("tools/call", name="digitise_ecg", arguments=arguments)["result"]
+    assert found["content"][0]["text"] == f"{output}: the twelve leads in mV"
+    assert output.read_text().startswith("time_s,I,II")
+    assert (
+        "already"
+        in ask("tools/call", name="digitise_ecg", arguments=arguments)["result"]["content"][0]["text"]
+    )
     refused = ask("tools/call", name="read_ecg", arguments={"path": "a.png"})["result"]
     assert refused == {"content": [{"type": "text", "text": "no twelve leads"}], "isError": True}
 
 
-def test_null_stands_for_what_is_not_given(ask):
-    found = ask("tools/call", name="digitise_ecg", arguments={"path": "a.xml", "ecg": None})["result"]
-    assert found["content"][0]["text"].startswith("time_s,I,II")
+def test_null_stands_for_what_is_not_given(ask, tmp_path):
+    arguments = {"path": "a.xml", "ecg": None, "output": str(tmp_path / "a.csv")}
+    assert "isError" not in ask("tools/call", name="digitise_ecg", arguments=arguments)["result"]
+
+
+def test_an_assistant_is_told_the_criteria_that_are_met(ask, monkeypatch):
+    """All 183 filled its context: 42 kB a page."""
+
+    class Read:
+        error = None
+
+        def to_dict(self):
+            return {"ok": True, "criteria": [{"name": "a", "met": True}, {"name": "b", "met": False}]}
+
+    monkeypatch.setattr(Reader, "read", lambda *_: Read())
+    found = ask("tools/call", name="read_ecg", arguments={"path": "a.png"})["result"]
+    assert [criterion["name"] for criterion in found["structuredContent"]["criteria"]] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "path must be given"),
+        ({"path": 3}, "must be texts"),
+        ({"path": "a", "more": "b"}, "the arguments are path, question"),
+        (["a"], "the arguments are path, question"),
+    ],
+)
+def test_an_assistant_is_told_what_its_arguments_lack(ask, arguments, said):
+    """As an error of the protocol, which its program keeps to itself, it could not mend them."""
+    found = ask("tools/call", name="read_ecg", arguments=arguments)["result"]
+    assert found["isError"]
+    assert said in found["content"][0]["text"]
 
 
 def test_several_messages_in_a_list():
@@ -72,9 +109,6 @@ def test_several_messages_in_a_list():
     ("method", "parameters", "code"),
     [
         ("tools/call", {"name": "none"}, -32602),
-        ("tools/call", {"name": "read_ecg"}, -32602),
-        ("tools/call", {"name": "read_ecg", "arguments": {"path": 3}}, -32602),
-        ("tools/call", {"name": "read_ecg", "arguments": {"path": "a", "more": "b"}}, -32602),
         ("resources/list", {}, -32601),
     ],
 )

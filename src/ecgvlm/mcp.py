@@ -1,7 +1,7 @@
 """`ecgvlm mcp`: a Model Context Protocol server on standard input and output, so that assistants can read
 ECGs.
 
-JSON-RPC 2.0, a message a line (MCP's stdio transport, revision 2025-06-18): initialize, tools/list,
+JSON-RPC 2.0, a message a line (MCP's stdio transport, revision 2025-11-25): initialize, tools/list,
 tools/call and ping. That is all a server of tools needs, and no reason for the SDK's dozen packages.
 """
 
@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ecgvlm
+from ecgvlm.atomic import write_file
 from ecgvlm.digitize import FS
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.bounded import BoundedDecoder
-from ecgvlm.files.csv import csv_text
 from ecgvlm.reader import Answer, Reader
 from ecgvlm.record import Record
 from ecgvlm.sheets import first_ecg
+from ecgvlm.show.reports import lead_writer
 from ecgvlm.words.compare import compare, described
 
-REVISIONS = ("2025-06-18", "2025-03-26", "2024-11-05")
+REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 _NO_REQUEST, _NOT_FOUND, _INVALID, _NO_JSON = -32600, -32601, -32602, -32700  # of JSON-RPC
 _PATH = {"type": "string", "description": "A picture, PDF, DICOM file or ECG record on this machine."}
 
@@ -66,12 +68,16 @@ class Server:
                 self._compare,
             ),
             "digitise_ecg": Tool(
-                "The twelve leads of an ECG in mV as CSV: time_s,I,II,...,V6.",
+                "Write the twelve leads of an ECG in mV into a file; they are too long to be told.",
                 {
                     "path": _PATH,
+                    "output": {
+                        "type": "string",
+                        "description": "New file: .csv (time_s,I,II,...,V6), .dcm (DICOM), .zip (WFDB).",
+                    },
                     "ecg": {"type": "string", "description": "Of a picture with several: which, from 1."},
                 },
-                ("path",),
+                ("path", "output"),
                 self._digitise,
             ),
         }
@@ -130,10 +136,13 @@ class Server:
             given = {name: value for name, value in given.items() if value is not None}
         if tool is None:
             raise _Refused(_INVALID, f"there is no such tool; there are {', '.join(self.tools)}")
-        if not isinstance(given, dict) or not set(tool.required) <= given.keys() <= tool.properties.keys():
-            raise _Refused(_INVALID, f"the arguments must be {', '.join(tool.properties)}")
+        # From here on the assistant is told, not only its program, so that it can mend what it asked.
+        if not isinstance(given, dict) or not given.keys() <= tool.properties.keys():
+            return _failed(f"the arguments are {', '.join(tool.properties)}")
+        if missing := [name for name in tool.required if name not in given]:
+            return _failed(f"{' and '.join(missing)} must be given")
         if not all(isinstance(value, str) for value in given.values()):
-            raise _Refused(_INVALID, "the arguments must be texts")
+            return _failed("the arguments must be texts")
         try:
             found = tool.call(**given)
         except EcgError as error:
@@ -145,14 +154,19 @@ class Server:
         return {"content": [{"type": "text", "text": json.dumps(found)}], "structuredContent": found}
 
     def _read(self, path: str, question: str | None = None) -> dict[str, Any]:
-        return self._answer(path, question).to_dict()
+        answer = self._answer(path, question).to_dict()
+        # All of them would fill nine tenths of what an assistant must take in.
+        return {**answer, "criteria": [criterion for criterion in answer["criteria"] if criterion["met"]]}
 
     def _compare(self, old: str, new: str) -> dict[str, Any]:
         evidence = [self._reader.look(self._decoder.open(path), path).evidence for path in (old, new)]
         found = compare(*evidence)
         return {"text": described(found), **found.to_dict()}
 
-    def _digitise(self, path: str, ecg: str = "1") -> str:
+    def _digitise(self, path: str, output: str, ecg: str = "1") -> str:
+        write = lead_writer(Path(output))
+        if Path(output).exists():
+            raise unreadable(output, "is there already; name a new file")
         content, page = first_ecg(self._decoder.open(path), self._reader.digitizer)
         records = [content] if isinstance(content, Record) else []
         if page is not None:
@@ -160,7 +174,8 @@ class Server:
         numbered = {str(n): record for n, record in enumerate(records, 1)}
         if ecg not in numbered:
             raise EcgError("not_an_ecg", f"{path}: it shows ECG {' and '.join(numbered)}, no {ecg[:9]!r}")
-        return csv_text(numbered[ecg])
+        write_file(Path(output), write(numbered[ecg]))
+        return f"{output}: the twelve leads in mV"
 
     def _answer(self, path: str, question: str | None = None) -> Answer:
         answer = self._reader.read(self._decoder.open(path), question, path)

@@ -554,14 +554,14 @@ def test_records_in_archives_and_many_in_an_array(record):
     [
         ("V 1", "V1"), ("V-2", "V2"), ("V_3", "V3"), ("C5", "V5"), ("V6-REF", "V6"), ("ECG DII", "II"),
         ("avF", "aVF"), ("MDC_ECG_LEAD_AVR", "aVR"), ("EKG aVL", "aVL"), ("Lead III", "III"),
-        ("aVR (mV)", "aVR"), ("V6 uV", "V6"),
+        ("aVR (mV)", "aVR"), ("V6 uV", "V6"), ("D1", "I"), ("ECG D3", "III"),
     ],
 )  # fmt: skip
 def test_names_of_leads(name, lead):
     assert lead_row(name) == LEADS.index(lead)
 
 
-@pytest.mark.parametrize("name", ["", None, "V7", "-aVR", "VI", "IIII", "Pleth", "CV1", "V1R"])
+@pytest.mark.parametrize("name", ["", None, "V7", "-aVR", "VI", "IIII", "Pleth", "CV1", "V1R", "1", "D4"])
 def test_names_of_no_lead(name):
     assert lead_row(name) is None
 

@@ -17,10 +17,11 @@ from ecgvlm.record import LEADS, MachineReading, Record
 MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6, "v": 1e3}  # one unit in mV
 MV["\ufffdv"] = MV["uv"]  # a µ that was written in another encoding
 _ROWS = {lead.lower(): row for row, lead in enumerate(LEADS)}
-# "Lead I", "ECG DII", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF", "aVR (mV)"
+# "Lead I", "ECG DII", "D2", "MDC_ECG_LEAD_V1", "V 1", "V-2", "C3" (IEC), "V6-REF", "aVR (mV)"
 _LEAD_NAME = re.compile(
     r"(?:MDC_ECG_LEAD_|(?:ECG|EKG|LEAD)[ _:-]*)*"
-    r"(?:D?(?P<limb>I{1,3})|A[ _-]?V[ _-]?(?P<goldberger>[RLF])|[VC][ _-]?(?P<chest>[1-6]))"
+    r"(?:D?(?P<limb>I{1,3})|D(?P<numbered>[123])"
+    r"|A[ _-]?V[ _-]?(?P<goldberger>[RLF])|[VC][ _-]?(?P<chest>[1-6]))"
     r"(?:[ _:-]*(?:REF|WCT|CT|AVG|RAW))?(?:\s+[([]?[MUNµμ]V[)\]]?)?",
     re.IGNORECASE,
 )
@@ -58,6 +59,8 @@ def lead_row(name: str | None) -> int | None:
         return None
     if match["limb"]:
         return _ROWS[match["limb"].lower()]
+    if match["numbered"]:
+        return int(match["numbered"]) - 1
     return _ROWS[f"av{match['goldberger'].lower()}"] if match["goldberger"] else _ROWS[f"v{match['chest']}"]
 
 
