@@ -41,7 +41,9 @@ from ecgvlm.words.understand import Asked, intents, kin
 
 DATA = Path(__file__).parent / "data"
 LEARNED = Path(__file__).parents[1] / "training" / "questions"
-SETS = ("chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby", "walkins")
+SETS = (
+    "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby", "walkins",
+)  # fmt: skip
 TURNS = "turns"
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3

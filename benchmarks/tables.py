@@ -327,13 +327,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "callers", "english"),
-        ("twelve other languages", "callers", "spoken"),
-        ("several questions in one", "callers", "several"),
+        ("English", "inquirers", "english"),
+        ("twelve other languages", "inquirers", "spoken"),
+        ("several questions in one", "inquirers", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
         ("the last of a conversation", "chats", "conversations"),
-        ("what an ECG cannot tell, English", "callers", "outside"),
-        ("the same, twelve other languages", "callers", "outside, spoken"),
+        ("what an ECG cannot tell, English", "inquirers", "outside"),
+        ("the same, twelve other languages", "inquirers", "outside, spoken"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))

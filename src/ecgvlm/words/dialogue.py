@@ -166,7 +166,8 @@ class Dialogue:
         objects = {**part.objects, "measure": measures}
         if back and measures and part.of("side"):  # "is that too long for a woman?"
             return replace(part, intent="limit", objects=objects, told={}, sure=1.0)
-        if intents()[part.intent].get("family") != "whole" and part.intent not in _VAGUE:
+        of_whole = intents()[part.intent].get("family") == "whole"
+        if not of_whole and part.intent not in _VAGUE and part.sure >= ENOUGH:
             return part
         intent, sure = self._understanding.going_on(last.text, part.text)
         if intent == "define" and sure >= ENOUGH and any(map(last.of, takes("define"))):

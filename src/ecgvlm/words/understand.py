@@ -33,6 +33,7 @@ SPOKEN = (*LANGUAGES, OTHER)
 BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 ENOUGH = 0.6  # of a family of intents that counts
+_ALL_NUMBERS = "measure=all"
 _NAMED, _RENAMED = 0.5, 0.9  # of a thing that has no name, and of one that is named as another
 LIKELY = 0.4  # of an intent that speaks of what is named
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
@@ -450,16 +451,21 @@ class Understanding:
 
     def _thing(self, about: np.ndarray) -> tuple[Object, float]:
         """What is likeliest asked about, by the net's scores, and its probability."""
+        chances, things = _softmax(about), self._comprehension.things
         best = int(about.argmax())
-        kind, _, code = self._comprehension.things[best].partition("=")
-        return Object(kind, code, 0, 0), float(_softmax(about)[best])
+        if things[best].startswith("measure=") and chances[things.index(_ALL_NUMBERS)] > _SOMETHING:
+            best = things.index(_ALL_NUMBERS)  # of which any one is a part
+            chances[best] = sum(p for p, thing in zip(chances, things) if thing.startswith("measure="))
+        kind, _, code = things[best].partition("=")
+        return Object(kind, code, 0, 0), float(chances[best])
 
     def _told(
         self, intent: str, thing: Object, sure: float, named: Mapping[str, tuple[str, ...]]
     ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         """What an intent takes and the net tells that it is asked of; the same where it has no name or seems
         to be named as something else."""
-        if thing.kind not in takes(intent) or sure < _NAMED:
+        defined = thing.kind == "finding" and intent == "limit"  # "too fast?"
+        if not (thing.kind in takes(intent) or defined) or sure < _NAMED:
             return {}, {}
         about = _by_kind([thing], "")
         known = any(map(named.get, THINGS)) and (
