@@ -42,7 +42,8 @@ from ecgvlm.words.understand import Asked, intents, kin
 DATA = Path(__file__).parent / "data"
 LEARNED = Path(__file__).parents[1] / "training" / "questions"
 SETS = (
-    "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby", "walkins",
+    "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby",
+    "walkins",
 )  # fmt: skip
 TURNS = "turns"
 OUT = Path(__file__).parent / "results" / "understanding.json"
