@@ -223,6 +223,7 @@ def test_no_claim_of_others_changes_a_finding(language):
     ("before", "question", "begin"),
     [
         ("What is the QTc?", "Is that ok for a runner?", "The QTc of 416 ms is normal"),
+        ("What is the QTc?", "Is that ok to drive with?", "I cannot decide what is to be done"),
         ("le QTc s'il te plaît", "c'est normal pour une femme ?", "QTc 416 ms : normal"),
         ("What's the QTc?", "Is that too long for a woman?", "No, the QTc is 416 ms"),
         ("How long is the PR interval?", "How many little squares is that?", "The PR interval is 160 ms"),
@@ -402,7 +403,7 @@ def test_the_committed_questions_are_answered_on_their_pages(language, shared_da
     rate = round(seen["rbbb.png"].measurements["heart_rate_bpm"] or 0)
     assert rate == pytest.approx(64, abs=1)
     wanted = {
-        "Should I activate the cath lab?": "ST elevation (II, III, aVF)",
+        "Should I activate the cath lab?": "ST elevation in II, III, aVF",
         "STEMI?": "ST elevation in II, III, aVF",
         "Has it changed since last ECG?": "I cannot tell what has changed",
         "AV-Block?": "No, there is no evidence of any of these: first-degree AV block",
@@ -967,7 +968,7 @@ def test_what_is_asked_about_tells_what_is_asked(language):
 @pytest.mark.parametrize(
     ("question", "left"),
     [
-        ("does the toaster show AF in the kitchen?", "toaster, kitchen"),
+        ("does the telemetry box show AF?", "telemetry"),
     ],
 )
 def test_what_an_answer_does_not_account_for_is_told(language, question, left):

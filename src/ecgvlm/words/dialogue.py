@@ -163,10 +163,12 @@ class Dialogue:
             return part
         back = lexicon(language).points_back(part.text) and len(part.text.split()) <= _BRIEF
         measures = last.of("measure") or measured_by(last)
-        objects = {**part.objects, "measure": measures}
-        if back and measures and part.of("side"):  # "is that too long for a woman?"
-            return replace(part, intent="limit", objects=objects, told={}, sure=1.0)
+        beyond = intents()[part.intent].get("refuses") and part.sure >= _ALONE  # "is that ok to drive with?"
         of_whole = intents()[part.intent].get("family") == "whole"
+        if back and measures and part.of("side"):  # "is that too long for a woman?"
+            return _of_measure(part, "limit", measures)
+        if back and measures and "verdict" in part.of("subject") and not beyond:
+            return _of_measure(part, "within", measures)
         if not of_whole and part.intent not in _VAGUE and part.sure >= ENOUGH:
             return part
         intent, sure = self._understanding.going_on(last.text, part.text)
@@ -176,12 +178,12 @@ class Dialogue:
         if not measures:
             return part
         if part.of("unit") and (of_measure or back):
-            intent = "value"
-        elif (part.intent == "verdict" and of_measure) or ("verdict" in part.of("subject") and back):
-            intent = "within"
-        elif not (of_measure and intent != "value" and sure >= ENOUGH and part.sure < _ALONE):
-            return part
-        return replace(part, intent=intent, objects=objects, told={}, sure=1.0)
+            return _of_measure(part, "value", measures)
+        if part.intent == "verdict" and of_measure:
+            return _of_measure(part, "within", measures)
+        if of_measure and intent != "value" and sure >= ENOUGH and part.sure < _ALONE:
+            return _of_measure(part, intent, measures)
+        return part
 
     def _asks_back(self, meant: list[Asked], last: Asked, language: str) -> bool:
         """Whether a part asks of what the last one names whether it is normal, which its answer says:
@@ -259,6 +261,12 @@ def _led_on(parts: Iterable[Asked]) -> list[Asked]:
 def _sure(part: Asked, language: str) -> bool:
     """Whether a part is understood; in a language that is none of ours only by what it names of an ECG."""
     return names_any(part) if language == OTHER else grounded(part, language)
+
+
+def _of_measure(part: Asked, intent: str, measures: tuple[str, ...]) -> Asked:
+    """A part that asks this of measurements, whatever its words by themselves could mean."""
+    objects = {**part.objects, "measure": measures}
+    return replace(part, intent=intent, objects=objects, told={}, sure=1.0, beyond=0.0, outside=0.0)
 
 
 def _asks(part: Asked, question: str) -> bool:

@@ -468,8 +468,9 @@ class Understanding:
         if not (thing.kind in takes(intent) or defined) or sure < _NAMED:
             return {}, {}
         about = _by_kind([thing], "")
+        so_called = named.get(thing.kind, ())
         known = any(map(named.get, THINGS)) and (
-            sure < _RENAMED or set(about[thing.kind]) <= set(named.get(thing.kind, ()))
+            sure < _RENAMED or set(about[thing.kind]) <= set(so_called) or len(so_called) > 1
         )
         return about, {} if known else about
 
