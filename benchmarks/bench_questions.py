@@ -162,7 +162,9 @@ def changes_a_finding(said: str, evidence: Evidence) -> bool:
     """Whether an answer asserts a finding that the evidence lacks, or denies one that it has."""
     for sentence in re.split(r"(?<=[.?])\s+|\n", said):
         sentence = re.sub(r"\(prob[^)]*\)|^[A-Z][\w-]+(?:, [\w-]+)*: ", "", sentence)
-        if sentence.startswith(("The probability", "I cannot")) or sentence.endswith("?"):
+        if sentence.startswith(
+            ("The probability", "I cannot", "Possible, but not called")
+        ) or sentence.endswith("?"):
             continue
         if re.search(r"\bmet\)|not assessable| means: ", sentence):  # a definition
             continue
