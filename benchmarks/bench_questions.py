@@ -46,6 +46,7 @@ from ecgvlm.words.phrases import ENGLISH
 WORDINGS = Path(__file__).parent / "data" / "questions.toml"
 OUT = Path(__file__).parent / "results" / "questions.json"
 FORMS = ("plain", "slips", "age", "sure")
+_POSSIBLE = ENGLISH.say("possible", findings="\0").partition("\0")[0]  # asserts and denies nothing
 _WHOLE = (answers.verdict, answers.report, answers.diagnosis, answers.unchanged)
 # The names of findings in answers, the longest first.
 _NAMED = [
@@ -162,9 +163,7 @@ def changes_a_finding(said: str, evidence: Evidence) -> bool:
     """Whether an answer asserts a finding that the evidence lacks, or denies one that it has."""
     for sentence in re.split(r"(?<=[.?])\s+|\n", said):
         sentence = re.sub(r"\(prob[^)]*\)|^[A-Z][\w-]+(?:, [\w-]+)*: ", "", sentence)
-        if sentence.startswith(
-            ("The probability", "I cannot", "Possible, but not called")
-        ) or sentence.endswith("?"):
+        if sentence.startswith(("The probability", "I cannot", _POSSIBLE)) or sentence.endswith("?"):
             continue
         if re.search(r"\bmet\)|not assessable| means: ", sentence):  # a definition
             continue

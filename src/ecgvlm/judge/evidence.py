@@ -257,7 +257,8 @@ class Evidence:
         """The leads in which a report states a sign: none where its definition was weighed and is not met."""
         if sign in self.probabilities and sign not in self.findings:
             return ()
-        return tuple(lead for lead in LEADS if lead in self.defined_in(sign) or lead in self.beside(sign))
+        shown = {*self.defined_in(sign), *self.beside(sign)}
+        return tuple(lead for lead in LEADS if lead in shown)
 
     def defined_in(self, label: str) -> tuple[str, ...]:
         """The leads in which a condition of a definition is met."""

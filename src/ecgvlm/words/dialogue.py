@@ -14,7 +14,7 @@ from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
-from ecgvlm.words.resolve import ASIDE, covered, measured_by, not_understood, resolve, unanswered
+from ecgvlm.words.resolve import ASIDE, covered, measures_of, not_understood, resolve, unanswered
 from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
@@ -162,7 +162,7 @@ class Dialogue:
         if re.search(r"\d", part.text):  # "and 400?" is compared with
             return part
         back = lexicon(language).points_back(part.text) and len(part.text.split()) <= _BRIEF
-        measures = last.of("measure") or measured_by(last)
+        measures = measures_of(last)
         beyond = intents()[part.intent].get("refuses") and part.sure >= _ALONE  # "is that ok to drive with?"
         of_whole = intents()[part.intent].get("family") == "whole"
         if back and measures and part.of("side"):  # "is that too long for a woman?"

@@ -488,8 +488,7 @@ def _asking(part: Asked, intent: str, codes: tuple[str, ...]) -> Asked:
 
 def _with_unit(part: Asked) -> Asked:
     """Who names a measurement and a unit, but no number to compare with, asks for it in that unit."""
-    named = [concepts().get(code, {}).get("limit") for code in part.of("finding")]
-    measures = part.of("measure") or tuple(limit[0] for limit in named if limit)
+    measures = measures_of(part)
     units = set(part.of("unit")) - {PLAIN, *(unit for _, unit in SAID_AS.values())}
     if not units or not measures or part.of("number") or "range" in part.of("subject"):
         return part
@@ -500,7 +499,7 @@ def _with_unit(part: Asked) -> Asked:
 def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Normal?", "what is normal?", "left or right?" and "in seconds?" ask it of the measurement that was
     asked about just before."""
-    measures = before[0].of("measure") or measured_by(before[0]) if before else ()
+    measures = measures_of(before[0]) if before else ()
     if not measures or not _goes_on(part, THINGS):
         return part
     brief = len(part.text.split()) < _FEW or set(part.objects) == {"side"}  # "and is it prolonged?"
@@ -519,11 +518,11 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
     return replace(part, intent=intent, objects=objects, sure=1.0)
 
 
-def measured_by(part: Asked) -> tuple[str, ...]:
-    """The measurements by whose limits the findings of a part are defined: "too slow? too fast then?" """
-    return tuple(
-        dict.fromkeys(m for code in part.of("finding") for m in concepts().get(code, {}).get("limit", ())[:1])
-    )
+def measures_of(part: Asked) -> tuple[str, ...]:
+    """The measurements that a part names, or by whose limits the findings that it names are defined: "too
+    slow? too fast then?" """
+    limits = (concepts().get(code, {}).get("limit") for code in part.of("finding"))
+    return part.of("measure") or tuple(dict.fromkeys(limit[0] for limit in limits if limit))
 
 
 def _asks_for_place(part: Asked) -> bool:

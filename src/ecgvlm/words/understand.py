@@ -190,7 +190,9 @@ class Understanding:
         self._language_net = open_aside(LANGUAGE_NET)
         self._comprehension = Comprehension()
         self.intents = self._comprehension.intents
-        self.understand = lru_cache(_HEARD)(self._understand)  # a conversation is heard anew at each question
+        # A conversation is heard anew at each question.
+        self.understand = lru_cache(_HEARD)(self._understand)
+        self.going_on = lru_cache(_HEARD)(self._going_on)
 
     def language(self, text: str, default: str = "en") -> str:
         """The language of a text, see `tongue.spoken`."""
@@ -295,7 +297,7 @@ class Understanding:
         order, chances = ranked(self._comprehension.scores([(text, ())]).intents[0], self.intents)
         return order[0] == "thanks" and chances["thanks"] >= _ASKED_FOR
 
-    def going_on(self, before: str, text: str) -> tuple[str, float]:
+    def _going_on(self, before: str, text: str) -> tuple[str, float]:
         """What a question asks together with the one before it, and the probability of such intents."""
         scores = self._comprehension.scores([(f"{before}? {text}?", ())]).intents[0]
         scores[self.intents.index("several")] = -np.inf
@@ -452,9 +454,9 @@ class Understanding:
     def _thing(self, about: np.ndarray) -> tuple[Object, float]:
         """What is likeliest asked about, by the net's scores, and its probability."""
         chances, things = _softmax(about), self._comprehension.things
-        best = int(about.argmax())
-        if things[best].startswith("measure=") and chances[things.index(_ALL_NUMBERS)] > _SOMETHING:
-            best = things.index(_ALL_NUMBERS)  # of which any one is a part
+        best, numbers = int(about.argmax()), things.index(_ALL_NUMBERS)
+        if things[best].startswith("measure=") and chances[numbers] > _SOMETHING:
+            best = numbers  # of which any one is a part
             chances[best] = sum(p for p, thing in zip(chances, things) if thing.startswith("measure="))
         kind, _, code = things[best].partition("=")
         return Object(kind, code, 0, 0), float(chances[best])
