@@ -41,3 +41,8 @@ def test_nothing_stays_nothing(shape):
     assert filters.gaussian(nothing, 2.0).shape == shape
     for filtered in (filters.median, filters.greatest, filters.least):
         assert filtered(nothing, 5).shape == shape
+
+
+def test_runs_are_where_what_holds_begins_and_has_ended():
+    assert filters.runs(np.array([1, 1, 0, 1, 0, 0, 1], bool)) == [(0, 2), (3, 4), (6, 7)]
+    assert filters.runs(np.zeros(3, bool)) == filters.runs(np.zeros(0, bool)) == []

@@ -8,9 +8,10 @@ from lookalikes import LOOKALIKES
 from pages import NOT_ECGS, page
 
 from ecgvlm.digitize.arrangement import Name
-from ecgvlm.digitize.digitizer import Digitizer, View
+from ecgvlm.digitize.digitizer import Digitizer
 from ecgvlm.digitize.lettering import Notes
 from ecgvlm.digitize.pagenet import CLASSES, NetMaps
+from ecgvlm.digitize.view import View
 from ecgvlm.errors import EcgError
 from ecgvlm.files.image import write_image
 from ecgvlm.record import LEADS

@@ -70,6 +70,12 @@ def least(values: np.ndarray, width: int) -> np.ndarray:
     return _extreme(cv2.erode, np.minimum, values, width)
 
 
+def runs(on: np.ndarray) -> list[tuple[int, int]]:
+    """Where each run of what holds ([n] bool) begins, and where it has ended."""
+    edges = np.flatnonzero(np.diff(on.astype(np.int8), prepend=0, append=0)).tolist()
+    return list(zip(edges[::2], edges[1::2]))
+
+
 def _extreme(
     filtered: Callable[..., np.ndarray], either: np.ufunc, values: np.ndarray, width: int
 ) -> np.ndarray:

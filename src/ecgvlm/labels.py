@@ -11,10 +11,9 @@ class Finding:
 
     parents: the superclasses it is a kind of. excludes: codes that its definition rules out. one_of: of the
     findings with the same such name one at most is said, that of the highest rank, of equals the clearest.
-    snomed: its SNOMED CT code, as the
-    PhysioNet/CinC Challenge 2021 maps its diagnoses, "" where that has none.
-    urgency: 1 where somebody must act at once; a block below Wenckebach's by the ACC/AHA/HRS guideline on
-    bradycardia 2018, and one whose kind is not known, as it may be such a one.
+    snomed: its SNOMED CT code, as the PhysioNet/CinC Challenge 2021 maps its diagnoses, "" where that has
+    none. urgency: 1 where somebody must act at once; a block below Wenckebach's by the ACC/AHA/HRS guideline
+    on bradycardia 2018, and one whose kind is not known, as it may be such a one.
     """
 
     code: str

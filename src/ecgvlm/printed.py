@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from ecgvlm.digitize.arrangement import FEWEST
 from ecgvlm.digitize.joined import stacked
 from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ecgvlm.paper.truth import Rendering
 
 SECONDS = 10.0  # of a record that are printed and judged, from the first sample on
-FEWEST = 6  # leads, as on a page
 _COLUMN = 2.0  # s; no page prints less of a lead, so of less nothing is told
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ecgvlm.measure.signal import FROM_TWO
 from ecgvlm.record import Record
 
 SIMULATED_RHYTHMS = (
@@ -44,7 +45,7 @@ _LEAD_FIELD = np.array(
 )  # fmt: skip
 # The twelve leads of `LEADS` from I, II, V1..V6.
 _TWELVE = np.zeros((12, 8))
-_TWELVE[:6, :2] = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
+_TWELVE[:6, :2] = FROM_TWO
 _TWELVE[6:, 2:] = np.eye(6)
 # I, II, V1..V6 from the potentials of the electrodes RA, LA, LL, V1..V6.
 _FROM_ELECTRODES = np.zeros((8, 9))

@@ -10,10 +10,10 @@ from pages import NOT_ECGS, digitized, page
 from scipy.interpolate import griddata
 
 from ecgvlm.digitize import Digitizer
-from ecgvlm.digitize.digitizer import _named_by_shape
 from ecgvlm.digitize.grid import GridFinder, find_grid
 from ecgvlm.digitize.lettering import Lettering
 from ecgvlm.digitize.rectify import flat_paper
+from ecgvlm.digitize.strips import _named_by_shape
 from ecgvlm.digitize.surface import projected
 from ecgvlm.errors import EcgError
 from ecgvlm.paper.render import render

@@ -6,7 +6,7 @@ import pytest
 from gaussians import gaussian_record
 
 from ecgvlm.digitize import Digitizer
-from ecgvlm.digitize.digitizer import _shown
+from ecgvlm.digitize.strips import _shown
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
 

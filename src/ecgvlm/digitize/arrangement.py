@@ -20,7 +20,7 @@ from ecgvlm.record import LEADS
 
 NEAR = 3.0 * PX_PER_MM  # a name this close to where it is expected counts
 FEWEST = 6  # leads that a page must show
-_LEAST_ROW, _LEAST_COLUMN = 7.0 * PX_PER_MM, 25.0 * PX_PER_MM  # distance of two rows, and of two columns
+LEAST_ROW, _LEAST_COLUMN = 7.0 * PX_PER_MM, 25.0 * PX_PER_MM  # distance of two rows, and of two columns
 # Of the rows' distance, by which the names of one column may stand lower than those of another, and those of
 # one row lower or higher than even rows would.
 _DROP = 0.45
@@ -31,9 +31,8 @@ _UNEXPLAINED = 2  # plain names that an order may leave unexplained before other
 _EXPLAINED = 11.5 / 12  # score of an order that explains all twelve names
 _PLAINLY_BETTER = 1.5 / 12  # score that places alone must have more than an order: a name and a half
 _MOST_TRIED = 30  # names, the clearest, that propose rows and columns
-_BESIDE = (
-    0.5  # what all marks together say by how near they are to a pitch's places, against one that is there
-)
+# What all marks together say by how near they are to a pitch's places, against one that is there.
+_BESIDE = 0.5
 _WIDE_COLUMN = 8.0 * PX_PER_MM  # names of one column lie closer together than this
 _FILLED = 1 / 3  # of rows times columns that names must fill where no usual order tells what is missing
 _REPEATED = 1.5  # times that a lead is named on average where no usual order tells, above which it is no ECG
@@ -174,7 +173,7 @@ def _laid(names: Sequence[Name], orders: Sequence[_Order]) -> Iterator[Arrangeme
 def _lay(order: _Order, names: list[Name]) -> Arrangement | None:
     """Lay an order's rows and columns over the names, by consensus of pairs of them."""
     cell_of = order.cell_of
-    pitch = _pitch([(cell_of[n.lead][0], n.y, n.p) for n in names], _LEAST_ROW, order.rows)
+    pitch = _pitch([(cell_of[n.lead][0], n.y, n.p) for n in names], LEAST_ROW, order.rows)
     if pitch is None:
         return None
     y0, dy = pitch
@@ -254,7 +253,7 @@ def _even_rows(names: Sequence[Name]) -> tuple[float, float]:
         for b in names:
             for between in (1, 2, 3):
                 dy = (b.y - a.y) / between
-                if dy < _LEAST_ROW or abs(a.x - b.x) > _WIDE_COLUMN:
+                if dy < LEAST_ROW or abs(a.x - b.x) > _WIDE_COLUMN:
                     continue
                 row = np.round((y - a.y) / dy)
                 near = np.abs(y - a.y - row * dy) < NEAR

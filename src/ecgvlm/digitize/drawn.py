@@ -18,6 +18,7 @@ from ecgvlm.digitize.scale import LIKELY_SPEEDS, Scale
 from ecgvlm.digitize.surface import MARGIN, PaperMap
 from ecgvlm.digitize.timing import same_time
 from ecgvlm.files.drawing import Drawing, Line, Word, text_lines
+from ecgvlm.paper.layouts import layout_name
 from ecgvlm.quantile import median
 
 _STRAIGHT = 0.02  # part of its length that a ruled line may leave its row or column
@@ -101,7 +102,7 @@ def drawn_page(drawing: Drawing, read: Callable[[PaperMap], list[Name]]) -> Page
         strips,
         scale,
         same,
-        layout=f"{sheet.rows}x{sheet.columns}" + (f"+{rhythm}R" if rhythm else ""),
+        layout=layout_name(sheet.rows, sheet.columns, rhythm),
         order="cabrera" if any(drawn.sign < 0 for drawn in sheet.strips) else "standard",
         named=len({strip.lead for strip in strips}),
         image=image,

@@ -88,7 +88,6 @@ class GridFinder:
         self._shrink = min(1.0, WORK_WIDTH / max(image.shape[:2]))
         self._extremes = _extremes(image)
         self._work = shrunk(self._extremes[0], self._shrink)
-
         self._lies_flat = False
 
     @cached_property
@@ -105,10 +104,10 @@ class GridFinder:
         periods = _all_periods(max(self._work.shape))
         paper = self._plain(periods, _MISTAKEN)
         self._lies_flat = paper is not None
-        if paper is None:
-            lead = self._lead(self._tiles, periods)
-            paper = None if lead is None else self._laid(self._nearer(lead))
-        return paper
+        if paper is not None:
+            return paper
+        lead = self._lead(self._tiles, periods)
+        return self._laid(lead and self._nearer(lead))
 
     def find_about(self, scale: float) -> PaperMap | None:
         """The same, of a grid that has about so many px per mm; of paper that was found to lie flat before,
@@ -120,8 +119,7 @@ class GridFinder:
         periods = period * (1 - _ABOUT), period * (1 + _ABOUT), 15
         if self._lies_flat:
             return self._plain(periods)
-        lead = self._lead(self._tiles, periods)
-        return None if lead is None else self._laid(lead)
+        return self._laid(self._lead(self._tiles, periods))
 
     def farther(self, paper: PaperMap) -> PaperMap:
         """The map followed over more of the paper, where lines of the grid are hardly seen."""
@@ -156,8 +154,9 @@ class GridFinder:
                 break
         return None
 
-    def _laid(self, lead: _Lead) -> PaperMap:
-        return _far(refined(self._extremes, lead.paper()))
+    def _laid(self, lead: _Lead | None) -> PaperMap | None:
+        """The map that the grid leads to, set right by its lines; None where it leads nowhere."""
+        return None if lead is None else _far(refined(self._extremes, lead.paper()))
 
     def _nearer(self, lead: _Lead) -> _Lead:
         """Where the grid leads in the part of the picture that shows it, seen as large as a whole picture is:

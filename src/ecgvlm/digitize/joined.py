@@ -11,6 +11,7 @@ from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.quality import quality
 from ecgvlm.measure import measure
+from ecgvlm.paper.layouts import layout_name
 from ecgvlm.record import LEADS
 
 _LIMB, _CHEST = frozenset(LEADS[:6]), frozenset(LEADS[6:])
@@ -84,7 +85,7 @@ def join(first: Page, second: Page, one_file: bool = True) -> Page | None:
     return replace(
         first,
         image=stacked(first.image, second.image),
-        layout=f"{12 // columns}x{columns}" + (f"+{rhythm}R" if rhythm else ""),
+        layout=layout_name(12 // columns, columns, rhythm),
         mm_per_mv=limb.mm_per_mv,
         chest_mm_per_mv=chest.chest_mm_per_mv,
         scale_doubtful=first.scale_doubtful or second.scale_doubtful,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecgvlm import filters
-from ecgvlm.digitize.arrangement import FEWEST, NEAR, PLAIN, Arrangement, Cell, Name, arrange
+from ecgvlm.digitize.arrangement import FEWEST, LEAST_ROW, NEAR, PLAIN, Arrangement, Cell, Name, arrange
 from ecgvlm.digitize.pagenet import PULSE, PX_PER_MM, Mark, NetMaps
+from ecgvlm.paper.layouts import RHYTHM_LEADS, layout_name
 from ecgvlm.quantile import median, quantiles
 from ecgvlm.record import LEADS
 
@@ -34,14 +35,13 @@ _GAP_OFF = 3.0 * PX_PER_MM  # by which a gap that is seen may differ from the on
 _UNEVEN_COLUMNS = 0.3 * PX_PER_MM  # by which the beginning of a column may lie off even distances
 _TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
 _CUT_SHORT = 3.0 * PX_PER_MM  # by which a rhythm strip's end, if level, may go unseen
-_CLOSE = (
-    0.4  # of the rows' distance, that a rhythm strip whose name is plain stands below the last row at least
-)
+# Of the rows' distance, that a rhythm strip whose name is plain stands below the last row at least.
+_CLOSE = 0.4
 _MOST_RHYTHM = 3  # rhythm strips below the columns, or above them
 _LIKE_PULSES = ("I",)  # names that pulses look like, and R waves; no rhythm strip is of them
 _STROKE = 0.35 * PX_PER_MM  # by which ink is longer than the trace that it draws, half of it at either end
 _BLANK = 0.34  # share of the rows with ink below which a place counts as blank
-_OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
+OTHER_NAMED = 8  # leads named once more, in rows and columns of their own, make another ECG
 _STRAY = 0.1  # of the mean ink of the page's columns or rows of px, that stray marks between ECGs show
 _OTHER_INK = 0.2  # of the page's traces, that each of two ECGs has at least
 _BEFORE_NAME = 8.0 * PX_PER_MM  # from where an ECG may begin to its first name
@@ -50,7 +50,6 @@ _NAMELESS = {
     3: ((3, 4, 0),), 4: ((3, 4, 1), (4, 3, 0)), 5: ((3, 4, 2),), 6: ((6, 2, 0), (3, 4, 3)), 7: ((6, 2, 1),),
     12: ((12, 1, 0),),
 }  # fmt: skip
-_LEAST_ROW = 7.0 * PX_PER_MM  # distance of two rows
 _OFF_PLACE = 0.15  # of the rows' distance, that a trace may lie beside its row
 _NAME_ABOVE = 0.15  # of the rows' distance, that names usually stand above their traces
 _ROW_INK = 0.3  # of the fullest row's ink that makes another row
@@ -128,7 +127,7 @@ def find_layout(names: Sequence[Name], maps: NetMaps, to_scale: bool = True) -> 
     if arrangement.columns == 1:
         rest = [name for name in rest if not _is_repeated(name, own, arrangement.dy)]
     other = arrange(rest)
-    several = other is not None and len(other.named & arrangement.named) >= _OTHER_NAMED
+    several = other is not None and len(other.named & arrangement.named) >= OTHER_NAMED
     found = _with_strips(arrangement, names, maps, to_scale)
     return found and replace(found, several=several or parting is not None, parting=parting)
 
@@ -148,7 +147,7 @@ def _far_apart(names: Sequence[Name], trace: np.ndarray) -> tuple[int, int] | No
         return None
     top, bottom = int(plain[at].y), int(plain[at + 1].y)
     bare = (trace[top:bottom] > 0.5).sum(1) == 0
-    start, stop = max(_runs(bare), key=lambda run: run[1] - run[0], default=(0, 0))
+    start, stop = _longest(bare)
     return ((top + start + 4) // 4 * 4, more) if stop - start > more + 8 else None
 
 
@@ -175,20 +174,20 @@ def _parting(names: Sequence[Name], trace: np.ndarray) -> Parting | None:
     last name of the one and the first name of the other."""
     plain = [name for name in names if name.p >= PLAIN]
     ways = []  # blank px between two ECGs, then where they part
-    for axis in (0, 1) if len(plain) >= 2 * _OTHER_NAMED else ():
+    for axis in (0, 1) if len(plain) >= 2 * OTHER_NAMED else ():
         order = sorted((((n.x, n.y)[axis], n.lead) for n in plain), key=lambda placed: placed[0])
         at, leads = zip(*order)
         between = [
             (int(at[k - 1]), int(at[k]))
-            for k in range(_OTHER_NAMED, len(order) - _OTHER_NAMED + 1)
-            if len(set(leads[:k]) & set(leads[k:])) >= _OTHER_NAMED
+            for k in range(OTHER_NAMED, len(order) - OTHER_NAMED + 1)
+            if len(set(leads[:k]) & set(leads[k:])) >= OTHER_NAMED
         ]
         if not between:
             continue
         last, first = max(between, key=lambda pair: pair[1] - pair[0])
         ink = (trace > 0.5).sum(axis)
         bare = ink[last:first] < _STRAY * ink.mean()
-        start, stop = max(_runs(bare), key=lambda run: run[1] - run[0], default=(0, 0))
+        start, stop = _longest(bare)
         blank = stop - start
         if blank <= _NARROWEST_GAP:
             if axis == 0:
@@ -245,7 +244,7 @@ def _with_strips(fit: Arrangement, names: Sequence[Name], maps: NetMaps, to_scal
     for i, ((lead, y, named), end) in enumerate(zip(rhythm, ends)):
         strips.append(Placed(lead, True, fit.rows + i, 0, left, end, cut, y, named))
     shown = {s.row for s in strips if not s.rhythm}
-    layout = f"{_rows_of_half(shown, fit)}x{fit.columns}" + (f"+{len(rhythm)}R" if rhythm else "")
+    layout = layout_name(_rows_of_half(shown, fit), fit.columns, len(rhythm))
     return Found(layout, fit.order, tuple(strips), fit.score, len(fit.named & set(LEADS)), apart=wide > 0)
 
 
@@ -266,11 +265,11 @@ def _without_neighbour(ink: np.ndarray, fit: Arrangement, lines: list[float]) ->
     farthest = int(fit.xs[0] - fit.dx - _NAME_IN[1])
     if fit.columns == 1 or farthest <= 0 or _ends(ink, lines, fit.dy)[0] >= farthest:
         return ink
-    edges = _runs(_blank(ink, lines, fit.dy)[farthest : int(fit.xs[0])])
-    if not edges:
+    _, edge = _longest(_blank(ink, lines, fit.dy)[farthest : int(fit.xs[0])])
+    if not edge:
         return ink
     own = ink.copy()
-    own[:, : farthest + max(edges, key=lambda run: run[1] - run[0])[1]] = False
+    own[:, : farthest + edge] = False
     return own
 
 
@@ -395,14 +394,14 @@ def find_nameless(maps: NetMaps) -> Found | None:
     xs = tuple(left + (right - left) * k / columns + _NAME_IN[0] for k in range(columns))
     cells = tuple(Cell(lead, i % rows, i // rows, False) for i, lead in enumerate(LEADS))
     above = [y - _NAME_ABOVE * dy for y in lines]
-    below = [Name(lead, xs[0], y, 0.0) for lead, y in zip(("II", "V1", "V5"), above[rows:])][:rhythm]
+    below = [Name(lead, xs[0], y, 0.0) for lead, y in zip(RHYTHM_LEADS, above[rows:])][:rhythm]
     return _with_strips(Arrangement(xs, tuple(above[:rows]), dy, cells, "standard", 0.0), below, maps, True)
 
 
 def _lines_of_ink(ink: np.ndarray) -> list[float]:
     """px of the rows of long traces, evenly spaced; empty where they are not."""
     profile = _profile(ink)
-    apart = int(_LEAST_ROW)
+    apart = int(LEAST_ROW)
     highest = np.array([profile[max(0, y - apart) : y + apart + 1].max() for y in range(len(profile))])
     at = np.flatnonzero((profile == highest) & (profile > _ROW_INK * profile.max()))
     lines = [float(y) for k, y in enumerate(at) if k == 0 or y - at[k - 1] > 1]
@@ -545,16 +544,15 @@ def _solid(columns: np.ndarray) -> np.ndarray:
     """Columns that belong to runs of at least 4 mm, gaps up to 1.6 mm closed."""
     closed = _closed(columns, int(1.6 * PX_PER_MM))
     keep = np.zeros_like(columns, bool)
-    for a, b in _runs(closed):
+    for a, b in filters.runs(closed):
         if b - a >= 4 * PX_PER_MM:
             keep[a:b] = columns[a:b]
     return keep
 
 
-def _runs(of: np.ndarray) -> list[tuple[int, int]]:
-    """Where each run of what holds ([n] bool) begins, and where it has ended."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], of.astype(np.int8), [0]]))).tolist()
-    return list(zip(edges[::2], edges[1::2]))
+def _longest(of: np.ndarray) -> tuple[int, int]:
+    """Where the longest run of what holds ([n] bool) begins, and where it has ended; twice 0 without any."""
+    return max(filters.runs(of), key=lambda run: run[1] - run[0], default=(0, 0))
 
 
 def _closed(columns: np.ndarray, gap: int) -> np.ndarray:
@@ -661,7 +659,7 @@ def _blank(ink: np.ndarray, ys: list[float], dy: float) -> np.ndarray:
 
 def _wide_gap(blank: np.ndarray, left: float, right: float, columns: int) -> float:
     """px of blank paper between columns that all stand wide apart: 0 where they do not."""
-    runs = _runs(blank[int(left) : int(right)])
+    runs = filters.runs(blank[int(left) : int(right)])
     width, gaps = (right - left) / columns, []
     for i in range(1, columns):
         near = [b - a for a, b in runs if a < (i + 0.3) * width and b > (i - 0.3) * width]
@@ -692,7 +690,6 @@ def _gap(blank: np.ndarray, places: list[float]) -> float:
     gaps = []
     for place in places:
         a, b = int(max(0, place - 6 * PX_PER_MM)), int(min(len(blank), place + 6 * PX_PER_MM))
-        empty = np.flatnonzero(blank[a:b])
-        run = max(np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1), key=len)
-        gaps.append(len(run) + _STROKE if len(run) >= _NARROWEST_GAP else 0.0)
+        start, stop = _longest(blank[a:b])
+        gaps.append(stop - start + _STROKE if stop - start >= _NARROWEST_GAP else 0.0)
     return median(gaps)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ecgvlm.digitize.arrangement import Name
 from ecgvlm.digitize.pagenet import FURTHER, NOTES, PULSE, PX_PER_MM, Mark, NetMaps
+from ecgvlm.paper import layouts
 from ecgvlm.quantile import quantiles
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_session
@@ -24,7 +25,7 @@ HEIGHT, NAME_WIDTH = 24, 72  # px at `PX_PER_MM` of the crops that are read; not
 OTHER = "~"  # stands for words that are neither a name nor a note; "l" and "c" for "limb" and "chest"
 ALPHABET = "0123456789./-:aflrviecms" + OTHER
 # Leads beyond the twelve: on the right of the chest, and on the back.
-MORE_LEADS = ("V3R", "V4R", "V5R", "V6R", "V7", "V8", "V9")
+MORE_LEADS = tuple(layouts.FURTHER)
 NAMES = {lead.lower(): lead for lead in (*LEADS, *MORE_LEADS)}
 SPEEDS, GAINS = (5.0, 10.0, 12.5, 25.0, 50.0, 100.0), (2.5, 5.0, 10.0, 20.0, 40.0)  # mm/s and mm/mV in print
 OF_GAIN = {f"{gain:g} mm/mV": gain for gain in GAINS}  # notes of it
@@ -140,16 +141,7 @@ class Lettering:
         grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
         said: dict[str, set[float]] = {"speeds": set(), "gains": set(), "chest": set()}
         for line in lines:
-            first = min(m.x for m in line) - _AROUND_NOTE
-            width = 2 * round((max(m.x for m in line) + _AROUND_NOTE - first) / 2)
-            y = float(np.average([m.y for m in line], weights=[m.p for m in line]))
-            middle = first + width / 2
-            readings: list[Reading] = []
-            for size in _NOTE_SIZES:
-                (read,) = self._spell([about(grey, middle, y, 2 * round(width / size / 2), size)])
-                readings.append(read)
-                if len(readings) == 2 and _say_the_same(*readings):
-                    break  # a third does not outvote them
+            readings = self._read_line(grey, line)
             for kind, values in said.items():
                 told = [frozenset(mm for of, mm in read.notes() if of == kind) for read in readings]
                 if kind == "speeds" and any(100.0 in of_it for of_it in told):  # two zeros are read as one
@@ -159,6 +151,19 @@ class Lettering:
                     continue  # letters of one size of print alone
                 values |= _most_told(known)
         return Notes(**{kind: frozenset(values) for kind, values in said.items()})
+
+    def _read_line(self, grey: np.ndarray, line: Sequence[Mark]) -> list[Reading]:
+        """What stands about the notes of a line, in each size of print; two that say the same will do."""
+        first = min(m.x for m in line) - _AROUND_NOTE
+        width = 2 * round((max(m.x for m in line) + _AROUND_NOTE - first) / 2)
+        y = float(np.average([m.y for m in line], weights=[m.p for m in line]))
+        readings: list[Reading] = []
+        for size in _NOTE_SIZES:
+            (read,) = self._spell([about(grey, first + width / 2, y, 2 * round(width / size / 2), size)])
+            readings.append(read)
+            if len(readings) == 2 and _say_the_same(*readings):
+                break  # a third does not outvote them
+        return readings
 
     def _spell(self, crops: Sequence[np.ndarray]) -> list[Reading]:
         """What stands in crops of one size. A letter is as sure as its surest step."""

@@ -46,8 +46,7 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> tuple[PaperMap,
     extremes: as of `refined`.
     """
     nodes, scale = plane.nodes(), plane.scale()
-    x0, y0, x1, y1 = plane.box
-    inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
+    inside = _inside(nodes, plane)
     if min(inside.any(0).sum(), inside.any(1).sum()) < _BANDS * _BAND:
         return replace(plane, fit=0.0), 0.0
     fine, shrink = _fine(extremes, scale)
@@ -59,6 +58,12 @@ def levelled(extremes: Sequence[np.ndarray], plane: PaperMap) -> tuple[PaperMap,
     moved, left = _level(plane.at, (upright, (at[:, ::-1], off, clear)))
     fit = float(np.mean([_explained(inside, *match) for match in left]))
     return replace(plane, homography=plane.homography @ moved, fit=fit), _most_off(left)
+
+
+def _inside(nodes: np.ndarray, paper: PaperMap) -> np.ndarray:
+    """[rows, cols] bool: which of a map's nodes ([rows, cols, 2] mm) lie on the paper that was seen."""
+    x0, y0, x1, y1 = paper.box
+    return np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
 
 
 def _fine(extremes: Sequence[np.ndarray], scale: float) -> tuple[np.ndarray, float]:
@@ -106,10 +111,8 @@ def refined(extremes: Sequence[np.ndarray], paper: PaperMap) -> PaperMap:
 
     extremes: [H, W] uint8, every px's darkest colour and, where there are colours, its lightest.
     """
-    x0, y0, x1, y1 = paper.box
     nodes = paper.nodes()
-    inside = np.asarray(((nodes > (x0, y0)) & (nodes < (x1, y1))).all(-1))
-    seen = inside
+    seen = inside = _inside(nodes, paper)
     mesh, scale = paper.to_px(nodes), paper.scale()
     fine, shrink = _fine(extremes, scale)
     first = _lines(resampled(fine, dense(mesh, shrink)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from ecgvlm import filters
 from ecgvlm.digitize.page_layers import LEAST_WIDTH, PageLayers
 from ecgvlm.quantile import quantile
 from ecgvlm.record import LEADS
@@ -129,9 +130,8 @@ def _printed(grey: np.ndarray) -> list[slice]:
     if most < _TELLING:
         return [slice(0, height)]
     blank = (off < min(most, _MOST_BLANK)).all(1)
-    edges = np.flatnonzero(np.diff(blank.astype(np.int8), prepend=0, append=0)).tolist()
     parts, begin = [], 0
-    for first, beyond in zip(edges[::2], edges[1::2]):
+    for first, beyond in filters.runs(blank):
         top = -(-(first * _SQUARE + _ABOUT) // 16) * 16 if first else 0
         bottom = (beyond * _SQUARE - _ABOUT) // 16 * 16 if beyond < rows else height
         if bottom - top >= _WORTHWHILE:

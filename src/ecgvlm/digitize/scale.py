@@ -20,9 +20,8 @@ from ecgvlm.record import LEADS
 _BEFOREHAND = {2.5: -0.2, 10.0: 0.3, 40.0: -0.4}
 # mm/s, and their log-odds against 25 mm/s before anything is read: one page in eight is at 50.
 LIKELY_SPEEDS = {25.0: 0.0, 50.0: float(np.log(1 / 7)), 12.5: -4.0, 10.0: -5.0, 5.0: -5.0, 100.0: -5.0}
-_NOTE_SAYS = (
-    12.0  # log-odds of a speed that is printed, letter by letter: only beats all against it tell more
-)
+# Log-odds of a speed that is printed, letter by letter: only beats all against it tell more.
+_NOTE_SAYS = 12.0
 _GAIN_NOTE_SAYS = 1.2  # what a gain that is printed, letter by letter, weighs beside plain pulses' 1
 # What a wide pulse tells: carts print 0.2 s or less, which is 10 mm at 50 mm/s and 20 mm at 100.
 _WIDE_PULSES, _WIDE_PULSE_SAYS = {10.0: 50.0, 20.0: 100.0}, 4.0
@@ -194,28 +193,12 @@ def find_scale(
 
     image: the rectified page. column_mm: how long a column is, of so many. rows: px of the traces' lines.
     sides, ends: px at which the picture and the traces begin and end. A pulse is 1 mV high, and 10 mm wide at
-    50 mm/s only.
-    Without any sign the gain is taken for 10 mm/mV.
+    50 mm/s only. Without any sign the gain is taken for 10 mm/mV.
     """
     marks = [mark for mark in maps.marks(_LEAST_NOTE) if mark.note]
     said = {note: max((m.p for m in marks if m.note == note), default=0.0) for note in NOTES}
-    speeds = dict(LIKELY_SPEEDS)
     noted = next(iter(notes.speeds)) if len(notes.speeds) == 1 else None
-    if noted is not None:
-        speeds[noted] += _NOTE_SAYS
-    else:
-        usual = max(said["25 mm/s"], said["50 mm/s"])
-        speeds[50.0] += float(2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1)))
-        for speed in set(speeds) - {25.0, 50.0}:
-            speeds[speed] += max(0.0, float(2 * np.log((said["other mm/s"] + 0.1) / (usual + 0.1))))
-    whole = []
-    for speed in speeds:
-        column, row = column_mm / speed, columns * column_mm / speed
-        if speed < 25 and abs(row / _ROW - 1) < _ROW_OFF:
-            speeds[speed] += _ROW_SAYS
-            whole.append(speed)
-        if (columns > 2 and column < _SHORTEST_COLUMN) or row < _SHORTEST_ROW:
-            speeds[speed] -= _TOO_SHORT
+    speeds, whole = _speeds(said, noted, column_mm, columns)
     printed, chest = _printed_gains(said, marks, notes)
     gains = dict(printed)
     pulses = _pulses(maps, rows, sides, ends)
@@ -238,7 +221,33 @@ def find_scale(
     gain = max(gains, key=lambda g: gains[g])
     told = bool(pulses or notes.gains or max(printed.values()) > _FAINT_NOTE)
     told = told or gain in _gains_of_cut_pulses(image, maps, rows, sides)
-    return Scale(speeds, gain, chest or gain, wide, disputed, gains, tuple(whole), noted, told)
+    return Scale(speeds, gain, chest or gain, wide, disputed, gains, whole, noted, told)
+
+
+def _speeds(
+    said: Mapping[str, float], noted: float | None, column_mm: float, columns: int
+) -> tuple[dict[float, float], tuple[float, ...]]:
+    """`Scale.speeds` without the pulses, and `Scale.whole`: what notes and the columns' length say.
+
+    said: probability of each of `NOTES`. noted, column_mm, columns: of `Scale` and `find_scale`.
+    """
+    speeds = dict(LIKELY_SPEEDS)
+    if noted is not None:
+        speeds[noted] += _NOTE_SAYS
+    else:
+        usual = max(said["25 mm/s"], said["50 mm/s"])
+        speeds[50.0] += float(2 * np.log((said["50 mm/s"] + 0.1) / (said["25 mm/s"] + 0.1)))
+        for speed in set(speeds) - {25.0, 50.0}:
+            speeds[speed] += max(0.0, float(2 * np.log((said["other mm/s"] + 0.1) / (usual + 0.1))))
+    whole = []
+    for speed in speeds:
+        column, row = column_mm / speed, columns * column_mm / speed
+        if speed < 25 and abs(row / _ROW - 1) < _ROW_OFF:
+            speeds[speed] += _ROW_SAYS
+            whole.append(speed)
+        if (columns > 2 and column < _SHORTEST_COLUMN) or row < _SHORTEST_ROW:
+            speeds[speed] -= _TOO_SHORT
+    return speeds, tuple(whole)
 
 
 def _pulses(

@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 
+from ecgvlm import filters
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
 
@@ -104,9 +105,8 @@ def _bars(trace: np.ndarray, x: float, rows: Sequence[float]) -> list[_Bar]:
     sides = [(trace[y - _HIGH : y, part], trace[y + 1 : y + _HIGH + 1, part]) for y in inside]
     shares = np.min([[(side > _INK).mean(0) for side in both] for both in sides], axis=1)
     share, least = shares.mean(0), shares.min(0)
-    edges = np.flatnonzero(np.diff((share > _SOLID).astype(np.int8), prepend=0, append=0))
     bars = []
-    for a, b in zip(edges[::2].tolist(), edges[1::2].tolist()):
+    for a, b in filters.runs(share > _SOLID):
         if b - a <= _WIDEST:
             around = np.arange(max(0, a - 1), min(len(share), b + 1))
             middle = left + float(around @ share[around] / share[around].sum())

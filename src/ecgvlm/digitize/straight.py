@@ -9,11 +9,11 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from ecgvlm import filters
 from ecgvlm.digitize.layout import Placed
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.surface import PaperMap, projected, squareness
-from ecgvlm.quantile import median, quantile
+from ecgvlm.digitize.timing import correlation, steepness
+from ecgvlm.quantile import median
 
 # The first column of a strip and, for each column from there on, px of its height: of the rectified page.
 Path = tuple[int, np.ndarray]
@@ -85,7 +85,7 @@ def places(ys: Sequence[float]) -> np.ndarray:
 
 def same_beats(placed: Sequence[Placed], paths: Sequence[Path]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Two points each that show the same time, in rows next to each other or next but one."""
-    steep = [_steepness(path) for _, path in paths]
+    steep = [steepness(path.astype(float), _STEEP, _BEAT) for _, path in paths]
     wide = [np.pad(curve, _REACH) for curve in steep]
     for one, other in combinations(range(len(placed)), 2):
         if not 0 < abs(placed[one].row - placed[other].row) <= 2:
@@ -105,17 +105,9 @@ def same_beats(placed: Sequence[Placed], paths: Sequence[Path]) -> Iterator[tupl
                 )
 
 
-def _steepness(path: np.ndarray) -> np.ndarray:
-    """[n] how steep a trace is in each column, 0 to about 1."""
-    steep = np.abs(filters.gaussian(path.astype(float), _STEEP, 1))
-    return filters.gaussian(np.minimum(steep / (quantile(steep, 0.98) + 1e-9), 1.2), _BEAT)
-
-
 def _lag(a: np.ndarray, b: np.ndarray) -> float | None:
     """px by which b, longer by `_REACH` at either end, shows later what a shows; None where it does not."""
-    products = np.correlate(b, a, "valid")
-    squares = np.cumsum(np.concatenate([[0.0], b**2]))
-    like = products / np.sqrt((squares[len(a) :] - squares[: -len(a)]) * (a @ a) + 1e-9)
+    like = correlation(b, a)
     top = int(np.argmax(like))
     if like[top] < _LIKE or not 0 < top < len(like) - 1:
         return None

@@ -9,6 +9,7 @@ from functools import partial
 import cv2
 import numpy as np
 
+from ecgvlm import filters
 from ecgvlm.compiled import COMPILED
 from ecgvlm.digitize import pen
 from ecgvlm.digitize.pagenet import PX_PER_MM
@@ -308,8 +309,7 @@ def _without_gaps(curve: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _short_gaps(missing: np.ndarray, most: int) -> np.ndarray:
     """The missing columns that lie in runs of at most `most` between known ones."""
     out = np.zeros_like(missing)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(np.int8), [0]])))
-    for a, b in zip(edges[::2], edges[1::2]):
+    for a, b in filters.runs(missing):
         if a > 0 and b < len(missing) and b - a <= most:
             out[a:b] = True
     return out

@@ -202,11 +202,15 @@ def _steepness(t: np.ndarray, mv: np.ndarray, n: int) -> np.ndarray | None:
     grid = np.arange(n) / FS
     inside = (grid >= t[known][0]) & (grid <= t[known][-1])
     x = np.interp(grid[inside], t[known], mv[known])
-    steep = np.abs(filters.gaussian(x, 0.008 * FS, 1))
-    steep = np.minimum(steep / (quantile(steep, 0.98) + 1e-9), 1.2)
     out = np.zeros(n)
-    out[inside] = filters.gaussian(steep, 0.012 * FS)
+    out[inside] = steepness(x, 0.008 * FS, 0.012 * FS)
     return out
+
+
+def steepness(curve: np.ndarray, slope: float, smooth: float) -> np.ndarray:
+    """[n] how steep a curve is, 0 to about 1. slope, smooth: sigma of its slopes and of these, in samples."""
+    steep = np.abs(filters.gaussian(curve, slope, 1))
+    return filters.gaussian(np.minimum(steep / (quantile(steep, 0.98) + 1e-9), 1.2), smooth)
 
 
 def _likeness(a: np.ndarray, b: np.ndarray, least: float = 1.0, most: float = _REACH) -> np.ndarray | None:
@@ -221,7 +225,12 @@ def _likeness(a: np.ndarray, b: np.ndarray, least: float = 1.0, most: float = _R
     first, last = both[0], both[-1] + 1
     x = a[first:last]
     around = np.concatenate([np.zeros(reach), b, np.zeros(reach)])[first : last + 2 * reach]
-    products = np.correlate(around, x, "valid")
+    return correlation(around, x)
+
+
+def correlation(around: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """[n - m + 1]: of a part [m] with each stretch of its length of what it may lie in [n], 1 where alike."""
+    products = np.correlate(around, part, "valid")
     squares = np.cumsum(np.concatenate([[0.0], around**2]))
-    power = squares[len(x) :] - squares[: -len(x)]
-    return products / np.sqrt(power * (x @ x) + 1e-9)
+    power = squares[len(part) :] - squares[: -len(part)]
+    return products / np.sqrt(power * (part @ part) + 1e-9)

@@ -312,10 +312,10 @@ def _exchanged(a: np.ndarray, b: np.ndarray, row_a: float, row_b: float) -> np.n
     )
     meet = np.pad((low.max(0) - high.min(0)) <= 1, 1, mode="edge")
     meet = filters.least(filters.greatest(meet.astype(np.int8), _MEETING), _MEETING) > 0
-    edges = np.flatnonzero(np.diff(meet.astype(np.int8), prepend=0, append=0))
-    if not len(edges):
+    meetings = filters.runs(meet)
+    if not meetings:
         return exchanged
-    begins, ends = edges[::2], edges[1::2]
+    begins, ends = np.array(meetings).T
     farther = np.abs(b - row_a) + np.abs(a - row_b) - np.abs(a - row_a) - np.abs(b - row_b)
     away = np.concatenate([[0.0], np.cumsum(2 * _AWAY_COST * farther)])
     # Of the parts between meetings, and of each as it is and exchanged: the cheapest way through all.
@@ -358,7 +358,9 @@ def _yields(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> lis
             continue
         both = [paths[i][first - rows[i].x0 : last - rows[i].x0] for i in (k, m)]
         near = np.abs(both[0] - both[1]) <= 1
-        for a, b in _runs(near) if near.any() else ():
+        for a, b in filters.runs(near):
+            if b - a < _ALONG:
+                continue
             if unexplained is None:
                 unexplained = _unexplained(ink, rows, paths)
             part, path = unexplained[first + a : first + b], both[0][a:b]
@@ -368,12 +370,6 @@ def _yields(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> lis
                 gives_way = k if above > below else m
                 yields[gives_way][first + a - rows[gives_way].x0 : first + b - rows[gives_way].x0] = True
     return yields
-
-
-def _runs(on: np.ndarray) -> list[tuple[int, int]]:
-    """First and beyond the last of the stretches of at least `_ALONG` that are on."""
-    edges = np.flatnonzero(np.diff(on.astype(np.int8), prepend=0, append=0))
-    return [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist()) if b - a >= _ALONG]
 
 
 def _unexplained(ink: _Ink, rows: Sequence[_Row], paths: Sequence[np.ndarray]) -> np.ndarray:

@@ -25,9 +25,8 @@ _REFRACTORY = (-0.3, 0.5)  # s from R of a premature ventricular beat
 _TRAINS = 32
 _ALIKE = 0.45  # least size of a P wave without a QRS, of the others'
 _STEADY = 0.08  # part by which most RR intervals of an escape rhythm differ at most
-_FREE = (
-    0.05  # spread of the beats' places between P waves, as part of a PP interval, from which they are free
-)
+# Spread of the beats' places between P waves, as part of a PP interval, from which they are free.
+_FREE = 0.05
 _SOON = 0.85  # PP intervals; closer together no beats are that the P waves lead to
 _FLUTTER_HZ, _FLUTTER_STEP = (3.4, 6.2), 0.04  # 205 to 370 a minute
 _SHAKING = 0.4  # part of the largest of I, II and III

@@ -418,7 +418,7 @@ class _Beat:
         self.m = m
         self.known = {lead: row for lead, row in zip(LEADS, m.median_beat) if np.isfinite(row).all()}
         self.onset = None if m.qrs_onset is None or m.feet is None else m.qrs_onset + m.feet.before / 2
-        self.j = None if m.j_point is None else m.j_point
+        self.j = m.j_point
 
     def at(self, lead: str, second: float) -> float:
         """mV at s from R."""

@@ -64,7 +64,6 @@ def numbers(m: Measurements) -> np.ndarray:
 
 def scaled(m: Measurements) -> np.ndarray:
     """[SCALED] float32: the measurements scaled to about one, NaN where unknown."""
-
     axis = None if m.axis_deg is None else np.deg2rad(m.axis_deg)
     known: dict[str, float | None] = {name: getattr(m, name) for name in MEASUREMENTS}
     # The weights learned QRS and QT between the steep edges of the waves, without their feet, T up to where
@@ -94,11 +93,6 @@ def number(numbers: np.ndarray, name: str) -> float | None:
     """One of `NUMBER_NAMES`, unscaled, out of [..., NUMBERS]; None where unknown."""
     value = numbers[NUMBER_NAMES.index(name)]
     return None if np.isnan(value) else float(value) * _SCALES.get(name, 1)
-
-
-def wave_numbers(lead: str) -> list[int]:
-    """Where the heights of one lead's waves lie."""
-    return [NUMBER_NAMES.index(f"{lead}.{wave}") for wave in WAVES]
 
 
 def lead_numbers(lead: str) -> list[int]:

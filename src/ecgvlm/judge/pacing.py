@@ -25,7 +25,7 @@ _BEATS = 0.35  # quantile of the beats that hold a spike at least so high: two t
 class Spikes:
     """Height in mV (RMS over the leads) of the spikes before most P waves and most QRS, 0 where none are.
 
-    near, far: None where the sampling or too few beats do not allow to tell.
+    None where the sampling or too few beats do not allow to tell.
     """
 
     atrial_mv: float | None

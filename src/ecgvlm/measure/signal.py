@@ -68,11 +68,10 @@ def _at(values: np.ndarray, times: np.ndarray) -> np.ndarray:
 def _extend(lead: np.ndarray, printed: np.ndarray) -> None:
     """Goes on straight beyond each strip's ends, in place: no end shall look like a sharp bend."""
     few, far = round(END * FS), round(BEYOND * FS)
-    steps = np.diff(np.concatenate([[0], printed.astype(np.int8), [0]]))
-    for first, stop in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0)):
+    for first, stop in filters.runs(printed):
         if stop - first > 2 * few:
             head, tail = lead[first : first + few], lead[stop - few : stop]
-            before, after = min(far, int(first)), min(far, len(lead) - int(stop))
+            before, after = min(far, first), min(far, len(lead) - stop)
             slope = (head[few // 2 :].mean() - head[: few // 2].mean()) / (few / 2)
             lead[first - before : first] = head[0] - slope * np.arange(before, 0, -1)
             slope = (tail[few // 2 :].mean() - tail[: few // 2].mean()) / (few / 2)

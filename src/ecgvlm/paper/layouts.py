@@ -25,6 +25,9 @@ BACK = (*LEADS[:9], "V7", "V8", "V9")
 ORDERS = {"standard": LEADS, "cabrera": CABRERA, "right": RIGHT, "back": BACK}
 
 
+RHYTHM_LEADS = ("II", "V1", "V5")  # that rhythm strips are usually of, the most usual first
+
+
 @dataclass(frozen=True)
 class Slot:
     """One lead in one row, one of `FURTHER` too. start and end: seconds since the row began; each column
@@ -43,16 +46,19 @@ class Slot:
 class Layout:
     """`columns` columns of 12 / columns leads, read column by column, then `rhythm` full-width strips."""
 
-    name: str
     columns: int
     rhythm: int = 0
+
+    @property
+    def name(self) -> str:
+        return layout_name(12 // self.columns, self.columns, self.rhythm)
 
     @property
     def rows(self) -> int:
         return 12 // self.columns + self.rhythm
 
     def strips(
-        self, seconds: float, order: str = "standard", rhythm_leads: tuple[str, ...] = ("II", "V1", "V5")
+        self, seconds: float, order: str = "standard", rhythm_leads: tuple[str, ...] = RHYTHM_LEADS
     ) -> tuple[Slot, ...]:
         """The strips of a page whose rows last `seconds`: consecutive windows, one a column, rhythm last."""
         leads = ORDERS[order]
@@ -76,16 +82,14 @@ class Layout:
         return tuple(strips)
 
 
+def layout_name(rows: int, columns: int, rhythm: int) -> str:
+    """Rows x columns and, with rhythm strips, how many: "3x4+1R"."""
+    return f"{rows}x{columns}" + (f"+{rhythm}R" if rhythm else "")
+
+
 LAYOUTS = {
     layout.name: layout
-    for layout in (
-        Layout("3x4", 4),
-        Layout("3x4+1R", 4, 1),
-        Layout("3x4+3R", 4, 3),
-        Layout("6x2", 2),
-        Layout("6x2+1R", 2, 1),
-        Layout("12x1", 1),
-    )
+    for layout in (Layout(4), Layout(4, 1), Layout(4, 3), Layout(2), Layout(2, 1), Layout(1))
 }
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from ecgvlm import filters
 from ecgvlm.errors import EcgError
 from ecgvlm.paper.layouts import FURTHER, Slot
 from ecgvlm.paper.style import NAME_ROOM, Colour, PageStyle
@@ -136,9 +137,8 @@ class _Page:
         thickness = max(2, 2 * round((mm * self.scale * _FINE - 3.7) / 2) + 1)
         fixed = ((np.clip(px, -_FAR, _FAR) + 0.5) * _FINE - 0.5) * (1 << _SHIFT)
         ink = np.isfinite(fixed).all(1)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], ink, [False]])))
-        runs = [np.round(fixed[a:b]).astype(np.int32) for a, b in zip(edges[::2], edges[1::2])]
-        cv2.polylines(self.trace, runs, False, 255, thickness, cv2.LINE_AA, _SHIFT)
+        lines = [np.round(fixed[a:b]).astype(np.int32) for a, b in filters.runs(ink)]
+        cv2.polylines(self.trace, lines, False, 255, thickness, cv2.LINE_AA, _SHIFT)
 
     def strip(self, strip: Slot, fine: np.ndarray, step: float, start: float) -> TraceTruth:
         style = self.style

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecgvlm.errors import UsageError
-from ecgvlm.paper.layouts import LAYOUTS, Layout, layout
+from ecgvlm.paper.layouts import LAYOUTS, RHYTHM_LEADS, Layout, layout
 from ecgvlm.paper.text import BUILTIN, HERSHEY, available, system_fonts
 
 Colour = tuple[int, int, int]
@@ -51,7 +51,7 @@ class PageStyle:
 
     layout: str = "3x4+1R"
     order: str = "standard"
-    rhythm: tuple[str, ...] = ("II", "V1", "V5")
+    rhythm: tuple[str, ...] = RHYTHM_LEADS
     mm_per_s: float = 25.0
     mm_per_mv: float = 10.0
     start: float = 0.0
@@ -315,7 +315,7 @@ def _equipped(style: PageStyle, rng: np.random.Generator) -> PageStyle:
     template = style.template if rng.random() < 0.6 else str(rng.choice(_TEMPLATES))
     if style.header < 22 and template in ("edan", "ge", "philips"):
         template = "report"
-    rhythm = ("II", "V1", "V5")
+    rhythm = RHYTHM_LEADS
     if rng.random() < 0.35:
         rhythm = _RHYTHMS[rng.integers(len(_RHYTHMS))]
     return replace(
