@@ -30,7 +30,8 @@ from ecgvlm.batch.inputs import Damaged, Held, RowGroup, list_inputs  # noqa: E4
 from ecgvlm.batch.output import SCHEMA, open_output  # noqa: E402
 from ecgvlm.errors import EcgError, UsageError  # noqa: E402
 from ecgvlm.files.csv import csv_text  # noqa: E402
-from ecgvlm.files.image import MAX_BYTES, load_image, open_pages  # noqa: E402
+from ecgvlm.files.image import load_image, open_pages  # noqa: E402
+from ecgvlm.files.leaf import MAX_BYTES  # noqa: E402
 from ecgvlm.judge.evidence import Evidence  # noqa: E402
 from ecgvlm.labels import LABELS  # noqa: E402
 from ecgvlm.measure import MEASUREMENTS, measure  # noqa: E402

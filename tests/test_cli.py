@@ -24,8 +24,7 @@ from ecgvlm import cli, reader, worker
 from ecgvlm.digitize import FS
 from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files import bounded
-from ecgvlm.files.csv import read_csv
-from ecgvlm.files.image import load_image, open_pages, write_image
+from ecgvlm.files.image import load_image, open_pages, read_record, write_image
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import LABELS
 from ecgvlm.measure import MEASUREMENTS, measure
@@ -292,7 +291,7 @@ def test_digitize(run, picture, tmp_path):
     assert status == 0
     assert "3x4+1R page, 25 mm/s, 10 mm/mV" in out
     assert target.read_text().splitlines()[0] == ",".join(("time_s", *LEADS))
-    assert read_csv(target).seconds == pytest.approx(10, abs=0.3)
+    assert read_record(target).seconds == pytest.approx(10, abs=0.3)
     assert list(tmp_path.iterdir()) == [target]
 
 
@@ -319,7 +318,7 @@ def test_digitize_two_ecgs(run, tmp_path):
     status, out, _ = run("digitize", tmp_path / "two.png", "-o", tmp_path / "leads.csv")
     assert status == 0
     assert len(out.splitlines()) == 2
-    assert all(read_csv(tmp_path / name).signal.shape[0] == 12 for name in ("leads.csv", "leads-2.csv"))
+    assert all(read_record(tmp_path / name).signal.shape[0] == 12 for name in ("leads.csv", "leads-2.csv"))
 
 
 @pytest.mark.parametrize("target", ["", ".", "no/leads.csv", "sub", "x" * 300 + ".csv"])
@@ -466,7 +465,7 @@ def test_simulate(run, tmp_path):
         assert run("simulate", "af", "-o", tmp_path / name, "--seed", seed) == (0, "", "")
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b != c
-    assert read_csv(tmp_path / "a").seconds == pytest.approx(10, abs=0.01)
+    assert read_record(tmp_path / "a").seconds == pytest.approx(10, abs=0.01)
 
 
 def test_simulate_a_condition_that_is_none(run, tmp_path):

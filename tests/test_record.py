@@ -9,13 +9,12 @@ import pytest
 import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leads import write_csv
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, TwelveLeadECGWaveformStorage, generate_uid
 
-from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError
 from ecgvlm.files.code15 import read_code15
-from ecgvlm.files.csv import csv_text, read_csv
 from ecgvlm.files.image import read_record
 from ecgvlm.files.wfdb import read_wfdb
 from ecgvlm.labels import CODE15
@@ -286,7 +285,7 @@ def test_csv_round_trip(tmp_path_factory, fs, n, seed, gap):
     signal = rng.normal(0, 1, (12, n)).astype(np.float32)
     signal[rng.random((12, n)) < gap] = np.nan
     signal[0, 0] = 1.0
-    write_file(path, csv_text(Record(signal, fs)).encode())
+    write_csv(path, Record(signal, fs))
     read = read_record(path)
     assert abs(read.fs - fs) / fs < 1e-3
     assert np.array_equal(np.isnan(read.signal), np.isnan(signal))
@@ -296,7 +295,7 @@ def test_csv_round_trip(tmp_path_factory, fs, n, seed, gap):
 
 def test_csv_has_the_contracts_header(tmp_path):
     path = tmp_path / "out.csv"
-    write_file(path, csv_text(Record(np.full((12, 2), 0.5, np.float32), 500)).encode())
+    write_csv(path, Record(np.full((12, 2), 0.5, np.float32), 500))
     lines = path.read_text().splitlines()
     assert lines[0] == "time_s,I,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6"
     assert lines[2].split(",")[:2] == ["0.002000", "0.5000"]
@@ -333,12 +332,10 @@ def test_csv_not_text_missing_or_not_writable(tmp_path):
     path.write_bytes(b"\xff\xfe\x00\x80")
     for where in (path, tmp_path / "none.csv"):
         with pytest.raises(EcgError) as error:
-            read_csv(where)
+            read_record(where)
         one_line(error, where.name)
     with pytest.raises(EcgError) as error:
-        write_file(
-            tmp_path / "no" / "folder.csv", csv_text(Record(np.zeros((12, 2), np.float32), 500)).encode()
-        )
+        write_csv(tmp_path / "no" / "folder.csv", Record(np.zeros((12, 2), np.float32), 500))
     one_line(error, "folder.csv", "cannot be written")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ecgvlm.errors import UsageError, unreadable
+from ecgvlm.errors import UsageError, unwritable
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def write_file(path: str | Path, data: bytes) -> None:
         with beside(path) as part:
             part.write_bytes(data)
     except OSError as error:
-        raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
+        raise unwritable(path, error) from error
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
-        raise unreadable(folder, f"cannot be written ({error.strerror or error})") from error
+        raise unwritable(folder, error) from error
     with lock:
         with suppress(ImportError):  # Windows has no such locks
             import fcntl

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 _LONGEST = 500  # characters of a cause
 
@@ -30,9 +32,34 @@ class UsageError(Exception):
     """
 
 
-def unreadable(where: str | Path, cause: str) -> EcgError:
+@dataclass(frozen=True)
+class Unloadable:
+    """In place of what would load a page or a record that cannot be: raises its error when it is called.
+
+    It is not the error itself, whose traceback would hold what was unpacked.
+    """
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: EcgError) -> Unloadable:
+        return cls(error.code, error.message)
+
+    def __call__(self) -> NoReturn:
+        raise EcgError(self.code, self.message)
+
+
+def unreadable(where: str | Path, cause: str | OSError) -> EcgError:
     """The error for a file that cannot be used, in one line whatever the cause's text looks like: a parser's
-    may quote all of the file."""
+    may quote all of the file. Of an OSError the system's words are said, without the path."""
+    if isinstance(cause, OSError):
+        cause = cause.strerror or str(cause)
     if len(cause) > _LONGEST:
         cause = f"{cause[:_LONGEST]} ..."
     return EcgError("unreadable_file", " ".join(f"{where}: {cause}".split()))
+
+
+def unwritable(where: str | Path, error: OSError) -> EcgError:
+    """The error for a file or a folder that cannot be written."""
+    return unreadable(where, f"cannot be written ({error.strerror or error})")

@@ -12,9 +12,9 @@ import numpy as np
 
 from ecgvlm.digitize import Digitizer, Page
 from ecgvlm.errors import EcgError
-from ecgvlm.files.image import Leaf, open_pages
+from ecgvlm.files.image import open_pages
 from ecgvlm.files.leads import cause
-from ecgvlm.files.leaf import Content
+from ecgvlm.files.leaf import Content, Leaf
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.judge.facts import NOBODY, Person
 from ecgvlm.judge.findings import FindingsModel

@@ -13,6 +13,7 @@ waves follow Stridh & Sörnmo 2001 (IEEE TBME 48:105).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -344,7 +345,9 @@ def _chosen(rng: np.random.Generator, n: int, share: float) -> np.ndarray:
     return chosen
 
 
-def _with_pvc(s: Simulation, rng: np.random.Generator, onsets: np.ndarray, early: np.ndarray | None = None):
+def _with_pvc(
+    s: Simulation, rng: np.random.Generator, onsets: np.ndarray, early: np.ndarray | None = None
+) -> list[tuple[float, str]]:
     """Beats at these onsets, some of them replaced by a premature ventricular one before a full pause."""
     early = np.zeros(len(onsets), bool) if early is None else early
     ventricular = _chosen(rng, len(onsets), s.pvc) & ~early
@@ -375,7 +378,7 @@ class _Torso:
             for chamber, direction in (("atrium", (0.3, 0.5, -0.1)), ("ventricle", (0.5, 1.2, -0.4)))
         }
 
-    def project(self, vector) -> np.ndarray:
+    def project(self, vector: Sequence[float] | np.ndarray) -> np.ndarray:
         """[8] mV: the dipole's projection, and a little of what a single dipole cannot show (it is local)."""
         vector = np.asarray(vector, float)
         local = self.rng.normal(0, 0.07, 8)
@@ -383,13 +386,16 @@ class _Torso:
         return self.field @ vector + np.linalg.norm(vector) * local
 
 
+_Wave = tuple[np.ndarray, float, float]  # amplitudes [8] mV, centre and half-width in parts of the QRS
+
+
 @dataclass(frozen=True)
 class _Beat:
-    """A ventricular beat: amplitudes are [8] mV; qrs: (amplitudes, centre, half-width) of each wave, and r,
-    where R lies, in parts of its steep length.
+    """A ventricular beat: amplitudes are [8] mV; qrs: its waves, and r, where R lies, in parts of its steep
+    length.
     """
 
-    qrs: tuple[tuple[np.ndarray, float, float], ...]
+    qrs: tuple[_Wave, ...]
     st: np.ndarray
     t: np.ndarray
     u: np.ndarray
@@ -471,25 +477,62 @@ _HEALTHY_ST = 0.08  # mV at the J point that no lead of a heart without a reason
 _INFARCT_LABEL = {"anterior": "AMI", "inferior": "IMI", "lateral": "LMI"}
 
 
+@dataclass(frozen=True)
+class _Dipoles:
+    """A beat before the torso, in mV along Frank's axes: [k, 3] the waves of its QRS, [k] their centres and
+    half-widths as fractions of it, and ST and T."""
+
+    waves: np.ndarray
+    centres: np.ndarray
+    halves: np.ndarray
+    st: np.ndarray
+    t: np.ndarray
+
+
 def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat:
     paced = s.rhythm in ("paced_ventricular", "paced_dual")
     kind = "paced" if paced else s.conduction
+    heart = _dipoles(s, kind, rng)
+    amplitudes, turn, axis = _turned(heart, kind, torso, s.axis_deg)
+    qrs = list(zip(amplitudes, heart.centres, heart.halves))
+    scale = _voltage(s, qrs, rng)
+    qrs = [(a * scale, c, h) for a, c, h in qrs]
+    t = heart.t
+    # T follows the QRS axis half way, as ventricular gradient and repolarisation do in health.
+    if not (s.t_inversion or s.st_elevation or s.strain or s.q_waves):
+        t = _frontal(((turn + np.pi) % (2 * np.pi) - np.pi) / 2) @ t
+    t_size = min(1.0, 1.3 * scale)
+    level = torso.project(heart.st)
+    if not (s.st_elevation or s.strain or kind in ("lbbb", "paced")):
+        level = level * min(1.0, _HEALTHY_ST / max(1e-6, float((_TWELVE @ level).max())))
+    return _Beat(
+        tuple(qrs),
+        st=level,
+        t=torso.project(t) * t_size,
+        u=torso.project(0.08 * t) * (rng.random() < 0.3) * t_size,
+        qrs_s=s.qrs_ms / 1000,
+        r=_r_time(qrs),
+        axis_deg=axis,
+        t_skew=rng.uniform(0.18, 0.27),
+    )
+
+
+def _dipoles(s: Simulation, kind: str, rng: np.random.Generator) -> _Dipoles:
+    """What is wrong with the heart as forces; kind: of `_QRS`."""
     sequence = [(np.array(v) * rng.lognormal(0, 0.22, 3), centre, half) for v, centre, half in _QRS[kind]]
-    sequence.append(
-        (rng.normal(0, 0.09, 3), rng.uniform(0.3, 0.75), rng.uniform(0.06, 0.12))
-    )  # a notch, or a slur
+    notch = rng.normal(0, 0.09, 3), rng.uniform(0.3, 0.75), rng.uniform(0.06, 0.12)  # or a slur
+    sequence.append(notch)
     vectors = [v for v, _, _ in sequence]
     vectors[0] = vectors[0] * rng.lognormal(0, 0.35)  # septal r and q vary most in health
     vectors[2] = vectors[2] + (0.0, 0.0, rng.normal(0, 0.2))
-    if s.lafb and not paced:  # down and to the right first, then up and to the left
+    if s.lafb and kind != "paced":  # down and to the right first, then up and to the left
         vectors[0] = vectors[0] + (0.0, 0.30, 0.05)
         vectors[1] = vectors[1] * (0.9, -0.35, 1.0)
         vectors[2] = vectors[2] + (0.1, -0.7, -0.3)
         vectors[3] = vectors[3] + (-0.25, -0.25, 0.05)
     t = np.array(_T[kind]) * rng.lognormal(0, 0.3) + rng.normal(0, 0.04, 3)
-    st = (0.03, 0.01, -0.05) * rng.lognormal(0, 0.5, 3) + rng.normal(
-        0, 0.01, 3
-    )  # raised a little over the front
+    # Raised a little over the front.
+    st = (0.03, 0.01, -0.05) * rng.lognormal(0, 0.5, 3) + rng.normal(0, 0.01, 3)
     if kind in ("lbbb", "paced"):
         st = st - rng.uniform(0.08, 0.16) * vectors[1]
     half_first = sequence[0][2]
@@ -512,46 +555,35 @@ def _basic_beat(s: Simulation, torso: _Torso, rng: np.random.Generator) -> _Beat
     if s.lvh:
         for i in (1, 2):
             vectors[i] = vectors[i] * (1.3, 0.9, 1.6)
-
-    centres = np.array([c for _, c, _ in sequence])
-    halves = np.array([h for _, _, h in sequence])
+    centres, halves = (np.array([wave[k] for wave in sequence]) for k in (1, 2))
     centres[0] = halves[0] = half_first
-    field, local = torso.field, [torso.project(v) - torso.field @ v for v in vectors]
-    # Turn the main forces in the frontal plane until the QRS area's axis is the one asked for. The first
-    # ones, and the last ones of a right bundle branch block, come from the septum and the right ventricle and
-    # stay.
+    return _Dipoles(np.array(vectors), centres, halves, st, t)
+
+
+def _turned(
+    heart: _Dipoles, kind: str, torso: _Torso, axis_deg: float
+) -> tuple[list[np.ndarray], float, float]:
+    """[8] mV of each wave of the QRS, its main forces turned in the frontal plane until the axis of its area
+    is the one asked for; by how much (radians), and the axis that it then has (degrees).
+
+    The first forces, and the last ones of a right bundle branch block, come from the septum and the right
+    ventricle and stay.
+    """
+    vectors, halves, field = heart.waves, heart.halves, torso.field
+    local = [torso.project(v) - field @ v for v in vectors]
     last = 3 if "rbbb" in kind else len(vectors)
     turns = np.radians(np.arange(0, 360, 0.1))
     staying = [i for i in range(len(vectors)) if i not in range(1, last)]
-    fixed = halves @ np.array(local) + field @ (halves[staying] @ np.array(vectors)[staying])
-    x, y, z = halves[1:last] @ np.array(vectors[1:last])
+    fixed = halves @ np.array(local) + field @ (halves[staying] @ vectors[staying])
+    x, y, z = halves[1:last] @ vectors[1:last]
     turned = np.stack(
         [x * np.cos(turns) - y * np.sin(turns), x * np.sin(turns) + y * np.cos(turns), np.full(len(turns), z)]
     )
     axes = _axis(fixed[:, None] + field @ turned)
-    best = int(np.argmin(np.abs((axes - s.axis_deg + 180) % 360 - 180)))
+    best = int(np.argmin(np.abs((axes - axis_deg + 180) % 360 - 180)))
     turn = _frontal(turns[best])
     amplitudes = [field @ (v if i in staying else turn @ v) + local[i] for i, v in enumerate(vectors)]
-    qrs = list(zip(amplitudes, centres, halves))
-    scale = _voltage(s, qrs, rng)
-    qrs = [(a * scale, c, h) for a, c, h in qrs]
-    # T follows the QRS axis half way, as ventricular gradient and repolarisation do in health.
-    if not (s.t_inversion or s.st_elevation or s.strain or s.q_waves):
-        t = _frontal(((turns[best] + np.pi) % (2 * np.pi) - np.pi) / 2) @ t
-    t_size = min(1.0, 1.3 * scale)
-    level = torso.project(st)
-    if not (s.st_elevation or s.strain or kind in ("lbbb", "paced")):
-        level = level * min(1.0, _HEALTHY_ST / max(1e-6, float((_TWELVE @ level).max())))
-    return _Beat(
-        tuple(qrs),
-        st=level,
-        t=torso.project(t) * t_size,
-        u=torso.project(0.08 * t) * (rng.random() < 0.3) * t_size,
-        qrs_s=s.qrs_ms / 1000,
-        r=_r_time(qrs),
-        axis_deg=float(axes[best]),
-        t_skew=rng.uniform(0.18, 0.27),
-    )
+    return amplitudes, float(turns[best]), float(axes[best])
 
 
 def _ectopic_beat(torso: _Torso, rng: np.random.Generator, qrs_ms: float) -> _Beat:
@@ -588,18 +620,18 @@ def _axis(leads: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2((two - one / 2) * 2 / np.sqrt(3), one))
 
 
-def _shape(qrs) -> np.ndarray:
+def _shape(qrs: Sequence[_Wave]) -> np.ndarray:
     """[8, 200] mV: the QRS over its own length."""
     u = np.linspace(0, 1, 200)
     return sum(a[:, None] * _bell(u, c - h, c, c, c + h) for a, c, h in qrs)
 
 
-def _r_time(qrs) -> float:
+def _r_time(qrs: Sequence[_Wave]) -> float:
     """Where the whole heart's voltage is largest, as fraction of the QRS."""
     return float(np.argmax(np.sqrt((_shape(qrs) ** 2).sum(axis=0)))) / 199
 
 
-def _voltage(s: Simulation, qrs, rng: np.random.Generator) -> float:
+def _voltage(s: Simulation, qrs: Sequence[_Wave], rng: np.random.Generator) -> float:
     """Factor that brings the QRS to voltages of LVH (Sokolow-Lyon), to low voltage, or between the two."""
     shape = _shape(qrs)
     limbs = np.ptp(_TWELVE[:6] @ shape, axis=1).max()
@@ -628,7 +660,9 @@ def _add(leads: np.ndarray, fs: float, amplitudes: np.ndarray, *shape: float) ->
         leads[:, first:last] += amplitudes[:, None] * _bell(np.arange(first, last) / fs, *shape)
 
 
-def _add_beat(leads: np.ndarray, fs: float, beat: _Beat, onset: float, qt: float):
+def _add_beat(
+    leads: np.ndarray, fs: float, beat: _Beat, onset: float, qt: float
+) -> tuple[float, float, float, float]:
     """Adds QRS, ST, T and U; returns the times of R, the QRS's end, T's peak and T's end."""
     steep = beat.qrs_s - 2 * _FOOT
     for amplitudes, centre, half in beat.qrs:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.digitize.joined import is_half, join
-from ecgvlm.errors import EcgError
+from ecgvlm.errors import EcgError, Unloadable
 from ecgvlm.files.bounded import BoundedDecoder
 from ecgvlm.files.leaf import Content, Leaf, Spread
 from ecgvlm.machine import workers
@@ -81,18 +81,7 @@ def _pages(decoder: BoundedDecoder, file: Path) -> list[Leaf]:
     try:
         return decoder.open(file)
     except EcgError as error:
-        return [Leaf(str(file), _Refused(error.code, error.message))]
-
-
-@dataclass(frozen=True)
-class _Refused:
-    """The load of a page that is none."""
-
-    code: str
-    message: str
-
-    def __call__(self):
-        raise EcgError(self.code, self.message)
+        return [Leaf(str(file), Unloadable.of(error))]
 
 
 @dataclass(frozen=True)
@@ -102,12 +91,12 @@ class _Job:
     file: Path
     index: int
     page: str
-    refused: _Refused | None = None
+    refused: Unloadable | None = None
 
 
 def _jobs(decoder: BoundedDecoder, file: Path) -> list[_Job]:
     return [
-        _Job(file, i, leaf.name, leaf.load if isinstance(leaf.load, _Refused) else None)
+        _Job(file, i, leaf.name, leaf.load if isinstance(leaf.load, Unloadable) else None)
         for i, leaf in enumerate(_pages(decoder, file))
     ]
 

@@ -8,11 +8,10 @@ import h5py
 import numpy as np
 import pytest
 import wfdb
+from leads import write_csv
 from typer.testing import CliRunner
 
-from ecgvlm.atomic import write_file
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.files.csv import csv_text
 from ecgvlm.files.datasets import find_records, patient_of
 from ecgvlm.instruct.build import Plan, build
 from ecgvlm.instruct.cli import app
@@ -213,7 +212,7 @@ def test_missing_and_decimal_numbers_of_patients():
 def test_commands(tmp_path):
     record = simulate(random_simulation(np.random.default_rng(0), "normal"), 0)[0]
     for k in range(10):
-        write_file(tmp_path / f"{k}.csv", csv_text(record).encode())
+        write_csv(tmp_path / f"{k}.csv", record)
     lines = ["file,labels,patient", *(f"{k}.csv,NORM;SR,{k // 2}" for k in range(10)), ""]
     (tmp_path / "records.csv").write_text("\n".join(lines))
     run, out = CliRunner(), tmp_path / "data"

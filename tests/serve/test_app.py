@@ -24,8 +24,7 @@ from PIL import Image
 from sqlalchemy.exc import OperationalError
 from vectors import CHEST, LIMB, Sheet, drawn_pdf
 
-from ecgvlm.files.csv import read_csv
-from ecgvlm.files.image import open_pages
+from ecgvlm.files.image import open_pages, read_record
 from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
 from ecgvlm.record import LEADS
@@ -296,7 +295,7 @@ def test_leads_as_files(client, tmp_path):
     assert all(response.status_code == 200 for response in made.values())
     assert "attachment" in made["csv"].headers["content-disposition"]
     (tmp_path / "a.csv").write_bytes(made["csv"].content)
-    csv, dicom = read_csv(tmp_path / "a.csv"), open_pages(made["dicom"].content)[0].load()
+    csv, dicom = read_record(tmp_path / "a.csv"), open_pages(made["dicom"].content)[0].load()
     assert csv.signal.shape == dicom.signal.shape
     assert zipfile.ZipFile(io.BytesIO(made["wfdb"].content)).namelist() == ["ecg.hea", "ecg.dat"]
     assert post(client, "/v1/digitize", format="edf").status_code == 422

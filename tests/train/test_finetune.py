@@ -17,12 +17,12 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from leads import write_csv
 from safetensors.torch import load_file, save_file
 from train.tiny import QUESTIONS, recipe, train, train_killed, train_limited, write_rows
 
-from ecgvlm.atomic import alone, write_file
+from ecgvlm.atomic import alone
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.files.csv import csv_text
 from ecgvlm.files.datasets import find_records
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import checkpoint
@@ -445,7 +445,7 @@ def test_rare_labels_are_drawn_more_often(tmp_path):
 def test_records_are_printed_afresh_each_epoch(tmp_path):
     for k, condition in enumerate(("normal", "af")):
         record = simulate(random_simulation(np.random.default_rng(0), condition), 0)[0]
-        write_file(tmp_path / f"{k}.csv", csv_text(record).encode())
+        write_csv(tmp_path / f"{k}.csv", record)
     lines = ["file,labels,patient", "0.csv,NORM;SR,a", "1.csv,AF,b", ""]
     (tmp_path / "records.csv").write_text("\n".join(lines))
     pages = RecordPages(find_records(tmp_path / "records.csv"), side=64, questions=2, seed=3)

@@ -4,18 +4,15 @@ import datasets
 import numpy as np
 import transformers
 import trl
+from leads import write_csv
 
-from ecgvlm.atomic import write_file
-from ecgvlm.files.csv import csv_text
 from ecgvlm.instruct.build import Plan, build
 from ecgvlm.simulate import random_simulation, simulate
 
 
 def test_messages_are_learned_by_trl(tmp_path, model_folder):
-    write_file(
-        tmp_path / "0.csv",
-        csv_text(simulate(random_simulation(np.random.default_rng(0), "normal"), 0)[0]).encode(),
-    )
+    record, _ = simulate(random_simulation(np.random.default_rng(0), "normal"), 0)
+    write_csv(tmp_path / "0.csv", record)
     (tmp_path / "records.csv").write_text("file,labels,patient\n0.csv,NORM;SR,a\n")
     plan = Plan(pages=("clean",), count=2, width=640)
     build(tmp_path / "records.csv", tmp_path / "set", plan, form="messages")

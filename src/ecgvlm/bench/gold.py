@@ -101,7 +101,7 @@ def load_predictions(path: Path | str) -> Predictions:
         # Not splitlines: answers may hold U+2028 and other separators that JSON leaves alone.
         lines: Sequence[str] = path.read_text("utf-8-sig").split("\n")
     except OSError as error:
-        raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError:
         raise EcgError("unsupported_format", f"{path}: not UTF-8 text") from None
     for number, line in enumerate(lines, 1):

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ecgvlm.files.bounded import BoundedDecoder
+    from ecgvlm.reader import Reader
 
 
 def serve(
@@ -118,27 +124,31 @@ def watch(
     ] = None,
 ) -> None:
     """Read every file that is put into a folder, until Ctrl-C."""
-    from ecgvlm.files.bounded import BoundedDecoder
-    from ecgvlm.reader import Reader
-    from ecgvlm.sessions import check_shipped
     from ecgvlm.show.plain import plain
     from ecgvlm.watch import watch as watched
 
-    check_shipped()
-    with BoundedDecoder() as decoder:
-        for path, problem in watched(source, output, Reader(), decoder, question):
+    with _reader() as (reader, decoder):
+        for path, problem in watched(source, output, reader, decoder, question):
             why = problem.removeprefix(f"{path}: ") or "read"
             print(plain(f"{path}: {why}"), flush=True)
 
 
 def mcp() -> None:
     """Serve assistants over the Model Context Protocol, on standard input and output."""
-    from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.mcp import Server
+
+    with _reader() as (reader, decoder):
+        for answer in Server(reader, decoder).serve(sys.stdin):
+            print(answer, flush=True)
+
+
+@contextmanager
+def _reader() -> Iterator[tuple[Reader, BoundedDecoder]]:
+    """A reader for what goes on, every file of whose model was looked at, and a decoder for what comes."""
+    from ecgvlm.files.bounded import BoundedDecoder
     from ecgvlm.reader import Reader
     from ecgvlm.sessions import check_shipped
 
     check_shipped()
     with BoundedDecoder() as decoder:
-        for answer in Server(Reader(), decoder).serve(sys.stdin):
-            print(answer, flush=True)
+        yield Reader(), decoder

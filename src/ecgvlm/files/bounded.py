@@ -101,7 +101,7 @@ class _Lost(Exception):
     """The process takes too long."""
 
 
-def bound_memory(memory: int) -> None:
+def _bound_memory(memory: int) -> None:
     """Lets this process take so many bytes of address space more than it has, where the system can do
     that."""
     with contextlib.suppress(ImportError, OSError, ValueError):
@@ -113,7 +113,7 @@ def bound_memory(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """Has the system end this process when the one that forked it ends, however that ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -123,7 +123,7 @@ def _work(pipe: Connection, parents: Connection | None, memory: int, computing: 
     """What the process does: opens a file (source, name), or loads a page of it by its number."""
     if parents is not None:
         parents.close()
-    end_with_parent()
+    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     import cv2
 
@@ -131,7 +131,7 @@ def _work(pipe: Connection, parents: Connection | None, memory: int, computing: 
 
     cv2.setNumThreads(1)
     warnings.simplefilter("ignore")  # what decoders mutter about a file is no answer
-    bound_memory(memory)
+    _bound_memory(memory)
     keep_freed_memory()
     leaves: list[Leaf] = []
     for request in _requests(pipe):

@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 
@@ -68,15 +67,6 @@ def is_csv(data: bytes) -> bool:
         return _header(_decoded(data[:HEAD]).splitlines()) is not None
     except UnicodeDecodeError:
         return False
-
-
-def read_csv(path: str | Path) -> Record:
-    """The leads in a file. Raises EcgError."""
-    path = Path(path)
-    try:
-        return parse_csv(path.read_bytes(), str(path))
-    except OSError as error:
-        raise unreadable(path, error.strerror or str(error)) from error
 
 
 def parse_csv(data: bytes, path: str) -> Record:

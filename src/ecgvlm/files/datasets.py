@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from ecgvlm.errors import EcgError, UsageError, unreadable
+from ecgvlm.errors import EcgError, Unloadable, UsageError, unreadable
 from ecgvlm.files.code15 import read_code15
 from ecgvlm.files.image import read_record
-from ecgvlm.files.leads import age_of
+from ecgvlm.files.leads import age_of, sex_of
 from ecgvlm.files.wfdb import read_wfdb
 from ecgvlm.labels import LABELS, RHYTHMS, SUPERCLASSES
 from ecgvlm.record import Record
@@ -151,10 +151,6 @@ def load_records(entries: Iterable[Entry], skipped: list[str] | None = None) -> 
         yield entry.key, record
 
 
-def _fail(code: str, message: str) -> NoReturn:
-    raise EcgError(code, message)
-
-
 def ptbxl_labels(
     levels: Mapping[str, Collection[str]], scp_codes: Collection[str]
 ) -> tuple[frozenset[str], frozenset[str]]:
@@ -230,7 +226,7 @@ def _ptbxl(root: Path, folds: Collection[int] | None, fs: int) -> list[Entry]:
             report = row["report"] or None
         except (KeyError, ValueError, TypeError, SyntaxError, AttributeError) as error:
             damage = unreadable(table, f"line {line} is damaged ({error})")
-            entries.append(Entry(f"line {line}", partial(_fail, damage.code, damage.message)))
+            entries.append(Entry(f"line {line}", Unloadable.of(damage)))
             continue
         if part and fs == 500 and not path.with_suffix(".hea").is_file():
             continue
@@ -300,7 +296,7 @@ def read_lines(path: Path) -> Iterator[dict[str, str]]:
             file.seek(0)
             yield from csv.DictReader(file, restval="", delimiter=max(",;\t", key=header.count))
     except OSError as error:
-        raise unreadable(path, error.strerror or str(error)) from error
+        raise unreadable(path, error) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise unreadable(path, f"not a CSV table ({error})") from error
 
@@ -322,7 +318,7 @@ def _code15(root: Path) -> list[Entry]:
         except (OSError, KeyError, TypeError, ValueError) as error:
             cause = "no such file" if not path.is_file() else f"not a readable CODE-15% file ({error})"
             damage = unreadable(path, cause)
-            entries.append(Entry(name, partial(_fail, damage.code, damage.message)))
+            entries.append(Entry(name, Unloadable.of(damage)))
             continue
         # The published parts end in one row of zeros with exam 0, which the table does not know.
         entries += [
@@ -349,7 +345,7 @@ def _read_cinc(header: Path, patient: str) -> Record:
         found |= {"NORM"}
     database = _database(header.stem)
     annotated = labels_of(t for t in terms("SNOMED CT").values() if database in t.databases)
-    unknown = left_open(found, stated, annotated - set(SUPERCLASSES) - {"NORM"} | {"NORM"})
+    unknown = left_open(found, stated, annotated - set(SUPERCLASSES) | {"NORM"})
     if len(stated) < len(codes):
         unknown |= {"NORM"} - found
     meta = {
@@ -389,7 +385,7 @@ def _mimic(root: Path) -> list[Entry]:
     for line, row in enumerate(read_table(table), start=2):
         if not row.get("path") or not row.get("study_id"):
             damage = unreadable(table, f"line {line} names no path and study_id")
-            entries.append(Entry(f"line {line}", partial(_fail, damage.code, damage.message)))
+            entries.append(Entry(f"line {line}", Unloadable.of(damage)))
             continue
         study, patient = row["study_id"], patient_of(row)
         read = partial(_read_mimic, root / row["path"], study, patient, said.get(study, []))
@@ -447,7 +443,7 @@ def read_own(table: Path) -> list[Entry]:
         known = {
             "labels": found if row["labels"].strip() else None,
             "age": age_of(row.get("age", "")),
-            "sex": {"M": "M", "F": "F", "W": "F"}.get(row.get("sex", "").strip().upper()[:1]),
+            "sex": sex_of(row.get("sex", "")),
             "patient": patient,
             "report": row.get("report") or None,
         }

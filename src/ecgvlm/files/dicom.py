@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.files.leads import damaged
 from ecgvlm.files.leaf import MAX_PAGES, MAX_UNPACKED, Budget, Leaf, numbered, too_large
 from ecgvlm.files.pdf import is_pdf, pdf_leaves
 from ecgvlm.files.waveform import read_waveform
@@ -54,10 +55,8 @@ def read_dataset(data: bytes, name: str, budget: Budget) -> Dataset:
         dataset.file_meta = pydicom.dataset.FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         return dataset
-    except EcgError:
-        raise
     except Exception as error:  # pydicom raises whatever a damaged element leads to
-        raise unreadable(name, f"not a readable DICOM file ({error})") from error
+        raise damaged(name, "DICOM file", error) from error
 
 
 def dicom_leaves(data: bytes, name: str, max_pixels: int, budget: Budget) -> list[Leaf]:
@@ -75,10 +74,8 @@ def dicom_leaves(data: bytes, name: str, max_pixels: int, budget: Budget) -> lis
             raise unreadable(name, "the DICOM file holds neither a picture nor a waveform")
         frames = int(dataset.get("NumberOfFrames") or 1)
         rows, columns, samples = (int(dataset[key].value) for key in ("Rows", "Columns", "SamplesPerPixel"))
-    except EcgError:
-        raise
     except Exception as error:  # pydicom raises whatever a damaged element leads to
-        raise unreadable(name, f"not a readable DICOM file ({error})") from error
+        raise damaged(name, "DICOM file", error) from error
     if frames > MAX_PAGES or rows * columns * max(1, samples // 3) > max_pixels:
         limit = f"{MAX_PAGES} frames and {max_pixels / 1e6:.0f} million pixels are allowed"
         raise EcgError("too_large", f"{name}: {frames} frames of {columns:,} x {rows:,} px, and {limit}")

@@ -1,6 +1,5 @@
 """Files that ECG pages come in: pictures, documents, records, archives of them; what cannot be used is
-refused, saying
-why."""
+refused, saying why."""
 
 from __future__ import annotations
 
@@ -17,14 +16,13 @@ import cv2
 import numpy as np
 
 from ecgvlm.atomic import write_file
-from ecgvlm.errors import EcgError, unreadable
+from ecgvlm.errors import EcgError, Unloadable, unreadable
 from ecgvlm.files.dicom import dicom_leaves, is_dicom
 from ecgvlm.files.drawing import Drawing
 from ecgvlm.files.leaf import (
     MAX_BYTES,
     MAX_PAGES,
     MAX_PIXELS,
-    MAX_UNPACKED,
     WANTED,
     Budget,
     Leaf,
@@ -38,18 +36,6 @@ from ecgvlm.files.picture import decode, shrunk, tiff_pages
 from ecgvlm.files.records import record_at, record_leaves
 from ecgvlm.files.wfdb import files_beside, parse_wfdb, read_wfdb
 from ecgvlm.record import Record
-
-__all__ = [
-    "MAX_BYTES",
-    "MAX_PAGES",
-    "MAX_PIXELS",
-    "MAX_UNPACKED",
-    "Leaf",
-    "load_image",
-    "open_pages",
-    "read_record",
-    "write_image",
-]
 
 MIN_SIDE = 400
 MIN_SHORT_SIDE = 120
@@ -78,8 +64,8 @@ def load_image(
 
 def read_record(path: str | Path) -> Record:
     """The first ECG of a file as a record. Its content says what it is, but for a WFDB record, which is
-    named without
-    its ending, and a row of an HDF5 file (`exams_part0.hdf5:17`). Raises EcgError naming file and cause."""
+    named without its ending, and a row of an HDF5 file (`exams_part0.hdf5:17`). Raises EcgError naming file
+    and cause."""
     if record_at(path) is None and not Path(path).exists():
         return read_wfdb(path)  # says what is missing
     content = open_pages(path)[0].load()
@@ -171,7 +157,7 @@ def _unpack(data: bytes, name: str, max_pixels: int, long_side: int, budget: Bud
         except EcgError as error:
             if budget.spent:
                 raise
-            leaves.append(Leaf(inner, partial(_raise, error.code, error.message)))
+            leaves.append(Leaf(inner, Unloadable.of(error)))
         places += [members.index(member)] * (len(leaves) - len(places))
         if len(leaves) > MAX_PAGES:
             raise too_many(name)
@@ -201,11 +187,6 @@ def _hidden(path: str) -> bool:
 def _plain(text: str) -> str:
     """A foreign text fit for a one-line message."""
     return "".join(c if c.isprintable() else "?" for c in text)[:200]
-
-
-def _raise(code: str, message: str) -> np.ndarray:
-    """Not the error itself: its traceback would hold what was unpacked."""
-    raise EcgError(code, message)
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:

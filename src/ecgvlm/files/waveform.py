@@ -36,12 +36,8 @@ _MEASURED = {
     "qrs_ms": r"QRS duration|2:16156", "qtc_ms": r"QTc|corrected QT|2:1588[04]|2:15876",
     "qt_ms": r"\bQT |2:16160", "axis_deg": r"QRS axis|2:16132",
 }  # fmt: skip
-_UNITS = {
-    "microvolt": "uv",
-    "millivolt": "mv",
-    "nanovolt": "nv",
-    "volt": "v",
-}  # in words, as meanings have them
+# In words, as meanings have them.
+_UNITS = {"microvolt": "uv", "millivolt": "mv", "nanovolt": "nv", "volt": "v"}
 _RHYTHM_SECONDS = 2.0  # a shorter group is a median beat, where there is a longer one
 _COLUMN_SECONDS = 5.0  # shorter groups alone are columns of a page
 _PADDING = -32768  # stands for NaN

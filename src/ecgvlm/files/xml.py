@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
@@ -14,7 +13,6 @@ from defusedxml.ElementTree import fromstring
 from ecgvlm.errors import EcgError, unreadable
 
 _MOST_TAGS = 2_000_000  # an annotated ECG has some thousands; a tag takes a hundred bytes of memory
-
 _MOST_LEVELS = 60  # an annotated ECG has about fifteen; what looks below each tag takes their square
 
 
@@ -85,11 +83,6 @@ def text_of(element: Element | None, path: str = "") -> str:
 def first_text(element: Element | None, *paths: str) -> str:
     """The text at the first of some paths that holds any."""
     return next((text for path in paths if (text := text_of(element, path))), "")
-
-
-def texts(element: Element, tag: str) -> Iterator[str]:
-    """The texts of all elements of a tag."""
-    return (text_of(found) for found in element.iter(tag))
 
 
 def samples_of(element: Element | None) -> np.ndarray:

@@ -19,7 +19,7 @@ from random import Random
 
 import numpy as np
 
-from ecgvlm.errors import EcgError, UsageError, unreadable
+from ecgvlm.errors import EcgError, UsageError, unreadable, unwritable
 from ecgvlm.files.datasets import Entry, find_records, patient_of_line, read_labels, read_table
 from ecgvlm.files.leads import age_of
 from ecgvlm.files.page_form import fit
@@ -46,8 +46,8 @@ class Plan:
 
     kinds: of `ROW_KINDS`. count: questions a page. pages: of `PAGE_KINDS`, each of which every record is
     printed as. layout: None for all in turn. width: of the picture in px. wide: pages exactly half as
-    high as wide, as SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither
-    stretched). source: of the rows.
+    high as wide, as SmolVLM's tiles want them (2048 wide: 9 tiles, 1024: 3 tiles, neither stretched). source:
+    of the rows.
     """
 
     kinds: tuple[str, ...] = tuple(ROW_KINDS)
@@ -135,21 +135,13 @@ def build(
         make = _WRITERS[form]
         writers = {part: make(beside, part) for part in (parts.shares if parts else [""])}
         for done, made in enumerate(_run(jobs, workers), start=1):
-            if isinstance(made, tuple):
-                _note(made, summary, skip_damaged)
-            else:
-                for picture in made:
-                    writers[parts.of(picture.patient) if parts else ""].add(picture)
-                    summary.pictures += 1
-                    summary.rows += len(picture.rows)
-                    summary.kinds.update(str(row.metadata["kind"]) for row in picture.rows)
+            for picture in _counted(made, summary, skip_damaged):
+                writers[parts.of(picture.patient) if parts else ""].add(picture)
             progress(done, len(jobs))
         if not summary.rows:
             why = "no record has labels that can be asked about"
-            if summary.damaged:
-                why = (
-                    f"{len(summary.damaged)} of {len(jobs)} records are damaged ({summary.damaged[0]}), {why}"
-                )
+            if damaged := summary.damaged:
+                why = f"{len(damaged)} of {len(jobs)} records are damaged ({damaged[0]}), {why}"
             raise EcgError("unsupported_format", f"{records}: {why}")
         for part, writer in writers.items():
             if not writer.close():
@@ -157,13 +149,21 @@ def build(
                 raise EcgError("unsupported_format", f"{records}: {said}")
         beside.replace(out)
     except OSError as error:
-        raise unreadable(out, f"cannot be written ({error.strerror or error})") from error
+        raise unwritable(out, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return summary
 
 
-def _note(made: tuple[str, str, str], summary: Summary, skip_damaged: bool) -> None:
+def _counted(made: _Made, summary: Summary, skip_damaged: bool) -> list[_Picture]:
+    """The pictures made of a record, none where it is left out; the summary counts them, or it. Raises
+    EcgError where it is damaged, unless skip_damaged."""
+    if isinstance(made, list):
+        summary.pictures += len(made)
+        for row in (row for picture in made for row in picture.rows):
+            summary.rows += 1
+            summary.kinds[str(row.metadata["kind"])] += 1
+        return made
     why, code, message = made
     if why == "unlabelled":
         summary.unlabelled += 1
@@ -173,6 +173,7 @@ def _note(made: tuple[str, str, str], summary: Summary, skip_damaged: bool) -> N
         summary.damaged.append(message)
     else:
         raise EcgError(code, message)
+    return []
 
 
 def _jobs(records: Path, folds: Collection[int] | None, plan: Plan) -> list[Callable[[], _Made]]:
@@ -234,7 +235,7 @@ def _from_picture(table: Path, cells: dict[str, str], where: str, plan: Plan) ->
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise unreadable(path, error.strerror or str(error)) from None
+        raise unreadable(path, error) from None
     extra = {"page": "own", "layout": "", "patient": patient_of_line(cells) or cells["file"]}
     known = known_of_labels(labels, unknown, age_of(cells.get("age", "")))
     return [_Picture(_file_name(cells["file"]), data, _rows(known, cells["file"], extra, plan))]
@@ -299,7 +300,7 @@ class _JsonWriter:
 
     before, between, end, ending = "[\n", ",\n", "\n]\n", ".json"
 
-    def __init__(self, folder: Path, part: str = ""):
+    def __init__(self, folder: Path, part: str):
         self.folder = folder
         (folder / "images").mkdir(exist_ok=True)
         self.file = (folder / f"{part or 'instruct'}{self.ending}").open("w", encoding="utf-8")
@@ -334,7 +335,9 @@ class _MessagesWriter(_JsonWriter):
 class _ParquetWriter:
     """`data/train-*.parquet` (or the part's name), pictures inside, typed so that `datasets` shows them."""
 
-    def __init__(self, folder: Path, part: str = ""):
+    texts = ("subtask", "type", "kind", "page", "layout", "patient")  # of the metadata
+
+    def __init__(self, folder: Path, part: str):
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -348,10 +351,7 @@ class _ParquetWriter:
         self.bytes = 0
         self.shards = 0
         text, texts = pa.string(), pa.list_(pa.string())
-        metadata = pa.struct(
-            [(name, text) for name in ("subtask", "type", "kind", "page", "layout", "patient")]
-            + [("labels", texts), ("unknown", texts)]
-        )
+        metadata = pa.struct([*((name, text) for name in self.texts), ("labels", texts), ("unknown", texts)])
         self.schema = pa.schema(
             [
                 ("id", text),
@@ -363,16 +363,14 @@ class _ParquetWriter:
             metadata={"huggingface": json.dumps({"info": {"features": self._features()}})},
         )
 
-    @staticmethod
-    def _features() -> dict:
+    def _features(self) -> dict:
         text = {"dtype": "string", "_type": "Value"}
         texts = {"feature": text, "_type": "List"}
-        names = ("subtask", "type", "kind", "page", "layout", "patient")
         return {
             "id": text,
             "image": {"_type": "Image"},
             "conversations": {"feature": {"from": text, "value": text}, "_type": "List"},
-            "metadata": {**dict.fromkeys(names, text), "labels": texts, "unknown": texts},
+            "metadata": {**dict.fromkeys(self.texts, text), "labels": texts, "unknown": texts},
             "source": text,
         }
 

@@ -89,7 +89,7 @@ def _file(image: Path | bytes) -> bytes:
     try:
         return image.read_bytes()
     except OSError as error:
-        raise unreadable(image, error.strerror or str(error)) from None
+        raise unreadable(image, error) from None
 
 
 def messages_of(said: Iterable[str], pictures: int) -> list[dict[str, Any]]:

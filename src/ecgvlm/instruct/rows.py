@@ -162,7 +162,7 @@ def _check_picture(image: Path | bytes) -> None:
     except UnidentifiedImageError:
         raise unreadable(name, "not a picture") from None
     except OSError as error:
-        raise unreadable(name, error.strerror or str(error)) from None
+        raise unreadable(name, error) from None
 
 
 def _json(path: Path) -> Iterator[dict[str, Any]]:
@@ -189,7 +189,7 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
                     continue
                 yield row
     except OSError as error:
-        raise unreadable(path, error.strerror or str(error)) from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise unreadable(path, "not UTF-8 text") from error
 

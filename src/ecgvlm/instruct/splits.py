@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgvlm.atomic import beside, write_file
-from ecgvlm.errors import EcgError, UsageError, unreadable
+from ecgvlm.errors import EcgError, UsageError, unreadable, unwritable
 from ecgvlm.files.datasets import Entry, find_records, patient_in, read_table
 from ecgvlm.instruct.row import Row
 from ecgvlm.instruct.rows import ending_of, is_picture_table, load_rows
@@ -138,7 +138,7 @@ def split_rows(source: str | Path, out: Path, parts: Parts, images: Path | None 
             for file in files.values():
                 file.write("\n]\n")
     except OSError as error:
-        raise unreadable(out, f"cannot be written ({error.strerror or error})") from error
+        raise unwritable(out, error) from error
     return counts
 
 

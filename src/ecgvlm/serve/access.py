@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecgvlm.errors import UsageError, unreadable
+from ecgvlm.errors import UsageError, unreadable, unwritable
 
 PER_MINUTE = 120
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -88,7 +88,7 @@ def add_key(path: Path, name: str, per_minute: int = PER_MINUTE) -> str:
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(f"{name} {_digest(key)} {per_minute}\n")
     except OSError as error:
-        raise unreadable(path, f"cannot be written ({error.strerror or error})") from error
+        raise unwritable(path, error) from error
     return key
 
 

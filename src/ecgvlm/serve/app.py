@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 import ecgvlm
 from ecgvlm.errors import EcgError
-from ecgvlm.files.image import MAX_BYTES
+from ecgvlm.files.leaf import MAX_BYTES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.reader import Reader
 from ecgvlm.serve import batches, chat, exports, kept, pages, questions

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ecgvlm.files.image import MAX_BYTES
+from ecgvlm.files.leaf import MAX_BYTES
 from ecgvlm.machine import available_memory
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.connection import PACE_SECONDS, SLOWEST

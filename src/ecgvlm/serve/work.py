@@ -15,8 +15,8 @@ from ecgvlm.digitize.joined import is_half
 from ecgvlm.errors import EcgError, unreadable
 from ecgvlm.files.bounded import CPU_SECONDS
 from ecgvlm.files.drawing import Drawing
-from ecgvlm.files.image import Leaf, open_pages
-from ecgvlm.files.leaf import Sheet, Spread
+from ecgvlm.files.image import open_pages
+from ecgvlm.files.leaf import Leaf, Sheet, Spread
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.memory import keep_freed_memory
 from ecgvlm.printed import picture_of

@@ -211,7 +211,7 @@ def _rows(path: Path, names: Sequence[str]) -> list[dict[str, str]]:
             whole = (row for row in table if None not in row and None not in row.values())
             return [row for row in whole if float(row["step"]) > 0]
     except OSError as error:
-        raise unreadable(path, error.strerror or str(error)) from None
+        raise unreadable(path, error) from None
     except (ValueError, csv.Error) as error:
         raise unreadable(path, f"is damaged ({error})") from None
 

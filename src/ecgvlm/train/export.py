@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.errors import EcgError, UsageError, unreadable
 from ecgvlm.sessions import SUMS, seal
 from ecgvlm.train.recorded import NAME, recorded
 
@@ -68,7 +68,7 @@ def _written(out: Path, write: Callable[[Path], None], whole: bool) -> list[Path
             seal(out)  # with what it held before
             names.append(SUMS)
     except OSError as error:
-        raise EcgError("unreadable_file", f"{out}: {error.strerror or error}") from None
+        raise unreadable(out, error) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return [out / name for name in names]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ecgvlm.errors import EcgError, UsageError
+from ecgvlm.errors import UsageError, unreadable
 
 OURS = "ecgvlm"  # base of our own small model: findings encoder and language decoder
 SMOLLM2 = "smollm2"  # base of SmolLM2-135M behind our evidence tokens
@@ -185,7 +185,7 @@ def read_recipe(path: Path) -> Recipe | Stages:
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise EcgError("unreadable_file", f"{path}: {error.strerror}") from None
+        raise unreadable(path, error) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML ({error})") from None
     return checked(Stages, raw, path) if raw.get("base") == OURS else checked(Recipe, raw, path)

@@ -45,7 +45,7 @@ def recorded(run: Path) -> Recorded:
         said = json.loads(path.read_text("utf-8"))
         return Recorded(checked(Recipe, said["recipe"], path), dict(said["versions"]))
     except OSError as error:
-        raise unreadable(path, error.strerror or str(error)) from None
+        raise unreadable(path, error) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise unreadable(path, f"not what a run writes ({error})") from None
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ecgvlm.errors import unreadable
+from ecgvlm.errors import unwritable
 from ecgvlm.instruct.row import Row
 from ecgvlm.labels import LABELS
 
@@ -103,7 +103,7 @@ def write_store(
         shutil.rmtree(folder, ignore_errors=True)
         beside.replace(folder)
     except OSError as error:
-        raise unreadable(folder, f"cannot be written ({error.strerror or error})") from None
+        raise unwritable(folder, error) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return RowStore(folder)
