@@ -76,10 +76,8 @@ def _at(rate: float, qrs: tuple) -> tuple:
     return tuple((after * sooner if after > 0.15 else after, *wave) for after, *wave in qrs)
 
 
-def _sinus(
-    rng: np.random.Generator, rate: float, pr: float = 0.16, qrs: tuple = NARROW, spread: float = 0.02
-) -> list[Train]:
-    p = _every(rng, rate, spread)
+def _sinus(rng: np.random.Generator, rate: float, pr: float = 0.16, qrs: tuple = NARROW) -> list[Train]:
+    p = _every(rng, rate, 0.02)
     return [(p, P), (p + pr, _at(rate, qrs))]
 
 

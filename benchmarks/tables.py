@@ -18,7 +18,6 @@ from ecgvlm.paper.degrade import PAGE_KINDS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PUBLISHED = {"f1": 85.4, "auc": 90.7, "hl": 5.0}  # PULSE-7B on ECGBench's own code15-test (arXiv 2410.19008)
 
 
 def load(name: str) -> dict:

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from ecgvlm.labels import LABELS
 from ecgvlm.simulate import CONDITIONS, Noise, Simulation, random_simulation, simulate
 
-NOISE = Noise(mains_mv=0.02, wander_mv=0.1, muscle_mv=0.02)
-
 
 def magnitude(record):
     """[n] mV: root mean square over the twelve leads."""

@@ -63,18 +63,11 @@ def read_files(files: Sequence[Path], wanted: Wanted, model: Path | None = None)
     such a process is killed.
     """
     with BoundedDecoder() as decoder:
-        if len(files) == 1:
-            # While a process of its own decodes the page, the nets are loaded here.
-            with ThreadPoolExecutor(1) as aside:
-                pages = _pages(decoder, files[0])
-                if len(pages) == 1:
-                    content = aside.submit(pages[0].load)
-                    reader = Reader(model=model)
-                    if wanted.question:  # it is understood while the page is digitised
-                        aside.submit(reader.words.expect, wanted.question, wanted.spoken)
-                    yield read_page(reader, pages[0].name, content.result, wanted)
-                    return
-        yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted, model)
+        pages = _pages(decoder, files[0]) if len(files) == 1 else []
+        if len(pages) == 1:
+            yield _read_one(pages[0], wanted, model)
+        else:
+            yield from _read_many(chain.from_iterable(_jobs(decoder, file) for file in files), wanted, model)
 
 
 def _pages(decoder: BoundedDecoder, file: Path) -> list[Leaf]:
@@ -127,6 +120,16 @@ def _without_image(answer: Answer) -> Answer:
         return answer
     page = replace(answer.page, image=answer.page.image[:0, :0], others=())
     return replace(answer, page=page, others=tuple(map(_without_image, answer.others)))
+
+
+def _read_one(page: Leaf, wanted: Wanted, model: Path | None) -> PageRead:
+    """While a process of its own decodes the page, the nets are loaded here."""
+    with ThreadPoolExecutor(1) as aside:
+        content = aside.submit(page.load)
+        reader = Reader(model=model)
+        if wanted.question:  # it is understood while the page is digitised
+            aside.submit(reader.words.expect, wanted.question, wanted.spoken)
+        return read_page(reader, page.name, content.result, wanted)
 
 
 def check_model(model: Path | None) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+_BINS = 15  # of probabilities, in a reliability curve
 _DRAWS = 200  # of outcomes, for the calibration error that chance gives
 _BLOCK = 1 << 23  # weights held at once
 
@@ -115,22 +116,22 @@ class _WeightedAuroc:
         )
 
 
-def calibration(truth: np.ndarray, scores: np.ndarray, bins: int = 15) -> dict[str, object]:
+def calibration(truth: np.ndarray, scores: np.ndarray) -> dict[str, object]:
     """Brier score, expected calibration error (equal-width bins) and the reliability curve of one class, [n]
     each.
 
     "ece_by_chance" is the mean ECE of outcomes drawn by these very probabilities: on few rows the best
     calibrated model has one well over 0.
     """
-    index = np.minimum((scores * bins).astype(int), bins - 1)
-    n, expected = np.bincount(index, minlength=bins), np.bincount(index, scores, bins)
+    index = np.minimum((scores * _BINS).astype(int), _BINS - 1)
+    n, expected = np.bincount(index, minlength=_BINS), np.bincount(index, scores, _BINS)
     with np.errstate(invalid="ignore"):
         confidence = expected / n
-        frequency = np.bincount(index, truth, bins) / n
+        frequency = np.bincount(index, truth, _BINS) / n
     filled = n > 0
     gap = np.abs(confidence[filled] - frequency[filled])
     drawn = np.random.default_rng(0).random((_DRAWS, len(scores))) < scores
-    sums = np.stack([np.bincount(index, row, bins) for row in drawn])
+    sums = np.stack([np.bincount(index, row, _BINS) for row in drawn])
     chance = np.abs(sums - expected).sum(1) / len(scores)
     return {
         "ece": float((gap * n[filled]).sum() / n.sum()),

@@ -20,14 +20,13 @@ from ecgvlm.instruct.row import Row
 _OPEN = ("cc0", "cc by", "cc-by", "public domain", "odc-by", "simulated")
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2", "#7f7f7f")
 _SIDE, _MARGIN = 300, 36
+_WORST = 12  # pages that are shown
 _NOT_HERE = "<p>(the page is not here)</p>"
 
 
-def report_page(
-    run: Run, parser: str = "pulse", replicates: int = 1000, worst: int = 12, seed: int = 0
-) -> str:
+def report_page(run: Run, parser: str = "pulse", replicates: int = 1000) -> str:
     """The page as one string of HTML; everything it needs is inside it."""
-    s = score(run.task, run.gold, run.predictions, parser, replicates, seed)
+    s = score(run.task, run.gold, run.predictions, parser, replicates)
     data = prepare(run.task, run.gold, run.predictions, parser)
     parts = [
         f"<p>{html.escape(run.system)}, {s.n} answers of {s.patients} patients, read by the parser "
@@ -39,8 +38,8 @@ def report_page(
         parts += ["<h2>Curves</h2>", *_curves(data), "<h2>Calibration</h2>", *_calibration(s)]
     if data.classes:
         parts += ["<h2>Confusion</h2>", _confusion(s)]
-    parts += _subgroups(run, parser, min(replicates, 300), seed)
-    parts += _worst(data, worst)
+    parts += _subgroups(run, parser, min(replicates, 300))
+    parts += _worst(data)
     return PAGE.format(title=html.escape(f"{run.task.name}: {run.system}"), body="\n".join(parts))
 
 
@@ -176,7 +175,7 @@ def by_group(gold: Iterable[Row], group_of: Callable[[Row], str | None]) -> dict
     return dict(sorted(groups.items()))
 
 
-def _subgroups(run: Run, parser: str, replicates: int, seed: int) -> list[str]:
+def _subgroups(run: Run, parser: str, replicates: int) -> list[str]:
     parts = []
     names = ("f1", "auc", "hl") if run.task.kind == "labels" else ("accuracy", "anls")
     for title, group_of in GROUPS.items():
@@ -184,7 +183,7 @@ def _subgroups(run: Run, parser: str, replicates: int, seed: int) -> list[str]:
         answered = (item for item in run.gold if item.id in run.predictions.answers)
         for group, items in by_group(answered, group_of).items():
             answers = {i.id: run.predictions.answers[i.id] for i in items}
-            s = score(run.task, items, Predictions(answers, 0, 0), parser, replicates, seed)
+            s = score(run.task, items, Predictions(answers, 0, 0), parser, replicates)
             cells = []
             for name in names:
                 value, (low, high) = s.figures.get(name, math.nan), s.ci95.get(name, (math.nan, math.nan))
@@ -210,12 +209,12 @@ def _loss(
     return wrong + float(-np.where(truth, np.log(p), np.log(1 - p)).mean()) / 100
 
 
-def _worst(data: Scorable, count: int) -> list[str]:
+def _worst(data: Scorable) -> list[str]:
     losses = [
         _loss(t, p, a, data.classes, bool(e))
         for t, p, a, e in zip(data.truth, data.predicted, data.answers, data.exact)
     ]
-    order = [i for i in np.argsort(-np.array(losses), kind="stable") if losses[i] >= 1][:count]
+    order = [i for i in np.argsort(-np.array(losses), kind="stable") if losses[i] >= 1][:_WORST]
     figures = []
     for i in order:
         item, answer = data.rows[i], data.answers[i]

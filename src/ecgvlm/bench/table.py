@@ -107,9 +107,7 @@ def published_rows(tasks: Sequence[str]) -> list[Line]:
     return rows
 
 
-def leaderboard(
-    runs: Sequence[Run], parser: str = "pulse", replicates: int = 1000, seed: int = 0
-) -> list[Line]:
+def leaderboard(runs: Sequence[Run], parser: str = "pulse", replicates: int = 1000) -> list[Line]:
     """Published rows, then measured ones, of every task that a run is on."""
     tasks = list(dict.fromkeys(run.task.name for run in runs))
     rows: list[Line] = []
@@ -118,10 +116,10 @@ def leaderboard(
         here = [run for run in runs if run.task.name == name]
         for run in here:
             try:
-                scored = score(run.task, run.gold, run.predictions, parser, replicates, seed)
+                scored = score(run.task, run.gold, run.predictions, parser, replicates)
             except EcgError as error:
                 raise EcgError(error.code, f"{run.folder}: {error.message}") from None
-            rows.append(_measured(run, scored, _better(run, here, parser, replicates, seed)))
+            rows.append(_measured(run, scored, _better(run, here, parser, replicates)))
     return rows
 
 
@@ -150,7 +148,7 @@ def _judged(path: Path, name: str) -> tuple[float, float, float]:
         raise unreadable(path, f"no figure {name} with its interval; judge the run again") from None
 
 
-def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed: int) -> tuple[str, ...]:
+def _better(run: Run, others: Sequence[Run], parser: str, replicates: int) -> tuple[str, ...]:
     """Runs on the same gold that this one beats significantly. HL is better when lower; it is not used
     here.
     """
@@ -162,7 +160,7 @@ def _better(run: Run, others: Sequence[Run], parser: str, replicates: int, seed:
     for other in others:
         if other is run or not {i.id: i.answers for i in other.gold}.items() & mine.items():
             continue
-        both = compare(run.task, run.gold, run.predictions, other.predictions, parser, replicates, seed)
+        both = compare(run.task, run.gold, run.predictions, other.predictions, parser, replicates)
         d = next((d for d in both if d.figure == figure), None)
         if d is not None and d.significant and d.value > 0:
             beaten.append(other.system)

@@ -64,16 +64,15 @@ class Page:
     one before it ended. nameless: whether no names were printed and the standard order was assumed. several:
     whether another ECG is on the picture; others: those of them that could be read, each with its places in
     the same picture. averaged: whether each strip holds one averaged beat, so that there is no rhythm.
-    mm_per_mv: of the limb leads; chest_mm_per_mv of V1 to V6.
-
-    sheets: of paper, two where the halves of the ECG are on one each.
+    layout, order: as of `layout.Found`. mm_per_s: of the paper. mm_per_mv: of the limb leads; chest_mm_per_mv
+    of V1 to V6. sheets: of paper, two where the halves of the ECG are on one each.
 
     image: [H, W, 3] uint8 RGB, rectified, `PX_PER_MM` px per mm. px_per_mm: of the picture it came from.
-    quality: 0..1. measurements: on the leads at `FS` Hz. picture: height and width in px of what it came
-    from. mirrored, turns: what set that upright: left and right exchanged, then so many quarter turns
-    clockwise. scale_doubtful: whether the calibration pulses contradict the printed gain, or the beats the
-    speed that the pulses tell, or nothing settles the speed. gain_assumed: whether neither print nor pulses
-    tell the gain.
+    origin: mm of the paper at the image's first px. quality: 0..1. measurements: on the leads at `FS` Hz.
+    picture: height and width in px of what it came from. mirrored, turns: what set that upright: left and
+    right exchanged, then so many quarter turns clockwise. scale_doubtful: whether the calibration pulses
+    contradict the printed gain, or the beats the speed that the pulses tell, or nothing settles the speed.
+    gain_assumed: whether neither print nor pulses tell the gain.
     """
 
     image: np.ndarray

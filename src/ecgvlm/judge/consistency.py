@@ -6,7 +6,7 @@ The answer is the contract's JSON object, in English, at a working point of defi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -47,69 +47,86 @@ def contradictions(answer: Mapping[str, Any]) -> list[str]:
     """What does not fit together in an answer, a line each; [] for an answer without an ECG."""
     if not answer.get("ok"):
         return []
-    found, report, measured = set(answer["findings"]), answer["report"], answer["measurements"]
-    rate, qrs = measured["heart_rate_bpm"], measured["qrs_ms"]
-    odd = []
+    checks = (*_verdict(answer), *_sentences(answer), *_together(answer), *_warnings(answer))
+    return [text for wrong, text in checks if wrong]
 
-    def check(wrong: bool, text: str) -> None:
-        if wrong:
-            odd.append(text)
 
+_Checks = Iterator[tuple[bool, str]]  # whether something does not fit, and what
+
+
+def _verdict(answer: Mapping[str, Any]) -> _Checks:
+    """Findings beside probabilities, and normal or not in findings and words."""
+    found, rate = set(answer["findings"]), answer["measurements"]["heart_rate_bpm"]
+    called = {code for code, p in answer["labels"].items() if p >= answer["thresholds"][code]}
+    yield called != found, f"findings {sorted(found ^ called)} do not follow labels and thresholds"
+    normal, slow = "NORM" in found, rate is not None and rate < 50
+    abnormal = found - UNREMARKABLE - (set() if slow else {"SB"})
+    verdicts = re.findall(r"\b(?:AB)?NORMAL\b", f"{answer['report']} {answer['answer']}")
+    yield normal and bool(abnormal), f"normal, and {sorted(abnormal)}"
+    yield normal and "ABNORMAL" in verdicts, "normal by its findings, ABNORMAL in words"
+    yield not normal and "NORMAL" in verdicts, "not normal by its findings, NORMAL in words"
+    yield normal and slow, f"normal at {rate or 0:.0f} bpm"
+
+
+def _sentences(answer: Mapping[str, Any]) -> _Checks:
+    """What the report says beside findings and criteria."""
+    found, report = set(answer["findings"]), answer["report"]
     possible = {
         code
         for code, p in answer["labels"].items()
         if EVEN_ODDS <= p < answer["thresholds"][code] and code != "NORM"
     }
-    called = {code for code, p in answer["labels"].items() if p >= answer["thresholds"][code]}
-    check(called != found, f"findings {sorted(found ^ called)} do not follow labels and thresholds")
-    slow = rate is not None and rate < 50
-    abnormal = found - UNREMARKABLE - (set() if slow else {"SB"})
-    verdicts = re.findall(r"\b(?:AB)?NORMAL\b", f"{report} {answer['answer']}")
-    check("NORM" in found and bool(abnormal), f"normal, and {sorted(abnormal)}")
-    check("NORM" in found and "ABNORMAL" in verdicts, "normal by its findings, ABNORMAL in words")
-    check("NORM" not in found and "NORMAL" in verdicts, "not normal by its findings, NORMAL in words")
-    check("NORM" in found and slow, f"normal at {rate:.0f} bpm" if slow else "")
     for denial, codes in _DENIALS.items():
         beside = sorted((found | (possible - _OF_QT)) & set(codes))
-        check(denial in report and bool(beside), f"{denial!r} and {beside}")
+        yield denial in report and bool(beside), f"{denial!r} and {beside}"
     told = "".join(f", {some}" for some in re.findall(r"Possible, but not called: (.*?%\))\.", report))
     for code, finding in FINDINGS.items():
         named = f", {finding.name} (" in told
-        check(named != (code in possible), f"{code} possible by report or labels alone")
+        yield named != (code in possible), f"{code} possible by report or labels alone"
     for sentence, code in _STATED.items():
-        if code in answer["labels"]:
-            check(bool(re.search(sentence, report)) != (code in found), f"{code} by report or findings alone")
+        stated = bool(re.search(sentence, report))
+        yield code in answer["labels"] and stated != (code in found), f"{code} by report or findings alone"
     for beyond, pattern in _CALLED.items():
         behind = set(BEHIND[beyond])
         weighed = [c for c in answer["criteria"] if c["finding"] in behind]
         grounds = found & behind or any(surely(beyond[0], c["name"], c["sure"]) for c in weighed)
-        check(bool(re.search(pattern, report)) and not grounds, f"{pattern} without a finding")
-    check("(wide)" in report and "No conduction disturbance" in report, "a wide QRS, and no delay")
-    check("STE" in found and "No evidence of infarction" in report, "ST elevation, and no infarction")
+        yield bool(re.search(pattern, report)) and not grounds, f"{pattern} without a finding"
+    yield "(wide)" in report and "No conduction disturbance" in report, "a wide QRS, and no delay"
+    yield "STE" in found and "No evidence of infarction" in report, "ST elevation, and no infarction"
     irregular = ", irregular" in report and not found & {"SARRH", *in_group("ectopy")}
-    check("NORM" in found and irregular, "normal, and irregular without a reason")
-    check(
-        "Q waves in" in report and not found & {"QWAVE", "MI", *CHILDREN["MI"]}, "Q waves without a finding"
-    )
+    yield "NORM" in found and irregular, "normal, and irregular without a reason"
+    infarcted = found & {"QWAVE", "MI", *CHILDREN["MI"]}
+    yield "Q waves in" in report and not infarcted, "Q waves without a finding"
+
+
+def _together(answer: Mapping[str, Any]) -> _Checks:
+    """Findings beside each other and beside measurements."""
+    found, measured = set(answer["findings"]), answer["measurements"]
+    rate, qrs = measured["heart_rate_bpm"], measured["qrs_ms"]
     free = found & WITHOUT_PR
-    check(bool(free) and measured["pr_ms"] is not None, f"PR {measured['pr_ms']} in {sorted(free)}")
-    check(bool(free and found & OF_CONDUCTION), f"{sorted(found & OF_CONDUCTION)} in {sorted(free)}")
+    yield bool(free) and measured["pr_ms"] is not None, f"PR {measured['pr_ms']} in {sorted(free)}"
+    yield bool(free and found & OF_CONDUCTION), f"{sorted(found & OF_CONDUCTION)} in {sorted(free)}"
     for group in EXCLUSIVE:
         for one, other in combinations([code for code in group if code in found], 2):
             related = other in FINDINGS[one].parents or one in FINDINGS[other].parents
-            check(not related, f"{one} and {other}")
+            yield not related, f"{one} and {other}"
     for code in found - {"NORM"}:
         for other in found & set(FINDINGS[code].excludes):
-            check(True, f"{code} and {other}")
+            yield True, f"{code} and {other}"
     if rate is not None and not found & set(CHILDREN["HAVB"]):  # the atria's rate is another one then
-        check("SB" in found and rate >= 60, f"SB at {rate:.0f} bpm")
-        check("ST" in found and rate <= 100, f"ST at {rate:.0f} bpm")
-        check("SR" in found and not 60 <= rate <= 100, f"SR at {rate:.0f} bpm")
+        yield "SB" in found and rate >= 60, f"SB at {rate:.0f} bpm"
+        yield "ST" in found and rate <= 100, f"ST at {rate:.0f} bpm"
+        yield "SR" in found and not 60 <= rate <= 100, f"SR at {rate:.0f} bpm"
     if qrs is not None:
         blocks = found & {"LBBB", "RBBB"}
-        check(bool(blocks) and qrs < _NARROW, f"{sorted(blocks)} with a QRS of {qrs:.0f} ms")
+        yield bool(blocks) and qrs < _NARROW, f"{sorted(blocks)} with a QRS of {qrs:.0f} ms"
+
+
+def _warnings(answer: Mapping[str, Any]) -> _Checks:
+    """What is urgent stands first in the report."""
+    report = answer["report"]
     first = re.match(r"(?:Urgent: [^.]*\. )*", report)
     warned = first.group().count("Urgent: ") if first else 0
-    check(warned != len(urgent(found, rate)), "urgent by what the report begins with or findings alone")
-    check(report.count("Urgent: ") != warned, "urgent, but not first")
-    return odd
+    said = len(urgent(set(answer["findings"]), answer["measurements"]["heart_rate_bpm"]))
+    yield warned != said, "urgent by what the report begins with or findings alone"
+    yield report.count("Urgent: ") != warned, "urgent, but not first"

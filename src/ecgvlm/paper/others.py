@@ -142,24 +142,8 @@ def _done(sheet: _Sheet) -> Rendering:
 
 
 _SYLLABLES = (
-    "ta",
-    "ren",
-    "vi",
-    "lo",
-    "mar",
-    "es",
-    "in",
-    "der",
-    "ko",
-    "st",
-    "al",
-    "que",
-    "ri",
-    "on",
-    "ve",
-    "X",
-    "III",
-)
+    "ta", "ren", "vi", "lo", "mar", "es", "in", "der", "ko", "st", "al", "que", "ri", "on", "ve", "X", "III",
+)  # fmt: skip
 
 
 def _word(rng: np.random.Generator) -> str:
@@ -222,17 +206,7 @@ def _charts(rng: np.random.Generator) -> Rendering:
             x = np.linspace(x0, x1, n)
             y = (y0 + y1) / 2 - float(rng.uniform(0.2, 0.5)) * (y1 - y0) * _walk(rng, n)
             if candles:
-                reach = 0.04 * (y1 - y0)
-                for a, b, at in zip(y[:-1], y[1:], x):
-                    tone = (40, 150, 90) if b < a else (205, 60, 60)
-                    sheet.box(at, min(a, b), at + 0.6 * (x[1] - x[0]), max(a, b) + 1, tone)
-                    sheet.line(
-                        at + 0.3 * (x[1] - x[0]),
-                        min(a, b) - reach,
-                        at + 0.3 * (x[1] - x[0]),
-                        max(a, b) + reach,
-                        tone,
-                    )
+                _candles(sheet, x, y, 0.04 * (y1 - y0))
                 continue
             if filled:
                 area = np.concatenate([np.stack([x, y], 1), [[x1, y1], [x0, y1]]])
@@ -248,21 +222,19 @@ def _charts(rng: np.random.Generator) -> Rendering:
     return _done(sheet)
 
 
+def _candles(sheet: _Sheet, x: np.ndarray, y: np.ndarray, reach: float) -> None:
+    """Prices as candles from each of [n] px to the next one. reach: px of a wick beyond its candle."""
+    step = x[1] - x[0]
+    for a, b, at in zip(y[:-1], y[1:], x):
+        tone = (40, 150, 90) if b < a else (205, 60, 60)
+        sheet.box(at, min(a, b), at + 0.6 * step, max(a, b) + 1, tone)
+        sheet.line(at + 0.3 * step, min(a, b) - reach, at + 0.3 * step, max(a, b) + reach, tone)
+
+
 _STATIONS = (
-    "Fp1-F7",
-    "F7-T3",
-    "C3-P3",
-    "Fz-Cz",
-    "O1",
-    "EMG",
-    "Flow",
-    "Thorax",
-    "SpO2",
-    "Pleth",
-    "CVP",
-    "Snore",
+    "Fp1-F7", "F7-T3", "C3-P3", "Fz-Cz", "O1", "EMG", "Flow", "Thorax", "SpO2", "Pleth", "CVP", "Snore",
     "BHZ",
-)
+)  # fmt: skip
 
 
 def _recordings(rng: np.random.Generator) -> Rendering:
@@ -273,32 +245,10 @@ def _recordings(rng: np.random.Generator) -> Rendering:
     pitch = 0.92 * h / rows
     x0 = rng.uniform(2, 22) * sheet.scale
     x = np.arange(x0, w - rng.uniform(1, 12) * sheet.scale, float(rng.uniform(0.7, 2.0)))
-    n, kind, width = (
-        len(x),
-        rng.choice(["brain", "quake", "breath", "noise", "tone"]),
-        float(rng.uniform(0.15, 0.4)),
-    )
-    arrival = rng.uniform(0.05, 0.8)
+    kind = str(rng.choice(["brain", "quake", "breath", "noise", "tone"]))
+    width, arrival = float(rng.uniform(0.15, 0.4)), rng.uniform(0.05, 0.8)
     for row in range(rows):
-        if kind == "quake":
-            since = np.arange(n) / n - arrival - 0.02 * row * rng.uniform(0, 2)
-            wave = np.where(since > 0, np.exp(-since * rng.uniform(3, 12)), 0.03) * _noise(
-                rng, n, n / 60, n / 6
-            )
-        elif kind == "brain":
-            middle = float(rng.uniform(15, 70))
-            wave = _noise(rng, n, 0.5 * middle, 1.5 * middle) + rng.uniform(0.2, 1) * _noise(
-                rng, n, 4, n / 10
-            )
-        elif kind == "breath":
-            wave = np.cumsum(0.5 + rng.random(n)) * 2 * np.pi / n * rng.uniform(3, 30)
-            wave = np.sin(wave) if rng.random() < 0.7 else np.sign(np.sin(wave))
-        elif kind == "tone":
-            wave = np.sin(np.arange(n) * rng.uniform(0.02, 0.6)) * (
-                1 + 0.5 * np.sin(np.arange(n) * rng.uniform(0.001, 0.02))
-            )
-        else:
-            wave = _noise(rng, n, 1, n / rng.uniform(2.5, 30)) * (1 + _walk(rng, n)) / 2
+        wave = _wave(rng, kind, len(x), arrival, row)
         y = 0.04 * h + (row + 0.5) * pitch
         sheet.curve(x, y - wave * pitch * float(rng.uniform(0.12, 0.35)), width=width)
         if rng.random() < 0.9:
@@ -307,6 +257,25 @@ def _recordings(rng: np.random.Generator) -> Rendering:
                 rng.uniform(0.5, 3) * sheet.scale, y, min(4.0, max(2.2, 0.3 * pitch / sheet.scale)), label
             )
     return _done(sheet)
+
+
+def _wave(rng: np.random.Generator, kind: str, n: int, arrival: float, row: int) -> np.ndarray:
+    """[n] of about unit size, of a kind of recording. arrival: of an earthquake at the first row, in parts of
+    the whole."""
+    if kind == "quake":
+        since = np.arange(n) / n - arrival - 0.02 * row * rng.uniform(0, 2)
+        return np.where(since > 0, np.exp(-since * rng.uniform(3, 12)), 0.03) * _noise(rng, n, n / 60, n / 6)
+    if kind == "brain":
+        middle = float(rng.uniform(15, 70))
+        alpha = _noise(rng, n, 0.5 * middle, 1.5 * middle)
+        return alpha + rng.uniform(0.2, 1) * _noise(rng, n, 4, n / 10)
+    if kind == "breath":
+        phase = np.cumsum(0.5 + rng.random(n)) * 2 * np.pi / n * rng.uniform(3, 30)
+        return np.sin(phase) if rng.random() < 0.7 else np.sign(np.sin(phase))
+    if kind == "tone":
+        tone = np.sin(np.arange(n) * rng.uniform(0.02, 0.6))
+        return tone * (1 + 0.5 * np.sin(np.arange(n) * rng.uniform(0.001, 0.02)))
+    return _noise(rng, n, 1, n / rng.uniform(2.5, 30)) * (1 + _walk(rng, n)) / 2
 
 
 def _spectra(rng: np.random.Generator) -> Rendering:

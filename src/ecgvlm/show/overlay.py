@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ecgvlm import filters
 from ecgvlm.digitize import Page, Strip
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.judge.grounding import EARLY, Ground
@@ -129,8 +130,7 @@ def find_overlay(answer: Answer) -> Overlay:
         label = page.to_source(np.array([strip.x0 + 0.8, low - 0.8]))
         outline = _band(page, strip.x0, strip.x1, low, high)
         leads.append(Lead(strip.lead, strip.rhythm, strip.t0, strip.t1, strip.x0, strip.y, outline, label))
-        runs = (run[known[run]] for run in np.split(np.arange(len(known)), np.flatnonzero(~known)))
-        lines = tuple(page.to_source(strip.curve[run]) for run in runs if len(run) > 1)
+        lines = tuple(page.to_source(strip.curve[a:b]) for a, b in filters.runs(known) if b - a > 1)
         traces.append(Trace(strip.lead, strip.rhythm, lines))
         for beat, premature in zip(measured.beats, measured.premature):
             if strip.t0 <= beat < strip.t1:

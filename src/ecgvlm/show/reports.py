@@ -122,9 +122,7 @@ def _quantities(answer: Mapping[str, Any]) -> list[dict]:
         observation: dict[str, Any] = {"code": code | {"text": known.title}}
         value = answer["measurements"][key]
 
-        def quantity(number: float, unit: str = known.unit, ucum: str = known.ucum) -> dict:
-            return {"value": number, "unit": unit, "system": "http://unitsofmeasure.org", "code": ucum}
-
+        of_unit = {"unit": known.unit, "system": "http://unitsofmeasure.org", "code": known.ucum}
         if value is None:
             reason = answer["measurements"].get("reasons", {}).get(key, "")
             why = _NO_VALUE.get(reason, "unknown")
@@ -133,10 +131,13 @@ def _quantities(answer: Mapping[str, Any]) -> list[dict]:
                 "text": reason.replace("_", " ") or "unclear",
             }
         else:
-            observation["valueQuantity"] = quantity(value)
+            observation["valueQuantity"] = {"value": value, **of_unit}
         bounds = {"low": known.low, "high": known.high}
-        if normal := {side: quantity(limit) for side, limit in bounds.items() if limit is not None}:
-            observation["referenceRange"] = [normal]
+        limits = {side: limit for side, limit in bounds.items() if limit is not None}
+        if limits:
+            observation["referenceRange"] = [
+                {side: {"value": limit, **of_unit} for side, limit in limits.items()}
+            ]
         out.append(observation)
     return out
 

@@ -21,6 +21,7 @@ from ecgvlm.errors import UsageError, unreadable
 STEPS = ("step", "epoch", "loss", "rate", "gradient", "pages_s", "rows_s", "wait_share", "seconds")
 EVALUATIONS = ("step", "loss", "exact", "figure", "seconds")
 BY_KIND = ("step", "kind", "figure")
+_KEPT = 0.9  # of what a smoothed curve was a step before
 
 
 class RunLog:
@@ -183,11 +184,11 @@ def plot(runs: Sequence[Path], output: Path) -> None:
     write_file(output, drawn.getvalue())
 
 
-def _smoothed(values, keep: float = 0.9):
+def _smoothed(values: np.ndarray) -> list[float]:
     """Exponential mean without the pull to its start."""
     out, mean, weight = [], 0.0, 0.0
     for value in values:
-        mean, weight = keep * mean + (1 - keep) * value, keep * weight + 1 - keep
+        mean, weight = _KEPT * mean + (1 - _KEPT) * value, _KEPT * weight + 1 - _KEPT
         out.append(mean / weight)
     return out
 
