@@ -267,12 +267,17 @@ def test_one_picture_gives_the_same_tokens_everywhere(tmp_path, model_folder, ro
     content = [{"type": "image"}, {"type": "text", "text": question}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     plain = processor(text=[text], images=[[Image.open(path)]], return_tensors="pt")
+    content[0] = {"type": "image", "path": str(path)}  # its place in the message was a traceback
+    placed = processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=True,
+        return_tensors="pt",
+    )  # fmt: skip
 
     backend = make_backend("transformers", load_task("code15-test"), [], str(tmp_path / "out"))
     seen = {}
     backend._net.generate = lambda **inputs: seen.update(inputs) or inputs["input_ids"]
     backend.ask(Ask(question, (path.read_bytes(),), max_tokens=4))
-    for inputs in (plain, seen):
+    for inputs in (plain, placed, seen):
         assert inputs["input_ids"][0].tolist() == ids
         torch.testing.assert_close(inputs["pixel_values"][0], pixels, rtol=0, atol=1e-5)
 

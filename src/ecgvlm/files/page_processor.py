@@ -9,11 +9,13 @@ training saw:
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from transformers import Idefics3Processor, SmolVLMProcessor
+from transformers.image_utils import load_image
 
 from .page_form import fit, upright
 
@@ -22,8 +24,17 @@ def _fitted(images: Any, width: int) -> Any:
     """The same pictures (one, a list, a list of lists) on 2:1 sheets."""
     if isinstance(images, list | tuple):
         return [_fitted(image, width) for image in images]
-    picture = images if isinstance(images, Image.Image) else Image.fromarray(np.asarray(images))
-    return Image.fromarray(fit(upright(picture), width))
+    return Image.fromarray(fit(upright(_opened(images)), width))
+
+
+def _opened(image: Any) -> Image.Image:
+    """A picture, an array [H, W, 3], or where one is: a file, a URL or base64, as chat messages name it."""
+    if isinstance(image, Image.Image):
+        return image
+    if not isinstance(image, str):
+        return Image.fromarray(np.asarray(image))
+    # transformers' own function lays what is transparent on black.
+    return Image.open(image) if os.path.isfile(image) else load_image(image)
 
 
 class _OnSheets:
