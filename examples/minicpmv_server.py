@@ -81,7 +81,8 @@ def server(model: Any, name: str, host: str, port: int) -> ThreadingHTTPServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 limit = int(body.get("max_tokens") or body.get("max_completion_tokens") or 256)
                 said, written = model.answer(body["messages"], limit)
-            except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+            # The model's own code asserts what it wants of a conversation.
+            except (KeyError, TypeError, ValueError, IndexError, OSError, AssertionError) as error:
                 self.reply(400, {"error": {"message": f"{type(error).__name__}: {error}"}})
                 return
             except RuntimeError as error:  # out of memory, above all

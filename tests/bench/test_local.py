@@ -2,16 +2,20 @@
 backend.
 """
 
+import importlib.util
 import json
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from ecgvlm.bench.backends import Ask, make_backend
+from ecgvlm.bench.backends.base import Failure
 from ecgvlm.bench.backends.llava import convert_llava, new_key
 from ecgvlm.bench.runner import run_task
 from ecgvlm.bench.task import load_task
@@ -462,11 +466,9 @@ class Chatting:
         return "AF(atrial fibrillation)"
 
 
-def test_minicpms_server_is_asked_like_any_other(monkeypatch):
-    import importlib.util
-    import threading
-    from pathlib import Path
-
+@pytest.fixture
+def minicpm():
+    """MiniCPM-V's server around `Chatting`: the model, and a backend that asks it."""
     path = Path(__file__).parents[2] / "examples/minicpmv_server.py"
     spec = importlib.util.spec_from_file_location("minicpmv_server", path)
     module = importlib.util.module_from_spec(spec)
@@ -478,17 +480,33 @@ def test_minicpms_server_is_asked_like_any_other(monkeypatch):
     server.RequestHandlerClass.log_message = lambda *_: None
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    backend = make_backend("openai-compatible", TASK, [], "MiniCPM-V-2_6", base_url=url)
-    picture = cv2.imencode(".png", np.full((40, 80, 3), 9, np.uint8))[1].tobytes()
-    reply = backend.ask(Ask("And now?", (picture,), (("Rhythm?", "AF"),), max_tokens=30))
+    yield model, make_backend("openai-compatible", TASK, [], "MiniCPM-V-2_6", base_url=url)
     server.shutdown()
     server.server_close()
+
+
+def test_minicpms_server_is_asked_like_any_other(minicpm):
+    model, backend = minicpm
+    picture = cv2.imencode(".png", np.full((40, 80, 3), 9, np.uint8))[1].tobytes()
+    reply = backend.ask(Ask("And now?", (picture,), (("Rhythm?", "AF"),), max_tokens=30))
     assert (reply.text, reply.finish) == ("AF(atrial fibrillation)", "stop")
     [(image, messages, sampling, limit)] = model.net.calls
     assert (image, sampling, limit) == (None, False, 30)
     assert [m["role"] for m in messages] == ["user", "assistant", "user"]
     assert messages[0]["content"][0].size == (80, 40)
     assert [m["content"][-1] for m in messages] == ["Rhythm?", "AF", "And now?"]
+
+
+def test_what_minicpms_code_asserts_is_told(minicpm):
+    """The connection was closed, and the question asked again and again."""
+    model, backend = minicpm
+
+    def chat(**_):
+        raise AssertionError("msgs is empty")
+
+    model.net.chat = chat
+    with pytest.raises(Failure, match="msgs is empty"):
+        backend.ask(Ask("Rhythm?"))
 
 
 @pytest.mark.parametrize("backend", ["transformers", "pulse"])
