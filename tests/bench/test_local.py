@@ -25,7 +25,7 @@ from ecgvlm.instruct.row import Row
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-HIDDEN, WORDS = 32, 60
+HIDDEN, WORDS = 32, 330
 TASK = load_task("code15-test")
 
 
@@ -248,17 +248,18 @@ def test_a_damaged_picture_is_its_own_failure_only(smolvlm):
     assert whole.result().output_tokens == 3
 
 
-def write_words(folder):
+def write_words(folder, legacy=True):
     """The tokenizer as PULSE and LLaVA-Med are published with it: SentencePiece's file alone."""
     sentencepiece = pytest.importorskip("sentencepiece")
     sentences = [f"User: lead w{i} shows rhythm{i}" for i in range(40)]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences), model_prefix=str(folder / "tokenizer"), vocab_size=WORDS,
         model_type="bpe", unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2,
+        byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
     )  # fmt: skip
     (folder / "tokenizer.json").unlink()
     said = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>"}
-    said |= {"unk_token": "<unk>", "pad_token": "<unk>", "legacy": True, "model_max_length": 2048}
+    said |= {"unk_token": "<unk>", "pad_token": "<unk>", "legacy": legacy, "model_max_length": 2048}
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
 
 
@@ -272,6 +273,25 @@ def test_words_are_read_as_published(checkpoint, tmp_path, monkeypatch):
     assert words("lead w5").input_ids[0] == 1
     assert words.decode(words("lead w5").input_ids, skip_special_tokens=True) == "lead w5"
     assert backend.ask(Ask("lead w5", (picture_file(0, 40, 80),), max_tokens=3)).input_tokens > 10
+
+
+@pytest.mark.parametrize("legacy", [True, False])  # LLaVA-Med's and PULSE's
+def test_words_behind_the_picture_are_read_as_by_llavas_own_code(checkpoint, tmp_path, legacy):
+    """It reads each text beside a picture alone; without the space that this puts first, PULSE's ids were
+    others.
+    """
+    source, _ = checkpoint
+    write_words(source, legacy)
+    processor = transformers.AutoProcessor.from_pretrained(convert_llava(source, tmp_path / "converted"))
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "lead w5"}]
+    asked = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    sentencepiece = pytest.importorskip("sentencepiece")
+    own = sentencepiece.SentencePieceProcessor(str(source / "tokenizer.model"))
+    texts = asked.replace("<image> ", "<image>").split("<image>")  # as LLaVA's code writes it
+    wanted = [1]
+    for k, text in enumerate(texts):
+        wanted += [WORDS] * bool(k) + own.encode(text)
+    assert processor.tokenizer(asked).input_ids == wanted
 
 
 def test_a_missing_tensor_is_named(checkpoint, tmp_path):
@@ -330,10 +350,10 @@ def test_llava_med_is_asked_as_it_was_taught(checkpoint, tmp_path):
     asked = processor.apply_chat_template(messages, add_generation_prompt=True)
     again = processor.apply_chat_template([*messages, *more], add_generation_prompt=True)
     if json.loads((source / "config.json").read_text())["model_type"] == "llava_mistral":
-        assert asked == "[INST] <image>\nRhythm? [/INST]"
-        assert again == "[INST] <image>\nRhythm? [/INST] AF. </s>[INST] Sure? [/INST]"
+        assert asked == "[INST] <image> \nRhythm? [/INST]"
+        assert again == "[INST] <image> \nRhythm? [/INST] AF. </s>[INST] Sure? [/INST]"
     else:
-        assert asked.endswith("questions. USER: <image>\nRhythm? ASSISTANT:")
+        assert asked.endswith("questions. USER: <image> \nRhythm? ASSISTANT:")
         assert again.endswith("ASSISTANT: AF.</s> USER: Sure? ASSISTANT:")
 
 

@@ -13,10 +13,11 @@ from ecgvlm.errors import EcgError
 
 # The conversations of LLaVA's own code: "llava_v1" for its Vicuna models, PULSE-7B among them, and
 # "mistral_instruct" for its Mistral models, LLaVA-Med 1.5 among them. The picture stands before the first
-# words.
+# words. What follows it is, in that code, a text of its own to the tokenizer, which begins a text with a
+# space: transformers' own begins only the first one so.
 _CONTENT = (
     "{% for part in message['content'] %}"
-    "{{ '<image>\n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "{{ '<image> \n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
 )
 VICUNA = (
     "A chat between a curious user and an artificial intelligence assistant. "
