@@ -26,6 +26,7 @@ from ecgvlm.errors import EcgError, UsageError
 from ecgvlm.files.datasets import find_records
 from ecgvlm.simulate import random_simulation, simulate
 from ecgvlm.train import checkpoint
+from ecgvlm.train.answering import Answering
 from ecgvlm.train.evaluation import evaluate
 from ecgvlm.train.finetune import Stopped, finetune, schedule
 from ecgvlm.train.pages import RecordPages, RowPages, micro_batches
@@ -275,6 +276,27 @@ def test_the_layers_of_both_halves_may_be_compiled(make, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", note)
     finetune(make("run", loop={"steps": 1, "compile": True}))
     assert set(compiled) == {"Idefics3EncoderLayer", "LlamaDecoderLayer"}
+
+
+def test_a_signal_to_the_whole_group_spares_the_compilers(make, monkeypatch):
+    """The compiler ended first, and the run with its traceback instead of a checkpoint."""
+    forward, ended = Answering.forward, []
+
+    def compiling(self, batch):
+        compiler = subprocess.Popen(["sleep", "60"])
+        compiler.terminate()
+        time.sleep(0.3)
+        ended.append(compiler.poll() is not None)
+        compiler.kill()
+        compiler.wait()
+        return forward(self, batch)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)
+    monkeypatch.setattr(Answering, "forward", compiling)
+    one = make("run", loop={"steps": 1, "batch": 2, "micro_batch": 2, "compile": True})
+    finetune(one)
+    assert ended == [False]
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.slow

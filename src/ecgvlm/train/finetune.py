@@ -39,7 +39,7 @@ from ecgvlm.train.answering import (
 )
 from ecgvlm.train.curves import RunLog
 from ecgvlm.train.evaluation import evaluate
-from ecgvlm.train.loader import ENDING, load_batches
+from ecgvlm.train.loader import ENDING, load_batches, shielded
 from ecgvlm.train.pages import RecordPages, RowPages, Samples, micro_batches
 from ecgvlm.train.recipe import SMOLLM2, Recipe
 from ecgvlm.train.recorded import check_same, record
@@ -273,7 +273,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * scale
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 1024 + accelerator.process_index)
-        loss = self._gradients(batches, tokens)
+        with shielded() if loop.compile else nullcontext():  # compilers run beside
+            loss = self._gradients(batches, tokens)
         learning = [p for group in self.optimizer.param_groups for p in group["params"]]
         gradient = torch.nn.utils.clip_grad_norm_(learning, loop.clip)
         if isinstance(gradient, DTensor):

@@ -9,6 +9,7 @@ import math
 import multiprocessing.resource_tracker
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -53,25 +54,32 @@ def load_batches(
         _Pages(samples, skip), batch_sampler=keys, num_workers=workers, collate_fn=_Collate(chat),
         pin_memory=pinned, **options,
     )  # fmt: skip
-    for batch, skipped in _shielded(loader):
+    for batch, skipped in _started(loader):
         if isinstance(skipped, EcgError):
             raise skipped
         yield batch, skipped
 
 
-def _shielded(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
-    """Starts the loader. Its workers end by this process's word: a signal to the whole group must not take
-    them first.
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Processes started meanwhile do not hear what asks a run to end: a signal to the whole group must not
+    take them first. This process hears it afterwards.
     """
-    # A mask is inherited from the moment they are started. So it is by the resource tracker, whose own start
-    # lifts it here from the two signals that the tracker passes over itself.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _started(loader: torch.utils.data.DataLoader) -> Iterator[Any]:
+    """The loader with its workers, which end by this process's word."""
+    with shielded():
+        # The mask is inherited by the resource tracker, too, whose own start lifts it here from the two
+        # signals that the tracker passes over itself.
         multiprocessing.resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         return iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _start(_: int) -> None:
