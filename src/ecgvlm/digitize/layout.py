@@ -25,6 +25,7 @@ _LONGEST_FOOT = 12.0 * PX_PER_MM
 _STUB = int(1.0 * PX_PER_MM)  # px of a foot's end that may look like the beginning of a trace
 _FAR_APART = 3  # leads on either side of blank paper that sets rows apart
 _LONG, _LONG_ROW = 100.0 * PX_PER_MM, 0.75  # of a rhythm strip's ink at least, or as part of a shorter row
+_NEARLY_ALL = 0.45  # rows to either side of the line of a row
 _STRAIGHT = 0.5 * PX_PER_MM  # a row whose ink rises and falls less than this is a line, no trace
 _WIDEST_GAP = 11.5 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
 _MOST_GAP = 2.0  # of a column's length, that the paper between columns may be wide
@@ -472,9 +473,9 @@ def row_pitch(strips: Sequence[Placed]) -> float:
     return median(np.diff(ys)) if len(ys) > 1 else _USUAL_PITCH
 
 
-def _band(ink: np.ndarray, y: float, dy: float) -> np.ndarray:
-    """The ink within 0.3 rows of a row's line."""
-    return ink[max(0, int(y - 0.3 * dy)) : max(0, int(y + 0.3 * dy) + 1)]
+def _band(ink: np.ndarray, y: float, dy: float, rows: float = 0.3) -> np.ndarray:
+    """The ink within so many rows of a row's line; none of a row above the picture."""
+    return ink[max(0, int(y - rows * dy)) : max(0, int(y + rows * dy) + 1)]
 
 
 def _beats(band: np.ndarray, long: float = _LONG) -> bool:
@@ -490,7 +491,7 @@ def _ends(ink: np.ndarray, ys: Sequence[float], dy: float) -> tuple[float, float
     """px at which the traces begin and end: the median over the rows, so that a stray mark moves nothing."""
     firsts, lasts = [], []
     for y in ys:
-        band = ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1]
+        band = _band(ink, y, dy, _NEARLY_ALL)
         columns = np.flatnonzero(_solid(np.any(band, axis=0)))
         if len(columns):
             firsts.append(_without_stub(columns)[0])
@@ -516,7 +517,7 @@ def _foot(ink: np.ndarray, ys: list[float], dy: float, left: float, right: float
     x0, most = int(left), int(_LONGEST_FOOT)
     level = []
     for y in ys:
-        band = ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1, x0 : x0 + most]
+        band = _band(ink, y, dy, _NEARLY_ALL)[:, x0 : x0 + most]
         at = np.flatnonzero(band.any(0))
         if not len(at):
             return 0.0
@@ -653,7 +654,7 @@ def _whole_seconds(width: float, gap: float, columns: int) -> float:
 
 def _blank(ink: np.ndarray, ys: list[float], dy: float) -> np.ndarray:
     """[W] whether most rows show blank paper in a column of px."""
-    bands = np.stack([ink[max(0, int(y - 0.45 * dy)) : int(y + 0.45 * dy) + 1].any(0) for y in ys])
+    bands = np.stack([_band(ink, y, dy, _NEARLY_ALL).any(0) for y in ys])
     return bands.mean(0) < _BLANK
 
 
