@@ -110,6 +110,12 @@ def test_strict_reads_codes_in_words_and_denies_lists(labels):
     assert not parsed.labels
 
 
+@given(st.lists(st.sampled_from(CODE15.gold_labels), min_size=1, unique=True))
+def test_what_is_possible_is_neither_asserted_nor_denied(labels):
+    listed = ", ".join(f"{NAMES[code]} (71%)" for code in labels)
+    assert find_mentions(f"Possible, but not called: {listed}.") == ([], False)
+
+
 @given(st.sampled_from(CODE15.gold_labels), st.text(alphabet="abcdxyzABCDXYZ", min_size=1, max_size=4))
 def test_strict_wants_whole_words(code, letters):
     parsed = strict_labels(f"{letters}{code}{letters} q", CODE15.labels)
