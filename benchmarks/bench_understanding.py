@@ -42,8 +42,8 @@ from ecgvlm.words.understand import Asked, intents, kin
 DATA = Path(__file__).parent / "data"
 LEARNED = Path(__file__).parents[1] / "training" / "questions"
 SETS = (
-    "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby",
-    "walkins",
+    "relief", "wards", "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers",
+    "passersby", "walkins",
 )  # fmt: skip
 TURNS = "turns"
 OUT = Path(__file__).parent / "results" / "understanding.json"
@@ -129,9 +129,13 @@ def _accepted(part: Asked, evidence: Evidence, w: Words) -> list[str]:
     if part.intent == "define":  # an abbreviation is told what it stands for, a name is not
         called.append(tuple(w.names["findings"].get(code, _CALLED) for code in part.of("finding")))
     stated = {part.denied, True}  # a statement is right, whatever the question
+    objects = [part.objects]
+    if part.of("wave") and not part.of("unit"):
+        objects.append({**part.objects, "unit": ("mv",)})  # beside mm
     meant = [
-        replace(part, intent=intent, named=named, denied=denied)
+        replace(part, intent=intent, objects=of, named=named, denied=denied)
         for intent in chosen
+        for of in objects
         for named in called
         for denied in stated
     ]

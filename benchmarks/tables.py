@@ -326,13 +326,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "inquirers", "english"),
-        ("twelve other languages", "inquirers", "spoken"),
-        ("several questions in one", "inquirers", "several"),
+        ("English", "relief", "english"),
+        ("twelve other languages", "relief", "spoken"),
+        ("several questions in one", "relief", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
-        ("the last of a conversation", "chats", "conversations"),
-        ("what an ECG cannot tell, English", "inquirers", "outside"),
-        ("the same, twelve other languages", "inquirers", "outside, spoken"),
+        ("the last of a conversation", "wards", "conversations"),
+        ("what an ECG cannot tell, English", "relief", "outside"),
+        ("the same, twelve other languages", "relief", "outside, spoken"),
     ):
         said = found[group][key]
         shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))

@@ -14,9 +14,9 @@ from importlib.resources import files
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import SIGNS
 from ecgvlm.record import LEADS
+from ecgvlm.words.concepts import concepts
 from ecgvlm.words.lexicon import REGIONS
 from ecgvlm.words.options import mentions
-from ecgvlm.words.replies import concepts
 
 _LIST = re.compile(r"\boptions:\s*(?!\(?[A-H][).:]\s)(?P<options>.+)", re.I | re.S)
 _END = re.compile(r"\bonly answer\b.*", re.I | re.S)

@@ -3,13 +3,14 @@
 `data/intents.onnx` is multilingual-e5-small (Wang et al. 2024, MIT), cut down to the word pieces of our
 languages and taught by `ecgvlm.train.small.intents` to tell the intents of `words/data/intents.toml`. It
 reads the words as they are written; of those that name something of an ECG it is also told the kind. It
-also tells what they ask about, where that has a name that no table holds ("it stops for a bit").
+also tells what they ask about, where that has a name that no table holds ("it stops for a bit"), or was
+named in the question before ("and is that ok?").
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +29,8 @@ KINDS = (
 )  # fmt: skip
 THINGS = ("finding", "measure", "group", "wave")  # kinds of what is asked about
 BEGINS, PADS, ENDS, UNKNOWN = range(4)  # pieces that are no text
-MOST = 64  # pieces of a text that are read: of a longer one the end
+BEFORE = len(KINDS)  # this and its kind is a piece of the question before
+MOST, MOST_BEFORE = 64, 24  # pieces of a text that are read, and of the one before: of a longer one the end
 
 
 class Span(NamedTuple):
@@ -39,18 +41,35 @@ class Span(NamedTuple):
     kind: str
 
 
-def pieces(tokenizer: Tokenizer, text: str, named: Iterable[Span]) -> tuple[np.ndarray, np.ndarray]:
-    """[n] int64 pieces of a text and [n] int64 the kinds of what they are part of. What is all in capitals is
-    read in small letters, in which pieces are words."""
+class Text(NamedTuple):
+    """A text and what it names."""
+
+    text: str
+    named: Sequence[Span]
+
+
+def pieces(tokenizer: Tokenizer, text: Text, before: Text | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """[n] int64 pieces of a text, after those of the question before it, and [n] int64 the kinds of what they
+    are part of."""
+    ids, kinds = _pieces(tokenizer, text, MOST)
+    if before is None:
+        return ids, kinds
+    ids_before, kinds_before = _pieces(tokenizer, before, MOST_BEFORE)
+    return np.concatenate([ids_before, ids]), np.concatenate([kinds_before + BEFORE, kinds])
+
+
+def _pieces(tokenizer: Tokenizer, shown: Text, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """What is all in capitals is read in small letters, in which pieces are words."""
+    text = shown.text
     if text.isupper() and len(text.lower()) == len(text):
         text = text.lower()
     encoded = tokenizer.encode(text, add_special_tokens=False)
     kinds = np.zeros(len(encoded.ids), np.int64)
-    for span in named:
+    for span in shown.named:
         for place, (start, end) in enumerate(encoded.offsets):
             if start < span.end and end > span.start:
                 kinds[place] = KINDS.index(span.kind)
-    last = slice(max(0, len(kinds) + 2 - MOST), None)
+    last = slice(max(0, len(kinds) + 2 - most), None)
     return np.array([BEGINS, *encoded.ids[last], ENDS], np.int64), np.array([0, *kinds[last], 0], np.int64)
 
 
@@ -83,9 +102,9 @@ class Comprehension:
 
         return Tokenizer.from_str(self._pieces)
 
-    def scores(self, texts: Sequence[tuple[str, Sequence[Span]]]) -> Scores:
-        """What each text, with what it names, asks."""
-        cut = [pieces(self._tokenizer, text, named) for text, named in texts]
+    def scores(self, texts: Sequence[Text], before: Text | None = None) -> Scores:
+        """What each text asks, of those that follow a question after that."""
+        cut = [pieces(self._tokenizer, text, before) for text in texts]
         ids, kinds = (padded(column, filler) for column, filler in zip(zip(*cut), (PADS, 0)))
         meant, about = self._net().run(None, {"pieces": ids, "kinds": kinds})
         return Scores(meant / self._cold, about / self._cold_things)

@@ -14,22 +14,19 @@ from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
-from ecgvlm.words.resolve import ASIDE, covered, measures_of, not_understood, resolve, unanswered
+from ecgvlm.words.resolve import ASIDE, covered, not_understood, resolve, tells_another, unanswered
 from ecgvlm.words.text import MAX_LETTERS, readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
     ENOUGH,
-    LIKELY,
     STEADY,
     Asked,
     Understanding,
     Understood,
     intents,
-    kin,
     names_any,
     numbered,
     points_back,
-    takes,
 )
 from ecgvlm.words.wishes import Wish, wish
 
@@ -44,9 +41,6 @@ _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
 # sets as they were first asked, 29 of 36 wrong refusals lie below it, and 123 of 491 right ones.
 _SURELY_BEYOND = 0.9
-_VAGUE = ("unsure", "doubt", "earlier", "layout", "scale")  # beside those of the whole ECG
-_ALONE = 0.9  # of an intent that a question has without the one before it
-_BRIEF = 7  # words of a question that points back to a measurement
 _SPOKEN_OF = (*THINGS, "lead")  # what the next question may leave out
 
 
@@ -126,11 +120,12 @@ class Dialogue:
         parts: list[Asked] = []
         unclear: list[Asked] = []
         for number, part in enumerate(_led_on(heard.parts), 1):
-            spoken_of = (*reversed(parts), *claimed, *before.asked)
-            part = self._taken_up(part, spoken_of, heard.language)
-            meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
-            if parts and self._asks_back(meant, parts[-1], heard.language):
+            spoken_of = () if "whole" in part.variants else (*reversed(parts), *claimed, *before.asked)
+            if parts and self._asks_back(part, parts[-1], heard.language):
                 continue
+            if "whole" not in part.variants:  # "overall ok?"
+                part = self._taken_up(part, (*spoken_of, *before.last), heard.language)
+            meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
             parts += meant
             if all(x.intent == "unsure" for x in meant) and _asks(part, question):
                 unclear.append(Asked("unsure", {"part": (str(number),)}))
@@ -153,45 +148,35 @@ class Dialogue:
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
 
     def _taken_up(self, part: Asked, before: tuple[Asked, ...], language: str) -> Asked:
-        """A part that names nothing and by itself asks of the whole ECG or of its page, or is not clear, as
-        it is meant after the question before it: "what is it?" after a finding, "fine for a runner?" or "how
-        many squares is that?" after a measurement."""
-        last = next(iter(before), None)
-        if last is None or not last.text or names_any(part) or language == OTHER:
+        """A part that names nothing as it is meant after the question before it, where that is clear: "what
+        is it?" after a finding, "fine for a runner?" or "how many squares is that?" after a measurement."""
+        last = next(filter(names_any, before), None) or next(filter(_of_whole, before), None)
+        if last is None or not part.text or names_any(part) or language == OTHER:
             return part
-        if re.search(r"\d", part.text):  # "and 400?" is compared with
+        if tells_another(part, last):
             return part
-        back = lexicon(language).points_back(part.text) and len(part.text.split()) <= _BRIEF
-        measures = measures_of(last)
-        beyond = intents()[part.intent].get("refuses") and part.sure >= _ALONE  # "is that ok to drive with?"
-        of_whole = intents()[part.intent].get("family") == "whole"
-        if back and measures and part.of("side"):  # "is that too long for a woman?"
-            return _of_measure(part, "limit", measures)
-        if back and measures and "verdict" in part.of("subject") and not beyond:
-            return _of_measure(part, "within", measures)
-        if not of_whole and part.intent not in _VAGUE and part.sure >= ENOUGH:
+        since = last.since or last.text
+        if not since or re.search(r"\d", part.text):  # "and 400?" is compared with
             return part
-        intent, sure = self._understanding.going_on(last.text, part.text)
-        if intent == "define" and sure >= ENOUGH and any(map(last.of, takes("define"))):
-            return replace(part, intent=intent, sure=sure)
-        of_measure = kin(intent) == "measure" and sure >= LIKELY
-        if not measures:
+        meant = self._understanding.after(since, part.text, language)
+        thanks = part.intent in _OUTSIDE and part.sure > meant.sure
+        if meant.sure < ENOUGH or thanks:
             return part
-        if part.of("unit") and (of_measure or back):
-            return _of_measure(part, "value", measures)
-        if part.intent == "verdict" and of_measure:
-            return _of_measure(part, "within", measures)
-        if of_measure and intent != "value" and sure >= ENOUGH and part.sure < _ALONE:
-            return _of_measure(part, intent, measures)
-        return part
+        same = {kind: last.of(kind) for kind in THINGS if set(meant.of(kind)) & set(last.of(kind))}
+        return replace(
+            meant,
+            objects={**meant.objects, **same},
+            named=last.named if "finding" in same else (),
+            since=since if names_any(meant) else "",
+        )
 
-    def _asks_back(self, meant: list[Asked], last: Asked, language: str) -> bool:
+    def _asks_back(self, part: Asked, last: Asked, language: str) -> bool:
         """Whether a part asks of what the last one names whether it is normal, which its answer says:
         "T inversion in aVR, is that normal?"; or why, of what is refused."""
-        if intents()[last.intent].get("refuses") and all(map(points_back, meant)):
+        if intents()[last.intent].get("refuses") and points_back(part):
             return True
-        vague = all(intents()[part.intent].get("vague") for part in meant)
-        return vague and names_any(last) and any(lexicon(language).points_back(x.text) for x in meant)
+        vague = any(intents()[intent].get("vague") for intent in (part.intent, *part.of("subject")))
+        return vague and names_any(last) and lexicon(language).points_back(part.text)
 
     def _without_hearsay(self, question: str, spoken: str) -> tuple[Understood, tuple[Asked, ...]]:
         """What is asked beside what others said or ordered, and what is said with that: it may be spoken
@@ -263,15 +248,13 @@ def _sure(part: Asked, language: str) -> bool:
     return names_any(part) if language == OTHER else grounded(part, language)
 
 
-def _of_measure(part: Asked, intent: str, measures: tuple[str, ...]) -> Asked:
-    """A part that asks this of measurements, whatever its words by themselves could mean."""
-    objects = {**part.objects, "measure": measures}
-    return replace(part, intent=intent, objects=objects, told={}, sure=1.0, beyond=0.0, outside=0.0)
-
-
 def _asks(part: Asked, question: str) -> bool:
     """Whether a part ends in a question mark, or is one of a numbered list."""
     return numbered(question) or re.search(rf"{re.escape(part.text)}\s*[?？؟]", question) is not None
+
+
+def _of_whole(part: Asked) -> bool:
+    return intents()[part.intent].get("family") == "whole"
 
 
 def _shortened(said: list[str], w: Words) -> list[str]:

@@ -28,6 +28,7 @@ _UNTOLD = 0.5
 _TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.3, 0.6, 0.7
 _MANY, _UNTOLD_MANY = 2, 0.7  # words left over of which more is asked
 _QUALIFIED, _WAVE, _QRS, _NEVER = 0.7, 0.45, 0.9, 1.1
+_OF_NOTHING = 0.9  # of a why or where of nothing that is named, from which on its words need no wording
 _OF_ECG = (*THINGS, "lead", "subject")
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
@@ -132,7 +133,7 @@ def _least(part: Asked, words: list[Word], objects: list[Object], known: Lexicon
         return _WAVE
     if part.intent in _SAFE or any(part.of(kind) for kind in THINGS):
         return _UNTOLD if family == "finding" and part.of("measure") and not part.of("finding") else 0.0
-    if asks_of_named(part.intent):
+    if asks_of_named(part.intent) and part.sure < _OF_NOTHING:
         bare = _bare(known.language, part.intent)  # "my knee hurts, why?"
         if any(word.plain not in bare for word in _left_over("", words, known)):
             return _NEVER

@@ -4,11 +4,8 @@ it cannot be told; "no" is only said of what can be judged."""
 from __future__ import annotations
 
 import operator
-import tomllib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
 
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.labels import CHILDREN, FINDINGS, RHYTHMS, SIGNS
@@ -16,6 +13,7 @@ from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.compare import compare, described
+from ecgvlm.words.concepts import concepts, kinds_of
 from ecgvlm.words.lexicon import asked
 from ecgvlm.words.phrases import Words
 from ecgvlm.words.prose import prose
@@ -40,17 +38,6 @@ class Request:
     w: Words
     earlier: Evidence | None = None
     closed: bool = False
-
-
-@lru_cache
-def concepts() -> dict[str, dict]:
-    """What people ask about by one name and how it is judged (`data/concepts.toml`)."""
-    return tomllib.loads((files("ecgvlm.words") / "data" / "concepts.toml").read_text("utf-8"))
-
-
-def kinds_of(code: str) -> tuple[str, ...]:
-    """The findings that are of the kind of another one."""
-    return (*CHILDREN.get(code, ()), *concepts().get(code, {}).get("kinds", ()))
 
 
 def reply(name: str, request: Request) -> str:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ecgvlm.measure import MEASUREMENTS
+from ecgvlm.record import LEADS
 from ecgvlm.words.answers import GROUPS
 from ecgvlm.words.comprehension import THINGS
+from ecgvlm.words.concepts import concepts, kinds_of
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
-from ecgvlm.words.replies import SHOWN_IN, concepts, kinds_of
+from ecgvlm.words.replies import SHOWN_IN
 from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, Asked, intents, kin, takes
 
 # Nobody asks anything with these where something else is asked beside them.
@@ -25,6 +27,7 @@ _REASONS = 0.85  # of a why, where a word that asks for causes is named
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
+_BARE = 4  # words of a name with what joins it to the question before
 _RANGE = 2  # numbers that a measurement may lie between
 _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with the one before
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
@@ -32,6 +35,7 @@ _OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
 _VOLTAGE = re.compile(r"sokolow|cornell|peguero|соколов|корнел", re.I)  # of which a definition has the sum
 # Its terms, as they are added in whatever language.
 _SUM = re.compile(r"\bS\W?\D{0,4}V[12]\b.{0,12}(?:\bplus\b|\+).{0,8}\bR\W?\D{0,4}V[56]\b", re.I)
+_LEAD = re.compile(r"\b(?:aV[RLF]|V[1-6]|I{1,3})\b", re.I)
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
 _ST_SIGNS = {"elevation": "STE", "depression": "STD"}  # by what tells them
 _BESIDE_RATE = ("rhythm", "regular")  # told by a word, asked for beside a measurement
@@ -138,6 +142,7 @@ def _agree(heard: Asked, meant: Asked) -> bool:
     safe = intents()[meant.intent].get("refuses") or any(meant.of(kind) for kind in ("finding", "group"))
     of_page = [part.intent in _OF_PAGE for part in (heard, meant)]
     meant_so = meant.of("unit") or heard.intent in ASIDE or meant.intent in heard.of("subject")
+    meant_so = meant_so or (meant.intent == "printed" and meant.of("lead"))
     return bool(safe or meant_so) or heard.sure < _TOPICAL or of_page[0] == of_page[1]
 
 
@@ -145,6 +150,7 @@ def _meant(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """The intent that is likely enough and whose objects are named, here or in the question before: of the
     intents from the likeliest on the first that a rule settles."""
     part = _with_variant(_with_measure(_with_unit(_with_either(_with_sign(part))), before), before)
+    part = _with_likelihood(part, before)
     part = _with_lead(_with_numbers(_with_wave(part, before), before), before)
     part = _told(part)
     if part.strange and (part.sure < ENOUGH or part.intent == "finding"):  # does not go on with what was said
@@ -176,6 +182,8 @@ def _told(part: Asked) -> Asked:
     if part.intent in ("hello", "thanks") and _names_object(part):  # "happy with the QTc?"
         return replace(part, intent=next((name for name in part.others if name not in ASIDE), "unsure"))
     told = [name for name in part.of("subject") if not intents()[name].get("vague")]
+    if part.of("finding") == ("NOSIGNAL",):  # "which electrodes are off?"
+        return replace(part, intent="problems", objects={}, named=(), sure=1.0)
     flaws = [name for name in part.of("subject") if name in ("quality", "problems")]
     if flaws and (part.intent == "findings" or part.of("finding") == ("OUTSIDE",)):  # "baseline wander?"
         return replace(part, intent=flaws[0], objects={"subject": tuple(flaws)}, named=(), sure=1.0)
@@ -400,11 +408,12 @@ def _with_either(part: Asked) -> Asked:
     limits = [concepts()[code]["limit"] for code in named if "limit" in concepts().get(code, {})]
     measures = {measure for measure, _ in limits} | set(part.of("measure"))
     sides = {side for _, side in limits} | set(part.of("side"))
-    if not limits or len(limits) < len(named) or len(measures) > 1 or len(sides) < _RANGE:
+    if len(limits) < len(named) or len(measures) != 1 or len(sides) < _RANGE:
         return part
-    if part.of("number") or kin(part.intent) not in ("finding", "measure", "rhythm"):
+    if part.of("number") or kin(part.intent) not in ("finding", "measure", *(["rhythm"] if named else ())):
         return part
-    return replace(part, intent="within", objects={"measure": tuple(measures)}, named=(), sure=1.0)
+    objects = {"measure": tuple(measures), "side": tuple(sorted(sides))}
+    return replace(part, intent="within", objects=objects, named=(), sure=1.0)
 
 
 def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
@@ -440,7 +449,7 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
 def _compared_between_leads(part: Asked) -> tuple[str, ...]:
     """The waves whose sign is asked about as being more in one lead than in another: "STE in III > II?"."""
     compared = part.of("side") or re.search(r"[<>]", part.text)
-    if len(part.of("lead")) < _RANGE or not compared or part.of("number"):
+    if len(_LEAD.findall(part.text)) < _RANGE or not compared or part.of("number"):
         return ()
     return tuple(dict.fromkeys(SHOWN_IN[code] for code in part.of("finding") if code in SHOWN_IN))
 
@@ -468,6 +477,19 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     meant = _meant_by(part.variants, last.of("finding") or last.of("group"))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"
     return _asking(part, intent, meant) if meant else part
+
+
+def _with_likelihood(part: Asked, before: Iterable[Asked]) -> Asked:
+    """ "How likely is LBBB? - And RBBB?" asks how likely that is."""
+    last = next(iter(before), None)
+    bare = part.intent == "finding" and part.of("finding") and len(part.text.split()) <= _BARE
+    return replace(part, intent="likelihood") if bare and last and last.intent == "likelihood" else part
+
+
+def tells_another(part: Asked, last: Asked) -> bool:
+    """Whether a part tells a like finding, kind or lead of what was asked about before: "and left?"."""
+    like = _meant_by(part.variants, last.of("finding") or last.of("group"))
+    return bool(like) or ("next" in part.variants and bool(last.of("lead")))
 
 
 def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
@@ -532,13 +554,22 @@ def _asks_for_place(part: Asked) -> bool:
 
 
 def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
-    """ "And in V2?" asks of that lead what was asked of another one, or of none; "Q waves V1 to V4?" asks
-    whether they are there."""
+    """ "And in V2?" or "the next one?" asks of that lead what was asked of another one, or of none; "Q waves
+    V1 to V4?" asks whether they are there."""
     if part.intent == "lead" and _shown_by_leads(part):
         return replace(part, intent="finding", sure=1.0)
     last = next(iter(before), None)
-    if last is None or not part.of("lead") or not _goes_on(part, THINGS):
+    if last is None or not _goes_on(part, THINGS):
         return part
+    if "next" in part.variants and last.of("lead") and not part.of("lead"):
+        following = LEADS[LEADS.index(last.of("lead")[-1]) + 1 :][:1]
+        return (
+            replace(last, objects={**last.objects, "lead": following}, text=part.text) if following else part
+        )
+    if not part.of("lead"):
+        return part
+    if last.intent == "printed":
+        return replace(last, objects={"lead": part.of("lead")}, text=part.text)
     if last.intent not in ("finding", "where", "amount") or not (last.of("lead") or _shown_by_leads(last)):
         return part
     intent = "amount" if last.intent == "amount" else "finding"
@@ -559,14 +590,15 @@ def _goes_on(part: Asked, kinds: Iterable[str]) -> bool:
 def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     """Who names a measurement and a number asks on which side of it that is, or whether it is just that."""
     numbers = part.of("number")
-    last = next((last for last in before if last.of("measure")), None)
+    last = next(filter(measures_of, before), None)
     if last is not None and _goes_on(part, THINGS):
+        measure = {"measure": measures_of(last)}
         if len(numbers) == _RANGE or (numbers and part.of("side")):
-            return replace(part, intent="limit", sure=1.0)  # "over 500?"
+            return replace(part, intent="limit", objects={**part.objects, **measure}, sure=1.0)  # "over 500?"
         other = tuple(_NUMBER.findall(part.text))
         if other and (last.of("number") or not re.search(r"[^\W\d]{3}", part.text)):  # "and 500?"
-            objects = {**last.objects, "number": other}
-            return replace(last, intent="limit", objects=objects, text=part.text)
+            objects = {**measure, "side": last.of("side"), "number": other}
+            return replace(last, intent="limit", objects=objects, text=part.text, named=())
     if kin(part.intent) == "measure" and numbers and part.intent != "range":
         return replace(part, intent="limit")
     if part.intent == "amount" and numbers and part.of("finding"):

@@ -22,7 +22,8 @@ from ecgvlm.labels import SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_aside
-from ecgvlm.words.comprehension import THINGS, Comprehension, Span
+from ecgvlm.words.comprehension import THINGS, Comprehension, Span, Text
+from ecgvlm.words.concepts import wider
 from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, asked, lexicon, named_objects
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.text import POINT, Word, fold, split
@@ -34,7 +35,8 @@ BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 ENOUGH = 0.6  # of a family of intents that counts
 _ALL_NUMBERS = "measure=all"
-_NAMED, _RENAMED = 0.5, 0.9  # of a thing that has no name, and of one that is named as another
+_NAMED, _RENAMED = 0.5, 0.85  # of a thing that has no name, and of one that is named as another
+_OF_A_KIND = 0.65  # of findings of one kind, none of which is likely
 LIKELY = 0.4  # of an intent that speaks of what is named
 _SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 _LABELLED = re.compile(r"<image>|(?:^|(?<=\s))(?:Q|A|Question|Answer)\s*:(?=\s|$)")  # "Q: AF? A:"
@@ -53,6 +55,7 @@ _STEMI = re.compile(
 _MINUS = re.compile(
     r"\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)", re.I
 )
+_WITH_AND = re.compile(r"\bو(?=[A-Za-z])")  # "and V2" as Arabic writes it, in one word
 _RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
 _NEVER = 1e-12  # least probability
@@ -90,6 +93,7 @@ class Asked:
     finding is there; otherwise: of the likeliest other thing to ask about one. near: the likeliest intents
     that a page answers. unclear: whether it is not clear what it asks of the finding that it names. about: by
     kind, what the net tells that it is asked of; told: the same where that has no name of ours, or another's.
+    since: the question before in which that was named.
     """
 
     intent: str
@@ -110,6 +114,7 @@ class Asked:
     unclear: bool = False
     told: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     about: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    since: str = ""
 
     def of(self, kind: str) -> tuple[str, ...]:
         return self.objects.get(kind, ())
@@ -192,7 +197,7 @@ class Understanding:
         self.intents = self._comprehension.intents
         # A conversation is heard anew at each question.
         self.understand = lru_cache(_HEARD)(self._understand)
-        self.going_on = lru_cache(_HEARD)(self._going_on)
+        self.after = lru_cache(_HEARD)(self._after)
 
     def language(self, text: str, default: str = "en") -> str:
         """The language of a text, see `tongue.spoken`."""
@@ -208,7 +213,7 @@ class Understanding:
         question = _LABELLED.sub(" ", question)
         question = _LEAD_RANGE.sub(_each_lead, _MINUS.sub("-", _DECIMAL.sub(POINT, question)))
         question = _ORDINAL.sub("", _apart(question))
-        question = _WAVE_OF_LEAD.sub(r"\1 \2", question)
+        question = _WITH_AND.sub("و ", _WAVE_OF_LEAD.sub(r"\1 \2", question))
         language = self.language(question, default)
         parts: list[Asked] = []
         read_in = language if language != OTHER else "en"
@@ -294,15 +299,20 @@ class Understanding:
         """Whether a sentence as a whole is thanks, although without them it could ask: "ok, thanks"."""
         if any(named.kind in THINGS for named in objects):
             return False
-        order, chances = ranked(self._comprehension.scores([(text, ())]).intents[0], self.intents)
+        order, chances = ranked(self._comprehension.scores([Text(text, ())]).intents[0], self.intents)
         return order[0] == "thanks" and chances["thanks"] >= _ASKED_FOR
 
-    def _going_on(self, before: str, text: str) -> tuple[str, float]:
-        """What a question asks together with the one before it, and the probability of such intents."""
-        scores = self._comprehension.scores([(f"{before}? {text}?", ())]).intents[0]
-        scores[self.intents.index("several")] = -np.inf
-        order, chances = ranked(scores, self.intents)
-        return order[0], chances[kin(order[0])]
+    def _after(self, before: str, text: str, language: str) -> Asked:
+        """What a text that names nothing asks after the question before it."""
+        known = lexicon(language)
+        words, words_before = known.words(text), known.words(before)
+        if not known.knows(words) or not words_before:
+            return Asked("unsure", text=text, sure=0.0)
+        asked_before = before[words_before[0].start : words_before[-1].end]
+        shown = Text(asked_before, named_in(words_before, named_objects(words_before, known)))
+        objects = named_objects(words, known)
+        (meant,) = self._each_asked(text, words, objects, [(0, len(words))], known, before=shown)
+        return replace(meant, objects={**meant.objects, **meant.about}, told={}, strange=False)
 
     def _after_aside(
         self, text: str, words: list[Word], objects: list[Object], cut: int, known: Lexicon
@@ -371,9 +381,9 @@ class Understanding:
 
     def _each_asked(
         self, text: str, words: list[Word], objects: list[Object], ranges: list[tuple[int, int]],
-        known: Lexicon, cut: bool = False,
+        known: Lexicon, cut: bool = False, before: Text | None = None,
     ) -> list[Asked]:  # fmt: skip
-        """What the words of each range ask, as `_asked`."""
+        """What the words of each range ask, as `_asked`; of those that follow a question after that."""
         inside = [
             [
                 Object(o.kind, o.code, o.first - first, o.last - first)
@@ -383,10 +393,10 @@ class Understanding:
             for first, last in ranges
         ]
         shown = [
-            (text[words[first].start : words[last - 1].end], named_in(words[first:last], named))
+            Text(text[words[first].start : words[last - 1].end], named_in(words[first:last], named))
             for (first, last), named in zip(ranges, inside)
         ]
-        scores = self._comprehension.scores(shown) if ranges else ((), ())
+        scores = self._comprehension.scores(shown, before) if ranges else ((), ())
         return [
             self._meant(text, words, objects, first, last, named, row, about, known, cut)
             for (first, last), named, row, about in zip(ranges, inside, *scores)
@@ -403,8 +413,8 @@ class Understanding:
             scores[self.intents.index("several")] = -np.inf
         if any(o.kind not in ("topic", "subject", "side", "number") for o in inside):
             scores[self.intents.index("unsure")] = -np.inf
-        thing, certain = self._thing(about)
         unnamed = not any(o.kind in THINGS for o in inside)
+        thing, certain = self._thing(about, unnamed)
         if unnamed:
             scores = self._of_normal(scores, about)
         order, chances = ranked(scores, self.intents)
@@ -448,18 +458,29 @@ class Understanding:
         which there is no limit."""
         if not thing.kind or sure < _NAMED or not takes(order[0]) & set(THINGS) - {thing.kind}:
             return order
-        fitting = [x for x in order if thing.kind in takes(x) and chances[x] > _SOMETHING][:1]
+        if thing.kind == "group" and order[0] == "finding":  # whether any of a kind is there
+            fitting = ["group"]
+        else:
+            fitting = [x for x in order if thing.kind in takes(x) and chances[x] > _SOMETHING][:1]
         return [*fitting, *(x for x in order if x not in fitting)]
 
-    def _thing(self, about: np.ndarray) -> tuple[Object, float]:
-        """What is likeliest asked about, by the net's scores, and its probability."""
+    def _thing(self, about: np.ndarray, unnamed: bool) -> tuple[Object, float]:
+        """What is likeliest asked about, by the net's scores, and its probability; where nothing is named
+        and no finding likely, the narrowest kind of these that is."""
         chances, things = _softmax(about), self._comprehension.things
         best, numbers = int(about.argmax()), things.index(_ALL_NUMBERS)
         if things[best].startswith("measure=") and chances[numbers] > _SOMETHING:
             best = numbers  # of which any one is a part
             chances[best] = sum(p for p, thing in zip(chances, things) if thing.startswith("measure="))
+        sure = float(chances[best])
+        if unnamed and sure < _NAMED:
+            of = {thing.removeprefix("finding="): float(p) for thing, p in zip(things, chances)}
+            for code, kinds in wider().items():
+                together = sum(of.get(kind, 0.0) for kind in kinds)
+                if code in of and together >= _OF_A_KIND:
+                    return Object("finding", code, 0, 0), together
         kind, _, code = things[best].partition("=")
-        return Object(kind, code, 0, 0), float(chances[best])
+        return Object(kind, code, 0, 0), sure
 
     def _told(
         self, intent: str, thing: Object, sure: float, named: Mapping[str, tuple[str, ...]]
@@ -471,7 +492,7 @@ class Understanding:
             return {}, {}
         about = _by_kind([thing], "")
         so_called = named.get(thing.kind, ())
-        known = any(map(named.get, THINGS)) and (
+        known = any(map(named.get, takes(intent) & set(THINGS))) and (
             sure < _RENAMED or set(about[thing.kind]) <= set(so_called) or len(so_called) > 1
         )
         return about, {} if known else about

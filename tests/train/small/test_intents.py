@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 import ecgvlm
 from ecgvlm.errors import EcgError
 from ecgvlm.sessions import open_session
-from ecgvlm.words.comprehension import PADS, Span, padded, pieces
+from ecgvlm.words.comprehension import PADS, Span, Text, padded, pieces
 
 torch = pytest.importorskip("torch")
 
@@ -80,16 +80,17 @@ def test_the_exported_net_says_what_the_trained_one_says(bundled, tmp_path):
     net = training.Net(e5).eval()
     torch.nn.init.normal_(net.kind.weight)
     kept = [i for i in range(4, len(TOKENS)) if TOKENS[i] != "z"]
-    example = Example("is QRS wide z", (Span(3, 6, "measure"),), frozenset(["value"]), NOTHING)
+    before = Text("is P z", (Span(3, 4, "wave"),))
+    example = Example("is QRS wide z", (Span(3, 6, "measure"),), frozenset(["value"]), NOTHING, before=before)
     rows = training.rows_of([example], e5.tokenizer(), Random(4))
     with torch.no_grad():
         truth = [scores[0].numpy() for scores in net(*training.batch(rows))]
     training.export(net, e5, kept, tmp_path, {"temperature": 1.0})
     tokenizer = Tokenizer.from_file(str(tmp_path / "pieces.json"))
-    ids, kinds = pieces(tokenizer, example.text, example.named)
+    ids, kinds = pieces(tokenizer, Text(example.text, example.named), example.before)
     assert (kinds == rows[0][1]).all()
     said = open_session("intents.onnx", tmp_path).run(
-        None, {"pieces": padded([ids, ids[:4]], PADS), "kinds": padded([kinds, kinds[:4]], 0)}
+        None, {"pieces": padded([ids, ids[-4:]], PADS), "kinds": padded([kinds, kinds[-4:]], 0)}
     )
     for scores, right in zip(said, truth):
         assert np.corrcoef(scores[0], right)[0, 1] > 0.99  # an unknown piece, and 8 bits

