@@ -800,6 +800,12 @@ def test_kinds_of_a_finding_are_named_with_it(language):
     assert "first-degree AV block" in said.lower().replace("av", "AV")
 
 
+def test_of_what_stands_for_several_findings_the_probability_of_each_is_told(language):
+    said = language.answer(RBBB, "How likely is a bundle branch block?")
+    assert "The probability of right bundle branch block is" in said
+    assert "The probability of left bundle branch block is" in said
+
+
 def test_the_lead_with_the_largest_deviation_is_named(language):
     leads = {
         **NORMAL.leads,

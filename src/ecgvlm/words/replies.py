@@ -327,14 +327,14 @@ def _shown_by(request: Request, code: str) -> list[str]:
 
 
 def likelihood(request: Request) -> str:
-    """The probability of what is named, or of what was found."""
+    """The probability of what is named, of each of its kinds where it stands for several, or of what was
+    found."""
+    evidence, w = request.evidence, request.w
     said = []
-    for code, name in _called(request) or _found(request.evidence):
-        if code in request.evidence.probabilities:
-            said.append(answers.likelihood(request.evidence, code, request.w))
-        else:
-            said.append(_finding(request, code, name))
-    return request.w.text(said) or answers.overall(request.evidence, request.w)
+    for code, name in _called(request) or _found(evidence):
+        kinds = [x for x in (code, *concepts().get(code, {}).get("any", ())) if x in evidence.probabilities]
+        said += [answers.likelihood(evidence, x, w) for x in kinds] or [_finding(request, code, name)]
+    return w.text(said) or answers.overall(evidence, w)
 
 
 def why(request: Request) -> str:
