@@ -6,12 +6,17 @@ import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from ecgvlm.errors import UsageError
+
+# As multiprocessing names the socket of its server, below the temporary folder; bytes that its path may have.
+_SOCKET, _LONGEST_PATH = "/pymp-12345678/listener-12345678", 107
 # Whether bytes may be read from a pipe to where they are wanted; `Connection` asks for room for all that is
 # left with every piece that has come.
 _DIRECT = hasattr(os, "readv")
@@ -22,13 +27,23 @@ def worker_context(*modules: str) -> Any:
 
     What is imported lies in memory once for all of them. (A fork of this process itself would copy the locks
     of OpenCV and ONNX Runtime, but not the threads that open them.) Where there is no such server, each
-    worker starts anew.
+    worker starts anew. Raises UsageError as `check_temporary_folder`.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    check_temporary_folder()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(modules))
     return context
+
+
+def check_temporary_folder() -> None:
+    """Raises UsageError where the temporary folder's path is too long for the socket of worker processes."""
+    folder, most = tempfile.gettempdir(), _LONGEST_PATH - len(_SOCKET)
+    if len(os.fsencode(folder)) > most:
+        raise UsageError(
+            f"{folder}: the path of the temporary folder may have {most} bytes; set TMPDIR to a shorter one"
+        )
 
 
 def quick_context(*modules: str) -> Any:

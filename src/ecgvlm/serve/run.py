@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from ecgvlm.errors import UsageError
+from ecgvlm.processes import check_temporary_folder
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.app import create_app
 from ecgvlm.serve.connection import HEAD_SECONDS, Connection, Seldom, raise_limits
@@ -33,10 +34,12 @@ def run(
 ) -> None:
     """Serves until SIGTERM or SIGINT, which let requests at work end first.
 
-    Raises UsageError where other machines could reach the server without a key, the port cannot be used, or
-    what is kept is spoken of where nothing is; EcgError where a file of the model is missing or damaged.
+    Raises UsageError where other machines could reach the server without a key, the port cannot be used, what
+    is kept is spoken of where nothing is, or the temporary folder's path is too long; EcgError where a file
+    of the model is missing or damaged.
     """
     check_shipped()
+    check_temporary_folder()
     local = is_loopback(host)
     if not local and keys is None:
         raise UsageError(
