@@ -466,6 +466,18 @@ def test_other_weights_are_rewritten_again(checkpoint, tmp_path, monkeypatch):
     assert len(list((tmp_path / "cache").glob("**/config.json"))) == 1
 
 
+def test_a_copy_that_an_older_program_wrote_is_written_anew(checkpoint, tmp_path, monkeypatch):
+    """Its template had lost a space."""
+    source, _ = checkpoint
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    make_backend("pulse", TASK, [], str(source))
+    (written,) = (tmp_path / "cache").glob("**/config.json")
+    old = written.parent.rename(written.parent.with_name(written.parent.name.split("-", 1)[1]))
+    make_backend("pulse", TASK, [], str(source))
+    assert written.exists()
+    assert not old.exists()
+
+
 def test_minicpm_is_sent_to_its_own_environment(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "minicpmv"}))
     with pytest.raises(UsageError, match=r"minicpmv_server\.py"):

@@ -59,6 +59,9 @@ def new_key(old: str, vision_prefix: str) -> str | None:
     raise EcgError("unsupported_format", f"tensor {old!r} belongs to no part of LLaVA that is known here")
 
 
+FORM = 2  # of what `convert_llava` writes: one more whenever that changes
+
+
 def convert_llava(source: Path, out: Path) -> Path:
     """Writes the checkpoint in `source` to `out` as transformers loads it; returns `out`. Done once: a
     finished one is kept.

@@ -212,18 +212,18 @@ def _config(model: str) -> dict[str, Any]:
 
 
 def _converted(model: str) -> Path:
-    """The rewritten copy of a model in LLaVA's naming; of other weights in the same folder none is kept.
-    Raises EcgError where it cannot be had or made.
+    """The rewritten copy of a model in LLaVA's naming; of other weights in the same folder none is kept, nor
+    one that was written otherwise. Raises EcgError where it cannot be had or made.
     """
     from huggingface_hub import snapshot_download
 
-    from ecgvlm.bench.backends.llava import convert_llava
+    from ecgvlm.bench.backends.llava import FORM, convert_llava
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecgvlm"
     with reading(model):
         source = Path(model) if Path(model).is_dir() else Path(snapshot_download(model))
         copies = cache / "llava" / str(source.resolve()).strip("/").replace("/", "--")
-        copy = copies / fingerprint(str(source))
+        copy = copies / f"{FORM}-{fingerprint(str(source))}"
         for old in copies.glob("*"):
             if old != copy:
                 shutil.rmtree(old)
