@@ -16,7 +16,7 @@ from ecgvlm.words.comprehension import (
     pieces,
 )  # fmt: skip
 from ecgvlm.words.lexicon import lexicon
-from ecgvlm.words.understand import named_in
+from ecgvlm.words.understand import as_shown
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_question_before_is_told_apart(comprehension):
 def test_what_is_asked_is_told_in_any_language(comprehension, text, language, meant):
     known = lexicon(language)
     words = known.words(text)
-    scores = comprehension.scores([Text(text, named_in(words, known.objects(words)))])
+    scores = comprehension.scores([as_shown(text, words, known.objects(words))])
     assert comprehension.intents[int(scores.intents[0].argmax())] in meant
 
 
@@ -97,5 +97,5 @@ def test_what_is_shouted_is_read_in_small_letters(comprehension):
 def test_what_it_is_asked_of_is_told_though_it_has_no_name(comprehension, text, language, thing):
     known = lexicon(language)
     words = known.words(text)
-    scores = comprehension.scores([Text(text, named_in(words, known.objects(words)))])
+    scores = comprehension.scores([as_shown(text, words, known.objects(words))])
     assert comprehension.things[int(scores.things[0].argmax())] == thing

@@ -28,6 +28,7 @@ KINDS = (
     "number",
 )  # fmt: skip
 THINGS = ("finding", "measure", "group", "wave")  # kinds of what is asked about
+OF_ECG = (*THINGS, "lead")  # of what names something of an ECG
 BEGINS, PADS, ENDS, UNKNOWN = range(4)  # pieces that are no text
 BEFORE = len(KINDS)  # this and its kind is a piece of the question before
 MOST, MOST_BEFORE = 64, 24  # pieces of a text that are read, and of the one before: of a longer one the end

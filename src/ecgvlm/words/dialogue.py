@@ -24,6 +24,7 @@ from ecgvlm.words.understand import (
     Understanding,
     Understood,
     intents,
+    kin,
     names_any,
     numbered,
     points_back,
@@ -41,7 +42,6 @@ _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
 # sets as they were first asked, 29 of 36 wrong refusals lie below it, and 123 of 491 right ones.
 _SURELY_BEYOND = 0.9
-_SPOKEN_OF = (*THINGS, "lead")  # what the next question may leave out
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,11 @@ class Dialogue:
         parts: list[Asked] = []
         unclear: list[Asked] = []
         for number, part in enumerate(_led_on(heard.parts), 1):
-            spoken_of = () if "whole" in part.variants else (*reversed(parts), *claimed, *before.asked)
             if parts and self._asks_back(part, parts[-1], heard.language):
                 continue
-            if "whole" not in part.variants:  # "overall ok?"
+            spoken_of: tuple[Asked, ...] = ()
+            if "whole" not in part.variants:  # "overall ok?" goes on with nothing
+                spoken_of = (*reversed(parts), *claimed, *before.asked)
                 part = self._taken_up(part, (*spoken_of, *before.last), heard.language)
             meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
             parts += meant
@@ -150,7 +151,9 @@ class Dialogue:
     def _taken_up(self, part: Asked, before: tuple[Asked, ...], language: str) -> Asked:
         """A part that names nothing as it is meant after the question before it, where that is clear: "what
         is it?" after a finding, "fine for a runner?" or "how many squares is that?" after a measurement."""
-        last = next(filter(names_any, before), None) or next(filter(_of_whole, before), None)
+        last = next(filter(names_any, before), None) or next(
+            (x for x in before if kin(x.intent) == "whole"), None
+        )
         if last is None or not part.text or names_any(part) or language == OTHER:
             return part
         if tells_another(part, last):
@@ -159,8 +162,8 @@ class Dialogue:
         if not since or re.search(r"\d", part.text):  # "and 400?" is compared with
             return part
         meant = self._understanding.after(since, part.text, language)
-        thanks = part.intent in _OUTSIDE and part.sure > meant.sure
-        if meant.sure < ENOUGH or thanks:
+        alone = part.intent in _OUTSIDE and part.sure > meant.sure  # "ok thanks"
+        if meant.sure < ENOUGH or alone:
             return part
         same = {kind: last.of(kind) for kind in THINGS if set(meant.of(kind)) & set(last.of(kind))}
         return replace(
@@ -253,10 +256,6 @@ def _asks(part: Asked, question: str) -> bool:
     return numbered(question) or re.search(rf"{re.escape(part.text)}\s*[?？؟]", question) is not None
 
 
-def _of_whole(part: Asked) -> bool:
-    return intents()[part.intent].get("family") == "whole"
-
-
 def _shortened(said: list[str], w: Words) -> list[str]:
     """The one word of an answer that begins with yes or no; the answer itself where it does not."""
     clear = next((word for word in (w.yes, w.no) if len(said) == 1 and said[0].startswith(word)), "")
@@ -288,7 +287,7 @@ def _after(
 ) -> Conversation:
     """What names nothing ("are you sure?") leaves what was named before to be spoken of."""
     spoken = language or (heard.language if heard.language != OTHER else "en")
-    names = any(part.of(kind) for part in heard.parts for kind in _SPOKEN_OF)
+    names = any(map(names_any, heard.parts))
     return replace(
         before,
         asked=heard.parts if names else before.asked,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
-from ecgvlm.words.comprehension import THINGS
+from ecgvlm.words.comprehension import OF_ECG, THINGS
 from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, asked, lexicon, named_objects
 from ecgvlm.words.text import Word, words_of
 from ecgvlm.words.understand import Asked, asks_of_named, intents, kin
@@ -29,7 +29,7 @@ _TOLD_LEFT, _UNTOLD_LEFT, _REFUSED_LEFT = 0.3, 0.6, 0.7
 _MANY, _UNTOLD_MANY = 2, 0.7  # words left over of which more is asked
 _QUALIFIED, _WAVE, _QRS, _NEVER = 0.7, 0.45, 0.9, 1.1
 _OF_NOTHING = 0.9  # of a why or where of nothing that is named, from which on its words need no wording
-_OF_ECG = (*THINGS, "lead", "subject")
+_TELLING = (*OF_ECG, "subject")
 _OF_WAVES = {"shape", "error"}  # properties of a wave that are not judged
 _SAFE = ("offtopic", "order", "context", "unsure")  # say nothing of the page
 _OUTSIDE = 0.5  # probability of what lies beyond the ECG from which on an unusual word is taken to mean that
@@ -91,7 +91,7 @@ def _clauses_that_name(text: str, words: list[Word], objects: list[Object]) -> l
     """The words of the clauses in which something is named; all of them where nothing is."""
     marks = [mark.start() for mark in _CLAUSE.finditer(text)]
     clause = [bisect(marks, word.start) for word in words]
-    naming = {clause[named.first] for named in objects if named.kind in _OF_ECG}
+    naming = {clause[named.first] for named in objects if named.kind in _TELLING}
     return [word for word, place in zip(words, clause) if place in naming or not naming]
 
 

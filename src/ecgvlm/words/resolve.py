@@ -11,7 +11,7 @@ from functools import cached_property
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.answers import GROUPS
-from ecgvlm.words.comprehension import THINGS
+from ecgvlm.words.comprehension import OF_ECG, THINGS
 from ecgvlm.words.concepts import concepts, kinds_of
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
@@ -31,7 +31,7 @@ _BARE = 4  # words of a name with what joins it to the question before
 _RANGE = 2  # numbers that a measurement may lie between
 _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with the one before
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
-_OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
+OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
 _VOLTAGE = re.compile(r"sokolow|cornell|peguero|соколов|корнел", re.I)  # of which a definition has the sum
 # Its terms, as they are added in whatever language.
 _SUM = re.compile(r"\bS\W?\D{0,4}V[12]\b.{0,12}(?:\bplus\b|\+).{0,8}\bR\W?\D{0,4}V[56]\b", re.I)
@@ -77,7 +77,7 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     row = intents()[part.intent]
     matters = kind in THINGS or row.get("family") == "whole"
     # What lies beyond may be called like something of an ECG; "QTc before haloperidol" asks for that as well.
-    if row.get("refuses") or part.intent in _OF_PAGE:
+    if row.get("refuses") or part.intent in OF_PAGE:
         ahead = part.intent == "advice" and part.of("measure") != ("heart_rate_bpm",)
         matters = (kind == "finding" or (kind == "measure" and ahead)) and not part.strange
         spoken = spoken | {(kind, sign) for sign in SHOWN_IN}
@@ -140,9 +140,9 @@ def _agree(heard: Asked, meant: Asked) -> bool:
     heart: "how fast does the paper run" does not ask for the heart's rate. A finding that is named is asked
     about, whatever the wording, and so is what a word tells."""
     safe = intents()[meant.intent].get("refuses") or any(meant.of(kind) for kind in ("finding", "group"))
-    of_page = [part.intent in _OF_PAGE for part in (heard, meant)]
-    meant_so = meant.of("unit") or heard.intent in ASIDE or meant.intent in heard.of("subject")
-    meant_so = meant_so or (meant.intent == "printed" and meant.of("lead"))
+    of_page = [part.intent in OF_PAGE for part in (heard, meant)]
+    of_lead = meant.intent == "printed" and meant.of("lead")
+    meant_so = meant.of("unit") or of_lead or heard.intent in ASIDE or meant.intent in heard.of("subject")
     return bool(safe or meant_so) or heard.sure < _TOPICAL or of_page[0] == of_page[1]
 
 
@@ -189,9 +189,9 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent=flaws[0], objects={"subject": tuple(flaws)}, named=(), sure=1.0)
     if part.intent == "unknown" and told and not part.of("topic"):
         return replace(part, intent=told[0], sure=LIKELY)
-    of_heart = part.of("measure") or (told and part.sure < _OF_TOPIC and not set(told) & set(_OF_PAGE))
-    if part.intent in _OF_PAGE and of_heart and part.intent not in part.of("subject"):
-        other = next((name for name in (*told, *part.others) if name not in _OF_PAGE), "unsure")
+    of_heart = part.of("measure") or (told and part.sure < _OF_TOPIC and not set(told) & set(OF_PAGE))
+    if part.intent in OF_PAGE and of_heart and part.intent not in part.of("subject"):
+        other = next((name for name in (*told, *part.others) if name not in OF_PAGE), "unsure")
         return replace(part, intent=other)  # "how fast do atria and ventricles go?" is no paper speed
     least = ENOUGH if part.intent in ("finding", "define") else LIKELY  # "frontal plane axis"
     unlikely = part.sure < least and kin(part.intent) == "finding"
@@ -410,7 +410,8 @@ def _with_either(part: Asked) -> Asked:
     sides = {side for _, side in limits} | set(part.of("side"))
     if len(limits) < len(named) or len(measures) != 1 or len(sides) < _RANGE:
         return part
-    if part.of("number") or kin(part.intent) not in ("finding", "measure", *(["rhythm"] if named else ())):
+    families = ("finding", "measure", "rhythm") if named else ("finding", "measure")
+    if part.of("number") or kin(part.intent) not in families:
         return part
     objects = {"measure": tuple(measures), "side": tuple(sorted(sides))}
     return replace(part, intent="within", objects=objects, named=(), sure=1.0)
@@ -433,7 +434,7 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     if part.of("wave") and {"most", "least"} & set(part.variants):
         return replace(part, intent="amount", sure=1.0)  # "which lead has the tallest R?"
     letter = re.search(r"\b[QRST]\b", part.text)
-    if letter and before and before[0].of("wave") and _goes_on(part, (*THINGS, "lead")):
+    if letter and before and before[0].of("wave") and _goes_on(part, OF_ECG):
         return replace(before[0], objects={**before[0].objects, "wave": (letter[0].lower(),)})
     superlative = not {"most", "least"}.isdisjoint(part.variants)  # "where is the ST elevation largest?"
     if (part.intent != "amount" and not superlative) or part.of("wave"):
@@ -563,9 +564,8 @@ def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
         return part
     if "next" in part.variants and last.of("lead") and not part.of("lead"):
         following = LEADS[LEADS.index(last.of("lead")[-1]) + 1 :][:1]
-        return (
-            replace(last, objects={**last.objects, "lead": following}, text=part.text) if following else part
-        )
+        objects = {**last.objects, "lead": following}
+        return replace(last, objects=objects, text=part.text) if following else part
     if not part.of("lead"):
         return part
     if last.intent == "printed":

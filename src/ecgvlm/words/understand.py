@@ -22,7 +22,7 @@ from ecgvlm.labels import SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_aside
-from ecgvlm.words.comprehension import THINGS, Comprehension, Span, Text
+from ecgvlm.words.comprehension import OF_ECG, THINGS, Comprehension, Span, Text
 from ecgvlm.words.concepts import wider
 from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, asked, lexicon, named_objects
 from ecgvlm.words.phrases import LANGUAGES
@@ -182,10 +182,11 @@ def takes(intent: str) -> set[str]:
     return {kind.rstrip("?~") for kind in intents()[intent].get("takes", ())}
 
 
-def named_in(words: list[Word], objects: Iterable[Object]) -> tuple[Span, ...]:
-    """What a text of these words names, by the letters from its first word on."""
+def as_shown(text: str, words: list[Word], objects: Iterable[Object]) -> Text:
+    """What the net sees of a text: from the first of some of its words to the last, and what these name."""
     start = words[0].start
-    return tuple(Span(words[o.first].start - start, words[o.last - 1].end - start, o.kind) for o in objects)
+    named = (Span(words[o.first].start - start, words[o.last - 1].end - start, o.kind) for o in objects)
+    return Text(text[start : words[-1].end], tuple(named))
 
 
 class Understanding:
@@ -308,8 +309,7 @@ class Understanding:
         words, words_before = known.words(text), known.words(before)
         if not known.knows(words) or not words_before:
             return Asked("unsure", text=text, sure=0.0)
-        asked_before = before[words_before[0].start : words_before[-1].end]
-        shown = Text(asked_before, named_in(words_before, named_objects(words_before, known)))
+        shown = as_shown(before, words_before, named_objects(words_before, known))
         objects = named_objects(words, known)
         (meant,) = self._each_asked(text, words, objects, [(0, len(words))], known, before=shown)
         return replace(meant, objects={**meant.objects, **meant.about}, told={}, strange=False)
@@ -392,10 +392,7 @@ class Understanding:
             ]
             for first, last in ranges
         ]
-        shown = [
-            Text(text[words[first].start : words[last - 1].end], named_in(words[first:last], named))
-            for (first, last), named in zip(ranges, inside)
-        ]
+        shown = [as_shown(text, words[first:last], named) for (first, last), named in zip(ranges, inside)]
         scores = self._comprehension.scores(shown, before) if ranges else ((), ())
         return [
             self._meant(text, words, objects, first, last, named, row, about, known, cut)
@@ -555,7 +552,7 @@ def points_back(asked: Asked) -> bool:
 
 def names_any(asked: Asked) -> bool:
     """Whether it names something of an ECG."""
-    return any(asked.of(kind) for kind in (*THINGS, "lead"))
+    return any(map(asked.of, OF_ECG))
 
 
 def _apart(question: str) -> str:

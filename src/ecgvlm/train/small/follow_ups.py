@@ -20,10 +20,11 @@ from ecgvlm.train.small.questions import (
     Writer,
     about_of,
     intents_of,
-    questions,
-)  # fmt: skip
-from ecgvlm.words.comprehension import THINGS
+    of_people,
+)
+from ecgvlm.words.comprehension import OF_ECG, THINGS
 from ecgvlm.words.phrases import LANGUAGES
+from ecgvlm.words.resolve import OF_PAGE
 from ecgvlm.words.understand import intents, takes
 
 AFTER = 5  # questions that a follow-up of a kind is put after
@@ -31,7 +32,6 @@ WAYS, AS_IT_STANDS = 12, 6  # a conversation is written, and how many of them as
 _SAME = "X"  # of what was asked about before
 _LONG = 5  # words of a question that stands by itself though it names nothing
 _WHOLE = ("verdict", "findings", "report", "diagnosis", "rhythm", "regular", "urgent")
-_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
 Asked = tuple[str, str]  # a question and what it asks
 
 
@@ -59,10 +59,9 @@ def followed(folder: Path, asked: Path, rng: Random) -> Iterator[Example]:
 def _singles(folder: Path) -> dict[str, list[Asked]]:
     """By language, single questions of a folder, those kept to calibrate with left out."""
     found: dict[str, list[Asked]] = {language: [] for language in LANGUAGES}
-    for path in sorted(folder.glob("*.toml")):
-        for place, (language, text, what) in enumerate(questions(tomllib.loads(path.read_text("utf-8")))):
-            if place % KEPT != KEPT - 1 and "; " not in what:
-                found[language].append((text, what))
+    for language, text, what, kept in of_people(folder):
+        if not kept and "; " not in what:
+            found[language].append((text, what))
     return found
 
 
@@ -82,7 +81,7 @@ def _kind(what: str) -> str:
     named = next((x.split("=")[0] for x in objects if x.split("=")[0] in THINGS), "")
     if named and intent != "define":
         return named
-    return "whole" if intent in _WHOLE else "page" if intent in _PAGE else intent
+    return "whole" if intent in _WHOLE else "page" if intent in OF_PAGE else intent
 
 
 def _some(asked: list[Asked], count: int, rng: Random) -> list[Asked]:
@@ -104,8 +103,8 @@ def _by_itself(asked: list[Asked], writer: Writer, rng: Random) -> Example:
         text, what = rng.choice(asked)
         about = about_of(what)
         example = writer.example(text, intents_of(what), about, before=before)
-        named = any(span.kind in (*THINGS, "lead") for span in example.named)
-        if named or (len(text.split()) >= _LONG and about in (frozenset(), NOTHING) and _alone(what)):
+        of_nothing = about in (frozenset(), NOTHING) and _alone(what)
+        if _names_any(example) or (of_nothing and len(text.split()) >= _LONG):
             return example
 
 
@@ -116,11 +115,12 @@ def _alone(what: str) -> bool:
 
 def _spoken_of(turns: list[str], writer: Writer) -> str:
     """The last turn that names something of an ECG, else the last."""
-    naming = [
-        turn for turn in turns
-        if any(span.kind in (*THINGS, "lead") for span in writer.example(turn, frozenset(), NOTHING).named)
-    ]  # fmt: skip
+    naming = [turn for turn in turns if _names_any(writer.example(turn, frozenset(), NOTHING))]
     return (naming or turns)[-1]
+
+
+def _names_any(example: Example) -> bool:
+    return any(span.kind in OF_ECG for span in example.named)
 
 
 def _of_kinds(folder: Path) -> Iterator[tuple[str, str, str, str, bool]]:

@@ -51,7 +51,7 @@ from ecgvlm.words.comprehension import (
     Text,
     padded,
     pieces,
-)  # fmt: skip
+)
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.understand import intents, things
 
@@ -129,11 +129,7 @@ def rows_of(examples: Sequence[Example], tokenizer: Tokenizer, rng: Random) -> l
     order = list(intents())
     return [
         (
-            *pieces(
-                tokenizer,
-                Text(_retyped(x.text, rng), x.named),
-                x.before and Text(_retyped(x.before.text, rng), x.before.named),
-            ),
+            *pieces(tokenizer, _retyped(Text(x.text, x.named), rng), x.before and _retyped(x.before, rng)),
             np.isin(order, list(x.meant)),
             np.isin(things(), list(x.about)),
         )
@@ -141,14 +137,15 @@ def rows_of(examples: Sequence[Example], tokenizer: Tokenizer, rng: Random) -> l
     ]
 
 
-def _retyped(text: str, rng: Random) -> str:
+def _retyped(shown: Text, rng: Random) -> Text:
     """A text as it is typed in haste, letter for letter."""
+    text = shown.text
     if rng.random() < SMALL:
         text = text.lower() if len(text.lower()) == len(text) else text
     if rng.random() < BARE:
         bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
         text = bare if len(bare) == len(text) else text
-    return text
+    return shown._replace(text=text)
 
 
 def batch(rows: Sequence[Row], rng: np.random.Generator | None = None) -> list[torch.Tensor]:

@@ -27,7 +27,7 @@ from ecgvlm.words.lexicon import asked, lexicon
 from ecgvlm.words.names import prompts
 from ecgvlm.words.phrases import LANGUAGES, words
 from ecgvlm.words.tongue import OTHER
-from ecgvlm.words.understand import intents, named_in, takes
+from ecgvlm.words.understand import as_shown, intents, takes
 
 EACH = {"en": 800}  # examples of an intent in a language, at least
 EACH_OTHER = 300
@@ -221,7 +221,7 @@ class Writer:
         words = known.words(text)
         if not words:
             return Text(text, ())
-        return Text(text[words[0].start : words[-1].end], named_in(words, known.objects(words)))
+        return as_shown(text, words, known.objects(words))
 
 
 def written(rng: Random) -> list[Example]:
@@ -275,7 +275,7 @@ def spoken(rng: Random) -> Iterator[tuple[str, str]]:
 def people_asked(folder: Path, rng: Random) -> Iterator[Example]:
     """The questions of the files in a folder, each in several ways; some are kept, as they stand."""
     writers = {language: Writer(language, rng) for language in LANGUAGES}
-    for language, question, what, kept in _of_people(folder):
+    for language, question, what, kept in of_people(folder):
         writer, meant, about = writers[language], intents_of(what), about_of(what)
         if kept:
             yield writer.example(question, meant, about, kept=True)
@@ -288,13 +288,13 @@ def people_asked(folder: Path, rng: Random) -> Iterator[Example]:
 def people_said(folder: Path, rng: Random) -> Iterator[tuple[str, str]]:
     """The same as `spoken` has them, those that are kept left out."""
     writers = {language: Writer(language, rng) for language in LANGUAGES}
-    for language, question, _, kept in _of_people(folder):
+    for language, question, _, kept in of_people(folder):
         if not kept and not _CAPITALS.fullmatch(question):
             yield question, language
             yield writers[language].noisy(question, OF_PEOPLE), language
 
 
-def _of_people(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
+def of_people(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
     """Language, text, what is asked and whether it is kept, of the questions of the files in a folder."""
     for path in sorted(folder.glob("*.toml")):
         for place, question in enumerate(questions(tomllib.loads(path.read_text("utf-8")))):
