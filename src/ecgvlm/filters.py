@@ -76,6 +76,11 @@ def runs(on: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2]))
 
 
+def longest_run(on: np.ndarray) -> tuple[int, int]:
+    """Where the longest run of what holds ([n] bool) begins, and where it has ended; twice 0 without any."""
+    return max(runs(on), key=lambda run: run[1] - run[0], default=(0, 0))
+
+
 def _extreme(
     filtered: Callable[..., np.ndarray], either: np.ufunc, values: np.ndarray, width: int
 ) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn import Place, drawn_page, grid_of_places
 
-from ecgvlm.digitize.layout import Parting
+from ecgvlm.digitize.parting import Parting
 from ecgvlm.digitize.several import Part, as_one, in_picture, parted
 from ecgvlm.record import LEADS
 from ecgvlm.simulate import Simulation, simulate

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -164,51 +165,77 @@ def _best(found: Iterable[Arrangement | None]) -> Arrangement | None:
 def _laid(names: Sequence[Name], orders: Sequence[_Order]) -> Iterator[Arrangement | None]:
     """Each order laid over the names, up to one that explains them all: no other can."""
     for order in orders:
-        laid = _lay(order, [name for name in names if name.lead in order.cell_of])
+        laid = _lay(order, names)
         yield laid
         if laid is not None and laid.score > _EXPLAINED:
             return
 
 
-def _lay(order: _Order, names: list[Name]) -> Arrangement | None:
+class _Expected(NamedTuple):
+    """A name, and the row and column where an order has its lead."""
+
+    name: Name
+    row: int
+    column: int
+
+
+def _lay(order: _Order, names: Sequence[Name]) -> Arrangement | None:
     """Lay an order's rows and columns over the names, by consensus of pairs of them."""
-    cell_of = order.cell_of
-    pitch = _pitch([(cell_of[n.lead][0], n.y, n.p) for n in names], LEAST_ROW, order.rows)
-    if pitch is None:
+    expected = [_Expected(name, *order.cell_of[name.lead]) for name in names if name.lead in order.cell_of]
+    even = _pitch([(e.row, e.name.y, e.name.p) for e in expected], LEAST_ROW, order.rows)
+    if even is None:
         return None
-    y0, dy = pitch
-    # A column's names may stand higher or lower than those of the others, all alike.
-    drops = []
-    for column in range(order.columns):
-        off = [(n.y - y0 - dy * row, n.p) for n in names for row, own in [cell_of[n.lead]] if own == column]
-        drops.append(_mode([(drop, p) for drop, p in off if abs(drop) < _DROP * dy]))
-    # Nor are rows always even: what most names of one agree on is where it stands.
-    ys = []
-    for row in range(order.rows):
-        even = y0 + dy * row
-        off = [
-            (n.y - even - drops[column], n.p) for n in names for r, column in [cell_of[n.lead]] if r == row
-        ]
-        off = [(shift, p) for shift, p in off if abs(shift) < _DROP * dy]
-        shift = _mode(off)
-        seen = sum(p for at, p in off if abs(at - shift) < NEAR)
-        ys.append(even + shift if seen > _ROW_SEEN else even)
-    rowed = [
-        n for n in names for row, column in [cell_of[n.lead]] if abs(n.y - ys[row] - drops[column]) < NEAR
-    ]
-    if order.columns == 1:
-        xs = [_mode([(n.x, n.p) for n in rowed])]
-    else:
-        spread = _pitch([(cell_of[n.lead][1], n.x, n.p) for n in rowed], _LEAST_COLUMN, order.columns)
-        if spread is None:
-            return None
-        xs = [spread[0] + spread[1] * column for column in range(order.columns)]
+    _, dy = even
+    drops = _drops(expected, even, order.columns)
+    ys = _ys_of_rows(expected, even, drops, order.rows)
+    in_row = [e for e in expected if abs(e.name.y - ys[e.row] - drops[e.column]) < NEAR]
+    xs = _xs_of_columns(in_row, order.columns)
+    if xs is None:
+        return None
     total, cells = 0.0, []
-    for lead, (row, column) in cell_of.items():
-        near = [n.p for n in rowed if n.lead == lead and abs(n.x - xs[column]) < NEAR]
+    for lead, (row, column) in order.cell_of.items():
+        near = [e.name.p for e in in_row if e.name.lead == lead and abs(e.name.x - xs[column]) < NEAR]
         total += max(near, default=0.0)
         cells.append(Cell(lead, row, column, bool(near)))
     return Arrangement(tuple(xs), tuple(ys), dy, tuple(cells), order.limb, total / 12)
+
+
+def _drops(expected: Sequence[_Expected], even: tuple[float, float], columns: int) -> list[float]:
+    """px by which each column's names stand lower than those of the others, all alike. even: where rows
+    begin, and from one to the next, if all are even."""
+    y0, dy = even
+    return [
+        _mode(_slight([(e.name.y - y0 - dy * e.row, e.name.p) for e in expected if e.column == column], dy))
+        for column in range(columns)
+    ]
+
+
+def _ys_of_rows(
+    expected: Sequence[_Expected], even: tuple[float, float], drops: Sequence[float], rows: int
+) -> list[float]:
+    """px of each row's names: even, or where most names of a row agree that it stands."""
+    y0, dy = even
+    ys = []
+    for row in range(rows):
+        y = y0 + dy * row
+        off = _slight([(e.name.y - y - drops[e.column], e.name.p) for e in expected if e.row == row], dy)
+        shift = _mode(off)
+        agree = sum(p for at, p in off if abs(at - shift) < NEAR)
+        ys.append(y + shift if agree > _ROW_SEEN else y)
+    return ys
+
+
+def _slight(off: list[tuple[float, float]], dy: float) -> list[tuple[float, float]]:
+    """Of [(px that a name stands off its place, its weight)] those that leave a name in its row."""
+    return [(shift, weight) for shift, weight in off if abs(shift) < _DROP * dy]
+
+
+def _xs_of_columns(in_row: Sequence[_Expected], columns: int) -> list[float] | None:
+    """px of each column's names, of those that stand in their rows; None where they make no columns."""
+    if columns == 1:
+        return [_mode([(e.name.x, e.name.p) for e in in_row])]
+    even = _pitch([(e.column, e.name.x, e.name.p) for e in in_row], _LEAST_COLUMN, columns)
+    return None if even is None else [even[0] + even[1] * column for column in range(columns)]
 
 
 def _from_places(names: Sequence[Name]) -> Arrangement | None:
@@ -219,10 +246,7 @@ def _from_places(names: Sequence[Name]) -> Arrangement | None:
     y0, dy = _even_rows(plain)
     if not dy:
         return None
-    plain = [n for n in plain if abs((n.y - y0) / dy - round((n.y - y0) / dy)) * dy < NEAR]
-    splits = np.cumsum([0, *(b.x - a.x > _WIDE_COLUMN for a, b in pairwise(plain))])
-    columns = [[n for _, n in group] for _, group in groupby(zip(splits, plain), key=lambda pair: pair[0])]
-    columns = [column for column in columns if len({n.lead for n in column}) > 1]
+    columns = _by_column([n for n in plain if abs((n.y - y0) / dy - round((n.y - y0) / dy)) * dy < NEAR])
     if not columns:
         return None
     first = min(round((n.y - y0) / dy) for column in columns for n in column)
@@ -245,24 +269,34 @@ def _from_places(names: Sequence[Name]) -> Arrangement | None:
     return Arrangement(xs, ys, dy, kept, "standard", score / 12)
 
 
+def _by_column(names: Sequence[Name]) -> list[list[Name]]:
+    """The names, from left to right, by the column that they stand in: of two leads at least."""
+    splits = np.cumsum([0, *(b.x - a.x > _WIDE_COLUMN for a, b in pairwise(names))])
+    columns = [[n for _, n in group] for _, group in groupby(zip(splits, names), key=lambda pair: pair[0])]
+    return [column for column in columns if len({n.lead for n in column}) > 1]
+
+
 def _even_rows(names: Sequence[Name]) -> tuple[float, float]:
     """Beginning and distance of the evenly spaced rows that most names stand in; (0, 0) where none are."""
     best, found = 0.0, (0.0, 0.0)
     y, p = np.array([n.y for n in names]), np.array([n.p for n in names])
-    for a in names:
-        for b in names:
-            for between in (1, 2, 3):
-                dy = (b.y - a.y) / between
-                if dy < LEAST_ROW or abs(a.x - b.x) > _WIDE_COLUMN:
-                    continue
-                row = np.round((y - a.y) / dy)
-                near = np.abs(y - a.y - row * dy) < NEAR
-                empty = np.ptp(row[near]) + 1 - len(set(row[near]))
-                value = float(p[near].sum() * (1 - _EMPTY * empty))
-                if value > best:
-                    slope, start = np.polyfit(row[near], y[near], 1) if np.ptp(row[near]) else (dy, a.y)
-                    best, found = value, (float(start), float(slope))
+    for y0, dy in _proposed_rows(names):
+        row = np.round((y - y0) / dy)
+        near = np.abs(y - y0 - row * dy) < NEAR
+        empty = np.ptp(row[near]) + 1 - len(set(row[near]))
+        value = float(p[near].sum() * (1 - _EMPTY * empty))
+        if value > best:
+            slope, start = np.polyfit(row[near], y[near], 1) if np.ptp(row[near]) else (dy, y0)
+            best, found = value, (float(start), float(slope))
     return found
+
+
+def _proposed_rows(names: Sequence[Name]) -> Iterator[tuple[float, float]]:
+    """Beginning and distance of rows for which two names of a column stand one, two or three rows apart."""
+    for upper, lower in product(names, repeat=2):
+        if abs(upper.x - lower.x) <= _WIDE_COLUMN:
+            distances = ((lower.y - upper.y) / between for between in (1, 2, 3))
+            yield from ((upper.y, dy) for dy in distances if dy >= LEAST_ROW)
 
 
 def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
@@ -271,9 +305,7 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
     foreseen = {cell.lead for cell in found.cells}
     xs, ys = list(found.xs), list(found.ys)
     backs = sum(name.lead in _BACK and name.p >= PLAIN for name in names)
-    for name in sorted(names, key=lambda n: (n.x, n.y)):
-        if name.p < PLAIN:
-            continue
+    for name in sorted((n for n in names if n.p >= PLAIN), key=lambda n: (n.x, n.y)):
         below = abs(name.y - ys[-1] - found.dy) < NEAR
         if found.columns == 1 and below and name.lead not in LEADS:
             ys.append(ys[-1] + found.dy)
@@ -291,17 +323,23 @@ def _with_more(found: Arrangement, names: Sequence[Name]) -> Arrangement:
         # A name that belongs elsewhere was misread here: V6 in small print looks like V2.
         if there is None or (not there.named and name.lead not in foreseen):
             cells[row, column] = Cell(name.lead, row, column, True)
-    # Beside leads beyond the twelve nothing is filled in, and names that one of those may be must be plain.
-    alike = _CHEST if any(cell.lead in _BACK for cell in cells.values()) else _CHEST[2:]
-    sure = {name.lead for name in names if name.p >= (_BEYOND_DOUBT if name.lead in alike else PLAIN)}
-    further = {cell.column for cell in cells.values() if cell.lead not in LEADS} if len(xs) > 1 else set()
-    sure -= {cell.lead for cell in cells.values() if cell.named and cell.column not in further}
-    kept = [
-        c
-        for _, c in sorted(cells.items())
-        if c.column not in further or c.lead not in LEADS or c.lead in sure
-    ]
+    by_place = [cell for _, cell in sorted(cells.items())]
+    kept = _certain(by_place, names) if len(xs) > 1 else by_place
     return replace(found, xs=tuple(xs), ys=tuple(ys), cells=tuple(kept))
+
+
+def _certain(cells: Sequence[Cell], names: Sequence[Name]) -> list[Cell]:
+    """The cells but for those which beside leads beyond the twelve are not certain.
+
+    Nothing is filled in there, and names that one of those leads may be must be plain.
+    """
+    further = {cell.column for cell in cells if cell.lead not in LEADS}
+    alike = _CHEST if any(cell.lead in _BACK for cell in cells) else _CHEST[2:]
+    sure = {name.lead for name in names if name.p >= (_BEYOND_DOUBT if name.lead in alike else PLAIN)}
+    sure -= {cell.lead for cell in cells if cell.named and cell.column not in further}
+    return [
+        cell for cell in cells if cell.column not in further or cell.lead not in LEADS or cell.lead in sure
+    ]
 
 
 def _pitch(points: list[tuple[int, float, float]], least: float, rows: int) -> tuple[float, float] | None:

@@ -14,11 +14,13 @@ from ecgvlm.digitize.arrangement import PLAIN, Name
 from ecgvlm.digitize.contrast import FAINT, contrast_of, with_plain_ink
 from ecgvlm.digitize.drawn import drawn_page
 from ecgvlm.digitize.grid import GridFinder
-from ecgvlm.digitize.layout import OTHER_NAMED, Found, find_layout, find_nameless, row_pitch
+from ecgvlm.digitize.layout import Found, find_layout, row_pitch
 from ecgvlm.digitize.lettering import Lettering, same_place
+from ecgvlm.digitize.nameless import find_nameless
 from ecgvlm.digitize.negative import dark_on_bright
 from ecgvlm.digitize.page import Page, as_given
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps, PageNet
+from ecgvlm.digitize.parting import OTHER_NAMED
 from ecgvlm.digitize.plates import without_plates
 from ecgvlm.digitize.quality import relations_db
 from ecgvlm.digitize.rectify import flat_paper, rectify, skew

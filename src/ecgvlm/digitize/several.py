@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ecgvlm.digitize.layout import Found, Parting
+from ecgvlm.digitize.layout import Found
 from ecgvlm.digitize.page import Page
 from ecgvlm.digitize.pagenet import PX_PER_MM
+from ecgvlm.digitize.parting import Parting
 
 _BESIDE = 0.6  # of an ECG's width or height: as much beside it may hold another one
 _INKED = 0.3  # of the traces of the ECG that was found, that so much beside it must show
