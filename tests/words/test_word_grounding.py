@@ -6,7 +6,8 @@ import pytest
 
 from ecgvlm.words.dialogue import Conversation, Dialogue
 from ecgvlm.words.grounding import grounded, may_ask_otherwise
-from ecgvlm.words.lexicon import lexicon
+from ecgvlm.words.lexicon import lexicon, named_objects
+from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.resolve import resolve
 from ecgvlm.words.understand import Asked, Understanding, Understood, kin
 
@@ -211,3 +212,13 @@ def test_of_a_finding_that_is_judged_nobody_says_that_it_is_not(part: Asked, sai
 
     parts = Dialogue(Hearing()).hear(part.text, Conversation()).parts
     assert [part.intent for part in parts] == said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_words_that_compare_with_a_number_tell_its_side(language: str) -> None:
+    known = lexicon(language)
+    for code, names in known.data["compared"].items():
+        for name in names:
+            words = known.words(f"QTc {name.replace('#', ' 480 ').replace('*', '')}")
+            sides = [o.code for o in named_objects(words, known) if o.kind == "side"]
+            assert sides == [code], name

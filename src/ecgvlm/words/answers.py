@@ -279,10 +279,11 @@ def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
 
 def compared(
     evidence: Evidence, name: str, sides: Collection[str], numbers: Sequence[float], w: Words = ENGLISH,
-    units: Collection[str] = (),
+    units: Collection[str] = (), bound: bool = False, closed: bool = False,
 ) -> str:  # fmt: skip
-    """Whether a measurement, as it is written, lies beyond a number ("high", "low"), between two, or is just
-    that; neither yes nor no where it differs by less than its error. numbers: in the measurement's unit, or
+    """Whether a measurement, as it is written, lies beyond a number ("high", "low"; bound: or just there),
+    between two, or is just that: if not, that it is not, neither yes nor no unless nothing else will do
+    (closed), as a side may have been meant that was not understood. numbers: in the measurement's unit, or
     squares where units has them; intervals also in seconds."""
     value = evidence.measurements[name]
     if value is None:
@@ -291,19 +292,24 @@ def compared(
     if sought.unit == "ms":
         numbers = [_in_ms(evidence, number, units) for number in numbers]
     shown = round(sought.value)
-    if numbers[0] < 0 and "high" in sides:  # an axis beyond -30 lies further left to one, at -20 to another
+    either = len(sides) > 1 and len(numbers) == 1  # "over or under 100?"
+    # An axis beyond -30 lies further left to one, at -20 to another.
+    if either or (numbers[0] < 0 and "high" in sides):
         return measurement(evidence, name, w, units)
+    said, same = w.in_unit(sought.unit, sought.value), shown == round(numbers[0])
     if len(numbers) > 1:
         yes = min(numbers) <= shown <= max(numbers)
     elif "high" in sides:
-        yes = shown > numbers[0]
+        yes = shown > numbers[0] or (bound and same)
     elif "low" in sides:
-        yes = shown < numbers[0]
+        yes = shown < numbers[0] or (bound and same)
     else:
-        yes = shown == round(numbers[0])
+        yes = same
         if not yes and abs(shown - numbers[0]) <= sought.error:
             return measurement(evidence, name, w, units)
-    said = w.in_unit(sought.unit, sought.value)
+        if not yes and not closed:
+            other = w.in_unit(sought.unit, numbers[0])
+            return w.say("limit_other", measure=sought.called, value=said, other=other)
     return w.say("limit_yes" if yes else "limit_no", measure=sought.called, value=said)
 
 

@@ -20,6 +20,11 @@ _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a number and what it is compared by before it; in some languages a side may follow.
 _AFTER = {"side": 3, "number": 2, "measure": 2}
 _SIDE_LAST = ("tr", "hi", "zh")
+# The side on which words that compare with a number ask whether something lies.
+COMPARED = {"over": "high", "under": "low", "from": "high", "to": "low"}
+_HERE = "#"  # the number, where words compare with it
+_COUNTED = 4  # words after a number that tell what it counts, and one more
+_SAME_RANGE = 3  # words from one number to the other of a range
 # Beginnings of words after numbers that are ages.
 _YEARS = (
     "year", "yr", "yo", "jahr", "ans", "anos", "anni", "jaar", "lat", "rok", "лет", "год", "yas", "岁",
@@ -135,6 +140,13 @@ class Lexicon:
         self._tags = Sequences(self.data["tags"])
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
+        compared = self.data["compared"].items()
+        self._before_number = {
+            code: Sequences(x for x in names if x.endswith(_HERE)) for code, names in compared
+        }
+        self._after_number = {
+            code: Sequences(x for x in names if x.startswith(_HERE)) for code, names in compared
+        }
         self._elsewhere = {fold(name): Sequences(words) for name, words in asked("en")["elsewhere"].items()}
         # What a finding is beside other words: topic -> finding -> these words.
         self._otherwise = {
@@ -267,10 +279,8 @@ class Lexicon:
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
         found = [self._meant(named, words) for named in found]
-        chosen = list(self._coordinated(words, found))
-        taken = {place for named in chosen for place in range(named.first, named.last)}
-        found = [named for named in found if named.first not in taken] + chosen
-        found.sort(key=lambda named: named.first)
+        found = _in_place_of(found, list(self._coordinated(words, found)))
+        found = _in_place_of(found, list(self._comparisons(words, found)))
         found = [named for named in found if not _is_a_title(named, found, words)]
         return [named for named in found if named.kind != "number" or self._compared(named, found, words)]
 
@@ -318,6 +328,51 @@ class Lexicon:
                     place = named.last + 1
                     if length := names.length_at(words, place):
                         yield Object("finding", meant, place, place + length)
+
+    def _comparisons(self, words: list[Word], found: list[Object]) -> Iterator[Object]:
+        """The sides ("over", "under", "from", "to") on which words ask whether something lies of a number:
+        "at least 120", "120 ms or more"; the longest."""
+        numbers = [named for named in found if named.kind == "number"]
+        # "480 o inferiore"
+        named = {
+            place
+            for o in found if o.kind in _OF_ECG and o.kind != "region"
+            for place in range(o.first, o.last)
+        }  # fmt: skip
+        for number in numbers:
+            if any(0 < abs(number.first - other.first) <= _SAME_RANGE for other in numbers):
+                continue
+            told = [o for o in found if o.kind == "side" and abs(o.first - number.first) <= _SAME_RANGE]
+            after = [
+                side
+                for side in self._sides_after(words, number, named)
+                if not any(_turned(side, other) for other in told)
+            ]
+            if sides := [*self._sides_before(words, number, named), *after]:
+                yield max(sides, key=lambda side: side.last - side.first)
+
+    def _sides_before(self, words: list[Word], number: Object, named: set[int]) -> Iterator[Object]:
+        """What stands before a number; articles and what is compared may stand between its words:
+        "überschreitet die QTc 500"."""
+        places = range(number.first)
+        free = [place for place in places if place not in named]
+        for kept in (free, [place for place in free if words[place].plain not in self.articles]):
+            for code, names in self._before_number.items():
+                if length := names.length_before([words[place] for place in kept]):
+                    own = kept[-length:]
+                    first = next(i for i in reversed(own) if i == own[0] or i - 1 not in own)
+                    yield Object("side", code, first, own[-1] + 1)
+
+    def _sides_after(self, words: list[Word], number: Object, named: set[int]) -> Iterator[Object]:
+        """What stands after a number and what it counts: "100 beats a minute or more"."""
+        for place in range(number.last, min(number.last + _COUNTED, len(words))):
+            if place in named or _NUMBER.fullmatch(words[place].plain):
+                return
+            for code, names in self._after_number.items():
+                if length := names.length_at(words, place):
+                    yield Object("side", code, place, place + length)
+            if self.joins(words[place]) or words[place].plain in self._ors:
+                return
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether a number is one to compare with, which a side, another number or a measurement stands
@@ -535,6 +590,18 @@ class Lexicon:
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
         )
+
+
+def _turned(side: Object, other: Object) -> bool:
+    """Whether a word before it tells the other side: "over 500 or under"."""
+    return other.last <= side.first and COMPARED[side.code] != other.code
+
+
+def _in_place_of(found: list[Object], others: list[Object]) -> list[Object]:
+    """Objects in order, with others in place of those that begin within them."""
+    taken = {place for named in others for place in range(named.first, named.last)}
+    kept = [named for named in found if named.first not in taken]
+    return sorted([*kept, *others], key=lambda named: named.first)
 
 
 def _begin_alike(word: str, other: str) -> bool:

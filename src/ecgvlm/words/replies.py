@@ -412,8 +412,9 @@ def limit(request: Request) -> str:
     values where they are compared with each other."""
     sides, units = request.asked.of("side"), request.asked.of("unit")
     if numbers := _numbers(request):
+        bound, closed = bool(request.asked.of("bound")), request.closed
         compared = (
-            answers.compared(request.evidence, name, sides, numbers, request.w, units)
+            answers.compared(request.evidence, name, sides, numbers, request.w, units, bound, closed)
             for name in request.asked.of("measure")
         )
         return request.w.text(map(request.w.stated, compared) if request.asked.denied else compared)

@@ -24,7 +24,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_aside
 from ecgvlm.words.comprehension import OF_ECG, THINGS, Comprehension, Span, Text
 from ecgvlm.words.concepts import wider
-from ecgvlm.words.lexicon import REGIONS, Lexicon, Object, asked, lexicon, named_objects
+from ecgvlm.words.lexicon import COMPARED, REGIONS, Lexicon, Object, asked, lexicon, named_objects
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.text import POINT, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
@@ -53,11 +53,14 @@ _STEMI = re.compile(
 )  # as French, Spanish and Portuguese write it
 # "Axis beyond minus 30?", as it is said in our languages.
 _MINUS = re.compile(
-    r"\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)", re.I
+    r"(?<!\bau )(?<!\bal )(?<!\bao )(?<!\bpelo )(?<!\bo )(?<!\bou )\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)", re.I
 )
 _WITH_AND = re.compile(r"\bو(?=[A-Za-z])")  # "and V2" as Arabic writes it, in one word
-_RELATION = re.compile(r"([<≤>≥])\s*=?\s*([-\u2212]?\d+(?:\u2024\d+)?)")
+_RELATION = re.compile(r"([<≤>≥]\s*=?)\s*([-\u2212]?\d+(?:\u2024\d+)?)")
+_OR_MORE = re.compile(r"(?<![\w.])(\d+)\s?\+(?!\s?\w)")  # "QTc 500+"
+_MORE_AFTER = re.compile(r"\s?\+(?!\s?\w)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
+_BOUND = ("from", "to")  # words that compare with a number which belongs to their side
 _NEVER = 1e-12  # least probability
 _COMMAS = ",،，、/&+"
 _SURE = 0.75  # of an intent
@@ -422,7 +425,10 @@ class Understanding:
         start = words[first].start
         if sign := _RELATION_BEFORE.search(text[:start]):
             start = sign.start()
-        said = text[start : words[last - 1].end]
+        end = words[last - 1].end
+        if sign := _MORE_AFTER.match(text, end):
+            end = sign.end()
+        said = text[start:end]
         named, called = _by_kind(inside, said), _called(inside, own, text)
         of, told = self._told(order[0], thing, certain, named)
         strange = known.knows(own) < last - first
@@ -573,15 +579,22 @@ def _each_lead(leads: re.Match[str]) -> str:
 
 def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
     """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a measurement
-    that is another one said otherwise for that and its unit, a sign of relation with a number for a side. A
-    side between two measurements compares them ("QRS longer than PR")."""
+    that is another one said otherwise for that and its unit, a sign of relation with a number for a side, as
+    do words that compare with one; before these others tell nothing ("is the long QT under 500?"). "bound":
+    the sides to which the number itself belongs. A side between two measurements compares them ("QRS longer
+    than PR")."""
     found: dict[str, list[str]] = {}
     limits = [named.kind for named in objects if named.kind in ("measure", "side", "number")]
     if limits == ["measure", "side", "measure"]:
         objects = [named for named in objects if named.kind != "side"]
+    compared = any(named.code in COMPARED for named in objects)
     for named in objects:
         codes: tuple[str, ...] = (named.code,)
-        if named.kind == "region":
+        if named.kind == "side" and compared:
+            codes = (COMPARED[named.code],) if named.code in COMPARED else ()
+            if named.code in _BOUND:
+                found.setdefault("bound", []).extend(codes)
+        elif named.kind == "region":
             codes = REGIONS[named.code]
         elif named.kind == "measure" and named.code == "all":
             codes = tuple(MEASUREMENTS)
@@ -592,9 +605,13 @@ def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
             if unit == "rr" and any(other.code == code for other in objects):
                 found["unit"].append(PLAIN)
         found.setdefault(_family(named.kind), []).extend(codes)
-    for relation, number in _RELATION.findall(text):
-        found.setdefault("side", []).append("low" if relation in "<≤" else "high")
+    signs = [*_RELATION.findall(text), *((">=", number) for number in _OR_MORE.findall(text))]
+    for relation, number in signs:
+        side = "low" if relation[0] in "<≤" else "high"
+        found.setdefault("side", []).append(side)
         found.setdefault("number", []).append(fold(number))
+        if relation[-1] in "≤≥=":
+            found.setdefault("bound", []).append(side)
     return {kind: tuple(dict.fromkeys(codes)) for kind, codes in found.items()}
 
 
