@@ -42,3 +42,13 @@ def test_a_lead_without_signal_is_still_flat(columns):
     signal = columns.signal.copy()
     signal[6] = np.where(np.isfinite(signal[6]), 0.0, np.nan)
     assert print_record(replace(columns, signal=signal)).flat == ("V1",)
+
+
+def test_of_a_longer_record_it_is_said_that_it_goes_on(columns):
+    def longer(seconds: float) -> Record:
+        beyond = np.zeros((12, round(seconds * columns.fs)), np.float32)
+        return replace(columns, signal=np.concatenate([columns.signal, beyond], axis=1))
+
+    assert print_record(longer(20.0)).longer
+    assert not print_record(longer(0.5)).longer
+    assert not print_record(columns).longer

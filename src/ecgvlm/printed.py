@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ecgvlm.paper.truth import Rendering
 
 SECONDS = 10.0  # of a record that are printed and judged, from the first sample on
+_MORE = 1.0  # s of a record that are not, from which on that is said
 _COLUMN = 2.0  # s; no page prints less of a lead, so of less nothing is told
 
 
@@ -76,6 +77,7 @@ def print_record(record: Record) -> Page:
         paper=_paper(width / scale, height / scale, scale),
         picture=(height, width),
         flat=silent,
+        longer=_recorded(record) - _recorded(window) >= _MORE,
     )
 
 
@@ -97,6 +99,12 @@ def _window(record: Record) -> Record:
     known = np.flatnonzero(np.isfinite(record.signal).any(0))
     first = int(known[0]) if known.size else 0
     return replace(record, signal=record.signal[:, first : first + round(SECONDS * record.fs)])
+
+
+def _recorded(record: Record) -> float:
+    """The seconds from the first sample in which anything was recorded to the last."""
+    known = np.flatnonzero(np.isfinite(record.signal).any(0))
+    return float(known[-1] + 1 - known[0]) / record.fs if known.size else 0.0
 
 
 def _centred(record: Record) -> Record:

@@ -99,6 +99,7 @@ def find_cautions(
         "averaged": page.averaged,
         "several": page.several,
         "nameless": page.nameless,
+        "longer": page.longer,
     }
     return tuple(caution for caution in CAUTIONS if holds[caution])
 

@@ -38,6 +38,7 @@ CAUTIONS = {
     "averaged": "single averaged beats are printed, which tell no rate and no rhythm",
     "several": "another ECG is on the picture, which this answer is not about",
     "nameless": "no lead names are printed, so the usual order was assumed",
+    "longer": "the record goes on after the ten seconds that were read",
 }
 _SHOWS_LITTLE = {"no_signal", "no_qrs", "averaged"}
 _NEIGHBOURS = (("aVL", "I", "II", "aVF", "III"), ("V1", "V2", "V3", "V4", "V5", "V6"))
