@@ -295,6 +295,7 @@ NUMBERS = [
     (NORMAL, "PR间期大于200毫秒吗？", "否，PR 间期：160 毫秒。"),
     (INFERIOR, "Is there at least 2 mm of ST elevation in III?", "Yes, the ST level in III is +2.5 mm."),
     (INFERIOR, "Is there more than 3 mm of ST elevation in III?", "No, the ST level in III is +2.5 mm."),
+    (INFERIOR, "Is the ST elevation in III less than 3 mm?", "The ST level in III is +2.5 mm."),
 ]
 
 
@@ -533,7 +534,7 @@ def test_each_number_belongs_to_its_measurement(language):
         ("is there vorhofflimmern", "No, there is no evidence of atrial fibrillation"),
         ("¿qué ritmo tiene and is there RBBB?", "Ritmo: ritmo sinusal"),
         ("Liegt ein AV-Block II. Grades vor?", "Nein, kein Hinweis auf: AV-Block II. oder III. Grades"),
-        ("where is the infarct", "No, there is no evidence of myocardial infarction"),
+        ("where is the infarct", "There is no evidence of myocardial infarction"),
         ("Is this ECG normal or abnormal? Answer with one word.", "NORMAL"),
         ("happy with the QTc?", "The QTc of 416 ms is normal."),
         ("Do the RR intervals vary?", "The rhythm is regular."),
@@ -552,7 +553,7 @@ def test_in_a_hurry_mixed_or_short_it_is_understood(language, question, begin):
 
 def test_where_an_infarct_is_names_its_wall(language):
     said = language.answer(INFERIOR, "where is the infarct")
-    assert said.startswith("Yes, the ECG shows inferior myocardial infarction")
+    assert said.startswith("The ECG shows inferior myocardial infarction")
 
 
 def test_a_sign_of_one_lead_is_no_finding(language):
@@ -1327,3 +1328,47 @@ def test_a_lead_may_be_numbered_in_words(language, question, lead):
 )
 def test_from_where_on_a_finding_is_one_is_its_limit(language, question, limits):
     assert limits in language.answer(NORMAL, question)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "question", "said"),
+    [
+        (NORMAL, "Is a QTc of 480 normal?", "The limits of normal for QTc that I use: 350 ms to 460 ms. The QTc is 416 ms."),
+        (NORMAL, "Would a PR of 220 be too long?", "The limits of normal for PR interval that I use: 120 ms to 200 ms. The PR interval is 160 ms."),
+        (NORMAL, "ist ein QRS von 130 breit?", "Meine Grenze des Normalen für QRS-Dauer: bis 119 ms. QRS-Dauer: 90 ms."),
+        (NORMAL, "QTc 400'den uzun mu?", "Evet – QTc: 416 ms."),
+    ],
+)  # fmt: skip
+def test_whether_a_number_would_be_normal_is_no_question_about_the_page(language, evidence, question, said):
+    assert language.answer(evidence, question) == said
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Is ST elevation only in lead III?", "ST elevation in II, III, aVF."),
+        ("Any lead with ST elevation apart from II, III and aVF?", "ST elevation in II, III, aVF."),
+        ("How many leads show ST elevation?", "ST elevation in II, III, aVF."),
+        ("Le sus-décalage ST est-il limité à III ?", "Sus-décalage de ST en II, III, aVF."),
+    ],
+)
+def test_where_else_is_answered_by_all_leads_without_a_yes(language, question, said):
+    assert language.answer(INFERIOR, question) == said
+
+
+def test_what_of_a_finding_is_not_judged_is_said_beside_it(language):
+    beats = page("SR", "PVC")
+    for question in ("Are the PVCs in pairs?", "Are the PVCs polymorphic?"):
+        said = language.answer(beats, question)
+        assert said.startswith("Yes, the ECG shows premature ventricular complexes")
+        assert "I cannot tell that from this ECG" in said
+        assert "I only answer" not in said
+    assert "I cannot tell that" in language.answer(INFERIOR, "How big is the infarct?")
+    assert "no earlier one" in language.answer(INFERIOR, "Is the infarct old or new?")
+    assert language.answer(page("AF"), "Is AF the only problem?") == "Findings: atrial fibrillation."
+
+
+def test_measurements_wished_in_a_line_are_all_told(language):
+    said = language.answer(NORMAL, "rate, PR, QRS and QTc in one line")
+    assert all(number in said for number in ("72 bpm", "160 ms", "90 ms", "416 ms"))
+    assert language.answer(NORMAL, "everything you measured as a table").count(" is ") == 6

@@ -107,7 +107,7 @@ def test_words_are_not_mended_into_others_that_english_has(dialogue: Dialogue) -
 @pytest.mark.parametrize(
     "question",
     ["is the QRS notched", "QRS amplitude?", "are the T waves peaked",
-     "Sind die T-Wellen spitz?", "¿Hay una onda P antes de cada QRS?", "QRS形态如何？", "Какая форма QRS?"],
+     "Sind die T-Wellen spitz?", "QRS形态如何？", "Какая форма QRS?"],
 )  # fmt: skip
 def test_what_is_no_duration_or_height_is_not_answered_by_one(dialogue: Dialogue, question: str) -> None:
     assert {intent for intent, _ in heard(dialogue, question)} == {"unsure"}

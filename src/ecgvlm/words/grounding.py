@@ -160,7 +160,10 @@ def _has_property(part: Asked, properties: tuple[str, ...]) -> bool:
     if part.intent == "regular":  # "do the RR intervals vary?"
         return False
     times = [
-        name for name in part.of("measure") if MEASUREMENTS[name].unit == "ms" or "rr" in part.of("unit")
+        name
+        for name in part.of("measure")
+        if MEASUREMENTS[name].unit == "ms" or "rr" in part.of("unit")
+        if part.of("wave") != ("p",)  # "a P wave before each QRS?"
     ]
     shaped = set(part.of("wave")) - {"p"}  # of which the answer is that it cannot be judged
     compared = bool(part.of("side") and part.of("number"))  # "más largo que 220" is not the longest

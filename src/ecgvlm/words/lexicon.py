@@ -343,13 +343,20 @@ class Lexicon:
             if any(0 < abs(number.first - other.first) <= _SAME_RANGE for other in numbers):
                 continue
             told = [o for o in found if o.kind == "side" and abs(o.first - number.first) <= _SAME_RANGE]
-            after = [
-                side
-                for side in self._sides_after(words, number, named)
-                if not any(_turned(side, other) for other in told)
-            ]
+            after = list(self._sides_after(words, number, named))
+            if any(_turned(side, other) for side in after for other in told):
+                continue
             if sides := [*self._sides_before(words, number, named), *after]:
                 yield max(sides, key=lambda side: side.last - side.first)
+            elif strict := next((o for o in told if self._compares(o, number)), None):
+                yield replace(strict, code="over" if strict.code == "high" else "under")
+
+    def _compares(self, side: Object, number: Object) -> bool:
+        """Whether a side is told of a number: "wider than 120", but not "120 wide"."""
+        return (
+            0 <= number.first - side.last < _SAME_RANGE
+            or 0 <= side.first - number.last < self._before["side"]
+        )
 
     def _sides_before(self, words: list[Word], number: Object, named: set[int]) -> Iterator[Object]:
         """What stands before a number; articles and what is compared may stand between its words:

@@ -309,7 +309,7 @@ def where(request: Request) -> str:
             said.append(_sign(request, sign))
         else:
             said += [_finding(request, code, name), *_shown_by(request, code)]
-    return request.w.text(dict.fromkeys(said))
+    return request.w.text(dict.fromkeys(map(request.w.stated, said)))
 
 
 def _kinds(request: Request) -> list[tuple[str, str]]:
@@ -412,7 +412,7 @@ def limit(request: Request) -> str:
     values where they are compared with each other."""
     sides, units = request.asked.of("side"), request.asked.of("unit")
     if numbers := _numbers(request):
-        bound, closed = bool(request.asked.of("bound")), request.closed
+        bound, closed = not {"from", "to"}.isdisjoint(request.asked.of("compared")), request.closed
         compared = (
             answers.compared(request.evidence, name, sides, numbers, request.w, units, bound, closed)
             for name in request.asked.of("measure")

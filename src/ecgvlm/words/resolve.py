@@ -181,6 +181,17 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="wave", sure=1.0)
     if part.intent in ("hello", "thanks") and _names_object(part):  # "happy with the QTc?"
         return replace(part, intent=next((name for name in part.others if name not in ASIDE), "unsure"))
+    if "only" in part.variants and part.of("finding") and part.of("lead"):  # "ST elevation in III alone?"
+        kept = {kind: codes for kind, codes in part.objects.items() if kind != "lead"}
+        return replace(part, intent="where", objects=kept, sure=1.0)
+    if "sole" in part.variants and part.of("finding") and part.intent == "finding":  # "is AF all there is?"
+        return replace(part, intent="findings", objects={}, named=(), sure=1.0)
+    shown = part.of("wave") or SHOWN_IN.keys() & set(part.of("finding"))
+    if part.intent == "amount" and part.of("finding") and not shown:  # "how big is the infarct?"
+        return replace(part, intent="finding", objects={**part.objects, "topic": ("unknown",)})
+    summed = part.of("style") == ("short",) and len(part.of("measure")) > 1  # "rate, PR and QRS in a line"
+    if summed and kin(part.intent) == "whole" and not part.of("finding"):
+        return replace(part, intent="value", sure=1.0)
     told = [name for name in part.of("subject") if not intents()[name].get("vague")]
     if part.of("finding") == ("NOSIGNAL",):  # "which electrodes are off?"
         return replace(part, intent="problems", objects={}, named=(), sure=1.0)
@@ -231,7 +242,7 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent=part.of("topic")[0], sure=1.0)
     beats = {"EXTRA", *GROUPS["ectopy"]}.intersection(part.of("finding"))
     if part.intent == "likelihood" and "count" in part.variants and beats:
-        return replace(part, intent="finding")
+        return replace(part, intent="finding", sure=1.0)
     if part.intent == "scale" and part.of("finding") and part.of("number"):  # "on a scale of 0 to 100, AF?"
         return replace(part, intent="likelihood")
     doubted = part.intent == "doubt" or (part.intent == "scale" and part.of("unit"))
@@ -385,6 +396,8 @@ def _with_finding(part: Asked) -> list[Asked]:
     of it what is not judged is told so."""
     if part.intent in ("earlier", "rhythm") and part.of("finding"):
         return [replace(part, intent="finding"), part]
+    if part.intent in ("finding", "group") and "age" in part.variants:  # "is the infarct old or new?"
+        return [part, replace(part, intent="earlier")]
     if part.intent in ("finding", "value") and "unknown" in part.of("topic"):
         return [part, replace(part, intent="unknown")]
     return [part]
@@ -588,7 +601,8 @@ def _goes_on(part: Asked, kinds: Iterable[str]) -> bool:
 
 
 def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
-    """Who names a measurement and a number asks on which side of it that is, or whether it is just that."""
+    """Who names a measurement and a number asks on which side of it that is, or whether it is just that; or
+    what is normal: "is a QTc of 480 normal?", "would 220 be too long?"."""
     numbers = part.of("number")
     last = next(filter(measures_of, before), None)
     if last is not None and _goes_on(part, THINGS):
@@ -600,9 +614,12 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
             objects = {**measure, "side": last.of("side"), "number": other}
             return replace(last, intent="limit", objects=objects, text=part.text, named=())
     if kin(part.intent) == "measure" and numbers and part.intent != "range":
-        return replace(part, intent="limit")
-    if part.intent == "amount" and numbers and part.of("finding"):
-        return replace(part, intent="finding")
+        judged = len(numbers) == 1 and not part.of("compared")
+        told = part.of("side") or "verdict" in part.of("subject")
+        return replace(part, intent="range" if judged and told else "limit")
+    if part.intent in ("amount", "finding") and numbers and part.of("finding"):
+        less = part.of("wave") and part.of("side") == ("low",)  # "ST elevation of less than 2 mm?"
+        return replace(part, intent="amount" if less else "finding")
     return part
 
 

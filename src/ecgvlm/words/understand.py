@@ -60,7 +60,6 @@ _RELATION = re.compile(r"([<≤>≥]\s*=?)\s*([-\u2212]?\d+(?:\u2024\d+)?)")
 _OR_MORE = re.compile(r"(?<![\w.])(\d+)\s?\+(?!\s?\w)")  # "QTc 500+"
 _MORE_AFTER = re.compile(r"\s?\+(?!\s?\w)")
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
-_BOUND = ("from", "to")  # words that compare with a number which belongs to their side
 _NEVER = 1e-12  # least probability
 _COMMAS = ",،，、/&+"
 _SURE = 0.75  # of an intent
@@ -580,20 +579,20 @@ def _each_lead(leads: re.Match[str]) -> str:
 def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
     """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a measurement
     that is another one said otherwise for that and its unit, a sign of relation with a number for a side, as
-    do words that compare with one; before these others tell nothing ("is the long QT under 500?"). "bound":
-    the sides to which the number itself belongs. A side between two measurements compares them ("QRS longer
-    than PR")."""
+    do words that compare with one; beside these others tell nothing ("is the long QT under 500?"). "compared":
+    how such do, of `lexicon.COMPARED`. A side between two measurements compares them ("QRS longer than PR").
+    """
     found: dict[str, list[str]] = {}
     limits = [named.kind for named in objects if named.kind in ("measure", "side", "number")]
     if limits == ["measure", "side", "measure"]:
         objects = [named for named in objects if named.kind != "side"]
-    compared = any(named.code in COMPARED for named in objects)
+    compared = [named.code for named in objects if named.code in COMPARED]
+    if compared:
+        found["compared"] = compared
     for named in objects:
         codes: tuple[str, ...] = (named.code,)
         if named.kind == "side" and compared:
             codes = (COMPARED[named.code],) if named.code in COMPARED else ()
-            if named.code in _BOUND:
-                found.setdefault("bound", []).extend(codes)
         elif named.kind == "region":
             codes = REGIONS[named.code]
         elif named.kind == "measure" and named.code == "all":
@@ -607,11 +606,11 @@ def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
         found.setdefault(_family(named.kind), []).extend(codes)
     signs = [*_RELATION.findall(text), *((">=", number) for number in _OR_MORE.findall(text))]
     for relation, number in signs:
-        side = "low" if relation[0] in "<≤" else "high"
-        found.setdefault("side", []).append(side)
+        low, bound = relation[0] in "<≤", relation[-1] in "≤≥="
+        code = ("to" if bound else "under") if low else "from" if bound else "over"
+        found.setdefault("compared", []).append(code)
+        found.setdefault("side", []).append(COMPARED[code])
         found.setdefault("number", []).append(fold(number))
-        if relation[-1] in "≤≥=":
-            found.setdefault("bound", []).append(side)
     return {kind: tuple(dict.fromkeys(codes)) for kind, codes in found.items()}
 
 
