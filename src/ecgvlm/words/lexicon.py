@@ -23,6 +23,7 @@ _SIDE_LAST = ("tr", "hi", "zh")
 # The side on which words that compare with a number ask whether something lies.
 COMPARED = {"over": "high", "under": "low", "from": "high", "to": "low"}
 _HERE = "#"  # the number, where words compare with it
+_NEAR_NUMBER = 6  # words from a side to the number that it may be told of
 _COUNTED = 4  # words after a number that tell what it counts, and one more
 _SAME_RANGE = 3  # words from one number to the other of a range
 # Beginnings of words after numbers that are ages.
@@ -140,6 +141,9 @@ class Lexicon:
         self._tags = Sequences(self.data["tags"])
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
+        self._than = Sequences(
+            self.data.get("than", [])
+        )  # beside a number that a side after it compares with
         compared = self.data["compared"].items()
         self._before_number = {
             code: Sequences(x for x in names if x.endswith(_HERE)) for code, names in compared
@@ -342,21 +346,25 @@ class Lexicon:
         for number in numbers:
             if any(0 < abs(number.first - other.first) <= _SAME_RANGE for other in numbers):
                 continue
-            told = [o for o in found if o.kind == "side" and abs(o.first - number.first) <= _SAME_RANGE]
+            told = [o for o in found if o.kind == "side" and abs(o.first - number.first) <= _NEAR_NUMBER]
             after = list(self._sides_after(words, number, named))
-            if any(_turned(side, other) for side in after for other in told):
+            if len({o.code for o in told}) > 1 or any(_turned(s, o) for s in after for o in told):
                 continue
             if sides := [*self._sides_before(words, number, named), *after]:
                 yield max(sides, key=lambda side: side.last - side.first)
-            elif strict := next((o for o in told if self._compares(o, number)), None):
+            elif strict := next((o for o in told if self._compares(o, number, words, named)), None):
                 yield replace(strict, code="over" if strict.code == "high" else "under")
 
-    def _compares(self, side: Object, number: Object) -> bool:
-        """Whether a side is told of a number: "wider than 120", but not "120 wide"."""
-        return (
-            0 <= number.first - side.last < _SAME_RANGE
-            or 0 <= side.first - number.last < self._before["side"]
+    def _compares(self, side: Object, number: Object, words: list[Word], named: set[int]) -> bool:
+        """Whether a side is told of a number: "wider than 120", "supera el QT los 460", "120'den geniş", but
+        not "120 wide"."""
+        if side.last <= number.first:
+            between = [place for place in range(side.last, number.first) if place not in named]
+            return sum(words[place].plain not in self.articles for place in between) < _SAME_RANGE
+        than = self._than.length_before(words[: number.first]) or any(
+            self._than.length_at(words, place) for place in range(number.last, side.first)
         )
+        return side.first - number.last < _SAME_RANGE and bool(than or self.language in _ENDINGS_APART)
 
     def _sides_before(self, words: list[Word], number: Object, named: set[int]) -> Iterator[Object]:
         """What stands before a number; articles and what is compared may stand between its words:

@@ -23,6 +23,7 @@ ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
 _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _OF_TOPIC = 0.95  # of one, where what lies beyond the ECG is named
+_DEFINED = 0.97  # of what the RR interval is, beyond the number
 _REASONS = 0.85  # of a why, where a word that asks for causes is named
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
@@ -181,6 +182,8 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="wave", sure=1.0)
     if part.intent in ("hello", "thanks") and _names_object(part):  # "happy with the QTc?"
         return replace(part, intent=next((name for name in part.others if name not in ASIDE), "unsure"))
+    if {"printed", "verdict"} <= set(part.of("subject")) and not part.of("lead"):  # "is every lead normal?"
+        return replace(part, intent="verdict", sure=1.0)
     if "only" in part.variants and part.of("finding") and part.of("lead"):  # "ST elevation in III alone?"
         kept = {kind: codes for kind, codes in part.objects.items() if kind != "lead"}
         return replace(part, intent="where", objects=kept, sure=1.0)
@@ -215,9 +218,7 @@ def _told(part: Asked) -> Asked:
         return replace(
             part, objects={**part.objects, "finding": ("NORM",)}
         )  # "how sure is it that it is normal?"
-    if (
-        part.intent == "define" and part.of("unit") and "define" not in part.of("subject")
-    ):  # "what is the RR?"
+    if part.intent == "define" and part.of("unit") and part.sure < _DEFINED:  # "what is the RR?"
         return replace(part, intent="value")
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
         return replace(part, intent="within")
@@ -614,9 +615,9 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
             objects = {**measure, "side": last.of("side"), "number": other}
             return replace(last, intent="limit", objects=objects, text=part.text, named=())
     if kin(part.intent) == "measure" and numbers and part.intent != "range":
-        judged = len(numbers) == 1 and not part.of("compared")
-        told = part.of("side") or "verdict" in part.of("subject")
-        return replace(part, intent="range" if judged and told else "limit")
+        told = len(part.of("side")) == 1 or "verdict" in part.of("subject") or part.of("finding")
+        judged = told and len(numbers) == 1 and not part.of("compared")
+        return replace(part, intent="range" if judged else "limit")
     if part.intent in ("amount", "finding") and numbers and part.of("finding"):
         less = part.of("wave") and part.of("side") == ("low",)  # "ST elevation of less than 2 mm?"
         return replace(part, intent="amount" if less else "finding")

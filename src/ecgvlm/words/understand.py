@@ -53,7 +53,8 @@ _STEMI = re.compile(
 )  # as French, Spanish and Portuguese write it
 # "Axis beyond minus 30?", as it is said in our languages.
 _MINUS = re.compile(
-    r"(?<!\bau )(?<!\bal )(?<!\bao )(?<!\bpelo )(?<!\bo )(?<!\bou )\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)", re.I
+    r"(?<!\bau )(?<!\bal )(?<!\bao )(?<!\bpelo )(?<!\bo )(?<!\bou )\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)",
+    re.I,
 )
 _WITH_AND = re.compile(r"\bو(?=[A-Za-z])")  # "and V2" as Arabic writes it, in one word
 _RELATION = re.compile(r"([<≤>≥]\s*=?)\s*([-\u2212]?\d+(?:\u2024\d+)?)")
