@@ -685,6 +685,7 @@ def test_what_stands_beside_or_behind_a_finding_is_named(language):
         ("Überschreitet die QRS-Dauer 80?", "Ja – QRS-Dauer: 90 ms."),
         ("Unterschreitet der Puls die 70?", "Nein – Herzfrequenz: 72/min."),
         ("QRS至少120吗？", "否，QRS 时限：90 毫秒。"),
+        ("QTc 400'den uzun mu?", "Evet – QTc: 416 ms."),
         ("QRS比80毫秒宽吗？", "是，QRS 时限：90 毫秒。"),
         ("¿Supera el QRS los 80 milisegundos?", "Sí, duración del QRS: 90 ms."),
         ("QRS 80 ms से चौड़ा है?", "हाँ, QRS अवधि: 90 मिलीसेकंड।"),
@@ -1335,16 +1336,19 @@ def test_from_where_on_a_finding_is_one_is_its_limit(language, question, limits)
 
 
 @pytest.mark.parametrize(
-    ("evidence", "question", "said"),
+    ("question", "limits", "value"),
     [
-        (NORMAL, "Is a QTc of 480 normal?", "The limits of normal for QTc that I use: 350 ms to 460 ms. The QTc is 416 ms."),
-        (NORMAL, "Would a PR of 220 be too long?", "The limits of normal for PR interval that I use: 120 ms to 200 ms. The PR interval is 160 ms."),
-        (NORMAL, "ist ein QRS von 130 breit?", "Meine Grenze des Normalen für QRS-Dauer: bis 119 ms. QRS-Dauer: 90 ms."),
-        (NORMAL, "QTc 400'den uzun mu?", "Evet – QTc: 416 ms."),
+        ("Is a QTc of 480 normal?", "350 ms to 460 ms", "The QTc is 416 ms."),
+        ("Would a PR of 220 be too long?", "120 ms to 200 ms", "The PR interval is 160 ms."),
+        ("ist ein QRS von 130 breit?", "bis 119 ms", "QRS-Dauer: 90 ms."),
+        ("Ist eine Frequenz von 55 zu langsam?", "60/min bis 100/min", "Herzfrequenz: 72/min."),
+        ("PR间期210算长吗？", "120 毫秒 至 200 毫秒", "PR 间期：160 毫秒。"),
     ],
-)  # fmt: skip
-def test_whether_a_number_would_be_normal_is_no_question_about_the_page(language, evidence, question, said):
-    assert language.answer(evidence, question) == said
+)
+def test_whether_a_number_would_be_normal_is_no_question_about_the_page(language, question, limits, value):
+    said = language.answer(NORMAL, question)
+    assert limits in said
+    assert said.endswith(value)
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ class Page:
     picture: height and width in px of what it came from. mirrored, turns: what set that upright: left and
     right exchanged, then so many quarter turns clockwise. scale_doubtful: whether the calibration pulses
     contradict the printed gain, or the beats the speed that the pulses tell, or nothing settles the speed.
-    gain_assumed: whether neither print nor pulses tell the gain. longer: whether it is of a record that goes on
-    after what is shown.
+    gain_assumed: whether neither print nor pulses tell the gain. longer: whether it is of a record that goes
+    on after what is shown.
     """
 
     image: np.ndarray

@@ -53,7 +53,8 @@ _STEMI = re.compile(
 )  # as French, Spanish and Portuguese write it
 # "Axis beyond minus 30?", as it is said in our languages.
 _MINUS = re.compile(
-    r"(?<!\bau )(?<!\bal )(?<!\bao )(?<!\bpelo )(?<!\bo )(?<!\bou )\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)",
+    r"(?<!\bau )(?<!\bal )(?<!\bao )(?<!\bpelo )(?<!\bo )(?<!\bou )"  # "au moins", "más o menos"
+    r"\b(?:minus|negative|moins|menos|meno|минус|eksi|माइनस|سالب|ناقص)\s+(?=\d)|负\s*(?=\d)",
     re.I,
 )
 _WITH_AND = re.compile(r"\bو(?=[A-Za-z])")  # "and V2" as Arabic writes it, in one word
@@ -580,8 +581,9 @@ def _each_lead(leads: re.Match[str]) -> str:
 def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
     """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a measurement
     that is another one said otherwise for that and its unit, a sign of relation with a number for a side, as
-    do words that compare with one; beside these others tell nothing ("is the long QT under 500?"). "compared":
-    how such do, of `lexicon.COMPARED`. A side between two measurements compares them ("QRS longer than PR").
+    do words that compare with one; beside these others tell nothing ("is the long QT under 500?").
+    "compared": how such do, of `lexicon.COMPARED`. A side between two measurements compares them ("QRS longer
+    than PR").
     """
     found: dict[str, list[str]] = {}
     limits = [named.kind for named in objects if named.kind in ("measure", "side", "number")]
