@@ -1380,3 +1380,31 @@ def test_measurements_wished_in_a_line_are_all_told(language):
     said = language.answer(NORMAL, "rate, PR, QRS and QTc in one line")
     assert all(number in said for number in ("72 bpm", "160 ms", "90 ms", "416 ms"))
     assert language.answer(NORMAL, "everything you measured as a table").count(" is ") == 6
+
+
+@pytest.mark.parametrize(
+    ("evidence", "turns", "said"),
+    [
+        (
+            NORMAL,
+            ["PR?", "would 220 be too long?", "and 190?"],
+            "120 ms to 200 ms. The PR interval is 160 ms.",
+        ),
+        (NORMAL, ["rate?", "is 50 too slow?"], "60 bpm to 100 bpm. The heart rate is 72 bpm."),
+        (NORMAL, ["QTc?", "over 400?", "or at least 416?"], "Yes, the QTc is 416 ms."),
+        (INFERIOR, ["ST elevation?", "how many leads?", "which ones?"], "ST elevation in II, III, aVF."),
+        (INFERIOR, ["ST elevation in III?", "and I?"], "No, the ST level in I is +0.0 mm."),
+        (page("AF"), ["is it AF?", "is that the only problem?"], "Findings: atrial fibrillation."),
+    ],
+)
+def test_what_goes_on_with_a_number_a_lead_or_all_there_is(language, evidence, turns, said):
+    before = Conversation()
+    for turn in turns:
+        answer, before = language.converse(evidence, turn, before)
+    assert answer.endswith(said)
+
+
+def test_once_more_in_another_language_is_the_same_again(language):
+    _, before = language.converse(INFERIOR, "report for my mother", Conversation())
+    said, _ = language.converse(INFERIOR, "noch einmal auf Deutsch", before)
+    assert said == language.answer(INFERIOR, "report for my mother", "de")

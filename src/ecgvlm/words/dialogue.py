@@ -101,6 +101,9 @@ class Dialogue:
             heard = Understood(before.language, before.last or (Asked("verdict"),))
         else:
             heard = self.hear(asked.question, before)
+        again = asked.language and asked.question and all(part.intent in STEADY for part in heard.parts)
+        if again and before.last:  # "once more in English"
+            heard = Understood(before.language, before.last)
         beside = _is_beside if asked.language == OTHER else lambda part: part.intent in _OUTSIDE
         if asked.question and asked.language and all(map(beside, heard.parts)):
             return self.hear(question, before), Wish(None, question)  # to translate something else

@@ -12,14 +12,16 @@ from importlib.resources import files
 
 from ecgvlm.record import LEADS
 from ecgvlm.words import dictionary
+from ecgvlm.words.concepts import concepts
 from ecgvlm.words.phrases import words
 from ecgvlm.words.spelling import Spelling
 from ecgvlm.words.text import Sequences, Word, fold, is_as, words_of
 
 _NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
-# Words between a number and what it is compared by before it; in some languages a side may follow.
+# Words between a number and what tells that it is compared: before it and after it.
 _AFTER = {"side": 3, "number": 2, "measure": 2}
-_SIDE_LAST = ("tr", "hi", "zh")
+_BEFORE = {"side": 2, "number": 2, "finding": 1}
+_NEVER = -1
 # The side on which words that compare with a number ask whether something lies.
 COMPARED = {"over": "high", "under": "low", "from": "high", "to": "low"}
 _HERE = "#"  # the number, where words compare with it
@@ -137,7 +139,6 @@ class Lexicon:
         self._ors = frozenset(fold(word) for word in self.data["or"])
         # Who mixes languages thanks in English.
         self._courtesies = Sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
-        self._before = {"side": 2 if language in _SIDE_LAST else 0, "number": 2, "measure": -1}
         self._tags = Sequences(self.data["tags"])
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
@@ -401,12 +402,14 @@ class Lexicon:
         for joint, next_to in ((number.last, number.last + 1), (number.first - 1, number.first - 2)):
             if next_to in numbers and words[joint].plain in self._ors:  # "0.08 or 0.12?"
                 return False
+        if following.startswith((*_YEARS, *self._lead_words)):
+            return False
+        others = (o for o in found if o is not number)
         return any(
-            0 <= number.first - other.last <= _AFTER[other.kind]
-            or 0 <= other.first - number.last <= self._before[other.kind]
-            for other in found
-            if other.kind in _AFTER and other is not number
-            if other.kind != "measure" or not following.startswith((*_YEARS, *self._lead_words))
+            0 <= number.first - other.last <= _AFTER.get(other.kind, _NEVER)
+            or 0 <= other.first - number.last <= _BEFORE.get(other.kind, _NEVER)
+            for other in others
+            if other.kind != "finding" or "limit" in concepts().get(other.code, {})  # "is 50 too slow?"
         )
 
     def _longest(self, words: list[Word], place: int) -> tuple[int, list[tuple[str, str, bool]]]:

@@ -37,6 +37,7 @@ _VOLTAGE = re.compile(r"sokolow|cornell|peguero|соколов|корнел", re
 # Its terms, as they are added in whatever language.
 _SUM = re.compile(r"\bS\W?\D{0,4}V[12]\b.{0,12}(?:\bplus\b|\+).{0,8}\bR\W?\D{0,4}V[56]\b", re.I)
 _LEAD = re.compile(r"\b(?:aV[RLF]|V[1-6]|I{1,3})\b", re.I)
+_LEAD_I = re.compile(r"\bI\W*$")  # which is a word of English elsewhere
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
 _ST_SIGNS = {"elevation": "STE", "depression": "STD"}  # by what tells them
 _BESIDE_RATE = ("rhythm", "regular")  # told by a word, asked for beside a measurement
@@ -187,7 +188,8 @@ def _told(part: Asked) -> Asked:
     if "only" in part.variants and part.of("finding") and part.of("lead"):  # "ST elevation in III alone?"
         kept = {kind: codes for kind, codes in part.objects.items() if kind != "lead"}
         return replace(part, intent="where", objects=kept, sure=1.0)
-    if "sole" in part.variants and part.of("finding") and part.intent == "finding":  # "is AF all there is?"
+    of_leads = part.of("lead") or part.of("wave") or part.of("measure")
+    if "sole" in part.variants and not of_leads and part.intent != "why":  # "is AF the only problem?"
         return replace(part, intent="findings", objects={}, named=(), sure=1.0)
     shown = part.of("wave") or SHOWN_IN.keys() & set(part.of("finding"))
     if part.intent == "amount" and part.of("finding") and not shown:  # "how big is the infarct?"
@@ -388,8 +390,11 @@ def _with_told(part: Asked, before: tuple[Asked, ...]) -> Asked:
         return part
     if part.of("finding") and set(part.told.get("wave", ())) == {SHOWN_IN.get(x) for x in part.of("finding")}:
         return part  # "more than 3 mm of ST elevation"
-    objects = {kind: codes for kind, codes in part.objects.items() if kind not in THINGS}
-    return replace(part, objects=objects | dict(part.told), named=(), strange=False)
+    objects = {kind: codes for kind, codes in part.objects.items() if kind not in THINGS} | dict(part.told)
+    limits = [concepts().get(code, {}).get("limit", ("", "")) for code in part.of("finding")]
+    if sides := tuple(side for measure, side in limits if measure in part.told.get("measure", ())):
+        objects.setdefault("side", sides)  # "is 50 too slow?"
+    return replace(part, objects=objects, named=(), strange=False)
 
 
 def _with_finding(part: Asked) -> list[Asked]:
@@ -483,12 +488,13 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     last = next((last for last in before if last.of("finding") or last.of("group")), None)
     if last is None or not _goes_on(part, THINGS):
         return part
+    since = last.since or last.text
     if last.of("group") and "kind" in part.variants:
-        return replace(last, text=part.text)
+        return replace(last, text=part.text, since=since)
     if (
         part.intent != "where" and last.of("finding") and {"kind", "count"} & set(part.variants)
     ):  # "which one?", "how many?"
-        return replace(last, intent="finding", text=part.text, variants=part.variants)
+        return replace(last, intent="finding", text=part.text, variants=part.variants, since=since)
     meant = _meant_by(part.variants, last.of("finding") or last.of("group"))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"
     return _asking(part, intent, meant) if meant else part
@@ -504,7 +510,8 @@ def _with_likelihood(part: Asked, before: Iterable[Asked]) -> Asked:
 def tells_another(part: Asked, last: Asked) -> bool:
     """Whether a part tells a like finding, kind or lead of what was asked about before: "and left?"."""
     like = _meant_by(part.variants, last.of("finding") or last.of("group"))
-    return bool(like) or ("next" in part.variants and bool(last.of("lead")))
+    lead = "next" in part.variants or _LEAD_I.search(part.text)
+    return bool(like) or bool(lead and last.of("lead"))
 
 
 def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
@@ -580,14 +587,15 @@ def _with_lead(part: Asked, before: Iterable[Asked]) -> Asked:
         following = LEADS[LEADS.index(last.of("lead")[-1]) + 1 :][:1]
         objects = {**last.objects, "lead": following}
         return replace(last, objects=objects, text=part.text) if following else part
-    if not part.of("lead"):
+    lead = part.of("lead") or (("I",) if last.of("lead") and _LEAD_I.search(part.text) else ())
+    if not lead:
         return part
-    if last.intent == "printed":
-        return replace(last, objects={"lead": part.of("lead")}, text=part.text)
+    if last.intent in ("printed", "lead"):
+        return replace(last, objects={"lead": lead}, text=part.text)
     if last.intent not in ("finding", "where", "amount") or not (last.of("lead") or _shown_by_leads(last)):
         return part
     intent = "amount" if last.intent == "amount" else "finding"
-    return replace(last, intent=intent, objects={**last.objects, "lead": part.of("lead")}, text=part.text)
+    return replace(last, intent=intent, objects={**last.objects, "lead": lead}, text=part.text)
 
 
 def _shown_by_leads(part: Asked) -> bool:
@@ -608,20 +616,31 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     last = next(filter(measures_of, before), None)
     if last is not None and _goes_on(part, THINGS):
         measure = {"measure": measures_of(last)}
-        if len(numbers) == _RANGE or (numbers and part.of("side")):
-            return replace(part, intent="limit", objects={**part.objects, **measure}, sure=1.0)  # "over 500?"
+        if len(numbers) == _RANGE or (numbers and part.of("side")):  # "over 500?"
+            return replace(part, intent=_of_number(part), objects={**part.objects, **measure}, sure=1.0)
         other = tuple(_NUMBER.findall(part.text))
         if other and (last.of("number") or not re.search(r"[^\W\d]{3}", part.text)):  # "and 500?"
-            objects = {**measure, "side": last.of("side"), "number": other}
-            return replace(last, intent="limit", objects=objects, text=part.text, named=())
+            kept = {kind: last.of(kind) for kind in ("side", "compared")}
+            intent = "range" if last.intent == "range" else "limit"
+            return replace(
+                last, intent=intent, objects={**measure, **kept, "number": other}, text=part.text, named=()
+            )
+    defined = measures_of(part) if part.of("finding") and not part.of("lead") else ()
+    if defined and part.intent in ("finding", "limit", "within") and _of_number(part) == "range":
+        return replace(part, intent="range", objects={**part.objects, "measure": defined}, sure=1.0)
     if kin(part.intent) == "measure" and numbers and part.intent != "range":
-        told = len(part.of("side")) == 1 or "verdict" in part.of("subject") or part.of("finding")
-        judged = told and len(numbers) == 1 and not part.of("compared")
-        return replace(part, intent="range" if judged else "limit")
+        return replace(part, intent=_of_number(part))
     if part.intent in ("amount", "finding") and numbers and part.of("finding"):
         less = part.of("wave") and part.of("side") == ("low",)  # "ST elevation of less than 2 mm?"
         return replace(part, intent="amount" if less else "finding")
     return part
+
+
+def _of_number(part: Asked) -> str:
+    """What is asked of the numbers that a part names: whether one would be normal, or how they compare."""
+    told = len(part.of("side")) == 1 or "verdict" in part.of("subject") or part.of("finding")
+    judged = told and len(part.of("number")) == 1 and not part.of("compared")
+    return "range" if judged else "limit"
 
 
 def _with_objects(part: Asked, needed: Iterable[str], before: tuple[Asked, ...]) -> Asked | None:
