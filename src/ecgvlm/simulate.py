@@ -13,8 +13,10 @@ waves follow Stridh & Sörnmo 2001 (IEEE TBME 48:105).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -178,23 +180,8 @@ def simulate(
     leads = np.zeros((8, len(t)))
     breath = 2 * np.pi * rng.uniform(0.18, 0.32)
     swing = 1 + rng.uniform(0.01, 0.06) * np.sin(breath * t + rng.uniform(0, 6.3))
-    p_peaks = []
-    for onset, early in rhythm.p:
-        wave, start = early_p if early else atrial, onset + _FOOT
-        p_peaks.append(start + wave.peak_s)
-        for amplitudes, a, b in wave.parts:
-            _add(leads, fs, amplitudes, start + a, start + (a + b) / 2, start + (a + b) / 2, start + b)
-    rows, qt = [], simulation.qt / 1000
-    mean_rr = float(np.mean(np.diff([onset for onset, _ in rhythm.beats])))
-    previous = rhythm.beats[0][0] - mean_rr
-    for onset, kind in rhythm.beats:
-        beat = ectopic if kind == "pvc" else basic
-        rr, previous = onset - previous, onset
-        # A premature beat's own QT is as long as a regular one's; else QT follows the interval before,
-        # damped.
-        length = qt * float(np.clip(rr / mean_rr, 0.75, 1.35)) ** 0.25 if kind == "normal" else qt
-        length = length - basic.qrs_s + beat.qrs_s
-        rows.append((onset, kind, *_add_beat(leads, fs, beat, onset, length)))
+    p_peaks = _add_p_waves(leads, fs, rhythm.p, atrial, early_p)
+    beats = _add_beats(leads, fs, rhythm.beats, basic, ectopic, simulation.qt / 1000)
     leads *= swing
     if simulation.rhythm == "af":
         leads += _fibrillation(torso, rng, t)
@@ -204,29 +191,11 @@ def simulate(
         _add_spike(leads, fs, torso.spikes[chamber], onset)
     leads += _FROM_ELECTRODES @ _noise(simulation.noise, rng, t)
 
-    rows = [row for row in rows if row[0] >= 0 and row[3] <= seconds]
-    times = np.array([(row[0], *row[2:]) for row in rows]).reshape(-1, 5)  # no row in a short, slow strip
-    qrs_onset, r_peak, offset, t_peak, t_offset = times.T
-    late = t_offset > seconds
-    p_onset = np.array([p for p, _ in rhythm.p])
+    beats = [beat for beat in beats if beat.onset >= 0 and beat.offset <= seconds]
+    labels, unknown = _labels(simulation, {beat.kind for beat in beats})
+    p_onset = np.array([onset for onset, _ in rhythm.p])
     inside = (p_onset >= 0) & (p_onset < seconds)
-    labels, unknown = _labels(simulation, {row[1] for row in rows})
-    truth = Truth(
-        p_onset=p_onset[inside],
-        p_peak=np.array(p_peaks)[inside],
-        qrs_onset=qrs_onset,
-        r_peak=r_peak,
-        qrs_offset=offset,
-        t_peak=np.where(late, np.nan, t_peak),
-        t_offset=np.where(late, np.nan, t_offset),
-        beats=tuple(row[1] for row in rows),
-        rate_bpm=60 / float(np.mean(np.diff(r_peak))) if len(r_peak) > 1 else simulation.rate_bpm,
-        pr_ms=simulation.pr_ms if simulation.rhythm in _WITH_PR else None,
-        qrs_ms=simulation.qrs_ms,
-        qt_ms=simulation.qt,
-        axis_deg=basic.axis_deg,
-        labels=labels,
-    )
+    truth = _truth(simulation, p_onset[inside], p_peaks[inside], beats, seconds, basic.axis_deg, labels)
     record = Record(
         (_TWELVE @ leads).astype(np.float32),
         fs,
@@ -238,6 +207,48 @@ def simulate(
         meta={"unknown": unknown},
     )
     return record, truth
+
+
+class _BeatTimes(NamedTuple):
+    """s at which a beat's QRS begins, has its R and ends, and its T peaks and ends. kind: of `Truth`."""
+
+    onset: float
+    kind: str
+    r: float
+    offset: float
+    t_peak: float
+    t_offset: float
+
+
+def _truth(
+    simulation: Simulation,
+    p_onset: np.ndarray,
+    p_peak: np.ndarray,
+    beats: Sequence[_BeatTimes],
+    seconds: float,
+    axis_deg: float,
+    labels: frozenset[str],
+) -> Truth:
+    """What is so of a record of so many seconds. p_onset, p_peak, beats: those in it."""
+    times = np.array([(b.onset, b.r, b.offset, b.t_peak, b.t_offset) for b in beats])
+    qrs_onset, r_peak, offset, t_peak, t_offset = times.reshape(-1, 5).T  # no beat in a short, slow strip
+    late = t_offset > seconds
+    return Truth(
+        p_onset=p_onset,
+        p_peak=p_peak,
+        qrs_onset=qrs_onset,
+        r_peak=r_peak,
+        qrs_offset=offset,
+        t_peak=np.where(late, np.nan, t_peak),
+        t_offset=np.where(late, np.nan, t_offset),
+        beats=tuple(beat.kind for beat in beats),
+        rate_bpm=60 / float(np.mean(np.diff(r_peak))) if len(r_peak) > 1 else simulation.rate_bpm,
+        pr_ms=simulation.pr_ms if simulation.rhythm in _WITH_PR else None,
+        qrs_ms=simulation.qrs_ms,
+        qt_ms=simulation.qt,
+        axis_deg=axis_deg,
+        labels=labels,
+    )
 
 
 _WITH_PR = ("sinus", "wenckebach", "mobitz", "paced_atrial", "paced_dual")
@@ -660,6 +671,43 @@ def _add(leads: np.ndarray, fs: float, amplitudes: np.ndarray, *shape: float) ->
         leads[:, first:last] += amplitudes[:, None] * _bell(np.arange(first, last) / fs, *shape)
 
 
+def _add_p_waves(
+    leads: np.ndarray, fs: float, onsets: Sequence[tuple[float, bool]], atrial: _PWave, early_p: _PWave
+) -> np.ndarray:
+    """Adds the P waves of a rhythm, see `_Rhythm`; returns the times of their peaks. early_p: of premature
+    ones."""
+    peaks = []
+    for onset, early in onsets:
+        wave, start = early_p if early else atrial, onset + _FOOT
+        peaks.append(start + wave.peak_s)
+        for amplitudes, a, b in wave.parts:
+            _add(leads, fs, amplitudes, start + a, start + (a + b) / 2, start + (a + b) / 2, start + b)
+    return np.array(peaks)
+
+
+def _add_beats(
+    leads: np.ndarray,
+    fs: float,
+    beats: Sequence[tuple[float, str]],
+    basic: _Beat,
+    ectopic: _Beat,
+    qt: float,
+) -> list[_BeatTimes]:
+    """Adds the beats of a rhythm, see `_Rhythm`. qt: of a regular one, s."""
+    times = []
+    mean_rr = float(np.mean(np.diff([onset for onset, _ in beats])))
+    previous = beats[0][0] - mean_rr
+    for onset, kind in beats:
+        beat = ectopic if kind == "pvc" else basic
+        rr, previous = onset - previous, onset
+        # A premature beat's own QT is as long as a regular one's; else QT follows the interval before,
+        # damped.
+        length = qt * float(np.clip(rr / mean_rr, 0.75, 1.35)) ** 0.25 if kind == "normal" else qt
+        length = length - basic.qrs_s + beat.qrs_s
+        times.append(_BeatTimes(onset, kind, *_add_beat(leads, fs, beat, onset, length)))
+    return times
+
+
 def _add_beat(
     leads: np.ndarray, fs: float, beat: _Beat, onset: float, qt: float
 ) -> tuple[float, float, float, float]:
@@ -791,14 +839,29 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
     """Plausible parameters for one of `CONDITIONS`; a fifth of the diseased hearts have a second finding."""
     if condition not in CONDITIONS:
         raise ValueError(f"condition must be one of {CONDITIONS}, not {condition!r}")
+    healthy = condition in _HEALTHY
+    parameters = _person(rng, 50 if healthy else 66)
+    if not healthy and rng.random() < 0.2:
+        parameters |= _second_finding(rng)
+    if condition in _TYPICAL:
+        parameters |= _TYPICAL[condition](rng)
+    rr = 60 / parameters["rate_bpm"]
+    widened = 0.6 * max(0.0, parameters["qrs_ms"] - 115)
+    return Simulation(**parameters, qt_ms=rng.uniform(388, 452) * rr ** (1 / 3) + widened)
+
+
+_HEALTHY = ("normal", "bradycardia", "tachycardia", "sinus_arrhythmia")
+
+
+def _person(rng: np.random.Generator, age: float) -> dict[str, Any]:
+    """Parameters of a healthy heart, and the noise on its ECG. age: that people have on average, in years."""
     u = rng.uniform
-    healthy = condition in ("normal", "bradycardia", "tachycardia", "sinus_arrhythmia")
-    p: dict = {
+    return {
         "rate_bpm": u(61, 98),
         "pr_ms": u(125, 192),
         "qrs_ms": u(90, 117),
         "axis_deg": float(np.clip(rng.normal(40, 28), -25, 95)),
-        "age": float(np.clip(rng.normal(50 if healthy else 66, 15), 18, 95).round()),
+        "age": float(np.clip(rng.normal(age, 15), 18, 95).round()),
         "sex": str(rng.choice(["F", "M"])),
         "noise": Noise(
             mains_mv=u(0.002, 0.02) if rng.random() < 0.25 else 0.0,
@@ -807,99 +870,111 @@ def random_simulation(rng: np.random.Generator, condition: str) -> Simulation:
             muscle_mv=float(np.clip(rng.lognormal(np.log(0.004), 0.8), 0.001, 0.03)),
         ),
     }
-    if not healthy and rng.random() < 0.2:
-        others: list[dict] = [
-            {"lafb": True, "axis_deg": u(-75, -42)},
-            {"lvh": True, "strain": bool(rng.random() < 0.5)},
-            {"t_inversion": str(rng.choice(TERRITORIES))},
-            {"q_waves": str(rng.choice(TERRITORIES))},
-            {"pvc": u(0.06, 0.2)},
-            {"conduction": "rbbb", "qrs_ms": u(128, 165), "axis_deg": u(20, 110)},
-            {"pr_ms": u(205, 280)},
-        ]
-        p |= others[rng.integers(len(others))]
-    wall = condition.rpartition("_")[2]
-    match condition:
-        case "bradycardia":
-            p |= {"rate_bpm": u(38, 58)}
-        case "tachycardia":
-            p |= {"rate_bpm": u(102, 160), "pr_ms": u(115, 155), "qrs_ms": u(86, 108)}
-        case "sinus_arrhythmia":
-            p |= {"rate_bpm": u(52, 88), "arrhythmia": u(0.10, 0.24)}
-        case "af":
-            p |= {"rhythm": "af", "rate_bpm": u(50, 150)}
-        case "flutter":
-            ratio = int(rng.choice([2, 3, 4, 0], p=[0.4, 0.1, 0.25, 0.25]))
-            atrial = u(230, 340)
-            p |= {
-                "rhythm": "flutter",
-                "av_ratio": ratio,
-                "atrial_bpm": atrial,
-                "rate_bpm": atrial / (ratio or 3),
-            }
-        case "av_block_1":
-            p |= {"pr_ms": u(210, 340), "rate_bpm": u(48, 92)}
-        case "wenckebach":
-            p |= {"rhythm": "wenckebach", "av_ratio": int(rng.integers(3, 7))}
-            p |= {"rate_bpm": u(58, 95), "pr_ms": u(150, 240)}
-        case "mobitz":
-            p |= {"rhythm": "mobitz", "av_ratio": int(rng.integers(2, 5))}
-            p |= {"rate_bpm": u(60, 100), "pr_ms": u(130, 220)}
-        case "av_block_3":
-            wide = rng.random() < 0.6
-            p |= {"rhythm": "av_block_3", "rate_bpm": u(26, 42) if wide else u(38, 55)}
-            p |= {"atrial_bpm": u(62, 110)}
-            if wide:
-                p |= {"conduction": str(rng.choice(["rbbb", "lbbb"])), "qrs_ms": u(132, 182)}
-        case "rbbb":
-            p |= {"conduction": "rbbb", "qrs_ms": u(126, 172), "axis_deg": u(20, 110)}
-        case "irbbb":
-            p |= {"conduction": "irbbb", "qrs_ms": u(106, 119)}
-        case "lbbb":
-            p |= {"conduction": "lbbb", "qrs_ms": u(128, 186), "axis_deg": u(-60, 60), "q_waves": None}
-        case "lafb":
-            p |= {"lafb": True, "axis_deg": u(-78, -43), "qrs_ms": u(96, 118)}
-        case "bifascicular":
-            p |= {"conduction": "rbbb", "lafb": True, "axis_deg": u(-80, -45), "qrs_ms": u(128, 172)}
-        case "pvc":
-            p |= {"pvc": u(0.06, 0.25)}
-        case "bigeminy":
-            p |= {"pvc": float(rng.choice([0.5, 0.34])), "rate_bpm": u(60, 88)}
-        case "pac":
-            p |= {"pac": u(0.06, 0.25)}
-        case "svt":
-            p |= {"rhythm": "svt", "rate_bpm": u(150, 215), "qrs_ms": u(88, 108), "conduction": "normal"}
-            p |= {"pvc": 0.0, "lafb": False}
-        case "wpw":
-            p |= {"conduction": "wpw", "pr_ms": u(82, 112), "qrs_ms": u(124, 152), "rate_bpm": u(60, 100)}
-            p |= {"lafb": False, "q_waves": None}
-        case "vt":
-            p |= {
-                "rhythm": "vt",
-                "rate_bpm": u(125, 215),
-                "qrs_ms": u(135, 195),
-                "conduction": "normal",
-                "pvc": 0.0,
-            }
-        case "paced_atrial" | "paced_ventricular" | "paced_dual":
-            p |= {"rhythm": condition, "rate_bpm": u(58, 92), "conduction": "normal", "pvc": 0.0}
-            if condition != "paced_atrial":
-                p |= {"qrs_ms": u(140, 195), "axis_deg": u(-95, -40), "lafb": False}
-        case "lvh":
-            p |= {
-                "lvh": True,
-                "strain": bool(rng.random() < 0.6),
-                "axis_deg": u(-30, 50),
-                "qrs_ms": u(96, 118),
-            }
-        case "stemi_anterior" | "stemi_inferior" | "stemi_lateral":
-            p |= {"st_elevation": wall, "q_waves": wall if rng.random() < 0.3 else None}
-        case "old_mi_anterior" | "old_mi_inferior" | "old_mi_lateral":
-            p |= {"q_waves": wall, "axis_deg": u(-45, 95) if wall == "lateral" else u(-45, 50)}
-        case "t_inversion":
-            p |= {"t_inversion": str(rng.choice(TERRITORIES))}
-        case "low_voltage":
-            p |= {"low_voltage": True, "lvh": False, "strain": False}
-    rr = 60 / p["rate_bpm"]
-    p["qt_ms"] = u(388, 452) * rr ** (1 / 3) + 0.6 * max(0.0, p["qrs_ms"] - 115)
-    return Simulation(**p)
+
+
+def _second_finding(rng: np.random.Generator) -> dict[str, Any]:
+    u = rng.uniform
+    findings: list[dict[str, Any]] = [
+        {"lafb": True, "axis_deg": u(-75, -42)},
+        {"lvh": True, "strain": bool(rng.random() < 0.5)},
+        {"t_inversion": str(rng.choice(TERRITORIES))},
+        {"q_waves": str(rng.choice(TERRITORIES))},
+        {"pvc": u(0.06, 0.2)},
+        {"conduction": "rbbb", "qrs_ms": u(128, 165), "axis_deg": u(20, 110)},
+        {"pr_ms": u(205, 280)},
+    ]
+    return findings[rng.integers(len(findings))]
+
+
+def _flutter_parameters(rng: np.random.Generator) -> dict[str, Any]:
+    ratio = int(rng.choice([2, 3, 4, 0], p=[0.4, 0.1, 0.25, 0.25]))
+    atrial = rng.uniform(230, 340)
+    return {"rhythm": "flutter", "av_ratio": ratio, "atrial_bpm": atrial, "rate_bpm": atrial / (ratio or 3)}
+
+
+def _av_block_3_parameters(rng: np.random.Generator) -> dict[str, Any]:
+    u, wide = rng.uniform, rng.random() < 0.6
+    escape = {"rhythm": "av_block_3", "rate_bpm": u(26, 42) if wide else u(38, 55), "atrial_bpm": u(62, 110)}
+    if not wide:
+        return escape
+    return {**escape, "conduction": str(rng.choice(["rbbb", "lbbb"])), "qrs_ms": u(132, 182)}
+
+
+def _paced_parameters(rhythm: str, rng: np.random.Generator) -> dict[str, Any]:
+    u = rng.uniform
+    paced = {"rhythm": rhythm, "rate_bpm": u(58, 92), "conduction": "normal", "pvc": 0.0}
+    if rhythm == "paced_atrial":
+        return paced
+    return {**paced, "qrs_ms": u(140, 195), "axis_deg": u(-95, -40), "lafb": False}
+
+
+def _stemi_parameters(wall: str, rng: np.random.Generator) -> dict[str, Any]:
+    return {"st_elevation": wall, "q_waves": wall if rng.random() < 0.3 else None}
+
+
+def _old_mi_parameters(wall: str, rng: np.random.Generator) -> dict[str, Any]:
+    return {"q_waves": wall, "axis_deg": rng.uniform(-45, 95 if wall == "lateral" else 50)}
+
+
+# What each of `CONDITIONS` but the normal one changes.
+_TYPICAL: dict[str, Callable[[np.random.Generator], dict[str, Any]]] = {
+    "bradycardia": lambda rng: {"rate_bpm": rng.uniform(38, 58)},
+    "tachycardia": lambda rng: {
+        "rate_bpm": rng.uniform(102, 160), "pr_ms": rng.uniform(115, 155), "qrs_ms": rng.uniform(86, 108),
+    },
+    "sinus_arrhythmia": lambda rng: {"rate_bpm": rng.uniform(52, 88), "arrhythmia": rng.uniform(0.10, 0.24)},
+    "af": lambda rng: {"rhythm": "af", "rate_bpm": rng.uniform(50, 150)},
+    "flutter": _flutter_parameters,
+    "av_block_1": lambda rng: {"pr_ms": rng.uniform(210, 340), "rate_bpm": rng.uniform(48, 92)},
+    "wenckebach": lambda rng: {
+        "rhythm": "wenckebach", "av_ratio": int(rng.integers(3, 7)), "rate_bpm": rng.uniform(58, 95),
+        "pr_ms": rng.uniform(150, 240),
+    },
+    "mobitz": lambda rng: {
+        "rhythm": "mobitz", "av_ratio": int(rng.integers(2, 5)), "rate_bpm": rng.uniform(60, 100),
+        "pr_ms": rng.uniform(130, 220),
+    },
+    "av_block_3": _av_block_3_parameters,
+    "rbbb": lambda rng: {
+        "conduction": "rbbb", "qrs_ms": rng.uniform(126, 172), "axis_deg": rng.uniform(20, 110),
+    },
+    "irbbb": lambda rng: {"conduction": "irbbb", "qrs_ms": rng.uniform(106, 119)},
+    "lbbb": lambda rng: {
+        "conduction": "lbbb", "qrs_ms": rng.uniform(128, 186), "axis_deg": rng.uniform(-60, 60),
+        "q_waves": None,
+    },
+    "lafb": lambda rng: {
+        "lafb": True, "axis_deg": rng.uniform(-78, -43), "qrs_ms": rng.uniform(96, 118),
+    },
+    "bifascicular": lambda rng: {
+        "conduction": "rbbb", "lafb": True, "axis_deg": rng.uniform(-80, -45),
+        "qrs_ms": rng.uniform(128, 172),
+    },
+    "pvc": lambda rng: {"pvc": rng.uniform(0.06, 0.25)},
+    "bigeminy": lambda rng: {"pvc": float(rng.choice([0.5, 0.34])), "rate_bpm": rng.uniform(60, 88)},
+    "pac": lambda rng: {"pac": rng.uniform(0.06, 0.25)},
+    "svt": lambda rng: {
+        "rhythm": "svt", "rate_bpm": rng.uniform(150, 215), "qrs_ms": rng.uniform(88, 108),
+        "conduction": "normal", "pvc": 0.0, "lafb": False,
+    },
+    "wpw": lambda rng: {
+        "conduction": "wpw", "pr_ms": rng.uniform(82, 112), "qrs_ms": rng.uniform(124, 152),
+        "rate_bpm": rng.uniform(60, 100), "lafb": False, "q_waves": None,
+    },
+    "vt": lambda rng: {
+        "rhythm": "vt", "rate_bpm": rng.uniform(125, 215), "qrs_ms": rng.uniform(135, 195),
+        "conduction": "normal", "pvc": 0.0,
+    },
+    **{
+        rhythm: partial(_paced_parameters, rhythm)
+        for rhythm in ("paced_atrial", "paced_ventricular", "paced_dual")
+    },
+    "lvh": lambda rng: {
+        "lvh": True, "strain": bool(rng.random() < 0.6), "axis_deg": rng.uniform(-30, 50),
+        "qrs_ms": rng.uniform(96, 118),
+    },
+    **{f"stemi_{wall}": partial(_stemi_parameters, wall) for wall in TERRITORIES},
+    **{f"old_mi_{wall}": partial(_old_mi_parameters, wall) for wall in TERRITORIES},
+    "t_inversion": lambda rng: {"t_inversion": str(rng.choice(TERRITORIES))},
+    "low_voltage": lambda rng: {"low_voltage": True, "lvh": False, "strain": False},
+}  # fmt: skip

@@ -11,7 +11,7 @@ from ecgvlm.digitize.page import FS, Page, Strip, flat_leads, joined_leads
 from ecgvlm.digitize.quality import quality
 from ecgvlm.digitize.scale import Scale
 from ecgvlm.digitize.surface import PaperMap
-from ecgvlm.measure import measure
+from ecgvlm.measure import Measurements, measure
 from ecgvlm.record import LEADS
 
 SLOW = 25.0  # mm/s at which traces are read first
@@ -42,19 +42,7 @@ def assembled(
     picture, upright; the others as of `Page`.
     """
     flat = flat_leads(strips)
-    measured = measure(joined_leads(strips, FS, flat), FS)
-    speed = SLOW
-    for _ in range(_LOOKS):  # beats that are timed better tell more
-        other = scale.speed(measured, speed)
-        if other == speed:
-            break
-        strips = [sped_up(s, other / speed) for s in strips]
-        speed, measured = other, measure(joined_leads(strips, FS, flat), FS)
-    for other in scale.worth_a_look(measured, speed):  # beats that are timed far too fast tell little
-        slowed = [sped_up(s, other / speed) for s in strips]
-        its = measure(joined_leads(slowed, FS, flat), FS)
-        if scale.gains_by(other, its, speed, measured):
-            strips, speed, measured = slowed, other, its
+    strips, speed, measured = _at_speed(strips, scale, flat)
     twelve = tuple(s for s in strips if s.lead in LEADS)
     return Page(
         image=image,
@@ -83,6 +71,26 @@ def assembled(
         several=several,
         averaged=len(flat) < len(twelve) and _single_beats(twelve, simultaneous),
     )
+
+
+def _at_speed(
+    strips: Sequence[Strip], scale: Scale, flat: Sequence[str]
+) -> tuple[Sequence[Strip], float, Measurements]:
+    """Strips of `SLOW` mm/s at the speed that their beats tell, that speed, and what is measured then."""
+    measured = measure(joined_leads(strips, FS, flat), FS)
+    speed = SLOW
+    for _ in range(_LOOKS):  # beats that are timed better tell more
+        other = scale.speed(measured, speed)
+        if other == speed:
+            break
+        strips = [sped_up(s, other / speed) for s in strips]
+        speed, measured = other, measure(joined_leads(strips, FS, flat), FS)
+    for other in scale.worth_a_look(measured, speed):  # beats that are timed far too fast tell little
+        slowed = [sped_up(s, other / speed) for s in strips]
+        its = measure(joined_leads(slowed, FS, flat), FS)
+        if scale.gains_by(other, its, speed, measured):
+            strips, speed, measured = slowed, other, its
+    return strips, speed, measured
 
 
 def later(strip: Strip, seconds: float) -> Strip:

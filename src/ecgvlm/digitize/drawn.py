@@ -472,8 +472,6 @@ def _matched(
 
     Names stand all alike above or below their traces: at the distance that gives most of them one.
     """
-    from scipy.optimize import linear_sum_assignment  # takes longer to import than a page to read
-
     levels = [_level(curve) for curve in curves]
     beside = [
         [c for c, curve in enumerate(curves) if _begins(curve, median([n.x for n in column]))]
@@ -490,22 +488,35 @@ def _matched(
         for c in own
         if abs(name.y - levels[c]) < 2 * near / _SAME_ROW
     }
+    below = [np.array([[n.y - levels[c] for c in own] for n in names]) for names, own in zip(columns, beside)]
+    after = [
+        np.array([[n.x - curves[c][0, 0] for c in own] for n in names]) for names, own in zip(columns, beside)
+    ]
     best: dict[int, list[tuple[int, Name]]] = {}
     score = (0, 0.0)
     for offset in sorted(offsets, key=abs):
         found: dict[int, list[tuple[int, Name]]] = {}
         off = 0.0
-        for k, (column, own) in enumerate(zip(columns, beside)):
-            down = np.array([[abs(name.y - levels[c] - offset) for c in own] for name in column])
-            across = np.array([[abs(name.x - curves[c][0, 0]) for c in own] for name in column])
-            for i, j in zip(*linear_sum_assignment(np.minimum(down, near) + _ASIDE * across)) if own else ():
-                if down[i, j] < near:
-                    found.setdefault(own[j], []).append((k, column[i]))
-                    off += float(down[i, j])
+        for k, own in enumerate(beside):
+            down = np.abs(below[k] - offset)
+            for i, j in _assigned(down, np.abs(after[k]), near):
+                found.setdefault(own[j], []).append((k, columns[k][i]))
+                off += float(down[i, j])
         count = sum(map(len, found.values()))
         if (count, -off) > score:
             best, score = found, (count, -off)
     return best
+
+
+def _assigned(down: np.ndarray, across: np.ndarray, near: float) -> list[tuple[int, int]]:
+    """Numbers of names and curves, each at most once, that belong together. down, across: [names, curves] mm
+    between them; near: that they may be apart, down."""
+    from scipy.optimize import linear_sum_assignment  # takes longer to import than a page to read
+
+    if not down.size:
+        return []
+    pairs = zip(*linear_sum_assignment(np.minimum(down, near) + _ASIDE * across))
+    return [(i, j) for i, j in pairs if down[i, j] < near]
 
 
 def _begins(curve: np.ndarray, x: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from ecgvlm.digitize.layout import Found, Placed
 from ecgvlm.digitize.page import Page, Strip, are_silent
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.quality import limbs_db
-from ecgvlm.digitize.scale import find_scale
+from ecgvlm.digitize.scale import Scale, find_scale
 from ecgvlm.digitize.separators import between_separators
 from ecgvlm.digitize.spikes import with_spikes
 from ecgvlm.digitize.timing import delays, same_time
@@ -58,35 +59,11 @@ def page_of_view(
     """
     between = between_separators(found.strips, view.maps.trace)
     found = replace(found, strips=tuple(sorted(between, key=lambda p: (p.rhythm, p.column, p.y))))
-    columns = [p for p in found.strips if not p.rhythm]
-    column_mm = median([p.x1 - p.x0 for p in columns]) / PX_PER_MM
-    rows = sorted({p.y for p in found.strips})
-    sides = view.sides(float(np.mean(rows)), picture.shape[1])
-    ends = min(p.x0 for p in columns), max(p.x1 for p in columns)
     curves, scale = together(
-        lambda: _curves(view, found, picture),
-        lambda: find_scale(
-            view.image, view.maps, view.notes, column_mm, len({p.column for p in columns}), rows, sides, ends
-        ),
+        partial(_curves, view, found, picture), partial(_scale, view, found, picture.shape[1])
     )
     scale = scale.of_heights([_height(curve) / PX_PER_MM for curve, _ in curves])
-    spiked = with_spikes(view.image, found.strips, [curve for curve, _ in curves])
-    followed = [
-        (placed, _strip(placed, curve, sure, scale.gain_of(placed.lead)))
-        for placed, curve, (_, sure) in zip(found.strips, spiked, curves)
-    ]
-    printed = [
-        (placed, strip)
-        for placed, strip in followed
-        if strip.sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME)
-    ]
-    silent = are_silent([strip for _, strip in printed])
-    if silent:
-        # Of a line that nothing rises from the net sees only parts: whatever is named is one, too.
-        printed = [(placed, strip) for placed, strip in followed if placed.named]
-    printed = _uncovered(view.image, [(p, s) for (p, _), s in zip(printed, _without_neighbours(printed))])
-    if len({strip.lead for _, strip in printed} & set(LEADS)) < FEWEST:
-        raise not_an_ecg()
+    printed, silent = _printed(view, found, curves, scale)
     placed, strips = [p for p, _ in printed], [s for _, s in printed]
     same = not silent and same_time(strips, [None if p.rhythm else p.column for p in placed])
     if same:
@@ -122,6 +99,44 @@ def _curves(view: View, found: Found, picture: np.ndarray) -> list[tuple[np.ndar
     """The trace of every strip that the layout has, see `follow`."""
     curves = follow(view.maps.trace, view.image, picture, view.to_px, found.strips)
     return [(_shown(curve, view.to_px, picture.shape), sure) for curve, sure in curves]
+
+
+def _scale(view: View, found: Found, width: int) -> Scale:
+    """Of the strips of a layout. width: px of the picture."""
+    columns = [p for p in found.strips if not p.rhythm]
+    column_mm = median([p.x1 - p.x0 for p in columns]) / PX_PER_MM
+    rows = sorted({p.y for p in found.strips})
+    sides = view.sides(float(np.mean(rows)), width)
+    ends = min(p.x0 for p in columns), max(p.x1 for p in columns)
+    several = len({p.column for p in columns})
+    return find_scale(view.image, view.maps, view.notes, column_mm, several, rows, sides, ends)
+
+
+def _printed(
+    view: View, found: Found, curves: Sequence[tuple[np.ndarray, float]], scale: Scale
+) -> tuple[list[tuple[Placed, Strip]], bool]:
+    """The strips of the layout that are printed, and whether none has a signal. curves: of `_curves`.
+
+    Raises EcgError not_an_ecg where these are of fewer than six leads.
+    """
+    spiked = with_spikes(view.image, found.strips, [curve for curve, _ in curves])
+    followed = [
+        (placed, _strip(placed, curve, sure, scale.gain_of(placed.lead)))
+        for placed, curve, (_, sure) in zip(found.strips, spiked, curves)
+    ]
+    printed = [
+        (placed, strip)
+        for placed, strip in followed
+        if strip.sure >= (_NO_TRACE if placed.named else _NO_TRACE_NO_NAME)
+    ]
+    silent = are_silent([strip for _, strip in printed])
+    if silent:
+        # Of a line that nothing rises from the net sees only parts: whatever is named is one, too.
+        printed = [(placed, strip) for placed, strip in followed if placed.named]
+    printed = _uncovered(view.image, [(p, s) for (p, _), s in zip(printed, _without_neighbours(printed))])
+    if len({strip.lead for _, strip in printed} & set(LEADS)) < FEWEST:
+        raise not_an_ecg()
+    return printed, silent
 
 
 def _shown(
@@ -174,23 +189,27 @@ def _without_neighbours(printed: Sequence[tuple[Placed, Strip]]) -> list[Strip]:
     for (placed, strip), top, bottom in zip(printed, tops, bottoms):
         away = np.zeros(len(strip.mv), bool)
         for (other_placed, other), highest, lowest in zip(printed, tops, bottoms):
-            if other_placed.row == placed.row or other.x1 < strip.x0 or other.x0 > strip.x1:
-                continue
-            if highest > bottom + _SAME_TRACE or lowest < top - _SAME_TRACE:
-                continue
-            known = np.isfinite(other.curve[:, 1])
-            if known.sum() < 2:
-                continue
-            x, y = strip.curve.T
-            there = np.interp(x, other.curve[known, 0], other.curve[known, 1], left=np.nan, right=np.nan)
-            nearer = abs(y - other_placed.y / PX_PER_MM) < abs(y - placed.y / PX_PER_MM)
-            away |= (np.abs(y - there) < _SAME_TRACE) & nearer
+            apart = highest > bottom + _SAME_TRACE or lowest < top - _SAME_TRACE
+            beside = other.x1 < strip.x0 or other.x0 > strip.x1
+            if other_placed.row != placed.row and not beside and not apart:
+                away |= _is_others(placed, strip, other_placed, other)
         x, others = strip.curve[:, 0], np.zeros(len(away), bool)
         for a, b in filters.runs(away):
             if x[b - 1] - x[a] >= _ALONG:  # shorter than that, traces only cross
                 others |= (x > x[a] - _ALONG) & (x < x[b - 1] + _ALONG)
         own.append(replace(strip, mv=np.where(others, np.nan, strip.mv).astype(np.float32)))
     return own
+
+
+def _is_others(placed: Placed, strip: Strip, other_placed: Placed, other: Strip) -> np.ndarray:
+    """[n] where a strip lies on the curve of another one, and nearer to that one's row."""
+    known = np.isfinite(other.curve[:, 1])
+    if known.sum() < 2:
+        return np.zeros(len(strip.mv), bool)
+    x, y = strip.curve.T
+    there = np.interp(x, other.curve[known, 0], other.curve[known, 1], left=np.nan, right=np.nan)
+    nearer = abs(y - other_placed.y / PX_PER_MM) < abs(y - placed.y / PX_PER_MM)
+    return (np.abs(y - there) < _SAME_TRACE) & nearer
 
 
 def _uncovered(page: np.ndarray, printed: list[tuple[Placed, Strip]]) -> list[tuple[Placed, Strip]]:

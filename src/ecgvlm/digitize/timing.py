@@ -8,6 +8,7 @@ off the beats of all strips together.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
@@ -57,8 +58,52 @@ def delays(
     # What sets columns against each other shows beside a rhythm strip only.
     several = len(set(columns) - {None}) > 1
     free = [0] * (several and None in columns) + ([] if ruled else [1] + [2] * several)
-    if not free:
+    pairs = _pairs(strips, names, columns) if free else None
+    if pairs is None:
         return late
+    column = np.array([0 if c is None else c for c in columns], float)
+    up = np.array(rows, float) - max(rows)
+    basis = np.array([column, up, column * up])  # [3, k]
+    growth = _growth(pairs, basis, free)
+    if growth is not None:
+        late = growth @ basis
+    apart = [[k for k, c in enumerate(columns) if c == own] for own in set(columns) - {None}]
+    if not ruled:
+        apart += [[k] for column in apart for k in column]
+    for own in apart:
+        beside = [k for k, (a, b) in enumerate(pairs.strips) if a in own and columns[b] is None]
+        if beside:
+            first, second = pairs.strips[beside].T
+            rest = np.round((late[second] - late[first]) * FS).astype(int)
+            late[own] += _alone(pairs.table[beside], rest)
+    return late
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs of strips that show the same time.
+
+    strips: [pairs, 2] numbers of both. weight: [pairs]. table: [pairs, lags] likeness with the second late by
+    each lag against the first, see `_likeness`.
+    """
+
+    strips: np.ndarray
+    weight: np.ndarray
+    table: np.ndarray
+
+    def likeness(self, late: np.ndarray) -> np.ndarray:
+        """[m, pairs] s by which the second ones are late against the first -> [m] mean likeness."""
+        lag = late * FS + self.table.shape[1] // 2
+        low = np.clip(np.floor(lag).astype(int), 0, self.table.shape[1] - 2)
+        at, part = np.arange(len(self.strips)), lag - low
+        likeness = (1 - part) * self.table[at, low] + part * self.table[at, low + 1]
+        return np.where((part < 0) | (part > 1), 0.0, likeness) @ self.weight / self.weight.sum()
+
+
+def _pairs(
+    strips: Sequence[tuple[np.ndarray, np.ndarray]], names: Sequence[str], columns: Sequence[int | None]
+) -> _Pairs | None:
+    """Strips of one column, and each with the rhythm strips; None of fewer than two pairs. See `delays`."""
     n = int(FS * (max(float(t[-1]) for t, _ in strips) + _REACH))
     curves = [_steepness(t, mv, n) for t, mv in strips]
     pairs, tables = [], []
@@ -70,22 +115,23 @@ def delays(
                 pairs.append((i, j))
                 tables.append(table)
     if len(pairs) < 2:
-        return late
-    column = np.array([0 if c is None else c for c in columns], float)
-    up = np.array(rows, float) - max(rows)
-    basis = np.array([column, up, column * up])  # [3, k]
+        return None
     i, j = np.array(pairs).T
     weight = np.where(np.array(names)[i] == np.array(names)[j], _SAME_LEAD, 1.0)
-    between, table = basis[:, j] - basis[:, i], np.array(tables)
+    return _Pairs(np.array(pairs), weight, np.array(tables))
+
+
+def _growth(pairs: _Pairs, basis: np.ndarray, free: Sequence[int]) -> np.ndarray | None:
+    """[3] s by which strips are late, of each of the basis [3, k]; None where geometry has the last word.
+
+    free: which of the three are to be found.
+    """
+    first, second = pairs.strips.T
+    between = basis[:, second] - basis[:, first]
 
     def value(parameters: np.ndarray) -> np.ndarray:
         """[m, 3] -> [m]: mean likeness, less what unusual delays must gain."""
-        lag = (parameters @ between) * FS + table.shape[1] // 2  # [m, pairs]
-        low = np.clip(np.floor(lag).astype(int), 0, table.shape[1] - 2)
-        at, part = np.arange(len(pairs)), lag - low
-        likeness = (1 - part) * table[at, low] + part * table[at, low + 1]
-        likeness = np.where((part < 0) | (part > 1), 0.0, likeness) @ weight / weight.sum()
-        return likeness - _UNLIKELY * ((parameters / _USUAL) ** 2).sum(1)
+        return pairs.likeness(parameters @ between) - _UNLIKELY * ((parameters / _USUAL) ** 2).sum(1)
 
     best = np.zeros(3)
     for finer in (1, 1, _FINER, _FINER):
@@ -95,17 +141,7 @@ def delays(
             tried = np.repeat(best[None], 2 * round(span / step) + 1, 0)
             tried[:, k] = (best[k] if finer > 1 else 0.0) + np.linspace(-span, span, len(tried))
             best = tried[int(np.argmax(value(tried)))]
-    worth = value(best[None])[0] - value(np.zeros((1, 3)))[0] > _WORTH
-    late = best @ basis if worth else late
-    together = [[k for k, c in enumerate(columns) if c == own] for own in set(columns) - {None}]
-    if not ruled:
-        together += [[k] for column in together for k in column]
-    for own in together:
-        beside = [k for k in range(len(pairs)) if i[k] in own and columns[j[k]] is None]
-        if beside:
-            rest = np.round((late[j[beside]] - late[i[beside]]) * FS).astype(int)
-            late[own] += _alone(table[beside], rest)
-    return late
+    return best if value(best[None])[0] - value(np.zeros((1, 3)))[0] > _WORTH else None
 
 
 def _alone(table: np.ndarray, rest: np.ndarray) -> float:
