@@ -1408,3 +1408,20 @@ def test_once_more_in_another_language_is_the_same_again(language):
     _, before = language.converse(INFERIOR, "report for my mother", Conversation())
     said, _ = language.converse(INFERIOR, "noch einmal auf Deutsch", before)
     assert said == language.answer(INFERIOR, "report for my mother", "de")
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Is something cut off?", "The page is readable, with a quality of 100%."),
+        ("Is every lead normal?", "ABNORMAL - Sinus Rhythm with Inferior Myocardial Infarction"),
+        ("R-R?", "The mean RR interval is 833 ms."),
+    ],
+)
+def test_what_is_asked_of_the_page_of_all_leads_or_of_the_machine(language, question, said):
+    assert language.answer(INFERIOR, question) == said
+
+
+def test_what_is_wrong_with_leads_is_what_they_show(language):
+    said = language.answer(INFERIOR, "Is anything wrong in lead III?")
+    assert "ST +2.5 mm" in said

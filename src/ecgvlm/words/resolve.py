@@ -379,7 +379,8 @@ def _by_subject(part: Asked) -> str:
     if beyond and part.strange and not part.objects:
         return part.intent
     for intent in () if beyond or (part.strange and part.beyond > _BEYOND) else part.of("subject"):
-        if not (part.strange and intents()[intent].get("vague")):
+        needed = [kind for kind in intents()[intent].get("takes", ()) if kind[-1] not in "?~"]
+        if all(map(part.of, needed)) and not (part.strange and intents()[intent].get("vague")):
             return intent
     return "unsure"
 
@@ -399,9 +400,12 @@ def _with_told(part: Asked, before: tuple[Asked, ...]) -> Asked:
 
 def _with_finding(part: Asked) -> list[Asked]:
     """Who asks whether a finding is new, or whether it is the rhythm, asks whether it is there, too; who asks
-    of it what is not judged is told so."""
+    of it what is not judged is told so; what is wrong with leads may be what they show."""
     if part.intent in ("earlier", "rhythm") and part.of("finding"):
         return [replace(part, intent="finding"), part]
+    of_page = "problems" in part.of("subject") or "swapped" in part.variants
+    if part.intent == "problems" and part.of("lead") and not of_page:  # "is anything wrong in V1 to V3?"
+        return [replace(part, intent="lead"), part]
     if part.intent in ("finding", "group") and "age" in part.variants:  # "is the infarct old or new?"
         return [part, replace(part, intent="earlier")]
     if part.intent in ("finding", "value") and "unknown" in part.of("topic"):
