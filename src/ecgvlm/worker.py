@@ -182,10 +182,7 @@ def _joined(
             one_file = before.file == job.file
             if page is not None and first.answer.page and join(first.answer.page, page, one_file):
                 spread = whole(before, job)
-                if one_file:
-                    yield spread
-                else:
-                    yield from (spread.called(half.page) for half in (before, job))
+                yield from [spread] if one_file else [spread.called(half.page) for half in (before, job)]
                 continue
             yield first
         if page is not None and is_half(page):

@@ -116,19 +116,23 @@ class RowGroup:
         wanted = list(entries)
         try:
             with self.fs.open(self.path, "rb") as file:
-                # Buffered and in slices: a row group may hold more pictures than memory does.
-                table = pq.ParquetFile(file, buffer_size=1 << 20)
-                start = self.first
-                for batch in table.iter_batches(_ROWS, row_groups=[self.group], columns=[self.column]):
-                    while wanted and wanted[0] < start + batch.num_rows:
-                        yield self._picture(self.name(wanted[0]), batch.column(0)[wanted[0] - start].as_py())
-                        wanted.pop(0)
-                    start += batch.num_rows
-                    if not wanted:
-                        return
+                yield from self._pictures(file, wanted)
         except Exception as error:  # pyarrow's and the file system's, see `_fetch`
             for entry in wanted:
                 yield self.name(entry), unreadable(self.name(entry), cause(error))
+
+    def _pictures(self, file: Any, wanted: list[int]) -> Iterator[Picture]:
+        """Takes one wanted entry after the other out of these."""
+        # Buffered and in slices: a row group may hold more pictures than memory does.
+        table = pq.ParquetFile(file, buffer_size=1 << 20)
+        start = self.first
+        for batch in table.iter_batches(_ROWS, row_groups=[self.group], columns=[self.column]):
+            while wanted and wanted[0] < start + batch.num_rows:
+                yield self._picture(self.name(wanted[0]), batch.column(0)[wanted[0] - start].as_py())
+                wanted.pop(0)
+            start += batch.num_rows
+            if not wanted:
+                return
 
     def _picture(self, name: str, cell: Any) -> Picture:
         """A cell's picture; of a list of them, the first."""
@@ -190,13 +194,9 @@ def list_inputs(
     try:
         fs, path = fsspec.url_to_fs(source)
         if fs.isdir(path):
-            found, files = [], [p for p in fs.find(path) if not _hidden(p.removeprefix(path))]
-            beside = frozenset(files)
-            for p in files:
-                if p.lower().endswith((".zip", ".parquet")) or _counts(partial(_regular, fs), p, beside):
-                    found.append(p)
-                elif passed_over is not None:
-                    passed_over.append(_url(fs, p))
+            found, others = _in_folder(fs, path)
+            if passed_over is not None:
+                passed_over += [_url(fs, p) for p in others]
         elif any(c in path for c in "*?["):
             found = [p for p in fs.glob(path) if not fs.isdir(p)]
         else:
@@ -211,6 +211,17 @@ def list_inputs(
         raise unreadable(source, "no such file, or no pictures, ZIPs or Parquet files there")
     for path in sorted(found):
         yield from _in_file(fs, path, column)
+
+
+def _in_folder(fs: fsspec.AbstractFileSystem, folder: str) -> tuple[list[str], list[str]]:
+    """The files of a folder, at any depth, that count, and the others."""
+    files = [path for path in fs.find(folder) if not _hidden(path.removeprefix(folder))]
+    beside = frozenset(files)
+    counting: tuple[list[str], list[str]] = [], []
+    for path in files:
+        counts = path.lower().endswith((".zip", ".parquet")) or _counts(partial(_regular, fs), path, beside)
+        counting[0 if counts else 1].append(path)
+    return counting
 
 
 def _folder(url: str) -> str:

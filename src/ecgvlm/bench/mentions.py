@@ -11,9 +11,11 @@ import json
 import re
 import tomllib
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 from ecgvlm.words.phrases import LANGUAGES, words
@@ -245,14 +247,15 @@ def _not_statements(text: _Text, vocab: Vocabulary) -> list[bool]:
         if "?" in seps[end] and not answered:
             dropped[begin:end] = [True] * (end - begin)
             continue
-        part = begin
-        for j in range(begin, end + 1):
-            if j == end or (words[j] in {"but", "however"} and j > begin):
-                said = " ".join(words[part + (words[part] in {"but", "however"}) : j])
-                if said.startswith(vocab.refusals):
-                    dropped[part:j] = [True] * (j - part)
-                part = j
+        turns = [k for k in range(begin + 1, end) if words[k] in _TURNS]
+        for first, last in pairwise([begin, *turns, end]):
+            said = " ".join(words[first + (words[first] in _TURNS) : last])
+            if said.startswith(vocab.refusals):
+                dropped[first:last] = [True] * (last - first)
     return dropped
+
+
+_TURNS = {"but", "however"}  # what follows is another statement than what stands before
 
 
 def _match(vocab: Vocabulary, text: _Text, i: int) -> _Event | None:
@@ -304,14 +307,8 @@ def _polarity(events: list[_Event], text: _Text) -> None:
     """Sets `asserted` of each finding."""
     seps = text.seps
     findings = [k for k, e in enumerate(events) if e.entry.kind == "finding"]
-    chains: list[list[int]] = []
-    for k in findings:
-        if chains and chains[-1][-1] == k - 1 and _joined(events[k - 1], events[k], text):
-            chains[-1].append(k)
-        else:
-            chains.append([k])
     used: set[int] = set()
-    for chain in chains:
+    for chain in _chains(events, findings, text):
         last = events[chain[-1]]
         verdict, trigger = _said_after(events, chain[-1], last, text)
         if verdict is not None:
@@ -325,13 +322,28 @@ def _polarity(events: list[_Event], text: _Text) -> None:
             if verdict and events[trigger].entry.words[0] not in {"yes", "xyes", "true", "1"}:
                 _deny_before(events, reach, text, used)  # "no AF is seen" denies
             else:
-                for k in reach:
-                    events[k].asserted = verdict
+                _assert(events, reach, verdict)
         if chain:
             _deny_before(events, chain, text, used)
     for k in findings:
         if _under_denial(events, k, text):
             events[k].asserted = False
+
+
+def _chains(events: list[_Event], findings: Sequence[int], text: _Text) -> list[list[int]]:
+    """Findings that follow each other as one list."""
+    chains: list[list[int]] = []
+    for k in findings:
+        if chains and chains[-1][-1] == k - 1 and _joined(events[k - 1], events[k], text):
+            chains[-1].append(k)
+        else:
+            chains.append([k])
+    return chains
+
+
+def _assert(events: list[_Event], which: Sequence[int], asserted: bool) -> None:
+    for k in which:
+        events[k].asserted = asserted
 
 
 _LISTED = re.compile(r"\n\s*[-*•]\s")
@@ -411,7 +423,7 @@ def _comma(seps: list[str]) -> bool:
 
 def _deny_before(events: list[_Event], chain: list[int], text: _Text, used: set[int]) -> None:
     """Applies the nearest denial that stands before a list of findings in its sentence."""
-    words, seps, sentence = text.words, text.seps, text.sentence
+    seps, sentence = text.seps, text.sentence
     head = events[chain[0]]
     for m in range(chain[0] - 1, -1, -1):
         event = events[m]
@@ -419,27 +431,24 @@ def _deny_before(events: list[_Event], chain: list[int], text: _Text, used: set[
         if sentence[event.first] != sentence[head.first] or kind in {"stop", "hedge"}:
             return
         if kind == "after" and m not in used and event.last == head.first and ":" in seps[head.first]:
-            for k in chain:  # "Absent: RBBB, LBBB"
-                events[k].asserted = False
+            _assert(events, chain, False)  # "Absent: RBBB, LBBB"
             return
         if m in used or kind not in {"list", "before"}:
             continue
         if event.entry.words[0] in {"no", "not", "xno"} and re.search(r"[,.:]", seps[event.last]):
             continue  # "No, this is AF": the answer to a question, not a denial of what follows
-        between = seps[event.last : head.first + 1]
-        if _comma(between) and not (
-            kind == "list" and any(e.entry.kind == "finding" for e in events[m : chain[0]])
-        ):
+        lists = kind == "list" and any(e.entry.kind == "finding" for e in events[m : chain[0]])
+        if _comma(seps[event.last : head.first + 1]) and not lists:
             return
-        reach = chain
-        tail = range(events[chain[0]].last, events[chain[-1]].first)
-        disjunction = any(words[i] in {"or", "nor"} for i in tail)
-        if kind == "before" and not disjunction:
-            reach = []
-            for k in chain:
-                if reach and _comma(seps[events[reach[-1]].last : events[k].first + 1]):
-                    break
-                reach.append(k)
-        for k in reach:
-            events[k].asserted = False
+        tail = text.words[head.last : events[chain[-1]].first]
+        all_of_them = kind == "list" or "or" in tail or "nor" in tail
+        _assert(events, chain if all_of_them else _up_to_comma(events, chain, text), False)
         return
+
+
+def _up_to_comma(events: list[_Event], chain: list[int], text: _Text) -> list[int]:
+    """The first findings of a list, up to the first comma."""
+    for n, (k, following) in enumerate(pairwise(chain), 1):
+        if _comma(text.seps[events[k].last : events[following].first + 1]):
+            return chain[:n]
+    return chain

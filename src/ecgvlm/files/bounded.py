@@ -135,22 +135,26 @@ def _work(pipe: Connection, parents: Connection | None, memory: int, computing: 
     keep_freed_memory()
     leaves: list[Leaf] = []
     for request in _requests(pipe):
+        answer: Any
         try:
             with cpu_bound(computing):
                 if isinstance(request, tuple):
                     leaves = open_pages(*request)
-                    answer: Any = "done", [leaf.name for leaf in leaves]
+                    answer = "done", [leaf.name for leaf in leaves]
                 else:
                     answer = "done", leaves[request].load()
-        except EcgError as error:
-            answer = "error", EcgError(error.code, error.message)  # without the traceback, which holds memory
-        except MemoryError:
-            cause = f"{_called(request, leaves)}: it does not fit into memory"
-            answer = "error", EcgError("too_large", cause)
         except Exception as error:  # a decoder's fault on one file must not end a batch
-            cause = f"cannot be decoded ({type(error).__name__}: {error})"
-            answer = "error", unreadable(_called(request, leaves), cause)
+            answer = "error", _refusal(error, _called(request, leaves))
         send(pipe, answer)
+
+
+def _refusal(error: Exception, name: str) -> EcgError:
+    """What is said of a file or page of this name that could not be opened."""
+    if isinstance(error, EcgError):
+        return EcgError(error.code, error.message)  # without the traceback, which holds memory
+    if isinstance(error, MemoryError):
+        return EcgError("too_large", f"{name}: it does not fit into memory")
+    return unreadable(name, f"cannot be decoded ({type(error).__name__}: {error})")
 
 
 def _requests(pipe: Connection) -> Iterator[Any]:

@@ -41,20 +41,22 @@ def page_lines(page: Any, to_px: np.ndarray) -> list[Line]:
         if look is None:
             continue
         style = styles.setdefault(look, len(styles))
-        matrix = _matrix(item, to_px)
-        filled = look[-1]
-        for points in _polylines(item):
-            px = points @ matrix[:, :2].T + matrix[:, 2]
-            if filled:
-                middle = _middle(px)
-                if middle is None:
-                    continue
-                px = middle
+        for px in _strokes(item, to_px, filled=look[-1]):
             if lines and lines[-1][1] == style and np.abs(lines[-1][0][-1] - px[0]).max() < _TOUCH * scale:
                 before, _ = lines.pop()
                 px = np.concatenate([before, px[1:]])
             lines.append((px, style))
     return [Line(px, style) for px, style in lines]
+
+
+def _strokes(item: Any, to_px: np.ndarray, filled: bool) -> Iterator[np.ndarray]:
+    """[n, 2] px of each piece of a path; of what is filled, the middle of each line that it outlines."""
+    matrix = _matrix(item, to_px)
+    for points in _polylines(item):
+        px = points @ matrix[:, :2].T + matrix[:, 2]
+        stroke = _middle(px) if filled else px
+        if stroke is not None:
+            yield stroke
 
 
 def _matrix(item: Any, to_px: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TextIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -167,31 +167,43 @@ def _check_picture(image: Path | bytes) -> None:
 
 def _json(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON list (or JSONL file), however long, without holding them all."""
-    decoder, text, start, opened = json.JSONDecoder(), "", 0, 0
     try:
         with path.open(encoding="utf-8-sig") as file:
-            while True:
-                while start < len(text) and text[start] in "[], \r\n\t":
-                    opened += (text[start] == "[") - (text[start] == "]")
-                    start += 1
-                try:
-                    row, start = decoder.raw_decode(text, start)
-                except RecursionError as error:
-                    raise EcgError("unsupported_format", f"{path}: not JSON ({error})") from None
-                except ValueError as error:
-                    more = file.read(1 << 20)
-                    if not more:
-                        if opened or start < len(text):
-                            why = error if start < len(text) else "the list has no end"
-                            raise EcgError("unsupported_format", f"{path}: not JSON ({why})") from None
-                        return
-                    text, start = text[start:] + more, 0
-                    continue
-                yield row
+            yield from _objects(file)
+    except _NotJson as error:
+        raise EcgError("unsupported_format", f"{path}: not JSON ({error})") from None
     except OSError as error:
         raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise unreadable(path, "not UTF-8 text") from error
+
+
+class _NotJson(Exception):
+    """Says why."""
+
+
+def _objects(file: TextIO) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON list, or one after the other. Raises _NotJson."""
+    decoder, text, start, opened = json.JSONDecoder(), "", 0, 0
+    while True:
+        while start < len(text) and text[start] in "[], \r\n\t":
+            opened += (text[start] == "[") - (text[start] == "]")
+            start += 1
+        try:
+            row, start = decoder.raw_decode(text, start)
+        except RecursionError as error:
+            raise _NotJson(error) from None
+        except ValueError as error:
+            more = file.read(1 << 20)
+            if not more and start < len(text):
+                raise _NotJson(error) from None
+            if not more and opened:
+                raise _NotJson("the list has no end") from None
+            if not more:
+                return
+            text, start = text[start:] + more, 0
+            continue
+        yield row
 
 
 def _arrow(

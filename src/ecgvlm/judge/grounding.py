@@ -65,38 +65,56 @@ class Ground:
 
 def find_grounds(page: Page, evidence: Evidence, model: FindingsModel) -> tuple[Ground, ...]:
     """The evidence of every abnormal finding that the network judges, in the findings' order."""
-    measured = page.measurements
-    leads, fine = page.leads(ENCODER_FS), page.leads(_MEASURE_FS)
+    leads = page.leads(ENCODER_FS)
     printed = [k for k in range(12) if np.isfinite(leads[k]).any()]
-    whole = model.probabilities(leads, measured)
-    worth = {k: _without(leads, measured, k, model) for k in printed}
+    worth = {k: _without(leads, page.measurements, k, model) for k in printed}
+    occlusion = _Occlusion(page, leads, model)
     grounds = []
-    for label in (x for x in evidence.findings if x in whole and x not in ("NORM", "SR")):
+    for label in (x for x in evidence.findings if x in occlusion.whole and x not in ("NORM", "SR")):
         defined = _DEFINED.get(label, ())
         order = sorted(
             printed, key=lambda k: worth[k][label] - (_DEFINED_WORTH if LEADS[k] in defined else 0.0)
         )
-        # What a finding is defined by first; where that does not decide, all of the leads.
-        for intervals, early in dict.fromkeys(
-            ((_INTERVALS.get(label, ()), label in _EARLY_BEATS), ((), False))
-        ):
-            spans = _spans(measured, intervals, early)
-            taken: list[int] = []
-            drop = 0.0
-            for k in order:
-                taken.append(k)
-                rest, fine_rest = (
-                    _hidden(leads, ENCODER_FS, taken, spans),
-                    _hidden(fine, _MEASURE_FS, taken, spans),
-                )
-                drop = whole[label] - model.probabilities(rest, measure(fine_rest, _MEASURE_FS))[label]
-                if drop >= max(DROP, min(_ENOUGH, _MOST * whole[label])):
-                    break
-            if drop >= DROP:
-                break
-        names = tuple(lead for k, lead in enumerate(LEADS) if k in taken)
-        grounds.append(Ground(label, names, float(drop), intervals, early))
+        grounds.append(_ground(label, order, occlusion, page.measurements))
     return tuple(grounds)
+
+
+def _ground(label: str, order: Sequence[int], occlusion: _Occlusion, measured: Measurements) -> Ground:
+    """order: leads, that whose loss costs the finding most first."""
+    # What a finding is defined by first; where that does not decide, all of the leads.
+    by_definition = _INTERVALS.get(label, ()), label in _EARLY_BEATS
+    for intervals, early in dict.fromkeys((by_definition, ((), False))):
+        taken, drop = occlusion.fewest(label, order, _spans(measured, intervals, early))
+        if drop >= DROP:
+            break
+    names = tuple(lead for k, lead in enumerate(LEADS) if k in taken)
+    return Ground(label, names, float(drop), intervals, early)
+
+
+class _Occlusion:
+    """What a model says of a page of which some is hidden. leads: of the page at `ENCODER_FS`."""
+
+    def __init__(self, page: Page, leads: np.ndarray, model: FindingsModel):
+        self._leads, self._fine, self._model = leads, page.leads(_MEASURE_FS), model
+        self.whole = model.probabilities(leads, page.measurements)
+
+    def fewest(
+        self, label: str, order: Sequence[int], spans: Sequence[tuple[float, float]]
+    ) -> tuple[Sequence[int], float]:
+        """The first leads of an order whose spans, hidden, let a finding's probability fall far enough, or
+        all of them; and by how much it falls."""
+        enough = max(DROP, min(_ENOUGH, _MOST * self.whole[label]))
+        drop = 0.0
+        for n in range(1, len(order) + 1):
+            drop = self._drop(label, order[:n], spans)
+            if drop >= enough:
+                return order[:n], drop
+        return order, drop
+
+    def _drop(self, label: str, taken: Sequence[int], spans: Sequence[tuple[float, float]]) -> float:
+        rest = _hidden(self._leads, ENCODER_FS, taken, spans)
+        measured = measure(_hidden(self._fine, _MEASURE_FS, taken, spans), _MEASURE_FS)
+        return self.whole[label] - self._model.probabilities(rest, measured)[label]
 
 
 def _spans(measured: Measurements, intervals: Sequence[str], early: bool) -> list[tuple[float, float]]:

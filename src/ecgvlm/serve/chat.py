@@ -78,25 +78,13 @@ def router(service: Service) -> APIRouter:
         question, said = asked.question, _Said(body.most, body.stop or [])
         pieces = _of_each(service, reading, asked, earlier, caller)
         if body.as_json:
-            answer = "".join([piece async for piece in pieces])
-            found = {**reading.answer, "question": question, "answer": answer}
-            wanted = {name: found.get(name) for name in body.fields or found}
-            pieces = _once(json.dumps(wanted, ensure_ascii=False))
+            pieces = _once(await _as_json(pieces, reading, question, body.fields))
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             return StreamingResponse(
                 _chunks(said.of(pieces), said, question, head, usage), media_type="text/event-stream"
             )
-        text = "".join([piece async for piece in said.of(pieces)])
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": text, "refusal": None},
-            "finish_reason": said.finish,
-            "logprobs": None,
-        }
-        return JSONResponse(
-            {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(question, said.count)}
-        )
+        return JSONResponse(await _completion(pieces, said, question, head))
 
     return api
 
@@ -115,8 +103,31 @@ async def _of_each(
                 yield piece
 
 
+async def _as_json(
+    pieces: AsyncGenerator[str], reading: Reading, question: str, fields: Sequence[str] | None
+) -> str:
+    """An answer as a JSON object with what else the reading found. fields: those wanted of it."""
+    answer = "".join([piece async for piece in pieces])
+    found = {**reading.answer, "question": question, "answer": answer}
+    return json.dumps({name: found.get(name) for name in fields or found}, ensure_ascii=False)
+
+
 async def _once(text: str) -> AsyncGenerator[str]:
     yield text
+
+
+async def _completion(
+    pieces: AsyncGenerator[str], said: _Said, question: str, head: dict[str, Any]
+) -> dict[str, Any]:
+    """The whole answer as one object."""
+    text = "".join([piece async for piece in said.of(pieces)])
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text, "refusal": None},
+        "finish_reason": said.finish,
+        "logprobs": None,
+    }
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(question, said.count)}
 
 
 class _Said:

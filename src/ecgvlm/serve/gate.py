@@ -134,12 +134,8 @@ class Gate:
         body = _Body(self.bytes, client)
         try:
             # Only who has sent all of it takes a place: slow ones keep nobody from it.
-            try:
-                with self.receiving.one(client):
-                    async with asyncio.timeout(self.limits.seconds):
-                        await self._receive(scope, headers, receive, body)
-            except TimeoutError as error:
-                raise self._too_slow() from error
+            with self.receiving.one(client):
+                await self._receive_in_time(scope, headers, receive, body)
             if self.at_work.is_full(client):
                 raise self._busy(drain=False)
             whole = body.whole()
@@ -148,6 +144,13 @@ class Gate:
                 await self._work(scope, whole, receive, reply)
         finally:
             body.release()
+
+    async def _receive_in_time(self, scope: Scope, headers: Headers, receive: Receive, body: _Body) -> None:
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await self._receive(scope, headers, receive, body)
+        except TimeoutError as error:
+            raise self._too_slow() from error
 
     async def _work(self, scope: Scope, body: bytes, receive: Receive, reply: _Reply) -> None:
         """Lets the application answer, in one of the places for requests at work."""

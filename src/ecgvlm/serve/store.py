@@ -227,17 +227,21 @@ class Store:
     def _delete(self, *which: Any) -> int:
         with Session(self._engine) as session, session.begin():
             count: int = session.execute(delete_from(Read).where(*which)).rowcount  # type: ignore[attr-defined]
-        if count:  # what was deleted still stands in pages that were rearranged, and in the journal
-            sqlite = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
-            cleaning = sqlite if self._engine.dialect.name == "sqlite" else ("VACUUM reads, corrections",)
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                for statement in cleaning:
-                    try:
-                        connection.exec_driver_sql(statement)
-                    except SQLAlchemyError as error:  # deleted it is; VACUUM needs as much room as the file
-                        cause = type(error).__name__
-                        log.warning("what was deleted may leave traces: %s failed (%s)", statement, cause)
+        if count:
+            self._clean()
         return count
+
+    def _clean(self) -> None:
+        """What was deleted still stands in pages that were rearranged, and in the journal: not after this."""
+        sqlite = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+        cleaning = sqlite if self._engine.dialect.name == "sqlite" else ("VACUUM reads, corrections",)
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for statement in cleaning:
+                try:
+                    connection.exec_driver_sql(statement)
+                except SQLAlchemyError as error:  # deleted it is; VACUUM needs as much room as the file
+                    cause = type(error).__name__
+                    log.warning("what was deleted may leave traces: %s failed (%s)", statement, cause)
 
 
 def _named(key: str, owner: str) -> tuple[ColumnElement[bool], ...]:

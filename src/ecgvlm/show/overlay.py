@@ -153,14 +153,22 @@ def find_regions(answer: Answer, overlay: Overlay, ground: Ground) -> tuple[Regi
         if x.lead in ground.leads and x.name in ground.intervals
     ]
     if ground.premature:
-        for strip in (s for s in page.strips if s.lead in ground.leads and np.isfinite(s.curve).any()):
-            for beat in measured.beats[measured.premature]:
-                a, b = np.clip(beat + np.array(EARLY), strip.t0, strip.t1)
-                if b > a:
-                    x0, x1 = (strip.x0 + (at - strip.t0) * page.mm_per_s for at in (a, b))
-                    regions.append(Region(strip.lead, _band(page, x0, x1, *_reach(strip))))
+        for strip in page.strips:
+            if strip.lead in ground.leads and np.isfinite(strip.curve).any():
+                regions += _early_beats(page, measured, strip)
     whole = [Region(x.lead, x.outline) for x in overlay.leads if x.lead in ground.leads]
     return tuple(regions or whole)
+
+
+def _early_beats(page: Page, measured: Measurements, strip: Strip) -> list[Region]:
+    """Where a strip shows the beats that come early."""
+    regions = []
+    for beat in measured.beats[measured.premature]:
+        a, b = np.clip(beat + np.array(EARLY), strip.t0, strip.t1)
+        if b > a:
+            x0, x1 = (strip.x0 + (at - strip.t0) * page.mm_per_s for at in (a, b))
+            regions.append(Region(strip.lead, _band(page, x0, x1, *_reach(strip))))
+    return regions
 
 
 def find_evidence(
