@@ -9,13 +9,21 @@ import numpy as np
 
 from ecgvlm import filters
 from ecgvlm.digitize.arrangement import Arrangement
-from ecgvlm.digitize.extent import SECOND, SHORTEST, WIDEST_GAP, Extent, is_whole, off_seconds
+from ecgvlm.digitize.extent import (
+    NAME_IN,
+    SECOND,
+    SHORTEST,
+    WIDEST_GAP,
+    Extent,
+    is_whole,
+    nearest_start,
+    off_seconds,
+)
 from ecgvlm.digitize.pagenet import PX_PER_MM
 from ecgvlm.digitize.rows import STROKE
 from ecgvlm.quantile import median
 
-NAME_IN = 1.0 * PX_PER_MM  # from a strip's beginning to its name, usually
-FARTHEST_NAME = 10.0 * PX_PER_MM  # the same at most
+FARTHEST_NAME = 10.0 * PX_PER_MM  # from a strip's beginning to its name at most
 _NARROWEST, _WHOLE = 10.0 * PX_PER_MM, 0.9  # of slow paper's columns, and part of them that must be seen
 _NARROW_NAMED = 11  # leads that it must name
 _NARROWEST_GAP = 0.8 * PX_PER_MM
@@ -50,15 +58,16 @@ class Columns:
     to_scale: bool
 
     def shown(self) -> dict[int, Column]:
-        """The columns by their numbers. Of rows that are cut off, columns too short to read and those without
-        any name are left out."""
+        """The columns by their numbers. Of rows that are cut off, columns too short to read and, where much
+        is missing, those without any name are left out."""
         if self.fit.columns == 1:
             only = Column(self.start, self.extent.right, 0.0)
             return {0: only} if only.x1 - only.x0 >= SHORTEST else {}
         columns = {k: self._column(k) for k in range(self.fit.columns)}
         columns = {k: column for k, column in columns.items() if column.x1 - column.x0 >= self._shortest}
         nameless = set(columns) - self.fit.columns_named()
-        if self.fit.named and (not self._whole or len(nameless) > 1):
+        nearly_whole = self._whole or is_whole(self.fit, self.extent.left, self.extent.right)
+        if self.fit.named and (len(nameless) > 1 or not nearly_whole):
             return {k: column for k, column in columns.items() if k not in nameless}
         return columns
 
@@ -77,7 +86,7 @@ class Columns:
             return left if at_end or fit.xs[0] - left < 2 * FARTHEST_NAME else fit.xs[0] - NAME_IN
         if self._whole:
             return left
-        nearest = min((left, right - fit.columns * fit.dx), key=lambda x: abs(fit.xs[0] - x - NAME_IN))
+        nearest = nearest_start(fit, left, right)
         return nearest if abs(fit.xs[0] - nearest - NAME_IN) < FARTHEST_NAME else fit.xs[0] - NAME_IN
 
     @cached_property
@@ -94,7 +103,16 @@ class Columns:
 
     @cached_property
     def _whole(self) -> bool:
-        return is_whole(self.fit, self.extent.left, self.extent.right, self.wide)
+        gap = 1.1 * self.wide or self._gap_about_names()
+        return is_whole(self.fit, self.extent.left, self.extent.right, gap)
+
+    def _gap_about_names(self) -> float:
+        """px of blank paper between columns, wherever it lies about their names; 0 where there is none."""
+        half, gaps = self.fit.dx / 2, []
+        for x in self.fit.xs[1:]:
+            start, stop = filters.longest_run(self.blank[int(max(0.0, x - half)) : int(x + half)])
+            gaps.append(stop - start)
+        return min(WIDEST_GAP, median(gaps)) if gaps else 0.0
 
     @cached_property
     def _gap(self) -> float:

@@ -60,6 +60,7 @@ _SMALL_PART, _FARTHER = 0.4, 2  # of a picture: a grid seen on less is followed 
 _AT_END = int(6.0 * PX_PER_MM)  # about a map's end, that traces reach
 _GOES_ON = 10.0  # mm of the picture beyond it
 _NO_INK = 3e-4  # share of a picture's px that are a trace, upright or on its side, below which it is no ECG
+_COARSE = 16  # px of a rectified page, whose sides are multiples of it, within which it is as good as flat
 _STRAY_NAMES = 2  # that the net may see on a page without any
 # Leads that a page without any grid must name, and mm of its rows.
 _PLAINLY_NAMED, _BARE_ROW = 9, 80.0
@@ -266,7 +267,7 @@ class Digitizer:
         except ValueError:
             return None
         rectified = without_plates(rectified)
-        maps = self.net(rectified)
+        maps = _shown(self.net(rectified), paper, origin, image.shape)
         names, notes = together(
             partial(self.lettering.names, rectified, maps), partial(self.lettering.notes, rectified, maps)
         )
@@ -384,6 +385,19 @@ def _is_bare(view: View) -> bool:
         return False
     marked = np.abs(paper - np.float32(median(paper))) > _BARE_LEVELS
     return bool(marked.mean() < _BARE_PRINT)
+
+
+def _shown(maps: NetMaps, paper: PaperMap, origin: tuple[float, float], shape: Sequence[int]) -> NetMaps:
+    """The maps without ink beyond the edges of the picture, whose last px are repeated there: traces that run
+    into an edge would seem to go on. shape: of the picture."""
+    rows, columns = (side // _COARSE for side in maps.trace.shape)
+    at = [(np.arange(n) + 0.5) * _COARSE - 0.5 for n in (columns, rows)]  # as cv2.resize has them
+    px = paper.to_px(np.stack(np.meshgrid(*at), -1) / PX_PER_MM + origin)
+    inside = np.minimum(px, np.array(shape[1::-1]) - 1.0 - px).min(-1).astype(np.float32)
+    if inside.min() >= 0:
+        return maps
+    beyond = cv2.resize(inside, maps.trace.shape[::-1], interpolation=cv2.INTER_LINEAR) < 0
+    return replace(maps, trace=np.where(beyond, np.float32(0), maps.trace))
 
 
 def _inked(maps: NetMaps) -> float:

@@ -14,12 +14,14 @@ from ecgvlm.quantile import median
 
 SHORTEST = 20.0 * PX_PER_MM  # a strip shorter than this holds no whole beat
 WIDEST_GAP = 11.5 * PX_PER_MM  # blank paper between two columns, unless all of them stand wider apart
+NAME_IN = 1.0 * PX_PER_MM  # from a strip's beginning to its name, usually
 SECOND = 25.0 * PX_PER_MM  # of printed time
 _PULSE = 0.15  # probability from which on a mark counts as a calibration pulse
 _PULSE_BEFORE = 12.0 * PX_PER_MM  # from a calibration pulse to the traces at most
 _LONGEST_FOOT, _SHORTEST_FOOT = 12.0 * PX_PER_MM, 2.0 * PX_PER_MM
 _AFTER = 0.6  # of a column, that traces begin before the first name at least where names follow their strips
 _TOO_LONG = 4.0 * PX_PER_MM  # by which a row may be longer than its columns' names tell
+_TOO_SHORT = 4.0 * PX_PER_MM  # by which it may be shorter, but for a gap as wide as those between columns
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,26 @@ def extent_of(
     if _follow_pulses(maps, left):
         left += _foot(rows, [*lines, *rhythm], left, min(right, median(stops)) if stops else right)
     if fit.columns > 1 and right - left > fit.columns * fit.dx + _TOO_LONG:
-        right = left + fit.columns * fit.dx  # a line of the paper goes on where the traces end
+        # A line of the paper goes on where the traces end, or what is left of a pulse stands before them.
+        left = nearest_start(fit, left, right)
+        right = left + fit.columns * fit.dx
     # Behind a rhythm strip something else may go on: then it does not tell how long it is.
     long = [stop - left for stop in stops if stop < right + _TOO_LONG]
     stops = [min(right, max(stop, left + SHORTEST)) for stop in stops]
     return Extent(left, right, tuple(stops), median(long) if long else None)
 
 
-def is_whole(fit: Arrangement, left: float, right: float, wide: float = 0.0) -> bool:
-    """Whether rows of several columns are as long as their names stand apart, but for the last gap. wide: px
-    of blank paper between columns that stand wide apart."""
+def is_whole(fit: Arrangement, left: float, right: float, gap: float = WIDEST_GAP) -> bool:
+    """Whether rows of several columns are as long as their names stand apart, but for the last gap. gap: px
+    of blank paper between columns, at most."""
     after = fit.xs[0] - left > _AFTER * fit.dx and fit.xs[-1] > right  # names stand after their strips
-    return after or right - left > fit.columns * fit.dx - max(WIDEST_GAP, 1.1 * wide)
+    return after or right - left > fit.columns * fit.dx - gap - _TOO_SHORT
+
+
+def nearest_start(fit: Arrangement, left: float, right: float) -> float:
+    """px where rows begin of which one end is another's or missing: as the left one or the right one tells,
+    whichever lets the names stand where they usually do."""
+    return min((left, right - fit.columns * fit.dx), key=lambda start: abs(fit.xs[0] - start - NAME_IN))
 
 
 def off_seconds(length: float) -> float:

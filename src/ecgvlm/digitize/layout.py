@@ -46,7 +46,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Found:
-    """layout: rows x columns and, with rhythm strips, how many: "3x4+1R".
+    """layout: rows x columns and, with rhythm strips, how many: "3x4+1R". columns: of it, shown or not.
 
     strips: of at least `FEWEST` leads; rows and columns beyond the picture's edge are left out. score: mean
     probability of the twelve names where they are expected. named: how many leads' names were seen, 0 where
@@ -55,6 +55,7 @@ class Found:
     """
 
     layout: str
+    columns: int
     order: str
     strips: tuple[Placed, ...]
     score: float
@@ -125,7 +126,7 @@ def with_strips(fit: Arrangement, names: Sequence[Name], maps: NetMaps, to_scale
     ]
     layout = layout_name(_rows_of_half({strip.row for strip in leads}, fit), fit.columns, len(rhythm))
     named = len(fit.named & set(LEADS))
-    return Found(layout, fit.order, (*leads, *through), fit.score, named, apart=columns.wide > 0)
+    return Found(layout, fit.columns, fit.order, (*leads, *through), fit.score, named, apart=columns.wide > 0)
 
 
 def _strips_of_leads(

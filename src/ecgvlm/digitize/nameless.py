@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecgvlm.digitize.arrangement import LEAST_ROW, Arrangement, Cell, Name
-from ecgvlm.digitize.columns import NAME_IN
+from ecgvlm.digitize.extent import NAME_IN
 from ecgvlm.digitize.layout import Found, with_strips
 from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps
 from ecgvlm.digitize.rows import NAME_ABOVE, RowInk, profile

@@ -14,6 +14,7 @@ from ecgvlm.digitize.pagenet import PX_PER_MM, NetMaps
 from ecgvlm.digitize.surface import PaperMap
 from ecgvlm.quantile import median
 
+_CUT = 0.95  # part of a column, of which less is one that is cut off
 ROW_SLIGHTLY_OFF = 0.004  # part by which rows of 10 s on paper without a grid may be longer or shorter
 
 
@@ -51,11 +52,13 @@ def score(view: View | None) -> float:
 
 
 def row_mm(found: Found) -> float:
-    """mm of printed time in a row. A rhythm strip runs through, whatever stands between the columns."""
+    """mm of printed time in a whole row. A rhythm strip runs through, whatever stands between the columns;
+    where the picture ends within the row, a column that it shows tells how long the others are."""
     through = [s.x1 - s.x0 for s in found.strips if s.rhythm]
-    if through:
-        return median(through) / PX_PER_MM
-    return sum(b - a for a, b in {(s.x0, s.x1) for s in found.strips}) / PX_PER_MM
+    columns = [b - a for a, b in {(s.x0, s.x1) for s in found.strips if not s.rhythm}]
+    if len(columns) < found.columns or min(columns) < _CUT * max(columns):
+        return found.columns * max(columns) / PX_PER_MM
+    return (median(through) if through else sum(columns)) / PX_PER_MM
 
 
 def off_scale(found: Found, notes: Notes) -> float:
