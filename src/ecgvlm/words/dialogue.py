@@ -224,8 +224,8 @@ class Dialogue:
                 or (part.intent == "rhythm" and "rhythm" not in whole and _asks(part, question))
             ]
         more = [part for part in unanswered(questions, kept) if _sure(part, language)]
-        told = {part.text for part in (*more, *kept) if part.intent == "finding"}
-        return [part for each in kept for part in _not_unknown(each, each.text in told)] + more
+        spoken_of = {part.text for part in (*more, *kept) if part.intent == "finding"}
+        return [part for each in kept for part in _not_unknown(each, each.text in spoken_of)] + more
 
     def _aside(self, part: Asked, question: str, letter: bool) -> bool:
         """Whether a part is a word about the patient rather than a question: what would be refused and is
