@@ -42,10 +42,10 @@ from ecgvlm.words.understand import Asked, intents, kin
 DATA = Path(__file__).parent / "data"
 LEARNED = Path(__file__).parents[1] / "training" / "questions"
 SETS = (
-    "relief", "wards", "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers",
-    "passersby", "walkins",
+    "visitors", "rounds", "relief", "wards", "inquirers", "chats", "talks", "callers", "temps", "residents",
+    "locums", "keepers", "passersby", "walkins",
 )  # fmt: skip
-TURNS = "turns"
+TURNS, NUMBERS = "turns", "numbers"
 OUT = Path(__file__).parent / "results" / "understanding.json"
 PAGES = 3
 REFUSALS = (
@@ -226,22 +226,52 @@ def _read(path: Path) -> dict:
     return tomllib.loads(path.read_text("utf-8"))
 
 
+def compared(language: Language) -> tuple[dict, list[Row]]:
+    """Of questions that compare with a number: heard on the side that is meant (right), answered by neither
+    yes nor no (honest), or else (unrelated)."""
+    rows: list[Row] = []
+    data = _read(DATA / f"{NUMBERS}.toml")
+    for code, table in {"en": data["english"]["limit"], **data["spoken"]}.items():
+        for what, questions in table.items():
+            ((meant,),) = intended(what)
+            for question in questions:
+                heard = language.dialogue.hear(question, Conversation(language=code)).parts
+                of = [part for part in heard if part.of("measure") == meant.of("measure")]
+                same = any(_compares_as(part, meant) for part in of)
+                told = [part for part in of if part.intent == "limit" and part.of("side") and not part.denied]
+                judgement = "right" if same else "unrelated" if told or not of else "honest"
+                rows.append((judgement, question, str([(x.intent, dict(x.objects)) for x in heard]), False))
+    counted = Counter(judgement for judgement, *_ in rows)
+    shares = {kind: counted[kind] / len(rows) for kind in ("right", "honest", "unrelated")}
+    return {"n": len(rows), **{kind: round(share, 4) for kind, share in shares.items()}}, rows
+
+
+def _compares_as(part: Asked, meant: Asked) -> bool:
+    bound = {"from", "to"} & set(part.of("compared"))
+    numbers = [[float(number) for number in x.of("number")] for x in (part, meant)]
+    same = part.intent == meant.intent and part.of("side") == meant.of("side") and not part.denied
+    return same and numbers[0] == numbers[1] and bound == set(meant.of("compared"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quiet", action="store_true", help="figures alone, so that failures stay unread")
-    parser.add_argument("--sets", nargs="*", default=[*SETS, TURNS])
+    parser.add_argument("--sets", nargs="*", default=[*SETS, TURNS, NUMBERS])
     args = parser.parse_args()
     language = Language(threads=1)
     out = json.loads(OUT.read_text("utf-8")) if OUT.exists() else {}
     for name in args.sets:
-        out[name], rows = measured(language, _turns() if name == TURNS else _read(DATA / f"{name}.toml"))
+        if name == NUMBERS:
+            out[name], rows = compared(language)
+        else:
+            out[name], rows = measured(language, _turns() if name == TURNS else _read(DATA / f"{name}.toml"))
         if not args.quiet:
             for judgement, question, said, noticed in dict.fromkeys(rows):
                 if judgement != "right" or noticed:
                     print(f"{judgement}{', noticed' * noticed}: {question} -> {said[:160]}")
-    kept = {name: out[name] for name in (*SETS, TURNS) if name in out}
+    kept = {name: out[name] for name in (*SETS, TURNS, NUMBERS) if name in out}
     write_file(OUT, (json.dumps(kept, indent=1) + "\n").encode())
     for name in args.sets:
         shown = {key: value for key, value in out[name].items() if not key.startswith("by_")}

@@ -322,21 +322,24 @@ def real_paper() -> str:
     return table(["real paper", "measured", "goal"], [[a, f"{100 * b:.0f}%", c] for a, b, c in rows])
 
 
+def _shares(said: dict) -> list[str]:
+    return [str(said["n"]), *(f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))]
+
+
 def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "relief", "english"),
-        ("twelve other languages", "relief", "spoken"),
-        ("several questions in one", "relief", "several"),
+        ("English", "visitors", "english"),
+        ("twelve other languages", "visitors", "spoken"),
+        ("several questions in one", "visitors", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
-        ("the last of a conversation", "wards", "conversations"),
-        ("what an ECG cannot tell, English", "relief", "outside"),
-        ("the same, twelve other languages", "relief", "outside, spoken"),
+        ("the last of a conversation", "rounds", "conversations"),
+        ("what an ECG cannot tell, English", "visitors", "outside"),
+        ("the same, twelve other languages", "visitors", "outside, spoken"),
     ):
-        said = found[group][key]
-        shares = (f"{100 * said[kind]:.1f}%" for kind in ("right", "honest", "unrelated"))
-        rows.append([name, str(said["n"]), *shares])
+        rows.append([name, *_shares(found[group][key])])
+    rows.append(["heard on the side of a number that is meant, 13 languages", *_shares(found["numbers"])])
     published = f"PULSE-7B: {100 * choices['published']['PULSE-7B']:.1f}% of ECGBench's own"
     name = f"in ECG-QA's form, exactly the options that hold ({published})"
     rows.append([name, str(choices["n"]), f"{100 * choices['exact']:.1f}%", "", ""])

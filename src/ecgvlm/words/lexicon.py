@@ -402,9 +402,9 @@ class Lexicon:
         for joint, next_to in ((number.last, number.last + 1), (number.first - 1, number.first - 2)):
             if next_to in numbers and words[joint].plain in self._ors:  # "0.08 or 0.12?"
                 return False
-        if following.startswith((*_YEARS, *self._lead_words)):
-            return False
-        others = (o for o in found if o is not number)
+        # Of an age or of leads, a number is compared with by a side alone.
+        only = ("side",) if following.startswith((*_YEARS, *self._lead_words)) else _KINDS
+        others = (o for o in found if o is not number and o.kind in (*only, "number"))
         return any(
             0 <= number.first - other.last <= _AFTER.get(other.kind, _NEVER)
             or 0 <= other.first - number.last <= _BEFORE.get(other.kind, _NEVER)
