@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.words.comprehension import OF_ECG, THINGS
-from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, Object, asked, lexicon, named_objects
-from ecgvlm.words.text import Word, words_of
+from ecgvlm.words.lexicon import LEAD_CODES, Lexicon, asked, lexicon, named_objects
+from ecgvlm.words.text import Object, Word, words_of
 from ecgvlm.words.understand import Asked, asks_of_named, intents, kin
 
 _SLIP = 3  # letters of a word that may hold a slip of the pen

@@ -12,22 +12,16 @@ from importlib.resources import files
 
 from ecgvlm.record import LEADS
 from ecgvlm.words import dictionary
+from ecgvlm.words.comparisons import Comparisons
 from ecgvlm.words.concepts import concepts
 from ecgvlm.words.phrases import words
 from ecgvlm.words.spelling import Spelling
-from ecgvlm.words.text import Sequences, Word, fold, is_as, words_of
+from ecgvlm.words.text import NUMBER, Object, Sequences, Word, fold, is_as, words_of
 
-_NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")
 # Words between a number and what tells that it is compared: before it and after it.
 _AFTER = {"side": 3, "number": 2, "measure": 2}
 _BEFORE = {"side": 2, "number": 2, "finding": 1}
 _NEVER = -1
-# The side on which words that compare with a number ask whether something lies.
-COMPARED = {"over": "high", "under": "low", "from": "high", "to": "low"}
-_HERE = "#"  # the number, where words compare with it
-_NEAR_NUMBER = 6  # words from a side to the number that it may be told of
-_COUNTED = 4  # words after a number that tell what it counts, and one more
-_SAME_RANGE = 3  # words from one number to the other of a range
 # Beginnings of words after numbers that are ages.
 _YEARS = (
     "year", "yr", "yo", "jahr", "ans", "anos", "anni", "jaar", "lat", "rok", "лет", "год", "yas", "岁",
@@ -86,16 +80,6 @@ _DIGITS = {
 }
 
 
-@dataclass(frozen=True)
-class Object:
-    """Something named: its kind ("finding", ..., "lead"), code, and the words [first, last) that name it."""
-
-    kind: str
-    code: str
-    first: int
-    last: int
-
-
 @dataclass
 class _Node:
     """A place in the tree of names. starts: the next word by its beginning, where any ending will do."""
@@ -142,16 +126,6 @@ class Lexicon:
         self._tags = Sequences(self.data["tags"])
         self._variants = {code: Sequences(names) for code, names in self.data["variant"].items()}
         self._properties = {code: Sequences(names) for code, names in self.data["property"].items()}
-        self._than = Sequences(
-            self.data.get("than", [])
-        )  # beside a number that a side after it compares with
-        compared = self.data["compared"].items()
-        self._before_number = {
-            code: Sequences(x for x in names if x.endswith(_HERE)) for code, names in compared
-        }
-        self._after_number = {
-            code: Sequences(x for x in names if x.startswith(_HERE)) for code, names in compared
-        }
         self._elsewhere = {fold(name): Sequences(words) for name, words in asked("en")["elsewhere"].items()}
         # What a finding is beside other words: topic -> finding -> these words.
         self._otherwise = {
@@ -160,6 +134,10 @@ class Lexicon:
         }
         self._left_out = {side: Sequences(names) for side, names in self.data["left_out"].items()}
         self.articles = frozenset(fold(word) for word in self.data["articles"])
+        self._comparisons = Comparisons(
+            self.data["compared"], self.data.get("than", []), self.articles, self._joints | self._ors,
+            side_last=language in _ENDINGS_APART,
+        )  # fmt: skip
         self._known = _vocabulary(self.data) | _vocabulary(said)
         self._capitals = {fold(name) for name in texts(self.data["finding"]) if _only_in_capitals(name)}
         if language != "en":
@@ -280,12 +258,12 @@ class Lexicon:
                     found.append(Object("wave", wave, place, place + 1))
                 elif lead := self._lead(words, place, found):
                     found.append(Object("lead", lead, place, place + 1))
-                elif number := _NUMBER.fullmatch(words[place].plain):
+                elif number := NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
         found = [self._meant(named, words) for named in found]
         found = _in_place_of(found, list(self._coordinated(words, found)))
-        found = _in_place_of(found, list(self._comparisons(words, found)))
+        found = _in_place_of(found, list(self._comparisons.sides(words, found)))
         found = [named for named in found if not _is_a_title(named, found, words)]
         return [named for named in found if named.kind != "number" or self._compared(named, found, words)]
 
@@ -333,62 +311,6 @@ class Lexicon:
                     place = named.last + 1
                     if length := names.length_at(words, place):
                         yield Object("finding", meant, place, place + length)
-
-    def _comparisons(self, words: list[Word], found: list[Object]) -> Iterator[Object]:
-        """The sides ("over", "under", "from", "to") on which words ask whether something lies of a number:
-        "at least 120", "120 ms or more"; the longest."""
-        numbers = [named for named in found if named.kind == "number"]
-        # "480 o inferiore"
-        named = {
-            place
-            for o in found if o.kind in _OF_ECG and o.kind != "region"
-            for place in range(o.first, o.last)
-        }  # fmt: skip
-        for number in numbers:
-            if any(0 < abs(number.first - other.first) <= _SAME_RANGE for other in numbers):
-                continue
-            told = [o for o in found if o.kind == "side" and abs(o.first - number.first) <= _NEAR_NUMBER]
-            after = list(self._sides_after(words, number, named))
-            if len({o.code for o in told}) > 1 or any(_turned(s, o) for s in after for o in told):
-                continue
-            if sides := [*self._sides_before(words, number, named), *after]:
-                yield max(sides, key=lambda side: side.last - side.first)
-            elif strict := next((o for o in told if self._compares(o, number, words, named)), None):
-                yield replace(strict, code="over" if strict.code == "high" else "under")
-
-    def _compares(self, side: Object, number: Object, words: list[Word], named: set[int]) -> bool:
-        """Whether a side is told of a number: "wider than 120", "supera el QT los 460", "120'den geniş", but
-        not "120 wide"."""
-        if side.last <= number.first:
-            between = [place for place in range(side.last, number.first) if place not in named]
-            return sum(words[place].plain not in self.articles for place in between) < _SAME_RANGE
-        than = self._than.length_before(words[: number.first]) or any(
-            self._than.length_at(words, place) for place in range(number.last, side.first)
-        )
-        return side.first - number.last < _SAME_RANGE and bool(than or self.language in _ENDINGS_APART)
-
-    def _sides_before(self, words: list[Word], number: Object, named: set[int]) -> Iterator[Object]:
-        """What stands before a number; articles and what is compared may stand between its words:
-        "überschreitet die QTc 500"."""
-        places = range(number.first)
-        free = [place for place in places if place not in named]
-        for kept in (free, [place for place in free if words[place].plain not in self.articles]):
-            for code, names in self._before_number.items():
-                if length := names.length_before([words[place] for place in kept]):
-                    own = kept[-length:]
-                    first = next(i for i in reversed(own) if i == own[0] or i - 1 not in own)
-                    yield Object("side", code, first, own[-1] + 1)
-
-    def _sides_after(self, words: list[Word], number: Object, named: set[int]) -> Iterator[Object]:
-        """What stands after a number and what it counts: "100 beats a minute or more"."""
-        for place in range(number.last, min(number.last + _COUNTED, len(words))):
-            if place in named or _NUMBER.fullmatch(words[place].plain):
-                return
-            for code, names in self._after_number.items():
-                if length := names.length_at(words, place):
-                    yield Object("side", code, place, place + length)
-            if self.joins(words[place]) or words[place].plain in self._ors:
-                return
 
     def _compared(self, number: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether a number is one to compare with, which a side, another number or a measurement stands
@@ -608,11 +530,6 @@ class Lexicon:
             or (word.plain in self._known and (word.text.isupper() or word.plain not in self._capitals))
             for word in words
         )
-
-
-def _turned(side: Object, other: Object) -> bool:
-    """Whether a word before it tells the other side: "over 500 or under"."""
-    return other.last <= side.first and COMPARED[side.code] != other.code
 
 
 def _in_place_of(found: list[Object], others: list[Object]) -> list[Object]:

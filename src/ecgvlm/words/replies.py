@@ -13,6 +13,7 @@ from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
 from ecgvlm.words.compare import compare, described
+from ecgvlm.words.comparisons import BOUND
 from ecgvlm.words.concepts import concepts, kinds_of
 from ecgvlm.words.lexicon import asked
 from ecgvlm.words.phrases import Words
@@ -412,7 +413,7 @@ def limit(request: Request) -> str:
     values where they are compared with each other."""
     sides, units = request.asked.of("side"), request.asked.of("unit")
     if numbers := _numbers(request):
-        bound, closed = not {"from", "to"}.isdisjoint(request.asked.of("compared")), request.closed
+        bound, closed = not set(BOUND).isdisjoint(request.asked.of("compared")), request.closed
         compared = (
             answers.compared(request.evidence, name, sides, numbers, request.w, units, bound, closed)
             for name in request.asked.of("measure")

@@ -28,6 +28,7 @@ _LETTERS = str.maketrans(
         **dict(_CHINESE),  # type: ignore[arg-type]
     }
 )  # fmt: skip
+NUMBER = re.compile(r"(-?\d+(?:[.]\d+)?)(?:ms|msec|s|sec|bpm|mm|mv|deg)?")  # of a folded word, with its unit
 _ARTICLE = re.compile("^(?:[وبفك]?ال|لل)(?=.{3})")
 
 
@@ -39,6 +40,16 @@ class Word:
     plain: str
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Object:
+    """Something named: its kind ("finding", ..., "lead"), code, and the words [first, last) that name it."""
+
+    kind: str
+    code: str
+    first: int
+    last: int
 
 
 def readable(question: str) -> str:

@@ -22,11 +22,12 @@ from ecgvlm.labels import SUPERCLASSES
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_aside
+from ecgvlm.words.comparisons import COMPARED
 from ecgvlm.words.comprehension import OF_ECG, THINGS, Comprehension, Span, Text
 from ecgvlm.words.concepts import wider
-from ecgvlm.words.lexicon import COMPARED, REGIONS, Lexicon, Object, asked, lexicon, named_objects
+from ecgvlm.words.lexicon import REGIONS, Lexicon, asked, lexicon, named_objects
 from ecgvlm.words.phrases import LANGUAGES
-from ecgvlm.words.text import POINT, Word, fold, split
+from ecgvlm.words.text import POINT, Object, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
 
 LANGUAGE_NET = "languages.onnx"  # says of each of these how likely it is
@@ -582,8 +583,8 @@ def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
     """The codes by kind, each once; a region stands for its leads, "all" for all measurements, a measurement
     that is another one said otherwise for that and its unit, a sign of relation with a number for a side, as
     do words that compare with one; beside these others tell nothing ("is the long QT under 500?").
-    "compared": how such do, of `lexicon.COMPARED`. A side between two measurements compares them ("QRS longer
-    than PR").
+    "compared": how such do, of `comparisons.COMPARED`. A side between two measurements compares them ("QRS
+    longer than PR").
     """
     found: dict[str, list[str]] = {}
     limits = [named.kind for named in objects if named.kind in ("measure", "side", "number")]
