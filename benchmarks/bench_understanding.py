@@ -33,6 +33,7 @@ from ecgvlm.atomic import write_file
 from ecgvlm.instruct.states import sample
 from ecgvlm.judge.evidence import Evidence
 from ecgvlm.words import answers
+from ecgvlm.words.comparisons import BOUND
 from ecgvlm.words.dialogue import Conversation, answer_parts
 from ecgvlm.words.language import Language
 from ecgvlm.words.phrases import Words, words
@@ -247,7 +248,7 @@ def compared(language: Language) -> tuple[dict, list[Row]]:
 
 
 def _compares_as(part: Asked, meant: Asked) -> bool:
-    bound = {"from", "to"} & set(part.of("compared"))
+    bound = set(BOUND) & set(part.of("compared"))
     numbers = [[float(number) for number in x.of("number")] for x in (part, meant)]
     same = part.intent == meant.intent and part.of("side") == meant.of("side") and not part.denied
     return same and numbers[0] == numbers[1] and bound == set(meant.of("compared"))

@@ -96,14 +96,19 @@ def _style() -> PageStyle:
 
 def _window(record: Record) -> Record:
     """The first ten seconds in which anything was recorded."""
-    known = np.flatnonzero(np.isfinite(record.signal).any(0))
+    known = _known(record)
     first = int(known[0]) if known.size else 0
     return replace(record, signal=record.signal[:, first : first + round(SECONDS * record.fs)])
 
 
+def _known(record: Record) -> np.ndarray:
+    """The samples in which anything was recorded."""
+    return np.flatnonzero(np.isfinite(record.signal).any(0))
+
+
 def _recorded(record: Record) -> float:
     """The seconds from the first sample in which anything was recorded to the last."""
-    known = np.flatnonzero(np.isfinite(record.signal).any(0))
+    known = _known(record)
     return float(known[-1] + 1 - known[0]) / record.fs if known.size else 0.0
 
 

@@ -1418,7 +1418,7 @@ def test_once_more_in_another_language_is_the_same_again(language):
         ("R-R?", "The mean RR interval is 833 ms."),
     ],
 )
-def test_what_is_asked_of_the_page_of_all_leads_or_of_the_machine(language, question, said):
+def test_what_is_asked_of_the_page_or_of_all_leads(language, question, said):
     assert language.answer(INFERIOR, question) == said
 
 

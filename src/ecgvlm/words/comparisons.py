@@ -61,8 +61,9 @@ class Comparisons:
         QTc 500"."""
         free = [place for place in range(number.first) if place not in named]
         for kept in (free, [place for place in free if words[place].plain not in self._between]):
+            heard = [words[place] for place in kept]
             for code, names in self._before.items():
-                if length := names.length_before([words[place] for place in kept]):
+                if length := names.length_before(heard):
                     own = kept[-length:]
                     first = next(place for place in reversed(own) if place == own[0] or place - 1 not in own)
                     yield Object("side", code, first, own[-1] + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
 
@@ -18,6 +19,13 @@ def concepts() -> dict[str, dict]:
 def kinds_of(code: str) -> tuple[str, ...]:
     """The findings that are of the kind of another one."""
     return (*CHILDREN.get(code, ()), *concepts().get(code, {}).get("kinds", ()))
+
+
+def limits_of(codes: Iterable[str]) -> list[tuple[str, str]]:
+    """The measurement, and the side of its limits ("low", "high"), by which each of these findings is defined
+    that is defined so."""
+    defined = (concepts().get(code, {}).get("limit") for code in codes)
+    return [(measure, side) for measure, side in filter(None, defined)]
 
 
 @lru_cache

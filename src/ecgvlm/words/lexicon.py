@@ -13,15 +13,13 @@ from importlib.resources import files
 from ecgvlm.record import LEADS
 from ecgvlm.words import dictionary
 from ecgvlm.words.comparisons import Comparisons
-from ecgvlm.words.concepts import concepts
+from ecgvlm.words.concepts import limits_of
 from ecgvlm.words.phrases import words
 from ecgvlm.words.spelling import Spelling
 from ecgvlm.words.text import NUMBER, Object, Sequences, Word, fold, is_as, words_of
 
-# Words between a number and what tells that it is compared: before it and after it.
-_AFTER = {"side": 3, "number": 2, "measure": 2}
-_BEFORE = {"side": 2, "number": 2, "finding": 1}
-_NEVER = -1
+# Most words between a number and what tells that it is compared, before it and after it; -1: none tells.
+_BESIDE = {"side": (3, 2), "number": (2, 2), "measure": (2, -1), "finding": (-1, 1)}
 # Beginnings of words after numbers that are ages.
 _YEARS = (
     "year", "yr", "yo", "jahr", "ans", "anos", "anni", "jaar", "lat", "rok", "лет", "год", "yas", "岁",
@@ -324,14 +322,14 @@ class Lexicon:
         for joint, next_to in ((number.last, number.last + 1), (number.first - 1, number.first - 2)):
             if next_to in numbers and words[joint].plain in self._ors:  # "0.08 or 0.12?"
                 return False
-        # Of an age or of leads, a number is compared with by a side alone.
-        only = ("side",) if following.startswith((*_YEARS, *self._lead_words)) else _KINDS
-        others = (o for o in found if o is not number and o.kind in (*only, "number"))
+        # Of an age or of leads, only a side or another number tells that it is compared.
+        kinds = ("side", "number") if following.startswith((*_YEARS, *self._lead_words)) else tuple(_BESIDE)
         return any(
-            0 <= number.first - other.last <= _AFTER.get(other.kind, _NEVER)
-            or 0 <= other.first - number.last <= _BEFORE.get(other.kind, _NEVER)
-            for other in others
-            if other.kind != "finding" or "limit" in concepts().get(other.code, {})  # "is 50 too slow?"
+            0 <= number.first - other.last <= _BESIDE[other.kind][0]
+            or 0 <= other.first - number.last <= _BESIDE[other.kind][1]
+            for other in found
+            if other is not number and other.kind in kinds
+            if other.kind != "finding" or limits_of([other.code])  # "is 50 too slow?"
         )
 
     def _longest(self, words: list[Word], place: int) -> tuple[int, list[tuple[str, str, bool]]]:

@@ -12,7 +12,7 @@ from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.answers import GROUPS
 from ecgvlm.words.comprehension import OF_ECG, THINGS
-from ecgvlm.words.concepts import concepts, kinds_of
+from ecgvlm.words.concepts import concepts, kinds_of, limits_of
 from ecgvlm.words.lexicon import variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN
@@ -114,8 +114,7 @@ def _spoken_of(part: Asked) -> set[tuple[str, str]]:
 def _same(kind: str, code: str) -> set[tuple[str, str]]:
     """What is spoken of with an object: a sign with its wave, a measurement with the finding of its limit."""
     if kind == "finding":
-        limit = concepts().get(code, {}).get("limit", ())[:1]
-        return {("measure", name) for name in limit} | (
+        return {("measure", name) for name, _ in limits_of([code])} | (
             {("wave", SHOWN_IN[code])} if code in SHOWN_IN else set()
         )
     if kind == "wave":
@@ -224,10 +223,16 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="value")
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
         return replace(part, intent="within")
-    limits = [concepts().get(code, {}).get("limit", ())[:1] for code in part.of("finding")]
-    if "range" in part.of("subject") and limits and all(limits):  # "from what rate on is it tachycardia?"
+    limits = limits_of(part.of("finding"))
+    if (
+        "range" in part.of("subject") and limits and len(limits) == len(part.of("finding"))
+    ):  # "from what rate on is it tachycardia?"
         return replace(
-            part, intent="range", objects={"measure": tuple(x for (x,) in limits)}, named=(), sure=1.0
+            part,
+            intent="range",
+            objects={"measure": tuple(measure for measure, _ in limits)},
+            named=(),
+            sure=1.0,
         )
     if "define" in part.of("subject") and _names_object(part):
         return replace(part, intent="define", sure=1.0)
@@ -392,8 +397,8 @@ def _with_told(part: Asked, before: tuple[Asked, ...]) -> Asked:
     if part.of("finding") and set(part.told.get("wave", ())) == {SHOWN_IN.get(x) for x in part.of("finding")}:
         return part  # "more than 3 mm of ST elevation"
     objects = {kind: codes for kind, codes in part.objects.items() if kind not in THINGS} | dict(part.told)
-    limits = [concepts().get(code, {}).get("limit", ("", "")) for code in part.of("finding")]
-    if sides := tuple(side for measure, side in limits if measure in part.told.get("measure", ())):
+    measures = part.told.get("measure", ())
+    if sides := tuple(side for measure, side in limits_of(part.of("finding")) if measure in measures):
         objects.setdefault("side", sides)  # "is 50 too slow?"
     return replace(part, objects=objects, named=(), strange=False)
 
@@ -428,7 +433,7 @@ def _with_either(part: Asked) -> Asked:
     named = part.of("finding")
     if set(named) == set(_ST_SIGNS.values()) and part.of("lead"):
         return replace(part, intent="amount", objects={"wave": ("st",), "lead": part.of("lead")}, sure=1.0)
-    limits = [concepts()[code]["limit"] for code in named if "limit" in concepts().get(code, {})]
+    limits = limits_of(named)
     measures = {measure for measure, _ in limits} | set(part.of("measure"))
     sides = {side for _, side in limits} | set(part.of("side"))
     if len(limits) < len(named) or len(measures) != 1 or len(sides) < _RANGE:
@@ -569,8 +574,7 @@ def _with_measure(part: Asked, before: tuple[Asked, ...]) -> Asked:
 def measures_of(part: Asked) -> tuple[str, ...]:
     """The measurements that a part names, or by whose limits the findings that it names are defined: "too
     slow? too fast then?" """
-    limits = (concepts().get(code, {}).get("limit") for code in part.of("finding"))
-    return part.of("measure") or tuple(dict.fromkeys(limit[0] for limit in limits if limit))
+    return part.of("measure") or tuple(dict.fromkeys(name for name, _ in limits_of(part.of("finding"))))
 
 
 def _asks_for_place(part: Asked) -> bool:

@@ -60,8 +60,11 @@ _MINUS = re.compile(
 )
 _WITH_AND = re.compile(r"\bو(?=[A-Za-z])")  # "and V2" as Arabic writes it, in one word
 _RELATION = re.compile(r"([<≤>≥]\s*=?)\s*([-\u2212]?\d+(?:\u2024\d+)?)")
-_OR_MORE = re.compile(r"(?<![\w.])(\d+)\s?\+(?!\s?\w)")  # "QTc 500+"
-_MORE_AFTER = re.compile(r"\s?\+(?!\s?\w)")
+_PLUS = r"\s?\+(?!\s?\w)"  # "QTc 500+"
+_OR_MORE, _MORE_AFTER = re.compile(rf"(?<![\w.])(\d+){_PLUS}"), re.compile(_PLUS)
+_COMPARING = {
+    "<": "under", "≤": "to", "<=": "to", "≤=": "to", ">": "over", "≥": "from", ">=": "from", "≥=": "from",
+}  # fmt: skip
 _RELATION_BEFORE = re.compile(r"[<≤>≥]\s*=?\s*$")
 _NEVER = 1e-12  # least probability
 _COMMAS = ",،，、/&+"
@@ -610,8 +613,7 @@ def _by_kind(objects: list[Object], text: str) -> dict[str, tuple[str, ...]]:
         found.setdefault(_family(named.kind), []).extend(codes)
     signs = [*_RELATION.findall(text), *((">=", number) for number in _OR_MORE.findall(text))]
     for relation, number in signs:
-        low, bound = relation[0] in "<≤", relation[-1] in "≤≥="
-        code = ("to" if bound else "under") if low else "from" if bound else "over"
+        code = _COMPARING["".join(relation.split())]
         found.setdefault("compared", []).append(code)
         found.setdefault("side", []).append(COMPARED[code])
         found.setdefault("number", []).append(fold(number))
