@@ -196,14 +196,16 @@ def test_records_in_zips_and_tables_of_leads_count(tmp_path):
     leads = csv_text(record).encode()
     folder = tmp_path / "in"
     folder.mkdir()
-    write_zip(folder / "a.zip", {**members, "b/leads.csv": leads, "b/other.csv": b"a,b\n1,2\n"})
+    write_zip(
+        folder / "a.zip", {**members, "b/leads.csv": leads, "b/other.csv": b"a,b\n1,2\n", "c.zip": b"PK"}
+    )
     (folder / "leads.csv").write_bytes(leads)
     (folder / "table.csv").write_text("file,labels\n")
     passed: list[str] = []
     found = dict(pictures(folder, passed_over=passed))
     names = [name.removeprefix(f"{folder}/") for name in found]
     assert names == ["a.zip/ward/ecg.hea", "a.zip/b/leads.csv", "leads.csv"]
-    assert passed == [str(folder / "table.csv")]
+    assert passed == [f"{folder}/{name}" for name in ("table.csv", "a.zip/b/other.csv", "a.zip/c.zip")]
     for data in found.values():
         (page,) = open_pages(data, "a")
         np.testing.assert_allclose(page.load().signal, record.signal, atol=0.01)
@@ -214,15 +216,16 @@ def test_matlab_files_count_but_not_as_signals_of_a_header(tmp_path):
     array = io.BytesIO()
     scipy.io.savemat(array, {"leads": record.signal, "fs": record.fs})
     files = {"a.mat": array.getvalue(), "b.mat": array.getvalue(), "b.hea": b"", "c.mat": b"no array"}
+    files |= {"d.dat": b"signals", "d.hea": b"", "e.dat": b"of no header"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     passed: list[str] = []
     assert list(dict(pictures(tmp_path, passed_over=passed))) == [
-        str(tmp_path / n) for n in ("a.mat", "b.hea")
+        str(tmp_path / n) for n in ("a.mat", "b.hea", "d.hea")
     ]
-    assert passed == [str(tmp_path / name) for name in ("b.mat", "c.mat")]
+    assert passed == [str(tmp_path / name) for name in ("c.mat", "e.dat")]
     path = write_zip(tmp_path / "all.zip", files)
-    assert [name for name, _ in pictures(path)] == [f"{path}/a.mat", f"{path}/b.hea"]
+    assert [name for name, _ in pictures(path)] == [f"{path}/{n}" for n in ("a.mat", "b.hea", "d.hea")]
 
 
 def test_zips_stand_for_the_pictures_in_them(tmp_path):

@@ -27,6 +27,7 @@ PICTURES = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif",
     ".heic", ".heif", ".pdf", ".dcm", ".dicom",
 )  # fmt: skip
+_SIGNALS = (".dat", ".mat")  # of a WFDB header
 RECORDS = (".xml", ".scp", ".edf", ".bdf", ".ecg", ".npy", ".hea")
 _ROWS = 16  # of a Parquet file in memory at a time
 
@@ -188,15 +189,16 @@ def list_inputs(
     path names counts whatever its ending. ZIPs stand for what counts in them, Parquet files for their
     pictures.
 
-    leave_out: a folder not to look into. passed_over: takes the other files of a folder. Raises EcgError
-    where there is nothing.
+    leave_out: a folder not to look into. passed_over: takes the other files of a folder or ZIP. Raises
+    EcgError where there is nothing.
     """
+    passed_over = [] if passed_over is None else passed_over
     try:
         fs, path = fsspec.url_to_fs(source)
         if fs.isdir(path):
-            found, others = _in_folder(fs, path)
-            if passed_over is not None:
-                passed_over += [_url(fs, p) for p in others]
+            files = [p for p in fs.find(path) if not _hidden(p.removeprefix(path))]
+            found, others = _parted(partial(_regular, fs), files, (".zip", ".parquet"))
+            passed_over += [_url(fs, p) for p in others]
         elif any(c in path for c in "*?["):
             found = [p for p in fs.glob(path) if not fs.isdir(p)]
         else:
@@ -210,18 +212,7 @@ def list_inputs(
     if not found:
         raise unreadable(source, "no such file, or no pictures, ZIPs or Parquet files there")
     for path in sorted(found):
-        yield from _in_file(fs, path, column)
-
-
-def _in_folder(fs: fsspec.AbstractFileSystem, folder: str) -> tuple[list[str], list[str]]:
-    """The files of a folder, at any depth, that count, and the others."""
-    files = [path for path in fs.find(folder) if not _hidden(path.removeprefix(folder))]
-    beside = frozenset(files)
-    counting: tuple[list[str], list[str]] = [], []
-    for path in files:
-        counts = path.lower().endswith((".zip", ".parquet")) or _counts(partial(_regular, fs), path, beside)
-        counting[0 if counts else 1].append(path)
-    return counting
+        yield from _in_file(fs, path, column, passed_over)
 
 
 def _folder(url: str) -> str:
@@ -232,13 +223,16 @@ def _folder(url: str) -> str:
         raise unreadable(url, cause(error)) from error
 
 
-def _in_file(fs: fsspec.AbstractFileSystem, path: str, column: str) -> Iterator[Input]:
+def _in_file(
+    fs: fsspec.AbstractFileSystem, path: str, column: str, passed_over: list[str]
+) -> Iterator[Input]:
     ending = path.lower().rpartition(".")[2]
     try:
         if ending == "zip":
             with fs.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-                names = dict.fromkeys(name for name in archive.namelist() if not _hidden(name))
-                members = [name for name in names if _counts(archive.open, name, names)]
+                files = dict.fromkeys(n for n in archive.namelist() if not _hidden(n) and n[-1:] != "/")
+                members, others = _parted(archive.open, files)
+            passed_over += [f"{_url(fs, path)}/{name}" for name in others]
             yield from (Input(Archive(fs, path), name) for name in members)
         elif ending == "parquet":
             with fs.open(path, "rb") as file:
@@ -310,19 +304,29 @@ def _hidden(path: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
 
 
-def _counts(open_: Callable[[str], IO[bytes]], path: str, beside: Collection[str]) -> bool:
-    """Whether a file of a folder or archive is an input: by its ending, or by how it begins.
+def _parted(
+    open_: Callable[[str], IO[bytes]], paths: Collection[str], also: tuple[str, ...] = ()
+) -> tuple[list[str], list[str]]:
+    """The files of a folder or archive that are inputs, and those that are not, but for the signals of a WFDB
+    header among them. also: other endings of inputs."""
+    parted: tuple[list[str], list[str]] = [], []
+    beside = frozenset(paths)
+    for path in paths:
+        if path[-4:].lower() not in _SIGNALS or f"{path[:-4]}.hea" not in beside:
+            parted[0 if path.lower().endswith(also) or _counts(open_, path) else 1].append(path)
+    return parted
 
-    Without an ending lie DICOM files on CDs and in archives; a CSV file may be any table, a MATLAB file the
-    signals of a WFDB header that is among the files beside it.
+
+def _counts(open_: Callable[[str], IO[bytes]], path: str) -> bool:
+    """Whether a file is an input: by its ending, or by how it begins.
+
+    Without an ending lie DICOM files on CDs and in archives; a CSV file may be any table, a MATLAB file any
+    arrays.
     """
     name = path.rpartition("/")[2]
     if name.lower().endswith((*PICTURES, *RECORDS)):
         return True
-    ending = name.lower()[-4:]
-    if ending == ".mat" and f"{path[:-4]}.hea" in beside:
-        return False
-    is_one = {".csv": is_csv, ".mat": is_mat}.get(ending, is_dicom)
+    is_one = {".csv": is_csv, ".mat": is_mat}.get(name.lower()[-4:], is_dicom)
     if is_one is is_dicom and "." in name.strip(".") and not name.replace(".", "").isdigit():
         return False
     try:
