@@ -90,6 +90,22 @@ def visit(browser, address):
     return visit
 
 
+def test_the_page_opens_without_its_server(visit):
+    """Once visited it stands whole from what the browser keeps, and says that the server is away."""
+    web = ROOT / "src/ecgvlm/serve/web"
+    own = {p.relative_to(web).as_posix() for p in web.rglob("*.*") if p.parent.name != "samples"}
+    with visit(locale="de-DE") as page:
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        kept = page.evaluate(
+            "caches.open('ecgvlm-shell').then((c) => c.keys()).then((k) => k.map((r) => r.url))"
+        )
+        assert {url.removeprefix(page.url) for url in kept} == own - {"index.html", "worker.js"} | {""}
+        page.context.set_offline(True)
+        page.reload()
+        expect(page.locator("body")).to_contain_text("Der Server ist nicht erreichbar")
+        expect(page.locator("#samples-title")).to_be_hidden()
+
+
 @pytest.fixture(scope="module")
 def answers(address):
     """What the server answers about SINUS and BLOCK, so that not every test waits until it reads them."""

@@ -303,7 +303,10 @@ function askForKey() {
 }
 
 async function showSamples() {
-  const samples = await (await fetch("samples/samples.json")).json();
+  const response = await fetch("samples/samples.json").catch(() => null); // none without the server
+  $("samples-title").hidden = !response?.ok;
+  if (!response?.ok) return;
+  const samples = await response.json();
   $("samples").append(...samples.map(({ file, title, note, width, height }) => {
     const button = make("button", { type: "button" },
       make("img", { src: `samples/${file}`, alt: "", loading: "lazy", width, height }),
