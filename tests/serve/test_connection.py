@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from ecgvlm.serve.connection import Connection, Seldom
+from ecgvlm.serve.connection import SPARE, Connection, Seldom
 from ecgvlm.serve.run import run
 from ecgvlm.serve.turns import Shared
 
@@ -223,15 +223,26 @@ def test_bodies_of_tiny_chunks_are_refused(connect, chunk, status):
     assert transport.sent.split()[1] == status
 
 
-def test_web_sockets_are_no_way_around_the_limits(monkeypatch):
-    """uvicorn hands such a connection to another protocol, which would never be counted as ended."""
+@pytest.fixture
+def configured(monkeypatch):
+    """How uvicorn would be run."""
     made = []
     monkeypatch.setattr("ecgvlm.serve.run.uvicorn.Server", lambda config: made.append(config) or Mock())
     monkeypatch.setattr("ecgvlm.serve.run.create_app", lambda settings: _app)
     monkeypatch.setattr("ecgvlm.serve.run.raise_limits", lambda: None)
     run("127.0.0.1", 0)
-    made[0].load()
-    assert made[0].ws_protocol_class is None
+    return made[0]
+
+
+def test_no_more_come_at_a_time_than_there_are_descriptors_to_spare(configured):
+    """A thousand at once took the last one, and the event loop stopped accepting for a second."""
+    assert configured.backlog < SPARE
+
+
+def test_web_sockets_are_no_way_around_the_limits(configured):
+    """uvicorn hands such a connection to another protocol, which would never be counted as ended."""
+    configured.load()
+    assert configured.ws_protocol_class is None
 
 
 def test_the_log_repeats_itself_seldom():

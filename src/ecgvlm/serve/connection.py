@@ -20,7 +20,7 @@ HEAD_SECONDS = 10  # that a request line and its headers may take to arrive
 PACE_SECONDS, SLOWEST = 10.0, 20_000  # from when on a body, or an answer, must go at so many bytes a second
 _MANY_CHUNKS, _CHUNK = 1000, 256  # a body of so many chunks or more has so many bytes in each, on average
 _HEAD_BYTES = 32_768  # of a request line and its headers
-_SPARE = 200  # descriptors for files, pipes to the workers, the store
+SPARE = 200  # descriptors for files, pipes to the workers, the store
 _QUIET_SECONDS = 10.0  # the log repeats a message of the event loop no sooner
 
 
@@ -145,7 +145,7 @@ class Connection(H11Protocol):
 def most() -> int:
     """How many connections may be open, so that descriptors are left for everything else."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(50, min(soft, 8192) - _SPARE)
+    return max(50, min(soft, 8192) - SPARE)
 
 
 Connection.places = Shared(most())

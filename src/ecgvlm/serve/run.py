@@ -15,7 +15,7 @@ from ecgvlm.errors import UsageError
 from ecgvlm.processes import check_temporary_folder
 from ecgvlm.serve.access import Keys
 from ecgvlm.serve.app import create_app
-from ecgvlm.serve.connection import HEAD_SECONDS, Connection, Seldom, raise_limits
+from ecgvlm.serve.connection import HEAD_SECONDS, SPARE, Connection, Seldom, raise_limits
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
 from ecgvlm.sessions import check_shipped
@@ -71,6 +71,7 @@ def run(
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
         timeout_keep_alive=HEAD_SECONDS,
+        backlog=SPARE // 2,  # so many come at a time, before any can give way
         http=Connection,
         ws="none",
     )
