@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import multiprocessing
 import os
 import resource
 import signal
@@ -17,12 +16,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ecgvlm.errors import EcgError
-from ecgvlm.processes import computed_too_long, receive, send
+from ecgvlm.processes import computed_too_long, receive, send, worker_context
 from ecgvlm.serve.turns import Turns
 
-# Workers are forked from a small process that has imported what they need: no threads, sockets or requests.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOAD = ["ecgvlm.serve.work", "ecgvlm.files.image", "pypdfium2", "pillow_heif"]
+_PRELOAD = ("ecgvlm.serve.work", "ecgvlm.files.image", "pypdfium2", "pillow_heif")
 _LOOK = signal.SIGUSR1  # tells a worker to look whether its job has been called off
 
 
@@ -40,6 +37,7 @@ class Workers:
     def __init__(self, make: Callable[[], Any], count: int, memory: int, most: int | None = None):
         self.count = count
         self._make, self._memory = make, memory
+        self._context = worker_context(*_PRELOAD)
         self._turns = Turns(count, most)
         self._idle: list[_Worker] = []
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="pool")
@@ -51,7 +49,6 @@ class Workers:
 
     async def start(self) -> None:
         """Starts the processes; returns when all are ready. Raises WorkerLost where one cannot start."""
-        _CONTEXT.set_forkserver_preload(_PRELOAD)
         for worker in await asyncio.gather(*(self._hire() for _ in range(self.count))):
             self._idle.append(worker)
 
@@ -117,7 +114,7 @@ class Workers:
 
     async def _hire(self) -> _Worker:
         def start() -> _Worker:
-            worker = _Worker(self._make, self._memory)
+            worker = _Worker(self._context, self._make, self._memory)
             worker.await_ready()
             return worker
 
@@ -142,11 +139,11 @@ class Workers:
 class _Worker:
     """One process, and the pipe to it."""
 
-    def __init__(self, make: Callable[[], Any], memory: int):
-        self._pipe, theirs = _CONTEXT.Pipe()
+    def __init__(self, context: Any, make: Callable[[], Any], memory: int):
+        self._pipe, theirs = context.Pipe()
         # Not through the pipe: a job may be on its way in it, and only one thread may write.
-        self._called_off = _CONTEXT.RawValue("q", 0)
-        self._process = _CONTEXT.Process(
+        self._called_off = context.RawValue("q", 0)
+        self._process = context.Process(
             target=_work, args=(theirs, self._called_off, make, memory), daemon=True
         )
         self._process.start()
