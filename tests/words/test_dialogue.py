@@ -801,6 +801,18 @@ def test_of_a_long_text_the_end_is_read_and_that_is_told(language):
     assert "72 bpm" in said
 
 
+def test_of_many_sentences_the_last_are_read_and_that_is_told(language, monkeypatch):
+    """A thousand of two letters each took as many runs of the net, six seconds."""
+    sentences = []
+    monkeypatch.setattr(
+        "ecgvlm.words.understand.Understanding._sentence", lambda self, text, _: sentences.append(text) or []
+    )
+    said = language.answer(NORMAL, "q." * 980 + "\nRate?")
+    assert len(sentences) == 100
+    assert sentences[-1] == "Rate?"
+    assert said.startswith("Your text is long: I have read only its last 204 characters.")
+
+
 def test_beats_are_not_counted(language):
     said, before = language.converse(page("SR", "PVC"), "Any extra beats?", Conversation())
     assert "premature ventricular" in said

@@ -46,7 +46,7 @@ _READER_MEMORY = 8_000_000_000
 _CLEANING_SECONDS = 3600.0
 _NOTHING = Asked()  # in particular
 LONGEST = MAX_LETTERS  # characters of a question: no more would be read
-_FOLLOWED = 20  # questions before the one asked now
+_FOLLOWED, _LONG = 20, 3  # questions before the one asked now, as long in all as so many long ones
 
 
 @dataclass(frozen=True)
@@ -188,12 +188,11 @@ class Service:
     ) -> AsyncGenerator[str]:
         """The answer piece by piece. Raises EcgError where its process is lost.
 
-        before: what was asked so far, of which the last 20 count; earlier: another ECG of the same patient;
-        language: of a question that does not show its own.
+        before: what was asked so far, see `followed`; earlier: another ECG of the same patient; language: of
+        a question that does not show its own.
         """
         other = None if earlier is None else earlier.evidence
-        followed = tuple(map(readable, before[-_FOLLOWED:]))
-        said = (reading.evidence, question, followed, other, language)
+        said = (reading.evidence, question, followed(before), other, language)
         pieces = self.readers.stream("ask", *said, seconds=self.settings.seconds)
         try:
             async with contextlib.aclosing(pieces):
@@ -266,6 +265,12 @@ def _called(name: str, reading: Reading) -> Reading:
 
 def _without_overlay(reading: Reading) -> Reading:
     return replace(reading, overlay=None, others=tuple(map(_without_overlay, reading.others)))
+
+
+def followed(before: Sequence[str]) -> tuple[str, ...]:
+    """What is understood of the questions before: the last of them, in all not much longer than one."""
+    last = "\0".join(map(readable, before[-_FOLLOWED:]))
+    return tuple(filter(None, readable(last, _LONG).split("\0")))
 
 
 def storable(text: str) -> str:

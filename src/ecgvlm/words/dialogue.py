@@ -15,7 +15,7 @@ from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
 from ecgvlm.words.resolve import ASIDE, covered, not_understood, resolve, tells_another, unanswered
-from ecgvlm.words.text import MAX_LETTERS, readable
+from ecgvlm.words.text import readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
     ENOUGH,
@@ -77,7 +77,7 @@ class Dialogue:
         unknown = wished == OTHER or (heard.language == OTHER and language is None and not after.wished)
         said = [w.say("language_unknown")] if unknown else []
         if read != question:
-            said.append(w.say("end_only", number=str(MAX_LETTERS)))
+            said.append(w.say("end_only", number=str(len(read))))
         if _FORMAT.search(read) and not all(map(_is_beside, heard.parts)):
             said.append(w.say("only_sentences"))
         if left := list(dict.fromkeys(word for part in heard.parts for word in part.left)):

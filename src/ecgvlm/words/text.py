@@ -10,7 +10,9 @@ from functools import lru_cache
 from importlib.resources import files
 
 POINT = "\u2024"  # of a decimal number; a full stop ends a sentence
-MAX_LETTERS = 2000  # of a question: to understand so many takes half a second, more take ever longer
+# Of a question: to understand so many takes half a second, more take ever longer.
+MAX_LETTERS, MAX_SENTENCES = 2000, 100
+SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 # One ideograph, syllable or kana is a word of its own; elsewhere marks belong to the letters before them, a
 # sign and a point to their digits.
 _WORD = re.compile(
@@ -52,9 +54,12 @@ class Object:
     last: int
 
 
-def readable(question: str) -> str:
-    """What is read of a question: of one that is too long the end, where the request usually stands."""
-    return question[-MAX_LETTERS:]
+def readable(text: str, questions: int = 1) -> str:
+    """What is read of so many questions: of what is too long the end, where the request usually stands."""
+    last = text[-MAX_LETTERS * questions :]
+    starts = [sentence.start() for sentence in SENTENCE.finditer(last)]
+    most = MAX_SENTENCES * questions
+    return last if len(starts) <= most else last[starts[-most] :]
 
 
 def fold(word: str) -> str:

@@ -27,7 +27,7 @@ from ecgvlm.words.comprehension import OF_ECG, THINGS, Comprehension, Span, Text
 from ecgvlm.words.concepts import wider
 from ecgvlm.words.lexicon import REGIONS, Lexicon, asked, lexicon, named_objects
 from ecgvlm.words.phrases import LANGUAGES
-from ecgvlm.words.text import POINT, Object, Word, fold, split
+from ecgvlm.words.text import POINT, SENTENCE, Object, Word, fold, split
 from ecgvlm.words.tongue import OTHER, spoken
 
 LANGUAGE_NET = "languages.onnx"  # says of each of these how likely it is
@@ -39,7 +39,6 @@ _ALL_NUMBERS = "measure=all"
 _NAMED, _RENAMED = 0.5, 0.85  # of a thing that has no name, and of one that is named as another
 _OF_A_KIND = 0.65  # of findings of one kind, none of which is likely
 LIKELY = 0.4  # of an intent that speaks of what is named
-_SENTENCE = re.compile(r"[^.?!;\n؟。？！；।]+[.?!;\n؟。？！；।]*")
 _LABELLED = re.compile(r"<image>|(?:^|(?<=\s))(?:Q|A|Question|Answer)\s*:(?=\s|$)")  # "Q: AF? A:"
 _NUMBERED = re.compile(r"(?:^|(?<=\s))\(?([1-9])[.)]\s")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)|(?<=\b0),(?=\d)|(?<=\d),(?=\d\s?mm\b)")
@@ -227,7 +226,7 @@ class Understanding:
         parts: list[Asked] = []
         read_in = language if language != OTHER else "en"
         question = _STEMI.sub("STEMI", question)
-        sentences = [sentence for sentence in _SENTENCE.findall(question) if re.search(r"\w", sentence)]
+        sentences = [sentence for sentence in SENTENCE.findall(question) if re.search(r"\w", sentence)]
         for sentence in sentences:
             parts += self._sentence(sentence, read_in)
         if len(sentences) > 1 and (whole := self._as_one(question, sentences[-1], parts, read_in)):
