@@ -43,6 +43,7 @@ from ecgvlm.reader import REPORT
 log = logging.getLogger("ecgvlm.serve")
 
 _MIGRATION_LOCK = 0x656367766C6D  # any number that no other program takes
+_AT_A_TIME = 20  # reads, of 40 kB each
 _QUESTIONS = 4  # training rows speak of so many questions about the labels of one page
 
 
@@ -161,12 +162,20 @@ class Store:
             read = self._find(session, key, owner)
             return None if read is None else read.image
 
-    def list(self, owner: str, limit: int = 100, offset: int = 0) -> Sequence[dict[str, Any]]:
-        """An owner's reads, the newest first, without their pictures."""
-        mine = select(Read).where(Read.owner == owner).order_by(Read.created.desc())
-        newest = mine.options(*_WITHOUT_PICTURE).limit(limit).offset(offset)
+    def list(self, owner: str, limit: int = 100, offset: int = 0) -> Sequence[str]:
+        """The ids of an owner's reads, the newest first."""
+        mine = select(Read.id).where(Read.owner == owner).order_by(Read.created.desc())
         with Session(self._engine) as session:
-            return [read.to_dict() for read in session.scalars(newest)]
+            return list(session.scalars(mine.limit(limit).offset(offset)))
+
+    def each(self, keys: Sequence[str], owner: str) -> Iterator[dict[str, Any]]:
+        """The reads of these ids, without their pictures, a few at a time; none that is deleted meanwhile."""
+        for start in range(0, len(keys), _AT_A_TIME):
+            few = keys[start : start + _AT_A_TIME]
+            these = select(Read).where(Read.id.in_(few), Read.owner == owner).options(*_WITHOUT_PICTURE)
+            with Session(self._engine) as session:
+                found = {read.id: read.to_dict() for read in session.scalars(these)}
+            yield from (found[key] for key in few if key in found)
 
     def correct(self, key: str, owner: str, labels: Sequence[str] | None, report: str | None) -> bool:
         """Adds what a reader says; whether there is such a read. Who deletes it meanwhile waits."""
