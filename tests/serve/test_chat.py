@@ -88,6 +88,9 @@ def test_an_answer_ends_where_the_request_wants_it(client):
         cut = ask(**{option: 3})
         assert cut.message.content == "Atrial fibrillation at"
         assert cut.finish_reason == "length"
+        cut = ask(**{option: 3}, response_format={"type": "json_object"})
+        assert cut.message.content == '{"image": "page", "ok":'
+        assert cut.finish_reason == "length"
     stopped = ask(stop=[" minute", " rate of"])
     assert stopped.message.content == "Atrial fibrillation at a"
     assert stopped.finish_reason == "stop"
@@ -125,11 +128,43 @@ def test_a_schema_names_the_fields_of_the_answer(client):
     assert answer["findings"] == ["AF"]
 
 
+def test_a_schema_picks_at_any_depth(client):
+    """As OpenAI's client writes a pydantic model: all fields required, no others, parts by reference."""
+    labels = {"type": "object", "properties": {"AF": {"type": "number"}}, "required": ["AF"]}
+    numbers = {"type": "object", "properties": {"pr_ms": {"anyOf": [{"type": "number"}, {"type": "null"}]}}}
+    wanted = schema_of(labels={"$ref": "#/$defs/Labels"}, measurements=numbers)
+    schema = wanted["json_schema"]["schema"]
+    schema |= {
+        "$defs": {"Labels": labels},
+        "required": ["labels", "measurements"],
+        "additionalProperties": False,
+    }
+    said = client.chat.completions.create(model="any", messages=messages(ECG), response_format=wanted)
+    answer = json.loads(said.choices[0].message.content)
+    assert list(answer) == ["labels", "measurements"]
+    assert list(answer["labels"]) == ["AF"]
+    assert list(answer["measurements"]) == ["pr_ms"]
+
+
+def test_a_schema_of_no_object_is_refused(client):
+    for schema, cause in (({"type": "array"}, "the answer is object"), ("x", "not a JSON schema")):
+        wanted = {"type": "json_schema", "json_schema": {"name": "ecg", "schema": schema}}
+        with pytest.raises(openai.UnprocessableEntityError, match=cause):
+            client.chat.completions.create(model="any", messages=messages(ECG), response_format=wanted)
+
+
 @pytest.mark.parametrize(
     ("properties", "cause"),
     [
         ({"rhythm": {"type": "string"}}, "no 'rhythm', but with image, ok"),
         ({"findings": {"type": "string"}}, "findings is array"),
+        ({"findings": {"type": "array", "items": {"type": "integer"}}}, r"findings\[\] is string"),
+        ({"measurements": {"properties": {"pr_seconds": {}}}}, "no 'pr_seconds', but with heart_rate_bpm"),
+        ({"measurements": {"properties": {"pr_ms": {"type": "number"}}}}, "measurements.pr_ms is null"),
+        ({"page": {"$ref": "#/properties/page"}}, "too many forms"),
+        ({"page": {"$ref": "https://elsewhere/page.json"}}, "not a JSON schema"),
+        ({"answer": {"enum": ["yes", "no"]}}, "enum is not supported"),
+        ({"answer": {"type": "string", "maxLength": 9}}, "maxLength is not supported"),
     ],
 )
 def test_a_schema_of_other_fields_is_refused(client, properties, cause):

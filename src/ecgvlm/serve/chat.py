@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from ecgvlm.serve.service import Service, storable
 from ecgvlm.serve.work import Reading
 from ecgvlm.words.wishes import wish
 
+_WORD = re.compile(r"\s*\S+")
 _INSTRUCTING = ("system", "developer")  # roles whose messages say how to answer
 
 
@@ -78,7 +80,7 @@ def router(service: Service) -> APIRouter:
         question, said = asked.question, _Said(body.most, body.stop or [])
         pieces = _of_each(service, reading, asked, earlier, caller)
         if body.as_json:
-            pieces = _once(await _as_json(pieces, reading, question, body.fields))
+            pieces = _as_json(pieces, reading, question, body.pick)
         if body.stream:
             usage = bool((body.stream_options or {}).get("include_usage"))
             return StreamingResponse(
@@ -104,16 +106,14 @@ async def _of_each(
 
 
 async def _as_json(
-    pieces: AsyncGenerator[str], reading: Reading, question: str, fields: Sequence[str] | None
-) -> str:
-    """An answer as a JSON object with what else the reading found. fields: those wanted of it."""
+    pieces: AsyncGenerator[str], reading: Reading, question: str, pick: Callable[[dict], dict]
+) -> AsyncGenerator[str]:
+    """An answer as a JSON object with what else the reading found, word by word. pick: gives what is wanted
+    of it."""
     answer = "".join([piece async for piece in pieces])
-    found = {**reading.answer, "question": question, "answer": answer}
-    return json.dumps({name: found.get(name) for name in fields or found}, ensure_ascii=False)
-
-
-async def _once(text: str) -> AsyncGenerator[str]:
-    yield text
+    found = pick({**reading.answer, "question": question, "answer": answer})
+    for word in _WORD.findall(json.dumps(found, ensure_ascii=False)):
+        yield word
 
 
 async def _completion(

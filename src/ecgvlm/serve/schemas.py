@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ecgvlm.labels import LABELS
+from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
+from ecgvlm.serve.wanted import Wanted
+
+_OF_LABELS: dict[str, Any] = {"properties": {label: {"type": "number"} for label in LABELS}}
+_OF_MEASUREMENTS: dict[str, Any] = {
+    "properties": {name: {"type": ["number", "null"]} for name in MEASUREMENTS}
+    | {"reasons": {"type": "object", "additionalProperties": {"type": "string"}}}
+}
 
 
 class Problem(BaseModel):
@@ -93,10 +102,14 @@ class ReadAnswer(BaseModel):
     answer: str = Field(examples=["ABNORMAL - Atrial Fibrillation"])
     report: str = Field(examples=["Atrial fibrillation with a ventricular rate of 92 a minute. ..."])
     labels: dict[str, float] = Field(
-        description="Calibrated probability of each label.", examples=[{"NORM": 0.02, "AF": 0.97}]
+        description="Calibrated probability of each label.",
+        examples=[{"NORM": 0.02, "AF": 0.97}],
+        json_schema_extra=_OF_LABELS,
     )
     thresholds: dict[str, float] = Field(
-        description="From which on each counts.", examples=[{"NORM": 0.5, "AF": 0.4}]
+        description="From which on each counts.",
+        examples=[{"NORM": 0.5, "AF": 0.4}],
+        json_schema_extra=_OF_LABELS,
     )
     findings: list[str] = Field(description="Labels over their threshold.", examples=[["AF"]])
     cautions: list[str] = Field(
@@ -107,6 +120,7 @@ class ReadAnswer(BaseModel):
     measurements: dict[str, Any] = Field(
         description="Null where it cannot be told; `reasons` says why, by the same names.",
         examples=[{"heart_rate_bpm": 92.0, "pr_ms": None, "qrs_ms": 88.0, "reasons": {"pr_ms": "af"}}],
+        json_schema_extra=_OF_MEASUREMENTS,
     )
     borderline: list[str] = Field(
         description="Measurements beyond their limit, but not so far that a finding follows.",
@@ -211,7 +225,7 @@ class ChatRequest(BaseModel):
     )
     response_format: dict[str, Any] | None = Field(
         None,
-        description="text; json_object: the object of /v1/read; json_schema: its fields that are named.",
+        description="text; json_object: the object of /v1/read; json_schema: what it names of it.",
     )
 
     @field_validator("stop")
@@ -227,12 +241,7 @@ class ChatRequest(BaseModel):
     def _known_format(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
         if value is not None and value.get("type") not in ("text", "json_object", "json_schema"):
             raise ValueError("its type is text, json_object or json_schema")
-        for name, wanted in _properties(value).items():
-            given = _FIELDS.get(name)
-            if given is None:
-                raise ValueError(f"/v1/read answers with no {name!r}, but with {', '.join(_FIELDS)}")
-            if not given <= (_types(wanted) or given):
-                raise ValueError(f"{name} is {' or '.join(sorted(given))}")
+        _wanted(value)
         return value
 
     @model_validator(mode="before")
@@ -256,29 +265,19 @@ class ChatRequest(BaseModel):
         return self.response_format is not None and self.response_format["type"] != "text"
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Those of the object of /v1/read that a schema names; none where all are wanted."""
-        return tuple(_properties(self.response_format))
+    def pick(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """Gives what a schema wants of the object of /v1/read, without one all of it."""
+        return _wanted(self.response_format).pick
 
 
-def _properties(response_format: dict[str, Any] | None) -> dict[str, Any]:
-    """The properties of a `json_schema`, by name."""
-    part: Any = response_format
-    for name in ("json_schema", "schema", "properties"):
-        part = part.get(name) if isinstance(part, dict) else None
-    return part if isinstance(part, dict) else {}
+def _wanted(response_format: dict[str, Any] | None) -> Wanted:
+    """What a `json_schema` wants. Raises ValueError where the object of /v1/read is not like that."""
+    if response_format is None or response_format.get("type") != "json_schema":
+        return Wanted(True, _FIELDS)
+    part = response_format.get("json_schema", {})
+    if not isinstance(part, dict):
+        raise ValueError("json_schema holds name and schema")
+    return Wanted(part.get("schema", True), _FIELDS)
 
 
-def _types(schema: Any) -> set[str]:
-    """The types that a JSON schema plainly allows, none where it does not say. Integers are numbers."""
-    if not isinstance(schema, dict):
-        return set()
-    if "anyOf" in schema:
-        parts = [_types(part) for part in schema["anyOf"]]
-        return set().union(*parts) if all(parts) else set()
-    named = schema.get("type", "object" if "$ref" in schema else [])
-    types = {named} if isinstance(named, str) else {x for x in named if isinstance(x, str)}
-    return types | {"integer"} if "number" in types else types
-
-
-_FIELDS = {name: _types(schema) for name, schema in ReadAnswer.model_json_schema()["properties"].items()}
+_FIELDS = ReadAnswer.model_json_schema()
