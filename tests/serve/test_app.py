@@ -29,6 +29,7 @@ from ecgvlm.paper.render import render
 from ecgvlm.paper.style import page_style
 from ecgvlm.record import LEADS
 from ecgvlm.serve.access import Keys, add_key
+from ecgvlm.serve.batches import _Result
 from ecgvlm.serve.schemas import CriterionMet, PageFacts, ReadAnswer
 from ecgvlm.serve.service import Settings
 from ecgvlm.serve.store import Store
@@ -472,6 +473,28 @@ def test_batches(client):
         ("a.png", 0, True), ("b.zip", 0, True), ("b.zip", 1, False), ("c.png", 0, False),
     ]  # fmt: skip
     assert client.get("/v1/batches/none").status_code == 404
+
+
+def test_a_batch_has_not_more_pages_than_memory_holds_results(client, monkeypatch):
+    """Two hundred files of two hundred pages were forty thousand answers, six gigabytes for an hour."""
+    monkeypatch.setattr("ecgvlm.serve.batches._MOST_PAGES", 3)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{number}.png", ECG)
+    parts = [("images", part) for part in (("a.png", ECG), ("b.zip", file.getvalue()))]
+    path = f"/v1/batches/{client.post('/v1/batches', files=parts).json()['id']}"
+    finished(client, path)
+    one, other = client.get(f"{path}/results").json()["results"]
+    assert one["ok"]
+    assert (other["image"], other["error"]["code"]) == ("b.zip", "too_large")
+
+
+def test_what_a_batch_has_read_is_held_packed():
+    read = {"ok": True, "question": "\ud83d", "criteria": [{"name": "QRS duration", "value": 101.0}] * 100}
+    held = _Result(read)
+    assert json.loads(held.text()) == read
+    assert len(held._packed) < len(held.text()) / 10
 
 
 def test_a_batch_can_be_stopped(client):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -12,19 +11,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ecgvlm.serve.gate import error_body
 from ecgvlm.serve.schemas import Correction, Stored
+from ecgvlm.serve.sent import listed
 from ecgvlm.serve.service import Service, storable
 from ecgvlm.serve.store import Store
 
 Id = Annotated[str, Path(max_length=64, description="Of a read, as the answer to its request said it.")]
-
-
-def _listed(reads: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A JSON list in pieces, so that a long one, or many at once, need no memory."""
-    between = "["
-    for read in reads:
-        yield between + json.dumps(read, ensure_ascii=False)
-        between = ","
-    yield "[]" if between == "[" else "]"
 
 
 def router(service: Service, store: Store) -> APIRouter:
@@ -41,7 +32,8 @@ def router(service: Service, store: Store) -> APIRouter:
         """Your reads that are kept, the newest first."""
         owner = request.state.owner
         keys = await asyncio.to_thread(store.list, owner, limit, offset)
-        return StreamingResponse(_listed(store.each(keys, owner)), media_type="application/json")
+        reads = (json.dumps(read, ensure_ascii=False) for read in store.each(keys, owner))
+        return StreamingResponse(listed(reads), media_type="application/json")
 
     @api.get("/{id}", response_model=Stored)
     async def one(request: Request, id: Id) -> Any:

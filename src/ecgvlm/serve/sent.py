@@ -1,8 +1,9 @@
-"""What a request is about: a page that it sends, or one that was read before."""
+"""What a request is about: a page that it sends, or one that was read before; and what is sent in pieces."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -100,3 +101,12 @@ async def each_once(request: Request) -> None:
     if repeated := next((name for name in names if names.count(name) > 1), None):
         said = f"{repeated}: is sent {names.count(repeated)} times; several pages go to /v1/batches"
         raise ApiError(422, "invalid_request", said)
+
+
+def listed(objects: Iterable[str]) -> Iterator[str]:
+    """A JSON list of objects, in pieces: a long one, or many at once, would fill the memory."""
+    between = "["
+    for one in objects:
+        yield between + one
+        between = ","
+    yield "[]" if between == "[" else "]"
