@@ -801,6 +801,16 @@ def test_of_a_long_text_the_end_is_read_and_that_is_told(language):
     assert "72 bpm" in said
 
 
+def test_a_question_of_many_lead_ranges_grows_little(language, monkeypatch):
+    """Written out they made a text of five times its length, which took as long as twenty questions."""
+    sentences = []
+    monkeypatch.setattr(
+        "ecgvlm.words.understand.Understanding._sentence", lambda self, text, _: sentences.append(text) or []
+    )
+    language.answer(NORMAL, "V1-V6 " * 333)
+    assert len(sentences[0]) < 3000
+
+
 def test_of_many_sentences_the_last_are_read_and_that_is_told(language, monkeypatch):
     """A thousand of two letters each took as many runs of the net, six seconds."""
     sentences = []

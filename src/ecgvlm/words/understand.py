@@ -39,6 +39,7 @@ _ALL_NUMBERS = "measure=all"
 _NAMED, _RENAMED = 0.5, 0.85  # of a thing that has no name, and of one that is named as another
 _OF_A_KIND = 0.65  # of findings of one kind, none of which is likely
 LIKELY = 0.4  # of an intent that speaks of what is named
+_MOST_RANGES = 20  # of leads, "V1-V6", that are written out: many make a text several times as long
 _LABELLED = re.compile(r"<image>|(?:^|(?<=\s))(?:Q|A|Question|Answer)\s*:(?=\s|$)")  # "Q: AF? A:"
 _NUMBERED = re.compile(r"(?:^|(?<=\s))\(?([1-9])[.)]\s")
 _DECIMAL = re.compile(r"(?<=\d)[.](?=\d)|(?<=\b0),(?=\d)|(?<=\d),(?=\d\s?mm\b)")
@@ -219,7 +220,7 @@ class Understanding:
     def _understand(self, question: str, default: str = "en") -> Understood:
         """Everything that a question asks. default: the language where the question does not show it."""
         question = _LABELLED.sub(" ", question)
-        question = _LEAD_RANGE.sub(_each_lead, _MINUS.sub("-", _DECIMAL.sub(POINT, question)))
+        question = _LEAD_RANGE.sub(_each_lead, _MINUS.sub("-", _DECIMAL.sub(POINT, question)), _MOST_RANGES)
         question = _ORDINAL.sub("", _apart(question))
         question = _WITH_AND.sub("و ", _WAVE_OF_LEAD.sub(r"\1 \2", question))
         language = self.language(question, default)
