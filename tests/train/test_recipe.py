@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecgvlm.errors import EcgError, UsageError
-from ecgvlm.train.recipe import Recipe, Stages, read_recipe
+from ecgvlm.train.recipe import Recipe, Stages, read_recipe, shipped
 from ecgvlm.train.small.stages import command, run_stages
 
 SHIPPED = sorted(Path(str(files("ecgvlm.train") / "recipes")).glob("*.toml"))
@@ -20,6 +20,15 @@ def test_shipped_recipes_are_valid():
         recipe = read_recipe(path)
         assert isinstance(recipe, Stages) == (path.stem == "ecgvlm-small")
         assert path.stem in path.read_text().splitlines()[0], "the line that runs it stands on top"
+
+
+def test_shipped_recipes_are_known_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where only the package is
+    assert [*shipped()] == [path.stem for path in SHIPPED]
+    for path in SHIPPED:
+        assert read_recipe(Path(path.stem)) == read_recipe(Path(path.name)) == read_recipe(path)
+    (tmp_path / "smolvlm-256m.toml").write_text(PLAIN)  # a file is nearer
+    assert read_recipe(Path("smolvlm-256m.toml")).base == "x"
 
 
 @pytest.mark.parametrize(

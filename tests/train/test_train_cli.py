@@ -33,6 +33,17 @@ def test_errors_are_one_line(tmp_path, monkeypatch, capsys, arguments, said, sta
     assert said in lines[0]
 
 
+def test_recipes_are_listed_and_printed(monkeypatch, capsys):
+    assert run(monkeypatch, "train", "recipes") == 0
+    names = capsys.readouterr().out.split()
+    assert "smolvlm-256m" in names
+    for name in names:
+        assert run(monkeypatch, "train", "recipes", name) == 0
+        assert f"ecgvlm train --config {name}" in capsys.readouterr().out.splitlines()[0]
+    assert run(monkeypatch, "train", "recipes", "absent") == 2
+    assert "smolvlm-256m" in capsys.readouterr().err
+
+
 def test_plot(tmp_path, monkeypatch):
     log_steps(tmp_path / "run", 1, 4, 0)
     assert run(monkeypatch, "train", "plot", tmp_path / "run", "-o", tmp_path / "curves.png") == 0

@@ -19,7 +19,9 @@ app = typer.Typer(invoke_without_command=True, add_completion=False)
 @app.callback()
 def train(
     context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="Recipe (TOML); see docs/training.md.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Recipe: a TOML file, or a name that `ecgvlm train recipes` lists.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole checkpoint.")] = False,
 ) -> None:
     """Fine-tune a model on ECG pages as a recipe says; many processes: torchrun -m ecgvlm.train."""
@@ -62,6 +64,23 @@ def plot(
 
     draw(runs, output)
     print(output)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="One to print, as the beginning of your own.")] = None,
+) -> None:
+    """List the recipes that come with ecgvlm, or print one."""
+    needs_training_packages()
+    from ecgvlm.train.recipe import shipped
+
+    known = shipped()
+    if name is None:
+        print("\n".join(known))
+    elif name in known:
+        print(known[name], end="")
+    else:
+        raise UsageError(f"no recipe {name!r}; there are: {', '.join(known)}")
 
 
 def needs_training_packages() -> None:

