@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -37,6 +37,7 @@ _STRAY_NAME = 0.004  # by which a name may be off that is read as far as its let
 _PITCH_OFF = 0.001  # by which the distance of the columns' names is off from that of the columns
 _ALONG_ROW = np.linspace(-0.6, 0.6, 49)  # places at which a row is laid through the picture
 _BEYOND = 0.55  # from where on a sheet goes on as it comes
+_PLACES = np.linspace(-_BEYOND, _BEYOND, 111)  # at which a bend is known
 _ROUNDS, _SETTLED, _DAMPED = 15, 1e-4, 1e-3
 _PLAINLY = 36.0  # as in `straight`: the square of how many times a sheet's bends exceed their uncertainty
 
@@ -163,46 +164,48 @@ def _seen(
 
 
 def _projected(sheet: np.ndarray, s: np.ndarray, t: np.ndarray, focal: float) -> np.ndarray:
-    """[..., 2] where a sheet at s along the rows and t down is seen.
+    """[..., 2] where a sheet at s along the rows and t down, which are broadcast, is seen.
 
     A bend takes of the ground what the sheet is longer than that.
     """
-    along, down = _Bend.of(sheet[_ALONG]), _Bend.of(sheet[_DOWN])
+    along, down = (_Bend.of(tuple(sheet[part].tolist())) for part in (_ALONG, _DOWN))
     z = along.height(s) + down.height(t) + sheet[_TWIST] * s * t
     a, b, c = sheet[_TURN]
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    body = np.stack([along.ground(s), down.ground(t), z], -1) @ (about_z @ about_y @ about_x).T
+    body = np.stack(np.broadcast_arrays(along.ground(s), down.ground(t), z), -1)
+    body = body @ (about_z @ about_y @ about_x).T
     longer = np.exp(sheet[_FOCAL])
     far = body[..., 2:] + np.exp(sheet[5]) * longer
-    x, y = np.moveaxis((body[..., :2] + sheet[3:5]) / far * focal * longer, -1, 0)
+    seen = (body[..., :2] + sheet[3:5]) / far * focal * longer
+    x, y = seen[..., 0], seen[..., 1]
     return np.stack([x + sheet[_LEAN] * y, y], -1)
 
 
 @dataclass(frozen=True)
 class _Bend:
-    """How a sheet bends in one direction: its height and the ground it covers at `places`."""
+    """How a sheet bends in one direction: its height and the ground it covers at `_PLACES`."""
 
-    places: np.ndarray
     heights: np.ndarray
     grounds: np.ndarray
 
     @classmethod
-    def of(cls, powers: np.ndarray) -> _Bend:
+    @lru_cache(maxsize=16)  # most steps of a fit leave it as it is
+    def of(cls, powers: tuple[float, ...]) -> _Bend:
         """powers: factors of the second power on."""
-        at = np.linspace(-_BEYOND, _BEYOND, 111)
+        at = _PLACES
         factors = np.concatenate([[0.0, 0.0], powers])
         lost = polyval(at, polyder(factors)) ** 2 / 2
         ground = at - np.concatenate([[0.0], np.cumsum((lost[1:] + lost[:-1]) / 2 * np.diff(at))])
-        return cls(at, polyval(at, factors), ground - ground[len(at) // 2])
+        return cls(polyval(at, factors), ground - ground[len(at) // 2])
 
     def height(self, at: np.ndarray) -> np.ndarray:
-        return np.interp(at, self.places, self.heights)
+        return np.interp(at, _PLACES, self.heights)
 
     def ground(self, at: np.ndarray) -> np.ndarray:
         beyond = at - np.clip(at, -_BEYOND, _BEYOND)
-        return np.interp(at, self.places, self.grounds) + beyond
+        return np.interp(at, _PLACES, self.grounds) + beyond
 
 
 def _fitted(seen: _Seen, start: np.ndarray, focal: float, strips: int) -> tuple[np.ndarray, float, float]:
@@ -249,8 +252,9 @@ def _off(p: np.ndarray, seen: _Seen, focal: float) -> np.ndarray:
     """How far off all that is seen is from where a sheet shows it: points, pairs, ends and names in turn."""
     sheet, (first, pitch), heights = p[: len(_USUAL)], p[len(_USUAL) :][:2], p[len(_USUAL) + 2 :]
     t = seen.lines[:, 0] * sheet[6] + seen.lines[:, 1]
-    s, t = np.broadcast_arrays(_ALONG_ROW, t[:, None])
-    x, y = np.moveaxis(_projected(sheet, s, t, focal), -1, 0)  # [l, places]
+    shown = _projected(sheet, _ALONG_ROW, t[:, None], focal)
+    x, y = shown[..., 0], shown[..., 1]  # [l, places]
+    s = np.broadcast_to(_ALONG_ROW, x.shape)
 
     def along(values: np.ndarray, at: np.ndarray, lines: list[tuple[int, np.ndarray]]) -> np.ndarray:
         """What is `values` [l, places] of its line at each of [n, 2]."""
