@@ -284,13 +284,26 @@ def test_words_behind_the_picture_are_read_as_by_llavas_own_code(checkpoint, tmp
     write_words(source, legacy)
     processor = transformers.AutoProcessor.from_pretrained(convert_llava(source, tmp_path / "converted"))
     content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "lead w5"}]
-    asked = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    more = [
+        {"role": "assistant", "content": [{"type": "text", "text": "rhythm7"}]},
+        {"role": "user", "content": [{"type": "text", "text": "lead w6"}]},
+    ]
+    asked = processor.apply_chat_template(
+        [{"role": "user", "content": content}, *more], add_generation_prompt=True
+    )
     sentencepiece = pytest.importorskip("sentencepiece")
     own = sentencepiece.SentencePieceProcessor(str(source / "tokenizer.model"))
     texts = asked.replace("<image> ", "<image>").split("<image>")  # as LLaVA's code writes it
     wanted = [1]
     for k, text in enumerate(texts):
-        wanted += [WORDS] * bool(k) + own.encode(text)
+        wanted += [WORDS] * bool(k)
+        before, *after = text.split("</s>")  # a token of its own; what is behind it begins a text only for
+        wanted += own.encode(before)  # tokenizers that are "legacy"
+        for part in after:
+            ids = own.encode(part) if legacy else own.encode(f"<s>{part}")[len(own.encode("<s>")) :]
+            wanted += [2, *ids]
+    assert len(texts) == 3
+    assert "</s>" in asked
     assert processor.tokenizer(asked).input_ids == wanted
 
 
@@ -353,8 +366,9 @@ def test_llava_med_is_asked_as_it_was_taught(checkpoint, tmp_path):
         assert asked == "[INST] <image> \nRhythm? [/INST]"
         assert again == "[INST] <image> \nRhythm? [/INST] AF. </s>[INST] Sure? [/INST]"
     else:
-        assert asked.endswith("questions. USER: <image> \nRhythm? ASSISTANT:")
-        assert again.endswith("ASSISTANT: AF.</s> USER: Sure? ASSISTANT:")
+        assert asked.startswith("A chat between a curious human and an artificial")
+        assert asked.endswith("the human's questions. USER: <image> \nRhythm? ASSISTANT:")
+        assert again.endswith("USER: <image> \nRhythm? ASSISTANT: AF.</s>USER: Sure? ASSISTANT:")
 
 
 def test_all_of_a_wide_page_is_seen(checkpoint, tmp_path):

@@ -11,22 +11,22 @@ from typing import Any
 from ecgvlm.bench.backends.loading import check_tensors, load_checked
 from ecgvlm.errors import EcgError
 
-# The conversations of LLaVA's own code: "llava_v1" for its Vicuna models, PULSE-7B among them, and
-# "mistral_instruct" for its Mistral models, LLaVA-Med 1.5 among them. The picture stands before the first
-# words. What follows it is, in that code, a text of its own to the tokenizer, which begins a text with a
-# space: transformers' own begins only the first one so.
+# The conversations of LLaVA's own code: "llava_v1" for its Vicuna models, PULSE-7B among them ("vicuna_v1"
+# says user where this says human), and "mistral_instruct" for its Mistral models, LLaVA-Med 1.5 among them.
+# The picture stands before the first words. What follows it is, in that code, a text of its own to the
+# tokenizer, which begins a text with a space: transformers' own begins only the first one so.
 _CONTENT = (
     "{% for part in message['content'] %}"
     "{{ '<image> \n' if part['type'] == 'image' else part['text'] }}{% endfor %}"
 )
 VICUNA = (
-    "A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+    "A chat between a curious human and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the human's questions. "
     "{% for message in messages %}"
-    "{{ ' USER: ' if message['role'] == 'user' else ' ASSISTANT: ' }}"
+    "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
     + _CONTENT
-    + "{{ '</s>' if message['role'] == 'assistant' else '' }}{% endfor %}"
-    "{{ ' ASSISTANT:' if add_generation_prompt else '' }}"
+    + "{{ ' ' if message['role'] == 'user' else '</s>' }}{% endfor %}"
+    "{{ 'ASSISTANT:' if add_generation_prompt else '' }}"
 )
 MISTRAL = (
     "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' }}"
@@ -59,7 +59,7 @@ def new_key(old: str, vision_prefix: str) -> str | None:
     raise EcgError("unsupported_format", f"tensor {old!r} belongs to no part of LLaVA that is known here")
 
 
-FORM = 2  # of what `convert_llava` writes: one more whenever that changes
+FORM = 3  # of what `convert_llava` writes: one more whenever that changes
 
 
 def convert_llava(source: Path, out: Path) -> Path:
