@@ -172,6 +172,19 @@ def test_waves_of_each_lead():
     assert np.isfinite(found.median_beat).all()
 
 
+@pytest.mark.parametrize(("first", "q"), [(0.25, False), (0.0, True)])
+def test_what_goes_down_behind_an_r_wave_is_no_q_wave(first, q):
+    """As of the rSR' of a right bundle branch block, or where a raised ST segment is higher than R."""
+    forward = (0.1, 0.1, 1.0)
+    waves = ((0.015, 0.006, forward, first), (0.04, 0.01, forward, -0.6), (0.075, 0.012, forward, 0.5))
+    leads = heart((np.arange(0.5, 9.5, 0.8), (*waves, (0.3, 0.04, (0.8, 0.5, 0.3), 0.3))))
+    v1 = measure(leads, HEARTS_FS).waves["V1"]
+    assert (v1.q < -0.3) == q
+    assert (v1.s < -0.3) != q
+    assert v1.depth > 0.3
+    assert v1.as_learned().q < -0.3  # which the weights know as Q
+
+
 def test_st_elevation_shows_in_its_leads():
     record, _ = simulate(Simulation(st_elevation="inferior", rate_bpm=70), seed=4)
     waves = measure(printed(record), record.fs).waves

@@ -6,6 +6,8 @@ the findings encoder look at these beside the measurements.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ecgvlm.judge.facts import NEIGHBOURS, NOBODY, beat_facts, shape_facts
@@ -62,7 +64,8 @@ DETAIL_NAMES = (
 
 def details(m: Measurements) -> np.ndarray:
     """[len(DETAIL_NAMES)] float32, NaN where unknown: mV, ms, degrees."""
-    facts = shape_facts(m, NOBODY) | beat_facts(m)
+    learned = {lead: waves and waves.as_learned() for lead, waves in m.waves.items()}
+    facts = shape_facts(replace(m, waves=learned), NOBODY) | beat_facts(m)
     weighed = [facts[name].value for name in (*_FACTS, *_OF_BEATS)]
     if m.qrs_onset is None or m.j_point is None:
         drawn = np.full(len(DETAIL_NAMES) - len(weighed) - len(_BESIDE_BEATS), np.nan)

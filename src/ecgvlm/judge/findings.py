@@ -84,7 +84,8 @@ def scaled(m: Measurements) -> np.ndarray:
         "beats": len(m.beats),
     }
     for lead, waves in m.waves.items():
-        known |= {f"{lead}.{wave}": None if waves is None else getattr(waves, wave) for wave in WAVES}
+        learned = None if waves is None else waves.as_learned()
+        known |= {f"{lead}.{wave}": None if learned is None else getattr(learned, wave) for wave in WAVES}
     values = ((known[name], _SCALES.get(name, 1)) for name in _MEASURED)
     return np.array([np.nan if x is None else float(x) / scale for x, scale in values], np.float32)
 

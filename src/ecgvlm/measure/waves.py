@@ -75,13 +75,15 @@ HELD = 0.02  # s at the ends of what is known that tell the level beyond
 ST_AT = 0.06  # s after J, where ST is measured (AHA exercise standards, Fletcher et al. 2013: 60 to 80 ms)
 OF_MEDIAN = 1.25  # standard error of a median, in that of a mean (normal errors)
 LEAST_R = 0.03  # mV; a QRS without it is a QS
+FIRST_R = 0.05  # mV that go up first; what follows is an S wave, no Q (MC 1: a Q wave has no R before it)
 
 
 @dataclass(frozen=True)
 class LeadWaves:
     """The median beat of one lead, in mV against the baseline: ST level (J + 60 ms), T, Q, R and S peaks.
 
-    Q and S are negative or 0, R is positive or 0; T is signed.
+    Q and S are negative or 0, R is positive or 0; T is signed. Q comes before any R, S behind one.
+    learned: Q and S as the weights learned them, where they are others: all before the highest R is Q.
     """
 
     st: float
@@ -89,11 +91,19 @@ class LeadWaves:
     q: float
     r: float
     s: float
+    learned: tuple[float, float] | None = None
 
     @property
     def depth(self) -> float:
         """mV that the QRS goes down."""
         return -min(self.q, self.s)
+
+    def as_learned(self) -> LeadWaves:
+        """These waves as the weights know them."""
+        if self.learned is None:
+            return self
+        q, s = self.learned
+        return LeadWaves(self.st, self.t, q, self.r, s)
 
 
 @dataclass(frozen=True)
@@ -485,12 +495,15 @@ def lead_waves(row: np.ndarray, marks: Marks | None) -> LeadWaves | None:
     rest = row[column(marks.j + ST_AT) : column(t_last)]
     if not (np.isfinite(qrs).all() and len(rest) > 3 and np.isfinite(rest).all()):
         return None
-    top = int(np.argmax(qrs))
+    top, learned = int(np.argmax(qrs)), None
     r = max(0.0, float(qrs[top]))
     if r < LEAST_R:
-        q, r, s = float(qrs.min()), 0.0, 0.0
+        q, r, s = min(0.0, float(qrs.min())), 0.0, 0.0
     else:
-        q, s = min(0.0, float(qrs[: top + 1].min())), min(0.0, float(qrs[top:].min()))
+        low = int(np.argmin(qrs[: top + 1]))
+        q, s = min(0.0, float(qrs[low])), min(0.0, float(qrs[top:].min()))
+        if qrs[: low + 1].max() - max(0.0, float(qrs[0])) >= FIRST_R:
+            learned, q, s = (q, s), 0.0, min(q, s)
     st = float(rest[0])
     t = float(rest[np.argmax(np.abs(rest[3:])) + 3])
-    return LeadWaves(st, t, min(q, 0.0), r, s)
+    return LeadWaves(st, t, q, r, s, learned)

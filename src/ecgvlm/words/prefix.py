@@ -99,8 +99,9 @@ def tokens(evidence: Evidence) -> list[list[str]]:
         if waves is None:
             row.append("printed=no")
         else:
+            learned = waves.as_learned()
             for wave in WAVES:
-                tenths = tenths_mm(getattr(waves, wave))
+                tenths = tenths_mm(getattr(learned, wave))
                 row += [f"{wave}{place}={d}" for place, d in enumerate(f"{abs(tenths):03d}")]
                 row.append(f"{wave}={'-' if tenths < 0 else '+'}")
             row += [f"lead:{x}" for x in SIGNS if evidence.sign(x, lead)]
