@@ -440,3 +440,13 @@ def test_groups_of_beats_are_a_block_where_the_atria_are_seen():
     assert "WENCK" in found(facts)
     assert "WENCK" not in found({**facts, "sinus": Fact(0.22, 0.15)})
     assert "WENCK" in found({**facts, "sinus": Fact(0.22, 0.15), "dropped_p": Fact(2.0)})
+
+
+@pytest.mark.parametrize("pause", [1.6, 1.9, 2.6, 3.5])
+def test_a_pause_of_the_sinus_node_makes_no_beat_early_and_drops_none(pause):
+    p = 0.4 + np.cumsum([0.0, *[0.85] * 4, pause, *[0.85] * 4])
+    leads = heart((p, P), (p + 0.16, NARROW))
+    facts = find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY)
+    assert facts["early_same"].value == 0
+    assert not found(facts) & {"PAC", "WENCK", "HAVB", "CD"}
+    assert ("PAUSE" in found(facts)) == (pause > 2)

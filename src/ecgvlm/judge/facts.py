@@ -41,6 +41,7 @@ _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of b
 # Usual RR intervals: at most to an early beat, at least behind it; range of a regular rhythm's.
 _SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
 _EVERY_SECOND = 0.4  # share of early beats
+_SHRINKS_MS = 20.0  # RR behind a pause less RR before it; two are read to 8 ms each
 _FOUR = 3.6  # flutter waves for each QRS
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 IRREGULAR = 0.12  # variation of RR intervals from which on a rhythm is called irregular
@@ -257,7 +258,9 @@ def _sudden(rr: np.ndarray) -> np.ndarray:
     """
     if len(rr) < 4:
         return np.zeros(len(rr) + 1, bool)
-    usual = float(rr[rr >= rr.mean()].mean())  # of every second early beat, too
+    long = rr >= rr.mean()
+    # Where every second beat is early, of the others; a few long ones are pauses.
+    usual = median(rr[long] if long.mean() > _EVERY_SECOND else rr)
     early = (rr < _SOON * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
     behind = np.append(False, early[:-1])
     # Where every second beat is early, each interval is one to an early beat or one behind it.
@@ -291,7 +294,7 @@ def _grouped(rr: np.ndarray) -> float | None:
     others = np.delete(rr, pauses)
     if not len(pauses) or len(others) < 2 * len(pauses) or (np.abs(others - usual) > 0.09 * usual).any():
         return 0.0
-    shrinks = [rr[k - 1] < rr[k + 1] for k in pauses if 0 < k < len(rr) - 1]
+    shrinks = [rr[k + 1] - rr[k - 1] > _SHRINKS_MS for k in pauses if 0 < k < len(rr) - 1]
     return float(sum(shrinks)) if shrinks and all(shrinks) else 0.0
 
 
