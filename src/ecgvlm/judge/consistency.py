@@ -113,7 +113,7 @@ def _together(answer: Mapping[str, Any]) -> _Checks:
     for code in found - {"NORM"}:
         for other in found & set(FINDINGS[code].excludes):
             yield True, f"{code} and {other}"
-    if rate is not None and not found & set(CHILDREN["HAVB"]):  # the atria's rate is another one then
+    if rate is not None and not found & {"HAVB", *CHILDREN["HAVB"]}:  # the atria's rate is another one then
         yield "SB" in found and rate >= 60, f"SB at {rate:.0f} bpm"
         yield "ST" in found and rate <= 100, f"ST at {rate:.0f} bpm"
         yield "SR" in found and not 60 <= rate <= 100, f"SR at {rate:.0f} bpm"

@@ -27,7 +27,7 @@ from ecgvlm.labels import (
 _WALLS = {"AMI": "anterior", "IMI": "inferior", "LMI": "lateral"}
 _NEARLY_NORMAL = 0.5  # of NORM's threshold: from here on an ECG without a finding is normal
 _WHY_IRREGULAR = {"SARRH", *in_group("ectopy")}  # what explains it beside the other rhythms and AV blocks
-_WIDE_MS = 120  # QRS of paced beats that spread from the ventricles
+_WIDE_MS = 120  # QRS of paced and escape beats that spread from the ventricles
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def decide(
         return Judgement(_without({"NORM"} if named else set(), probabilities, limits), limits, criteria)
     probabilities = _without(_no_room(_found(probabilities, limits), facts), probabilities, limits)
     found = _found(probabilities, limits)
-    if orphans := _orphans(found, _found(network, thresholds)):
+    seen = _found(network, thresholds) | {code for code in weighed if _defined(code, weighed[code])}
+    if orphans := _orphans(found, seen):
         probabilities, found = _without(orphans, probabilities, limits), found - orphans
     for code in _located(found, facts):
         probabilities[code] = max(probabilities[code], limits[code])
@@ -146,7 +147,8 @@ def _no_room(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
         out |= {code for code, finding in FINDINGS.items() if finding.group not in ("rhythm", "recording")}
     if WITHOUT_PR & found:
         out |= OF_CONDUCTION
-    if VENTRICULAR & found or ("PACE" in found and qrs is not None and qrs >= _WIDE_MS):
+    wide = qrs is not None and qrs >= _WIDE_MS
+    if VENTRICULAR & found or ("PACE" in found and wide):
         out |= set(SHAPES)
     return out
 
@@ -185,11 +187,15 @@ def _as_sure_as_their_kinds(
 
 def _sinus_rate(known: Mapping[str, Fact], point: str, person: Person) -> Fact:
     """The rate of the P waves where not all of them are conducted, else that of the heart."""
-    for code in CHILDREN["HAVB"]:
-        sure = holds(assess(rules()[code], known, point, person))
-        if sure is not None and sure >= rules()[code].threshold and known["p_rate_bpm"].value is not None:
-            return known["p_rate_bpm"]
-    return known["sinus_rate_bpm"]
+    blocks = ("HAVB", *CHILDREN["HAVB"])
+    blocked = any(_defined(code, assess(rules()[code], known, point, person)) for code in blocks)
+    return known["p_rate_bpm" if blocked and known["p_rate_bpm"].value is not None else "sinus_rate_bpm"]
+
+
+def _defined(code: str, criteria: tuple[Criterion, ...]) -> bool:
+    """Whether a finding is there by its definition."""
+    sure = holds(criteria)
+    return sure is not None and sure >= rules()[code].threshold
 
 
 def _found(probabilities: Mapping[str, float], limits: Mapping[str, float]) -> set[str]:
