@@ -123,6 +123,8 @@ OF_CONDUCTION = frozenset({"1dAVb", "SHORTPR", "WPW", "WENCK", "MOBITZ2", "AVB21
 WITHOUT_BEATS = frozenset({"VF"})
 # Rhythms whose beats spread from the ventricles: their shapes tell nothing of what these groups hold.
 VENTRICULAR = frozenset({"VF", "VT", "IVR"})
+# Bundle branch blocks, which tell the wide beats of a third-degree AV block from those of the ventricles.
+OF_BUNDLES = frozenset({"RBBB", "LBBB"})
 OF_SHAPES = ("conduction", "hypertrophy", "infarction", "repolarization")
 # What a normal ECG may show.
 UNREMARKABLE = frozenset({"NORM", "SR", "SARRH", "NOSIGNAL"})
@@ -138,6 +140,8 @@ def in_group(group: str) -> tuple[str, ...]:
 
 RHYTHMS = in_group("rhythm")
 SHAPES = tuple(code for group in OF_SHAPES for code in in_group(group))
+# What may be said of beats that escape from the ventricles below an AV block.
+BESIDE_ESCAPE = frozenset(code for code in FINDINGS if FINDINGS[code].one_of == "AV block") | {"CD"}
 # Superclass -> its kinds.
 CHILDREN: dict[str, tuple[str, ...]] = {
     parent: tuple(code for code, finding in FINDINGS.items() if parent in finding.parents)

@@ -450,3 +450,29 @@ def test_a_pause_of_the_sinus_node_makes_no_beat_early_and_drops_none(pause):
     assert facts["early_same"].value == 0
     assert not found(facts) & {"PAC", "WENCK", "HAVB", "CD"}
     assert ("PAUSE" in found(facts)) == (pause > 2)
+
+
+@pytest.mark.parametrize("blocked", [2, 3])
+def test_several_blocked_p_waves_in_a_row_are_an_av_block(blocked):
+    """Advanced block, ACC/AHA/HRS 2018: neither 2:1 nor dissociated."""
+    p = np.arange(0.2, 9.9, 0.62)
+    leads = heart((p, P), (p[:: blocked + 1] + 0.18, NARROW))
+    facts = find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY)
+    judged = decide(NETWORK, THRESHOLDS, facts, NOBODY)
+    assert "HAVB" in found(facts)
+    assert not found(facts) & {"SB", "NORM", "AVB21", "AVB3"}
+    assert next(c.value for c in judged.criteria if c.finding == "SR") == pytest.approx(97, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("qrs", "block", "told"), [(170, None, False), (170, "RBBB", True), (96, None, True)]
+)
+def test_wide_beats_below_a_third_degree_block_tell_no_infarction(qrs, block, told):
+    """They spread from the ventricles, unless a bundle branch block made them wide."""
+    free = {"dissociated": Fact(1.0), "p_per_qrs": Fact(2.1, 0.06), "p_waves": Fact(0.1, 0.06)}
+    wide = {"qrs_ms": Fact(float(qrs), 9.0), "steep_qrs_ms": Fact(120.0, 6.0), "late_v1_mv": Fact(0.4, 0.03)}
+    network = {**NETWORK, "NORM": 0.1, "LMI": 0.9, "MI": 0.9, "CD": 0.9} | ({block: 0.9} if block else {})
+    codes = found({**facts_of(), **free, **wide}, network)
+    assert {"AVB3", "HAVB", "CD"} <= codes
+    assert ({"LMI", "MI"} <= codes) == told
+    assert "IVCD" not in codes

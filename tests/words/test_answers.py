@@ -191,3 +191,14 @@ def test_st_elevation_is_urgent_by_its_leads_where_its_definition_was_not_weighe
     denied = {**flat.probabilities, "STE": 0.1}
     weighed = replace(flat, leads=raised, probabilities=denied, thresholds={**flat.thresholds, "STE": 0.85})
     assert weighed.urgent == ()
+
+
+def test_beats_that_escape_below_an_av_block_tell_of_the_block_alone():
+    evidence = showing("SR", "AVB3", "HAVB", "CD", heart_rate_bpm=36.0, qrs_ms=170.0)
+    text = answers.report(evidence)
+    assert "Third-degree AV block." in text
+    assert "Hypertrophy, infarction, ST-T not assessable in beats from the ventricles." in text
+    assert answers.finding(evidence, "1dAVb").startswith("No")
+    assert not answers.finding(evidence, "MI").startswith("No")
+    narrow = showing("SR", "AVB3", "HAVB", "CD", heart_rate_bpm=45.0, qrs_ms=96.0)
+    assert "not assessable" not in answers.report(narrow)

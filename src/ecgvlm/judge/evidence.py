@@ -13,6 +13,7 @@ from ecgvlm.judge.facts import IRREGULAR, NOBODY, Person
 from ecgvlm.labels import (
     FINDINGS,
     LABELS,
+    OF_BUNDLES,
     SHAPES,
     UNREMARKABLE,
     VENTRICULAR,
@@ -168,7 +169,8 @@ class Evidence:
     def ventricular(self) -> bool:
         """Whether the beats spread from the ventricles, so that their shapes tell nothing else."""
         paced = "PACE" in self.findings and self.wide and not set(self.findings) & set(SHAPES)
-        return paced or bool(VENTRICULAR & set(self.findings))
+        escape = "AVB3" in self.findings and self.wide and not OF_BUNDLES & set(self.findings)
+        return paced or escape or bool(VENTRICULAR & set(self.findings))
 
     @property
     def wide(self) -> bool:

@@ -9,10 +9,12 @@ from ecgvlm.judge.agreement import margin, one_of_each, ruled_out, settle
 from ecgvlm.judge.criteria import POINTS, Criterion, Rule, assess, clearly_not, holds, network_facts, rules
 from ecgvlm.judge.facts import IRREGULAR, UNKNOWN, Fact, Person
 from ecgvlm.labels import (
+    BESIDE_ESCAPE,
     CHILDREN,
     CODE15,
     FINDINGS,
     LABELS,
+    OF_BUNDLES,
     OF_CONDUCTION,
     RHYTHMS,
     SHAPES,
@@ -150,6 +152,8 @@ def _no_room(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
     wide = qrs is not None and qrs >= _WIDE_MS
     if VENTRICULAR & found or ("PACE" in found and wide):
         out |= set(SHAPES)
+    if "AVB3" in found and wide and not found & OF_BUNDLES:
+        out |= set(SHAPES) - BESIDE_ESCAPE
     return out
 
 

@@ -144,7 +144,8 @@ def possible(evidence: Evidence, labels: Collection[str], w: Words = ENGLISH) ->
 def unseen(evidence: Evidence, label: str) -> bool:
     """Whether too little can be seen on the page to say that a finding is not there."""
     row = FINDINGS[label]
-    if row.group in OF_SHAPES and evidence.ventricular:
+    instead = row.one_of and any(FINDINGS[code].one_of == row.one_of for code in evidence.findings)
+    if row.group in OF_SHAPES and evidence.ventricular and not instead:
         return True
     if any(evidence.beyond_scope(code) for code in (label, *CHILDREN.get(label, ()))):
         return True
@@ -410,9 +411,9 @@ def group(evidence: Evidence, name: str, w: Words = ENGLISH) -> str:
 
 def _group(evidence: Evidence, name: str, w: Words) -> str:
     """`group` without what is possible; "" where that is all there is to say."""
-    if name in OF_SHAPES and evidence.ventricular:
-        return w.say("ventricular_shapes", group=w.name("headings", name))
     found = specific(evidence, GROUPS[name])
+    if not found and name in OF_SHAPES and evidence.ventricular:
+        return w.say("ventricular_shapes", group=w.name("headings", name))
     if not found and name == "infarction" and "STE" in evidence.findings:
         return w.stated(_fits_stemi(evidence, w))
     if not found and any(evidence.beyond_scope(label) for label in GROUPS[name]):
