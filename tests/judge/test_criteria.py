@@ -469,10 +469,35 @@ def test_several_blocked_p_waves_in_a_row_are_an_av_block(blocked):
 )
 def test_wide_beats_below_a_third_degree_block_tell_no_infarction(qrs, block, told):
     """They spread from the ventricles, unless a bundle branch block made them wide."""
-    free = {"dissociated": Fact(1.0), "p_per_qrs": Fact(2.1, 0.06), "p_waves": Fact(0.1, 0.06)}
+    free = {
+        "dissociated": Fact(1.0), "p_per_qrs": Fact(2.1, 0.06), "p_waves": Fact(0.1, 0.06),
+        "dropped_p": Fact(5.0),
+    }  # fmt: skip
     wide = {"qrs_ms": Fact(float(qrs), 9.0), "steep_qrs_ms": Fact(120.0, 6.0), "late_v1_mv": Fact(0.4, 0.03)}
     network = {**NETWORK, "NORM": 0.1, "LMI": 0.9, "MI": 0.9, "CD": 0.9} | ({block: 0.9} if block else {})
     codes = found({**facts_of(), **free, **wide}, network)
     assert {"AVB3", "HAVB", "CD"} <= codes
     assert ({"LMI", "MI"} <= codes) == told
     assert "IVCD" not in codes
+
+
+@pytest.mark.parametrize(("pr", "down", "junctional"), [(0.1, 1, True), (0.1, -1, False), (0.16, 1, False)])
+def test_p_waves_that_come_back_from_the_node_close_to_the_qrs_are_junctional(pr, down, junctional):
+    """Surawicz & Knilans 2008: inverted in II and aVF, within 120 ms of the QRS."""
+    back = ((0.035, 0.013, (0.05, -0.9 * down, -0.2), 0.15),)
+    p = np.arange(0.3, 9.7, 0.95)
+    leads = heart((p, back), (p + pr, NARROW))
+    facts = find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY)
+    assert ("JUNC" in found(facts)) == junctional
+    assert bool(found(facts) & {"SR", "SB", "NORM"}) != junctional
+
+
+@pytest.mark.parametrize(("swing", "arrhythmia"), [(0.05, False), (0.12, True)])
+def test_sinus_arrhythmia_is_assessable_where_a_p_wave_is_bound_to_each_qrs(swing, arrhythmia):
+    p = 0.4 + np.cumsum(0.85 + swing * np.sin(1.4 * np.arange(10)))
+    leads = heart((p, P), (p + 0.16, NARROW))
+    facts = find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY)
+    judged = decide(NETWORK, THRESHOLDS, facts, NOBODY)
+    assert ("SARRH" in found(facts)) == arrhythmia
+    assert all(c.met is not None for c in judged.criteria if c.finding == "SARRH")
+    assert judged.probabilities["AVB21"] < 0.1

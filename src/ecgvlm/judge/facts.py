@@ -32,6 +32,7 @@ NEIGHBOURS = {
 _FAST_BEYOND, _SLOW_BELOW = 100, 60  # Bazett's correction overdoes beyond these; Fridericia's then counts
 _GROWS_MS, _CLEAR_TRAIN = 40.0, 4.0  # PR before less PR after a dropped beat; score of a P train beyond doubt
 _PR_PER_BPM = 0.26  # ms by which a PR interval is shorter with each beat a minute
+_RETROGRADE_PR = 120.0  # ms; an inverted P wave further before the QRS comes of the atria
 _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 # Flutter that conducts 2:1: variation of RR intervals, degrees off the usual P axis, ms before a fast QRS.
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
@@ -160,13 +161,16 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
         ("p_rate_bpm", "dropped_p", "pr_growth_ms", "pr_spread_ms", "dissociated"), UNKNOWN
     )
     facts["p_train"] = Fact(0.0)
-    if _p_waves_may_be_free(m, rr):
+    free = _p_waves_may_be_free(m, rr)
+    if free is False:
+        facts["dropped_p"] = Fact(0.0)
+    if free:
         atria = find_atria(leads, fs, m)
         facts["dissociated"] = Fact(float(atria.dissociated))
         facts["dropped_p"] = Fact(float(atria.dropped))
         grows = atria.growth_ms is not None and atria.growth_ms > _GROWS_MS and atria.dropped > 1
-        free = atria.score > _CLEAR_TRAIN and (atria.dissociated or grows)
-        facts["p_train"] = Fact(float(free or bool(facts["grouped_rr"].value)))
+        clear = atria.score > _CLEAR_TRAIN and (atria.dissociated or grows)
+        facts["p_train"] = Fact(float(clear or bool(facts["grouped_rr"].value)))
         facts["p_rate_bpm"] = Fact(atria.rate_bpm, 2.0)
         facts["pr_growth_ms"] = Fact(atria.growth_ms, 12.0)
         facts["pr_spread_ms"] = Fact(float(np.std(atria.pr_ms)) if len(atria.pr_ms) > 2 else None, 5.0)
@@ -231,10 +235,11 @@ def _unexplained(facts: Mapping[str, Fact], m: Measurements) -> Fact:
     return Fact(0.0 if others else variation, 0.012)
 
 
-def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool:
-    """Whether a search for P waves without a QRS is worth its time."""
+def _p_waves_may_be_free(m: Measurements, rr: np.ndarray) -> bool | None:
+    """Whether some P waves may have no QRS: not where one is bound to each QRS, at no slow rate and without a
+    pause. None where it cannot be told: of beats so quick, P waves hide in T waves."""
     if m.heart_rate_bpm is None or m.heart_rate_bpm > _SEARCHED_BELOW or len(rr) < 2:
-        return False
+        return None
     return m.heart_rate_bpm < 55 or m.p_score < 0.75 or bool(rr.max() > 1.4 * quantile(rr, 0.2))
 
 
@@ -468,9 +473,10 @@ class _Beat:
         return Fact(level, _level_error(self.m, lead), 0.05)
 
     def atrial(self) -> dict[str, Fact]:
-        """P in II (height), its axis, its length over the leads, and its terminal force in V1."""
+        """P in II (height), its axis, its length over the leads, its terminal force in V1, and how deep it is
+        in II and aVF close to the QRS."""
         m = self.m
-        facts = dict.fromkeys(("p_ii_mv", "p_terminal_mvms", "p_axis_off_deg"), UNKNOWN)
+        facts = dict.fromkeys(("p_ii_mv", "p_terminal_mvms", "p_axis_off_deg", "retrograde_p_mv"), UNKNOWN)
         facts["p_ms"] = Fact(_whole(m.p_ms), 12.0)
         if m.p_onset is None or m.qrs_onset is None or m.p_onset < BEAT_START + 0.01:
             return facts
@@ -485,6 +491,11 @@ class _Beat:
             one, foot = rows["I"][: end + 1].sum(), rows["aVF"][: end + 1].sum() * 2 / np.sqrt(3)
             away = np.degrees(np.arctan2(foot, one)) - _SINUS_P_AXIS
             facts["p_axis_off_deg"] = Fact(float(abs((away + 180) % 360 - 180)), 15.0)
+        if {"II", "aVF"} <= set(rows) and m.pr_ms is not None:
+            foot = [rows[lead][: end + 1] for lead in ("II", "aVF")]
+            down = min(min(0.0, float(wave[-1])) - float(wave.min()) for wave in foot)  # below both its ends
+            near = round(m.pr_ms) < _RETROGRADE_PR and down > max(wave.max() for wave in foot)
+            facts["retrograde_p_mv"] = Fact(down if near else 0.0, _LINE_MV)
         if "V1" in rows:
             below = np.minimum(rows["V1"][len(rows["V1"]) // 4 : end + 1], 0.0)
             facts["p_terminal_mvms"] = Fact(float(-below.sum() * 2.0), 1.0)

@@ -248,9 +248,10 @@ class FindingsModel:
                 rr_variation=None,
             )
         if criteria != "ptbxl" and set(evidence.findings) & WITHOUT_PR:  # what was taken for P waves is none
+            retrograde = "JUNC" in evidence.findings and facts["retrograde_p_mv"].value
             return replace(
                 evidence,
                 measurements={**measured, "pr_ms": None},
-                reasons={**measurements.reasons, "pr_ms": "no_p_wave"},
+                reasons={**measurements.reasons, "pr_ms": "unclear" if retrograde else "no_p_wave"},
             )
         return evidence
