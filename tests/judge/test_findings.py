@@ -5,6 +5,7 @@ import pytest
 
 from ecgvlm.judge.findings import SENSITIVITY, FindingsModel
 from ecgvlm.labels import LABELS
+from ecgvlm.measure import measure
 from ecgvlm.sheets import page_of
 from ecgvlm.simulate import Simulation, simulate
 
@@ -41,3 +42,17 @@ def test_ischaemia_explains_axes_that_exchanged_electrodes_would_have(model, mon
     evidence = model(page_of(record, digitize=None))
     assert ("STE" in evidence.findings) != said
     assert ("limb_leads" in evidence.cautions) == said
+
+
+def test_what_a_rhythm_leaves_no_room_for_is_measured_in_no_condition_either(model, monkeypatch):
+    """A PR interval of flutter, which the answer says cannot be measured."""
+    record, _ = simulate(Simulation(rate_bpm=70, pr_ms=230), seed=2)
+    measured = measure(record.signal, record.fs)
+    assert measured.pr_ms is not None
+    flutter = dict.fromkeys(LABELS, 0.01) | {"AFLT": 0.99}
+    monkeypatch.setattr(model, "probabilities", lambda *_: flutter)
+    evidence = model.judge(record.signal, record.fs, measured)
+    assert evidence.measurements["pr_ms"] is None
+    told = [c for c in evidence.criteria if c.name.startswith("PR interval")]
+    assert {"1dAVb", "SHORTPR", "WPW"} <= {c.finding for c in told}
+    assert all(c.value is None and c.met is None and c.sure is None for c in told)

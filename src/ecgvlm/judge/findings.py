@@ -12,6 +12,7 @@ import numpy as np
 from ecgvlm.digitize import Page
 from ecgvlm.judge.agreement import settle
 from ecgvlm.judge.cautions import find_cautions
+from ecgvlm.judge.criteria import Criterion
 from ecgvlm.judge.details import DETAIL_NAMES, details
 from ecgvlm.judge.evidence import LAYOUTS, Evidence
 from ecgvlm.judge.facts import NOBODY, Fact, Person, find_facts, seen_facts, sinus
@@ -246,6 +247,7 @@ class FindingsModel:
                 measurements=dict.fromkeys(MEASUREMENTS),
                 reasons=dict.fromkeys(MEASUREMENTS, "unclear"),
                 rr_variation=None,
+                criteria=_unmeasured(evidence, (*(x.name for x in MEASUREMENTS.values()), "sinus rate")),
             )
         if criteria != "ptbxl" and set(evidence.findings) & WITHOUT_PR:  # what was taken for P waves is none
             retrograde = "JUNC" in evidence.findings and facts["retrograde_p_mv"].value
@@ -253,5 +255,17 @@ class FindingsModel:
                 evidence,
                 measurements={**measured, "pr_ms": None},
                 reasons={**measurements.reasons, "pr_ms": "unclear" if retrograde else "no_p_wave"},
+                criteria=_unmeasured(evidence, (MEASUREMENTS["pr_ms"].name,)),
             )
         return evidence
+
+
+def _unmeasured(evidence: Evidence, names: tuple[str, ...]) -> tuple[Criterion, ...]:
+    """The criteria, those of what is not there not assessable where they weigh a measurement, by its name,
+    that what is there leaves no room for."""
+    return tuple(
+        replace(c, value=None, met=None, sure=None)
+        if c.name.startswith(names) and c.finding not in evidence.findings
+        else c
+        for c in evidence.criteria
+    )
