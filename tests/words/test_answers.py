@@ -46,6 +46,15 @@ def test_st_elevation_is_not_told_with_no_infarction():
     assert answers.group(showing("SR"), "infarction") == "No evidence of infarction."
 
 
+def test_an_infarction_of_another_wall_than_the_raised_one_is_denied():
+    raised = showing("SR", "STE", "STTC", "AMI", "MI")
+    chest = {lead: replace(raised.leads[lead], st=0.3) for lead in ("V1", "V2", "V3", "V4")}
+    raised = replace(raised, leads={**raised.leads, **chest})
+    assert answers.finding(raised, "AMI").startswith("Yes")
+    assert answers.finding(raised, "IMI").startswith("No")
+    assert answers.finding(raised, "LMI").startswith("No")
+
+
 def test_what_the_atria_do_under_a_ventricular_pacemaker_is_not_denied():
     """LUDB's cardiologists know of fibrillation (95) and third-degree block (34, 74, 104) there."""
     paced = showing("PACE", qrs_ms=165.0)

@@ -393,6 +393,17 @@ def test_why_weighs_the_definition_in_the_language_of_the_question(language, ton
     assert weighed in said
 
 
+@pytest.mark.parametrize(("value", "named"), [(150.0, True), (110.0, False)])
+def test_why_not_names_what_was_found_instead_where_every_condition_is_met(language, value, named):
+    met = value >= 120
+    wide = Criterion("IVCD", "QRS duration", value, "ms", ">=", 120.0, met, float(met), "a source")
+    p, limits = {**RBBB.probabilities, "IVCD": 0.3}, {**RBBB.thresholds, "IVCD": 0.9}
+    blocked = replace(RBBB, criteria=(wide,), probabilities=p, thresholds=limits)
+    said = language.answer(blocked, "Why not nonspecific intraventricular conduction delay?")
+    assert said.startswith("No, ")
+    assert ("met). Findings: right bundle branch block." in said) == named
+
+
 def test_st_changes_are_neither_found_nor_denied_beside_a_paced_qrs(language):
     wall = Criterion("STE", "ST elevation in lateral leads", 0.3, "mV", ">=", 0.1, True, 0.99, "a source")
     paced = Criterion("STE", "pacemaker", 0.9, "", "<", None, False, 0.01, "a source", scope=True)

@@ -111,7 +111,7 @@ def finding(evidence: Evidence, label: str, w: Words = ENGLISH) -> str:
     m, percent = evidence.margin(label), w.percent(evidence.probability(label))
     if label == "NORM" and evidence.incomplete:
         return w.say("incomplete")
-    if m < 0 and label in _INFARCTIONS and "STE" in evidence.findings:
+    if m < 0 and "STE" in evidence.findings and _where_raised(evidence, label):
         return _fits_stemi(evidence, w)
     if label in evidence.possible:
         return possible(evidence, (label,), w)
@@ -161,6 +161,11 @@ def unseen(evidence: Evidence, label: str) -> bool:
         return True
     missing = [lead for lead in _SEEN_IN.get(label, ()) if evidence.leads[lead] is None]
     return bool(missing) and 2 * len(missing) >= len(_SEEN_IN[label])
+
+
+def _where_raised(evidence: Evidence, label: str) -> bool:
+    """Whether a label is an infarction of no wall, or of one that has ST elevation."""
+    return label == "MI" or (label in _INFARCTIONS and bool({*_SEEN_IN[label]} & {*evidence.where("STE")}))
 
 
 def _fits_stemi(evidence: Evidence, w: Words) -> str:

@@ -348,8 +348,22 @@ def why(request: Request) -> str:
     for code, name in named or _found(evidence):
         said.append(_finding(request, code, name))
         weighed = answers.why(evidence, code, w)
-        said += [weighed] if weighed else _shown_by(request, code)
+        said += [weighed, *_outdone(request, code)] if weighed else _shown_by(request, code)
     return w.text(dict.fromkeys([*said, *_beside(request)])) or answers.overall(evidence, w)
+
+
+def _outdone(request: Request, code: str) -> list[str]:
+    """What was found instead of a finding of which no condition is unmet, but that it leaves no room for."""
+    evidence, w = request.evidence, request.w
+    if code in evidence.findings or any(criterion.met is False for criterion in evidence.why(code)):
+        return []
+    one_of = FINDINGS[code].one_of
+    found = answers.named(evidence)
+    if code != "NORM":
+        found = [
+            x for x in found if code in FINDINGS[x].excludes or (one_of and FINDINGS[x].one_of == one_of)
+        ]
+    return [w.say("findings", findings=w.listed(map(w.finding, found)))] if found else []
 
 
 def _told_of(request: Request) -> str:
