@@ -501,3 +501,9 @@ def test_sinus_arrhythmia_is_assessable_where_a_p_wave_is_bound_to_each_qrs(swin
     assert ("SARRH" in found(facts)) == arrhythmia
     assert all(c.met is not None for c in judged.criteria if c.finding == "SARRH")
     assert judged.probabilities["AVB21"] < 0.1
+
+
+@pytest.mark.parametrize(("late", "found_it"), [(0.3, True), (0.0, False)])
+def test_an_incomplete_right_bundle_branch_block_has_late_forces_to_the_right(late, found_it):
+    facts = {**facts_of(), "late_v1_mv": Fact(late, 0.03), "s_wide_ms": Fact(10.0, 6.0)}
+    assert ("IRBBB" in found(facts, {**NETWORK, "NORM": 0.1, "IRBBB": 0.8})) == found_it
