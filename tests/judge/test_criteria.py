@@ -346,7 +346,9 @@ def test_early_beats_of_an_otherwise_regular_rhythm_are_atrial(seed, condition, 
 
 def test_noise_and_p_waves_alone_are_no_beats():
     noise = np.random.default_rng(0).normal(0, 0.008, (12, 5000))
-    for leads in (noise, heart((np.arange(0.3, 10, 0.8), P))):
+    tall = tuple((after, sigma, direction, 1.6 * mv) for after, sigma, direction, mv in P)
+    p = np.arange(0.3, 10, 0.8)
+    for leads in (noise, 4 * noise, heart((p, P)), heart((p, tall))):
         measured = measure(leads, FS)
         assert not len(measured.beats)
         assert "NOQRS" in found(find_facts(leads, FS, measured, NETWORK, NOBODY))

@@ -50,7 +50,9 @@ ECHO, ALONE = 0.28, 1.6  # s between two beats of which one is none; times that,
 P_BEFORE, P_HEIGHT = 0.30, 0.45  # so soon before a beat and so much lower: its P wave
 
 # Of 504 PTB-XL records none has less than 0.94 mV and 45 mV/s in its largest lead.
-LEAST_MV, LEAST_STEEP = 0.2, 12.0  # from top to bottom, and mV/s: below both in all leads is no QRS
+# From top to bottom, and mV/s where a few beats are averaged: below both in all leads is no QRS. P waves
+# reach 0.25 mV (AHA/ACCF/HRS 2009 V).
+LEAST_MV, LEAST_STEEP, AVERAGED = 0.3, 20.0, 3
 
 # Setting beats to one point of the QRS.
 SHIFT = 0.06  # s by which a beat may be moved
@@ -115,7 +117,8 @@ def _beating(windows: np.ndarray) -> bool:
     shape = shape[np.isfinite(shape).all(axis=1)]
     if not shape.size:
         return True
-    return bool(np.ptp(shape, axis=1).max() > LEAST_MV or np.abs(np.diff(shape)).max() * FS > LEAST_STEEP)
+    steep = len(windows) >= AVERAGED and np.abs(np.diff(shape)).max() * FS > LEAST_STEEP
+    return bool(steep or np.ptp(shape, axis=1).max() > LEAST_MV)
 
 
 def _energy(bend: np.ndarray, printed: np.ndarray) -> np.ndarray:
