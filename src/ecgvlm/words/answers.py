@@ -284,7 +284,7 @@ def limit(evidence: Evidence, name: str, side: str, w: Words = ENGLISH) -> str:
 
 
 def compared(
-    evidence: Evidence, name: str, sides: Collection[str], numbers: Sequence[float], w: Words = ENGLISH,
+    evidence: Evidence, name: str, sides: Sequence[str], numbers: Sequence[float], w: Words = ENGLISH,
     units: Collection[str] = (), bound: bool = False, closed: bool = False,
 ) -> str:  # fmt: skip
     """Whether a measurement, as it is written, lies beyond a number ("high", "low"; bound: or just there),
@@ -304,7 +304,7 @@ def compared(
         return measurement(evidence, name, w, units)
     said, same = w.in_unit(sought.unit, sought.value), shown == round(numbers[0])
     if len(numbers) > 1:
-        yes = min(numbers) <= shown <= max(numbers)
+        yes = (min(numbers) <= shown <= max(numbers)) != _apart(sides, numbers)
     elif "high" in sides:
         yes = shown > numbers[0] or (bound and same)
     elif "low" in sides:
@@ -317,6 +317,12 @@ def compared(
             other = w.in_unit(sought.unit, numbers[0])
             return w.say("limit_other", measure=sought.called, value=said, other=other)
     return w.say("limit_yes" if yes else "limit_no", measure=sought.called, value=said)
+
+
+def _apart(sides: Sequence[str], numbers: Sequence[float]) -> bool:
+    """Whether what lies beyond two numbers is meant, not what lies between: "under 60 or over 100"."""
+    bounds = dict(zip(sides, numbers))
+    return len(bounds) > 1 and bounds["low"] < bounds["high"]
 
 
 def _place(evidence: Evidence, name: str, w: Words) -> str:

@@ -37,6 +37,7 @@ _FORMAT = re.compile(  # that an answer is wished in
     re.I,
 )
 _OUTSIDE = ("offtopic", "hello", "thanks")  # what is not asked of an ECG, but may be for a translation
+_POLITE = ("hello", "thanks")
 _ONLY_TOLD = 0.9  # of a statement that asks nothing of what it names
 _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
@@ -128,7 +129,8 @@ class Dialogue:
             spoken_of: tuple[Asked, ...] = ()
             if "whole" not in part.variants:  # "overall ok?" goes on with nothing
                 spoken_of = (*reversed(parts), *claimed, *before.asked)
-                part = self._taken_up(part, (*spoken_of, *before.last), heard.language)
+                asks = _asks(part, question)
+                part = self._taken_up(part, (*spoken_of, *before.last), heard.language, asks)
             meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
             parts += meant
             if all(x.intent == "unsure" for x in meant) and _asks(part, question):
@@ -151,9 +153,10 @@ class Dialogue:
             kept.append(Asked("unsure", text=question, near=kept[0].near))
         return Understood(heard.language, tuple(part for i, part in enumerate(kept) if part not in kept[:i]))
 
-    def _taken_up(self, part: Asked, before: tuple[Asked, ...], language: str) -> Asked:
+    def _taken_up(self, part: Asked, before: tuple[Asked, ...], language: str, asks: bool) -> Asked:
         """A part that names nothing as it is meant after the question before it, where that is clear: "what
-        is it?" after a finding, "fine for a runner?" or "how many squares is that?" after a measurement."""
+        is it?" after a finding, "fine for a runner?" or "how many squares is that?" after a measurement.
+        asks: whether it ends in a question mark."""
         last = next(filter(names_any, before), None) or next(
             (x for x in before if kin(x.intent) == "whole"), None
         )
@@ -162,13 +165,13 @@ class Dialogue:
         if tells_another(part, last):
             return part
         since = last.since or last.text
-        if not since or re.search(r"\d", part.text):  # "and 400?" is compared with
+        if not since or lexicon(language).compares(part.text):  # "and 400?"
             return part
         meant = self._understanding.after(since, part.text, language)
         alone = part.intent in _OUTSIDE and part.sure > meant.sure  # "ok thanks"
-        if meant.sure < ENOUGH or alone:
+        if meant.sure < ENOUGH or (alone and not (asks and part.intent in _POLITE)):  # "that good?"
             return part
-        same = {kind: last.of(kind) for kind in THINGS if set(meant.of(kind)) & set(last.of(kind))}
+        same = {kind: last.of(kind) for kind in THINGS if _of_the_same(kind, meant, last, part)}
         return replace(
             meant,
             objects={**meant.objects, **same},
@@ -194,6 +197,8 @@ class Dialogue:
         doubted = tuple(replace(part, intent="finding") for part in claimed if part.of("finding"))
         if doubted and lexicon(heard.language).is_tag(asked):
             return replace(whole, parts=doubted), claimed
+        if not heard.parts and "?" in question and any("verdict" in part.of("subject") for part in claimed):
+            return replace(whole, parts=(Asked("verdict"),)), claimed  # "it says normal, do you agree?"
         if heard.parts and not all(part.intent in (*ASIDE, "unsure") for part in heard.parts):
             return heard, claimed
         if ORDER.search(question):
@@ -235,6 +240,14 @@ class Dialogue:
         if intents()[part.intent].get("refuses"):
             return letter or part.sure < ENOUGH
         return letter and bool(part.of("measure") and part.of("number"))
+
+
+def _of_the_same(kind: str, meant: Asked, last: Asked, alone: Asked) -> bool:
+    """Whether a part is asked of what the question before it named of a kind: the net tells a finding, but
+    may take it for a like one; not where the part tells another by itself."""
+    heard, named = set(meant.of(kind)), set(last.of(kind))
+    own = {*alone.about.get(kind, ()), *alone.told.get(kind, ())}
+    return bool(heard & named or (heard and named and not heard & own))
 
 
 def _led_on(parts: Iterable[Asked]) -> list[Asked]:

@@ -83,6 +83,8 @@ def may_ask_otherwise(part: Asked, language: str) -> bool:
     known = lexicon(language)
     words = known.words(part.text)
     beside = _beside(words, named_objects(words, known))
+    if len(part.of("finding")) > 1 and any(map(known.chooses, beside)):  # "LBBB, RBBB or neither?"
+        return False
     left = any(_left_over(part.intent, beside, known))
     return len(beside) > 1 and (left or part.otherwise > part.whether * _OTHERWISE)
 

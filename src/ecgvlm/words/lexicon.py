@@ -25,6 +25,7 @@ _YEARS = (
     "year", "yr", "yo", "jahr", "ans", "anos", "anni", "jaar", "lat", "rok", "лет", "год", "yas", "岁",
     "साल", "वर्ष", "سن", "عام",
 )  # fmt: skip
+_HAVING = ("i", "you", "we", "they", "could", "should", "would", "must", "might")  # before "'ve"
 _TELLING = 6  # letters of a word that is a name whatever the language
 _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other questions
 _ENDINGS_APART = ("tr",)
@@ -54,7 +55,7 @@ REGIONS = {
 }
 # Kinds of names; of two names equally long the first kind counts. Those of an ECG have the same in English.
 _OF_ECG = ("finding", "group", "wave", "measure", "region")
-_KINDS = (*_OF_ECG, "style", "topic", "side", "unit", "subject")
+_KINDS = (*_OF_ECG, "lead", "style", "topic", "side", "unit", "subject", "number")
 _WHOLE_NAMES = ("finding", "measure", "group", "unit")  # nothing in them tells one finding from another
 _LISTED = (*_OF_ECG, "lead")  # kinds of what a question may leave out
 _TOLD_ALONE = ("rhythm", "regular", "findings")  # what is told by a word alone, and may be left out as well
@@ -247,8 +248,10 @@ class Lexicon:
                 for kind, code, capitals in names
                 if not capitals or small or (words[place].text.isupper() and (english or not shouted))
             ]
-            if exact:
+            if exact and not self._contracted(words, place):
                 kind, code = min(exact, key=lambda name: _KINDS.index(name[0]))
+                if kind == "number" and (lead := self._lead(words, place, found)):  # "lead two"
+                    kind, code, last = "lead", lead, place + 1
                 found.append(Object(kind, code, place, last))
                 place = last
             else:
@@ -259,7 +262,7 @@ class Lexicon:
                 elif number := NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
-        found = [self._meant(named, words) for named in found]
+        found = [self._meant(named, words) for named in found if not _is_article(named, found, words)]
         found = _in_place_of(found, list(self._coordinated(words, found)))
         found = _in_place_of(found, list(self._comparisons.sides(words, found)))
         found = [named for named in found if not _is_a_title(named, found, words)]
@@ -273,6 +276,10 @@ class Lexicon:
         """What a word names by itself."""
         node = self._root.words.get(plain)
         return tuple(node.names) if node else ()
+
+    def _contracted(self, words: list[Word], place: int) -> bool:
+        """Whether a word is what English leaves of "have": "you've", which names no extra beat."""
+        return words[place].text == "ve" and place > 0 and words[place - 1].plain in _HAVING
 
     def _wave(self, words: list[Word], place: int) -> str | None:
         """The wave that a capital letter names beside leads: "S V1", "deepest S in which lead"."""
@@ -322,11 +329,15 @@ class Lexicon:
         for joint, next_to in ((number.last, number.last + 1), (number.first - 1, number.first - 2)):
             if next_to in numbers and words[joint].plain in self._ors:  # "0.08 or 0.12?"
                 return False
-        # Of an age or of leads, only a side or another number tells that it is compared.
+        # Of an age or of leads, only a side or another number tells that it is compared; of one in words a
+        # side.
         kinds = ("side", "number") if following.startswith((*_YEARS, *self._lead_words)) else tuple(_BESIDE)
+        if not NUMBER.fullmatch(words[number.first].plain):
+            kinds = ("side",)
         return any(
             0 <= number.first - other.last <= _BESIDE[other.kind][0]
             or 0 <= other.first - number.last <= _BESIDE[other.kind][1]
+            or (other.code == "heart_rate_bpm" and _beside(number, other, words))  # "is 48 bpm too slow?"
             for other in found
             if other is not number and other.kind in kinds
             if other.kind != "finding" or limits_of([other.code])  # "is 50 too slow?"
@@ -422,6 +433,17 @@ class Lexicon:
     def joins(self, word: Word) -> bool:
         """Whether a word joins questions; "é" and "è" are no "e"."""
         return word.plain in self._joints and (len(word.plain) > 1 or word.text.lower() == word.plain)
+
+    def compares(self, text: str) -> bool:
+        """Whether a text has a number that is no age: "and 400?"."""
+        words = self.words(text)
+        numbers = [place for place, word in enumerate(words) if any(c.isdigit() for c in word.plain)]
+        following = [words[place + 1].plain if place + 1 < len(words) else "" for place in numbers]
+        return not all(plain.startswith(_YEARS) for plain in following)
+
+    def chooses(self, word: Word) -> bool:
+        """Whether a word lets choose between what it joins."""
+        return word.plain in self._ors
 
     def denied(self, words: list[Word], objects: list[Object], first: int, last: int) -> bool:
         """Whether the words [first, last) deny what they name: "no AF then", but not "AF or not",
@@ -548,13 +570,24 @@ def _parted(text: str, words: list[Word], place: int, within: bool) -> bool:
     return ":" in before or (not within and _COMMA.search(before) is not None)
 
 
+def _is_article(named: Object, found: list[Object], words: list[Word]) -> bool:
+    """Whether "one" counts no squares: "of one big box", but not "in one of them"."""
+    counts = any(other.kind == "unit" and other.first == named.last for other in found)
+    return (
+        (named.kind, named.code) == ("number", "1") and not words[named.first].plain.isdigit() and not counts
+    )
+
+
+def _beside(first: Object, second: Object, words: list[Word]) -> bool:
+    """Whether nothing but a space stands between two objects."""
+    return first.last == second.first and words[second.first].start == words[first.last - 1].end + 1
+
+
 def _is_a_title(named: Object, found: list[Object], words: list[Word]) -> bool:
     """Whether "intervals" only says what one beside it is: "PR and QT intervals"."""
     return (named.kind, named.code) == ("measure", "all") and any(
-        other.kind == "measure" and other is not named and words[second].start == words[first - 1].end + 1
+        other.kind == "measure" and (_beside(other, named, words) or _beside(named, other, words))
         for other in found
-        for first, second in ((other.last, named.first), (named.last, other.first))
-        if first == second
     )
 
 

@@ -35,7 +35,8 @@ HEARSAY = re.compile(
     r"\(age \d+\)|(?<![^.!?\n])[^.!?\n]*\b\d+[ -]years?[ -]old\b[^.!?\n]*[.!]|"
     r"(?<![^.!?:\n])[^.!?:\n]*\b\d{1,3}(?: ?y/?o|[mf])\b[^.!?:\n]*(?:[.!:]|\s[-\u2013]\s)|"
     r"(?<![^.!?\n])[^.!?\n]*"
-    r"\b(?:header|page|machine|computer|software|printout|printer|the report|doctor|colleague)\b"
+    r"\b(?:header|page|machine|computer|software|printout|printer|the report|doctor|colleague|nurse"
+    r"|paramedics?|crew|triage|monitor|(?:apple |smart)?watch|app|kardia)\b"
     r"[^.!?\n]*\b(?:says?|said|prints|printed|reads|claims?|told)\b[^.!?\n]*[.!?]?|" + ORDER.pattern,
     re.I,
 )

@@ -394,6 +394,8 @@ def define(request: Request) -> str:
     for name in request.asked.of("measure") if not said else ():
         said += [_meaning(name, w.name("measures", name), w), _range(request, name)]
         said.append(answers.measurement(evidence, name, w))
+    if waves := request.asked.of("wave") if not said else ():
+        said = [*(w.name("waves", name) for name in waves), wave(request)]
     return w.distinct(filter(None, said)) or w.text([w.say("no_definitions"), answers.verdict(evidence, w)])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ecgvlm.labels import RHYTHMS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.answers import GROUPS
@@ -89,10 +90,14 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     left = [i for i, code in enumerate(codes) if not {(kind, code), *_same(kind, code)} & spoken]
     called = part.named if kind == "finding" and len(part.named) == len(codes) else ()
     names = tuple(called[i] for i in left) if called else ()
+    compared: dict[str, tuple[str, ...]] = {}
+    if intent == "value" and len(codes) == 1 and part.of("number"):  # "AF with a rate under 100?"
+        intent = "limit"
+        compared = {beside: part.of(beside) for beside in ("side", "number", "compared", "unit")}
     return (
         Asked(
             intent,
-            {kind: tuple(codes[i] for i in left)},
+            {kind: tuple(codes[i] for i in left), **compared},
             part.text,
             part.sure,
             (),
@@ -142,7 +147,7 @@ def _agree(heard: Asked, meant: Asked) -> bool:
     about, whatever the wording, and so is what a word tells."""
     safe = intents()[meant.intent].get("refuses") or any(meant.of(kind) for kind in ("finding", "group"))
     of_page = [part.intent in OF_PAGE for part in (heard, meant)]
-    of_lead = meant.intent == "printed" and meant.of("lead")
+    of_lead = meant.of("lead") and (meant.intent == "printed" or "polarity" in meant.variants)
     meant_so = meant.of("unit") or of_lead or heard.intent in ASIDE or meant.intent in heard.of("subject")
     return bool(safe or meant_so) or heard.sure < _TOPICAL or of_page[0] == of_page[1]
 
@@ -187,6 +192,14 @@ def _told(part: Asked) -> Asked:
     if "only" in part.variants and part.of("finding") and part.of("lead"):  # "ST elevation in III alone?"
         kept = {kind: codes for kind, codes in part.objects.items() if kind != "lead"}
         return replace(part, intent="where", objects=kept, sure=1.0)
+    if (
+        "all" in part.variants and part.of("finding") and _shown_by_leads(part)
+    ):  # "ST elevation in every lead?"
+        return replace(part, intent="where", sure=1.0)
+    of_qrs = not part.of("finding") and not part.of("wave") and set(part.of("measure")) <= {"qrs_ms"}
+    ordered = part.intent == "cabrera" and part.of("lead") == ("aVR",)
+    if "polarity" in part.variants and of_qrs and part.of("lead") and not ordered:  # "QRS upright in I?"
+        return replace(part, intent="lead", objects={"lead": part.of("lead")}, sure=1.0)
     of_leads = part.of("lead") or part.of("wave") or part.of("measure")
     if "sole" in part.variants and not of_leads and part.intent != "why":  # "is AF the only problem?"
         return replace(part, intent="findings", objects={}, named=(), sure=1.0)
@@ -219,6 +232,9 @@ def _told(part: Asked) -> Asked:
         return replace(
             part, objects={**part.objects, "finding": ("NORM",)}
         )  # "how sure is it that it is normal?"
+    otherwise = part.denied or (part.since and "instead" in part.variants)  # "if it's not sinus, what is it?"
+    if part.intent == "define" and otherwise and set(part.of("finding")) & set(RHYTHMS):
+        return replace(part, intent="rhythm", objects={}, named=(), sure=1.0)
     if part.intent == "define" and part.of("unit") and part.sure < _DEFINED:  # "what is the RR?"
         return replace(part, intent="value")
     if part.intent == "value" and "verdict" in part.of("subject"):  # "is my rate ok?"
@@ -394,6 +410,9 @@ def _with_told(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Did it stop for a bit?" asks for a pause; what goes on with the question before it asks of that."""
     if not part.told or (before and _goes_on(part, THINGS)):
         return part
+    of_p = part.of("wave") == ("p",) and part.denied and not part.of("measure")
+    if of_p and part.told.get("finding"):  # "no P waves?"
+        return replace(part, intent="wave", sure=1.0)
     if part.of("finding") and set(part.told.get("wave", ())) == {SHOWN_IN.get(x) for x in part.of("finding")}:
         return part  # "more than 3 mm of ST elevation"
     objects = {kind: codes for kind, codes in part.objects.items() if kind not in THINGS} | dict(part.told)
@@ -457,10 +476,15 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     if signs := _compared_between_leads(part):
         return replace(part, intent="amount", objects={**part.objects, "wave": signs}, sure=1.0)
     for size, extreme in (("tall", "most"), ("flat", "least")):  # "tall T waves?"
-        if kin(part.intent) == "wave" and not part.of("lead") and size in part.variants:
+        of_st = part.of("wave") == ("st",) or set(part.of("finding")) & set(_ST_SIGNS.values())
+        of_size = size in part.variants and not of_st
+        if kin(part.intent) == "wave" and not part.of("lead") and of_size:
             part = replace(part, variants=(extreme,))
     if part.of("wave") and {"most", "least"} & set(part.variants):
         return replace(part, intent="amount", sure=1.0)  # "which lead has the tallest R?"
+    there = before[0].of("lead") if before and before[0].intent == "amount" else ()
+    if part.of("wave") and there and not part.of("lead") and _goes_on(part, ("finding", "measure")):
+        part = replace(part, intent="amount", objects={**part.objects, "lead": there})  # "and the T there?"
     letter = re.search(r"\b[QRST]\b", part.text)
     if letter and before and before[0].of("wave") and _goes_on(part, OF_ECG):
         return replace(before[0], objects={**before[0].objects, "wave": (letter[0].lower(),)})
@@ -500,6 +524,8 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     since = last.since or last.text
     if last.of("group") and "kind" in part.variants:
         return replace(last, text=part.text, since=since)
+    if "only" in part.variants and _shown_by_leads(last):  # "only inferior, or elsewhere as well?"
+        return replace(last, intent="where", text=part.text, variants=part.variants, since=since)
     if (
         part.intent != "where" and last.of("finding") and {"kind", "count"} & set(part.variants)
     ):  # "which one?", "how many?"
@@ -622,7 +648,8 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     what is normal: "is a QTc of 480 normal?", "would 220 be too long?"."""
     numbers = part.of("number")
     last = next(filter(measures_of, before), None)
-    if last is not None and _goes_on(part, THINGS):
+    pointed = part.of("side") and part.of("number") and not part.strange and not _names_object(part)
+    if last is not None and (_goes_on(part, THINGS) or pointed):  # "at least it isn't over 500, is it?"
         measure = {"measure": measures_of(last)}
         if len(numbers) == _RANGE or (numbers and part.of("side")):  # "over 500?"
             return replace(part, intent=_of_number(part), objects={**part.objects, **measure}, sure=1.0)

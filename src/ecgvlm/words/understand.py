@@ -24,7 +24,7 @@ from ecgvlm.record import LEADS
 from ecgvlm.sessions import open_aside
 from ecgvlm.words.comparisons import COMPARED
 from ecgvlm.words.comprehension import OF_ECG, THINGS, Comprehension, Span, Text
-from ecgvlm.words.concepts import wider
+from ecgvlm.words.concepts import concepts, wider
 from ecgvlm.words.lexicon import REGIONS, Lexicon, asked, lexicon, named_objects
 from ecgvlm.words.phrases import LANGUAGES
 from ecgvlm.words.text import POINT, SENTENCE, Object, Word, fold, split
@@ -272,7 +272,11 @@ class Understanding:
         if not words:
             return []
         objects = named_objects(words, lexicon_)
-        if len(words) < len(written) and len(words) <= _BESIDE_THANKS and self._thanks(text, objects):
+        if (
+            len(words) < len(written)
+            and len(words) <= _BESIDE_THANKS
+            and self._thanks(text, len(words), objects)
+        ):
             return [Asked("thanks", text=text)]
         cuts = self._cuts(text, words, objects, language)
         for cut in () if after_aside else reversed(cuts):
@@ -304,9 +308,11 @@ class Understanding:
             whole = self._asked(text, words, objects, 0, len(words), lexicon_)
         return [whole]
 
-    def _thanks(self, text: str, objects: list[Object]) -> bool:
-        """Whether a sentence as a whole is thanks, although without them it could ask: "ok, thanks"."""
-        if any(named.kind in THINGS for named in objects):
+    def _thanks(self, text: str, words: int, objects: list[Object]) -> bool:
+        """Whether a sentence as a whole is thanks, although without them it could ask: "ok, thanks", but not
+        "report, thanks". words: how many it has beside them."""
+        alone = {o.code for o in objects if o.kind == "subject" and o.last - o.first == words}
+        if any(o.kind in THINGS for o in objects) or any(not intents()[x].get("vague") for x in alone):
             return False
         order, chances = ranked(self._comprehension.scores([Text(text, ())]).intents[0], self.intents)
         return order[0] == "thanks" and chances["thanks"] >= _ASKED_FOR
@@ -500,6 +506,9 @@ class Understanding:
             return {}, {}
         about = _by_kind([thing], "")
         so_called = named.get(thing.kind, ())
+        parts = concepts().get(thing.code, {}).get("all", ())
+        if named.get("number") and set(so_called) & set(parts):  # "AF with a rate under 100?"
+            return about, {}
         known = any(map(named.get, takes(intent) & set(THINGS))) and (
             sure < _RENAMED or set(about[thing.kind]) <= set(so_called) or len(so_called) > 1
         )
@@ -523,6 +532,8 @@ def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, .
 def _without(asked: Asked, left_out: list[Object]) -> Asked:
     """A question without what it leaves out; where nothing else is named or told it asks for all the rest:
     findings where a finding is left out, else a report."""
+    if asked.sure >= ENOUGH and intents()[asked.intent].get("refuses"):  # "any change, apart from the rate?"
+        return asked
     out = tuple(code for named in left_out for code in REGIONS.get(named.code, (named.code,)))
     if (names_any(asked) and not _any_kind(asked)) or set(asked.of("subject")) - _OF_ALL:
         leads = tuple(lead for lead in LEADS if lead not in out) if set(out) & set(LEADS) else ()
