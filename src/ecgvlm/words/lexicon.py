@@ -31,6 +31,7 @@ _UNASKED = ("NORM", "NOSIGNAL")  # findings whose names are words of other quest
 _ENDINGS_APART = ("tr",)
 _ENDING = re.compile(r"(?<=\w)['’ʼ`]\w{1,6}")
 _COMMA = re.compile(r"[,،，、\u2013-]")
+_BETWEEN = 3  # words between two numbers of which one is chosen
 _TOLD = 9  # words that tell who has the ECG
 _NEAR, _LONG = 5, 9  # letters of a word that may be a slip for one of a name, and of one that may have two
 _LONGEST = 6  # words of a name, nearly all of which have fewer
@@ -325,10 +326,8 @@ class Lexicon:
         ):
             return False
         following = words[number.last].plain if number.last < len(words) else ""
-        numbers = {other.first for other in found if other.kind == "number"}
-        for joint, next_to in ((number.last, number.last + 1), (number.first - 1, number.first - 2)):
-            if next_to in numbers and words[joint].plain in self._ors:  # "0.08 or 0.12?"
-                return False
+        if any(self._either(number, other, found, words) for other in found if other.kind == "number"):
+            return False
         # Of an age or of leads, only a side or another number tells that it is compared; of one in words a
         # side.
         kinds = ("side", "number") if following.startswith((*_YEARS, *self._lead_words)) else tuple(_BESIDE)
@@ -342,6 +341,13 @@ class Lexicon:
             if other is not number and other.kind in kinds
             if other.kind != "finding" or limits_of([other.code])  # "is 50 too slow?"
         )
+
+    def _either(self, number: Object, other: Object, found: list[Object], words: list[Word]) -> bool:
+        """Whether one may choose between two numbers: "0.08 or 0.12?", but not "under 60 or over 100"."""
+        before, after = sorted((number, other), key=lambda o: o.first)
+        between = range(before.last, after.first)
+        compared = any(o.first in between for o in found)
+        return 0 < len(between) <= _BETWEEN and not compared and any(self.chooses(words[x]) for x in between)
 
     def _longest(self, words: list[Word], place: int) -> tuple[int, list[tuple[str, str, bool]]]:
         best: tuple[int, list] = (place, [])
@@ -404,7 +410,10 @@ class Lexicon:
                     first -= 1
             else:
                 continue
-            if named := [o for o in objects if first <= o.first and o.last <= last]:
+            named = [o for o in objects if first <= o.first and o.last <= last]
+            denied = any(self._denials.length_at(words, x) for x in range(place, place + length))
+            like = {o.kind for o in named} & {o.kind for o in objects if o.last <= first}
+            if named and not (denied and like):  # "is the QT long, but not the QTc?"
                 last = max(named[-1].last, place + length)
                 return f"{text[: words[first].start]} {text[words[last - 1].end :]}", named
         return text, []

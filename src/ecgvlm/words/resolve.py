@@ -221,6 +221,12 @@ def _told(part: Asked) -> Asked:
     if part.intent in OF_PAGE and of_heart and part.intent not in part.of("subject"):
         other = next((name for name in (*told, *part.others) if name not in OF_PAGE), "unsure")
         return replace(part, intent=other)  # "how fast do atria and ventricles go?" is no paper speed
+    whole = len(part.of("measure")) == len(MEASUREMENTS) and kin(part.intent) == "measure"
+    if whole and (part.of("side") or "verdict" in part.of("subject")):  # "which intervals are too long?"
+        return replace(part, intent="within", sure=1.0)
+    several = len(part.of("measure")) > 1 and not part.of("finding") and not part.of("wave")
+    if part.intent == "finding" and several:  # "is neither PR nor QRS long?"
+        return replace(part, intent="limit" if part.of("side") else "value", sure=1.0)
     least = ENOUGH if part.intent in ("finding", "define") else LIKELY  # "frontal plane axis"
     unlikely = part.sure < least and kin(part.intent) == "finding"
     if (unlikely or part.intent == "where") and part.of("measure") and not part.of("finding"):

@@ -509,6 +509,8 @@ class Understanding:
         parts = concepts().get(thing.code, {}).get("all", ())
         if named.get("number") and set(so_called) & set(parts):  # "AF with a rate under 100?"
             return about, {}
+        if thing.kind == "finding" and len(named.get("measure", ())) > 1:  # "neither PR nor QRS long?"
+            return about, {}
         known = any(map(named.get, takes(intent) & set(THINGS))) and (
             sure < _RENAMED or set(about[thing.kind]) <= set(so_called) or len(so_called) > 1
         )
