@@ -512,7 +512,10 @@ class Understanding:
         if thing.kind == "finding" and len(named.get("measure", ())) > 1:  # "neither PR nor QRS long?"
             return about, {}
         known = any(map(named.get, takes(intent) & set(THINGS))) and (
-            sure < _RENAMED or set(about[thing.kind]) <= set(so_called) or len(so_called) > 1
+            sure < _RENAMED
+            or set(about[thing.kind]) <= set(so_called)
+            or len(so_called) > 1
+            or "OUTSIDE" in so_called
         )
         return about, {} if known else about
 
