@@ -48,6 +48,10 @@ class Words:
     def finding(self, label: str) -> str:
         return self.names["findings"][label]
 
+    def called(self, code: str) -> str:
+        """What answers call a finding or a concept; "" where they have no name for it."""
+        return self.names["findings"].get(code) or self.names["concepts"].get(code, "")
+
     def criterion(self, name: str) -> str:
         """What a condition of a definition is called, by its English name: as the finding or measurement of
         that name, where there is one."""

@@ -15,7 +15,6 @@ from ecgvlm.words import answers
 from ecgvlm.words.compare import compare, described
 from ecgvlm.words.comparisons import BOUND
 from ecgvlm.words.concepts import concepts, kinds_of
-from ecgvlm.words.lexicon import asked
 from ecgvlm.words.phrases import Words
 from ecgvlm.words.prose import prose
 from ecgvlm.words.understand import PLAIN, Asked, kin
@@ -98,7 +97,7 @@ def findings(request: Request) -> str:
         return answers.findings(evidence, w)
     labels = [code for code in left_out if code in FINDINGS or code in concepts()]
     absent = [_finding(request, code, code) for code in labels if not _meant(code) & set(evidence.findings)]
-    called = [w.names["findings"].get(code) or _first_name(w, code) for code in labels]
+    called = [w.called(code) or code for code in labels]
     gone = {label for code in left_out for label in _meant(code)}
     return w.text([*absent, answers.others(evidence, w.listed(called), gone, w)])
 
@@ -186,13 +185,8 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     if "rhythm" in concept:
         return _irregular(request)
     beside = [_fact(request, near) for near in concept["near"]]
-    called = w.names["findings"].get(code) or (name if name in request.asked.named else _first_name(w, code))
+    called = w.called(code) or name
     return w.text([w.say("outside_named", finding=called), *(beside or [pressing(request)])])
-
-
-def _first_name(w: Words, code: str) -> str:
-    """What people call something that answers have no name for."""
-    return asked(w.language)["finding"].get(code, [code])[0].rstrip("*")
 
 
 def _numbers(request: Request) -> list[float]:
@@ -370,7 +364,7 @@ def _told_of(request: Request) -> str:
     """What there is to say of the findings named: whether they are there, why, and what they are."""
     w, said = request.w, [why(request), *_instead(request)]
     for code, name in _called(request):
-        called = w.finding(code) if code in FINDINGS else _written(name)
+        called = w.called(code) or _written(name)
         said.append(_meaning(code, called, w) if w.meaning(code) else "")
     return w.distinct(filter(None, said))
 
@@ -386,8 +380,9 @@ def define(request: Request) -> str:
     evidence, w = request.evidence, request.w
     said = []
     for code, name in _called(request):
-        called = w.finding(code) if code in FINDINGS else _written(name)
-        if called != name and " " not in name and len(name) <= _ABBREVIATED and code in FINDINGS:
+        called = w.called(code) or _written(name)
+        short = name in request.asked.named and " " not in name and len(name) <= _ABBREVIATED
+        if short and w.called(code) and name.casefold() not in called.casefold():
             said.append(w.say("stands_for", named=_written(name), finding=called))
         said += [_meaning(code, called, w), _finding(request, code, name)]
         said.append(answers.why(evidence, code, w))
