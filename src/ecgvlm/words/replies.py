@@ -185,7 +185,9 @@ def _finding(request: Request, code: str, name: str, leads: tuple[str, ...] = ()
     if "rhythm" in concept:
         return _irregular(request)
     beside = [_fact(request, near) for near in concept["near"]]
-    called = w.called(code) or name
+    called = w.names["findings"].get(code) or (
+        name if name in request.asked.named else w.called(code) or code
+    )
     return w.text([w.say("outside_named", finding=called), *(beside or [pressing(request)])])
 
 
@@ -381,7 +383,9 @@ def define(request: Request) -> str:
     said = []
     for code, name in _called(request):
         called = w.called(code) or _written(name)
-        short = name in request.asked.named and " " not in name and len(name) <= _ABBREVIATED
+        short = (
+            name.casefold() in request.asked.text.casefold() and " " not in name and len(name) <= _ABBREVIATED
+        )
         if short and w.called(code) and name.casefold() not in called.casefold():
             said.append(w.say("stands_for", named=_written(name), finding=called))
         said += [_meaning(code, called, w), _finding(request, code, name)]
