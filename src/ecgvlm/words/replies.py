@@ -383,9 +383,8 @@ def define(request: Request) -> str:
     said = []
     for code, name in _called(request):
         called = w.called(code) or _written(name)
-        short = (
-            name.casefold() in request.asked.text.casefold() and " " not in name and len(name) <= _ABBREVIATED
-        )
+        short = " " not in name and len(name) <= _ABBREVIATED
+        short = short and (name in request.asked.named or code in FINDINGS)
         if short and w.called(code) and name.casefold() not in called.casefold():
             said.append(w.say("stands_for", named=_written(name), finding=called))
         said += [_meaning(code, called, w), _finding(request, code, name)]
