@@ -160,3 +160,46 @@ def test_who_thanks_for_a_report_gets_none(language):
 @pytest.mark.parametrize("question", ["Is it LBBB or RBBB or neither?", "LBBB, RBBB, both or neither?"])
 def test_a_choice_is_no_question_of_what_it_means(language, question):
     assert "means" not in language.answer(NORMAL, question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "any couplets?",
+        "Gibt es Couplets?",
+        "y a-t-il des doublets ?",
+        "¿hay dupletes?",
+        "há pares de extrassístoles?",
+        "ci sono coppie di extrasistoli?",
+        "zijn er doubletten?",
+        "Czy są pary ekstrasystolii?",
+        "Есть ли парные экстрасистолы?",
+        "Kuplet var mı?",
+        "有成对室早吗?",
+        "Perikarderguss?",
+        "¿derrame pericárdico?",
+        "Есть ли зубец U?",
+    ],
+)
+def test_what_is_not_judged_is_not_told_by_what_is_like_it(language, question):
+    said = language.answer(page("SR", "PVC"), question)
+    assert "90" not in said  # that there are extra beats
+
+
+@pytest.mark.parametrize(
+    ("question", "means"),
+    [
+        (
+            "what does bradycardia mean?",
+            "Bradycardia means: a slow heartbeat of less than 60 beats a minute.",
+        ),
+        (
+            "my heart races, what is it?",
+            "Tachycardia means: a fast heartbeat of more than 100 beats a minute.",
+        ),
+        ("was ist ein Schenkelblock?", "Schenkelblock bedeutet: ein Schenkel leitet verzögert"),
+        ("что такое ишемия?", "Ишемия миокарда – это: сердечная мышца"),
+    ],
+)
+def test_what_people_ask_about_is_explained_by_its_term(language, question, means):
+    assert language.answer(NORMAL, question).startswith(means)
