@@ -183,8 +183,6 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="report")
     if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
         return replace(part, intent="problems", sure=1.0)
-    if part.intent == "unknown" and part.of("finding") == ("OUTSIDE",) and not part.strange:
-        return replace(part, intent="finding", sure=1.0)
     if part.intent == "unknown" and part.of("wave") == ("p",):  # whose answer tells what is not judged
         return replace(part, intent="wave", sure=1.0)
     if part.intent in ("hello", "thanks") and _names_object(part):  # "happy with the QTc?"
