@@ -25,7 +25,7 @@ _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is name
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _OF_TOPIC = 0.95  # of one, where what lies beyond the ECG is named
 _DEFINED = 0.97  # of what the RR interval is, beyond the number
-_REASONS = 0.85  # of a why, where a word that asks for causes is named
+_REASONS = 0.85  # of a why, where a word that asks for causes is named; of what it is, where that is denied
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
 _HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
@@ -238,7 +238,8 @@ def _told(part: Asked) -> Asked:
         return replace(
             part, objects={**part.objects, "finding": ("NORM",)}
         )  # "how sure is it that it is normal?"
-    otherwise = part.denied or (part.since and "instead" in part.variants)  # "if it's not sinus, what is it?"
+    # "If it's not sinus, what is it?"
+    otherwise = (part.denied and part.sure > _REASONS) or (part.since and "instead" in part.variants)
     if part.intent == "define" and otherwise and set(part.of("finding")) & set(RHYTHMS):
         return replace(part, intent="rhythm", objects={}, named=(), sure=1.0)
     if part.intent == "define" and part.of("unit") and part.sure < _DEFINED:  # "what is the RR?"

@@ -36,7 +36,7 @@ BUCKETS = 1 << 15
 _SOMETHING = 0.2  # of an intent of a piece of a sentence in which something is named
 ENOUGH = 0.6  # of a family of intents that counts
 _ALL_NUMBERS = "measure=all"
-_FEW = 3  # words of a question that hardly asks of anything but what it names
+_FEW = 2  # words beside a name in a question that hardly asks of anything but that
 _NAMED, _RENAMED = 0.5, 0.85  # of a thing that has no name, and of one that is named as another
 _OF_A_KIND = 0.65  # of findings of one kind, none of which is likely
 LIKELY = 0.4  # of an intent that speaks of what is named
@@ -442,7 +442,8 @@ class Understanding:
             end = sign.end()
         said = text[start:end]
         named, called = _by_kind(inside, said), _called(inside, own, text)
-        of, told = self._told(order[0], thing, certain, named, len(own))
+        beside = len(own) - sum(o.last - o.first for o in inside)
+        of, told = self._told(order[0], thing, certain, named, beside)
         strange = known.knows(own) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
         foreign = not known.knows(own)
@@ -498,10 +499,10 @@ class Understanding:
         return Object(kind, code, 0, 0), sure
 
     def _told(
-        self, intent: str, thing: Object, sure: float, named: Mapping[str, tuple[str, ...]], words: int
+        self, intent: str, thing: Object, sure: float, named: Mapping[str, tuple[str, ...]], beside: int
     ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         """What an intent takes and the net tells that it is asked of; the same where it has no name or seems
-        to be named as something else. words: how many it has."""
+        to be named as something else. beside: words that name nothing."""
         defined = thing.kind == "finding" and intent == "limit"  # "too fast?"
         if not (thing.kind in takes(intent) or defined) or sure < _NAMED:
             return {}, {}
@@ -516,7 +517,7 @@ class Understanding:
             sure < _RENAMED
             or set(about[thing.kind]) <= set(so_called)
             or len(so_called) > 1
-            or ("OUTSIDE" in so_called and words <= _FEW)
+            or beside <= (_FEW if "OUTSIDE" in so_called else 0)
         )
         return about, {} if known else about
 
