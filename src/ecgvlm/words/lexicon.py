@@ -120,6 +120,7 @@ class Lexicon:
         self._denials = Sequences(self.data["not"])
         self._choices = Sequences(self.data["or"])
         self._numbered = Sequences(self.data["numbered"])
+        self._minus = Sequences(self.data["minus"])
         self._ors = frozenset(fold(word) for word in self.data["or"])
         # Who mixes languages thanks in English.
         self._courtesies = Sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
@@ -263,6 +264,7 @@ class Lexicon:
                 elif number := NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
+        found = list(self._numerals(found, words))
         found = [self._meant(named, words) for named in found if not _is_article(named, found, words)]
         found = _in_place_of(found, list(self._coordinated(words, found)))
         found = _in_place_of(found, list(self._comparisons.sides(words, found)))
@@ -341,6 +343,28 @@ class Lexicon:
             if other is not number and other.kind in kinds
             if other.kind != "finding" or limits_of([other.code])  # "is 50 too slow?"
         )
+
+    def _numerals(self, found: list[Object], words: list[Word]) -> list[Object]:
+        """The objects; of numbers in words that follow each other their sum ("one hundred and thirty"), below 0
+        behind a minus ("minus thirty")."""
+        out: list[Object] = []
+        for named in found:
+            spelt = named.kind == "number" and not any(c.isdigit() for c in words[named.first].plain)
+            if spelt and out and out[-1].kind == "number":
+                last, value = out[-1], int(named.code)
+                between = words[last.last : named.first]
+                whole = abs(int(float(last.code)))
+                if all(map(self.joins, between)) and whole > value and whole % 10 ** len(named.code) == 0:
+                    sign = "-" if last.code.startswith("-") else ""
+                    out[-1] = Object("number", f"{sign}{whole + value}", last.first, named.last)
+                    continue
+                if not between and whole < 10 <= value < 100:  # "one thirty"
+                    out[-1] = Object("number", f"{100 * whole + value}", last.first, named.last)
+                    continue
+            if spelt and self._minus.length_before(words[: named.first]):
+                named = replace(named, code=f"-{named.code}")
+            out.append(named)
+        return out
 
     def _either(self, number: Object, other: Object, found: list[Object], words: list[Word]) -> bool:
         """Whether one may choose between two numbers: "0.08 or 0.12?", but not "under 60 or over 100"."""
