@@ -31,6 +31,10 @@ def test_what_lies_beyond_two_numbers_is_not_what_lies_between_them(language, qu
         ("did the rate drop below fifty?", "No, the heart rate is 72 bpm."),
         ("Does the PR exceed five small squares?", "No, the PR interval is 160 ms."),
         ("PR more than half of one big box?", "The PR interval is 160 ms (0.8 large squares)."),
+        ("rate over one hundred and sixty five?", "No, the heart rate is 72 bpm."),
+        ("rate over one thirty?", "No, the heart rate is 72 bpm."),
+        ("axis more negative than minus thirty?", "No, the axis is 40 degrees."),
+        ("частота больше ста тридцати?", "Нет – частота сердечных сокращений: 72 уд/мин."),
         ("ist die Frequenz unter sechzig?", "Nein – Herzfrequenz: 72/min."),
         ("czy częstość jest poniżej pięćdziesięciu?", "Nie – częstość serca: 72/min."),
         (
@@ -123,6 +127,11 @@ def test_what_is_not_and_what_others_say(language, question, said):
     ("evidence", "turns", "said"),
     [
         (RBBB, ["БПНПГ есть?", "насколько уверен?"], "Вероятность – блокада правой ножки пучка Гиса: 90%."),
+        (
+            NORMAL,
+            ["blocco AV di primo grado?", "e di secondo?"],
+            "No, nessun segno di: blocco AV di secondo o terzo grado (probabilità 2%).",
+        ),
         (AF, ["is it sinus?", "what is it then?"], "The rhythm is atrial fibrillation at 140 bpm, regular."),
         (NORMAL, ["Is the QTc prolonged?", "At least it isn't over 500, is it?"], "The QTc is 416 ms."),
         (NORMAL, ["how high is the R wave in V2?", "and the T there?"], "The T wave in V2 measures +2.0 mm."),

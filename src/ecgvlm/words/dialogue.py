@@ -243,9 +243,9 @@ class Dialogue:
 
 
 def _of_the_same(kind: str, meant: Asked, last: Asked, alone: Asked) -> bool:
-    """Whether a part is asked of what the question before it named of a kind: the net tells a finding of which
-    something is asked ("how sure?"), but may take it for a like one; not where the part tells another by
-    itself, or may ask for one ("and of second degree?")."""
+    """Whether a part is asked of what the question before it named of a kind: the net tells a finding of
+    which something is asked ("how sure?"), but may take it for a like one; not where the part tells another
+    by itself, or may ask for one ("and of second degree?")."""
     heard, named = set(meant.of(kind)), set(last.of(kind))
     own = {*alone.about.get(kind, ()), *alone.told.get(kind, ())}
     return bool(heard & named or (heard and named and meant.intent != "finding" and not heard & own))

@@ -345,8 +345,8 @@ class Lexicon:
         )
 
     def _numerals(self, found: list[Object], words: list[Word]) -> list[Object]:
-        """The objects; of numbers in words that follow each other their sum ("one hundred and thirty"), below 0
-        behind a minus ("minus thirty")."""
+        """The objects; of numbers in words that follow each other their sum ("one hundred and thirty"), less
+        than 0 behind a minus ("minus thirty")."""
         out: list[Object] = []
         for named in found:
             spelt = named.kind == "number" and not any(c.isdigit() for c in words[named.first].plain)
