@@ -143,7 +143,7 @@ class Back:
         if key == "ventricular_shapes":
             shapes = {w.name("headings", name).lower() for name in OF_SHAPES}
             groups = set(part["group"].lower().split(w.comma))
-            return groups <= shapes and bool({*VENTRICULAR, "PACE"} & set(e.findings))
+            return groups <= shapes and bool({*VENTRICULAR, "PACE", "AVB3"} & set(e.findings))
         if key == "group_unseen":
             called = {w.name("headings", name).lower(): name for name in w.names["none"]}
             unseen = [called.get(heading) for heading in part["group"].lower().split(w.comma)]

@@ -12,7 +12,7 @@ from ecgvlm.judge.judgement import decide
 from ecgvlm.labels import FINDINGS, LABELS, SUPERCLASSES
 from ecgvlm.measure import measure
 from ecgvlm.record import LEADS
-from ecgvlm.simulate import Simulation, simulate
+from ecgvlm.simulate import Simulation, random_simulation, simulate
 
 NETWORK = {**dict.fromkeys(LABELS, 0.02), "NORM": 0.9, "SR": 0.95}
 THRESHOLDS = dict.fromkeys(LABELS, 0.4)
@@ -352,6 +352,13 @@ def test_noise_and_p_waves_alone_are_no_beats():
         measured = measure(leads, FS)
         assert not len(measured.beats)
         assert "NOQRS" in found(find_facts(leads, FS, measured, NETWORK, NOBODY))
+
+
+def test_beats_of_a_heart_of_low_voltage_are_beats():
+    simulation = random_simulation(np.random.default_rng(1013), "low_voltage")
+    record, _ = simulate(simulation, 1013)  # its largest QRS has less than 0.3 mV
+    measured = measure(record.signal, record.fs)
+    assert len(measured.beats) > 5
 
 
 @pytest.mark.parametrize("seed", range(3))

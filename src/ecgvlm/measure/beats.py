@@ -52,7 +52,7 @@ P_BEFORE, P_HEIGHT = 0.30, 0.45  # so soon before a beat and so much lower: its 
 # Of 504 PTB-XL records none has less than 0.94 mV and 45 mV/s in its largest lead.
 # From top to bottom, and mV/s where a few beats are averaged: below both in all leads is no QRS. P waves
 # reach 0.25 mV (AHA/ACCF/HRS 2009 V).
-LEAST_MV, LEAST_STEEP, AVERAGED = 0.3, 20.0, 3
+LEAST_MV, LEAST_STEEP, AVERAGED = 0.3, 12.0, 3
 
 # Setting beats to one point of the QRS.
 SHIFT = 0.06  # s by which a beat may be moved
