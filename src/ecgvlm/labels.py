@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 
@@ -142,6 +143,20 @@ RHYTHMS = in_group("rhythm")
 SHAPES = tuple(code for group in OF_SHAPES for code in in_group(group))
 # What may be said of beats that escape from the ventricles below an AV block.
 BESIDE_ESCAPE = frozenset(code for code in FINDINGS if FINDINGS[code].one_of == "AV block") | {"CD"}
+
+
+def may_escape(found: Collection[str]) -> bool:
+    """Whether beats, if wide, escape from the ventricles: below a third-degree AV block, by no bundle branch
+    block."""
+    return "AVB3" in found and OF_BUNDLES.isdisjoint(found)
+
+
+def instead_of(code: str, found: Iterable[str]) -> list[str]:
+    """Those of the findings found of which there is one at most beside this one, itself included."""
+    one_of = FINDINGS[code].one_of
+    return [x for x in found if one_of and FINDINGS[x].one_of == one_of]
+
+
 # Superclass -> its kinds.
 CHILDREN: dict[str, tuple[str, ...]] = {
     parent: tuple(code for code, finding in FINDINGS.items() if parent in finding.parents)

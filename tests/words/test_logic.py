@@ -33,6 +33,7 @@ def test_what_lies_beyond_two_numbers_is_not_what_lies_between_them(language, qu
         ("PR more than half of one big box?", "The PR interval is 160 ms (0.8 large squares)."),
         ("rate over one hundred and sixty five?", "No, the heart rate is 72 bpm."),
         ("rate over one thirty?", "No, the heart rate is 72 bpm."),
+        ("is the PR under 1s?", "Yes, the PR interval is 160 ms."),
         ("axis more negative than minus thirty?", "No, the axis is 40 degrees."),
         ("частота больше ста тридцати?", "Нет – частота сердечных сокращений: 72 уд/мин."),
         ("ist die Frequenz unter sechzig?", "Nein – Herzfrequenz: 72/min."),

@@ -13,10 +13,10 @@ from ecgvlm.judge.facts import IRREGULAR, NOBODY, Person
 from ecgvlm.labels import (
     FINDINGS,
     LABELS,
-    OF_BUNDLES,
     SHAPES,
     UNREMARKABLE,
     VENTRICULAR,
+    may_escape,
 )
 from ecgvlm.measure import MEASUREMENTS, LeadWaves
 from ecgvlm.record import LEADS
@@ -169,7 +169,7 @@ class Evidence:
     def ventricular(self) -> bool:
         """Whether the beats spread from the ventricles, so that their shapes tell nothing else."""
         paced = "PACE" in self.findings and self.wide and not set(self.findings) & set(SHAPES)
-        escape = "AVB3" in self.findings and self.wide and not OF_BUNDLES & set(self.findings)
+        escape = self.wide and may_escape(self.findings)
         return paced or escape or bool(VENTRICULAR & set(self.findings))
 
     @property

@@ -14,7 +14,6 @@ from ecgvlm.labels import (
     CODE15,
     FINDINGS,
     LABELS,
-    OF_BUNDLES,
     OF_CONDUCTION,
     RHYTHMS,
     SHAPES,
@@ -24,6 +23,7 @@ from ecgvlm.labels import (
     WITHOUT_BEATS,
     WITHOUT_PR,
     in_group,
+    may_escape,
 )
 
 _WALLS = {"AMI": "anterior", "IMI": "inferior", "LMI": "lateral"}
@@ -152,7 +152,7 @@ def _no_room(found: Set[str], facts: Mapping[str, Fact]) -> set[str]:
     wide = qrs is not None and qrs >= _WIDE_MS
     if VENTRICULAR & found or ("PACE" in found and wide):
         out |= set(SHAPES)
-    if "AVB3" in found and wide and not found & OF_BUNDLES:
+    if wide and may_escape(found):
         out |= set(SHAPES) - BESIDE_ESCAPE
     return out
 

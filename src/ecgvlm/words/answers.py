@@ -14,7 +14,7 @@ from ecgvlm.judge.criteria import SEX_UNKNOWN, Criterion
 from ecgvlm.judge.evidence import BEHIND, HEDGE, POOR_QUALITY, Evidence, say_scale
 from ecgvlm.judge.facts import ERRORS
 from ecgvlm.judge.grounding import DROP, Ground
-from ecgvlm.labels import CHILDREN, FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group
+from ecgvlm.labels import CHILDREN, FINDINGS, OF_SHAPES, RHYTHMS, SUPERCLASSES, in_group, instead_of
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.phrases import ENGLISH, Words
@@ -144,8 +144,7 @@ def possible(evidence: Evidence, labels: Collection[str], w: Words = ENGLISH) ->
 def unseen(evidence: Evidence, label: str) -> bool:
     """Whether too little can be seen on the page to say that a finding is not there."""
     row = FINDINGS[label]
-    instead = row.one_of and any(FINDINGS[code].one_of == row.one_of for code in evidence.findings)
-    if row.group in OF_SHAPES and evidence.ventricular and not instead:
+    if row.group in OF_SHAPES and evidence.ventricular and not instead_of(label, evidence.findings):
         return True
     if any(evidence.beyond_scope(code) for code in (label, *CHILDREN.get(label, ()))):
         return True

@@ -14,7 +14,7 @@ from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
-from ecgvlm.words.resolve import ASIDE, covered, not_understood, resolve, tells_another, unanswered
+from ecgvlm.words.resolve import ASIDE, POLITE, covered, not_understood, resolve, tells_another, unanswered
 from ecgvlm.words.text import readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
@@ -36,8 +36,7 @@ _FORMAT = re.compile(  # that an answer is wished in
     r"(?: (?:list|object|array|format|table|form)\b)?",
     re.I,
 )
-_OUTSIDE = ("offtopic", "hello", "thanks")  # what is not asked of an ECG, but may be for a translation
-_POLITE = ("hello", "thanks")
+_OUTSIDE = ("offtopic", *POLITE)  # what is not asked of an ECG, but may be for a translation
 _ONLY_TOLD = 0.9  # of a statement that asks nothing of what it names
 _LETTER = 4  # parts of a text that tells of a patient before it asks
 # Probability of what lies beyond the ECG below which a refusal offers the nearest questions, too. Of five
@@ -126,10 +125,10 @@ class Dialogue:
         for number, part in enumerate(_led_on(heard.parts), 1):
             if parts and self._asks_back(part, parts[-1], heard.language):
                 continue
+            asks = _asks(part, question)
             spoken_of: tuple[Asked, ...] = ()
             if "whole" not in part.variants:  # "overall ok?" goes on with nothing
                 spoken_of = (*reversed(parts), *claimed, *before.asked)
-                asks = _asks(part, question)
                 part = self._taken_up(part, (*spoken_of, *before.last), heard.language, asks)
             meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
             parts += meant
@@ -169,7 +168,7 @@ class Dialogue:
             return part
         meant = self._understanding.after(since, part.text, language)
         alone = part.intent in _OUTSIDE and part.sure > meant.sure  # "ok thanks"
-        if meant.sure < ENOUGH or (alone and not (asks and part.intent in _POLITE)):  # "that good?"
+        if meant.sure < ENOUGH or (alone and not (asks and part.intent in POLITE)):  # "that good?"
             return part
         same = {kind: last.of(kind) for kind in THINGS if _of_the_same(kind, meant, last, part)}
         return replace(

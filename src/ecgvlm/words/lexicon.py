@@ -264,7 +264,7 @@ class Lexicon:
                 elif number := NUMBER.fullmatch(words[place].plain):
                     found.append(Object("number", number[1], place, place + 1))
                 place += 1
-        found = list(self._numerals(found, words))
+        found = self._numerals(found, words)
         found = [self._meant(named, words) for named in found if not _is_article(named, found, words)]
         found = _in_place_of(found, list(self._coordinated(words, found)))
         found = _in_place_of(found, list(self._comparisons.sides(words, found)))
@@ -311,11 +311,11 @@ class Lexicon:
                 meant = variant_findings().get(variant, {}).get(named.code)
                 if meant is None:
                     continue
-                if named.first and words[named.first - 1].plain in self._ors:
+                if named.first and self.chooses(words[named.first - 1]):
                     place = named.first - 1
                     if length := names.length_before(words[:place]):
                         yield Object("finding", meant, place - length, place)
-                if named.last < len(words) and words[named.last].plain in self._ors:
+                if named.last < len(words) and self.chooses(words[named.last]):
                     place = named.last + 1
                     if length := names.length_at(words, place):
                         yield Object("finding", meant, place, place + length)
@@ -333,7 +333,7 @@ class Lexicon:
         # Of an age or of leads, only a side or another number tells that it is compared; of one in words a
         # side.
         kinds = ("side", "number") if following.startswith((*_YEARS, *self._lead_words)) else tuple(_BESIDE)
-        if not NUMBER.fullmatch(words[number.first].plain):
+        if _spelt(number, words):
             kinds = ("side",)
         return any(
             0 <= number.first - other.last <= _BESIDE[other.kind][0]
@@ -349,7 +349,7 @@ class Lexicon:
         than 0 behind a minus ("minus thirty")."""
         out: list[Object] = []
         for named in found:
-            spelt = named.kind == "number" and not any(c.isdigit() for c in words[named.first].plain)
+            spelt = _spelt(named, words)
             if spelt and out and out[-1].kind == "number":
                 last, value = out[-1], int(named.code)
                 between = words[last.last : named.first]
@@ -603,12 +603,15 @@ def _parted(text: str, words: list[Word], place: int, within: bool) -> bool:
     return ":" in before or (not within and _COMMA.search(before) is not None)
 
 
+def _spelt(named: Object, words: list[Word]) -> bool:
+    """Whether it is a number in words."""
+    return named.kind == "number" and not NUMBER.fullmatch(words[named.first].plain)
+
+
 def _is_article(named: Object, found: list[Object], words: list[Word]) -> bool:
     """Whether "one" counts no squares: "of one big box", but not "in one of them"."""
     counts = any(other.kind == "unit" and other.first == named.last for other in found)
-    return (
-        (named.kind, named.code) == ("number", "1") and not words[named.first].plain.isdigit() and not counts
-    )
+    return named.code == "1" and _spelt(named, words) and not counts
 
 
 def _beside(first: Object, second: Object, words: list[Word]) -> bool:

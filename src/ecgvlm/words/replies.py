@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from ecgvlm.judge.evidence import Evidence
-from ecgvlm.labels import CHILDREN, FINDINGS, RHYTHMS, SIGNS
+from ecgvlm.labels import CHILDREN, FINDINGS, RHYTHMS, SIGNS, instead_of
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words import answers
@@ -353,12 +353,10 @@ def _outdone(request: Request, code: str) -> list[str]:
     evidence, w = request.evidence, request.w
     if code in evidence.findings or any(criterion.met is False for criterion in evidence.why(code)):
         return []
-    one_of = FINDINGS[code].one_of
     found = answers.named(evidence)
     if code != "NORM":
-        found = [
-            x for x in found if code in FINDINGS[x].excludes or (one_of and FINDINGS[x].one_of == one_of)
-        ]
+        instead = instead_of(code, found)
+        found = [x for x in found if code in FINDINGS[x].excludes or x in instead]
     return [w.say("findings", findings=w.listed(map(w.finding, found)))] if found else []
 
 
@@ -383,8 +381,8 @@ def define(request: Request) -> str:
     said = []
     for code, name in _called(request):
         called = w.called(code) or _written(name)
-        short = " " not in name and len(name) <= _ABBREVIATED
-        short = short and (name in request.asked.named or code in FINDINGS)
+        named = name in request.asked.named or code in FINDINGS
+        short = named and " " not in name and len(name) <= _ABBREVIATED
         if short and w.called(code) and name.casefold() not in called.casefold():
             said.append(w.say("stands_for", named=_written(name), finding=called))
         said += [_meaning(code, called, w), _finding(request, code, name)]

@@ -20,14 +20,15 @@ from ecgvlm.words.replies import SHOWN_IN
 from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, Asked, intents, kin, takes
 
 # Nobody asks anything with these where something else is asked beside them.
-ASIDE = ("context", "hello", "thanks", "doubt", "order", "several")
+POLITE = ("hello", "thanks")
+ASIDE = ("context", *POLITE, "doubt", "order", "several")
 _TOPICAL = 0.5  # of an intent that says it cannot tell, where its topic is named
 _BEYOND = 0.2  # how much likelier a strange question asks for something else than for nothing
 _OF_TOPIC = 0.95  # of one, where what lies beyond the ECG is named
 _DEFINED = 0.97  # of what the RR interval is, beyond the number
 _REASONS = 0.85  # of a why, where a word that asks for causes is named; of what it is, where that is denied
 _WHOLE = 0.6  # of an intent that speaks of the whole ECG
-_HARMLESS = ("hello", "thanks", "doubt")  # to answer where something else was meant
+_HARMLESS = (*POLITE, "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
 _BARE = 4  # words of a name with what joins it to the question before
 _RANGE = 2  # numbers that a measurement may lie between
@@ -185,7 +186,7 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="problems", sure=1.0)
     if part.intent == "unknown" and part.of("wave") == ("p",):  # whose answer tells what is not judged
         return replace(part, intent="wave", sure=1.0)
-    if part.intent in ("hello", "thanks") and _names_object(part):  # "happy with the QTc?"
+    if part.intent in POLITE and _names_object(part):  # "happy with the QTc?"
         return replace(part, intent=next((name for name in part.others if name not in ASIDE), "unsure"))
     if {"printed", "verdict"} <= set(part.of("subject")) and not part.of("lead"):  # "is every lead normal?"
         return replace(part, intent="verdict", sure=1.0)
