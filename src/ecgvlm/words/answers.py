@@ -318,6 +318,23 @@ def compared(
     return w.say("limit_yes" if yes else "limit_no", measure=sought.called, value=said)
 
 
+def difference(
+    evidence: Evidence, name: str, number: float, w: Words = ENGLISH, units: Collection[str] = ()
+) -> str:
+    """By how much a measurement lies above or below a number, both as of `compared`."""
+    value = evidence.measurements[name]
+    if value is None:
+        return _missing(evidence, name, w)
+    sought = _sought(name, value, units, w)
+    other = _in_ms(evidence, number, units) if sought.unit == "ms" else number
+    apart = round(sought.value) - round(other)
+    if not apart:
+        return measurement(evidence, name, w, units)
+    said, bound, by = (w.in_unit(sought.unit, x) for x in (sought.value, other, abs(apart)))
+    key = "limit_above" if apart > 0 else "limit_below"
+    return w.say(key, measure=sought.called, value=said, other=bound, difference=by)
+
+
 def _apart(sides: Sequence[str], numbers: Sequence[float]) -> bool:
     """Whether what lies beyond two numbers is meant, not what lies between: "under 60 or over 100"."""
     bounds = dict(zip(sides, numbers))

@@ -159,7 +159,7 @@ class Dialogue:
         last = next(filter(names_any, before), None) or next(
             (x for x in before if kin(x.intent) == "whole"), None
         )
-        if last is None or not part.text or names_any(part) or language == OTHER:
+        if last is None or not part.text or names_any(part) or part.of("without") or language == OTHER:
             return part
         if tells_another(part, last):
             return part

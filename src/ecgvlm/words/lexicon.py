@@ -46,6 +46,7 @@ _FRAMING = (
 )  # fmt: skip
 _ONE_WORD = re.compile(r"\w+(\[[^\]]*\|\])?")  # a wording that is one word, or may be
 _PIECE = re.compile(r"[^\s\[\]|{}]+")  # of a wording
+SPOKEN_OF = "spoken of"  # instead of what is left out: what was asked about before
 REGIONS = {
     "inferior": ("II", "III", "aVF"),
     "lateral": ("I", "aVL", "V5", "V6"),
@@ -122,6 +123,7 @@ class Lexicon:
         self._numbered = Sequences(self.data["numbered"])
         self._minus = Sequences(self.data["minus"])
         self._ors = frozenset(fold(word) for word in self.data["or"])
+        self._nors = frozenset(fold(word) for word in self.data.get("nor", []))  # none where "not" is said
         # Who mixes languages thanks in English.
         self._courtesies = Sequences([*self.data["courtesies"], *asked("en")["courtesies"]])
         self._tags = Sequences(self.data["tags"])
@@ -302,8 +304,8 @@ class Lexicon:
         return Object("topic", "cause", named.first, named.last)
 
     def _coordinated(self, words: list[Word], found: list[Object]) -> Iterator[Object]:
-        """What a word tells that an "or" joins to a finding: the anterior infarct in "anterior or inferior
-        infarct", the left block in "blocco destro o sinistro"."""
+        """What a word tells that an "or" or "nor" joins to a finding: the anterior infarct in "anterior or
+        inferior infarct", the left block in "blocco destro o sinistro"."""
         for named in found:
             if named.kind != "finding":
                 continue
@@ -311,11 +313,11 @@ class Lexicon:
                 meant = variant_findings().get(variant, {}).get(named.code)
                 if meant is None:
                     continue
-                if named.first and self.chooses(words[named.first - 1]):
+                if named.first and self._coordinates(words[named.first - 1]):
                     place = named.first - 1
                     if length := names.length_before(words[:place]):
                         yield Object("finding", meant, place - length, place)
-                if named.last < len(words) and self.chooses(words[named.last]):
+                if named.last < len(words) and self._coordinates(words[named.last]):
                     place = named.last + 1
                     if length := names.length_at(words, place):
                         yield Object("finding", meant, place, place + length)
@@ -402,12 +404,19 @@ class Lexicon:
         after_lead = bool(found) and found[-1].kind == "lead" and place - found[-1].last <= 1
         if word.text == "I":
             english = self.language == "en" and before is not None and before.plain != "in"
-            return "I" if named or after_lead or (place and not english) else None
+            listed = after_lead or self._before_lead(words, place)
+            return "I" if named or listed or (place and not english) else None
         return _DIGITS[word.plain] if named or (after_lead and not word.plain.isdigit()) else None
+
+    def _before_lead(self, words: list[Word], place: int) -> bool:
+        """Whether a joint and a lead follow a word: "neither I nor aVL"."""
+        following = words[place + 1 : place + 3]
+        joint = following and (self.joins(following[0]) or self._coordinates(following[0]))
+        return bool(joint) and len(following) > 1 and following[1].plain in LEAD_CODES
 
     def left_out(self, text: str) -> tuple[str, list[Object]]:
         """A sentence without what it leaves out, and what that names: "everything but the rhythm",
-        "besides AF, is there anything?"."""
+        "besides AF, is there anything?"; `SPOKEN_OF` where it only points to that: "apart from that"."""
         words = self.words(text)
         objects = [
             named for named in self.objects(words) if named.kind in _LISTED or named.code in _TOLD_ALONE
@@ -424,6 +433,10 @@ class Lexicon:
             return place in inside or word.plain in self.articles or self.joins(word)
 
         for place in sorted(set(range(len(words))) - inside - denying):
+            if length := self._left_out["back"].length_at(words, place):
+                beyond = place + length
+                named_before = Object("back", SPOKEN_OF, place, beyond)
+                return f"{text[: words[place].start]} {text[words[beyond - 1].end :]}", [named_before]
             if length := self._left_out["before"].length_at(words, place):
                 first, last = place, place + length
                 while last < len(words) and listed(last) and not _parted(text, words, last, within=place > 0):
@@ -477,6 +490,10 @@ class Lexicon:
     def chooses(self, word: Word) -> bool:
         """Whether a word lets choose between what it joins."""
         return word.plain in self._ors
+
+    def _coordinates(self, word: Word) -> bool:
+        """Whether a word is an "or" or a "nor"."""
+        return self.chooses(word) or word.plain in self._nors
 
     def denied(self, words: list[Word], objects: list[Object], first: int, last: int) -> bool:
         """Whether the words [first, last) deny what they name: "no AF then", but not "AF or not",
@@ -599,7 +616,7 @@ def _begin_alike(word: str, other: str) -> bool:
 
 def _parted(text: str, words: list[Word], place: int, within: bool) -> bool:
     """Whether a new clause begins at a word. within: whether a comma before it may join a list."""
-    before = text[words[place - 1].end : words[place].start]
+    before = text[words[place - 1].end : words[place].start].replace("、", "")  # which only lists
     return ":" in before or (not within and _COMMA.search(before) is not None)
 
 

@@ -22,7 +22,7 @@ _LIST = re.compile(
 # sentence; no choice ("say normal or abnormal"), no condition ("answer ABNORMAL if none fits") and no
 # question ("would you say normal?").
 ORDER = re.compile(
-    r"\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
+    r"(?<!if i )(?<!if you )(?<!if we )\b(?:ignore|disregard|forget)\b[^.!?\n]*[.!?]?"
     r"|(?<!would you )(?<!would u )(?<!do you )"
     r"\b(?:(?:please|just|simply|only|always|exactly)\W+)*(?:say|reply|answer|write|respond|output|print|state|repeat)"
     r"(?:\W+(?:that|with|only|just|exactly|simply|back|it|this|the|ECG|is|as))*\W+(?:AB)?NORMAL\b"

@@ -96,7 +96,10 @@ def findings(request: Request) -> str:
     if not left_out:
         return answers.findings(evidence, w)
     labels = [code for code in left_out if code in FINDINGS or code in concepts()]
-    absent = [_finding(request, code, code) for code in labels if not _meant(code) & set(evidence.findings)]
+    lacking = [code for code in labels if not _meant(code) & set(evidence.findings)]
+    if lacking == labels and set(labels) & set(RHYTHMS):  # "is it anything but sinus rhythm?"
+        return answers.rhythm(evidence, w)
+    absent = [w.stated(_finding(request, code, code)) for code in lacking]
     called = [w.called(code) or code for code in labels]
     gone = {label for code in left_out for label in _meant(code)}
     return w.text([*absent, answers.others(evidence, w.listed(called), gone, w)])
@@ -424,19 +427,26 @@ def limit(request: Request) -> str:
     """Whether the measurements named lie beyond the number that is asked for, or their limit of normal; the
     values where they are compared with each other."""
     sides, units = request.asked.of("side"), request.asked.of("unit")
-    if numbers := _numbers(request):
+    variants, names = request.asked.variants, request.asked.of("measure")
+    numbers = _numbers(request)
+    if len(numbers) == 1 and "difference" in variants:  # "by how much does it exceed 120?"
+        return request.w.text(
+            answers.difference(request.evidence, name, numbers[0], request.w, units) for name in names
+        )
+    if numbers:
         bound, closed = not set(BOUND).isdisjoint(request.asked.of("compared")), request.closed
         compared = (
             answers.compared(request.evidence, name, sides, numbers, request.w, units, bound, closed)
-            for name in request.asked.of("measure")
+            for name in names
         )
-        return request.w.text(map(request.w.stated, compared) if request.asked.denied else compared)
-    if not sides and len(request.asked.of("measure")) > 1:  # compared with each other
+        unclear = request.asked.denied or "factor" in variants  # "over twice the limit of 120?"
+        return request.w.text(map(request.w.stated, compared) if unclear else compared)
+    if not sides and len(names) > 1:  # compared with each other
         return value(request)
     if len(sides) != 1 or request.asked.denied:  # "left or right?"
         return within(request)
     side, said = sides[0], []
-    for name in _corrected(request.asked.of("measure")):
+    for name in _corrected(names):
         if getattr(MEASUREMENTS[name], side) is None:  # a narrow QRS is a normal one
             said.append(answers.within(request.evidence, name, request.w))
         else:

@@ -14,10 +14,10 @@ from ecgvlm.record import LEADS
 from ecgvlm.words.answers import GROUPS
 from ecgvlm.words.comprehension import OF_ECG, THINGS
 from ecgvlm.words.concepts import concepts, kinds_of, limits_of
-from ecgvlm.words.lexicon import variant_findings
+from ecgvlm.words.lexicon import SPOKEN_OF, variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN
-from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, Asked, intents, kin, takes
+from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, SIGNS_TOLD, Asked, intents, kin, takes
 
 # Nobody asks anything with these where something else is asked beside them.
 POLITE = ("hello", "thanks")
@@ -41,7 +41,6 @@ _SUM = re.compile(r"\bS\W?\D{0,4}V[12]\b.{0,12}(?:\bplus\b|\+).{0,8}\bR\W?\D{0,4
 _LEAD = re.compile(r"\b(?:aV[RLF]|V[1-6]|I{1,3})\b", re.I)
 _LEAD_I = re.compile(r"\bI\W*$")  # which is a word of English elsewhere
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\u2024\d+)?(?![\w.])")
-_ST_SIGNS = {"elevation": "STE", "depression": "STD"}  # by what tells them
 _BESIDE_RATE = ("rhythm", "regular")  # told by a word, asked for beside a measurement
 # What names alone ask for, most telling first.
 _NAMES_ASK = (
@@ -130,9 +129,18 @@ def _same(kind: str, code: str) -> set[tuple[str, str]]:
 
 def resolve(part: Asked, before: tuple[Asked, ...]) -> list[Asked]:
     """What a part asks in the light of what was spoken of before, the last first."""
-    part = _with_told(part, before)
+    part = _with_told(_with_left_out(part, before), before)
     meant = _meant(part, before)
     return _with_finding(meant if _agree(part, meant) else not_understood(part))
+
+
+def _with_left_out(part: Asked, before: Iterable[Asked]) -> Asked:
+    """ "And apart from that?" asks for the findings but for what was asked about before."""
+    if part.of("without") != (SPOKEN_OF,):
+        return part
+    last = next((last for last in before if last.of("finding") or last.of("group")), None)
+    named = (last.of("finding") or last.of("group")) if last else ()
+    return replace(part, objects={"without": named} if named else {})
 
 
 def not_understood(part: Asked) -> Asked:
@@ -202,6 +210,7 @@ def _told(part: Asked) -> Asked:
     if "polarity" in part.variants and of_qrs and part.of("lead") and not ordered:  # "QRS upright in I?"
         return replace(part, intent="lead", objects={"lead": part.of("lead")}, sure=1.0)
     of_leads = part.of("lead") or part.of("wave") or part.of("measure")
+    of_leads = of_leads or _shown_by_leads(part)
     if "sole" in part.variants and not of_leads and part.intent != "why":  # "is AF the only problem?"
         return replace(part, intent="findings", objects={}, named=(), sure=1.0)
     shown = part.of("wave") or SHOWN_IN.keys() & set(part.of("finding"))
@@ -240,7 +249,8 @@ def _told(part: Asked) -> Asked:
             part, objects={**part.objects, "finding": ("NORM",)}
         )  # "how sure is it that it is normal?"
     # "If it's not sinus, what is it?"
-    otherwise = (part.denied and part.sure > _REASONS) or (part.since and "instead" in part.variants)
+    otherwise = (part.denied or part.since) and "instead" in part.variants
+    otherwise = otherwise or (part.denied and part.sure > _REASONS)
     if part.intent == "define" and otherwise and set(part.of("finding")) & set(RHYTHMS):
         return replace(part, intent="rhythm", objects={}, named=(), sure=1.0)
     if part.intent == "define" and part.of("unit") and part.sure < _DEFINED:  # "what is the RR?"
@@ -418,12 +428,21 @@ def _with_told(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Did it stop for a bit?" asks for a pause; what goes on with the question before it asks of that."""
     if not part.told or (before and _goes_on(part, THINGS)):
         return part
-    of_p = part.of("wave") == ("p",) and part.denied and not part.of("measure")
-    if of_p and part.told.get("finding"):  # "no P waves?"
+    told = part.told.get("finding", ())
+    of_p = part.of("wave") == ("p",) and not part.of("measure") and not part.of("finding")
+    if of_p and told and part.denied:  # "no P waves?"
         return replace(part, intent="wave", sure=1.0)
+    if "regular" in part.of("subject") and set(told) & {"ARRHYTHMIA", "IRREG"}:  # "fast, but regular?"
+        return replace(part, intent="regular", sure=1.0)
+    of_sign = part.of("wave") and part.of("wave") == tuple(SHOWN_IN.get(sign) for sign in told)
+    if of_sign and "only" not in part.variants:
+        # The net does not tell what it is from what it is not: "is the T the right way up in V2?"
+        return replace(part, intent="amount" if part.of("lead") else "wave", sure=1.0)
     if part.of("finding") and set(part.told.get("wave", ())) == {SHOWN_IN.get(x) for x in part.of("finding")}:
         return part  # "more than 3 mm of ST elevation"
     objects = {kind: codes for kind, codes in part.objects.items() if kind not in THINGS} | dict(part.told)
+    if of_p and told == ("DROPPED",):  # "is there even one P wave?"
+        objects["wave"] = part.of("wave")
     measures = part.told.get("measure", ())
     if sides := tuple(side for measure, side in limits_of(part.of("finding")) if measure in measures):
         objects.setdefault("side", sides)  # "is 50 too slow?"
@@ -434,12 +453,13 @@ def _with_finding(part: Asked) -> list[Asked]:
     """Who asks whether a finding is new, or whether it is the rhythm, asks whether it is there, too; who asks
     of it what is not judged is told so; what is wrong with leads may be what they show."""
     if part.intent in ("earlier", "rhythm") and part.of("finding"):
-        return [replace(part, intent="finding"), part]
+        before = part.intent == "earlier"  # of which a yes may be heard
+        return [replace(part, intent="finding", denied=part.denied or before), part]
     of_page = "problems" in part.of("subject") or "swapped" in part.variants
     if part.intent == "problems" and part.of("lead") and not of_page:  # "is anything wrong in V1 to V3?"
         return [replace(part, intent="lead"), part]
     if part.intent in ("finding", "group") and "age" in part.variants:  # "is the infarct old or new?"
-        return [part, replace(part, intent="earlier")]
+        return [replace(part, denied=True), replace(part, intent="earlier")]
     if part.intent in ("finding", "value") and "unknown" in part.of("topic"):
         return [part, replace(part, intent="unknown")]
     return [part]
@@ -449,7 +469,7 @@ def _with_sign(part: Asked) -> Asked:
     """ "In which leads is the ST segment elevated?" asks for that sign."""
     if part.intent not in ("where", "finding", "wave") or part.of("wave") != ("st",) or part.of("finding"):
         return part
-    signs = tuple(_ST_SIGNS[variant] for variant in part.variants if variant in _ST_SIGNS)
+    signs = tuple(SIGNS_TOLD[variant] for variant in part.variants if variant in SIGNS_TOLD)
     objects = {kind: codes for kind, codes in part.objects.items() if kind not in ("wave", "side")}
     return replace(part, objects={**objects, "finding": signs}) if signs else part
 
@@ -458,7 +478,7 @@ def _with_either(part: Asked) -> Asked:
     """ "QRS, wide or narrow?" and "tachy or brady?" ask where the measurement lies: neither yes nor no would
     answer; "elevated or depressed in V2?" asks for the level."""
     named = part.of("finding")
-    if set(named) == set(_ST_SIGNS.values()) and part.of("lead"):
+    if set(named) == set(SIGNS_TOLD.values()) and part.of("lead"):
         return replace(part, intent="amount", objects={"wave": ("st",), "lead": part.of("lead")}, sure=1.0)
     limits = limits_of(named)
     measures = {measure for measure, _ in limits} | set(part.of("measure"))
@@ -482,9 +502,9 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     if part.intent == "wave" and part.of("lead"):
         return replace(part, intent="amount")
     if signs := _compared_between_leads(part):
-        return replace(part, intent="amount", objects={**part.objects, "wave": signs}, sure=1.0)
+        return replace(part, intent="amount", objects={**part.objects, "wave": signs}, variants=(), sure=1.0)
     for size, extreme in (("tall", "most"), ("flat", "least")):  # "tall T waves?"
-        of_st = part.of("wave") == ("st",) or set(part.of("finding")) & set(_ST_SIGNS.values())
+        of_st = part.of("wave") == ("st",) or set(part.of("finding")) & set(SIGNS_TOLD.values())
         of_size = size in part.variants and not of_st
         if kin(part.intent) == "wave" and not part.of("lead") and of_size:
             part = replace(part, variants=(extreme,))
@@ -520,7 +540,8 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     both; "and left?" asks of the left one what was asked of the right one."""
     if own := part.of("finding") or part.of("group"):
         meant = _meant_by(part.variants, own)
-        if len(part.variants) == 1 and (len(own) > 1 or not _is_kind_of(meant, own[0])):
+        beside = len(own) > 1 and set(part.about.get("finding", ())).isdisjoint(meant)
+        if len(part.variants) == 1 and (beside or not any(_is_kind_of(meant, code) for code in own)):
             return part
         broader = {code for code in own if _is_kind_of(meant, code)}
         both = tuple(dict.fromkeys((*(code for code in own if code not in broader), *meant)))

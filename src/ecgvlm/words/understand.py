@@ -82,6 +82,7 @@ STEADY = ("doubt", "order")  # answered where they stand beside a greeting
 _OFFERED = 6  # intents that come near
 _HEARD = 256  # questions whose meaning is kept
 _HEARD_WORDS = 60  # by which a language is told
+SIGNS_TOLD = {"elevation": "STE", "depression": "STD"}  # by the variant that tells them
 # A measurement that is another one said otherwise: the RR interval is the heart rate as a time.
 PLAIN = "plain"  # beside "rr" where the heart rate is named as well
 SAID_AS = {"rr": ("heart_rate_bpm", "rr"), "fridericia": ("qtc_ms", "fridericia")}
@@ -548,7 +549,11 @@ def _without(asked: Asked, left_out: list[Object]) -> Asked:
             kind: tuple(code for code in codes if code not in out) for kind, codes in asked.objects.items()
         }
         return replace(asked, objects={"lead": leads, **kept}, told={})
-    found = any(named.kind == "finding" for named in left_out)
+    signs = tuple(sign for variant, sign in SIGNS_TOLD.items() if variant in asked.variants)
+    if signs and set(out) <= set(LEADS):  # "is any lead elevated other than II?"
+        leads = tuple(lead for lead in LEADS if lead not in out)
+        return replace(asked, intent="finding", objects={"finding": signs, "lead": leads}, sure=1.0, told={})
+    found = any(named.kind in ("finding", "back") for named in left_out)
     return Asked("findings" if found else "report", {"without": out}, asked.text)
 
 
