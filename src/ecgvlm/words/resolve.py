@@ -553,6 +553,8 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     since = last.since or last.text
     if last.of("group") and "kind" in part.variants:
         return replace(last, text=part.text, since=since)
+    if last.of("finding") and "age" in part.variants:  # "old or new?"
+        return replace(last, intent="finding", text=part.text, variants=part.variants, since=since)
     if "only" in part.variants and _shown_by_leads(last):  # "only inferior, or elsewhere as well?"
         return replace(last, intent="where", text=part.text, variants=part.variants, since=since)
     if (

@@ -82,6 +82,8 @@ STEADY = ("doubt", "order")  # answered where they stand beside a greeting
 _OFFERED = 6  # intents that come near
 _HEARD = 256  # questions whose meaning is kept
 _HEARD_WORDS = 60  # by which a language is told
+_FASTEST = 300  # bpm that anybody asks about
+_MS = {"ms", "мс"}
 SIGNS_TOLD = {"elevation": "STE", "depression": "STD"}  # by the variant that tells them
 # A measurement that is another one said otherwise: the RR interval is the heart rate as a time.
 PLAIN = "plain"  # beside "rr" where the heart rate is named as well
@@ -445,6 +447,8 @@ class Understanding:
         named, called = _by_kind(inside, said), _called(inside, own, text)
         beside = len(own) - sum(o.last - o.first for o in inside)
         of, told = self._told(order[0], thing, certain, named, beside)
+        if "measure" in told and named.get("number") and not _of_measure(thing.code, own, inside, known):
+            of, told = {}, {}
         strange = known.knows(own) < last - first
         sure, others = chances[kin(order[0])], tuple(order[1:6])
         foreign = not known.knows(own)
@@ -526,6 +530,19 @@ class Understanding:
         """The likeliest intents that a page answers."""
         asking = (x for x in self.intents if x not in _IDLE and not intents()[x].get("refuses"))
         return tuple(sorted(asking, key=lambda x: -chances[x])[:_OFFERED])
+
+
+def _of_measure(code: str, words: list[Word], objects: list[Object], known: Lexicon) -> bool:
+    """Whether what names none may compare a measurement with a number: where its words tell nothing but that
+    it compares, only the heart rate is meant so, and not by "over 500?" or "over 200 ms?"."""
+    comparing = {
+        place for o in objects if o.kind in ("side", "number", "unit") for place in range(o.first, o.last)
+    }
+    rest = [word.plain for place, word in enumerate(words) if place not in comparing]
+    if not all(map(known.frames, rest)):
+        return True
+    numbers = [float(o.code) for o in objects if o.kind == "number"]
+    return code == "heart_rate_bpm" and max(numbers) <= _FASTEST and _MS.isdisjoint(rest)
 
 
 def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, ...]:
