@@ -915,7 +915,7 @@ def test_no_answer_about_a_page_contradicts_another(language, seed):
     [
         ("besides the RBBB, is there anything else?", "Besides right bundle branch block I find nothing."),
         ("Apart from the RBBB is it a normal tracing?", "Besides right bundle branch block I find nothing."),
-        ("anything other than LBBB?", "No, there is no evidence of left bundle branch block"),
+        ("anything other than LBBB?", "There is no evidence of left bundle branch block"),
         (
             "Liegt neben dem Rechtsschenkelblock noch etwas vor?",
             "Sonst finde ich nichts (abgesehen von: Rechtss",

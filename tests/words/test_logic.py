@@ -213,3 +213,195 @@ def test_what_is_not_judged_is_not_told_by_what_is_like_it(language, question):
 )
 def test_what_people_ask_about_is_explained_by_its_term(language, question, means):
     assert language.answer(NORMAL, question).startswith(means)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Has the RBBB gone?", "The ECG shows right bundle branch block (probability 90%)."),
+        ("Did the AF go away?", "There is no evidence of atrial fibrillation (probability 2%)."),
+        ("Ist das Vorhofflimmern weg?", "Kein Hinweis auf: Vorhofflimmern (Wahrscheinlichkeit 2 %)."),
+        ("房颤消失了吗？", "未见以下证据：心房颤动（概率 2%）。"),
+        ("هل اختفى الرجفان؟", "لا دليل على: رجفان أذيني (الاحتمال 2%)."),
+        ("Had he AF last year?", "There is no evidence of atrial fibrillation (probability 2%)."),
+    ],
+)
+def test_no_yes_or_no_to_what_has_gone_or_was_there_before(language, question, said):
+    assert language.answer(RBBB, question).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("question", "left", "right"),
+    [
+        ("Neither left nor right bundle branch block?", "no evidence of left", "shows right bundle"),
+        ("ni bloqueo de rama izquierda ni derecha?", "No hay indicios", "El ECG muestra"),
+        ("né blocco di branca destro né sinistro?", "Nessun segno", "L'ECG mostra"),
+        ("noch links noch rechts een bundeltakblok?", "Geen aanwijzing", "Het ECG toont"),
+        ("Ani blok lewej, ani prawej odnogi?", "Brak cech", "EKG pokazuje"),
+    ],
+)
+def test_neither_nor_asks_for_both(language, question, left, right):
+    said = language.answer(RBBB, question)
+    assert left in said
+    assert right in said
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("If I ignore the extra beats, is what's left normal?", "Besides premature beats I find nothing."),
+        ("Wenn man die VES weglässt, ist es dann normal?", "Sonst finde ich nichts"),
+        ("Voyez-vous autre chose que des ESV ?", "Aucune autre anomalie"),
+        ("不算早搏的话，这张图正常吗?", "除早搏外未发现其他异常。"),
+        ("अगर PVC को छोड़ दें तो बाकी ECG ठीक है?", "इसके अलावा"),
+    ],
+)
+def test_what_is_to_be_thought_away_is_left_out(language, question, said):
+    assert language.answer(page("SR", "PVC"), question).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        (["any PVCs?", "and apart from that?"], "Besides premature ventricular complexes I find nothing."),
+        (["VES?", "Und abgesehen davon?"], "Sonst finde ich nichts"),
+        (["des ESV ?", "et à part ça ?"], "Aucune autre anomalie"),
+        (["есть экстрасистолы?", "а кроме этого?"], "Кроме этого"),
+        (["有室早吗？", "除此之外呢？"], "除室性早搏外未发现其他异常。"),
+        (["VES var mı?", "bunun dışında?"], "Başka bir bulgu yok"),
+    ],
+)
+def test_what_was_asked_about_may_be_left_out_without_its_name(language, turns, said):
+    answer, before = "", Conversation()
+    for turn in turns:
+        answer, before = language.converse(page("SR", "PVC"), turn, before)
+    assert answer.startswith(said)
+
+
+def test_nothing_is_left_out_where_nothing_was_asked_before(language):
+    assert (
+        language.answer(NORMAL, "and apart from that?") == "There is no abnormal finding: the ECG is normal."
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("By how much does the QRS exceed 120 ms?", "The QRS duration is 150 ms, 30 ms above 120 ms."),
+        ("how many ms short of 200 is the PR?", "The PR interval is 160 ms, 40 ms below 200 ms."),
+        ("O ile QRS przekracza 120?", "Czas QRS: 150 ms, o 30 ms powyżej 120 ms."),
+        ("QRS比120多出多少毫秒?", "QRS 时限：150 毫秒，比120 毫秒高30 毫秒。"),
+        ("is the QRS over twice 100?", "The QRS duration is 150 ms."),
+        ("Ist der QRS doppelt so breit wie 120 ms?", "QRS-Dauer: 150 ms."),
+    ],
+)
+def test_how_far_from_a_number_and_how_many_times_it(language, question, said):
+    assert language.answer(RBBB, question) == said
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the T the right way up in V2?",
+        "A onda T está para cima em V2?",
+        "V2'de T dik mi?",
+        "T dritta in V2?",
+    ],
+)
+def test_which_way_a_wave_points_is_told_by_its_height(language, question):
+    said = language.answer(NORMAL, question)
+    assert said.rstrip(".").endswith(("+2.0 mm", "+2,0 mm"))
+    assert not said.startswith(("Yes", "No", "Sim", "Não", "Evet", "Hayır", "Sì"))
+
+
+@pytest.mark.parametrize("question", ["is it over 200 ms?", "more than 500?", "więcej niż sto trzydzieści?"])
+def test_a_number_alone_is_compared_with_nothing_that_it_cannot_be_of(language, question):
+    assert "72" not in language.answer(NORMAL, question)
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        (
+            ["1st degree AV block?", "or worse?"],
+            "No, there is no evidence of second- or third-degree AV block",
+        ),
+        (["Is the AV block of a higher degree than first?"], "No, there is no evidence of second- or third"),
+        (["czy blok AV jest wyższego stopnia niż pierwszy?"], "Nie, brak cech: blok AV II lub III stopnia"),
+        (["MI?", "old or new?"], "There is no evidence of myocardial infarction"),
+        (["neither I nor aVL elevated?"], "The ST level in I is +0.0 mm. The ST level in aVL"),
+        (
+            ["a shockable rhythm?"],
+            "I cannot tell whether this ECG shows wide-complex tachycardia, ventricular",
+        ),
+    ],
+)
+def test_degrees_ages_and_lists(language, turns, said):
+    answer, before = "", Conversation()
+    for turn in turns:
+        answer, before = language.converse(NORMAL, turn, before)
+    assert answer.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "turns", "said"),
+    [
+        (
+            INFERIOR,
+            ["Anterior or inferior?", "So it's the former?"],
+            "No, there is no evidence of anterior myocardial infarction",
+        ),
+        (
+            INFERIOR,
+            ["É inferior ou lateral?", "A segunda opção, então?"],
+            "Não, não há indícios de: infarto la",
+        ),
+        (RBBB, ["is there AF or RBBB?", "the latter?"], "Yes, the ECG shows right bundle branch"),
+        (NORMAL, ["How long are the PR and the QRS?", "Is the first of these normal?"], "The PR interval"),
+        (NORMAL, ["كم PR وكم QRS؟", "أيهما أقصر؟"], "فترة PR: 160"),
+        (
+            RBBB,
+            ["Ist der rechte Schenkel blockiert?", "Und der andere?"],
+            "Nein, kein Hinweis auf: Linksschenkel",
+        ),
+        (RBBB, ["È bloccata la branca sinistra?", "E l'altra?"], "Sì, l'ECG mostra: blocco di branca destra"),
+        (page("SR", "PVC"), ["Anything abnormal?", "And without the PVCs?"], "Besides premature ventricular"),
+        (RBBB, ["what's wrong?", "in one word please"], "The rhythm is sinus rhythm at 72 bpm, regular. Fi"),
+    ],
+)
+def test_one_of_what_was_named_before(language, evidence, turns, said):
+    answer, before = "", Conversation()
+    for turn in turns:
+        answer, before = language.converse(evidence, turn, before)
+    assert answer.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "question", "said"),
+    [
+        (AF, "FA et lente ?", "Non, fréquence cardiaque : 140/min."),
+        (AF, "AF, hem de yavaş mı?", "Hayır – kalp hızı: 140/dk."),
+        (NORMAL, "Rate and blood pressure, please.", "The heart rate is 72 bpm."),
+        (
+            page("SR", "PVC"),
+            "nothing but sinus beats?",
+            "Besides sinus rhythm: premature ventricular complexes.",
+        ),
+        (page("SR", "PVC"), "全是窦性搏动，对吧?", "除窦性心律外：室性早搏。"),
+        (RBBB, "RBBB with a normal PR?", "The PR interval of 160 ms is normal."),
+        (INFERIOR, "The ST is up by at most 2 mm, isn't it?", "The ST level in aVF is +2.5 mm."),
+        (RBBB, "Oś 115, czyli odchylona w lewo?", "Nie – oś serca: 115 stopni."),
+        (
+            page("SR", "PVC"),
+            "¿son todos sinusales salvo las extrasístoles?",
+            "ritmo sinusal (probabilidad 90 %).",
+        ),
+        (
+            AF,
+            "Is it anything other than sinus rhythm?",
+            "The rhythm is atrial fibrillation at 140 bpm, regular.",
+        ),
+    ],
+)
+def test_what_is_said_beside_a_finding_is_answered_as_well(language, evidence, question, said):
+    assert language.answer(evidence, question).endswith(said)

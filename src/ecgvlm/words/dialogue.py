@@ -14,7 +14,16 @@ from ecgvlm.words.lexicon import lexicon
 from ecgvlm.words.options import HEARSAY, ORDER
 from ecgvlm.words.phrases import Words, words
 from ecgvlm.words.replies import Request, pressing, reply
-from ecgvlm.words.resolve import ASIDE, POLITE, covered, not_understood, resolve, tells_another, unanswered
+from ecgvlm.words.resolve import (
+    ASIDE,
+    POLITE,
+    covered,
+    not_understood,
+    one_of_two,
+    resolve,
+    tells_another,
+    unanswered,
+)
 from ecgvlm.words.text import readable
 from ecgvlm.words.tongue import OTHER
 from ecgvlm.words.understand import (
@@ -129,6 +138,7 @@ class Dialogue:
             spoken_of: tuple[Asked, ...] = ()
             if "whole" not in part.variants:  # "overall ok?" goes on with nothing
                 spoken_of = (*reversed(parts), *claimed, *before.asked)
+                part = one_of_two(part, spoken_of)
                 part = self._taken_up(part, (*spoken_of, *before.last), heard.language, asks)
             meant = [x if _sure(x, heard.language) else not_understood(x) for x in resolve(part, spoken_of)]
             parts += meant
@@ -214,7 +224,8 @@ class Dialogue:
             questions = unanswered([replace(part, intent="several") for part in told], ())
         sure = [part for part in questions if part.intent != "unsure"]
         letter = len(parts) >= _LETTER and not numbered(question)
-        sure = [part for part in sure if not self._aside(part, question, letter)] or sure
+        asks_more = any(part.of("finding") for part in sure)
+        sure = [part for part in sure if not self._aside(part, question, letter, asks_more)] or sure
         # What is not understood beside what is: mostly a word about the patient.
         steady = [part for part in parts if part.intent in STEADY]
         kept = sure or steady[-1:] or questions[:1] or parts[-1:]
@@ -231,14 +242,16 @@ class Dialogue:
         spoken_of = {part.text for part in (*more, *kept) if part.intent == "finding"}
         return [part for each in kept for part in _not_unknown(each, each.text in spoken_of)] + more
 
-    def _aside(self, part: Asked, question: str, letter: bool) -> bool:
+    def _aside(self, part: Asked, question: str, letter: bool, asks_more: bool) -> bool:
         """Whether a part is a word about the patient rather than a question: what would be refused and is
-        not surely asked for, in a letter whatever would be, or compared with a number ("HR 70")."""
+        not surely asked for, in a letter whatever would be, or compared with a number ("HR 70"), as it is
+        where a finding is asked about beside it ("axis 115, so left?")."""
         if _asks(part, question):
             return False
         if intents()[part.intent].get("refuses"):
             return letter or part.sure < ENOUGH
-        return letter and bool(part.of("measure") and part.of("number"))
+        told = bool(part.of("measure") and part.of("number"))
+        return told and (letter or (asks_more and part.intent == "limit" and not part.of("side")))
 
 
 def _of_the_same(kind: str, meant: Asked, last: Asked, alone: Asked) -> bool:

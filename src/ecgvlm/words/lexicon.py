@@ -38,7 +38,7 @@ _LONGEST = 6  # words of a name, nearly all of which have fewer
 _HEARD = 512  # texts whose words are kept
 _MANY_WORDS = 3  # words of a name that tells by itself what it means
 _CODE = 3  # letters of what is no word but a code
-_OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "wordings")
+_OWN_WORDS = ("and", "not", "or", "articles", "before", "after", "courtesies", "left_out", "wordings")
 # Words around a question, and those that tell findings apart.
 _FRAMING = (
     "and", "not", "or", "articles", "before", "after", "courtesies", "tags", "lead_words", "short", "variant",
@@ -107,7 +107,9 @@ class Lexicon:
             for kind in _OF_ECG:
                 for code, names in asked("en")[kind].items():
                     for name in names:
-                        if fold(name) not in own:  # "mi", which asks in Turkish, is no infarction there
+                        if (
+                            fold(name).rstrip("*") not in own
+                        ):  # "mi", which asks in Turkish, is no infarction there
                             self._add(name.upper() if len(name) <= _CODE else name, kind, code)
         called = words(language).names["findings"]
         said = {code: name for code, name in called.items() if code not in _UNASKED}
@@ -433,21 +435,22 @@ class Lexicon:
             return place in inside or word.plain in self.articles or self.joins(word)
 
         for place in sorted(set(range(len(words))) - inside - denying):
-            if length := self._left_out["back"].length_at(words, place):
-                beyond = place + length
+            beyond = place + self._left_out["back"].length_at(words, place)
+            if beyond > place and beyond not in inside:
                 named_before = Object("back", SPOKEN_OF, place, beyond)
                 return f"{text[: words[place].start]} {text[words[beyond - 1].end :]}", [named_before]
-            if length := self._left_out["before"].length_at(words, place):
+            for side in ("before", "after"):
+                length = self._left_out[side].length_at(words, place)
                 first, last = place, place + length
-                while last < len(words) and listed(last) and not _parted(text, words, last, within=place > 0):
-                    last += 1
-            elif length := self._left_out["after"].length_at(words, place):
-                first, last = place, place + length
-                while first and listed(first - 1):
-                    first -= 1
-            else:
-                continue
-            named = [o for o in objects if first <= o.first and o.last <= last]
+                if length and side == "before":
+                    while last < len(words) and listed(last) and not _parted(text, words, last, place > 0):
+                        last += 1
+                elif length:
+                    while first and listed(first - 1):
+                        first -= 1
+                named = [o for o in objects if first <= o.first and o.last <= last]
+                if named:
+                    break
             denied = any(self._denials.length_at(words, x) for x in range(place, place + length))
             like = {o.kind for o in named} & {o.kind for o in objects if o.last <= first}
             if named and not (denied and like):  # "is the QT long, but not the QTc?"
@@ -517,13 +520,15 @@ class Lexicon:
     def _told(
         self, table: Mapping[str, Sequences], words: list[Word], objects: list[Object]
     ) -> tuple[str, ...]:
-        """The codes of a table whose words stand outside the names of findings, measurements and groups."""
+        """The codes of a table whose words stand outside the names of findings, measurements and groups, in
+        order."""
         named = {place for o in objects if o.kind in _WHOLE_NAMES for place in range(o.first, o.last)}
-        return tuple(
-            code
+        free = [place for place in range(len(words)) if place not in named]
+        found = {
+            code: next((place for place in free if names.length_at(words, place)), None)
             for code, names in table.items()
-            if any(place not in named and names.length_at(words, place) for place in range(len(words)))
-        )
+        }
+        return tuple(sorted((code for code in found if found[code] is not None), key=found.__getitem__))
 
     def pertinent(self, text: str, words: list[Word]) -> list[Word]:
         """The words of a sentence without greetings and thanks around it, a tag (", isn't it?") at its end

@@ -17,7 +17,18 @@ from ecgvlm.words.concepts import concepts, kinds_of, limits_of
 from ecgvlm.words.lexicon import SPOKEN_OF, variant_findings
 from ecgvlm.words.prose import READERS
 from ecgvlm.words.replies import SHOWN_IN
-from ecgvlm.words.understand import ENOUGH, LIKELY, PLAIN, SAID_AS, SIGNS_TOLD, Asked, intents, kin, takes
+from ecgvlm.words.understand import (
+    ENOUGH,
+    LIKELY,
+    PLAIN,
+    SAID_AS,
+    SIGNS_TOLD,
+    Asked,
+    intents,
+    kin,
+    names_any,
+    takes,
+)
 
 # Nobody asks anything with these where something else is asked beside them.
 POLITE = ("hello", "thanks")
@@ -32,6 +43,7 @@ _HARMLESS = (*POLITE, "doubt")  # to answer where something else was meant
 _FEW = 3  # words that such a part has at most, and a question that only takes a measurement up
 _BARE = 4  # words of a name with what joins it to the question before
 _RANGE = 2  # numbers that a measurement may lie between
+_POINTING = 8  # words of one that points to the first or second of two
 _SHORT, _LETTERS = 5, 40  # words and letters of a question that goes on with the one before
 _SILENT = (*ASIDE, "self", "unsure", "report", "diagnosis")  # speak of nothing, or of all
 OF_PAGE = ("layout", "scale", "quality", "printed", "cabrera", "problems")
@@ -81,7 +93,8 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     matters = kind in THINGS or row.get("family") == "whole"
     # What lies beyond may be called like something of an ECG; "QTc before haloperidol" asks for that as well.
     if row.get("refuses") or part.intent in OF_PAGE:
-        ahead = part.intent == "advice" and part.of("measure") != ("heart_rate_bpm",)
+        rate = part.of("measure") == ("heart_rate_bpm",)  # for advice: "which rate shall I train at?"
+        ahead = part.intent == "tests" or (part.intent == "advice" and not rate)
         matters = (kind == "finding" or (kind == "measure" and ahead)) and not part.strange
         spoken = spoken | {(kind, sign) for sign in SHOWN_IN}
     if not matters or (part.intent in _SILENT and part.intent != "several"):
@@ -91,6 +104,8 @@ def _asked(part: Asked, kind: str, intent: str, spoken: set[tuple[str, str]]) ->
     called = part.named if kind == "finding" and len(part.named) == len(codes) else ()
     names = tuple(called[i] for i in left) if called else ()
     compared: dict[str, tuple[str, ...]] = {}
+    if intent == "value" and not part.of("number") and "verdict" in part.of("subject"):
+        intent = "within"  # "RBBB with a normal PR?"
     if intent == "value" and len(codes) == 1 and part.of("number"):  # "AF with a rate under 100?"
         intent = "limit"
         compared = {beside: part.of(beside) for beside in ("side", "number", "compared", "unit")}
@@ -462,6 +477,13 @@ def _with_finding(part: Asked) -> list[Asked]:
         return [replace(part, denied=True), replace(part, intent="earlier")]
     if part.intent in ("finding", "value") and "unknown" in part.of("topic"):
         return [part, replace(part, intent="unknown")]
+    kinds = {kind for kind in (*THINGS, "number") if part.of(kind)}
+    if part.intent == "finding" and kinds == {"finding"} and set(part.of("finding")) <= set(RHYTHMS):
+        if "only" in part.variants:  # "nothing but sinus beats?"
+            return [part, Asked("findings", {"without": part.of("finding")}, part.text)]
+        if len(part.of("side")) == 1 and not limits_of(part.of("finding")):  # "AF, and slow at that?"
+            rate = {"measure": ("heart_rate_bpm",), "side": part.of("side")}
+            return [part, replace(part, intent="limit", objects=rate, named=())]
     return [part]
 
 
@@ -535,7 +557,7 @@ def _compared_between_leads(part: Asked) -> tuple[str, ...]:
     return tuple(dict.fromkeys(SHOWN_IN[code] for code in part.of("finding") if code in SHOWN_IN))
 
 
-def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
+def _with_variant(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Has the anterior wall infarcted?" asks for an anterior infarct, "RBBB, complete or incomplete?" for
     both; "and left?" asks of the left one what was asked of the right one."""
     if own := part.of("finding") or part.of("group"):
@@ -544,9 +566,13 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
         if len(part.variants) == 1 and (beside or not any(_is_kind_of(meant, code) for code in own)):
             return part
         broader = {code for code in own if _is_kind_of(meant, code)}
-        both = tuple(dict.fromkeys((*(code for code in own if code not in broader), *meant)))
+        kept = [] if set(own) <= set(meant) else [code for code in own if code not in broader]
+        both = tuple(dict.fromkeys((*kept, *meant)))
         intent = part.intent if kin(part.intent) == "finding" else "finding"
         return part if both == own else _asking(part, intent, both)
+    measures = tuple(dict.fromkeys(name for last in before for name in last.of("measure")))
+    if len(measures) > 1 and "kind" in part.variants and _goes_on(part, THINGS):  # "which is longer?"
+        return Asked("value", {"measure": measures})
     last = next((last for last in before if last.of("finding") or last.of("group")), None)
     if last is None or not _goes_on(part, THINGS):
         return part
@@ -560,7 +586,8 @@ def _with_variant(part: Asked, before: Iterable[Asked]) -> Asked:
     if (
         part.intent != "where" and last.of("finding") and {"kind", "count"} & set(part.variants)
     ):  # "which one?", "how many?"
-        return replace(last, intent="finding", text=part.text, variants=part.variants, since=since)
+        intent = "amount" if last.intent == "amount" else "finding"
+        return replace(last, intent=intent, text=part.text, variants=part.variants, since=since)
     meant = _meant_by(part.variants, last.of("finding") or last.of("group"))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"
     return _asking(part, intent, meant) if meant else part
@@ -573,6 +600,22 @@ def _with_likelihood(part: Asked, before: Iterable[Asked]) -> Asked:
     return replace(part, intent="likelihood") if bare and last and last.intent == "likelihood" else part
 
 
+def one_of_two(part: Asked, before: Iterable[Asked]) -> Asked:
+    """ "The latter, then?" asks of the second of two things that were asked about just before."""
+    last = next(iter(before), None)
+    place = next((i for i, variant in enumerate(("former", "latter")) if variant in part.variants), None)
+    if last is None or place is None or names_any(part) or len(part.text.split()) > _POINTING:
+        return part
+    for kind in THINGS:
+        if len(last.of(kind)) == _RANGE:
+            own = kind == "measure" and part.sure >= ENOUGH and kind in takes(part.intent)
+            objects = {kind: last.of(kind)[place : place + 1]}
+            intent = part.intent if own else last.intent
+            plain = replace(last, named=(), variants=(), told={}, about={})
+            return replace(plain, intent=intent, objects=objects, text=part.text)
+    return part
+
+
 def tells_another(part: Asked, last: Asked) -> bool:
     """Whether a part tells a like finding, kind or lead of what was asked about before: "and left?"."""
     like = _meant_by(part.variants, last.of("finding") or last.of("group"))
@@ -581,8 +624,10 @@ def tells_another(part: Asked, last: Asked) -> bool:
 
 
 def _meant_by(variants: Iterable[str], codes: Iterable[str]) -> tuple[str, ...]:
-    """The findings that variants tell from those named."""
+    """The findings that variants tell from those named; of several variants one may tell what is named."""
     tables = [variant_findings().get(variant, {}) for variant in variants]
+    if len(tables) > 1:  # "anterior or inferior?", which the net takes for one of these
+        tables = [{code: code for code in table.values()} | table for table in tables]
     return tuple(dict.fromkeys(table[code] for table in tables for code in codes if code in table))
 
 
@@ -694,18 +739,22 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     defined = measures_of(part) if part.of("finding") and not part.of("lead") else ()
     if defined and part.intent in ("finding", "limit", "within") and _of_number(part) == "range":
         return replace(part, intent="range", objects={**part.objects, "measure": defined}, sure=1.0)
-    if kin(part.intent) == "measure" and numbers and part.intent != "range":
+    apart = "difference" in part.variants and measures_of(part)
+    if kin(part.intent) == "measure" and numbers and (part.intent != "range" or apart):
         return replace(part, intent=_of_number(part))
     if part.intent in ("amount", "finding") and numbers and part.of("finding"):
-        less = part.of("wave") and part.of("side") == ("low",)  # "ST elevation of less than 2 mm?"
-        return replace(part, intent="amount" if less else "finding")
+        waves = tuple(SHOWN_IN[code] for code in part.of("finding") if code in SHOWN_IN)
+        if waves and part.of("side") == ("low",):  # "ST elevation of less than 2 mm?"
+            return replace(part, intent="amount", objects={**part.objects, "wave": waves})
+        return replace(part, intent="finding")
     return part
 
 
 def _of_number(part: Asked) -> str:
     """What is asked of the numbers that a part names: whether one would be normal, or how they compare."""
     told = len(part.of("side")) == 1 or "verdict" in part.of("subject") or part.of("finding")
-    judged = told and len(part.of("number")) == 1 and not part.of("compared")
+    apart = part.of("compared") or "difference" in part.variants  # "how many ms more than 120?"
+    judged = told and len(part.of("number")) == 1 and not apart
     return "range" if judged else "limit"
 
 

@@ -539,8 +539,8 @@ def _of_measure(code: str, words: list[Word], objects: list[Object], known: Lexi
         place for o in objects if o.kind in ("side", "number", "unit") for place in range(o.first, o.last)
     }
     rest = [word.plain for place, word in enumerate(words) if place not in comparing]
-    if not all(map(known.frames, rest)):
-        return True
+    if not all(map(known.frames, rest)) or any(o.code in ("low", "high") for o in objects):
+        return True  # "under 100 ms wide?"
     numbers = [float(o.code) for o in objects if o.kind == "number"]
     return code == "heart_rate_bpm" and max(numbers) <= _FASTEST and _MS.isdisjoint(rest)
 
