@@ -525,10 +525,10 @@ class Lexicon:
         named = {place for o in objects if o.kind in _WHOLE_NAMES for place in range(o.first, o.last)}
         free = [place for place in range(len(words)) if place not in named]
         found = {
-            code: next((place for place in free if names.length_at(words, place)), None)
+            code: next((place for place in free if names.length_at(words, place)), -1)
             for code, names in table.items()
         }
-        return tuple(sorted((code for code in found if found[code] is not None), key=found.__getitem__))
+        return tuple(sorted((code for code in found if found[code] >= 0), key=lambda code: found[code]))
 
     def pertinent(self, text: str, words: list[Word]) -> list[Word]:
         """The words of a sentence without greetings and thanks around it, a tag (", isn't it?") at its end

@@ -224,8 +224,7 @@ def _told(part: Asked) -> Asked:
     ordered = part.intent == "cabrera" and part.of("lead") == ("aVR",)
     if "polarity" in part.variants and of_qrs and part.of("lead") and not ordered:  # "QRS upright in I?"
         return replace(part, intent="lead", objects={"lead": part.of("lead")}, sure=1.0)
-    of_leads = part.of("lead") or part.of("wave") or part.of("measure")
-    of_leads = of_leads or _shown_by_leads(part)
+    of_leads = any(map(part.of, ("lead", "wave", "measure"))) or _shown_by_leads(part)
     if "sole" in part.variants and not of_leads and part.intent != "why":  # "is AF the only problem?"
         return replace(part, intent="findings", objects={}, named=(), sure=1.0)
     shown = part.of("wave") or SHOWN_IN.keys() & set(part.of("finding"))
