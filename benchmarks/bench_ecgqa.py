@@ -1,6 +1,6 @@
 """Single questions in the form of ECG-QA (Oh et al. 2023), answered from judgements of pages never seen.
 
-    python benchmarks/bench_ecgqa.py --run runs/encoder --records ../shared/data/ptbxl
+    python benchmarks/bench_ecgqa.py --run runs/crossval --records ../shared/data/ptbxl
 
 The findings are judged as in `crossval.py` (folds 1 to 7, 9 and 10, each record by a network that never saw
 its patient); waves, intervals and what is judged by its definition come from the record as it is read. Golds
@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="written by `ecgvlm.train.small.encoder`")
+    parser.add_argument("--run", type=Path, required=True, help="written by `crossval.py`")
     parser.add_argument("--records", type=Path, required=True, help="PTB-XL's folder")
     parser.add_argument("--count", type=int, default=200, help="records")
     args = parser.parse_args()

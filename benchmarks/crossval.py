@@ -1,18 +1,20 @@
 """Out-of-fold figures of the encoder: each record judged by a network and trees that never saw its patient.
 
-    python benchmarks/crossval.py --run runs/encoder --pool runs/pool/mask runs/pool/page \
-        --records ../shared/data/ptbxl
+    python benchmarks/crossval.py --run runs/crossval --pool runs/pool/mask runs/pool/page \
+        runs/pool/simulated --records ../shared/data/ptbxl
 
-The run's folder holds the networks and trees that `ecgvlm.train.small.encoder` kept, one for each group of
-patients, learned from the others. The pool is of PTB-XL's folds 1 to 7, 9 and 10: the one that they learned
-from, or the same records read anew. Calibration and thresholds of a group come from the others. Judged at the
-working points that the benchmark's backend uses, definitions with it, answered in the words of the benchmark
-and scored by its published rules, on pages (printed, worn, digitised) and on the signals as a layout prints
-them ("signal", no paper). ptb-test asks about fold 10, as PULSE's task of that name does; code15-test, in the
-style of CODE-15%, about all folds.
+The networks are those that ship: of the five whose mean the package's encoder is each has learned from four
+of five groups of patients, and judges the fifth. The trees that ship have learned from all; so trees are
+grown anew from the others of the pool, and kept in the run's folder. The pool is of PTB-XL's folds 1 to 7, 9
+and 10: the one that the networks learned from, or the same records read anew. Calibration and thresholds of
+a group come from the others. Judged at the working points that the benchmark's backend uses, definitions
+with it, answered in the words of the benchmark and scored by its published rules, on pages (printed, worn,
+digitised) and on the signals as a layout prints them ("signal", no paper). ptb-test asks about fold 10, as
+PULSE's task of that name does; code15-test, in the style of CODE-15%, about all folds.
 
 What ships is the mean of the five networks with trees that learned from all, so each of these figures is of
-one fifth of it, with a fifth fewer records. Writes benchmarks/results/crossval.json.
+one fifth of it, with a fifth fewer records. Writes benchmarks/results/crossval.json and, for `bench_ecgqa`,
+the judgements to the run's folder.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import onnx
 from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -53,7 +56,7 @@ from ecgvlm.train.small.calibration import (
     sensitive,
     with_offset,
 )
-from ecgvlm.train.small.encoder import KEPT, logits_out_of_fold
+from ecgvlm.train.small.encoder import KEPT, members_out_of_fold
 from ecgvlm.train.small.pool import STORED_FS, load_pool, observations, unlocked
 from ecgvlm.words import answers
 from ecgvlm.words.names import CLOSED_LISTS
@@ -84,9 +87,14 @@ def out_of_fold(kept: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def judged_anew(run: Path, folders: list[Path], records: Path) -> dict[str, np.ndarray]:
     """The real observations of the folders, [n, ...] each: `KEPT` of them, and logits [n, 2, labels]."""
+    run.mkdir(parents=True, exist_ok=True)
     pool = load_pool(folders, records)
     pages = pool.where(pool.real)
-    return {"logits": logits_out_of_fold(pages, run)} | {name: getattr(pages, name) for name in KEPT}
+    graph = onnx.load(str(files("ecgvlm") / "data" / "encoder.onnx"))
+    kept = {"logits": members_out_of_fold(pages, pool, graph, run)}
+    kept |= {name: getattr(pages, name) for name in KEPT}
+    np.savez(run / "out_of_fold.npz", **kept)
+    return kept
 
 
 def facts(folders: list[Path], kept: dict[str, np.ndarray], p: np.ndarray, lines: np.ndarray) -> list[Facts]:
@@ -207,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, required=True, help="written by `ecgvlm.train.small.encoder`")
+    parser.add_argument("--run", type=Path, required=True, help="folder of trees and judgements")
     parser.add_argument("--pool", type=Path, nargs="+", required=True, help="folders of what is judged")
     parser.add_argument("--records", type=Path, required=True, help="PTB-XL's folder")
     args = parser.parse_args()

@@ -109,3 +109,7 @@ def test_no_group_is_judged_by_what_saw_it(pool, tmp_path, monkeypatch):
     card = json.loads((tmp_path / "a" / "encoder.json").read_text())
     calibrated = np.array(card["slope"]) * logits + np.array(card["offset"])
     assert np.allclose(calibrated, (slopes * both).sum(1) + offset, atol=1e-3)
+
+    exported = onnx.load(tmp_path / "a" / "encoder.onnx")
+    again = training.members_out_of_fold(halves, halves, exported, tmp_path / "a")
+    assert np.allclose(again, kept["a"]["logits"], atol=1e-3)

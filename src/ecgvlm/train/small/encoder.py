@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 import torch.nn.functional as F
+from onnx.utils import Extractor
 from scipy.special import expit
 from torch import nn
 
@@ -37,6 +39,7 @@ from ecgvlm.train.small.variations import mixed, reprinted, varied
 if TYPE_CHECKING:
     from _csv import Writer
 
+CPU = "CPUExecutionProvider"
 SIMULATED = 0.1  # share of the simulated records
 KEPT = ("target", "fold", "group", "name", "kind", "estimated")  # of the observations, beside judgements
 
@@ -192,6 +195,28 @@ def logits_out_of_fold(pages: Pool, run: Path) -> np.ndarray:
         own = pages.where(here)
         logits[here, 0] = network_logits(kept_network(of_network), own)
         logits[here, 1] = tree_logits(onnx.load(of_trees), own.beat, own.numbers)
+    return logits
+
+
+def members(graph: onnx.ModelProto) -> list[onnx.ModelProto]:
+    """The networks (leads, beat) -> logits that an exported graph averages, in the order of the groups that
+    they did not learn from."""
+    unpack = Extractor(graph).extract_model
+    return [unpack(["leads", "beat"], [f"/members.{group}/Add_output_0"]) for group in range(GROUPS)]
+
+
+def members_out_of_fold(pages: Pool, pool: Pool, graph: onnx.ModelProto, run: Path) -> np.ndarray:
+    """As `logits_out_of_fold`, by the networks in an exported graph; trees are grown from the pool's other
+    groups where the run does not keep them."""
+    logits = np.zeros((len(pages.fold), 2, len(LABELS)), np.float32)
+    for group, (network, (_, of_trees)) in enumerate(zip(members(graph), kept_at(run))):
+        here = pages.group == group
+        own = pages.where(here)
+        session = onnxruntime.InferenceSession(network.SerializeToString(), providers=[CPU])
+        for places in np.array_split(np.flatnonzero(here), max(1, here.sum() // 128)):
+            views = {name: getattr(pages, name)[places].astype(np.float32) for name in ("leads", "beat")}
+            logits[places, 0] = session.run(None, views)[0]
+        logits[here, 1] = tree_logits(grown(pool.where(pool.group != group), of_trees), own.beat, own.numbers)
     return logits
 
 
