@@ -201,7 +201,7 @@ def logits_out_of_fold(pages: Pool, run: Path) -> np.ndarray:
 def members(graph: onnx.ModelProto) -> list[onnx.ModelProto]:
     """The networks (leads, beat) -> logits that an exported graph averages, in the order of the groups that
     they did not learn from."""
-    unpack = Extractor(graph).extract_model
+    unpack = Extractor(onnx.shape_inference.infer_shapes(graph)).extract_model
     return [unpack(["leads", "beat"], [f"/members.{group}/Add_output_0"]) for group in range(GROUPS)]
 
 
