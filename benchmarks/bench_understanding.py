@@ -43,8 +43,8 @@ from ecgvlm.words.understand import Asked, intents, kin
 DATA = Path(__file__).parent / "data"
 LEARNED = Path(__file__).parents[1] / "training" / "questions"
 SETS = (
-    "evenings", "nights", "callins", "shifts", "visitors", "rounds", "relief", "wards", "inquirers", "chats",
-    "talks", "callers", "temps", "residents", "locums", "keepers", "passersby", "walkins",
+    "mornings", "dawns", "evenings", "nights", "callins", "shifts", "visitors", "rounds", "relief", "wards",
+    "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby", "walkins",
 )  # fmt: skip
 TURNS, NUMBERS = "turns", "numbers"
 OUT = Path(__file__).parent / "results" / "understanding.json"

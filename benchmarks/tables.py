@@ -330,13 +330,13 @@ def questions() -> str:
     found, choices = load("understanding.json"), load("ecgqa.json")
     rows = []
     for name, group, key in (
-        ("English", "evenings", "english"),
-        ("twelve other languages", "evenings", "spoken"),
-        ("several questions in one", "evenings", "several"),
+        ("English", "mornings", "english"),
+        ("twelve other languages", "mornings", "spoken"),
+        ("several questions in one", "mornings", "several"),
         ("answered in another language than asked", "turns", "answered in another language"),
-        ("the last of a conversation", "nights", "conversations"),
-        ("what an ECG cannot tell, English", "evenings", "outside"),
-        ("the same, twelve other languages", "evenings", "outside, spoken"),
+        ("the last of a conversation", "dawns", "conversations"),
+        ("what an ECG cannot tell, English", "mornings", "outside"),
+        ("the same, twelve other languages", "mornings", "outside, spoken"),
     ):
         rows.append([name, *_shares(found[group][key])])
     rows.append(["heard on the side of a number that is meant, 13 languages", *_shares(found["numbers"])])
