@@ -44,7 +44,8 @@ DATA = Path(__file__).parent / "data"
 LEARNED = Path(__file__).parents[1] / "training" / "questions"
 SETS = (
     "mornings", "dawns", "evenings", "nights", "callins", "shifts", "visitors", "rounds", "relief", "wards",
-    "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby", "walkins",
+    "inquirers", "chats", "talks", "callers", "temps", "residents", "locums", "keepers", "passersby",
+    "walkins",
 )  # fmt: skip
 TURNS, NUMBERS = "turns", "numbers"
 OUT = Path(__file__).parent / "results" / "understanding.json"

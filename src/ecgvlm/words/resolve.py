@@ -207,6 +207,8 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="report")
     if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
         return replace(part, intent="problems", sure=1.0)
+    if part.intent == "unknown" and part.of("finding") == ("OUTSIDE",):  # whose answer names it
+        return replace(part, intent="finding", sure=1.0)
     if part.intent == "unknown" and part.of("wave") == ("p",):  # whose answer tells what is not judged
         return replace(part, intent="wave", sure=1.0)
     if part.intent in POLITE and _names_object(part):  # "happy with the QTc?"
@@ -474,7 +476,8 @@ def _with_finding(part: Asked) -> list[Asked]:
         return [replace(part, intent="lead"), part]
     if part.intent in ("finding", "group") and "age" in part.variants:  # "is the infarct old or new?"
         return [replace(part, denied=True), replace(part, intent="earlier")]
-    if part.intent in ("finding", "value") and "unknown" in part.of("topic"):
+    judged = part.of("finding") != ("OUTSIDE",)  # else its answer tells that it is not
+    if part.intent in ("finding", "value") and "unknown" in part.of("topic") and judged:
         return [part, replace(part, intent="unknown")]
     kinds = {kind for kind in (*THINGS, "number") if part.of(kind)}
     if part.intent == "finding" and kinds == {"finding"} and set(part.of("finding")) <= set(RHYTHMS):
