@@ -91,10 +91,10 @@ def judged_anew(run: Path, folders: list[Path], records: Path) -> dict[str, np.n
     pool = load_pool(folders, records)
     pages = pool.where(pool.real)
     graph = onnx.load(str(files("ecgvlm") / "data" / "encoder.onnx"))
-    kept = {"logits": members_out_of_fold(pages, pool, graph, run)}
-    kept |= {name: getattr(pages, name) for name in KEPT}
-    np.savez(run / "out_of_fold.npz", **kept)
-    return kept
+    logits = members_out_of_fold(pages, pool, graph, run)
+    kept = {name: getattr(pages, name) for name in KEPT}
+    np.savez(run / "out_of_fold.npz", logits=logits, **kept)
+    return {"logits": logits, **kept}
 
 
 def facts(folders: list[Path], kept: dict[str, np.ndarray], p: np.ndarray, lines: np.ndarray) -> list[Facts]:

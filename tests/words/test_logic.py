@@ -405,3 +405,23 @@ def test_one_of_what_was_named_before(language, evidence, turns, said):
 )
 def test_what_is_said_beside_a_finding_is_answered_as_well(language, evidence, question, said):
     assert language.answer(evidence, question).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Has the left bundle been spared?", "There is no evidence of left bundle branch block"),
+        ("Sol dal sağlam mı?", "Bulgusu yok: sol dal bloğu"),
+        ("RBBB and nothing else?", "Yes, the ECG shows right bundle branch block"),
+        ("is there nothing but a bundle branch block?", "Yes, the ECG shows right bundle"),
+        ("QRS'e 30 ms eklesem 200 sınırını geçer mi?", "QRS süresi: 150 ms."),
+    ],
+)
+def test_what_is_spared_what_is_alone_and_what_would_be(language, question, said):
+    assert language.answer(RBBB, question).startswith(said)
+
+
+def test_whether_a_sign_is_all_there_is_is_answered_by_the_leads(language):
+    assert language.answer(INFERIOR, "is there only ST elevation?") == "ST elevation in II, III, aVF."
+    _, before = language.converse(INFERIOR, "is there ST depression?", Conversation())
+    assert "II, III, aVF" in language.converse(INFERIOR, "and the opposite?", before)[0]

@@ -433,14 +433,15 @@ def limit(request: Request) -> str:
         return request.w.text(
             answers.difference(request.evidence, name, numbers[0], request.w, units) for name in names
         )
+    if numbers and "factor" in variants:  # "over twice the limit of 120?", "over 200 if I add 50?"
+        return value(request)
     if numbers:
         bound, closed = not set(BOUND).isdisjoint(request.asked.of("compared")), request.closed
         compared = (
             answers.compared(request.evidence, name, sides, numbers, request.w, units, bound, closed)
             for name in names
         )
-        unclear = request.asked.denied or "factor" in variants  # "over twice the limit of 120?"
-        return request.w.text(map(request.w.stated, compared) if unclear else compared)
+        return request.w.text(map(request.w.stated, compared) if request.asked.denied else compared)
     if not sides and len(names) > 1:  # compared with each other
         return value(request)
     if len(sides) != 1 or request.asked.denied:  # "left or right?"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ecgvlm.labels import RHYTHMS
+from ecgvlm.labels import FINDINGS, RHYTHMS
 from ecgvlm.measure import MEASUREMENTS
 from ecgvlm.record import LEADS
 from ecgvlm.words.answers import GROUPS
@@ -16,7 +16,7 @@ from ecgvlm.words.comprehension import OF_ECG, THINGS
 from ecgvlm.words.concepts import concepts, kinds_of, limits_of
 from ecgvlm.words.lexicon import SPOKEN_OF, variant_findings
 from ecgvlm.words.prose import READERS
-from ecgvlm.words.replies import SHOWN_IN
+from ecgvlm.words.replies import SHOWN_IN, SINUS
 from ecgvlm.words.understand import (
     ENOUGH,
     LIKELY,
@@ -207,7 +207,7 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent="report")
     if "swapped" in part.variants and part.of("lead") and not _names_object(part):  # "was aVR flipped?"
         return replace(part, intent="problems", sure=1.0)
-    if part.intent == "unknown" and part.of("finding") == ("OUTSIDE",):  # whose answer names it
+    if part.intent == "unknown" and part.of("finding") == ("OUTSIDE",) and not part.strange:
         return replace(part, intent="finding", sure=1.0)
     if part.intent == "unknown" and part.of("wave") == ("p",):  # whose answer tells what is not judged
         return replace(part, intent="wave", sure=1.0)
@@ -215,7 +215,8 @@ def _told(part: Asked) -> Asked:
         return replace(part, intent=next((name for name in part.others if name not in ASIDE), "unsure"))
     if {"printed", "verdict"} <= set(part.of("subject")) and not part.of("lead"):  # "is every lead normal?"
         return replace(part, intent="verdict", sure=1.0)
-    if "only" in part.variants and part.of("finding") and part.of("lead"):  # "ST elevation in III alone?"
+    of_leads = part.of("lead") or _shown_by_leads(part)
+    if "only" in part.variants and part.of("finding") and of_leads:  # "ST elevation in III alone?"
         kept = {kind: codes for kind, codes in part.objects.items() if kind != "lead"}
         return replace(part, intent="where", objects=kept, sure=1.0)
     if (
@@ -479,13 +480,16 @@ def _with_finding(part: Asked) -> list[Asked]:
     judged = part.of("finding") != ("OUTSIDE",)  # else its answer tells that it is not
     if part.intent in ("finding", "value") and "unknown" in part.of("topic") and judged:
         return [part, replace(part, intent="unknown")]
-    kinds = {kind for kind in (*THINGS, "number") if part.of(kind)}
-    if part.intent == "finding" and kinds == {"finding"} and set(part.of("finding")) <= set(RHYTHMS):
-        if "only" in part.variants:  # "nothing but sinus beats?"
-            return [part, Asked("findings", {"without": part.of("finding")}, part.text)]
-        if len(part.of("side")) == 1 and not limits_of(part.of("finding")):  # "AF, and slow at that?"
-            rate = {"measure": ("heart_rate_bpm",), "side": part.of("side")}
-            return [part, replace(part, intent="limit", objects=rate, named=())]
+    named = set(part.of("finding"))
+    if part.intent != "finding" or not named or any(map(part.of, {*THINGS, "number"} - {"finding"})):
+        return [part]
+    sinus = named <= set(SINUS) and "only" in part.variants
+    judged = all(code in FINDINGS or "any" in concepts().get(code, {}) for code in named)
+    if sinus or (judged and "alone" in part.variants):  # "just sinus beats?", "LBBB and nothing else?"
+        return [part, Asked("findings", {"without": part.of("finding")}, part.text)]
+    if named <= set(RHYTHMS) and len(part.of("side")) == 1 and not limits_of(named):  # "AF, slow at that?"
+        rate = {"measure": ("heart_rate_bpm",), "side": part.of("side")}
+        return [part, replace(part, intent="limit", objects=rate, named=())]
     return [part]
 
 
