@@ -473,6 +473,23 @@ def test_several_blocked_p_waves_in_a_row_are_an_av_block(blocked):
     assert next(c.value for c in judged.criteria if c.finding == "SR") == pytest.approx(97, abs=2)
 
 
+@pytest.mark.parametrize("rr", [0.85, 1.0, 1.08])
+def test_two_p_waves_for_each_qrs_are_an_av_block_at_usual_rates_too(rr):
+    p = np.arange(0.2, 9.7, rr)
+    leads = heart((p, P), (p + rr / 2, P), (p + 0.17, NARROW))
+    codes = found(find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY))
+    assert {"AVB21", "HAVB", "ST"} <= codes
+    assert not codes & {"NORM", "SB"}
+
+
+def test_where_a_wave_begins_is_no_pacing_spike():
+    p = np.arange(0.3, 9.7, 0.9)
+    t = np.arange(5000) / FS
+    ramp = np.interp(t[:, None] - p, [0, 0.03, 0.1], [0, 0.3, 0]).sum(1)  # [n]
+    leads = heart((p + 0.16, NARROW), noise=0.002) + np.ones((12, 1)) * ramp
+    assert find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY)["atrial_spikes_mv"].value == 0
+
+
 @pytest.mark.parametrize(
     ("qrs", "block", "told"), [(170, None, False), (170, "RBBB", True), (96, None, True)]
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvlm.judge.atria import find_atria, flutter_waves
+from ecgvlm.judge.atria import blocked_half_way, find_atria, flutter_waves
 from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
@@ -44,6 +44,7 @@ _SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
 _EVERY_SECOND = 0.4  # share of early beats
 _SHRINKS_MS = 20.0  # RR behind a pause less RR before it; two are read to 8 ms each
 _FOUR = 3.6  # flutter waves for each QRS
+_TWICE = 2.5  # P waves for each QRS; more are no 2:1 block
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 IRREGULAR = 0.12  # variation of RR intervals from which on a rhythm is called irregular
 _WIDE_QRS, _OWN_ST = 0.13, 0.25  # s; ST of a QRS so wide goes against it: so much of its depth at most
@@ -177,6 +178,11 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
         if atria.rate_bpm is not None and m.heart_rate_bpm:
             facts["p_per_qrs"] = Fact(atria.rate_bpm / m.heart_rate_bpm, 0.06)
     facts.setdefault("p_per_qrs", UNKNOWN)
+    more = (facts["p_per_qrs"].value or 0.0) > _TWICE  # of four P waves for each QRS one is half way, too
+    if not more and (blocked := blocked_half_way(leads, fs, m)):
+        rate = 2 * (m.heart_rate_bpm or 0.0)
+        facts |= {"dropped_p": Fact(float(blocked)), "p_per_qrs": Fact(2.0, 0.06)}
+        facts |= {"p_rate_bpm": Fact(rate, 2.0), "dissociated": Fact(0.0), "pr_growth_ms": UNKNOWN}
     facts["unexplained_variation"] = _unexplained(facts, m)
     facts |= _flutter(leads, fs, m)
     spikes = find_spikes(leads, fs, m)
