@@ -482,6 +482,20 @@ def test_two_p_waves_for_each_qrs_are_an_av_block_at_usual_rates_too(rr):
     assert not codes & {"NORM", "SB"}
 
 
+@pytest.mark.parametrize(("rate", "blocked"), [(36, True), (48, True), (75, False)])
+def test_fibrillation_below_regular_beats_is_no_sinus_or_junctional_rhythm(rate, blocked):
+    """Regular and slow: third-degree AV block, ACC/AHA/HRS 2018."""
+    pace = 6.2 + np.repeat(np.random.default_rng(3).normal(0, 1.2, 50), 100)
+    waves = np.outer(np.linspace(0.03, 0.1, 12), np.sin(2 * np.pi * np.cumsum(pace) / FS))
+    beats = np.arange(0.3, 9.5, 60 / rate)
+    for leads, fibrillates in ((heart((beats, NARROW)), False), (heart((beats, NARROW)) + waves, True)):
+        codes = found(find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY))
+        assert ("AF" in codes) == fibrillates
+        assert ("AVB3" in codes) == (fibrillates and blocked)
+        assert ("JUNC" in codes) != fibrillates
+        assert not codes & {"NORM", "SR", "SB"}
+
+
 def test_where_a_wave_begins_is_no_pacing_spike():
     p = np.arange(0.3, 9.7, 0.9)
     t = np.arange(5000) / FS

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvlm.judge.atria import blocked_half_way, find_atria, flutter_waves
+from ecgvlm.judge.atria import blocked_half_way, fibrillatory_waves, find_atria, flutter_waves
 from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
@@ -44,6 +44,8 @@ _SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
 _EVERY_SECOND = 0.4  # share of early beats
 _SHRINKS_MS = 20.0  # RR behind a pause less RR before it; two are read to 8 ms each
 _FOUR = 3.6  # flutter waves for each QRS
+# Variation of RR intervals below which fibrillation is none that conducts; bpm of an escape rhythm at most.
+_NOT_IRREGULAR, _MOST_ESCAPE = 0.04, 60
 _TWICE = 2.5  # P waves for each QRS; more are no 2:1 block
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 IRREGULAR = 0.12  # variation of RR intervals from which on a rhythm is called irregular
@@ -185,6 +187,7 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
         facts |= {"p_rate_bpm": Fact(rate, 2.0), "dissociated": Fact(0.0), "pr_growth_ms": UNKNOWN}
     facts["unexplained_variation"] = _unexplained(facts, m)
     facts |= _flutter(leads, fs, m)
+    facts |= _regular_fibrillation(leads, fs, m)
     spikes = find_spikes(leads, fs, m)
     facts["atrial_spikes_mv"] = Fact(spikes.atrial_mv, 0.015)
     facts["ventricular_spikes_mv"] = Fact(spikes.ventricular_mv, 0.03)
@@ -209,6 +212,20 @@ def _flutter(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
         "flutter_four_to_one": Fact(float(four.max(initial=0.0)), 0.03),
         "flutter_rate_bpm": Fact(float(rates[best]), 5.0),
         "flutter_waves": Fact(float(shares[best]), 0.03, float(limits[best])),
+    }
+
+
+def _regular_fibrillation(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
+    """How far the waves of fibrillation stand out of the noise where the beats are too regular for it and no
+    P wave is bound to them, else 0; the same at the rates of beats that escape below a block."""
+    rate, variation, waves = m.heart_rate_bpm, m.rr_variation, 0.0
+    regular = variation is not None and variation < _NOT_IRREGULAR and m.p_score < P_SCORE
+    if regular and rate is not None and rate <= _SEARCHED_BELOW:
+        waves = fibrillatory_waves(leads, fs, m) or 0.0
+    slow = rate is not None and rate <= _MOST_ESCAPE
+    return {
+        "regular_fibrillation": Fact(waves, 0.1),
+        "blocked_fibrillation": Fact(waves if slow else 0.0, 0.1),
     }
 
 
