@@ -496,6 +496,20 @@ def test_fibrillation_below_regular_beats_is_no_sinus_or_junctional_rhythm(rate,
         assert not codes & {"NORM", "SR", "SB"}
 
 
+def test_voltages_beside_a_left_bundle_branch_block_neither_tell_nor_deny_hypertrophy():
+    high = {"cornell_mv": Fact(4.0, 0.2), "qrs_ms": Fact(160.0, 9.0), "r_peak_v6_ms": Fact(70.0, 6.0)}
+    network = {**NETWORK, "NORM": 0.1, "LBBB": 0.9, "CD": 0.9, "HYP": 0.6, "LVH": 0.3}
+    judged = decide(network, THRESHOLDS, {**facts_of(), **high, "steep_qrs_ms": Fact(120.0, 6.0)}, NOBODY)
+    assert judged.probabilities["LVH"] < judged.thresholds["LVH"]
+    assert beyond_scope(tuple(c for c in judged.criteria if c.finding == "LVH"))
+
+
+@pytest.mark.parametrize(("rate", "short"), [(72, True), (44, True), (33, False)])
+def test_a_correction_by_a_very_slow_rate_makes_no_qt_short(rate, short):
+    facts = {**facts_of(), "qtc_ms": Fact(310.0, 14.0), "heart_rate_bpm": Fact(float(rate), 1.0)}
+    assert ("SQT" in found(facts)) == short
+
+
 def test_where_a_wave_begins_is_no_pacing_spike():
     p = np.arange(0.3, 9.7, 0.9)
     t = np.arange(5000) / FS
