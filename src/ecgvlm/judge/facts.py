@@ -499,7 +499,8 @@ class _Beat:
         """P in II (height), its axis, its length over the leads, its terminal force in V1, and how deep it is
         in II and aVF close to the QRS."""
         m = self.m
-        facts = dict.fromkeys(("p_ii_mv", "p_terminal_mvms", "p_axis_off_deg", "retrograde_p_mv"), UNKNOWN)
+        names = ("p_ii_mv", "p_terminal_mvms", "p_axis_off_deg", "retrograde_p_mv")
+        facts = {**dict.fromkeys(names, UNKNOWN), "ectopic_p_mv": Fact(0.0, _LINE_MV)}
         facts["p_ms"] = Fact(_whole(m.p_ms), 12.0)
         if m.p_onset is None or m.qrs_onset is None or m.p_onset < BEAT_START + 0.01:
             return facts
@@ -517,8 +518,12 @@ class _Beat:
         if {"II", "aVF"} <= set(rows) and m.pr_ms is not None:
             foot = [rows[lead][: end + 1] for lead in ("II", "aVF")]
             down = min(min(0.0, float(wave[-1])) - float(wave.min()) for wave in foot)  # below both its ends
-            near = round(m.pr_ms) < _RETROGRADE_PR and down > max(wave.max() for wave in foot)
+            down = down if down > max(wave.max() for wave in foot) else 0.0
+            near, two = round(m.pr_ms) < _RETROGRADE_PR, m.waves["II"]
             facts["retrograde_p_mv"] = Fact(down if near else 0.0, _LINE_MV)
+            # Where the arm's and the leg's electrode are exchanged, QRS and T of II go down with P.
+            upright = two is not None and two.r > two.depth and two.t > 0
+            facts["ectopic_p_mv"] = Fact(down if upright and not near else 0.0, _LINE_MV)
         if "V1" in rows:
             below = np.minimum(rows["V1"][len(rows["V1"]) // 4 : end + 1], 0.0)
             facts["p_terminal_mvms"] = Fact(float(-below.sum() * 2.0), 1.0)
