@@ -16,6 +16,7 @@ from ecgvlm.judge.atria import blocked_half_way, fibrillatory_waves, find_atria,
 from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
+from ecgvlm.measure.beats import sudden_beats
 from ecgvlm.measure.waves import P_SCORE
 from ecgvlm.quantile import median, quantile, quantiles
 from ecgvlm.record import LEADS
@@ -39,9 +40,6 @@ _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
 _MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
-# Usual RR intervals: at most to an early beat, at least behind it; range of a regular rhythm's.
-_SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
-_EVERY_SECOND = 0.4  # share of early beats
 _SHRINKS_MS = 20.0  # RR behind a pause less RR before it; two are read to 8 ms each
 _FOUR = 3.6  # flutter waves for each QRS
 # Variation of RR intervals below which fibrillation is none that conducts; bpm of an escape rhythm at most.
@@ -120,7 +118,7 @@ def _whole(value: float | None) -> float | None:
 def beat_facts(m: Measurements) -> dict[str, Fact]:
     """What the beats show: how far apart they are, which come early and which have another shape."""
     rr = _intervals(m)
-    early = m.premature | _sudden(rr)
+    early = m.premature | sudden_beats(rr)
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     extra = early | ventricular
     steady = rr[~(extra[1:] | extra[:-1])]
@@ -277,24 +275,6 @@ def _coupled(rr: np.ndarray) -> np.ndarray:
     if len(rr) < 2:
         return np.zeros(len(rr) + 1, bool)
     return np.concatenate([[False], rr < 0.85 * np.append(rr[1:], rr[-2])])
-
-
-def _sudden(rr: np.ndarray) -> np.ndarray:
-    """[b] bool: beats that come early where all others are regular, the next one a whole interval later.
-
-    Unlike `Measurements.premature`, which has to tell early beats in rhythms of any kind, by their pause.
-    """
-    if len(rr) < 4:
-        return np.zeros(len(rr) + 1, bool)
-    long = rr >= rr.mean()
-    # Where every second beat is early, of the others; a few long ones are pauses.
-    usual = median(rr[long] if long.mean() > _EVERY_SECOND else rr)
-    early = (rr < _SOON * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
-    behind = np.append(False, early[:-1])
-    # Where every second beat is early, each interval is one to an early beat or one behind it.
-    alike = [rr[~(early | behind)]] if early.mean() < _EVERY_SECOND else [rr[early], rr[~early]]
-    regular = all(len(some) > 2 and np.ptp(some) < _REGULAR * usual for some in alike)
-    return np.append(False, early & regular)
 
 
 def _every(marked: np.ndarray, k: int) -> float:
