@@ -510,6 +510,17 @@ def test_inverted_p_waves_far_before_the_qrs_are_of_no_sinus_rhythm_unless_elect
         assert sinus or "NORM" not in codes
 
 
+@pytest.mark.parametrize(("rate", "each"), [(240, 2), (300, 2), (300, 3), (320, 4)])
+def test_the_rate_of_flutter_waves_is_no_multiple_of_it(rate, each):
+    t, beats = np.arange(5000) / FS, np.arange(0.35, 9.6, 60 * each / rate)
+    saw = np.interp((t - 0.2) * rate / 60 % 1, [0, 0.7, 1], [0.1, -0.1, 0.1])
+    waves = np.outer((-0.1, 0.7, 0.8, -0.3, -0.45, 0.75, -0.5, -0.6, -0.3, 0, 0.1, 0.1), saw)
+    qrs = tuple(wave for wave in NARROW if wave[0] < 0.1)
+    leads = heart((beats, (*qrs, (0.2, 0.03, (0.65, 0.55, 0.35), 0.3)))) + waves
+    facts = find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY)
+    assert facts["flutter_rate_bpm"].value == pytest.approx(rate, abs=4)
+
+
 def test_voltages_beside_a_left_bundle_branch_block_neither_tell_nor_deny_hypertrophy():
     high = {"cornell_mv": Fact(4.0, 0.2), "qrs_ms": Fact(160.0, 9.0), "r_peak_v6_ms": Fact(70.0, 6.0)}
     network = {**NETWORK, "NORM": 0.1, "LBBB": 0.9, "CD": 0.9, "HYP": 0.6, "LVH": 0.3}

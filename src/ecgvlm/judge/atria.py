@@ -35,8 +35,8 @@ _SOON = 0.85  # PP intervals; closer together no beats are that the P waves lead
 # part, and how many there must be; degrees of polynomials that follow T and U, but no P wave.
 _MOST_HALF, _OFF_HALF, _BESIDE_P, _OFF_QRS, _SMOOTH_P = 110.0, 0.1, 0.02, 0.008, 0.006
 _EVEN_RR, _LEAST_CYCLES, _CURVES = 0.15, 3, (3, 4)
-# Its likeness to the P wave that conducts, and its size beside it: of 2,492 PTB-XL records up to 110 bpm
-# none is so like (most: 0.86, the top of T). A lead with that part of the largest P must show both of one sign.
+# Its likeness to the P wave that conducts, and its size beside it: of 2,492 PTB-XL records up to 110 bpm none
+# is so like (most: 0.86, the top of T). A lead with that part of the largest P must show both of one sign.
 _LIKE_P, _SIZE_OF_P, _CLEAR_P = 0.9, (0.65, 1.5), 0.4
 # Where fibrillation is looked for: s behind T and before the QRS, and that there must be between; sigmas, s,
 # between which its waves lie, and mV of noise that every lead has.

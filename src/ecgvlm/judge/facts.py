@@ -41,6 +41,7 @@ _MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
 _SHRINKS_MS = 20.0  # RR behind a pause less RR before it; two are read to 8 ms each
+_LEAST_FLUTTER, _NEARLY_AS_STEADY = 225.0, 0.1  # bpm, the limit of its definition; share
 _FOUR = 3.6  # flutter waves for each QRS
 # Variation of RR intervals below which fibrillation is none that conducts; bpm of an escape rhythm at most.
 _NOT_IRREGULAR, _MOST_ESCAPE = 0.04, 60
@@ -208,9 +209,23 @@ def _flutter(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
     four = shares[rates >= _FOUR * rate] if rate is not None else shares[:0]
     return {
         "flutter_four_to_one": Fact(float(four.max(initial=0.0)), 0.03),
-        "flutter_rate_bpm": Fact(float(rates[best]), 5.0),
+        "flutter_rate_bpm": Fact(_flutter_rate(rates, shares, best, m), 5.0),
         "flutter_waves": Fact(float(shares[best]), 0.03, float(limits[best])),
     }
+
+
+def _flutter_rate(rates: np.ndarray, shares: np.ndarray, best: int, m: Measurements) -> float:
+    """The rate of the best waves; of a regular rhythm, which moves at each multiple of its own rate, that of
+    the slowest which are nearly as steady and flutter's."""
+    if m.heart_rate_bpm is None or m.rr_variation is None or m.rr_variation > _UNVARYING:
+        return float(rates[best])
+    times = rates / m.heart_rate_bpm
+    even = (np.abs(times - np.round(times)) < 0.06) & (rates >= _LEAST_FLUTTER) & (rates < rates[best])
+    alike = np.flatnonzero(even & (shares >= shares[best] - _NEARLY_AS_STEADY))
+    if not len(alike):
+        return float(rates[best])
+    slowest = alike[np.round(times[alike]) == np.round(times[alike[0]])]
+    return float(rates[slowest[np.argmax(shares[slowest])]])
 
 
 def _regular_fibrillation(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
