@@ -521,6 +521,15 @@ def test_the_rate_of_flutter_waves_is_no_multiple_of_it(rate, each):
     assert facts["flutter_rate_bpm"].value == pytest.approx(rate, abs=4)
 
 
+@pytest.mark.parametrize("pause", [1.3, 1.5, 1.7])
+def test_a_lone_pause_is_no_sinus_arrhythmia_and_not_normal(pause):
+    p = 0.4 + np.cumsum([0.0, *[0.85] * 4, pause, *[0.85] * 4])
+    leads = heart((p, P), (p + 0.16, NARROW))
+    codes = found(find_facts(leads, FS, measure(leads, FS), NETWORK, NOBODY))
+    assert "SR" in codes
+    assert not codes & {"SARRH", "NORM"}
+
+
 def test_voltages_beside_a_left_bundle_branch_block_neither_tell_nor_deny_hypertrophy():
     high = {"cornell_mv": Fact(4.0, 0.2), "qrs_ms": Fact(160.0, 9.0), "r_peak_v6_ms": Fact(70.0, 6.0)}
     network = {**NETWORK, "NORM": 0.1, "LBBB": 0.9, "CD": 0.9, "HYP": 0.6, "LVH": 0.3}

@@ -39,6 +39,8 @@ _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
 _MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
+# Usual RR intervals that a lone pause lasts, and by which all others differ at most; share of pauses at most.
+_LONG, _ALL_ALIKE, _RARE = 1.3, 0.12, 0.25
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
 _SHRINKS_MS = 20.0  # RR behind a pause less RR before it; two are read to 8 ms each
 _LEAST_FLUTTER, _NEARLY_AS_STEADY = 225.0, 0.1  # bpm, the limit of its definition; share
@@ -125,8 +127,10 @@ def beat_facts(m: Measurements) -> dict[str, Fact]:
     steady = rr[~(extra[1:] | extra[:-1])]
     if len(steady) < 3:  # of an alternating rhythm, what follows its early beats
         steady = rr[~extra[1:]]
+    pauses = _lone_pauses(steady)
     steady = steady[steady < _PAUSE * median(steady)] if len(steady) else steady
     return {
+        "lone_pauses": Fact(pauses),
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
         "rr_variation": Fact(m.rr_variation, 0.012),
         "longest_rr_ms": Fact(float(rr.max()) if len(rr) else None, 8.0),
@@ -290,6 +294,15 @@ def _coupled(rr: np.ndarray) -> np.ndarray:
     if len(rr) < 2:
         return np.zeros(len(rr) + 1, bool)
     return np.concatenate([[False], rr < 0.85 * np.append(rr[1:], rr[-2])])
+
+
+def _lone_pauses(rr: np.ndarray) -> float:
+    """Long RR intervals among others that are regular, unlike those of a sinus that breathes."""
+    if len(rr) < 5:
+        return 0.0
+    long = rr > _LONG * median(rr)
+    lone = long.mean() <= _RARE and np.ptp(rr[~long]) < _ALL_ALIKE * median(rr)
+    return float(long.sum()) if lone else 0.0
 
 
 def _every(marked: np.ndarray, k: int) -> float:
