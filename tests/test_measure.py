@@ -554,3 +554,28 @@ def test_a_bump_far_before_the_qrs_is_no_p_wave_where_one_stands_nearer():
     assert measure(raised, record.fs).pr_ms == pytest.approx(plain.pr_ms, abs=2)
     late, _ = simulate(Simulation(rate_bpm=56, pr_ms=330), 3)
     assert measure(late.signal, late.fs).pr_ms == pytest.approx(330, abs=20)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("every", [2, 3])
+def test_early_beats_of_the_usual_shape_are_not_measured_on(every, page):
+    """Their P waves stand elsewhere, and T waves before them are cut short."""
+    early = np.arange(18) % every == every - 1
+    p = 0.3 + np.cumsum(np.where(early, 0.56, 0.86))
+    p = p[p < 9.2]
+    early = early[: len(p)]
+    leads = PAGES[page](heart((p[~early], P), (p[early] - 0.07, P), (p + 0.16, NARROW)))
+    usual = heart((p := np.arange(0.3, 9.2, 0.86), P), (p + 0.16, NARROW))
+    expected = measure(usual, HEARTS_FS).pr_ms
+    assert measure(leads, HEARTS_FS).pr_ms == pytest.approx(expected, abs=12)
+
+
+@pytest.mark.parametrize("coupling", [0.42, 0.46, 0.5])
+def test_one_extra_beat_between_two_usual_ones_is_a_beat(coupling):
+    """PTB-XL 1129: interpolated."""
+    p = np.arange(0.3, 9.2, 1.02)
+    extra = p[2:3] + 0.16 + coupling
+    high = tuple((after, sigma, way, 1.4 * mv) for after, sigma, way, mv in WIDE)
+    m = measure(heart((p, P), (p + 0.16, NARROW), (extra, high)), HEARTS_FS)
+    assert len(m.beats) == len(p) + 1
+    assert list(np.flatnonzero(~m.alike)) == [3]

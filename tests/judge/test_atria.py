@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hearts import FS, NARROW, PAGES, P, heart
 
-from ecgvlm.judge.atria import Atria, find_atria
+from ecgvlm.judge.atria import Atria, blocked_half_way, find_atria
 from ecgvlm.measure import measure
 from ecgvlm.simulate import Simulation, simulate
 
@@ -61,3 +61,45 @@ def test_p_waves_that_early_beats_take_the_place_of_are_not_blocked():
     salvo_and_pause = np.concatenate([salvo, [2.94], sinus[1:]])
     leads = heart((np.concatenate([salvo[:1], sinus]) - 0.16, P), (salvo_and_pause, NARROW))
     assert not atria_of(leads).dropped
+
+
+def half_way(leads: np.ndarray) -> int:
+    return blocked_half_way(leads, FS, measure(leads, FS))
+
+
+def behind(*bumps: tuple) -> tuple:
+    """A beat with further waves behind its T."""
+    return (*NARROW, *bumps)
+
+
+@pytest.mark.parametrize("page", ["record", "6x2"])
+@pytest.mark.parametrize(("rate", "pr", "shift"), [(45, 0.17, 0.0), (50, 0.2, -0.08), (53, 0.17, 0.05)])
+def test_a_p_wave_half_way_between_two_that_conduct(page, rate, pr, shift):
+    """2:1 AV block at usual rates, ventriculophasic or not."""
+    rr = 60 / rate
+    p = np.arange(0.2, 9.7, rr)
+    leads = heart((p, P), (p + rr * (1 + shift) / 2, P), (p + pr, NARROW))
+    assert half_way(PAGES[page](leads)) >= 3
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "beat",
+    [
+        NARROW,
+        behind((0.50, 0.04, (0.3, 0.4, 0.6), 0.07)),  # U
+        behind((0.38, 0.028, (0.65, 0.55, 0.35), 0.15)),  # T of two tops
+        behind((0.38, 0.035, (0.65, 0.55, 0.35), -0.2)),  # T that ends below the line
+        behind((0.47, 0.017, (0.45, -0.85, 0.15), 0.12)),  # of another focus
+    ],
+)
+def test_no_other_wave_is_a_p_wave_half_way(page, beat):
+    for rate in (48, 57, 66, 75):
+        p = np.arange(0.2, 9.7, 60 / rate)
+        assert not half_way(PAGES[page](heart((p, P), (p + 0.17, beat))))
+
+
+@pytest.mark.parametrize("each", [3, 4, 5])
+def test_waves_that_never_rest_are_none_half_way(each):
+    p = np.arange(0.1, 9.8, 0.22)
+    assert not half_way(heart((p, P), (p[::each] + 0.16, NARROW)))

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvlm.judge.atria import find_atria, flutter_waves
+from ecgvlm.judge.atria import blocked_half_way, fibrillatory_waves, find_atria, flutter_waves
 from ecgvlm.judge.fibrillation import leakage
 from ecgvlm.judge.pacing import find_spikes
 from ecgvlm.measure import BEAT_FS, BEAT_START, Measurements
+from ecgvlm.measure.beats import sudden_beats
 from ecgvlm.measure.waves import P_SCORE
 from ecgvlm.quantile import median, quantile, quantiles
 from ecgvlm.record import LEADS
@@ -38,12 +39,15 @@ _SINUS_P_AXIS = 45.0  # degrees, the middle of what sinus P waves have
 _UNVARYING, _OFF_SINUS, _LONG_PR = 0.03, 35.0, 190.0
 _MOST_HALF_FLUTTER = 160.0  # bpm, half of what flutter mostly is at most
 _PAUSE = 1.8  # usual RR intervals; no breath makes one so long
+# Usual RR intervals that a lone pause lasts, and by which all others differ at most; share of pauses at most.
+_LONG, _ALL_ALIKE, _RARE = 1.3, 0.12, 0.25
 _BOUND_P, _MANY_EXTRA = 0.7, 0.25  # score of P waves before the QRS; share of beats that are extra ones
-# Usual RR intervals: at most to an early beat, at least behind it; range of a regular rhythm's.
-_SOON, _WHOLE, _REGULAR = 0.78, 0.9, 0.15
-_EVERY_SECOND = 0.4  # share of early beats
 _SHRINKS_MS = 20.0  # RR behind a pause less RR before it; two are read to 8 ms each
+_LEAST_FLUTTER, _NEARLY_AS_STEADY = 225.0, 0.1  # bpm, the limit of its definition; share
 _FOUR = 3.6  # flutter waves for each QRS
+# Variation of RR intervals below which fibrillation is none that conducts; bpm of an escape rhythm at most.
+_NOT_IRREGULAR, _MOST_ESCAPE = 0.04, 60
+_TWICE = 2.5  # P waves for each QRS; more are no 2:1 block
 _SEARCHED_BELOW = 100  # bpm: above, P waves hide in T waves
 IRREGULAR = 0.12  # variation of RR intervals from which on a rhythm is called irregular
 _WIDE_QRS, _OWN_ST = 0.13, 0.25  # s; ST of a QRS so wide goes against it: so much of its depth at most
@@ -117,14 +121,16 @@ def _whole(value: float | None) -> float | None:
 def beat_facts(m: Measurements) -> dict[str, Fact]:
     """What the beats show: how far apart they are, which come early and which have another shape."""
     rr = _intervals(m)
-    early = m.premature | _sudden(rr)
+    early = m.premature | sudden_beats(rr)
     ventricular = ~m.alike & (early | _wider(m) | _coupled(rr))
     extra = early | ventricular
     steady = rr[~(extra[1:] | extra[:-1])]
     if len(steady) < 3:  # of an alternating rhythm, what follows its early beats
         steady = rr[~extra[1:]]
+    pauses = _lone_pauses(steady)
     steady = steady[steady < _PAUSE * median(steady)] if len(steady) else steady
     return {
+        "lone_pauses": Fact(pauses),
         "rr_range_ms": Fact(float(np.ptp(steady)) if len(steady) > 2 else None, 12.0),
         "rr_variation": Fact(m.rr_variation, 0.012),
         "longest_rr_ms": Fact(float(rr.max()) if len(rr) else None, 8.0),
@@ -177,8 +183,14 @@ def _rhythm(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
         if atria.rate_bpm is not None and m.heart_rate_bpm:
             facts["p_per_qrs"] = Fact(atria.rate_bpm / m.heart_rate_bpm, 0.06)
     facts.setdefault("p_per_qrs", UNKNOWN)
+    more = (facts["p_per_qrs"].value or 0.0) > _TWICE  # of four P waves for each QRS one is half way, too
+    if not more and (blocked := blocked_half_way(leads, fs, m)):
+        rate = 2 * (m.heart_rate_bpm or 0.0)
+        facts |= {"dropped_p": Fact(float(blocked)), "p_per_qrs": Fact(2.0, 0.06)}
+        facts |= {"p_rate_bpm": Fact(rate, 2.0), "dissociated": Fact(0.0), "pr_growth_ms": UNKNOWN}
     facts["unexplained_variation"] = _unexplained(facts, m)
     facts |= _flutter(leads, fs, m)
+    facts |= _regular_fibrillation(leads, fs, m)
     spikes = find_spikes(leads, fs, m)
     facts["atrial_spikes_mv"] = Fact(spikes.atrial_mv, 0.015)
     facts["ventricular_spikes_mv"] = Fact(spikes.ventricular_mv, 0.03)
@@ -201,8 +213,36 @@ def _flutter(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
     four = shares[rates >= _FOUR * rate] if rate is not None else shares[:0]
     return {
         "flutter_four_to_one": Fact(float(four.max(initial=0.0)), 0.03),
-        "flutter_rate_bpm": Fact(float(rates[best]), 5.0),
+        "flutter_rate_bpm": Fact(_flutter_rate(rates, shares, best, m), 5.0),
         "flutter_waves": Fact(float(shares[best]), 0.03, float(limits[best])),
+    }
+
+
+def _flutter_rate(rates: np.ndarray, shares: np.ndarray, best: int, m: Measurements) -> float:
+    """The rate of the best waves; of a regular rhythm, which moves at each multiple of its own rate, that of
+    the slowest which are nearly as steady and flutter's."""
+    if m.heart_rate_bpm is None or m.rr_variation is None or m.rr_variation > _UNVARYING:
+        return float(rates[best])
+    times = rates / m.heart_rate_bpm
+    even = (np.abs(times - np.round(times)) < 0.06) & (rates >= _LEAST_FLUTTER) & (rates < rates[best])
+    alike = np.flatnonzero(even & (shares >= shares[best] - _NEARLY_AS_STEADY))
+    if not len(alike):
+        return float(rates[best])
+    slowest = alike[np.round(times[alike]) == np.round(times[alike[0]])]
+    return float(rates[slowest[np.argmax(shares[slowest])]])
+
+
+def _regular_fibrillation(leads: np.ndarray, fs: float, m: Measurements) -> dict[str, Fact]:
+    """How far the waves of fibrillation stand out of the noise where the beats are too regular for it and no
+    P wave is bound to them, else 0; the same at the rates of beats that escape below a block."""
+    rate, variation, waves = m.heart_rate_bpm, m.rr_variation, 0.0
+    regular = variation is not None and variation < _NOT_IRREGULAR and m.p_score < P_SCORE
+    if regular and rate is not None and rate <= _SEARCHED_BELOW:
+        waves = fibrillatory_waves(leads, fs, m) or 0.0
+    slow = rate is not None and rate <= _MOST_ESCAPE
+    return {
+        "regular_fibrillation": Fact(waves, 0.1),
+        "blocked_fibrillation": Fact(waves if slow else 0.0, 0.1),
     }
 
 
@@ -256,22 +296,13 @@ def _coupled(rr: np.ndarray) -> np.ndarray:
     return np.concatenate([[False], rr < 0.85 * np.append(rr[1:], rr[-2])])
 
 
-def _sudden(rr: np.ndarray) -> np.ndarray:
-    """[b] bool: beats that come early where all others are regular, the next one a whole interval later.
-
-    Unlike `Measurements.premature`, which has to tell early beats in rhythms of any kind, by their pause.
-    """
-    if len(rr) < 4:
-        return np.zeros(len(rr) + 1, bool)
-    long = rr >= rr.mean()
-    # Where every second beat is early, of the others; a few long ones are pauses.
-    usual = median(rr[long] if long.mean() > _EVERY_SECOND else rr)
-    early = (rr < _SOON * usual) & (np.append(rr[1:], usual) > _WHOLE * usual)
-    behind = np.append(False, early[:-1])
-    # Where every second beat is early, each interval is one to an early beat or one behind it.
-    alike = [rr[~(early | behind)]] if early.mean() < _EVERY_SECOND else [rr[early], rr[~early]]
-    regular = all(len(some) > 2 and np.ptp(some) < _REGULAR * usual for some in alike)
-    return np.append(False, early & regular)
+def _lone_pauses(rr: np.ndarray) -> float:
+    """Long RR intervals among others that are regular, unlike those of a sinus that breathes."""
+    if len(rr) < 5:
+        return 0.0
+    long = rr > _LONG * median(rr)
+    lone = long.mean() <= _RARE and np.ptp(rr[~long]) < _ALL_ALIKE * median(rr)
+    return float(long.sum()) if lone else 0.0
 
 
 def _every(marked: np.ndarray, k: int) -> float:
@@ -476,7 +507,8 @@ class _Beat:
         """P in II (height), its axis, its length over the leads, its terminal force in V1, and how deep it is
         in II and aVF close to the QRS."""
         m = self.m
-        facts = dict.fromkeys(("p_ii_mv", "p_terminal_mvms", "p_axis_off_deg", "retrograde_p_mv"), UNKNOWN)
+        names = ("p_ii_mv", "p_terminal_mvms", "p_axis_off_deg", "retrograde_p_mv")
+        facts = {**dict.fromkeys(names, UNKNOWN), "ectopic_p_mv": Fact(0.0, _LINE_MV)}
         facts["p_ms"] = Fact(_whole(m.p_ms), 12.0)
         if m.p_onset is None or m.qrs_onset is None or m.p_onset < BEAT_START + 0.01:
             return facts
@@ -494,8 +526,12 @@ class _Beat:
         if {"II", "aVF"} <= set(rows) and m.pr_ms is not None:
             foot = [rows[lead][: end + 1] for lead in ("II", "aVF")]
             down = min(min(0.0, float(wave[-1])) - float(wave.min()) for wave in foot)  # below both its ends
-            near = round(m.pr_ms) < _RETROGRADE_PR and down > max(wave.max() for wave in foot)
+            down = down if down > max(wave.max() for wave in foot) else 0.0
+            near, two = round(m.pr_ms) < _RETROGRADE_PR, m.waves["II"]
             facts["retrograde_p_mv"] = Fact(down if near else 0.0, _LINE_MV)
+            # Where the arm's and the leg's electrode are exchanged, QRS and T of II go down with P.
+            upright = two is not None and two.r > two.depth and two.t > 0
+            facts["ectopic_p_mv"] = Fact(down if upright and not near else 0.0, _LINE_MV)
         if "V1" in rows:
             below = np.minimum(rows["V1"][len(rows["V1"]) // 4 : end + 1], 0.0)
             facts["p_terminal_mvms"] = Fact(float(-below.sum() * 2.0), 1.0)

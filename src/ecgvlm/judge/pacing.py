@@ -66,6 +66,7 @@ def _thin(leads: np.ndarray, fs: float) -> np.ndarray:
     restless = np.max([moved(s + _SIDE, _BEFORE[0]) for s in _BEFORE], axis=0)
     height = np.minimum(rise, fall)
     thin = (rise > _STEEP * whole) & (fall > _FALLS * whole) & (height > _QUIET * restless)
+    thin &= moved(-_SIDE, _SIDE) < height  # what goes on as it came is where a wave begins
     edge = round(0.08 * fs)
     thin[:edge] = thin[-edge:] = False
     return np.where(thin, height, 0.0)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvlm.measure.beats import premature_beats, read_beats, seen_intervals
+from ecgvlm.measure.beats import premature_beats, read_beats, seen_intervals, sudden_beats
 from ecgvlm.measure.signal import FS, resample
 from ecgvlm.measure.waves import (
     BEAT_FS,
@@ -171,7 +171,7 @@ def measure(leads: np.ndarray, fs: float) -> Measurements:
     beats, windows, similar = read_beats(x, printed)
     premature = premature_beats(beats, similar)
     rhythm = _Rhythm.of(seen_intervals(beats, printed), premature)
-    basic, cut_short = _usual_beats(windows, similar, premature)
+    basic, cut_short = _usual_beats(windows, similar, premature | sudden_beats(np.diff(beats)))
     to_next = np.diff(beats, append=np.inf) / FS - np.where(cut_short, EARLY_ONSET, 0.0)
     beat = _Beat.of(windows, basic, median(to_next[basic]) if len(beats) else np.inf)
     if beat.marks is not None:
@@ -259,16 +259,16 @@ class _Beat:
 
 
 def _usual_beats(
-    windows: np.ndarray, similar: np.ndarray, premature: np.ndarray
+    windows: np.ndarray, similar: np.ndarray, early: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """[b] bool: the beats to measure on; those behind whose T wave an early beat may already begin.
 
     The latter are measured on only where some lead shows no other, or where there is none.
     """
-    basic = similar & ~premature
+    basic = similar & ~early
     if basic.sum() < min(2, len(basic)):
         basic = similar
-    cut_short = np.append(premature[1:] | ~similar[1:], False)[: len(basic)]
+    cut_short = np.append(early[1:] | ~similar[1:], False)[: len(basic)]
     whole, shown = basic & ~cut_short, np.isfinite(windows).any(axis=2)  # [b], [b, 12]
     lost = shown[basic].any(axis=0) & ~shown[whole].any(axis=0)
     return basic if whole.sum() < 2 or lost.any() else whole, cut_short

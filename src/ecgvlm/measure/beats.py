@@ -69,7 +69,8 @@ APART_IN_SHAPE, SEVERAL = 0.12, 2  # less similar than all of one origin, by so 
 WEAK_BEAT, MIDDLE, TWICE = 0.15, 0.4, (1.6, 2.4)  # one in the middle of a pause of two intervals
 WEAK_EXTRA = 0.12  # an extra beat where one is expected, against the usual ones
 IN_STEP = 0.2  # so near to whole intervals, there is no room for a further beat
-FEW, BLUNT = 0.15, 0.6  # share of false beats that is believed; steepness of a false one against sure ones
+# Share of beats up to which they are few; steepness of a false one against sure ones, among many and few.
+FEW, BLUNT, BLUNT_ONE = 0.15, 0.6, 0.65
 # Extra beats of one focus: s from the beat before, at least that part of the root of the interval before it;
 # how they spread, how many there are.
 BEHIND_T, BEHIND_T_SHARE, COUPLED, TOGETHER = 0.42, 0.4, 0.1, 3
@@ -77,6 +78,9 @@ MISSED = 1.4  # an interval from which on a beat may be missing
 EARLY = 0.82  # a premature beat's interval
 COMPENSATED = 0.08  # the interval to it and that after it, off two usual ones
 IRREGULAR = 0.35  # share of early beats beyond which early says nothing
+# Of a rhythm that is regular but for them: at most to an early beat, at least behind it; how far the others
+# differ; share of early beats from which on every second one is.
+SOON, WHOLE, REGULAR, EVERY_SECOND = 0.78, 0.9, 0.15, 0.4
 
 
 def read_beats(x: np.ndarray, printed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -391,7 +395,7 @@ def _believable(
     """[b] bool: False for strange shapes that the rhythm has no room for: jumps of the baseline, T waves.
 
     Premature beats take a beat's place or shift the rhythm; interpolated ones, and those of a bigeminy, are
-    kept where many and steep, or where coupled ([b] bool) to the beats before.
+    kept where steep, or where coupled ([b] bool) to the beats before.
     """
     sure = np.flatnonzero(similar)
     kept = np.ones(len(beats), bool)
@@ -411,7 +415,7 @@ def _believable(
     steep = highest(steepness, beats - near, beats + near)
     few = surplus.sum() <= max(2, FEW * len(beats))
     steep /= median(steep[sure])
-    kept[surplus & (few | (steep < BLUNT)) & ~(coupled & (steep > STEEP_ENOUGH))] = False
+    kept[surplus & (steep < (BLUNT_ONE if few else BLUNT)) & ~(coupled & (steep > STEEP_ENOUGH))] = False
     return kept
 
 
@@ -471,3 +475,22 @@ def premature_beats(beats: np.ndarray, similar: np.ndarray) -> np.ndarray:
     if early.sum() > IRREGULAR * len(beats):
         early &= ~similar
     return early
+
+
+def sudden_beats(rr: np.ndarray) -> np.ndarray:
+    """[b] bool: beats that come early where all others are regular, the next one a whole interval later.
+
+    Unlike `premature_beats`, which has to tell early beats in rhythms of any kind, by their pause.
+    rr: [b - 1] in any unit.
+    """
+    if len(rr) < 4:
+        return np.zeros(len(rr) + 1, bool)
+    long = rr >= rr.mean()
+    # Where every second beat is early, of the others; a few long ones are pauses.
+    usual = median(rr[long] if long.mean() > EVERY_SECOND else rr)
+    early = (rr < SOON * usual) & (np.append(rr[1:], usual) > WHOLE * usual)
+    behind = np.append(False, early[:-1])
+    # Where every second beat is early, each interval is one to an early beat or one behind it.
+    alike = [rr[~(early | behind)]] if early.mean() < EVERY_SECOND else [rr[early], rr[~early]]
+    regular = all(len(some) > 2 and np.ptp(some) < REGULAR * usual for some in alike)
+    return np.append(False, early & regular)
