@@ -399,7 +399,7 @@ def test_one_of_what_was_named_before(language, evidence, turns, said):
         (
             AF,
             "Is it anything other than sinus rhythm?",
-            "The rhythm is atrial fibrillation at 140 bpm, regular.",
+            "The rhythm is atrial fibrillation at 140 bpm, regular. I find nothing else.",
         ),
     ],
 )

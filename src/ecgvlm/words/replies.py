@@ -97,11 +97,11 @@ def findings(request: Request) -> str:
         return answers.findings(evidence, w)
     labels = [code for code in left_out if code in FINDINGS or code in concepts()]
     lacking = [code for code in labels if not _meant(code) & set(evidence.findings)]
+    gone = {label for code in left_out for label in _meant(code)}
     if lacking == labels and set(labels) & set(RHYTHMS):  # "is it anything but sinus rhythm?"
-        return answers.rhythm(evidence, w)
+        return w.text([answers.rhythm(evidence, w), answers.others(evidence, "", gone | set(RHYTHMS), w)])
     absent = [w.stated(_finding(request, code, code)) for code in lacking]
     called = [w.called(code) or code for code in labels]
-    gone = {label for code in left_out for label in _meant(code)}
     return w.text([*absent, answers.others(evidence, w.listed(called), gone, w)])
 
 
