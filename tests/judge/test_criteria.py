@@ -496,6 +496,14 @@ def test_fibrillation_below_regular_beats_is_no_sinus_or_junctional_rhythm(rate,
         assert not codes & {"NORM", "SR", "SB"}
 
 
+def test_fibrillation_below_paced_beats_leaves_the_pacemaker_to_be_told():
+    """It is what makes the beats regular, and no block."""
+    paced = facts_of(2, rhythm="paced_ventricular", rate_bpm=60, qrs_ms=160)
+    waves = dict.fromkeys(("regular_fibrillation", "blocked_fibrillation"), Fact(3.0, 0.1))
+    paced |= waves | {"p_train": Fact(0.0), "ventricular_spikes_mv": Fact(0.3, 0.05)}
+    assert found(paced) & {"PACE", "AF", "AVB3"} == {"PACE"}
+
+
 @pytest.mark.parametrize("rate", [52, 70, 104])
 def test_inverted_p_waves_far_before_the_qrs_are_of_no_sinus_rhythm_unless_electrodes_are_exchanged(rate):
     """P axis of sinus rhythms from 0 to 75 degrees: Surawicz & Knilans 2008."""

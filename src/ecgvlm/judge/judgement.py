@@ -73,6 +73,9 @@ def decide(
     margins = {code: margin(p, thresholds[code]) for code, p in settled.items()}
     known = {**facts, **network_facts(margins)}
     known["sinus_rate_bpm"] = _sinus_rate(known, point, person)
+    spikes = holds(assess(rules()["PACE"], known, point, person)) or 0.0
+    if margins["PACE"] > 0 or spikes >= rules()["PACE"].threshold:  # which makes the beats regular, no block
+        known |= {"regular_fibrillation": Fact(0.0), "blocked_fibrillation": Fact(0.0)}
     weighed = {code: assess(rule, known, point, person) for code, rule in rules().items()}
     criteria = tuple(c for conditions in weighed.values() for c in conditions)
     if point == "ptbxl":

@@ -107,9 +107,8 @@ class Lexicon:
             for kind in _OF_ECG:
                 for code, names in asked("en")[kind].items():
                     for name in names:
-                        if (
-                            fold(name).rstrip("*") not in own
-                        ):  # "mi", which asks in Turkish, is no infarction there
+                        # "mi", which asks in Turkish, is no infarction there, "salvo" no run in Spanish.
+                        if fold(name).rstrip("*") not in own:
                             self._add(name.upper() if len(name) <= _CODE else name, kind, code)
         called = words(language).names["findings"]
         said = {code: name for code, name in called.items() if code not in _UNASKED}

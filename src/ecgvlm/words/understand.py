@@ -542,7 +542,7 @@ def _of_measure(code: str, words: list[Word], objects: list[Object], known: Lexi
     if not all(map(known.frames, rest)) or any(o.code in ("low", "high") for o in objects):
         return True  # "under 100 ms wide?"
     numbers = [float(o.code) for o in objects if o.kind == "number"]
-    return code == "heart_rate_bpm" and max(numbers) <= _FASTEST and _MS.isdisjoint(rest)
+    return code == "heart_rate_bpm" and max(numbers, default=0.0) <= _FASTEST and _MS.isdisjoint(rest)
 
 
 def _called(objects: list[Object], words: list[Word], text: str) -> tuple[str, ...]:
