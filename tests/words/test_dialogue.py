@@ -45,6 +45,14 @@ RBBB = page("SR", "RBBB", "CD", qrs_ms=150.0, axis_deg=115.0)
 NORMAL = page("NORM", "SR")
 
 
+def last_of(language: Language, evidence: Evidence, turns: list[str]) -> tuple[str, Conversation]:
+    """The answer to the last turn of a conversation, and the conversation with it."""
+    said, before = "", Conversation()
+    for turn in turns:
+        said, before = language.converse(evidence, turn, before)
+    return said, before
+
+
 @pytest.fixture(scope="module")
 def language() -> Language:
     return Language()
@@ -494,9 +502,7 @@ def test_a_denied_limit_is_answered_by_where_the_value_lies(language):
     ],
 )
 def test_an_answer_is_given_in_the_language_wished_for(language, turns, spoken, begin):
-    said, before = "", Conversation()
-    for turn in turns:
-        said, before = language.converse(NORMAL, turn, before)
+    said, before = last_of(language, NORMAL, turns)
     assert (before.wished or before.language) == spoken
     assert said.startswith(begin)
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from ecgvlm.words.dialogue import Conversation
-from tests.words.test_dialogue import INFERIOR, NORMAL, RBBB, language, page
+from tests.words.test_dialogue import INFERIOR, NORMAL, RBBB, language, last_of, page
 
 __all__ = ["language"]  # a fixture
 
@@ -140,9 +139,7 @@ def test_what_is_not_and_what_others_say(language, question, said):
     ],
 )
 def test_what_goes_on_with_a_question_is_asked_of_the_same(language, evidence, turns, said):
-    answer, before = "", Conversation()
-    for turn in turns:
-        answer, before = language.converse(evidence, turn, before)
+    answer, _ = last_of(language, evidence, turns)
     assert answer == said
 
 
@@ -272,9 +269,7 @@ def test_what_is_to_be_thought_away_is_left_out(language, question, said):
     ],
 )
 def test_what_was_asked_about_may_be_left_out_without_its_name(language, turns, said):
-    answer, before = "", Conversation()
-    for turn in turns:
-        answer, before = language.converse(page("SR", "PVC"), turn, before)
+    answer, _ = last_of(language, page("SR", "PVC"), turns)
     assert answer.startswith(said)
 
 
@@ -337,9 +332,7 @@ def test_a_number_alone_is_compared_with_nothing_that_it_cannot_be_of(language, 
     ],
 )
 def test_degrees_ages_and_lists(language, turns, said):
-    answer, before = "", Conversation()
-    for turn in turns:
-        answer, before = language.converse(NORMAL, turn, before)
+    answer, _ = last_of(language, NORMAL, turns)
     assert answer.startswith(said)
 
 
@@ -370,9 +363,7 @@ def test_degrees_ages_and_lists(language, turns, said):
     ],
 )
 def test_one_of_what_was_named_before(language, evidence, turns, said):
-    answer, before = "", Conversation()
-    for turn in turns:
-        answer, before = language.converse(evidence, turn, before)
+    answer, _ = last_of(language, evidence, turns)
     assert answer.startswith(said)
 
 
@@ -423,5 +414,5 @@ def test_what_is_spared_what_is_alone_and_what_would_be(language, question, said
 
 def test_whether_a_sign_is_all_there_is_is_answered_by_the_leads(language):
     assert language.answer(INFERIOR, "is there only ST elevation?") == "ST elevation in II, III, aVF."
-    _, before = language.converse(INFERIOR, "is there ST depression?", Conversation())
-    assert "II, III, aVF" in language.converse(INFERIOR, "and the opposite?", before)[0]
+    opposite, _ = last_of(language, INFERIOR, ["is there ST depression?", "and the opposite?"])
+    assert "II, III, aVF" in opposite

@@ -153,9 +153,13 @@ def _with_left_out(part: Asked, before: Iterable[Asked]) -> Asked:
     """ "And apart from that?" asks for the findings but for what was asked about before."""
     if part.of("without") != (SPOKEN_OF,):
         return part
-    last = next((last for last in before if last.of("finding") or last.of("group")), None)
-    named = (last.of("finding") or last.of("group")) if last else ()
+    named = next(filter(None, map(_of_findings, before)), ())
     return replace(part, objects={"without": named} if named else {})
+
+
+def _of_findings(part: Asked) -> tuple[str, ...]:
+    """The findings that a part names, or else the groups of them."""
+    return part.of("finding") or part.of("group")
 
 
 def not_understood(part: Asked) -> Asked:
@@ -548,7 +552,7 @@ def _with_wave(part: Asked, before: tuple[Asked, ...]) -> Asked:
     if (part.intent != "amount" and not superlative) or part.of("wave"):
         return part
     named = part.of("finding") or next((last.of("finding") for last in before if last.of("finding")), ())
-    waves = tuple(dict.fromkeys(SHOWN_IN[code] for code in named if code in SHOWN_IN))
+    waves = _waves_of(named)
     if not waves:
         return part
     part = replace(part, objects={**part.objects, "finding": named, "wave": waves})
@@ -560,13 +564,18 @@ def _compared_between_leads(part: Asked) -> tuple[str, ...]:
     compared = part.of("side") or re.search(r"[<>]", part.text)
     if len(_LEAD.findall(part.text)) < _RANGE or not compared or part.of("number"):
         return ()
-    return tuple(dict.fromkeys(SHOWN_IN[code] for code in part.of("finding") if code in SHOWN_IN))
+    return _waves_of(part.of("finding"))
+
+
+def _waves_of(codes: Iterable[str]) -> tuple[str, ...]:
+    """The waves that show the signs among findings."""
+    return tuple(dict.fromkeys(SHOWN_IN[code] for code in codes if code in SHOWN_IN))
 
 
 def _with_variant(part: Asked, before: tuple[Asked, ...]) -> Asked:
     """ "Has the anterior wall infarcted?" asks for an anterior infarct, "RBBB, complete or incomplete?" for
     both; "and left?" asks of the left one what was asked of the right one."""
-    if own := part.of("finding") or part.of("group"):
+    if own := _of_findings(part):
         meant = _meant_by(part.variants, own)
         beside = len(own) > 1 and set(part.about.get("finding", ())).isdisjoint(meant)
         if len(part.variants) == 1 and (beside or not any(_is_kind_of(meant, code) for code in own)):
@@ -579,7 +588,7 @@ def _with_variant(part: Asked, before: tuple[Asked, ...]) -> Asked:
     measures = tuple(dict.fromkeys(name for last in before for name in last.of("measure")))
     if len(measures) > 1 and "kind" in part.variants and _goes_on(part, THINGS):  # "which is longer?"
         return Asked("value", {"measure": measures})
-    last = next((last for last in before if last.of("finding") or last.of("group")), None)
+    last = next(filter(_of_findings, before), None)
     if last is None or not _goes_on(part, THINGS):
         return part
     since = last.since or last.text
@@ -594,7 +603,7 @@ def _with_variant(part: Asked, before: tuple[Asked, ...]) -> Asked:
     ):  # "which one?", "how many?"
         intent = "amount" if last.intent == "amount" else "finding"
         return replace(last, intent=intent, text=part.text, variants=part.variants, since=since)
-    meant = _meant_by(part.variants, last.of("finding") or last.of("group"))
+    meant = _meant_by(part.variants, _of_findings(last))
     intent = last.intent if last.intent in ("where", "likelihood") else "finding"
     return _asking(part, intent, meant) if meant else part
 
@@ -624,7 +633,7 @@ def one_of_two(part: Asked, before: Iterable[Asked]) -> Asked:
 
 def tells_another(part: Asked, last: Asked) -> bool:
     """Whether a part tells a like finding, kind or lead of what was asked about before: "and left?"."""
-    like = _meant_by(part.variants, last.of("finding") or last.of("group"))
+    like = _meant_by(part.variants, _of_findings(last))
     lead = "next" in part.variants or _LEAD_I.search(part.text)
     return bool(like) or bool(lead and last.of("lead"))
 
@@ -749,7 +758,7 @@ def _with_numbers(part: Asked, before: Iterable[Asked]) -> Asked:
     if kin(part.intent) == "measure" and numbers and (part.intent != "range" or apart):
         return replace(part, intent=_of_number(part))
     if part.intent in ("amount", "finding") and numbers and part.of("finding"):
-        waves = tuple(SHOWN_IN[code] for code in part.of("finding") if code in SHOWN_IN)
+        waves = _waves_of(part.of("finding"))
         if waves and part.of("side") == ("low",):  # "ST elevation of less than 2 mm?"
             return replace(part, intent="amount", objects={**part.objects, "wave": waves})
         return replace(part, intent="finding")

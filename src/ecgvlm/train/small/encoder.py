@@ -15,6 +15,8 @@ import argparse
 import csv
 import json
 import time
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +41,6 @@ from ecgvlm.train.small.variations import mixed, reprinted, varied
 if TYPE_CHECKING:
     from _csv import Writer
 
-CPU = "CPUExecutionProvider"
 SIMULATED = 0.1  # share of the simulated records
 KEPT = ("target", "fold", "group", "name", "kind", "estimated")  # of the observations, beside judgements
 
@@ -127,12 +128,14 @@ def train_network(
 @torch.no_grad()
 def network_logits(net: nn.Module, pool: Pool) -> np.ndarray:
     """[n, labels]."""
-    out = []
-    for start in range(0, len(pool.fold), 128):
-        part = slice(start, start + 128)
-        views = (pool.leads[part], pool.beat[part])
-        out.append(net(*(torch.from_numpy(x.astype(np.float32)) for x in views)))
-    return torch.cat(out).numpy()
+    return _in_batches(lambda *views: net(*map(torch.from_numpy, views)).numpy(), pool)
+
+
+def _in_batches(judge: Callable[[np.ndarray, np.ndarray], np.ndarray], pool: Pool) -> np.ndarray:
+    """[n, labels]: what is judged of leads and median beats."""
+    parts = (slice(start, start + 128) for start in range(0, len(pool.fold), 128))
+    views = ((pool.leads[part], pool.beat[part]) for part in parts)
+    return np.concatenate([judge(*(view.astype(np.float32) for view in both)) for both in views])
 
 
 def export(net: nn.Module, trees: onnx.ModelProto, share: np.ndarray, path: Path) -> None:
@@ -189,35 +192,44 @@ def logits_out_of_fold(pages: Pool, run: Path) -> np.ndarray:
 
     pages: real ones, not necessarily those that the run learned from.
     """
-    logits = np.zeros((len(pages.fold), 2, len(LABELS)), np.float32)
-    for group, (of_network, of_trees) in enumerate(kept_at(run)):
-        here = pages.group == group
-        own = pages.where(here)
-        logits[here, 0] = network_logits(kept_network(of_network), own)
-        logits[here, 1] = tree_logits(onnx.load(of_trees), own.beat, own.numbers)
-    return logits
-
-
-def members(graph: onnx.ModelProto) -> list[onnx.ModelProto]:
-    """The networks (leads, beat) -> logits that an exported graph averages, in the order of the groups that
-    they did not learn from."""
-    unpack = Extractor(onnx.shape_inference.infer_shapes(graph)).extract_model
-    return [unpack(["leads", "beat"], [f"/members.{group}/Add_output_0"]) for group in range(GROUPS)]
+    judges = ((partial(network_logits, kept_network(net)), onnx.load(trees)) for net, trees in kept_at(run))
+    return _by_group(pages, judges)
 
 
 def members_out_of_fold(pages: Pool, pool: Pool, graph: onnx.ModelProto, run: Path) -> np.ndarray:
     """As `logits_out_of_fold`, by the networks in an exported graph; trees are grown from the pool's other
     groups where the run does not keep them."""
+    paths = [path for _, path in kept_at(run)]
+    trees = (grown(pool.where(pool.group != group), path) for group, path in enumerate(paths))
+    return _by_group(pages, zip(members(graph), trees))
+
+
+def _by_group(
+    pages: Pool, judges: Iterable[tuple[Callable[[Pool], np.ndarray], onnx.ModelProto]]
+) -> np.ndarray:
+    """[n, 2, labels] of the pages of each group, in order, by its network and its trees."""
     logits = np.zeros((len(pages.fold), 2, len(LABELS)), np.float32)
-    for group, (network, (_, of_trees)) in enumerate(zip(members(graph), kept_at(run))):
+    for group, (judge, trees) in enumerate(judges):
         here = pages.group == group
         own = pages.where(here)
-        session = onnxruntime.InferenceSession(network.SerializeToString(), providers=[CPU])
-        for places in np.array_split(np.flatnonzero(here), max(1, here.sum() // 128)):
-            views = {name: getattr(pages, name)[places].astype(np.float32) for name in ("leads", "beat")}
-            logits[places, 0] = session.run(None, views)[0]
-        logits[here, 1] = tree_logits(grown(pool.where(pool.group != group), of_trees), own.beat, own.numbers)
+        logits[here, 0] = judge(own)
+        logits[here, 1] = tree_logits(trees, own.beat, own.numbers)
     return logits
+
+
+def members(graph: onnx.ModelProto) -> list[Callable[[Pool], np.ndarray]]:
+    """The networks that an exported graph averages, in the order of the groups that they did not learn from,
+    as what gives the logits ([n, labels]) of a pool."""
+    unpack = Extractor(onnx.shape_inference.infer_shapes(graph)).extract_model
+    return [
+        partial(_session_logits, unpack(["leads", "beat"], [f"/members.{group}/Add_output_0"]))
+        for group in range(GROUPS)
+    ]
+
+
+def _session_logits(network: onnx.ModelProto, pool: Pool) -> np.ndarray:
+    session = onnxruntime.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
+    return _in_batches(lambda leads, beat: session.run(None, {"leads": leads, "beat": beat})[0], pool)
 
 
 def main() -> None:
